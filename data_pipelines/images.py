@@ -1,0 +1,153 @@
+"""Labelled images: what is stored, and what a training worker gets."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.image_config import ImageData
+from data_pipelines.image_sources import ImageSource, LabelledImages, open_source, raw_shape
+from data_pipelines.manifest import load_manifest, read_manifest
+from data_pipelines.pipeline import DataPipeline, Facts, Split
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int64, UInt8
+    from torch import Tensor
+
+_RULES = 1
+"""Counts up when a rule changes that turns raw images into rows (split, order, resizing)."""
+
+
+class ImageBatch(TypedDict):
+    """Images with their classes."""
+
+    image: "UInt8[Tensor, 'batch channels height width']"
+    label: "Int64[Tensor, ' batch']"
+
+
+class ImagePipeline(DataPipeline[ImageBatch]):
+    """Reads the images that `ImageData` names; each row holds raw pixels in the order channel, height, width."""
+
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
+        self.shape = raw_shape(data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImagePipeline, (self.data,)  # without the listing of the raw data
+
+    @property
+    def key(self) -> str:
+        """`<source and shape>-<digest>`; without `path`, that of the folder prepared before."""
+        if self.data.path is None and self.data.source != "digits":
+            return self._prepared_key()
+        raw = str(self.data.path.resolve()) if self.data.path and self.data.source != "digits" else ""
+        digest = hashlib.sha256(json.dumps([_RULES, raw]).encode())
+        return f"{self._family}-{digest.hexdigest()[:8]}"
+
+    @property
+    def source(self) -> str:
+        """The embedded set's name, or the raw data's path."""
+        return "scikit-learn digits" if self.data.source == "digits" else str(self.data.path)
+
+    @property
+    def schema(self) -> pa.Schema:
+        num_pixels = self.shape.channels * self.shape.height * self.shape.width
+        return pa.schema(
+            [
+                pa.field("image", pa.binary(num_pixels), nullable=False),
+                pa.field("label", pa.int64(), nullable=False),
+            ]
+        )
+
+    def facts(self) -> Facts:
+        """`channels`, `height`, `width`, `class_names`; from the prepared folder when the raw data are gone."""
+        prepared = self.data.prepared
+        has_raw = self.data.source == "digits" or (self.data.path is not None and self.data.path.exists())
+        if not has_raw and prepared is not None and read_manifest(prepared) is not None:
+            return load_manifest(prepared, self).facts
+        return {**self.shape._asdict(), "class_names": list(self._raw.class_names)}
+
+    def source_hash(self) -> str:
+        return self._raw.content_hash()
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return self._raw.num_rows()
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        return (self._table(part) for part in self._raw.read(split, start_row))
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Labels must number a class."""
+        labels = table["label"].to_numpy()
+        num_classes = len(facts["class_names"])
+        wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(
+                f"{file}: row {first_row + row} has the label {labels[row]}, expected 0..{num_classes - 1}"
+            )
+
+    def collate(self, table: pa.Table) -> ImageBatch:
+        """One copy out of the Arrow buffers, which may be read-only memory shared with other processes."""
+        import torch
+
+        image = torch.from_numpy(_pixels(table["image"])).reshape(-1, *self.shape)
+        return {"image": image, "label": torch.from_numpy(np.array(table["label"].to_numpy(), dtype=np.int64))}
+
+    def augment(self, batch: ImageBatch, *, generator: "torch.Generator") -> ImageBatch:
+        """Each image is flipped left to right with probability 1/2, when the settings ask for it."""
+        import torch
+
+        image = batch["image"]
+        if not self.data.horizontal_flip:
+            return {"image": image, "label": batch["label"]}
+        is_flipped = torch.rand(len(image), generator=generator, device=image.device) < 0.5
+        flipped = torch.where(is_flipped[:, None, None, None], image.flip(-1), image)
+        return {"image": flipped, "label": batch["label"]}
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Uniformly random pixels; the classes take turns."""
+        images = np.random.default_rng(seed).integers(0, 256, size=(num_rows, *self.shape), dtype=np.uint8)
+        num_classes = len(self.facts()["class_names"])
+        return self._table(LabelledImages(images, np.arange(num_rows, dtype=np.int64) % num_classes))
+
+    @cached_property
+    def _raw(self) -> ImageSource:
+        return open_source(self.data)
+
+    @property
+    def _family(self) -> str:
+        if self.data.source != "folder":
+            return self.data.source
+        return f"folder-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
+
+    def _prepared_key(self) -> str:
+        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
+        if manifest is None:
+            raise ValueError(
+                f"source: {self.data.source} needs `path`, the raw data, or `prepared`, a folder prepared before"
+                + (f"; {self.data.prepared} is none" if self.data.prepared else "")
+            )
+        is_same = manifest.pipeline.startswith(f"{self._family}-")
+        return manifest.pipeline if is_same else f"{self._family}-(any)"
+
+    def _table(self, part: LabelledImages) -> pa.Table:
+        field = self.schema.field("image").type
+        pixels = pa.py_buffer(np.ascontiguousarray(part.images))
+        images = pa.FixedSizeBinaryArray.from_buffers(field, len(part.images), [None, pixels])
+        return pa.table([images, pa.array(part.labels)], schema=self.schema)
+
+
+def _pixels(column: pa.ChunkedArray) -> np.ndarray:
+    width = column.type.byte_width
+    parts = [np.empty(0, np.uint8)]
+    for chunk in column.chunks:
+        values = np.frombuffer(chunk.buffers()[1], np.uint8)
+        parts.append(values[chunk.offset * width : (chunk.offset + len(chunk)) * width])
+    return np.concatenate(parts)

@@ -1,0 +1,118 @@
+"""The contract of a data pipeline: from raw files to Parquet rows, and from rows to a typed batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import pyarrow as pa
+
+from data_pipelines.config import Config
+
+if TYPE_CHECKING:
+    import torch
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Facts = Mapping[str, Any]
+"""What a task must know of its data before it sees a batch, for example image shape and class names; JSON only."""
+
+Batch = TypeVar("Batch")
+
+
+class Shard(Config):
+    """One Parquet file of a split."""
+
+    name: str
+    """File name inside the prepared folder, for example `train-00003.parquet`."""
+    num_rows: int
+    num_bytes: int
+    """Size of the file on disk."""
+    sha256: str
+
+
+class Manifest(Config):
+    """What a prepared folder holds; written last, so a folder without one is never taken for whole."""
+
+    format: Literal[1] = 1
+    pipeline: str
+    """The pipeline's `key`."""
+    source: str
+    """Where the rows came from, in words: a path or the name of an embedded set."""
+    source_hash: str
+    """SHA-256 over the raw input, to see later whether it has changed."""
+    arrow_schema: str
+    """The Arrow schema as text."""
+    decoded_bytes: dict[str, int]
+    """Bytes of each split as decoded Arrow tables; decides whether a split fits the object store."""
+    facts: dict[str, Any]
+    splits: dict[str, list[Shard]]
+
+    def num_rows(self, split: Split) -> int:
+        """Rows of one split, 0 when the split is absent."""
+        return sum(shard.num_rows for shard in self.splits.get(split, []))
+
+
+class DataPipeline(ABC, Generic[Batch]):
+    """Reads one family of data; constructed from settings alone, cheap to build and to pickle."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Name of the prepared folder: the source and a digest of all that changes its rows."""
+
+    @property
+    def prepared(self) -> Path | None:
+        """Folder of the prepared rows, when the user names one."""
+        return None
+
+    @property
+    @abstractmethod
+    def source(self) -> str:
+        """Where the rows come from, in words."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The fixed Arrow schema of the stored rows."""
+
+    @abstractmethod
+    def facts(self) -> Facts:
+        """What a task must know, found cheaply from the settings or a directory listing; imports no torch.
+
+        Raises ValueError when the raw data are not where the settings say.
+        """
+
+    @abstractmethod
+    def source_hash(self) -> str:
+        """SHA-256 over the raw input, in a fixed order."""
+
+    @abstractmethod
+    def num_raw_rows(self) -> dict[Split, int]:
+        """Rows of each split of the raw data."""
+
+    @abstractmethod
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        """Tables of `schema`, in a fixed order, from `start_row` of the split on.
+
+        Raises ValueError naming file and row (and what is allowed) for anything that cannot be read.
+        """
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:  # noqa: B027
+        """Raise ValueError naming `file` and the row when a stored value is out of range, given the data's `facts`."""
+
+    def decode(self, table: pa.Table) -> pa.Table:
+        """Stored rows to the rows that `collate` takes; runs in a Ray Data task, pure, nothing random."""
+        return table
+
+    @abstractmethod
+    def collate(self, table: pa.Table) -> Batch:
+        """Decoded rows to one batch of CPU tensors; runs on the training worker, pure."""
+
+    @abstractmethod
+    def augment(self, batch: Batch, *, generator: "torch.Generator") -> Batch:
+        """A randomly changed copy, on the batch's device; training only. All randomness comes from `generator`."""
+
+    @abstractmethod
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Made-up rows with the stored schema, for tests and benchmarks."""

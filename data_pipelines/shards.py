@@ -1,0 +1,106 @@
+"""Prepared splits as Ray datasets: one shard per task, rows in the order asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data_pipelines.parquet import load_shard
+from data_pipelines.pipeline import DataPipeline, Facts, Manifest, Shard, Split
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+_SMALLEST_BLOCK = 1024**2
+"""Bytes that a tiny shard is counted as when the object store's share is worked out."""
+
+_RAY_ADVICE = "\nFailed to apply UDF transform"
+"""What Ray appends to the message of an error raised in a task."""
+
+
+@dataclass(frozen=True)
+class ShardedSplit:
+    """Where the rows of one split lie; names and counts only, nothing is read."""
+
+    folder: Path
+    split: Split
+    shards: tuple[Shard, ...]
+    decoded_bytes: int
+    """Of all shards together."""
+    facts: Facts
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all shards."""
+        return sum(shard.num_rows for shard in self.shards)
+
+    def load(self, index: int, pipeline: DataPipeline[Any]) -> pa.Table:
+        """The decoded rows of one shard, read in this process; ValueError names the file."""
+        shard = self.shards[index]
+        return load_shard(self.folder / shard.name, pipeline, facts=self.facts, num_rows=shard.num_rows)
+
+
+def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
+    """One split of a prepared folder; ValueError when it has no rows or a file is missing or cut off."""
+    shards = tuple(manifest.splits.get(split, ()))
+    if not shards:
+        have = ", ".join(name for name, listed in manifest.splits.items() if listed)
+        raise ValueError(f"{folder} has no rows in split {split!r}; it has: {have}")
+    for shard in shards:
+        path = folder / shard.name
+        if not path.is_file() or path.stat().st_size != shard.num_bytes:
+            raise ValueError(f"{path} is missing or cut off; run prepare again, it remakes just that shard")
+    return ShardedSplit(
+        folder.resolve(), split, shards, decoded_bytes=manifest.decoded_bytes[split], facts=manifest.facts
+    )
+
+
+def ray_dataset(
+    split: ShardedSplit, pipeline: DataPipeline[Any], shard_indices: Sequence[int], *, concurrency: int
+) -> "Dataset":
+    """The decoded rows of the given shards, in the given order; lazy, nothing random.
+
+    At most `concurrency` shards are read at the same time. The tasks ask for no CPU, for they must also run while
+    training workers hold every logical CPU; their number is what bounds them.
+    A shard that cannot be read stops the iteration; `cause_of` digs out the ValueError.
+    """
+    items = [{"index": int(index)} for index in shard_indices]
+    if not items:
+        raise ValueError(f"{split.folder}: no shards of {split.split} were asked for")
+    import ray.data
+
+    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        partial(_load_in_task, split=split, pipeline=pipeline),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=0,
+        compute=ray.data.TaskPoolStrategy(size=concurrency),
+    )
+    dataset.context.raise_original_map_exception = True
+    options = dataset.context.execution_options
+    options.preserve_order = True
+    options.resource_limits = options.resource_limits.copy(object_store_memory=_store_bytes(split, concurrency))
+    return dataset
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What a Ray task raised, without Ray's wrapping and advice; `error` itself when Ray did not wrap it."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, BaseException):
+        return cause_of(cause)
+    if type(error) is ValueError and _RAY_ADVICE in str(error):
+        return ValueError(str(error).partition(_RAY_ADVICE)[0])
+    return error
+
+
+def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
+    """Room for the shards being read, as many waiting, and two with the consumer."""
+    shard_bytes = split.decoded_bytes * max(shard.num_rows for shard in split.shards) // split.num_rows
+    return (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
+
+
+def _load_in_task(items: pa.Table, *, split: ShardedSplit, pipeline: DataPipeline[Any]) -> pa.Table:
+    return split.load(items["index"][0].as_py(), pipeline)

@@ -1,0 +1,76 @@
+"""The connection to a Ray cluster: quiet settings, and a check that the cluster has what the run asks for."""
+
+import logging
+import os
+
+from trainables.run import Scaling
+
+SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # how often reports are fetched; 2 s by default
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours
+}
+IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray in the driver of a submitted job."""
+
+
+def connect() -> None:
+    """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine."""
+    environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
+    import ray
+
+    for name in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if ray.is_initialized():
+        return
+    is_local = "RAY_ADDRESS" not in os.environ and IS_JOB not in os.environ
+    ray.init(
+        address="local" if is_local else None,
+        include_dashboard=False if is_local else None,
+        log_to_driver=False,
+        logging_level="error",
+        runtime_env={"env_vars": environment},
+    )
+
+
+def check_resources(scaling: Scaling) -> bool:
+    """Whether the workers get GPUs. Raises ValueError when the cluster has less than they need."""
+    import ray
+
+    have = ray.cluster_resources()
+    gpus = have.get("GPU", 0.0)
+    uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
+    needed = {"CPU": scaling.num_workers * scaling.cpus_per_worker}
+    if uses_gpu:
+        needed["GPU"] = scaling.num_workers * scaling.gpus_per_worker
+    lacking = [
+        f"{amount:g} {kind} are needed and the cluster has {have.get(kind, 0.0):g}"
+        for kind, amount in needed.items()
+        if amount > have.get(kind, 0.0)
+    ]
+    if lacking:
+        raise ValueError(
+            f"scaling.num_workers={scaling.num_workers}: {'; '.join(lacking)}; lower scaling.num_workers, "
+            "scaling.cpus_per_worker or scaling.gpus_per_worker"
+        )
+    return uses_gpu
+
+
+def object_store_bytes() -> int:
+    """Size of the cluster's smallest object store, as every node that reads the data holds a copy."""
+    import ray
+
+    sizes = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
+    return int(min(sizes))
+
+
+def cluster_cpus() -> int:
+    """CPUs of the whole cluster."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 1))

@@ -1,0 +1,40 @@
+"""What a run was made with: commit, versions, command, machine; never a secret."""
+
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def describe_environment(seed: int) -> dict[str, Any]:
+    """Plain data for `environment.json`."""
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "command": shlex.join(["python", "-m", "ray_jobs", *sys.argv[1:]]),
+        "seed": seed,
+        "git_commit": commit,
+        "git_is_clean": commit and not _git("status", "--porcelain"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {item.metadata["Name"]: item.version for item in sorted(distributions(), key=_name)},
+    }
+
+
+def _name(item: Any) -> str:
+    return (item.metadata["Name"] or "").lower()
+
+
+def _git(*arguments: str) -> str | None:
+    """git's answer about this source tree; None when it is no checkout."""
+    try:
+        answer = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

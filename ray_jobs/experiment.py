@@ -1,0 +1,136 @@
+"""Experiment: a Run, where it runs and where it is kept; read from YAML and the command line, and checked."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from data_pipelines.config import Config
+from data_pipelines.nearest import one_of
+from ray_jobs.yaml_reader import parse_yaml, read_yaml
+from trainables.run import Run, Scaling, set_dotted, validate_strictly
+from trainables.storage import Folder
+from trainables.workloads import WORKLOADS, workload_class
+
+
+class Storage(Config):
+    """Where runs and prepared data are kept."""
+
+    path: str = "~/quintet"
+    """Any path or URI that Ray accepts. On a cluster of several machines it must be reachable from all of them."""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if "://" in value:
+            return value.rstrip("/")
+        path = Path(value).expanduser()
+        if not path.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+            raise ValueError(
+                f"{value!r} is relative, and a Ray job's working folder is deleted after it; give a full path"
+            )
+        return str(path.absolute())
+
+
+class Tracking(Config):
+    """How the run is named and recorded."""
+
+    run_name: str | None = Field(default=None, min_length=1, max_length=128)
+    """Also the name of the run's folder; by default made from the workload and the settings' digest."""
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+
+    @field_validator("run_name")
+    @classmethod
+    def _is_one_folder(cls, value: str | None) -> str | None:
+        if value is not None and (re.search(r'[/\\\x00-\x1f:*?"<>|]', value) or value.strip(". ") != value):
+            raise ValueError(f"{value!r} cannot name a folder; leave out slashes, control characters and outer dots")
+        return value
+
+
+class Experiment(Run):
+    """What `python -m ray_jobs` works on."""
+
+    scaling: Scaling = Scaling()
+    storage: Storage = Storage()
+    tracking: Tracking = Tracking()
+
+    @property
+    def run_id(self) -> str:
+        """The given name, or one that holds the workload and the digest of all settings that shape the result."""
+        return self.tracking.run_name or f"{self.workload.name}-{self.digest}"
+
+    @property
+    def run(self) -> Run:
+        """The part that training workers see."""
+        return Run(seed=self.seed, workload=self.workload, training=self.training)
+
+    @property
+    def folder(self) -> Folder:
+        """The run's folder."""
+        return Folder(f"{self.storage.path}/runs/{self.run_id}")
+
+
+def load_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
+
+    Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
+    """
+    settings = read_yaml(file)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+            raise ValueError(
+                f"--set {override!r}: write it as section.field=value, for example --set training.epochs=5"
+            )
+        try:
+            set_dotted(settings, key, parse_yaml(value))
+        except ValueError as error:
+            raise ValueError(f"--set {override!r}: {error}") from error
+    return check_settings(settings, origin=str(file))
+
+
+def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
+    """An Experiment from plain settings. Raises ValueError like `load_experiment`."""
+    try:
+        return validate_strictly(Experiment, settings)
+    except ValidationError as error:
+        lines = [f"  {line}" for line in _explain(error, settings)]
+        raise ValueError("\n".join([f"{origin}: {len(lines)} wrong setting(s)", *lines])) from error
+
+
+def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        dotted = ".".join(location) or "the experiment"
+        if problem["type"] == "extra_forbidden":
+            allowed = _fields_at(location[:-1], settings)
+            yield f"{dotted}: there is no such setting; {one_of(location[-1], allowed)}"
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        given = problem["input"]
+        shown = "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" (given: {given!r})"
+        yield f"{dotted}: {message}{shown}"
+
+
+def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    model: Any = Experiment
+    for part in location:
+        if part == "workload":
+            name = settings.get("workload", {}).get("name")
+            model = workload_class(name) if name in WORKLOADS else None
+        else:
+            model = next(_models_in(model.model_fields[part].annotation), None) if model else None
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

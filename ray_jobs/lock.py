@@ -1,0 +1,77 @@
+"""The lock on a run's folder: two jobs never write one run."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from trainables.storage import Folder
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Folder) -> Iterator[None]:
+    """Hold the folder. Raises ValueError naming the holder; a lock whose process is gone is taken over.
+
+    Works on local and shared file systems; object stores have no exclusive creation, there it does nothing.
+    """
+    if not folder.is_local:
+        yield
+        return
+    lock = Path(folder.full(LOCK))
+    _acquire(lock)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _acquire(lock: Path) -> None:
+    for _ in range(2):
+        try:
+            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            _take_over(lock)
+            continue
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(_identity(), stream)
+        return
+    raise ValueError(f"{lock.parent} is being taken by another process; try again")
+
+
+def _take_over(lock: Path) -> None:
+    try:
+        holder = json.loads(lock.read_text())
+    except (OSError, ValueError):
+        holder = {}  # torn by a kill while it was written
+    if holder and not _is_gone(holder):
+        raise ValueError(
+            f"{lock.parent} is in use by process {holder['pid']} on {holder['host']} since {holder['since']}; wait for "
+            f"it, or give this run another tracking.run_name (if that process is gone, delete {lock})"
+        )
+    lock.unlink(missing_ok=True)
+
+
+def _identity() -> dict[str, str | int | float]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "created": psutil.Process().create_time(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def _is_gone(holder: dict) -> bool:
+    """Whether the holder was a process of this machine that has ended; its number may have been given anew."""
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(holder["pid"]).create_time() - holder["created"]) > 1.0
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,106 @@
+"""From an Experiment to a Plan: data prepared, resources checked, all that can be refused is refused here."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from data_pipelines.config import missing_inputs
+from data_pipelines.pipeline import DataPipeline, Manifest
+from data_pipelines.prepare import prepare
+from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
+from ray_jobs.experiment import Experiment
+from trainables.plan import Plan
+
+RESIDENT_RATIO = 0.3
+"""A set is kept decoded when it takes at most this share of the object store (in local mode, of the free memory)."""
+SETTLED = "settled.json"
+"""In the run's folder: what was settled when the run first started and must not change when it is resumed."""
+
+OnProgress = Callable[[int, int], None]
+
+
+def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
+    """Where the rows are: in the folder the user names, or under the storage path (~/quintet when that is remote)."""
+    if pipeline.prepared is not None:
+        return pipeline.prepared
+    storage = experiment.storage.path
+    root = Path("~/quintet").expanduser() if "://" in storage else Path(storage)
+    return root / "data" / pipeline.key
+
+
+def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) -> tuple[Path, Manifest]:
+    """Make the Parquet rows unless they are there. Raises ValueError naming the dotted key of a missing input."""
+    pipeline = experiment.workload.build_pipeline()
+    folder = prepared_folder(experiment, pipeline)
+    if not (folder / "manifest.json").exists():
+        refuse_missing_inputs(experiment)
+    return folder, prepare(pipeline, folder, on_progress=on_progress)
+
+
+def refuse_missing_inputs(experiment: Experiment) -> None:
+    """Raise ValueError when a path that the settings name is not there."""
+    lines = [f"  {line}" for line in missing_inputs(experiment)]
+    if lines:
+        raise ValueError("\n".join(["missing input:", *lines]))
+
+
+def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:
+    """Settle everything; connects to Ray unless the run is local. Raises ValueError for what cannot work."""
+    training, scaling = experiment.training, experiment.scaling
+    num_parts = max(scaling.num_workers, 1) * training.accumulate
+    if training.batch_size % num_parts:
+        raise ValueError(
+            f"training.batch_size={training.batch_size} is the size over all workers and must be a multiple of "
+            f"scaling.num_workers x training.accumulate = {num_parts}"
+        )
+    prepared, manifest = prepare_data(experiment, on_progress)
+    num_rows = manifest.num_rows("train")
+    if num_rows < training.batch_size:
+        raise ValueError(
+            f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split"
+        )
+    if scaling.num_workers:
+        connect()
+        uses_gpu = check_resources(scaling)
+    else:
+        uses_gpu = _has_local_gpu(scaling.use_gpu)
+    settled = _settle(experiment, manifest)
+    return Plan(
+        run=experiment.run,
+        run_id=experiment.run_id,
+        folder=experiment.folder,
+        prepared=prepared,
+        manifest=manifest,
+        feed=settled["feed"],
+        scaling=scaling,
+        uses_gpu=uses_gpu,
+        num_threads=scaling.threads_per_worker or settled["num_threads"],
+    )
+
+
+def _has_local_gpu(asked: bool | None) -> bool:
+    if asked is False:
+        return False
+    import torch
+
+    if asked and not torch.cuda.is_available():
+        raise ValueError("scaling.use_gpu=true, but torch sees no GPU on this machine")
+    return torch.cuda.is_available()
+
+
+def _settle(experiment: Experiment, manifest: Manifest) -> dict:
+    folder = experiment.folder
+    if folder.exists(SETTLED):
+        return folder.read_json(SETTLED)
+    is_local = experiment.scaling.num_workers == 0
+    cpus = (os.cpu_count() or 1) if is_local else cluster_cpus()
+    feed = experiment.training.feed
+    if feed == "auto":
+        memory = psutil.virtual_memory().available if is_local else object_store_bytes()
+        fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
+        feed = "resident" if fits else "stream"
+    settled = {"feed": feed, "num_threads": max(cpus // max(experiment.scaling.num_workers, 1), 1)}
+    folder.write_json(SETTLED, settled)
+    return settled

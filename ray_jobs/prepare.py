@@ -1,0 +1,38 @@
+"""The `prepare` verb, with a progress bar."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from ray_jobs.experiment import Experiment
+from ray_jobs.planning import OnProgress, prepare_data
+
+
+@contextmanager
+def progress_bar() -> Iterator[OnProgress]:
+    """A bar over rows that appears with the first ones."""
+    bar: tqdm | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or tqdm(total=total, unit="row", desc="prepare", mininterval=0.5)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def prepare_experiment(experiment: Experiment) -> dict[str, Any]:
+    """Prepare the data of an experiment; returns where they are and how many rows each split has."""
+    with progress_bar() as on_progress:
+        folder, manifest = prepare_data(experiment, on_progress)
+    rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
+    print(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}", flush=True)
+    return {"folder": str(folder), "rows": rows}

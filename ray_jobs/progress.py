@@ -1,0 +1,41 @@
+"""One line of progress for people."""
+
+from collections.abc import Mapping
+
+from trainables.engine.report import Report
+
+
+def format_progress(report: Report) -> str:
+    """For example `epoch 3/40  step 120/1600  train/loss 0.1234  eval/fid_local 12.3  410 samples/s  eta 1m 20s`."""
+    step, num_steps, row = report["step"], report["num_steps"], report["rows"][-1]
+    parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
+    shown = [name for name in row if name == "train/loss" or not name.startswith(("train/", "step", "epoch"))]
+    parts += [f"{name} {row[name]:.4g}" for name in shown]
+    speed = report["speed"]
+    if speed["step_s"]:
+        parts.append(f"{speed['samples_per_s']:.0f} samples/s")
+        if step < num_steps:
+            parts.append(f"eta {format_duration(speed['step_s'] * (num_steps - step))}")
+    return "  ".join(parts)
+
+
+def format_duration(seconds: float) -> str:
+    """`45s`, `1m 20s`, `2h 05m`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m {seconds % 60:02d}s"
+    return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """A table of metrics, each beside its trivial baseline if it has one."""
+    names = [name for name in metrics if not name.startswith("baseline/")]
+    width = max((len(name) for name in names), default=0)
+    lines = []
+    for name in sorted(names):
+        baseline = metrics.get(f"baseline/{name}")
+        beside = "" if baseline is None else f"   (baseline {baseline:.4g})"
+        lines.append(f"  {name:<{width}}  {metrics[name]:>10.4g}{beside}")
+    return "\n".join(lines)

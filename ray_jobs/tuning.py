@@ -1,0 +1,57 @@
+"""A Plan as a Tune run of one trial."""
+
+import uuid
+from typing import Any
+
+from ray import tune
+
+from ray_jobs.record import Record
+from trainables.plan import Plan
+from trainables.sources import materialize
+from trainables.train_worker import RunError
+from trainables.trainable import RunTrainable
+
+TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
+"""The trial only waits for its workers; Ray refuses an empty request, so it holds a kilobyte."""
+
+
+class _Recorder(tune.Callback):
+    """Hands the reports in Tune's results to the record; lives in the driver."""
+
+    def __init__(self, record: Record):
+        self.record = record
+        self.error: str | None = None
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Apply one report, and take it out of the result."""
+        if "report" in result:
+            self.record.apply(result.pop("report"))
+        if "message" in result:
+            self.record.log(result["message"], level="WARNING")
+        self.error = result.get("error", self.error)
+
+
+def run_trial(plan: Plan, record: Record) -> None:
+    """Train by Tune and Ray Train until the end. Raises RunError when the run fails."""
+    datasets = materialize(plan, plan.run.workload.build_pipeline()) if plan.feed == "resident" else {}
+    recorder = _Recorder(record)
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(RunTrainable, plan=plan, datasets=datasets), TRIAL_RESOURCES),
+        run_config=tune.RunConfig(
+            name=f"tune_{uuid.uuid4().hex[:8]}",
+            storage_path=f"{plan.folder.uri}/ray",
+            callbacks=[recorder],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
+        ),
+    )
+    [result] = tuner.fit()
+    if recorder.error:
+        raise RunError(recorder.error)
+    if result.error:
+        raise RunError(f"the trial was lost: {result.error}")
+    if record.last is None or not record.last["is_finished"]:
+        raise RunError("the training was interrupted before its end; the same command goes on with it")
+    plan.folder.delete("ray")

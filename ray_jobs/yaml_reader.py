@@ -1,0 +1,72 @@
+"""Strict YAML: plain data only, no duplicate keys, no tags, no anchors, and `1e-3` is a number."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_BYTES = 1_000_000
+
+
+class _StrictLoader(yaml.SafeLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _problem(event.start_mark, "anchors and aliases (& and *) are not allowed; write the value out")
+        if getattr(event, "tag", None):
+            raise _problem(event.start_mark, f"the tag {event.tag} is not allowed; only plain values are")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise _problem(key_node.start_mark, f"the key {key!r} is not a string; put it in quotes")
+            if key in seen:
+                raise _problem(key_node.start_mark, f"the key {key!r} stands here a second time; keep one of the two")
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":float", ":timestamp", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$", re.I),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ValueError naming the file, the line and the key."""
+    if not file.is_file():
+        raise ValueError(f"{file}: there is no such file")
+    if file.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{file}: larger than {MAX_BYTES:,} bytes; this is no experiment file")
+    try:
+        content = parse_yaml(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: the file must hold settings as `key: value`, not {type(content).__name__}")
+    return content
+
+
+def parse_yaml(text: str) -> Any:
+    """A YAML value. Raises ValueError with line and cause."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(f"{where}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from error
+
+
+def _problem(mark: Any, words: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=words, problem_mark=mark)

@@ -1,0 +1,159 @@
+"""Folders of images: what is listed, in which order, in which split, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.image_folder import FolderSource
+from data_pipelines.image_sources import ImageShape
+from data_pipelines.pipeline import Split
+
+SHAPE = ImageShape(1, 4, 4)
+
+
+def _save(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4), value).save(path)
+
+
+def _save_classes(root: Path, **counts: int) -> None:
+    """Image number i of class c is filled with 100 * c + i."""
+    for label, (name, count) in enumerate(counts.items()):
+        for number in range(count):
+            _save(root / name / f"image{number}.png", 100 * label + number)
+
+
+def _rows(source: FolderSource, split: Split, start_row: int = 0) -> list[tuple[int, int]]:
+    """(value, label) of each row."""
+    parts = list(source.read(split, start_row))
+    return [
+        (int(image[0, 0, 0]), int(label))
+        for part in parts
+        for image, label in zip(part.images, part.labels, strict=True)
+    ]
+
+
+def test_every_tenth_image_in_natural_order_is_a_test_image(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=21, dog=3)
+    source = FolderSource(tmp_path, SHAPE)
+    assert sorted(_rows(source, "test")) == [(9, 0), (19, 0), (102, 1)]
+    expected = [(number, 0) for number in range(21) if number not in (9, 19)] + [(100, 1), (101, 1)]
+    assert sorted(_rows(source, "train")) == expected
+    assert source.num_rows() == {"train": 21, "test": 3}
+
+
+def test_given_splits_are_kept(tmp_path: Path) -> None:
+    _save_classes(tmp_path / "train", cat=2, dog=1)
+    _save_classes(tmp_path / "test", cat=1, dog=1)
+    source = FolderSource(tmp_path, SHAPE)
+    assert sorted(_rows(source, "train")) == [(0, 0), (1, 0), (100, 1)]
+    assert sorted(_rows(source, "test")) == [(0, 0), (100, 1)]
+
+
+def test_classes_are_in_natural_order(tmp_path: Path) -> None:
+    _save_classes(tmp_path, **{"class10": 2, "class9": 2, "Class1": 2, "other": 2})
+    assert FolderSource(tmp_path, SHAPE).class_names == ("Class1", "class9", "class10", "other")
+
+
+def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
+    _save_classes(tmp_path, train=2, test=2)
+    assert FolderSource(tmp_path, SHAPE).class_names == ("test", "train")
+
+
+def test_reading_can_start_at_any_row(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=80, dog=60)
+    source = FolderSource(tmp_path, SHAPE)
+    whole = _rows(source, "train")
+    for start_row in (1, 63, 64, 65, len(whole) - 1):
+        assert _rows(source, "train", start_row) == whole[start_row:]
+
+
+def test_rows_mix_the_classes_and_their_order_is_fixed(tmp_path: Path) -> None:
+    for root in ("first", "second"):
+        _save_classes(tmp_path / root, cat=50, dog=50)
+    rows = [_rows(FolderSource(tmp_path / root, SHAPE), "train") for root in ("first", "second")]
+    assert rows[0] == rows[1]
+    assert 10 < sum(label for _, label in rows[0][:45]) < 35
+
+
+def test_hidden_files_are_skipped(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=2, dog=2)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "cat" / ".DS_Store").write_bytes(b"x")
+    assert sum(FolderSource(tmp_path, SHAPE).num_rows().values()) == 4
+
+
+def test_a_link_to_outside_is_refused_and_one_to_inside_is_not(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    _save_classes(root, cat=2, dog=2)
+    (root / "cat" / "again.png").symlink_to(root / "cat" / "image0.png")
+    assert sum(FolderSource(root, SHAPE).num_rows().values()) == 5
+    _save(tmp_path / "secret.png", 1)
+    (root / "cat" / "secret.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(ValueError, match=r"cat/secret\.png is a link to outside"):
+        FolderSource(root, SHAPE).num_rows()
+    (root / "cat" / "secret.png").unlink()
+    (root / "elsewhere").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="elsewhere is a link to outside"):
+        FolderSource(root, SHAPE).num_rows()
+
+
+def test_a_link_to_nothing_names_the_file(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=2, dog=2)
+    (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "cat" / "absent.png")
+    with pytest.raises(ValueError, match=r"gone\.png is not an image file"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+
+
+def test_strangers_are_named(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=2, dog=2)
+    stranger = tmp_path / "cat" / "notes.txt"
+    stranger.write_text("x")
+    with pytest.raises(ValueError, match=r"notes\.txt is not an image file; allowed: \.png"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+    stranger.rename(tmp_path / "notes.txt")
+    with pytest.raises(ValueError, match=r"notes\.txt is not a class folder"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+
+
+def test_too_few_classes_or_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a folder"):
+        FolderSource(tmp_path / "absent", SHAPE)
+    _save_classes(tmp_path, cat=2)
+    with pytest.raises(ValueError, match="has 1 class folders, expected at least 2"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+    (tmp_path / "dog").mkdir()
+    with pytest.raises(ValueError, match="dog is a class without images"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+    _save(tmp_path / "dog" / "only.png", 0)
+    with pytest.raises(ValueError, match="dog has 1 image; expected at least 2"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+
+
+def test_splits_must_be_complete_and_agree(tmp_path: Path) -> None:
+    _save_classes(tmp_path / "train", cat=2, dog=1)
+    with pytest.raises(ValueError, match="holds train; expected exactly the folders train and test"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+    _save_classes(tmp_path / "test", cat=1, fox=1)
+    with pytest.raises(ValueError, match="only one of them has dog, fox"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+
+
+def test_a_damaged_image_stops_reading_and_is_named(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=3, dog=3)
+    (tmp_path / "dog" / "image1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"dog/image1\.png: cannot be read as an image"):
+        _rows(FolderSource(tmp_path, SHAPE), "train")
+
+
+def test_the_hash_sees_content_and_names(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=2, dog=2)
+    hashes = [FolderSource(tmp_path, SHAPE).content_hash()]
+    _save(tmp_path / "cat" / "image0.png", 77)
+    hashes.append(FolderSource(tmp_path, SHAPE).content_hash())
+    (tmp_path / "cat" / "image0.png").rename(tmp_path / "cat" / "image00.png")
+    hashes.append(FolderSource(tmp_path, SHAPE).content_hash())
+    assert len(set(hashes)) == 3
+    assert np.all([FolderSource(tmp_path, SHAPE).content_hash() == hashes[2] for _ in range(2)])

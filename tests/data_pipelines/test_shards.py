@@ -1,0 +1,79 @@
+"""Splits of a prepared folder, read in this process and through Ray."""
+
+import warnings
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from data_pipelines.image_config import ImageData
+from data_pipelines.images import ImagePipeline
+from data_pipelines.prepare import prepare
+from data_pipelines.shards import ShardedSplit, cause_of, open_split, ray_dataset
+
+PIPELINE = ImagePipeline(ImageData())
+
+
+def _open(folder: Path) -> ShardedSplit:
+    return open_split(folder, prepare(PIPELINE, folder, rows_per_shard=100), "train")
+
+
+def test_split_counts_its_rows(tmp_path: Path) -> None:
+    split = _open(tmp_path)
+    assert (split.num_rows, len(split.shards), split.decoded_bytes) == (1442, 15, 1442 * 72)
+
+
+def test_shards_hold_the_rows_in_order(tmp_path: Path) -> None:
+    split = _open(tmp_path)
+    loaded = pa.concat_tables(split.load(index, PIPELINE) for index in range(15))
+    assert loaded.equals(pa.concat_tables(PIPELINE.read_raw("train", 0)))
+
+
+def test_an_absent_split_names_those_that_exist(tmp_path: Path) -> None:
+    manifest = prepare(PIPELINE, tmp_path)
+    with pytest.raises(ValueError, match="no rows in split 'val'; it has: train, test"):
+        open_split(tmp_path, manifest, "val")
+
+
+def test_a_cut_off_file_is_noticed_on_opening(tmp_path: Path) -> None:
+    manifest = prepare(PIPELINE, tmp_path)
+    shard = tmp_path / "train-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"train-00000\.parquet is missing or cut off"):
+        open_split(tmp_path, manifest, "train")
+
+
+def test_no_shards_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no shards of train"):
+        ray_dataset(_open(tmp_path), PIPELINE, [], concurrency=1)
+
+
+def test_cause_is_found_below_wrappers() -> None:
+    class WrapperError(Exception):
+        def __init__(self, cause: BaseException) -> None:
+            self.cause = cause
+
+    error = KeyError("inner")
+    assert cause_of(WrapperError(WrapperError(error))) is error
+    assert cause_of(error) is error
+
+
+@pytest.mark.ray
+def test_ray_keeps_the_order_and_names_a_damaged_file(tmp_path: Path, ray_cluster: object) -> None:
+    split = _open(tmp_path)
+    order = [14, *range(0, 14, 2), *range(13, 0, -2)]
+    warnings.simplefilter("ignore")  # Ray warns about its own deprecated parts
+    batches = ray_dataset(split, PIPELINE, order, concurrency=2).iter_batches(batch_size=64, batch_format="pyarrow")
+    expected = pa.concat_tables(split.load(index, PIPELINE) for index in order)
+    assert pa.concat_tables(list(batches)).equals(expected)
+
+    damaged = tmp_path / "train-00008.parquet"
+    content = bytearray(damaged.read_bytes())
+    content[500] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(Exception, match="train-00008") as caught:
+        list(ray_dataset(split, PIPELINE, order, concurrency=2).iter_batches(batch_format="pyarrow"))
+    cause = cause_of(caught.value)
+    assert type(cause) is ValueError
+    assert str(cause).startswith(str(damaged))
+    assert str(cause).endswith("it remakes just that shard")

@@ -1,0 +1,36 @@
+"""Settings of the toy workload."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainables.config import Goal, WorkloadConfig
+
+
+class ToyConfig(WorkloadConfig):
+    """Fit y = sum(x) with a small network that has dropout, so that random states matter."""
+
+    name: Literal["toy"] = "toy"
+    num_rows: int = Field(default=64, ge=1)
+    width: int = Field(default=8, ge=1)
+    swaps_layer_after_epoch: int | None = None
+    """Replace the hidden layer by a narrower one, as pruning does."""
+    nan_at_row: int | None = None
+    """A row whose target is not a number."""
+
+    @property
+    def goal(self) -> Goal:
+        """Error on the test rows."""
+        return Goal(metric="test/mse", mode="min")
+
+    def build_pipeline(self):
+        """Made-up rows."""
+        from tests.toy_workload.pipeline import ToyPipeline
+
+        return ToyPipeline(self)
+
+    def build_task(self, facts, seed):
+        """The network."""
+        from tests.toy_workload.task import ToyTask
+
+        return ToyTask(self, facts, seed)

@@ -1,0 +1,114 @@
+"""Tiny images, a tiny network, and collectives for the tests of this workload."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.task import Start
+from trainables.workloads.flow_matching import features
+from trainables.workloads.flow_matching.config import Evaluation, FlowMatchingConfig, Network, Pictures, Sampling
+
+CPU = torch.device("cpu")
+FACTS = {"channels": 1, "height": 4, "width": 4, "class_names": ["dark", "light", "mixed"]}
+
+
+class Ranks:
+    """Collectives of one rank; the ranks are threads that meet at a barrier."""
+
+    def __init__(self, rank: int, world_size: int, slots: list[Any], barrier: threading.Barrier) -> None:
+        self.rank = rank
+        self.world_size = world_size
+        self._slots = slots
+        self._barrier = barrier
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        return torch.stack(self._exchange(tensor)).sum(dim=0)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        return torch.cat(self._exchange(tensor))
+
+    def broadcast(self, value: Any) -> Any:
+        return self._exchange(value)[0]
+
+    def _exchange(self, value: Any) -> list[Any]:
+        self._slots[self.rank] = value
+        self._barrier.wait(timeout=60)
+        values = list(self._slots)
+        self._barrier.wait(timeout=60)
+        return values
+
+
+def run_ranks(world_size: int, body: Callable[[Ranks], Any]) -> list[Any]:
+    """The results of `body` on each rank; the first error of a rank is raised."""
+    slots, barrier = [None] * world_size, threading.Barrier(world_size)
+    results: list[Any] = [None] * world_size
+    errors: list[BaseException] = []
+
+    def run(rank: int) -> None:
+        try:
+            with torch.no_grad():
+                results[rank] = body(Ranks(rank, world_size, slots, barrier))
+        except BaseException as error:
+            errors.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(world_size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def solo() -> Ranks:
+    """Collectives of a single process."""
+    return Ranks(0, 1, [None], threading.Barrier(1))
+
+
+def tiny_config(**changes: Any) -> FlowMatchingConfig:
+    """A network of a few thousand parameters on 4x4 images of three classes."""
+    sampling = Sampling(solver="euler", nfe=2, guidance=1.0)
+    settings: dict[str, Any] = {
+        "network": Network(base_channels=8, channel_multipliers=(1, 2), num_res_blocks=1, num_heads=2, num_groups=4),
+        "evaluation": Evaluation(num_samples=22, batch_size=5, metric="both", sampling=sampling),
+        "pictures": Pictures(
+            num_per_class=2,
+            sampling=sampling,
+            comparisons=(Sampling(solver="euler", nfe=4), Sampling(solver="heun", nfe=4, guidance=1.0)),
+        ),
+    }
+    return FlowMatchingConfig(**(settings | changes))
+
+
+def tiny_rows(num_rows: int = 48, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Images whose brightness tells the class, with the classes at 1/2, 1/4, 1/4."""
+    generator = torch.Generator().manual_seed(seed)
+    label = torch.tensor([0, 1, 0, 2]).repeat(num_rows // 4)
+    noise = torch.randint(0, 60, (num_rows, 1, 4, 4), generator=generator)
+    image = noise + 90 * label[:, None, None, None]
+    return image.to(torch.uint8), label
+
+
+def start_of(collectives: Ranks, num_rows: int = 48) -> Start:
+    """This rank's share of the rows, every world_size-th, in batches of 10."""
+
+    def batches(split: str) -> Iterator[dict[str, Tensor]]:
+        assert split == "train"
+        images, labels = (rows[collectives.rank :: collectives.world_size] for rows in tiny_rows(num_rows))
+        for image, label in zip(images.split(10), labels.split(10), strict=True):
+            yield {"image": image, "label": label}
+
+    return Start(batches, collectives, CPU, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def quick_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few steps of the feature network's training."""
+    monkeypatch.setattr(features, "NUM_STEPS", 10)
+    monkeypatch.setattr(features, "BATCH_SIZE", 16)

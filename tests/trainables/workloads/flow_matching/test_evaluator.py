@@ -1,0 +1,150 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.task import Evaluation, ImagePanel
+from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
+from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
+from trainables.workloads.flow_matching.evaluator import draw_noise, name_scores
+from trainables.workloads.flow_matching.scoring import Extractor, Scores
+from trainables.workloads.flow_matching.task import FlowMatchingTask
+
+from .conftest import CPU, FACTS, Ranks, run_ranks, solo, start_of, tiny_config
+
+
+def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
+    task = FlowMatchingTask(config or tiny_config(), FACTS, seed=3)
+    task.begin(start_of(collectives))
+    nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
+    task.module.eval()
+    return task
+
+
+def evaluate(collectives: Ranks, config: FlowMatchingConfig | None = None) -> Evaluation:
+    task = begun_task(collectives, config)
+    return task.evaluator(collectives, CPU).compute(task.module)
+
+
+def settings(**changes: Any) -> EvaluationSettings:
+    return tiny_config().evaluation.model_copy(update=changes)
+
+
+def test_two_ranks_give_the_same_result_as_one():
+    (expected,) = run_ranks(1, evaluate)
+    for evaluation in run_ranks(2, evaluate):
+        assert evaluation.metrics == pytest.approx(dict(expected.metrics), rel=1e-6)
+        assert torch.equal(_panel(evaluation).images, _panel(expected).images)
+
+
+def test_an_evaluation_can_be_repeated():
+    task = begun_task(solo())
+    with torch.no_grad():
+        first, second = (task.evaluator(solo(), CPU).compute(task.module) for _ in range(2))
+    assert first.metrics == second.metrics
+
+
+def test_every_score_stands_beside_that_of_the_trivial_generator():
+    metrics = run_ranks(1, evaluate)[0].metrics
+    scores = {"eval/fid_local", "eval/inception_score_local_mean", "eval/inception_score_local_std"}
+    assert set(metrics) == scores | {f"baseline/{name}" for name in scores} | {"eval/nfe_ode", "eval/nfe_net"}
+
+
+def test_perfect_samples_score_better_than_the_trivial_generator():
+    """The velocity leads from any noise to a real image of the wanted class."""
+    task = begun_task(solo(), tiny_config(evaluation=settings(num_samples=200)))
+    batches = [batch for batch in start_of(solo()).batches("train")]
+    images = torch.cat([batch["image"] for batch in batches]).float() / 127.5 - 1
+    labels = torch.cat([batch["label"] for batch in batches])
+
+    class Perfect(nn.Module):
+        def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+            target = torch.stack([images[labels == c][i % int((labels == c).sum())] for i, c in enumerate(label)])
+            return (target - x) / (1 - t).view(-1, 1, 1, 1)
+
+    metrics = task.evaluator(solo(), CPU).compute(Perfect()).metrics
+    assert metrics["eval/fid_local"] < 0.1 * metrics["baseline/eval/fid_local"]
+
+
+@pytest.mark.parametrize(("guidance", "factor"), [(1.0, 1), (2.0, 2)])
+def test_guidance_doubles_the_network_evaluations_in_the_metrics(guidance: float, factor: int):
+    sampling = Sampling(solver="heun", nfe=4, guidance=guidance)
+    config = tiny_config(evaluation=settings(sampling=sampling, num_samples=6))
+    metrics = run_ranks(1, lambda collectives: evaluate(collectives, config))[0].metrics
+    assert (metrics["eval/nfe_ode"], metrics["eval/nfe_net"]) == (4, 4 * factor)
+
+
+def test_noise_depends_on_seed_and_chunk_alone():
+    noise = draw_noise((1, 2, 2), 3, 0, 1)
+    assert torch.equal(noise, draw_noise((1, 2, 2), 3, 0, 1))
+    assert not torch.equal(noise, draw_noise((1, 2, 2), 3, 0, 2))
+    assert not torch.equal(noise, draw_noise((1, 2, 2), 3, 1, 1))
+
+
+def test_samples_that_are_not_finite_stop_all_ranks():
+    class Broken(nn.Module):
+        def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+            return torch.where((label == 2).view(-1, 1, 1, 1), torch.nan, x)
+
+    def body(collectives: Ranks) -> str:
+        task = begun_task(collectives)
+        with pytest.raises(FloatingPointError) as caught:
+            task.evaluator(collectives, CPU).compute(Broken())
+        return str(caught.value)
+
+    for message in run_ranks(2, body):
+        assert message == "5 of 22 generated images are not finite (solver euler, guidance 1)"
+
+
+def test_the_training_split_is_read_only_when_its_statistics_are_unknown():
+    task = begun_task(solo())
+    assert task.evaluator(solo(), CPU).split is None
+    known = task.real.gaussians.pop("local")
+    with torch.no_grad():
+        evaluator = task.evaluator(solo(), CPU)
+        assert evaluator.split == "train"
+        for batch in start_of(solo()).batches("train"):
+            evaluator.update(task.module, batch)
+        evaluator.compute(task.module)
+    assert torch.allclose(task.real.gaussians["local"].covariance, known.covariance, atol=1e-12)
+
+
+def test_samples_shown_are_the_first_with_the_names_of_their_classes():
+    panel = _panel(run_ranks(1, evaluate)[0])
+    assert panel.key == "eval/sample_images" and panel.zoom == 16
+    assert panel.images.shape == (5, 1, 4, 4) and panel.images.dtype == torch.uint8
+    assert len(panel.captions) == 5 and set(panel.captions) <= set(FACTS["class_names"])
+
+
+def test_only_inception_features_give_the_published_names():
+    scores = Scores(1.0, 2.0, 3.0)
+    published = {"eval/fid_score": 1.0, "eval/inception_score_mean": 2.0, "eval/inception_score_std": 3.0}
+    assert name_scores(scores, "inception", "both") == published
+    assert name_scores(scores, "local", "fid") == {"eval/fid_local": 1.0}
+    assert list(name_scores(scores, "local", "is")) == [
+        "eval/inception_score_local_mean",
+        "eval/inception_score_local_std",
+    ]
+
+
+def test_inception_weights_given_to_the_evaluation_alone_make_it_read_the_real_images(tmp_path: Any):
+    task = begun_task(solo())
+    config = tiny_config(evaluation=settings(inception_weights=tmp_path / "weights.pth"))
+    later = FlowMatchingTask(config, FACTS, seed=3)
+    later.load_state_dict(task.state_dict())
+    forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1).float())  # noqa: E731
+    later._inception = Extractor("inception", 2, 16, forward)
+    evaluator = later.evaluator(solo(), CPU)
+    assert evaluator.split == "train"
+    for batch in start_of(solo()).batches("train"):
+        evaluator.update(later.module, batch)
+    metrics = evaluator.compute(later.module.eval()).metrics
+    assert {"eval/fid_score", "baseline/eval/fid_score"} <= set(metrics) and "eval/fid_local" not in metrics
+    assert config.goal.metric in metrics
+
+
+def _panel(evaluation: Evaluation) -> ImagePanel:
+    (panel,) = evaluation.panels
+    assert isinstance(panel, ImagePanel)
+    return panel

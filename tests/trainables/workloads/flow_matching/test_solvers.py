@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+
+from trainables.workloads.flow_matching.config import CALLS_PER_STEP, Sampling, Solver
+from trainables.workloads.flow_matching.solvers import solve
+
+ORDERS: list[tuple[Solver, int]] = [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)]
+X_0 = torch.tensor([[0.5, -1.0], [2.0, 0.0]], dtype=torch.float64)
+
+
+def decay(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return t - x
+
+
+def exact_decay(x_0: torch.Tensor) -> torch.Tensor:
+    """At t = 1 of d x / d t = t - x, which is (x_0 + 1) exp(-t) + t - 1."""
+    return (x_0 + 1) * math.exp(-1)
+
+
+def error(solver: Solver, num_steps: int) -> float:
+    sampling = Sampling(solver=solver, nfe=num_steps * CALLS_PER_STEP[solver])
+    return float((solve(decay, X_0, sampling).x_1 - exact_decay(X_0)).abs().max())
+
+
+@pytest.mark.parametrize(("solver", "order"), ORDERS)
+def test_error_falls_at_the_order_of_the_solver(solver: Solver, order: int):
+    assert math.log2(error(solver, 10) / error(solver, 20)) == pytest.approx(order, abs=0.2)
+
+
+def test_dopri5_keeps_to_its_tolerance_and_costs_more_for_a_smaller_one():
+    loose, tight = (solve(decay, X_0, Sampling(solver="dopri5", nfe=None, tolerance=tol)) for tol in (1e-3, 1e-9))
+    assert torch.allclose(tight.x_1, exact_decay(X_0), atol=1e-7)
+    assert not torch.allclose(loose.x_1, exact_decay(X_0), atol=1e-7)
+    assert tight.nfe > loose.nfe
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4", "dopri5"])
+def test_a_straight_path_is_solved_exactly_in_the_fewest_steps(solver: Solver):
+    velocity = torch.tensor([[1.0, 2.0], [-3.0, 0.25]], dtype=torch.float64)
+    nfe = CALLS_PER_STEP.get(solver)
+    solution = solve(lambda t, x: velocity, X_0, Sampling(solver=solver, nfe=nfe))
+    assert torch.allclose(solution.x_1, X_0 + velocity, atol=1e-12)
+    assert nfe is None or solution.nfe == nfe
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4", "dopri5"])
+def test_nfe_is_the_number_of_calls(solver: Solver):
+    calls: list[float] = []
+
+    def velocity(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        calls.append(float(t))
+        return decay(t, x)
+
+    calls_per_step = CALLS_PER_STEP.get(solver)
+    nfe = None if calls_per_step is None else 5 * calls_per_step
+    solution = solve(velocity, X_0, Sampling(solver=solver, nfe=nfe))
+    assert solution.nfe == len(calls) == (nfe or len(calls)) > 4
+    assert 0 <= min(calls) and max(calls) <= 1
+
+
+def test_euler_calls_at_the_start_of_each_step():
+    times: list[float] = []
+    solve(lambda t, x: (times.append(float(t)), x)[1], X_0, Sampling(solver="euler", nfe=4))
+    assert times == [0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("solver", ["euler", "rk4", "dopri5"])
+def test_a_velocity_that_is_not_finite_gives_an_end_that_is_not(solver: Solver):
+    sampling = Sampling(solver=solver, nfe=CALLS_PER_STEP.get(solver))
+    solution = solve(lambda t, x: x * torch.nan, X_0, sampling)
+    assert not solution.x_1.isfinite().any()

@@ -1,0 +1,53 @@
+"""Seeds and random states: every random draw follows from (seed, purpose, rank, epoch), and can be resumed."""
+
+import hashlib
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from a run's seed and words or numbers that tell the purpose apart."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def build_generator(device: torch.device, *parts: int | str) -> torch.Generator:
+    """A generator on `device`, seeded by `derive_seed`."""
+    generator = torch.Generator(device=device)
+    generator.manual_seed(derive_seed(*parts))
+    return generator
+
+
+def seed_globals(seed: int, rank: int) -> None:
+    """Seed Python, NumPy and torch; dropout, for example, draws from torch's global state."""
+    random.seed(derive_seed(seed, "python", rank))
+    np.random.seed(derive_seed(seed, "numpy", rank) % 2**32)
+    torch.manual_seed(derive_seed(seed, "torch", rank))
+
+
+def capture_random_states(generator: torch.Generator) -> dict[str, Any]:
+    """All random states of this process as plain data and tensors."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # pyright: ignore
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "generator": generator.get_state().cpu(),
+    }
+
+
+def restore_random_states(states: dict[str, Any], generator: torch.Generator) -> None:
+    """Put back what `capture_random_states` took."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+    generator.set_state(states["generator"])

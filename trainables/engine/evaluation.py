@@ -1,0 +1,59 @@
+"""One evaluation, on all ranks together."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from trainables.config import Goal
+from trainables.engine.collectives import ProcessGroup
+from trainables.engine.feed import Feed
+from trainables.task import Evaluation, Task
+
+
+@contextmanager
+def isolated_random() -> Iterator[None]:
+    """Afterwards torch's global random state is as it was."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Eval mode, no gradients, and torch's global random state as it was afterwards."""
+    was_training = module.training
+    module.eval()
+    try:
+        with isolated_random(), torch.no_grad():
+            yield
+    finally:
+        module.train(was_training)
+
+
+def run_evaluation(
+    task: Task, module: nn.Module, feed: Feed, collectives: ProcessGroup, device: torch.device
+) -> Evaluation:
+    """Feed the evaluator its split and compute; a collective."""
+    evaluator = task.evaluator(collectives, device)
+    with frozen(module):
+        if evaluator.split is not None:
+            for batch in feed.ordered(evaluator.split):
+                evaluator.update(module, batch)
+        return evaluator.compute(module)
+
+
+def goal_value(evaluation: Evaluation, goal: Goal) -> float:
+    """The metric that decides. Raises ValueError listing the known ones when it was not computed."""
+    if goal.metric not in evaluation.metrics:
+        known = ", ".join(sorted(evaluation.metrics))
+        raise ValueError(f"the evaluation has no metric {goal.metric!r}, which decides the best model; it has {known}")
+    return evaluation.metrics[goal.metric]
+
+
+def split_finite(metrics: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
+    """The finite metrics, and a message for each that is not."""
+    finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+    return finite, [f"{name} is {value} and is left out" for name, value in metrics.items() if name not in finite]

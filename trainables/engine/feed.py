@@ -1,0 +1,86 @@
+"""The one doorway from stored rows to typed batches: order, shares of the ranks, and reading ahead."""
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from data_pipelines.pipeline import DataPipeline, Split
+from trainables.engine.read_ahead import read_ahead
+from trainables.engine.rows import RowSource, Share
+
+
+class Feed:
+    """Batches for one worker. The order follows from (seed, epoch) alone; the remainder of an epoch is dropped."""
+
+    def __init__(
+        self,
+        pipeline: DataPipeline,
+        sources: dict[Split, RowSource],
+        *,
+        seed: int,
+        batch_size: int,
+        accumulate: int,
+        rank: int,
+        world_size: int,
+        device: torch.device,
+    ):
+        self._pipeline, self._sources, self._device = pipeline, sources, device
+        self._seed, self._rank, self._world_size = seed, rank, world_size
+        self._micro_size = batch_size // (world_size * accumulate)
+        self._accumulate = accumulate
+        self.steps_per_epoch = count_steps(sources["train"].num_rows, batch_size)
+
+    def epoch(self, epoch: int, start_step: int) -> Generator[list[Any], None, None]:
+        """The micro-batches of every step of an epoch, from `start_step` on, on the device, not yet augmented."""
+        share = Share(
+            seed=self._seed,
+            epoch=epoch,
+            rank=self._rank,
+            world_size=self._world_size,
+            batch_size=self._micro_size,
+            num_batches=self.steps_per_epoch * self._accumulate,
+        )
+        tables = self._sources["train"].shuffled(share, start_step * self._accumulate)
+        batches = map(self._to_host_batch, tables)
+        step: list[Any] = []
+        with read_ahead(batches, depth=2 * self._accumulate) as ready:
+            for batch in ready:
+                step.append(self._to_device(batch))
+                if len(step) == self._accumulate:
+                    yield step
+                    step = []
+
+    def ordered(self, split: Split, batch_size: int | None = None) -> Iterator[Any]:
+        """One pass over this rank's contiguous share of a split, every row once over all ranks."""
+        if split not in self._sources:
+            raise ValueError(f"the data have no {split} split, only {', '.join(self._sources)}")
+        source = self._sources[split]
+        start = source.num_rows * self._rank // self._world_size
+        stop = source.num_rows * (self._rank + 1) // self._world_size
+        tables = source.ordered(start, stop, batch_size or self._micro_size)
+        with read_ahead(map(self._to_host_batch, tables), depth=2) as ready:
+            for batch in ready:
+                yield self._to_device(batch)
+
+    def _to_host_batch(self, table: pa.Table) -> Any:
+        batch = self._pipeline.collate(table)
+        if self._device.type != "cuda":
+            return batch
+        return {name: tensor.pin_memory() for name, tensor in batch.items()}
+
+    def _to_device(self, batch: Any) -> Any:
+        if self._device.type == "cpu":
+            return batch
+        return {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def count_steps(num_rows: int, batch_size: int) -> int:
+    """Whole batches in an epoch. Raises ValueError when there is none."""
+    if num_rows < batch_size:
+        raise ValueError(
+            f"the training split has {num_rows} rows, fewer than one batch of training.batch_size={batch_size}; "
+            "lower training.batch_size"
+        )
+    return num_rows // batch_size

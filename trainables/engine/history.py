@@ -1,0 +1,34 @@
+"""The run's rows so far: one per optimiser step, kept compressed, carried by every checkpoint."""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+Row = dict[str, float | int]
+
+
+def to_lines(rows: Iterable[Row]) -> bytes:
+    """JSON lines; floats are written so that they read back bit for bit."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+
+
+class History:
+    """Rows in order; each `append` becomes one gzip member, so old rows are never compressed twice."""
+
+    def __init__(self, content: bytes = b""):
+        self._members = [content] if content else []
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows at the end."""
+        if rows:
+            self._members.append(gzip.compress(to_lines(rows), compresslevel=1, mtime=0))
+
+    @property
+    def content(self) -> bytes:
+        """A gzip file of JSON lines (`zcat` reads it)."""
+        return b"".join(self._members)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, unpacked."""
+        for line in gzip.decompress(self.content).splitlines() if self._members else ():
+            yield json.loads(line)

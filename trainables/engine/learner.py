@@ -1,0 +1,149 @@
+"""The learner: module, optimiser, schedule, scaler and EMA, and the one step that moves them all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from trainables.config import Training
+from trainables.engine.ema import EmaModel
+from trainables.engine.optim import build_optimizer, build_schedule
+from trainables.engine.state import refuse_other_architecture
+from trainables.task import Task
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the training is."""
+
+    num_epochs: int
+    steps_per_epoch: int
+    num_steps: int
+
+
+class Learner:
+    """Owns what a step changes. `wrap` makes the module distributed; `generator` feeds the task's randomness."""
+
+    def __init__(
+        self,
+        task: Task,
+        training: Training,
+        *,
+        length: Length,
+        device: torch.device,
+        wrap: Callable[[nn.Module], nn.Module],
+    ):
+        self.task, self.training, self.length, self.device, self._wrap = task, training, length, device, wrap
+        self.num_skipped = 0
+        self._build()
+
+    def _build(self) -> None:
+        memory_format = torch.channels_last if self.training.channels_last else torch.preserve_format
+        module = self.task.module.to(self.device, memory_format=memory_format)  # pyright: ignore
+        self.ema = EmaModel(module, self.training.ema) if self.training.ema else None
+        wrapped = self._wrap(module)
+        self.wrapped: Any = torch.compile(wrapped) if self.training.compile else wrapped
+        self.optimizer = build_optimizer(module, self.training.optimizer)
+        self.schedule = build_schedule(
+            self.optimizer,
+            self.training.schedule,
+            num_steps=self.length.num_steps,
+            steps_per_epoch=self.length.steps_per_epoch,
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.training.precision == "fp16")
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+    def rebuild(self) -> None:
+        """After the task has replaced parameters: wrap again; optimiser and EMA start anew, the schedule goes on."""
+        schedule = self.schedule.state_dict()
+        self._build()
+        self.schedule.load_state_dict(schedule)
+        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
+            group["lr"] = rate
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The module to evaluate, draw with and save: the EMA weights if there are any."""
+        return self.ema.weights if self.ema else self.task.module
+
+    @property
+    def learning_rate(self) -> float:
+        """The first parameter group's rate, for the coming step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def autocast(self) -> AbstractContextManager:
+        """Mixed precision as the settings ask for."""
+        if self.training.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=DTYPES[self.training.precision])
+
+    def step(self, batches: Sequence[Any], generator: torch.Generator) -> dict[str, Tensor]:
+        """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising."""
+        outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
+        self.scaler.unscale_(self.optimizer)
+        grad_norm = self._clip()
+        if self.training.on_nonfinite == "stop" or self.scaler.is_enabled() or self._is_finite(grad_norm):
+            self.scaler.step(self.optimizer)
+            if self.ema:
+                self.ema.update_parameters(self.task.module)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step()
+        means = {name: torch.stack([output[name] for output in outputs]).mean() for name in outputs[0]}
+        if self.scaler.is_enabled():
+            return means  # a gradient that overflows is the scaler's business
+        return {**means, "train/grad_norm": grad_norm}
+
+    def _backward(
+        self, batch: Any, index: int, batches: Sequence[Any], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        is_last = index == len(batches) - 1
+        no_sync = getattr(self.wrapped, "no_sync", nullcontext)
+        with nullcontext() if is_last else no_sync(), self.autocast():
+            output = self.task.loss(self.wrapped, batch, generator=generator)
+            self.scaler.scale(output.loss / len(batches)).backward()
+        metrics = {f"train/{name}": value.detach().float() for name, value in output.metrics.items()}
+        return {"train/loss": output.loss.detach().float(), **metrics}
+
+    def _clip(self) -> Tensor:
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = get_total_norm(gradients)
+        if self.training.clip_norm is not None:
+            clip_grads_with_norm_(self._parameters, self.training.clip_norm, norm)
+        return norm
+
+    def _is_finite(self, norm: Tensor) -> bool:
+        # the norm is that of the averaged gradient, so all ranks decide alike
+        is_finite = bool(torch.isfinite(norm))
+        self.num_skipped += not is_finite
+        return is_finite
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the weights."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "num_skipped": self.num_skipped,
+            "num_averaged": int(self.ema.n_averaged) if self.ema else 0,
+        }
+
+    def load(
+        self, model: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None, state: Mapping[str, Any], origin: str
+    ) -> None:
+        """Put back weights and `state_dict`. Raises ValueError naming `origin` when the architecture differs."""
+        refuse_other_architecture(self.task.module.state_dict(), model, origin)
+        self.task.module.load_state_dict(model)
+        if self.ema and ema is not None:
+            self.ema.weights.load_state_dict(ema)
+            self.ema.n_averaged.fill_(state["num_averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.num_skipped = state["num_skipped"]

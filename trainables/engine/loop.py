@@ -1,0 +1,238 @@
+"""The training loop: epochs, steps, and what happens between them. It knows no workload.
+
+resume the newest checkpoint, or task.begin
+for each epoch:
+    for each step:
+        augment -> task.loss -> backward -> clip -> optimiser -> schedule -> EMA -> task.after_step
+        at a boundary (log, epoch end, cadence):
+            rows <- meters, reduced once
+            at the epoch's end: task.after_epoch
+            evaluate, draw, save a model version, save a checkpoint
+            one report: rows, metrics, panels, checkpoint
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trainables.config import Cadence
+from trainables.engine.determinism import build_generator, seed_globals
+from trainables.engine.evaluation import frozen, goal_value, isolated_random, run_evaluation, split_finite
+from trainables.engine.history import Row
+from trainables.engine.learner import Learner, Length
+from trainables.engine.meters import NonFiniteError, StepMeter
+from trainables.engine.outbox import Outbox
+from trainables.engine.state import find_checkpoint, load_checkpoint
+from trainables.engine.stopwatch import Stopwatch
+from trainables.engine.train_state import Position, TrainState
+from trainables.engine.worker import Worker
+from trainables.run import Run
+from trainables.task import Progress, Start
+
+
+def run_training(run: Run, worker: Worker) -> None:
+    """Train to the end, from the newest checkpoint in the run's folder if there is one. All ranks call it."""
+    loop = Loop(run, worker)
+    loop.start()
+    while not loop.state.position.is_finished:
+        loop.run_epoch()
+
+
+class Loop:
+    """One rank's training loop."""
+
+    state: TrainState
+
+    def __init__(self, run: Run, worker: Worker):
+        self.run, self.worker, self.training = run, worker, run.training
+        steps_per_epoch = worker.feed.steps_per_epoch
+        num_steps = self.training.max_steps or (self.training.epochs or 0) * steps_per_epoch
+        self.length = Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps)
+        self.stopwatch = Stopwatch(self.training.batch_size)
+        self.outbox = Outbox(run, worker)
+
+    @property
+    def position(self) -> Position:
+        """Where the run stands."""
+        return self.state.position
+
+    @property
+    def progress(self) -> Progress:
+        """The same for tasks."""
+        position = self.position
+        return Progress(position.epoch, position.step, self.length.num_epochs, self.length.steps_per_epoch)
+
+    # ---- start
+
+    def start(self) -> None:
+        """Resume, or begin."""
+        collectives = self.worker.collectives
+        found = find_checkpoint(self.worker.folder) if collectives.rank == 0 else None
+        name, messages = collectives.broadcast(found)
+        checkpoint = load_checkpoint(self.worker.folder, name) if name else None
+        seed_globals(self.run.seed, collectives.rank)
+        task = self.run.workload.build_task(self.worker.facts, self.run.seed)
+        if checkpoint:
+            task.load_state_dict(checkpoint.state["task"])
+        learner = Learner(task, self.training, length=self.length, device=self.worker.device, wrap=self.worker.wrap)
+        meter = StepMeter(collectives, stops_on_nonfinite=self.training.on_nonfinite == "stop")
+        self.state = TrainState(task, learner, meter, self._epoch_generator(1))
+        if checkpoint:
+            messages += self.state.restore(checkpoint, collectives, self.run.seed, f"{self.worker.folder}/{name}")
+        else:
+            self._begin()
+        self.outbox.tell_start(name)
+        self.outbox.say(messages)
+        self._send()
+
+    def _begin(self) -> None:
+        worker = self.worker
+        start = Start(worker.feed.ordered, worker.collectives, worker.device, self.run.seed)
+        with isolated_random():
+            self.state.task.begin(start)
+
+    def _epoch_generator(self, epoch: int) -> Any:
+        return build_generator(self.worker.device, self.run.seed, "step", self.worker.collectives.rank, epoch)
+
+    # ---- steps
+
+    def run_epoch(self) -> None:
+        """From where the run stands to the epoch's end, or to the end of the run."""
+        position = self.position
+        if position.step_in_epoch == 0:
+            self.state.generator = self._epoch_generator(position.epoch)
+        epoch = position.epoch
+        self.state.task.module.train()
+        steps = self.worker.feed.epoch(epoch, position.step_in_epoch)
+        for batches in self.stopwatch.time_waiting(steps):
+            self._step(batches)
+            position.step += 1
+            position.step_in_epoch += 1
+            self.state.task.after_step(self.progress)
+            self._boundary(ends_epoch=position.step_in_epoch == self.length.steps_per_epoch)
+            if position.is_finished or position.epoch != epoch:
+                break
+        steps.close()
+
+    def _step(self, batches: Sequence[Any]) -> None:
+        generator, state, position = self.state.generator, self.state, self.position
+        batches = [self.worker.pipeline.augment(batch, generator=generator) for batch in batches]
+        row: Row = {
+            "step": position.step + 1,
+            "epoch": position.epoch,
+            "train/epoch": position.epoch,
+            "train/learning_rate": state.learner.learning_rate,
+        }
+        state.meter.add(row, state.learner.step(batches, generator))
+
+    # ---- between steps
+
+    def _boundary(self, *, ends_epoch: bool) -> None:
+        position, training = self.position, self.training
+        is_last = position.step >= self.length.num_steps
+        logs = position.step % training.log_every_steps == 0
+        evaluates = self._is_due(training.evaluate_every, ends_epoch, is_last)
+        draws = self._is_due(training.pictures_every, ends_epoch, is_last)
+        keeps_model = self._is_due(training.models_every, ends_epoch, False)
+        saves = self._saves_checkpoint(ends_epoch)
+        if not any((logs, ends_epoch, is_last, evaluates, draws, keeps_model, saves)):
+            return
+        self.stopwatch.pause()
+        rows = self._flush()
+        if ends_epoch:
+            self._end_epoch(rows[-1])
+        is_best = evaluates and self._evaluate(rows[-1])
+        position.is_finished = is_last or self._is_stale()
+        if draws:
+            self._draw()
+        self._close_rows(rows)
+        if is_best or keeps_model or position.is_finished:
+            self.outbox.save_model(self.state, ["latest", "best"] if is_best else ["latest"], is_kept=keeps_model)
+        if ends_epoch and not position.is_finished:
+            position.epoch, position.step_in_epoch = position.epoch + 1, 0
+        if saves or position.is_finished:
+            self.outbox.save_checkpoint(self.state)
+        self._send()
+        self.stopwatch.resume()
+
+    def _saves_checkpoint(self, ends_epoch: bool) -> bool:
+        inside = self.training.checkpoint_every_steps
+        is_inside = inside is not None and self.position.step_in_epoch % inside == 0
+        return is_inside or self._is_due(self.training.checkpoint_every, ends_epoch, False)
+
+    def _is_due(self, cadence: Cadence | None, ends_epoch: bool, is_last: bool) -> bool:
+        if cadence is None:
+            return False
+        return is_last or cadence.is_due(step=self.position.step, epoch=self.position.epoch, ends_epoch=ends_epoch)
+
+    def _flush(self) -> list[Row]:
+        """The rows since the last boundary; evaluation adds to the last of them."""
+        try:
+            return self.state.meter.flush()
+        except NonFiniteError as error:
+            self.outbox.add_rows(error.rows)
+            self._send()
+            raise
+
+    def _close_rows(self, rows: list[Row]) -> None:
+        last, position = rows[-1], self.position
+        if self.state.learner.num_skipped:
+            last["train/skipped_steps"] = self.state.learner.num_skipped
+        position.latest.update({name: value for name, value in last.items() if name not in ("step", "epoch")})
+        self.state.history.append(rows)
+        self.outbox.add_rows(rows)
+
+    def _end_epoch(self, row: Row) -> None:
+        loss = self.state.meter.end_epoch()
+        if loss is not None:
+            row["train/epoch_loss"] = loss
+        if self.state.task.after_epoch(self.progress):
+            self.state.learner.rebuild()
+
+    def _evaluate(self, row: Row) -> bool:
+        """Adds the evaluation to the row; returns whether this is the best model so far."""
+        worker, state, position = self.worker, self.state, self.position
+        with state.learner.autocast():
+            evaluation = run_evaluation(
+                state.task, state.learner.evaluated, worker.feed, worker.collectives, worker.device
+            )
+        metrics, messages = split_finite(evaluation.metrics)
+        row.update(metrics)
+        self.outbox.say(messages)
+        self.outbox.save_panels(evaluation.panels, state)
+        value, goal = goal_value(evaluation, self.run.workload.goal), self.run.workload.goal
+        stopping = self.training.early_stopping
+        resets = goal.is_better(value, position.best, stopping.min_delta if stopping else 0.0)
+        position.stale_evaluations = 0 if resets else position.stale_evaluations + 1
+        is_best = goal.is_better(value, position.best)
+        position.best = value if is_best else position.best
+        return is_best
+
+    def _is_stale(self) -> bool:
+        stopping = self.training.early_stopping
+        if stopping is None or self.position.stale_evaluations < stopping.patience:
+            return False
+        self.outbox.say(
+            [f"stopped early: no better {self.run.workload.goal.metric} in {stopping.patience} evaluations"]
+        )
+        return True
+
+    def _draw(self) -> None:
+        if self.worker.collectives.rank == 0:
+            module = self.state.learner.evaluated
+            with frozen(module), self.state.learner.autocast():
+                panels = self.state.task.draw(module, self.progress, self.worker.device)
+            self.outbox.save_panels(panels, self.state)
+
+    def _send(self) -> None:
+        position = self.position
+        self.outbox.send(
+            {
+                "metrics": dict(position.latest),
+                "epoch": position.epoch,
+                "step": position.step,
+                "num_epochs": self.length.num_epochs,
+                "num_steps": self.length.num_steps,
+                "speed": self.stopwatch.lap(),
+                "is_finished": position.is_finished,
+            }
+        )

@@ -1,0 +1,61 @@
+"""Model versions: the weights to use, apart from the training state; one name, many versions, two aliases.
+
+All versions of a run belong to one artifact, `model`, so that `best` is one version of the run and not one per epoch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from trainables.engine.state import checkpoint_name, save_tensors
+from trainables.storage import Folder
+
+MODELS = "models"
+ALIASES = f"{MODELS}/aliases.json"
+
+
+class Aliases(TypedDict):
+    """Which version is which; `kept` are those that the cadence asked for."""
+
+    latest: str | None
+    best: str | None
+    kept: list[str]
+
+
+def load_aliases(folder: Folder) -> Aliases:
+    """The aliases of a run; all empty before the first model."""
+    if not folder.exists(ALIASES):
+        return {"latest": None, "best": None, "kept": []}
+    return folder.read_json(ALIASES)
+
+
+def save_model(
+    folder: Folder,
+    *,
+    step: int,
+    weights: Mapping[str, Tensor],
+    task_state: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    aliases: Sequence[str],
+    is_kept: bool,
+) -> str:
+    """Write a version, move the aliases to it, drop versions that nothing names any more. Rank 0 only."""
+    version = checkpoint_name(step)
+    with folder.new_folder(f"{MODELS}/{version}") as files:
+        save_tensors(weights, files / "model.safetensors")
+        torch.save(dict(task_state), files / "task.pt")
+        Folder(str(files)).write_json("metadata.json", metadata)
+    known = load_aliases(folder)
+    kept = sorted({*known["kept"], version}) if is_kept else known["kept"]
+    named: Aliases = {
+        "latest": version if "latest" in aliases else known["latest"],
+        "best": version if "best" in aliases else known["best"],
+        "kept": kept,
+    }
+    folder.write_json(ALIASES, named)
+    for old in folder.names(MODELS):
+        if old.startswith("step_") and old not in {named["latest"], named["best"], *kept}:
+            folder.delete(f"{MODELS}/{old}")
+    return f"{MODELS}/{version}"

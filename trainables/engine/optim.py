@@ -1,0 +1,67 @@
+"""Optimisers and learning-rate schedules from settings."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainables.config import Optimizer, Schedule
+
+
+def build_optimizer(module: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
+    """The optimiser over the trainable parameters; fused on CUDA."""
+    groups = _parameter_groups(module, settings)
+    is_fused = any(parameter.is_cuda for parameter in module.parameters())
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            fused=is_fused or None,
+        )
+    build = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return build(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=is_fused or None)
+
+
+def _parameter_groups(module: nn.Module, settings: Optimizer) -> list[dict]:
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if settings.decays_norms:
+        return [{"params": trainable, "weight_decay": settings.weight_decay}]
+    decayed = [parameter for parameter in trainable if parameter.ndim > 1]
+    plain = [parameter for parameter in trainable if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, settings: Schedule, *, num_steps: int, steps_per_epoch: int
+) -> LambdaLR:
+    """A schedule stepped once per optimiser step."""
+    return LambdaLR(optimizer, lambda step: compute_factor(step, settings, num_steps, steps_per_epoch))
+
+
+def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoch: int) -> float:
+    """Factor on the learning rate of the step after `step` done steps, out of `num_steps`.
+
+    Linear warm-up (step + 1) / warmup_steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear:
+    1 - (1 - final) p, with p the share of the steps after the warm-up that are done.
+    """
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    if settings.name == "constant":
+        return 1.0
+    if settings.name == "multistep":
+        epoch = step // steps_per_epoch
+        return settings.gamma ** sum(epoch >= milestone for milestone in settings.milestones)
+    if settings.per == "epoch":
+        step = step // steps_per_epoch * steps_per_epoch
+    done = max(step - settings.warmup_steps, 0) / max(num_steps - settings.warmup_steps, 1)
+    done = min(done, 1.0)
+    if settings.name == "linear":
+        return 1.0 - (1.0 - settings.final_ratio) * done
+    return settings.final_ratio + (1.0 - settings.final_ratio) * (1.0 + math.cos(math.pi * done)) / 2.0

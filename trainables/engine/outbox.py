@@ -1,0 +1,93 @@
+"""What leaves a worker: pictures, model versions and checkpoints as files, all else gathered into the next report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trainables.engine.history import Row
+from trainables.engine.models import save_model
+from trainables.engine.panels import save_panels
+from trainables.engine.report import Report, Standing
+from trainables.engine.state import save_checkpoint
+from trainables.engine.train_state import TrainState
+from trainables.engine.worker import Worker
+from trainables.run import Run
+from trainables.task import Panel
+
+
+class Outbox:
+    """Rank 0 writes; the other ranks only take part in collectives and in the report."""
+
+    def __init__(self, run: Run, worker: Worker):
+        self._run, self._worker = run, worker
+        self._is_writer = worker.collectives.rank == 0
+        self._empty()
+
+    def _empty(self) -> None:
+        self._rows: list[Row] = []
+        self._panels: list[str] = []
+        self._messages: list[str] = []
+        self._optional: dict[str, Any] = {}
+
+    def say(self, messages: Sequence[str]) -> None:
+        """Lines for the log."""
+        self._messages += messages
+
+    def add_rows(self, rows: list[Row]) -> None:
+        """Rows for the record; they may still be added to until `send`."""
+        self._rows = rows
+
+    def tell_start(self, checkpoint: str | None) -> None:
+        """That the run goes on from a checkpoint, or begins."""
+        self._optional["resumed_from"] = checkpoint
+
+    def save_panels(self, panels: Sequence[Panel], state: TrainState) -> None:
+        """Write pictures and tables."""
+        if self._is_writer:
+            folder, position = self._worker.folder, state.position
+            self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
+
+    def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool) -> None:
+        """Write a model version."""
+        if not self._is_writer:
+            return
+        self._optional["aliases"] = list(aliases)
+        self._optional["model"] = save_model(
+            self._worker.folder,
+            step=state.position.step,
+            weights=state.learner.evaluated.state_dict(),
+            task_state=state.task.state_dict(),
+            metadata=self._describe(state),
+            aliases=aliases,
+            is_kept=is_kept,
+        )
+
+    def _describe(self, state: TrainState) -> dict[str, Any]:
+        return {
+            "run_id": self._worker.run_id,
+            "epoch": state.position.epoch,
+            "global_step": state.position.step,
+            "metrics": state.position.latest,
+            "facts": dict(self._worker.facts),
+            "workload": self._run.workload.model_dump(mode="json"),
+            "config": self._run.model_dump(mode="json"),
+        }
+
+    def save_checkpoint(self, state: TrainState) -> None:
+        """Write a checkpoint. A collective."""
+        checkpoint = state.capture(self._worker.collectives)
+        if self._is_writer:
+            keep = self._run.training.keep_checkpoints
+            name = save_checkpoint(self._worker.folder, state.position.step, checkpoint, keep)
+            self._optional["checkpoint"] = name
+
+    def send(self, standing: Standing) -> None:
+        """One report, on all ranks; the outbox is empty afterwards."""
+        report: Report = {
+            **standing,
+            "rows": self._rows,
+            "panels": self._panels,
+            "messages": self._messages,
+            **self._optional,
+        }
+        self._empty()
+        self._worker.report(report)

@@ -1,0 +1,45 @@
+"""What rank 0 tells the driver: plain data only, so that it passes through any transport."""
+
+from typing import NotRequired, TypedDict
+
+from trainables.engine.history import Row
+
+
+class Speed(TypedDict):
+    """Measured since the last report on rank 0."""
+
+    samples_per_s: float
+    step_s: float
+    data_wait_ratio: float
+    """Share of the stepping time that was spent waiting for the next batch."""
+    peak_memory_mib: float
+
+
+class Standing(TypedDict):
+    """Where the run stands."""
+
+    metrics: dict[str, float]
+    """The latest value of every metric."""
+    epoch: int
+    step: int
+    num_epochs: int
+    num_steps: int
+    speed: Speed
+    is_finished: bool
+
+
+class Report(Standing):
+    """One message of rank 0."""
+
+    rows: list[Row]
+    """Rows since the last report, one per optimiser step."""
+    panels: list[str]
+    """Files in the run's folder that describe pictures and tables."""
+    messages: list[str]
+    """Lines for the log, warnings among them."""
+    resumed_from: NotRequired[str | None]
+    """Only in the first report of a start: the checkpoint's name in the run's folder, or None for a fresh start."""
+    checkpoint: NotRequired[str]
+    model: NotRequired[str]
+    """A new model version, with its `aliases`."""
+    aliases: NotRequired[list[str]]

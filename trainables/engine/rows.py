@@ -1,0 +1,187 @@
+"""The rows of one split as a worker sees them: resident in memory, or streamed shard by shard."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from trainables.engine.determinism import derive_seed
+
+
+class RowSource(Protocol):
+    """The rows of one split in a worker."""
+
+    num_rows: int
+
+    def shuffled(self, share: "Share", start_batch: int) -> Iterator[pa.Table]:
+        """The batches of one epoch for one rank, from `start_batch` on, each of `share.batch_size` rows."""
+        ...
+
+    def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
+        """Rows [start, stop) in stored order, in batches; the last may be smaller."""
+        ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of an epoch one rank gets, and in what batches."""
+
+    seed: int
+    epoch: int
+    rank: int
+    world_size: int
+    batch_size: int
+    """Rows of one batch of this rank."""
+    num_batches: int
+    """Batches of this rank in the epoch, the same on all ranks."""
+
+
+def permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
+    """The order of all rows in an epoch, the same on every rank."""
+    return _random(seed, "order", epoch).permutation(num_rows)
+
+
+class ResidentRows:
+    """A split kept decoded in memory, as Arrow tables that may lie in Ray's shared object store."""
+
+    def __init__(self, tables: Sequence[pa.Table]):
+        self._tables = [table.combine_chunks() for table in tables if table.num_rows]
+        self._starts = np.cumsum([0, *(table.num_rows for table in self._tables)])
+        self.num_rows = int(self._starts[-1])
+
+    def take(self, indices: np.ndarray) -> pa.Table:
+        """The rows with these indices, in ascending order."""
+        indices = np.sort(indices)
+        cuts = np.searchsorted(indices, self._starts)
+        parts = [
+            table.take(pa.array(indices[low:high] - start))
+            for table, start, low, high in zip(self._tables, self._starts, cuts[:-1], cuts[1:], strict=False)
+            if high > low
+        ]
+        return pa.concat_tables(parts)
+
+    def shuffled(self, share: Share, start_batch: int) -> Iterator[pa.Table]:
+        """Batch k of rank r is the r-th part of the k-th global batch of one permutation of all rows."""
+        order = permutation(share.seed, share.epoch, self.num_rows)
+        for index in range(start_batch, share.num_batches):
+            first = (index * share.world_size + share.rank) * share.batch_size
+            yield self.take(order[first : first + share.batch_size])
+
+    def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
+        """Rows [start, stop) in stored order."""
+        for first in range(start, stop, batch_size):
+            yield self.take(np.arange(first, min(first + batch_size, stop)))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of rows inside one shard."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive pieces that are shuffled together; `start` and `stop` count rows of the rank's epoch."""
+
+    number: int
+    start: int
+    stop: int
+    pieces: Sequence[Piece]
+
+
+class StreamedRows:
+    """A split that is read again in every epoch, shard by shard, in memory that does not grow with its size.
+
+    Every epoch the shards are put in a new order and the row sequence is cut into equal parts for the ranks; rows are
+    shuffled within windows of a few shards. Both follow from (seed, epoch), so any batch can be found again.
+    """
+
+    def __init__(self, shard_rows: Sequence[int], read: Callable[[Sequence[int]], Iterator[pa.Table]], *, window: int):
+        """`read` yields the rows of the given shards in that order, in tables of any size."""
+        self._shard_rows, self._read, self._window = [int(rows) for rows in shard_rows], read, window
+        self.num_rows = sum(self._shard_rows)
+
+    def shuffled(self, share: Share, start_batch: int) -> Iterator[pa.Table]:
+        """Batches of this rank's part of the shard sequence, shuffled within windows."""
+        return rebatch(self._chunks(share, start_batch * share.batch_size), share.batch_size)
+
+    def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
+        """Rows [start, stop) in stored order."""
+        pieces = self._pieces(range(len(self._shard_rows)), start, stop)
+        return rebatch(self._rows_of(pieces), batch_size)
+
+    def _chunks(self, share: Share, position: int) -> Iterator[pa.Table]:
+        """Shuffled rows from `position` of the rank's epoch on, cut where a batch or a window ends."""
+        order = _random(share.seed, "shards", share.epoch).permutation(len(self._shard_rows))
+        num_rows = share.num_batches * share.batch_size
+        pieces = self._pieces(order.tolist(), share.rank * num_rows, (share.rank + 1) * num_rows)
+        windows = [window for window in _cut_into_windows(pieces, self._window) if window.stop > position]
+        tables = self._rows_of([piece for window in windows for piece in window.pieces])
+        for window in windows:
+            rows = ResidentRows([next(tables) for _ in window.pieces])
+            shuffled = _random(share.seed, "window", share.epoch, share.rank, window.number).permutation(rows.num_rows)
+            while position < window.stop:
+                stop = min(position + share.batch_size - position % share.batch_size, window.stop)
+                yield rows.take(shuffled[position - window.start : stop - window.start])
+                position = stop
+
+    def _pieces(self, order: Sequence[int], start: int, stop: int) -> list[Piece]:
+        """Where the rows [start, stop) of the shards in `order` lie."""
+        pieces, first = [], 0
+        for shard in order:
+            last = first + self._shard_rows[shard]
+            if last > start and first < stop:
+                pieces.append(Piece(shard, max(start - first, 0), min(stop, last) - first))
+            first = last
+        return pieces
+
+    def _rows_of(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+        """The rows of the pieces, one table for each."""
+        wholes = regroup(self._read([piece.shard for piece in pieces]), [self._shard_rows[p.shard] for p in pieces])
+        for piece, whole in zip(pieces, wholes, strict=True):
+            yield whole.slice(piece.start, piece.stop - piece.start)
+
+
+def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[Window]:
+    start = 0
+    for number, first in enumerate(range(0, len(pieces), size)):
+        members = pieces[first : first + size]
+        stop = start + sum(piece.stop - piece.start for piece in members)
+        yield Window(number, start, stop, members)
+        start = stop
+
+
+def _random(*parts: int | str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
+
+
+def rebatch(tables: Iterator[pa.Table], batch_size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `batch_size`; the last may be smaller."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(part.num_rows for part in waiting) >= batch_size:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, batch_size)
+            waiting = [joined.slice(batch_size)]
+    if sum(part.num_rows for part in waiting):
+        yield pa.concat_tables(waiting)
+
+
+def regroup(tables: Iterator[pa.Table], sizes: Sequence[int]) -> Iterator[pa.Table]:
+    """The same rows in tables of the given sizes. Raises ValueError when the rows do not suffice."""
+    waiting: list[pa.Table] = []
+    for size in sizes:
+        while sum(part.num_rows for part in waiting) < size:
+            table = next(tables, None)
+            if table is None:
+                raise ValueError("the shards hold fewer rows than their manifest says; run prepare again")
+            waiting.append(table)
+        joined = pa.concat_tables(waiting)
+        yield joined.slice(0, size)
+        waiting = [joined.slice(size)]

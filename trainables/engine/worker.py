@@ -1,0 +1,31 @@
+"""What one training worker is given by whoever starts it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from data_pipelines.pipeline import DataPipeline, Facts
+from trainables.engine.collectives import ProcessGroup
+from trainables.engine.feed import Feed
+from trainables.engine.report import Report
+from trainables.storage import Folder
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The surroundings of one rank."""
+
+    folder: Folder
+    """The run's folder, on storage that all ranks reach."""
+    collectives: ProcessGroup
+    device: torch.device
+    wrap: Callable[[nn.Module], nn.Module]
+    """Makes a module distributed."""
+    report: Callable[[Report], None]
+    """Called by all ranks equally often; what ranks other than 0 say is dropped."""
+    pipeline: DataPipeline
+    feed: Feed
+    facts: Facts
+    run_id: str

@@ -1,0 +1,25 @@
+"""The plan of one training: what the driver has settled before any worker starts; pickled to every worker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from data_pipelines.pipeline import Manifest
+from trainables.run import Run, Scaling
+from trainables.storage import Folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, its folder, its prepared data, and the processes that train it."""
+
+    run: Run
+    run_id: str
+    folder: Folder
+    prepared: Path
+    manifest: Manifest
+    feed: Literal["resident", "stream"]
+    scaling: Scaling
+    uses_gpu: bool
+    num_threads: int
+    """torch threads of each worker."""

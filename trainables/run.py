@@ -1,0 +1,65 @@
+"""Run: everything that decides what is learnt; Scaling: how many processes learn it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+from pydantic import Field
+
+from data_pipelines.config import Config
+from trainables.config import Training
+from trainables.workloads import AnyWorkload
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class Run(Config):
+    """What one training worker needs to know; two runs with the same settings give the same result."""
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    workload: AnyWorkload
+    training: Training
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits over the settings of `Run`: the same run has the same digest, whoever starts it."""
+        settings = self.model_dump(mode="json", include=set(Run.model_fields))
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+    def override(self, changes: Mapping[str, Any]) -> Self:
+        """A re-validated copy with dotted settings replaced, for example `{"training.epochs": 5}`."""
+        settings = self.model_dump(mode="json")
+        for dotted, value in changes.items():
+            set_dotted(settings, dotted, value)
+        return validate_strictly(type(self), settings)
+
+
+class Scaling(Config):
+    """The training workers."""
+
+    num_workers: int = Field(default=1, ge=0, le=4096)
+    """0 trains in the driver's own process, without Ray."""
+    use_gpu: bool | None = None
+    """null: when the cluster has GPUs."""
+    cpus_per_worker: float = Field(default=1.0, gt=0)
+    gpus_per_worker: float = Field(default=1.0, gt=0)
+    threads_per_worker: int | None = Field(default=None, ge=1)
+    """torch threads; by default the machine's cores divided by the workers. The last bit of a CPU result depends
+    on it, so a resumed run keeps the number it began with."""
+
+
+def set_dotted(settings: dict[str, Any], dotted: str, value: Any) -> None:
+    """Replace one nested setting in place; missing or null sections on the way are made."""
+    *sections, last = dotted.split(".")
+    for section in sections:
+        inner = settings.get(section)
+        if not isinstance(inner, dict):
+            inner = settings[section] = {}
+        settings = inner
+    settings[last] = value
+
+
+def validate_strictly(config_class: type[ConfigT], settings: Mapping[str, Any]) -> ConfigT:
+    """Settings as YAML or JSON gives them, without conversions: "3" is no number and 1 is no boolean."""
+    return config_class.model_validate_json(json.dumps(settings), strict=True)

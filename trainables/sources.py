@@ -1,0 +1,70 @@
+"""From a plan to the rows that a worker feeds on: through Ray Data, or read by the worker itself in local mode."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data_pipelines.pipeline import DataPipeline, Split
+from data_pipelines.shards import ShardedSplit, open_split, ray_dataset
+from trainables.engine.rows import ResidentRows, RowSource, StreamedRows
+from trainables.plan import Plan
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+READ_TASKS = 2
+"""Shards that are read at the same time for each worker."""
+
+
+def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
+    """Every split that has rows; nothing is read."""
+    names: list[Any] = [name for name, shards in plan.manifest.splits.items() if shards]
+    return {name: open_split(plan.prepared, plan.manifest, name) for name in names}
+
+
+def materialize(plan: Plan, pipeline: DataPipeline) -> "dict[str, Dataset]":
+    """Every split decoded into Ray's object store, once for all workers; called by the driver when the set fits."""
+    splits = open_splits(plan).items()
+    return {
+        name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=READ_TASKS).materialize()
+        for name, split in splits
+    }
+
+
+def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
+    """Rows read by this process, without Ray."""
+    return {name: _local_rows(plan, split, pipeline) for name, split in open_splits(plan).items()}
+
+
+def _local_rows(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
+    def read(shards: Sequence[int]) -> Iterator[pa.Table]:
+        return (split.load(shard, pipeline) for shard in shards)
+
+    if plan.feed == "resident":
+        return ResidentRows(list(read(range(len(split.shards)))))
+    return _streamed(plan, split, read)
+
+
+def build_ray_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
+    """Rows from the object store, or streamed by Ray Data tasks; called inside a Ray Train worker."""
+    return {name: _ray_rows(plan, name, split, pipeline) for name, split in open_splits(plan).items()}
+
+
+def _ray_rows(plan: Plan, name: Split, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
+    import ray.train
+
+    if plan.feed == "resident":
+        shard: Any = ray.train.get_dataset_shard(name)
+        return ResidentRows(list(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
+
+    def read(shards: Sequence[int]) -> Iterator[pa.Table]:
+        dataset: Any = ray_dataset(split, pipeline, shards, concurrency=READ_TASKS)
+        return iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+
+    return _streamed(plan, split, read)
+
+
+def _streamed(plan: Plan, split: ShardedSplit, read: Any) -> StreamedRows:
+    rows = [shard.num_rows for shard in split.shards]
+    return StreamedRows(rows, read, window=plan.run.training.shuffle_window)

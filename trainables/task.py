@@ -1,0 +1,158 @@
+"""The contract between the engine and a workload: what is learnt, how it is evaluated, what is drawn."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.pipeline import Split
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """What one forward pass gives back."""
+
+    loss: Tensor
+    """Scalar, the mean over the samples of this rank's batch."""
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    """Further scalars, means over the batch, recorded as `train/<name>` for every step; the same names each step."""
+
+
+class Collectives(Protocol):
+    """The few collective operations a workload may use; each is called by all ranks or by none."""
+
+    rank: int
+    world_size: int
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Elementwise sum over ranks, a new tensor on every rank."""
+        ...
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Concatenation over ranks along the first dimension, which may differ between ranks."""
+        ...
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value (plain data and CPU tensors) on every rank."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the training stands, after a step."""
+
+    epoch: int
+    """The running epoch, counted from 1."""
+    step: int
+    """Optimiser steps done since the start of the run."""
+    num_epochs: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a task may use once before the first step."""
+
+    batches: Callable[[Split], Iterable[Any]]
+    """One ordered pass over this rank's share of a split, as batches on `device`, not augmented."""
+    collectives: Collectives
+    device: torch.device
+    seed: int
+
+
+@dataclass(frozen=True)
+class ImagePanel:
+    """A set of pictures shown as one grid."""
+
+    key: str
+    """Metric-style name, for example `eval/generated_samples`."""
+    images: Tensor
+    """uint8, [count, channels, height, width], channels 1 or 3."""
+    captions: Sequence[str] = ()
+    """One per picture, or none."""
+    columns: int = 10
+    """Pictures per row of the grid."""
+    zoom: int = 1
+    """Integer factor, nearest neighbour, for pictures too small to see."""
+
+
+@dataclass(frozen=True)
+class TablePanel:
+    """A table whose cells are numbers, strings, or pictures (uint8 tensors, [channels, height, width]).
+
+    Rows drawn at later steps are added to those drawn before.
+    """
+
+    key: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[float | int | str | Tensor]]
+
+
+Panel = ImagePanel | TablePanel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of one evaluation, the same on every rank."""
+
+    metrics: Mapping[str, float]
+    """By full name, for example `eval/fid_local`; a trivial baseline stands beside its metric as `baseline/<name>`."""
+    panels: Sequence[Panel] = ()
+
+
+class Evaluator(ABC, Generic[Batch]):
+    """Collects what one evaluation needs. Made anew for every evaluation; runs without gradients, in eval mode."""
+
+    split: Split | None = None
+    """The split whose rows are passed to `update`, each row once over all ranks; None when no rows are needed."""
+
+    def update(self, module: nn.Module, batch: Batch) -> None:
+        """Add one batch; contains no collective, as ranks may see different numbers of batches."""
+
+    @abstractmethod
+    def compute(self, module: nn.Module) -> Evaluation:
+        """Reduce over ranks; contains collectives, so all ranks call it."""
+
+
+class Task(ABC, Generic[Batch]):
+    """What is learnt. A workload implements `loss` and `evaluator`; the other hooks do nothing by default."""
+
+    module: nn.Module
+
+    @abstractmethod
+    def loss(self, module: nn.Module, batch: Batch, *, generator: torch.Generator) -> LossOutput:
+        """The training loss of `module`, which is `self.module` made distributed; randomness from `generator`."""
+
+    @abstractmethod
+    def evaluator(self, collectives: Collectives, device: torch.device) -> Evaluator[Batch]:
+        """A new evaluator; its `module` argument will be the EMA weights when there are any."""
+
+    @abstractmethod
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """What `module` takes for one sample; used to count multiply-accumulates."""
+
+    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+        """Pictures at the picture cadence, on rank 0 alone: no collectives. Without gradients, in eval mode."""
+        return ()
+
+    def begin(self, start: Start) -> None:
+        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines."""
+
+    def after_step(self, progress: Progress) -> None:
+        """After each optimiser step."""
+
+    def after_epoch(self, progress: Progress) -> bool:
+        """After each epoch. True: parameters were replaced; the engine wraps again and rebuilds optimiser and EMA."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `begin` and the hooks made: tensors and plain data; saved in every checkpoint and model."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`; called before weights are loaded, so it may change the module's shapes."""

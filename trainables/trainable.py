@@ -1,0 +1,149 @@
+"""The Ray Trainable of every workload: a Tune trial that drives a TorchTrainer and cleans up after it.
+
+The trial's actor holds no CPU; it starts Ray Train in a thread, passes on each report of rank 0 as one Tune result, and
+when Tune stops the trial it ends the workers and their placement group at once. Checkpoints are the engine's own,
+under the run's folder, so whoever starts next (Ray Train after the loss of a worker, Tune after the loss of this actor,
+or the user with the same command) goes on from the newest undamaged one.
+"""
+
+import threading
+import time
+import uuid
+from contextlib import suppress
+from typing import Any
+
+import ray
+import ray.train
+from ray import tune
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from trainables.plan import Plan
+from trainables.train_worker import RunError, train_in_ray
+
+WORKER_START_FAILURES = 3
+"""Failed starts of the worker group before the run gives up; each waits for the group's start timeout."""
+ABORT_TIMEOUT_S = 30.0
+
+
+class _Relay(ray.train.UserCallback):
+    """Lives in the Train controller; hands every report, and errors that no restart can cure, to the trial."""
+
+    def __init__(self, messages: Queue):
+        self._messages = messages
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        self._send("report", metrics[0]["report"])
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
+        if fatal:
+            self._send("failed", _message_of(fatal[0]))
+        else:
+            ranks = ", ".join(str(rank) for rank in sorted(worker_exceptions))
+            self._send("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint")
+
+    def _send(self, kind: str, content: Any) -> None:
+        self._messages.put((kind, content, ray.get_runtime_context().current_actor))
+
+
+class RunTrainable(tune.Trainable):
+    """One trial: one run. Made by `tune.with_parameters(RunTrainable, plan=..., datasets=...)`."""
+
+    def setup(self, config: dict[str, Any], *, plan: Plan, datasets: dict[str, Any]) -> None:  # pyright: ignore
+        """`datasets`: the materialised splits, empty when the data are streamed."""
+        self._plan, self._datasets = plan, datasets
+        self._thread: threading.Thread | None = None
+        self._controller: Any = None
+
+    def step(self) -> dict[str, Any]:
+        """Wait for the next `report` of rank 0, a `message` for the log, or the `error` that ends the trial."""
+        if self._thread is None:
+            self._launch()
+        kind, content, controller = self._messages.get()
+        self._controller = controller or self._controller
+        if kind == "lost":
+            return {"message": content}
+        if kind == "failed":
+            return {"error": content, "done": True}
+        return {**content["metrics"], "report": content, "done": content["is_finished"]}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the engine keeps the run's checkpoints."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: the workers find the newest checkpoint themselves."""
+
+    def cleanup(self) -> None:
+        """End the workers and free their placement group; called by Tune when the trial stops."""
+        if self._thread is None or not self._thread.is_alive() or self._controller is None:
+            return
+        aborted = self._controller.abort.remote()
+        deadline = time.monotonic() + ABORT_TIMEOUT_S
+        while time.monotonic() < deadline:
+            # a controller that waits to put into the queue could not hear the abort
+            with suppress(Empty):
+                self._messages.get_nowait()
+            done, _ = ray.wait([aborted], timeout=0.1)
+            if done:
+                return
+
+    def _launch(self) -> None:
+        self._messages = Queue(maxsize=1, actor_options={"num_cpus": 0})
+        plan, scaling = self._plan, self._plan.scaling
+        resources = {"CPU": scaling.cpus_per_worker}
+        if plan.uses_gpu:
+            resources["GPU"] = scaling.gpus_per_worker
+        trainer = TorchTrainer(
+            train_in_ray,
+            train_loop_config={"plan": plan},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
+            ),
+            # a new name for each start: Ray Train must not resume from its own snapshot
+            run_config=ray.train.RunConfig(
+                name=f"train_{uuid.uuid4().hex[:8]}",
+                storage_path=f"{plan.folder.uri}/ray",
+                callbacks=[_Relay(self._messages)],
+                failure_config=ray.train.FailureConfig(
+                    max_failures=plan.run.training.max_failures, controller_failure_limit=WORKER_START_FAILURES
+                ),
+            ),
+            datasets=self._datasets,
+            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
+        )
+        self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
+        self._thread.start()
+
+    def _fit(self, trainer: TorchTrainer) -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            self._messages.put(("failed", _message_of(error), None))
+        else:
+            self._messages.put(("failed", "the workers ended before the training was finished", None))
+
+
+def _is_fatal(error: BaseException) -> bool:
+    return any(isinstance(inner, RunError) or type(inner).__name__ == RunError.__name__ for inner in _chain(error))
+
+
+def _message_of(error: BaseException) -> str:
+    for inner in _chain(error):
+        if isinstance(inner, RunError):
+            return str(inner)
+    return f"{type(error).__name__}: {error}"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error, and what Ray wrapped in it."""
+    found, waiting = [], [error]
+    while waiting:
+        inner = waiting.pop(0)
+        if inner in found:
+            continue
+        found.append(inner)
+        waiting += [other for other in (getattr(inner, "cause", None), inner.__cause__) if other is not None]
+        waiting += list(getattr(inner, "worker_failures", {}).values())
+        waiting += [other for other in (getattr(inner, "_base_exc", None),) if other is not None]
+    return found

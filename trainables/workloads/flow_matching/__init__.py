@@ -1,0 +1,1 @@
+"""Rectified flow and optimal-transport flow matching for class-conditional images."""

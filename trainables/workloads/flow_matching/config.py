@@ -1,0 +1,154 @@
+"""Settings of the flow-matching workload; torch-free, so that an experiment is checked in milliseconds."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.config import Config, InputPath
+from data_pipelines.image_config import ImageData
+from trainables.config import Goal, WorkloadConfig
+
+if TYPE_CHECKING:
+    from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.task import Task
+
+Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
+CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
+"""Evaluations of the ODE's right-hand side in one step of each fixed-step solver."""
+
+
+class Sampling(Config):
+    """How samples are drawn from the learnt flow."""
+
+    solver: Solver = "euler"
+    nfe: int | None = Field(default=50, ge=1, le=100_000)
+    """Evaluations of the right-hand side, so that solvers are compared at equal cost; null for the adaptive dopri5."""
+    tolerance: float = Field(default=1e-5, gt=0, lt=1)
+    """dopri5 only: absolute and relative tolerance."""
+    guidance: float = Field(default=2.0, ge=0)
+    """Weight w of classifier-free guidance, v = v_null + w (v_label - v_null). 1 means none; any other value doubles
+    the network calls."""
+
+    @model_validator(mode="after")
+    def _nfe_fits_the_solver(self) -> Self:
+        calls = CALLS_PER_STEP.get(self.solver)
+        if calls is None and self.nfe is not None:
+            raise ValueError("`nfe` must be null with solver: dopri5, which chooses its own steps; set `tolerance`")
+        if calls is not None and (self.nfe is None or self.nfe % calls):
+            raise ValueError(f"`nfe` is {self.nfe}; with solver: {self.solver} it must be a multiple of {calls}")
+        return self
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of a fixed-step solver."""
+        assert self.nfe is not None, "dopri5 chooses its own steps"
+        return self.nfe // CALLS_PER_STEP[self.solver]
+
+
+class Network(Config):
+    """The U-Net's size. base_channels 128, 64, 32 give 27,147,651, 6,799,043, 1,705,827 parameters on CIFAR-10."""
+
+    base_channels: int = Field(default=128, ge=8, le=1024)
+    channel_multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1, max_length=8)
+    num_res_blocks: int = Field(default=2, ge=1, le=8)
+    num_heads: int = Field(default=4, ge=1)
+    num_groups: int = Field(default=32, ge=1)
+    """Groups of each GroupNorm; must divide every channel count."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _channels_divide(self) -> Self:
+        if self.base_channels % self.num_groups:
+            raise ValueError(f"`num_groups` ({self.num_groups}) must divide `base_channels` ({self.base_channels})")
+        if self.base_channels * self.channel_multipliers[-1] % self.num_heads:
+            raise ValueError(f"`num_heads` ({self.num_heads}) must divide the channels of the lowest level")
+        return self
+
+
+class Pictures(Config):
+    """What is drawn at the picture cadence, always from the same noise."""
+
+    num_per_class: int = Field(default=8, ge=1, le=100)
+    max_classes: int = Field(default=10, ge=1, le=100)
+    sampling: Sampling = Sampling()
+    comparisons: tuple[Sampling, ...] = (
+        Sampling(solver="euler", nfe=20),
+        Sampling(solver="midpoint", nfe=20),
+        Sampling(solver="heun", nfe=20),
+        Sampling(solver="rk4", nfe=20),
+        Sampling(solver="euler", nfe=100),
+        Sampling(solver="dopri5", nfe=None),
+    )
+    """Rows of `eval/samples_table`."""
+
+
+class Evaluation(Config):
+    """How generated images are scored."""
+
+    num_samples: int = Field(default=10_000, ge=2)
+    """The published protocol uses 50,000; fewer samples bias the Frechet distance upwards."""
+    metric: Literal["fid", "is", "both"] = "fid"
+    sampling: Sampling = Sampling(guidance=1.0)
+    batch_size: int = Field(default=256, ge=1)
+    inception_weights: InputPath | None = None
+    """The standard FID weights file, pt_inception-2015-12-05-6726825d.pth. Without it a small network is trained on
+    the run's own training data, and the results are called `eval/fid_local` and `eval/inception_score_local_*`."""
+
+
+class Reflow(Config):
+    """The second stage: straight paths from (noise, image) pairs that a trained model makes."""
+
+    teacher: InputPath
+    """Folder of a model saved by a flow-matching run."""
+    num_pairs: int = Field(default=1_000_000, ge=1)
+    sampling: Sampling = Sampling(solver="dopri5", nfe=None, guidance=1.0)
+
+
+class FlowMatchingConfig(WorkloadConfig):
+    """Rectified flow (Liu et al. 2022) and minibatch OT coupling (Tong et al. 2023) on labelled images."""
+
+    name: Literal["flow_matching"] = "flow_matching"
+    data: ImageData = ImageData()
+    network: Network = Network()
+    coupling: Literal["independent", "optimal_transport"] = "independent"
+    label_drop_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Share of training samples whose label becomes the null class, for classifier-free guidance."""
+    pictures: Pictures = Pictures()
+    evaluation: Evaluation = Evaluation()
+    reflow: Reflow | None = None
+
+    evaluation_options: ClassVar[dict[str, str]] = {
+        "num-samples": "workload.evaluation.num_samples",
+        "metric": "workload.evaluation.metric",
+        "solver": "workload.evaluation.sampling.solver",
+        "nfe": "workload.evaluation.sampling.nfe",
+        "tolerance": "workload.evaluation.sampling.tolerance",
+        "guidance": "workload.evaluation.sampling.guidance",
+        "inception-weights": "workload.evaluation.inception_weights",
+    }
+
+    @property
+    def goal(self) -> Goal:
+        """The Frechet distance, or the inception score when that alone is evaluated."""
+        suffix = "local" if self.evaluation.inception_weights is None else "score"
+        if self.evaluation.metric != "is":
+            return Goal(metric=f"eval/fid_{suffix}", mode="min")
+        local = "_local" if self.evaluation.inception_weights is None else ""
+        return Goal(metric=f"eval/inception_score{local}_mean", mode="max")
+
+    def build_pipeline(self) -> "DataPipeline":
+        """Labelled images, or the teacher's pairs for reflow."""
+        from data_pipelines.images import ImagePipeline
+
+        images = ImagePipeline(self.data)
+        if self.reflow is None:
+            return images
+        from trainables.workloads.flow_matching.reflow import ReflowPipeline
+
+        return ReflowPipeline(self.reflow, images)
+
+    def build_task(self, facts: "Facts", seed: int) -> "Task":
+        """The U-Net with its loss; `facts` gives image shape and class names."""
+        from trainables.workloads.flow_matching.task import FlowMatchingTask
+
+        return FlowMatchingTask(self, facts, seed)

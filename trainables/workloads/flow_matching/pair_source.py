@@ -1,0 +1,51 @@
+"""Makes reflow's pairs of noise and image with the teacher."""
+
+import torch
+
+from trainables.workloads.flow_matching.config import Reflow
+from trainables.workloads.flow_matching.guidance import generate
+from trainables.workloads.flow_matching.network import VelocityNetwork
+from trainables.workloads.flow_matching.randomness import seeded_generator
+from trainables.workloads.flow_matching.real_data import RealData
+from trainables.workloads.flow_matching.reflow import ReflowBatch
+from trainables.workloads.flow_matching.teacher import TeacherCard, load_task_state, load_weights
+
+
+class PairSource:
+    """The teacher in eval mode, on an accelerator when there is one."""
+
+    def __init__(self, settings: Reflow, card: TeacherCard) -> None:
+        facts = card.facts
+        self._settings = settings
+        self._shape = (facts["channels"], facts["height"], facts["width"])
+        self._null_label = len(facts["class_names"])
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with torch.random.fork_rng(devices=[]):
+            self._network = VelocityNetwork(card.config.network, channels=self._shape[0], num_classes=self._null_label)
+        self._network.load_state_dict(load_weights(settings.teacher))
+        self._network.to(self._device).eval()
+        real = RealData(self._shape, self._null_label)
+        real.load_state_dict(load_task_state(settings.teacher))
+        self._class_ratios = torch.tensor(real.class_ratios())
+
+    def make(self, chunk_index: int, num_pairs: int) -> ReflowBatch:
+        """One chunk on the CPU: labels at the class frequencies of the teacher's data, images clamped to [-1, 1].
+
+        Noise and labels depend on the index alone. Raises ValueError for images that are not finite.
+        """
+        generator = seeded_generator(0, "reflow", chunk_index)
+        noise = torch.randn(num_pairs, *self._shape, generator=generator)
+        label = torch.multinomial(self._class_ratios, num_pairs, replacement=True, generator=generator)
+        samples = generate(
+            self._network,
+            noise.to(self._device),
+            label.to(self._device),
+            null_label=self._null_label,
+            sampling=self._settings.sampling,
+        )
+        image = samples.images.cpu()
+        if not image.isfinite().all():
+            raise ValueError(
+                f"the teacher {self._settings.teacher} made images that are not finite (chunk {chunk_index})"
+            )
+        return {"image": image.clamp(-1, 1), "noise": noise, "label": label}

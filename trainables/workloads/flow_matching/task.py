@@ -1,0 +1,153 @@
+"""Learns the velocity between noise and images (flow matching), and evaluates and draws what the flow generates."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from data_pipelines.pipeline import Facts
+from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from trainables.workloads.flow_matching.config import FlowMatchingConfig
+from trainables.workloads.flow_matching.coupling import pair_optimally
+from trainables.workloads.flow_matching.drawing import Drawing
+from trainables.workloads.flow_matching.evaluator import SampleEvaluator
+from trainables.workloads.flow_matching.network import VelocityNetwork
+from trainables.workloads.flow_matching.path import drop_labels, sample_path
+from trainables.workloads.flow_matching.pixels import to_unit_range
+from trainables.workloads.flow_matching.randomness import seeded_initialisation
+from trainables.workloads.flow_matching.real_data import RealData
+from trainables.workloads.flow_matching.scoring import Extractor
+from trainables.workloads.flow_matching.teacher import (
+    WEIGHTS,
+    find_file,
+    load_task_state,
+    load_weights,
+    read_card,
+    refuse_other_architecture,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class FlowMatchingTask(Task[Mapping[str, Any]]):
+    """Batches are those of the image pipeline, or of `ReflowPipeline`, which hold `noise` too.
+
+    A reflow task starts from its teacher's weights and keeps the teacher's statistics of the real images, so that
+    both models are measured against the same images; its own split holds generated ones. A saved student can be
+    loaded when its teacher is gone.
+    """
+
+    def __init__(self, config: FlowMatchingConfig, facts: Facts, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+        self.class_names: list[str] = list(facts["class_names"])
+        shape = (facts["channels"], facts["height"], facts["width"])
+        with seeded_initialisation(seed, "velocity network"):
+            network = VelocityNetwork(config.network, channels=shape[0], num_classes=len(self.class_names))
+        network.check_size(shape[1], shape[2])
+        if config.reflow is not None and config.coupling != "independent":
+            raise ValueError(f"coupling: {config.coupling} re-pairs noise and images, but reflow's pairs are given")
+        self.module = network
+        self.real = RealData(shape, len(self.class_names))
+        chunk_size = config.evaluation.batch_size
+        self.drawing = Drawing(
+            config.pictures, class_names=self.class_names, shape=shape, seed=seed, chunk_size=chunk_size
+        )
+        self._inception: Extractor | None = None
+        if config.reflow is not None and config.reflow.teacher.exists():
+            self._start_from_teacher(config.reflow.teacher, facts)
+
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+        """Mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
+        x_1 = to_unit_range(batch["image"])
+        path = sample_path(self._noise(batch, x_1, generator), x_1, generator=generator)
+        null_label = len(self.class_names)
+        label = drop_labels(batch["label"], null_label, self.config.label_drop_ratio, generator=generator)
+        velocity = module(path.x_t, path.t, label)
+        return LossOutput(functional.mse_loss(velocity.float(), path.velocity))
+
+    def begin(self, start: Start) -> None:
+        """Learn the real images' statistics and score the trivial generator; a reflow task has its teacher's."""
+        if self.config.reflow is not None:
+            find_file(self.config.reflow.teacher, WEIGHTS)
+        if not self.real.gaussians:
+            if self.config.reflow is not None:
+                logger.warning("the teacher saved no statistics: eval/fid_local compares with the teacher's images")
+            self.real.learn(start)
+        extractors = [self._local_extractor(start.device)]
+        if self.config.evaluation.inception_weights is not None:
+            extractors.append(self._inception_extractor(start.device))
+        for extractor in extractors:
+            self._settle(extractor, start)
+
+    def evaluator(self, collectives: Collectives, device: torch.device) -> SampleEvaluator:
+        """With the published features when their weights are given, else with the local ones."""
+        if self.config.evaluation.inception_weights is not None:
+            return self._evaluator(self._inception_extractor(device), collectives, device)
+        return self._evaluator(self._local_extractor(device), collectives, device)
+
+    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+        """One grid of samples, and one table that compares solvers."""
+        return [self.drawing.grid(module, device), self.drawing.table(module, progress, device)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is known of the real images."""
+        return self.real.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.real.load_state_dict(state)
+
+    def _noise(self, batch: Mapping[str, Any], x_1: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if self.config.reflow is not None:
+            return batch["noise"]
+        x_0 = torch.randn(x_1.shape, generator=generator, device=x_1.device)
+        return pair_optimally(x_0, x_1) if self.config.coupling == "optimal_transport" else x_0
+
+    @torch.no_grad()
+    def _settle(self, extractor: Extractor, start: Start) -> None:
+        evaluator = self._evaluator(extractor, start.collectives, start.device)
+        if evaluator.split is not None:
+            for batch in start.batches(evaluator.split):
+                evaluator.update(self.module, batch)
+        evaluator.prepare()
+
+    def _evaluator(self, extractor: Extractor, collectives: Collectives, device: torch.device) -> SampleEvaluator:
+        if self.config.reflow is not None and extractor.name == "inception" and "inception" not in self.real.gaussians:
+            raise ValueError(
+                f"the teacher {self.config.reflow.teacher} knows no Inception statistics of its real images, and the "
+                f"data here are generated; train the teacher with `evaluation.inception_weights`, or leave it out here"
+            )
+        return SampleEvaluator(
+            self.config.evaluation,
+            self.real,
+            extractor,
+            class_names=self.class_names,
+            seed=self.seed,
+            collectives=collectives,
+            device=device,
+        )
+
+    def _local_extractor(self, device: torch.device) -> Extractor:
+        network = self.real.network
+        if network is None:
+            raise ValueError("the feature network of eval/fid_local is missing: it is made when a run begins")
+        return Extractor("local", network.feature_dim, len(self.class_names), network.to(device))
+
+    def _inception_extractor(self, device: torch.device) -> Extractor:
+        if self._inception is None:
+            from trainables.metrics.inception import InceptionFeatures
+
+            assert self.config.evaluation.inception_weights is not None
+            network = InceptionFeatures(self.config.evaluation.inception_weights).to(device)
+            self._inception = Extractor("inception", network.feature_dim, network.num_classes, network)
+        return self._inception
+
+    def _start_from_teacher(self, folder: Path, facts: Facts) -> None:
+        refuse_other_architecture(read_card(folder), self.config, facts, folder=folder)
+        self.module.load_state_dict(load_weights(folder))
+        self.real.load_state_dict(load_task_state(folder))
