@@ -51,6 +51,10 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         return f"{self._family}-{digest.hexdigest()[:8]}"
 
     @property
+    def prepared(self) -> Path | None:
+        return self.data.prepared
+
+    @property
     def source(self) -> str:
         """The embedded set's name, or the raw data's path."""
         return "scikit-learn digits" if self.data.source == "digits" else str(self.data.path)

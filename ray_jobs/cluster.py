@@ -33,7 +33,7 @@ def connect() -> None:
         address="local" if is_local else None,
         include_dashboard=False if is_local else None,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
         runtime_env={"env_vars": environment},
     )
 

@@ -10,9 +10,10 @@ from ray_jobs.experiment import Experiment
 from ray_jobs.lock import locked
 from ray_jobs.planning import OnProgress, build_plan
 from ray_jobs.record import FINAL, Record
+from trainables.engine.loop import run_training
 from trainables.plan import Plan
 from trainables.storage import Folder
-from trainables.train_worker import RunError, train_locally
+from trainables.train_worker import RunError, work_locally
 
 CONFIG = "experiment.json"
 
@@ -55,7 +56,7 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
 
 def _run(plan: Plan, record: Record) -> None:
     if plan.scaling.num_workers == 0:
-        train_locally(plan, record.apply)
+        work_locally(plan, run_training, record.apply)
         return
     from ray_jobs.tuning import run_trial
 

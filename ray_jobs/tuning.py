@@ -8,7 +8,7 @@ from ray import tune
 from ray_jobs.record import Record
 from trainables.plan import Plan
 from trainables.sources import materialize
-from trainables.train_worker import RunError
+from trainables.train_worker import RunError, explain
 from trainables.trainable import RunTrainable
 
 TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
@@ -33,12 +33,22 @@ class _Recorder(tune.Callback):
         self.error = result.get("error", self.error)
 
 
+def load_datasets(plan: Plan) -> dict[str, Any]:
+    """The splits in the object store, or none when the workers stream them. Raises RunError for a damaged shard."""
+    if plan.feed == "stream":
+        return {}
+    try:
+        return dict(materialize(plan, plan.run.workload.build_pipeline()))
+    except Exception as error:
+        raise RunError(explain(error)) from error
+
+
 def run_trial(plan: Plan, record: Record) -> None:
     """Train by Tune and Ray Train until the end. Raises RunError when the run fails."""
-    datasets = materialize(plan, plan.run.workload.build_pipeline()) if plan.feed == "resident" else {}
+    trainable = tune.with_parameters(RunTrainable, plan=plan, datasets=load_datasets(plan))
     recorder = _Recorder(record)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(RunTrainable, plan=plan, datasets=datasets), TRIAL_RESOURCES),
+        tune.with_resources(trainable, TRIAL_RESOURCES),
         run_config=tune.RunConfig(
             name=f"tune_{uuid.uuid4().hex[:8]}",
             storage_path=f"{plan.folder.uri}/ray",

@@ -1,6 +1,7 @@
-"""What runs in each training process: build the worker's surroundings, then the engine's loop."""
+"""What runs in each training process: build the worker's surroundings, then do what was asked for."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,11 +11,11 @@ from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import cause_of
 from trainables.engine.collectives import ProcessGroup
 from trainables.engine.feed import Feed
-from trainables.engine.loop import run_training
 from trainables.engine.report import Report
 from trainables.engine.rows import RowSource
 from trainables.engine.worker import Worker
 from trainables.plan import Plan
+from trainables.run import Run
 from trainables.sources import build_local_sources, build_ray_sources
 
 
@@ -22,17 +23,19 @@ class RunError(RuntimeError):
     """The run cannot go on, and starting it again would end the same way; the message is for the user."""
 
 
-def train_locally(plan: Plan, report: Callable[[Report], None]) -> None:
-    """Train in this process, without Ray. Raises RunError."""
+Action = Callable[[Run, Worker], Any]
+"""What to do with the surroundings once they are built: train, or score a model."""
+
+
+def work_locally(plan: Plan, action: Action, report: Callable[[Report], None] = print) -> Any:
+    """Do it in this process, without Ray; returns what `action` returns. Raises RunError."""
     pipeline = plan.run.workload.build_pipeline()
     device = torch.device("cuda" if plan.uses_gpu else "cpu")
-    _train(
-        plan, pipeline, lambda: build_local_sources(plan, pipeline), device, wrap=lambda module: module, report=report
-    )
+    return _work(plan, pipeline, build_local_sources, action, Process(device, lambda module: module, report))
 
 
-def train_in_ray(config: dict[str, Any]) -> None:
-    """The train function of a TorchTrainer; `config["plan"]` is the Plan."""
+def work_in_ray(config: dict[str, Any]) -> Any:
+    """The train function of a TorchTrainer; `config` holds the `plan` and the `action`."""
     import ray.train
     import ray.train.torch
 
@@ -44,43 +47,62 @@ def train_in_ray(config: dict[str, Any]) -> None:
 
     plan: Plan = config["plan"]
     pipeline = plan.run.workload.build_pipeline()
-    device = ray.train.torch.get_device()
-    _train(plan, pipeline, lambda: build_ray_sources(plan, pipeline), device, wrap=wrap, report=report)
+    process = Process(ray.train.torch.get_device(), wrap, report)
+    return _work(plan, pipeline, build_ray_sources, config["action"], process)
 
 
-def _train(
+@dataclass(frozen=True)
+class Process:
+    """What differs between a Ray worker and a local process."""
+
+    device: torch.device
+    wrap: Callable[[nn.Module], nn.Module]
+    report: Callable[[Report], None]
+
+
+def _work(
     plan: Plan,
     pipeline: DataPipeline,
-    build_sources: Callable[[], dict[Split, RowSource]],
-    device: torch.device,
-    *,
-    wrap: Callable[[nn.Module], nn.Module],
-    report: Callable[[Report], None],
-) -> None:
-    training = plan.run.training
-    torch.set_num_threads(plan.num_threads)
-    torch.use_deterministic_algorithms(training.is_deterministic)
-    torch.backends.cudnn.benchmark = not training.is_deterministic
-    collectives = ProcessGroup(device)
+    build_sources: Callable[[Plan, DataPipeline], dict[Split, RowSource]],
+    action: Action,
+    process: Process,
+) -> Any:
+    _set_up_torch(plan)
+    collectives = ProcessGroup(process.device)
     try:
         feed = Feed(
             pipeline,
-            build_sources(),
+            build_sources(plan, pipeline),
             seed=plan.run.seed,
-            batch_size=training.batch_size,
-            accumulate=training.accumulate,
+            batch_size=plan.run.training.batch_size,
+            accumulate=plan.run.training.accumulate,
             rank=collectives.rank,
             world_size=collectives.world_size,
-            device=device,
+            device=process.device,
         )
-        facts = plan.manifest.facts
-        run_training(
-            plan.run, Worker(plan.folder, collectives, device, wrap, report, pipeline, feed, facts, plan.run_id)
+        worker = Worker(
+            folder=plan.folder,
+            collectives=collectives,
+            device=process.device,
+            wrap=process.wrap,
+            report=process.report,
+            pipeline=pipeline,
+            feed=feed,
+            facts=plan.manifest.facts,
+            run_id=plan.run_id,
         )
+        return action(plan.run, worker)
     except Exception as error:
         if is_lost_peer(error):
             raise
         raise RunError(explain(error)) from error
+
+
+def _set_up_torch(plan: Plan) -> None:
+    is_deterministic = plan.run.training.is_deterministic
+    torch.set_num_threads(plan.num_threads)
+    torch.use_deterministic_algorithms(is_deterministic)
+    torch.backends.cudnn.benchmark = not is_deterministic
 
 
 def is_lost_peer(error: Exception) -> bool:

@@ -9,17 +9,20 @@ or the user with the same command) goes on from the newest undamaged one.
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import ray
 import ray.train
 from ray import tune
+from ray.data import ExecutionOptions
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from trainables.engine.loop import run_training
 from trainables.plan import Plan
-from trainables.train_worker import RunError, train_in_ray
+from trainables.train_worker import Action, RunError, work_in_ray
 
 WORKER_START_FAILURES = 3
 """Failed starts of the worker group before the run gives up; each waits for the group's start timeout."""
@@ -38,7 +41,7 @@ class _Relay(ray.train.UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
         if fatal:
-            self._send("failed", _message_of(fatal[0]))
+            self._send("failed", message_of(fatal[0]))
         else:
             ranks = ", ".join(str(rank) for rank in sorted(worker_exceptions))
             self._send("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint")
@@ -90,28 +93,7 @@ class RunTrainable(tune.Trainable):
 
     def _launch(self) -> None:
         self._messages = Queue(maxsize=1, actor_options={"num_cpus": 0})
-        plan, scaling = self._plan, self._plan.scaling
-        resources = {"CPU": scaling.cpus_per_worker}
-        if plan.uses_gpu:
-            resources["GPU"] = scaling.gpus_per_worker
-        trainer = TorchTrainer(
-            train_in_ray,
-            train_loop_config={"plan": plan},
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
-            ),
-            # a new name for each start: Ray Train must not resume from its own snapshot
-            run_config=ray.train.RunConfig(
-                name=f"train_{uuid.uuid4().hex[:8]}",
-                storage_path=f"{plan.folder.uri}/ray",
-                callbacks=[_Relay(self._messages)],
-                failure_config=ray.train.FailureConfig(
-                    max_failures=plan.run.training.max_failures, controller_failure_limit=WORKER_START_FAILURES
-                ),
-            ),
-            datasets=self._datasets,
-            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
-        )
+        trainer = build_trainer(self._plan, self._datasets, action=run_training, callbacks=[_Relay(self._messages)])
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
         self._thread.start()
 
@@ -119,16 +101,55 @@ class RunTrainable(tune.Trainable):
         try:
             trainer.fit()
         except BaseException as error:
-            self._messages.put(("failed", _message_of(error), None))
+            self._messages.put(("failed", message_of(error), None))
         else:
             self._messages.put(("failed", "the workers ended before the training was finished", None))
+
+
+def build_trainer(
+    plan: Plan,
+    datasets: dict[str, Any],
+    *,
+    action: Action,
+    callbacks: Sequence[ray.train.UserCallback] = (),
+) -> TorchTrainer:
+    """A TorchTrainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
+    scaling = plan.scaling
+    resources = {"CPU": scaling.cpus_per_worker}
+    if plan.uses_gpu:
+        resources["GPU"] = scaling.gpus_per_worker
+    return TorchTrainer(
+        work_in_ray,
+        train_loop_config={"plan": plan, "action": action},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"train_{uuid.uuid4().hex[:8]}",
+            storage_path=f"{plan.folder.uri}/ray",
+            callbacks=list(callbacks),
+            failure_config=ray.train.FailureConfig(
+                max_failures=plan.run.training.max_failures, controller_failure_limit=WORKER_START_FAILURES
+            ),
+        ),
+        datasets=datasets,
+        dataset_config=ray.train.DataConfig(datasets_to_split=[], execution_options=_in_order()),
+    )
+
+
+def _in_order() -> ExecutionOptions:
+    # Ray Train puts these in place of the dataset's own; without them the order of blocks is not kept
+    options = ExecutionOptions()
+    options.preserve_order = True
+    return options
 
 
 def _is_fatal(error: BaseException) -> bool:
     return any(isinstance(inner, RunError) or type(inner).__name__ == RunError.__name__ for inner in _chain(error))
 
 
-def _message_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """What a failed Ray Train run has to say to the user."""
     for inner in _chain(error):
         if isinstance(inner, RunError):
             return str(inner)

@@ -135,6 +135,7 @@ def test_a_prepared_folder_serves_without_the_raw_data(tmp_path: Path) -> None:
     (tmp_path / "raw").rename(tmp_path / "moved")
     for without in ({}, {"path": None}):
         after = ImagePipeline(ImageData.model_validate({**settings, **without}))
+        assert after.prepared == tmp_path / "prepared"
         assert after.facts() == manifest.facts
         assert prepare(after, tmp_path / "prepared") == load_manifest(tmp_path / "prepared", after) == manifest
         assert open_split(tmp_path / "prepared", manifest, "train").load(0, after).equals(rows)

@@ -85,7 +85,7 @@ def test_an_interrupted_call_is_continued_after_its_last_whole_shard(tmp_path: P
         prepare(RecordingPipeline(fail_after=700), folder, rows_per_shard=ROWS)
     with pytest.raises(ValueError, match="no prepared data"):
         load_manifest(folder, RecordingPipeline())
-    (folder / ".train-00003.parquet.tmp").write_bytes(b"torn")
+    (folder / ".train-00099.parquet.tmp").write_bytes(b"torn")
     pipeline = RecordingPipeline()
     prepare(pipeline, folder)
     assert pipeline.reads == [("train", 600), ("test", 0)]

@@ -13,8 +13,12 @@ class ToyConfig(WorkloadConfig):
     name: Literal["toy"] = "toy"
     num_rows: int = Field(default=64, ge=1)
     width: int = Field(default=8, ge=1)
+    has_noise: bool = True
+    """Batch norm and dropout between the layers."""
     swaps_layer_after_epoch: int | None = None
     """Replace the hidden layer by a narrower one, as pruning does."""
+    kill_file: str | None = None
+    """When this file exists, the process is killed after the step whose number it holds; the file goes first."""
     nan_at_row: int | None = None
     """A row whose target is not a number."""
 

@@ -1,5 +1,9 @@
 """What the toy workload learns."""
 
+import os
+import signal
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -24,8 +28,8 @@ class ToyTask(Task):
         self.config = config
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            layers = [nn.Linear(facts["features"], config.width), nn.BatchNorm1d(config.width), nn.Dropout(0.2)]
-            self.module = nn.Sequential(*layers, nn.Linear(config.width, 1))
+            noise = [nn.BatchNorm1d(config.width), nn.Dropout(0.2)] if config.has_noise else []
+            self.module = nn.Sequential(nn.Linear(facts["features"], config.width), *noise, nn.Linear(config.width, 1))
         self.mean = torch.zeros(())
 
     def loss(self, module: nn.Module, batch, *, generator: torch.Generator) -> LossOutput:
@@ -49,6 +53,12 @@ class ToyTask(Task):
             total, count = total + batch["y"].nansum(), count + len(batch["y"])
         self.mean = start.collectives.sum(total) / start.collectives.sum(count)
 
+    def after_step(self, progress: Progress) -> None:
+        file = Path(self.config.kill_file or "")
+        if file.is_file() and file.read_text() == str(progress.step):
+            file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def after_epoch(self, progress: Progress) -> bool:
         if progress.epoch != self.config.swaps_layer_after_epoch:
             return False
@@ -69,7 +79,7 @@ class ToyTask(Task):
 
     def load_state_dict(self, state) -> None:
         self.mean = state["mean"]
-        if state["width"] != self.config.width:
+        if self.config.swaps_layer_after_epoch and state["width"] != self.config.width:
             self._narrow()
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from trainables.config import Training
 from trainables.engine.ema import EmaModel
-from trainables.engine.optim import build_optimizer, build_schedule
+from trainables.engine.optim import RateSchedule, build_optimizer
 from trainables.engine.state import refuse_other_architecture
 from trainables.task import Task
 
@@ -50,7 +50,7 @@ class Learner:
         wrapped = self._wrap(module)
         self.wrapped: Any = torch.compile(wrapped) if self.training.compile else wrapped
         self.optimizer = build_optimizer(module, self.training.optimizer)
-        self.schedule = build_schedule(
+        self.schedule = RateSchedule(
             self.optimizer,
             self.training.schedule,
             num_steps=self.length.num_steps,
@@ -64,8 +64,6 @@ class Learner:
         schedule = self.schedule.state_dict()
         self._build()
         self.schedule.load_state_dict(schedule)
-        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
-            group["lr"] = rate
 
     @property
     def evaluated(self) -> nn.Module:

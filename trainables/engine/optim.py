@@ -1,10 +1,10 @@
 """Optimisers and learning-rate schedules from settings."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.config import Optimizer, Schedule
 
@@ -38,11 +38,34 @@ def _parameter_groups(module: nn.Module, settings: Optimizer) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
-def build_schedule(
-    optimizer: torch.optim.Optimizer, settings: Schedule, *, num_steps: int, steps_per_epoch: int
-) -> LambdaLR:
-    """A schedule stepped once per optimiser step."""
-    return LambdaLR(optimizer, lambda step: compute_factor(step, settings, num_steps, steps_per_epoch))
+class RateSchedule:
+    """Sets every group's rate to its base rate times `compute_factor`; stepped once per step, skipped ones too."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, settings: Schedule, *, num_steps: int, steps_per_epoch: int):
+        self._optimizer, self._settings = optimizer, settings
+        self._num_steps, self._steps_per_epoch = num_steps, steps_per_epoch
+        self._base = [group["lr"] for group in optimizer.param_groups]
+        self._done = 0
+        self._apply()
+
+    def step(self) -> None:
+        """One more step is done."""
+        self._done += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        factor = compute_factor(self._done, self._settings, self._num_steps, self._steps_per_epoch)
+        for group, base in zip(self._optimizer.param_groups, self._base, strict=True):
+            group["lr"] = base * factor
+
+    def state_dict(self) -> dict[str, int]:
+        """The steps done."""
+        return {"done": self._done}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Put back `state_dict`, and the rates with it."""
+        self._done = state["done"]
+        self._apply()
 
 
 def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoch: int) -> float:

@@ -87,7 +87,7 @@ class Outbox:
             "rows": self._rows,
             "panels": self._panels,
             "messages": self._messages,
-            **self._optional,
+            **self._optional,  # pyright: ignore
         }
         self._empty()
         self._worker.report(report)

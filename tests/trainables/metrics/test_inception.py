@@ -46,14 +46,14 @@ def test_grey_images_give_the_features_of_equal_channels(network: InceptionFeatu
 
 
 def test_a_missing_file_is_refused_with_its_path(tmp_path: Path):
-    with pytest.raises(ValueError, match="no Inception weights at .*absent.pth"):
+    with pytest.raises(ValueError, match=r"no Inception weights at .*absent\.pth"):
         InceptionFeatures(tmp_path / "absent.pth")
 
 
 def test_another_file_is_refused_so_that_its_score_is_not_taken_for_the_published_one(tmp_path: Path):
     path = tmp_path / "other.pth"
     path.write_bytes(b"something else")
-    with pytest.raises(ValueError, match="other.pth is not the standard FID weights file"):
+    with pytest.raises(ValueError, match=r"other\.pth is not the standard FID weights file"):
         InceptionFeatures(path)
 
 

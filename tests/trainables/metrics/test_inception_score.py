@@ -10,7 +10,7 @@ from trainables.metrics.inception_score import compute_inception_score
 def naive_score(logits: np.ndarray) -> float:
     """The definition with loops."""
     p = [np.exp(row) / np.exp(row).sum() for row in logits]
-    marginal = sum(p) / len(p)
+    marginal = np.mean(p, axis=0)
     divergences = [sum(a * math.log(a / b) for a, b in zip(row, marginal, strict=True)) for row in p]
     return math.exp(sum(divergences) / len(divergences))
 

@@ -91,8 +91,8 @@ def _solve_dopri5(velocity: Velocity, x_0: Tensor, tolerance: float) -> Tensor:
         path = odeint(
             velocity, x_0, times, rtol=tolerance, atol=tolerance, method="dopri5", options={"step_t": times[1:]}
         )
-    except AssertionError as error:  # torchdiffeq's word for a step size that shrank to nothing, or is not a number
-        if "underflow in dt" not in str(error):
+    except AssertionError as error:  # torchdiffeq's word for a state that is not finite, or a step size shrunk to 0
+        if not str(error).startswith(("underflow in dt", "non-finite values in state")):
             raise
         return torch.full_like(x_0, torch.nan)
     assert isinstance(path, Tensor)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.pipeline import Facts
@@ -90,6 +90,10 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
             return self._evaluator(self._inception_extractor(device), collectives, device)
         return self._evaluator(self._local_extractor(device), collectives, device)
 
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Noise at t = 0 with the first label."""
+        return torch.zeros(1, *self.real.shape), torch.zeros(1), torch.zeros(1, dtype=torch.int64)
+
     def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """One grid of samples, and one table that compares solvers."""
         return [self.drawing.grid(module, device), self.drawing.table(module, progress, device)]
@@ -102,7 +106,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         """Restore `state_dict`."""
         self.real.load_state_dict(state)
 
-    def _noise(self, batch: Mapping[str, Any], x_1: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _noise(self, batch: Mapping[str, Any], x_1: Tensor, generator: torch.Generator) -> Tensor:
         if self.config.reflow is not None:
             return batch["noise"]
         x_0 = torch.randn(x_1.shape, generator=generator, device=x_1.device)

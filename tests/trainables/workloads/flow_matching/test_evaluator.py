@@ -1,3 +1,4 @@
+import threading
 from typing import Any
 
 import pytest
@@ -13,9 +14,13 @@ from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, FACTS, Ranks, run_ranks, solo, start_of, tiny_config
 
+BUILDING = threading.Lock()
+"""The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
+
 
 def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
-    task = FlowMatchingTask(config or tiny_config(), FACTS, seed=3)
+    with BUILDING:
+        task = FlowMatchingTask(config or tiny_config(), FACTS, seed=3)
     task.begin(start_of(collectives))
     nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
     task.module.eval()

@@ -48,4 +48,6 @@ def test_training_depends_on_the_seed_alone_and_leaves_the_global_random_state()
 def test_training_works_where_gradients_are_switched_off():
     with torch.no_grad():
         off = train_feature_network(*tiny_rows(), num_classes=3, seed=1)
-    assert torch.equal(off.network.head.weight, train_feature_network(*tiny_rows(), num_classes=3, seed=1).network.head.weight)
+    assert torch.equal(
+        off.network.head.weight, train_feature_network(*tiny_rows(), num_classes=3, seed=1).network.head.weight
+    )

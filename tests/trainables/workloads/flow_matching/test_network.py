@@ -58,7 +58,7 @@ def test_skip_connections_carry_detail_past_the_lowest_level():
     network = with_random_output(build())
     for parameter in network.middle.parameters():
         nn.init.zeros_(parameter)
-    nn.init.zeros_(network.upsamples[0].weight)
+    nn.init.zeros_(network.get_parameter("upsamples.0.weight"))
     x, t, label = torch.randn(1, 1, 8, 8), torch.rand(1), torch.tensor([0])
     assert not torch.allclose(network(x, t, label), network(x + torch.randn_like(x), t, label))
 
@@ -111,3 +111,11 @@ def test_channels_last_and_autocast_give_nearly_the_same_velocity():
     assert torch.allclose(changed, expected, atol=1e-4)
     assert rounded.dtype == torch.bfloat16
     assert (rounded.float() - expected).abs().mean() < 0.1 * expected.abs().mean()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_network_compiles_as_one_graph_with_the_same_velocity():
+    network = with_random_output(build())
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    inputs = torch.randn(2, 1, 8, 8), torch.rand(2), torch.tensor([0, 1])
+    assert torch.allclose(compiled(*inputs), network(*inputs), atol=1e-6)

@@ -12,7 +12,9 @@ def test_path_equals_the_straight_line_written_as_loops():
     path = sample_path(x_0, x_1, generator=generator(3))
     for i in range(3):
         t = float(path.t[i])
-        for a, b, x, v in zip(*(rows[i].flatten().tolist() for rows in (x_0, x_1, path.x_t, path.velocity)), strict=True):
+        for a, b, x, v in zip(
+            *(rows[i].flatten().tolist() for rows in (x_0, x_1, path.x_t, path.velocity)), strict=True
+        ):
             assert abs(x - ((1 - t) * a + t * b)) < 1e-6
             assert abs(v - (b - a)) < 1e-6
 

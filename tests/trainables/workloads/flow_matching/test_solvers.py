@@ -57,7 +57,7 @@ def test_nfe_is_the_number_of_calls(solver: Solver):
     nfe = None if calls_per_step is None else 5 * calls_per_step
     solution = solve(velocity, X_0, Sampling(solver=solver, nfe=nfe))
     assert solution.nfe == len(calls) == (nfe or len(calls)) > 4
-    assert 0 <= min(calls) and max(calls) <= 1
+    assert min(calls) >= 0 and max(calls) <= 1
 
 
 def test_euler_calls_at_the_start_of_each_step():
@@ -70,4 +70,9 @@ def test_euler_calls_at_the_start_of_each_step():
 def test_a_velocity_that_is_not_finite_gives_an_end_that_is_not(solver: Solver):
     sampling = Sampling(solver=solver, nfe=CALLS_PER_STEP.get(solver))
     solution = solve(lambda t, x: x * torch.nan, X_0, sampling)
+    assert not solution.x_1.isfinite().any()
+
+
+def test_dopri5_gives_an_end_that_is_not_finite_for_a_path_that_blows_up():
+    solution = solve(lambda t, x: 50 * x.square(), X_0.abs() + 1, Sampling(solver="dopri5", nfe=None))
     assert not solution.x_1.isfinite().any()

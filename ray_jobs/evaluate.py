@@ -1,0 +1,74 @@
+"""The `evaluate` verb: score a trained model with the settings given now, and keep the result in the run's folder."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ray_jobs.experiment import Experiment, check_settings
+from ray_jobs.planning import build_plan
+from trainables.engine.models import load_aliases
+from trainables.engine.scoring import score_model
+from trainables.plan import Plan
+from trainables.run import set_dotted
+from trainables.storage import Folder
+from trainables.train_worker import RunError, work_locally
+
+EVALUATIONS = "evaluations"
+
+
+def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Evaluate the best model of the experiment's run, or the given one, with `changes` to its settings.
+
+    Returns run id, folder, checkpoint, metrics and pictures. Raises ValueError when there is no such model.
+    """
+    run_folder = experiment.folder
+    source = Folder(checkpoint) if checkpoint else find_best(experiment)
+    plan = build_plan(_change(experiment, changes))
+    number = len(run_folder.names(EVALUATIONS)) + 1
+    target = run_folder / f"{EVALUATIONS}/{number:03d}"
+    action = partial(score_model, source=source, target=target)
+    result = _work(plan, action)
+    summary = {
+        "run_id": experiment.run_id,
+        "folder": str(run_folder),
+        "checkpoint": str(source),
+        "settings": dict(changes),
+        **result,
+        "pictures": [f"{target}/{name}" for name in result["pictures"]],
+    }
+    target.write_json("metrics.json", summary)
+    return summary
+
+
+def find_best(experiment: Experiment) -> Folder:
+    """The model that the alias `best` names, else `latest`. Raises ValueError when the run has none."""
+    folder = experiment.folder
+    aliases = load_aliases(folder)
+    version = aliases["best"] or aliases["latest"]
+    if version is None:
+        options = ", ".join(f"--{name}" for name in experiment.workload.evaluation_options)
+        hint = f"; evaluation has options of its own: {options}" if options else ""
+        raise ValueError(f"{folder} holds no model yet; train first with the same --set, or give --checkpoint{hint}")
+    return folder / f"models/{version}"
+
+
+def _change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    settings = experiment.model_dump(mode="json")
+    for dotted, value in changes.items():
+        set_dotted(settings, dotted, value)
+    settings["tracking"]["run_name"] = experiment.run_id  # other settings, yet the same run
+    return check_settings(settings, origin="evaluation options")
+
+
+def _work(plan: Plan, action: partial) -> dict[str, Any]:
+    if plan.scaling.num_workers == 0:
+        return work_locally(plan, action)
+    import ray.train
+
+    from ray_jobs.tuning import load_datasets
+    from trainables.trainable import build_trainer, message_of
+
+    try:
+        return build_trainer(plan, load_datasets(plan), action=action).fit().return_value  # pyright: ignore
+    except ray.train.TrainingFailedError as error:
+        raise RunError(message_of(error)) from error

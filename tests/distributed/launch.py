@@ -1,0 +1,51 @@
+"""Starts the engine in several processes with gloo, without Ray: what a TorchTrainer does, in a second."""
+
+import pickle
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from trainables.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start_processes(plan: Plan, folder: Path, num_workers: int = 2) -> list[int]:
+    """Train the plan on `num_workers` processes; returns their exit codes. Reports of rank 0 are pickled in `folder`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    file = folder / "plan.pickle"
+    file.write_bytes(pickle.dumps(plan))
+    command = [sys.executable, "-m", "tests.distributed.launch", str(file), str(num_workers), str(port)]
+    processes = [subprocess.Popen([*command, str(rank)], cwd=ROOT) for rank in range(num_workers)]
+    codes = []
+    for process in processes:
+        codes.append(process.wait(timeout=120))
+    return codes
+
+
+def _work(file: Path, num_workers: int, port: int, rank: int) -> None:
+    import torch
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    from trainables import train_worker
+    from trainables.engine.loop import run_training
+    from trainables.sources import build_local_sources
+
+    plan: Plan = pickle.loads(file.read_bytes())
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=num_workers)
+    reports: list = []
+    process = train_worker.Process(torch.device("cpu"), partial(DistributedDataParallel), reports.append)
+    pipeline = plan.run.workload.build_pipeline()
+    train_worker._work(plan, pipeline, build_local_sources, run_training, process)
+    if rank == 0:
+        (file.parent / "reports.pickle").write_bytes(pickle.dumps(reports))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    _work(Path(sys.argv[1]), *(int(word) for word in sys.argv[2:5]))

@@ -1,0 +1,68 @@
+"""Two processes against one, and two killed processes against two that were not."""
+
+import gzip
+import json
+import random
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ray_jobs.planning import build_plan
+from tests.distributed.launch import start_processes
+from trainables.engine.state import find_checkpoint
+from trainables.plan import Plan
+
+STEPS = sorted(random.Random(21).sample(range(1, 24), 5))
+
+
+def plan_of(experiment) -> Plan:
+    experiment.folder.make()
+    return build_plan(experiment)
+
+
+def outcome(plan: Plan) -> tuple[dict, list[dict]]:
+    """Weights and rows of the newest checkpoint."""
+    name, _ = find_checkpoint(plan.folder)
+    assert name is not None
+    rows = [json.loads(line) for line in gzip.decompress(plan.folder.read(f"{name}/history.jsonl.gz")).splitlines()]
+    return load_file(plan.folder.full(f"{name}/model.safetensors")), rows
+
+
+@pytest.mark.slow
+def test_two_workers_learn_what_one_learns_on_the_joined_batch(toy, tmp_path):
+    """The rows of a global batch, and so the averaged gradient, do not depend on the number of workers."""
+    results = []
+    for num_workers in (1, 2):
+        experiment = toy(workload={"has_noise": False}, tracking={"run_name": f"workers-{num_workers}"})
+        plan = plan_of(experiment)
+        assert start_processes(plan, tmp_path, num_workers) == [0] * num_workers
+        results.append(outcome(plan))
+    (one, one_rows), (two, two_rows) = results
+    assert [row["step"] for row in one_rows] == [row["step"] for row in two_rows]
+    for name in one:
+        # not equal to the bit: the augmentation's noise is drawn by each rank
+        torch.testing.assert_close(one[name], two[name], atol=0.05, rtol=0)
+    assert two_rows[0]["train/loss"] == pytest.approx(one_rows[0]["train/loss"], rel=0.02)
+
+
+@pytest.fixture
+def reference(toy, tmp_path) -> tuple[dict, list[dict]]:
+    plan = plan_of(toy(workload={"kill_file": str(tmp_path / "kill")}, tracking={"run_name": "reference"}))
+    assert start_processes(plan, tmp_path) == [0, 0]
+    return outcome(plan)
+
+
+@pytest.mark.slow
+def test_two_killed_workers_end_with_the_same_weights_and_rows(toy, tmp_path, reference):
+    kill_file = tmp_path / "kill"
+    for step in STEPS:
+        experiment = toy(workload={"kill_file": str(kill_file)}, tracking={"run_name": f"killed-{step}"})
+        plan = plan_of(experiment)
+        kill_file.write_text(str(step))
+        assert -signal.SIGKILL in start_processes(plan, tmp_path)
+        assert start_processes(plan, tmp_path) == [0, 0]
+        weights, rows = outcome(plan)
+        assert rows == reference[1], step
+        assert all(torch.equal(weights[name], reference[0][name]) for name in weights), step

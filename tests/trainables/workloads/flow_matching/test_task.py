@@ -1,0 +1,137 @@
+import io
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.task import ImagePanel, Progress, TablePanel
+from trainables.workloads.flow_matching.task import FlowMatchingTask
+
+from .conftest import CPU, FACTS, run_ranks, solo, start_of, tiny_config, tiny_rows
+
+
+def build(seed: int = 3, **changes) -> FlowMatchingTask:
+    return FlowMatchingTask(tiny_config(**changes), FACTS, seed=seed)
+
+
+def batch(num_rows: int = 16) -> dict[str, Tensor]:
+    image, label = tiny_rows(num_rows)
+    return {"image": image, "label": label}
+
+
+class Recorder(nn.Module):
+    """Predicts nothing and keeps what it was asked."""
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        self.x, self.t, self.label = x, t, label
+        return torch.zeros_like(x)
+
+
+def test_loss_equals_the_mean_square_of_the_velocity_error_written_as_loops():
+    task, module, rows = build(label_drop_ratio=0.0), Recorder(), batch(4)
+    loss = task.loss(module, rows, generator=torch.Generator().manual_seed(0)).loss
+    x_1 = rows["image"].double() / 127.5 - 1
+    squares = []
+    for i in range(4):
+        t = float(module.t[i])
+        x_0 = (module.x[i].double() - t * x_1[i]) / (1 - t)
+        squares += [(b - a) ** 2 for a, b in zip(x_0.flatten().tolist(), x_1[i].flatten().tolist(), strict=True)]
+    assert float(loss) == pytest.approx(sum(squares) / len(squares), rel=1e-4)
+    assert torch.equal(module.label, rows["label"])
+
+
+def test_labels_are_dropped_to_the_null_class_only_as_wanted():
+    module = Recorder()
+    build(label_drop_ratio=1.0).loss(module, batch(), generator=torch.Generator().manual_seed(0))
+    assert (module.label == 3).all()
+
+
+def test_loss_follows_the_generator_alone():
+    task, module = build(), Recorder()
+    losses = []
+    for global_seed, seed in ((0, 1), (5, 1), (5, 2)):
+        torch.manual_seed(global_seed)
+        losses.append(float(task.loss(module, batch(), generator=torch.Generator().manual_seed(seed)).loss))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_optimal_transport_shortens_the_paths():
+    losses = {}
+    for coupling in ("independent", "optimal_transport"):
+        task = build(coupling=coupling)
+        losses[coupling] = float(task.loss(Recorder(), batch(48), generator=torch.Generator().manual_seed(0)).loss)
+    assert losses["optimal_transport"] < 0.95 * losses["independent"]
+
+
+def test_training_on_a_tiny_set_lowers_the_loss():
+    task = build()
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(task.module.parameters(), lr=1e-2)
+    losses = []
+    torch.manual_seed(0)
+    for _ in range(80):
+        loss = task.loss(task.module, batch(32), generator=generator).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+
+
+def test_weights_depend_on_the_seed_and_not_on_the_global_random_state():
+    weights = []
+    for global_seed, seed in ((0, 1), (1, 1), (1, 2)):
+        torch.manual_seed(global_seed)
+        before = torch.get_rng_state()
+        weights.append(build(seed).module.get_parameter("conv_in.weight"))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+
+
+def test_images_that_do_not_fit_the_levels_are_refused_before_the_first_step():
+    with pytest.raises(ValueError, match="images are 5x4"):
+        FlowMatchingTask(tiny_config(), FACTS | {"height": 5}, seed=0)
+
+
+def test_statistics_of_the_real_images_count_every_row_once_over_the_ranks():
+    def body(collectives):
+        task = build()
+        task.begin(start_of(collectives))
+        return task
+
+    images, _ = tiny_rows()
+    for task in run_ranks(2, body):
+        features = task.real.network(images)[0].double()
+        gaussian = task.real.gaussians["local"]
+        assert torch.allclose(gaussian.mean, features.mean(dim=0), atol=1e-6)
+        assert torch.allclose(gaussian.covariance, torch.cov(features.T), atol=1e-6)
+
+
+def test_a_restored_task_evaluates_like_the_one_that_began():
+    task = build()
+    task.begin(start_of(solo()))
+    file = io.BytesIO()
+    torch.save(task.state_dict(), file)
+    file.seek(0)
+    restored = build()
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    first, second = (t.evaluator(solo(), CPU).compute(t.module.eval()).metrics for t in (task, restored))
+    assert first == second
+    assert task.config.goal.metric in first
+
+
+def test_an_evaluation_before_the_run_began_is_refused():
+    with pytest.raises(ValueError, match="made when a run begins"):
+        build().evaluator(solo(), CPU)
+
+
+def test_example_inputs_are_what_the_network_takes():
+    task = build()
+    assert task.module(*task.example_inputs()).shape == (1, 1, 4, 4)
+
+
+def test_pictures_are_one_grid_and_one_table():
+    task = build()
+    grid, table = task.draw(task.module.eval(), Progress(1, 1, 1, 1), CPU)
+    assert isinstance(grid, ImagePanel) and isinstance(table, TablePanel)
+    assert (grid.key, table.key) == ("eval/generated_samples", "eval/samples_table")

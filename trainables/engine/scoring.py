@@ -1,0 +1,67 @@
+"""The evaluation of a saved model, apart from any training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from trainables.engine.evaluation import run_evaluation
+from trainables.engine.panels import save_panels
+from trainables.engine.state import refuse_other_architecture
+from trainables.engine.worker import Worker
+from trainables.run import Run
+from trainables.storage import Folder, find_damage
+
+
+def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> dict[str, Any]:
+    """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
+
+    Returns metrics, epoch, step, and the names of the picture files. Raises ValueError when `source` is damaged or of
+    another architecture.
+    """
+    saved = load_saved(source)
+    task = run.workload.build_task(worker.facts, run.seed)
+    task.load_state_dict(saved["task"])
+    refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
+    task.module.load_state_dict(saved["weights"])
+    task.module.to(worker.device)
+    evaluation = run_evaluation(task, task.module, worker.feed, worker.collectives, worker.device)
+    names: list[str] = []
+    if worker.collectives.rank == 0:
+        names = save_panels(target, evaluation.panels, step=saved["step"], epoch=saved["epoch"])
+    return {
+        "metrics": {name: float(value) for name, value in evaluation.metrics.items()},
+        "epoch": saved["epoch"],
+        "step": saved["step"],
+        "pictures": [name.removesuffix(".json") + ".png" for name in names],
+    }
+
+
+def load_saved(source: Folder) -> dict[str, Any]:
+    """Weights, task state, epoch and step of a model version or of a checkpoint (of its EMA weights, if it has any)."""
+    with source.local("") as files:
+        damage = find_damage(files)
+        if damage is not None:
+            raise ValueError(f"{source} is no undamaged model or checkpoint: {damage}")
+        return _load_model(files) if (files / "task.pt").exists() else _load_checkpoint(files)
+
+
+def _load_model(files: Path) -> dict[str, Any]:
+    metadata: Mapping[str, Any] = Folder(str(files)).read_json("metadata.json")
+    return {
+        "weights": load_file(files / "model.safetensors"),
+        "task": torch.load(files / "task.pt", weights_only=True),
+        "epoch": metadata["epoch"],
+        "step": metadata["global_step"],
+    }
+
+
+def _load_checkpoint(files: Path) -> dict[str, Any]:
+    state = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
+    ema = files / "ema.safetensors"
+    weights: dict[str, Tensor] = load_file(ema if ema.exists() else files / "model.safetensors")
+    position = state["position"]
+    return {"weights": weights, "task": state["task"], "epoch": position["epoch"], "step": position["step"]}
