@@ -13,7 +13,9 @@ from data_pipelines.image_sources import LabelledImages
 from data_pipelines.pipeline import Split
 from data_pipelines.safe_pickle import load_plain_pickle
 
-_NUM_CLASSES = 10
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""In the order of the labels."""
+_NUM_CLASSES = len(CIFAR10_CLASSES)
 _PIXELS = 3 * 32 * 32
 
 

@@ -12,7 +12,7 @@ class ImageData(Config):
 
     source: Literal["digits", "cifar10", "folder"] = "digits"
     """`digits`: scikit-learn's 1,797 handwritten digits, 8x8, grey (embedded). `cifar10`: the python or the binary
-    form. `folder`: `<path>/<class>/<image>`, or `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif."""
+    form. `folder`: `<path>/<class>/<image>` or `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif."""
     path: InputPath | None = None
     """The raw data; needed by `cifar10` and `folder` until they are prepared."""
     prepared: FilePath | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.cifar10 import CIFAR10_CLASSES
 from data_pipelines.image_config import ImageData
 from data_pipelines.image_sources import ImageSource, LabelledImages, open_source, raw_shape
 from data_pipelines.manifest import load_manifest, read_manifest
@@ -57,7 +58,9 @@ class ImagePipeline(DataPipeline[ImageBatch]):
     @property
     def source(self) -> str:
         """The embedded set's name, or the raw data's path."""
-        return "scikit-learn digits" if self.data.source == "digits" else str(self.data.path)
+        if self.data.source == "digits":
+            return "scikit-learn digits"
+        return f"{self.data.source} at {self.data.path}" if self.data.path else f"{self.data.source}, no path given"
 
     @property
     def schema(self) -> pa.Schema:
@@ -75,7 +78,13 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         has_raw = self.data.source == "digits" or (self.data.path is not None and self.data.path.exists())
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).facts
+        if not has_raw and self.data.source == "cifar10":
+            return {**self.shape._asdict(), "class_names": list(CIFAR10_CLASSES)}
         return {**self.shape._asdict(), "class_names": list(self._raw.class_names)}
+
+    def nominal_rows(self) -> dict[Split, int]:
+        """CIFAR-10 as it is distributed."""
+        return {"train": 50_000, "test": 10_000} if self.data.source == "cifar10" else {}
 
     def source_hash(self) -> str:
         return self._raw.content_hash()

@@ -91,6 +91,10 @@ class DataPipeline(ABC, Generic[Batch]):
     def num_raw_rows(self) -> dict[Split, int]:
         """Rows of each split of the raw data."""
 
+    def nominal_rows(self) -> dict[Split, int]:
+        """Rows that a published data set has, known without the data; empty for any other."""
+        return {}
+
     @abstractmethod
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         """Tables of `schema`, in a fixed order, from `start_row` of the split on.
@@ -98,7 +102,7 @@ class DataPipeline(ABC, Generic[Batch]):
         Raises ValueError naming file and row (and what is allowed) for anything that cannot be read.
         """
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:  # noqa: B027
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
         """Raise ValueError naming `file` and the row when a stored value is out of range, given the data's `facts`."""
 
     def decode(self, table: pa.Table) -> pa.Table:

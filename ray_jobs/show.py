@@ -1,62 +1,68 @@
 """The `show` verb: what an experiment will do, without starting Ray."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from data_pipelines.manifest import read_manifest
+from data_pipelines.pipeline import DataPipeline, Facts, Manifest
 from ray_jobs.experiment import Experiment
 from ray_jobs.planning import prepared_folder
 
 
 def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     """Text for people, and the same as plain data: parameters, macs, steps per epoch, data."""
-    from data_pipelines.manifest import read_manifest
-
     pipeline = experiment.workload.build_pipeline()
-    folder = prepared_folder(experiment, pipeline)
-    manifest = read_manifest(folder)
-    facts = manifest.facts if manifest else pipeline.facts()
-    parameters, macs = count_parameters_and_macs(experiment, facts)
-    num_rows, problem = (manifest.num_rows("train"), None) if manifest else _count_raw_rows(pipeline)
+    folder = _find_prepared(experiment, pipeline)
+    manifest = read_manifest(folder) if folder else None
+    parameters, macs = count_parameters_and_macs(experiment, manifest.facts if manifest else pipeline.facts())
+    num_rows, origin = _count_rows(pipeline, manifest)
+    steps = num_rows and num_rows // experiment.training.batch_size
     summary = {
         "run_id": experiment.run_id,
         "folder": str(experiment.folder),
         "parameters": parameters,
         "macs": macs,
         "train_rows": num_rows,
-        "steps_per_epoch": num_rows and num_rows // experiment.training.batch_size,
+        "steps_per_epoch": steps,
         "data": pipeline.source,
-        "prepared": str(folder),
-        "is_prepared": manifest is not None,
+        "prepared": str(folder) if manifest else None,
     }
-    data = f"{pipeline.source}; {'prepared' if manifest else 'to be prepared'} in {folder}"
     lines = [
         yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False).rstrip(),
         "---",
         f"run:              {experiment.run_id} in {experiment.folder}",
         f"parameters:       {parameters:,}",
         f"MACs per sample:  {macs:,} (convolutions, linear layers, attention products)",
-        f"steps per epoch:  {problem or summary['steps_per_epoch']}",
-        f"data:             {data}",
+        f"steps per epoch:  {steps or 'unknown'} ({origin})",
+        f"data:             {pipeline.source}; {'' if manifest else 'to be '}prepared in {folder or '(unknown)'}",
     ]
     return "\n".join(lines), summary
 
 
-def _count_raw_rows(pipeline: Any) -> tuple[int | None, str | None]:
+def _find_prepared(experiment: Experiment, pipeline: DataPipeline) -> Path | None:
     try:
-        return pipeline.num_raw_rows()["train"], None
+        return prepared_folder(experiment, pipeline)
+    except ValueError:  # the settings name no data yet, which `train` refuses and `show` shows
+        return None
+
+
+def _count_rows(pipeline: DataPipeline, manifest: Manifest | None) -> tuple[int | None, str]:
+    """Training rows, and how that is known."""
+    if manifest:
+        return manifest.num_rows("train"), "from the prepared data"
+    try:
+        return pipeline.num_raw_rows()["train"], "from the raw data"
     except ValueError as error:
-        return None, f"unknown, as the raw data are not there ({error})"
+        nominal = pipeline.nominal_rows().get("train")
+        return (nominal, "of the whole published set") if nominal else (None, str(error))
 
 
-def count_parameters_and_macs(experiment: Experiment, facts: Any) -> tuple[int, int]:
+def count_parameters_and_macs(experiment: Experiment, facts: Facts) -> tuple[int, int]:
     """Trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from trainables.metrics.macs import count_macs
 
     task = experiment.workload.build_task(facts, experiment.seed)
     module = task.module.eval()
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        module(*task.example_inputs())
-    return sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2
+    return sum(parameter.numel() for parameter in module.parameters()), count_macs(module, *task.example_inputs())

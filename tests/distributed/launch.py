@@ -4,7 +4,6 @@ import pickle
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 from trainables.plan import Plan
@@ -13,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start_processes(plan: Plan, folder: Path, num_workers: int = 2) -> list[int]:
-    """Train the plan on `num_workers` processes; returns their exit codes. Reports of rank 0 are pickled in `folder`."""
+    """Train the plan on `num_workers` processes; returns their exit codes. `folder` is for the plan."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -38,12 +37,9 @@ def _work(file: Path, num_workers: int, port: int, rank: int) -> None:
 
     plan: Plan = pickle.loads(file.read_bytes())
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=num_workers)
-    reports: list = []
-    process = train_worker.Process(torch.device("cpu"), partial(DistributedDataParallel), reports.append)
+    process = train_worker.Process(torch.device("cpu"), DistributedDataParallel, lambda report: None)
     pipeline = plan.run.workload.build_pipeline()
     train_worker._work(plan, pipeline, build_local_sources, run_training, process)
-    if rank == 0:
-        (file.parent / "reports.pickle").write_bytes(pickle.dumps(reports))
     dist.destroy_process_group()
 
 

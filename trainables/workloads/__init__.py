@@ -33,6 +33,4 @@ def _validate(value: Any, info: ValidationInfo) -> WorkloadConfig:
     return config_class.model_validate(value)
 
 
-AnyWorkload = Annotated[
-    SerializeAsAny[WorkloadConfig], PlainValidator(_validate), WithJsonSchema({"type": "object"})
-]
+AnyWorkload = Annotated[SerializeAsAny[WorkloadConfig], PlainValidator(_validate), WithJsonSchema({"type": "object"})]
