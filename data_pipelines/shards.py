@@ -77,7 +77,7 @@ def ray_dataset(
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,
-        compute=ray.data.TaskPoolStrategy(size=concurrency),
+        compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
     )
     dataset.context.raise_original_map_exception = True
     options = dataset.context.execution_options

@@ -1,5 +1,6 @@
 """The connection to a Ray cluster: quiet settings, and a check that the cluster has what the run asks for."""
 
+import json
 import logging
 import os
 
@@ -10,7 +11,6 @@ SETTINGS = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours
@@ -22,10 +22,11 @@ IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 def connect() -> None:
     """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine."""
     environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
+    for name in _job_environment():
+        environment.pop(name, None)  # Ray refuses a variable that stands in both
     import ray
 
-    for name in ("ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quieten()
     if ray.is_initialized():
         return
     is_local = "RAY_ADDRESS" not in os.environ and IS_JOB not in os.environ
@@ -36,6 +37,22 @@ def connect() -> None:
         logging_level=logging.ERROR,
         runtime_env={"env_vars": environment},
     )
+
+
+def _job_environment() -> dict[str, str]:
+    """The variables that `ray job submit` was given for all processes of the job."""
+    settings = json.loads(os.environ.get(IS_JOB, "{}"))
+    return settings.get("runtime_env", {}).get("env_vars", {})
+
+
+def _quieten() -> None:
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Tune warns that the files of its own loggers, which are off, are not there
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
 
 
 def check_resources(scaling: Scaling) -> bool:

@@ -1,0 +1,128 @@
+"""A Ray cluster of one machine on loopback, for the length of a `with` block: own ports, own token, own folder."""
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from ray_jobs.cluster import SETTINGS
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 20.0
+OBJECT_STORE_BYTES = 500 * 2**20
+
+
+class LocalCluster:
+    """Starts `ray start --head`; ends exactly the processes that it started, also when this process is killed."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.mkdtemp(prefix="quintet-ray-", dir="/tmp")  # Ray needs a short path for its sockets
+        self._ports = _free_ports(5)
+        self.address = f"http://127.0.0.1:{self._ports[1]}"
+        self._environment = {
+            **os.environ,
+            **SETTINGS,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+        self._environment.pop("RAY_ADDRESS", None)
+        self._log = Path(self._folder, "start.log")
+        with self._log.open("wb") as log:
+            self._head = subprocess.Popen(
+                self._start_command(),
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            self._wait_until_up()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start_command(self) -> list[str]:
+        gcs, dashboard, client, agent, metrics = self._ports
+        return [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={self._folder}"),
+            *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
+            *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
+            *(f"--num-cpus={max(os.cpu_count() or 1, 2)}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+        ]
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._head.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"{self.address}/api/version", timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return  # it answers, and asks for the token
+            except OSError:
+                time.sleep(0.5)
+        raise RuntimeError(f"the Ray cluster did not start:\n{self._log.read_text(errors='replace')[-2000:]}")
+
+    def submit(self, arguments: Sequence[str], *, working_dir: Path) -> int:
+        """`ray job submit -- python -m ray_jobs ARGUMENTS`, followed to its end; returns its exit code."""
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", self.address),
+            *("--working-dir", str(working_dir), "--", "python", "-m", "ray_jobs", *arguments),
+        ]
+        return subprocess.run(command, env=self._environment).returncode
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        processes = _family(self._head.pid)
+        self._head.terminate()
+        _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+        self._head.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        head = psutil.Process(pid)
+        return [*head.children(recursive=True), head]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
+
+
+def _die_with_parent() -> None:
+    """On Linux: the head ends when this process does, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
