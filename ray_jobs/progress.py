@@ -7,7 +7,8 @@ from trainables.engine.report import Report
 
 def format_progress(report: Report) -> str:
     """For example `epoch 3/40  step 120/1600  train/loss 0.1234  eval/fid_local 12.3  410 samples/s  eta 1m 20s`."""
-    step, num_steps, row = report["step"], report["num_steps"], report["rows"][-1]
+    row, num_steps = report["rows"][-1], report["num_steps"]
+    step = int(row["step"])
     parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
     shown = [name for name in row if name == "train/loss" or not name.startswith(("train/", "step", "epoch"))]
     parts += [f"{name} {row[name]:.4g}" for name in shown]

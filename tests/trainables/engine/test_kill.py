@@ -5,11 +5,13 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ray_jobs.experiment import Experiment, check_settings
 from ray_jobs.launch import train
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,3 +46,50 @@ def test_a_killed_local_run_ends_with_the_same_weights_and_rows(toy, tmp_path, s
         "checkpoints/step_000000024/ema.safetensors"
     )
     assert not list(Path(killed.folder.path).rglob(".tmp-*"))
+
+
+FLOW = {
+    "name": "flow_matching",
+    "network": {"base_channels": 8, "channel_multipliers": [1, 2], "num_groups": 4, "dropout": 0.1},
+    "pictures": {"num_per_class": 1, "sampling": {"nfe": 2}, "comparisons": []},
+    "evaluation": {"num_samples": 50, "sampling": {"nfe": 2, "guidance": 1.0}},
+}
+
+
+@pytest.mark.slow
+def test_flow_matching_killed_at_a_random_moment_ends_with_the_same_weights_and_rows(tmp_path):
+    """All of it: dropout, label drop, EMA, the feature network and the statistics that were made at the start."""
+    experiments = []
+    for name in ("reference", "killed"):
+        settings = {
+            "workload": FLOW,
+            "training": {"epochs": 3, "batch_size": 128, "log_every_steps": 4, "checkpoint_every_steps": 5, "ema": {}},
+            "scaling": {"num_workers": 0, "threads_per_worker": 1},
+            "storage": {"path": str(tmp_path)},
+            "tracking": {"run_name": name},
+        }
+        experiments.append(check_settings(settings, origin="test"))
+    reference, killed = experiments
+    train(reference)
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(killed.model_dump(mode="json")))
+    step = random.Random(23).randrange(6, 30)
+    kill_when_rows(killed, file, count=step)
+    assert not killed.folder.exists("final_metrics.json")
+    assert run_command(file).returncode == 0
+    assert "resumed from" in killed.folder.read("train.log").decode()
+    last = reference.folder.names("checkpoints")[-1]
+    for name in ("metrics.jsonl", f"checkpoints/{last}/model.safetensors", f"checkpoints/{last}/ema.safetensors"):
+        assert killed.folder.read(name) == reference.folder.read(name), name
+
+
+def kill_when_rows(experiment: Experiment, file: Path, count: int) -> None:
+    command = [sys.executable, "-m", "tests.toy_workload", "train", str(file)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    rows = Path(experiment.folder.full("metrics.jsonl"))
+    while not rows.exists() or rows.read_bytes().count(b"\n") < count:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.wait()

@@ -117,6 +117,12 @@ class FlowMatchingConfig(WorkloadConfig):
     evaluation: Evaluation = Evaluation()
     reflow: Reflow | None = None
 
+    @model_validator(mode="after")
+    def _reflow_has_its_pairs(self) -> Self:
+        if self.reflow is not None and self.coupling != "independent":
+            raise ValueError(f"`coupling` is {self.coupling}, but the pairs of `reflow` are given; leave it independent")
+        return self
+
     evaluation_options: ClassVar[dict[str, str]] = {
         "num-samples": "workload.evaluation.num_samples",
         "metric": "workload.evaluation.metric",

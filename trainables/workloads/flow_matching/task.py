@@ -49,8 +49,6 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         with seeded_initialisation(seed, "velocity network"):
             network = VelocityNetwork(config.network, channels=shape[0], num_classes=len(self.class_names))
         network.check_size(shape[1], shape[2])
-        if config.reflow is not None and config.coupling != "independent":
-            raise ValueError(f"coupling: {config.coupling} re-pairs noise and images, but reflow's pairs are given")
         self.module = network
         self.real = RealData(shape, len(self.class_names))
         chunk_size = config.evaluation.batch_size

@@ -226,8 +226,8 @@ def test_dropout_may_differ_from_the_teachers(teacher: Path):
 
 
 def test_reflow_refuses_to_pair_noise_and_images_again(teacher: Path):
-    with pytest.raises(ValueError, match="optimal_transport re-pairs"):
-        FlowMatchingTask(student_config(teacher, coupling="optimal_transport"), FACTS, seed=0)
+    with pytest.raises(ValueError, match="`coupling` is optimal_transport"):
+        student_config(teacher, coupling="optimal_transport")
 
 
 def test_published_scores_are_refused_without_the_teachers_inception_statistics(teacher: Path, tmp_path: Path):

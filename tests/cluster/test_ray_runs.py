@@ -1,0 +1,153 @@
+"""Training on a real Ray cluster: the same result as without Ray, through lost workers and a lost driver."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from ray_jobs.evaluate import evaluate
+from ray_jobs.launch import train
+from ray_jobs.planning import build_plan
+from tests.distributed.launch import start_processes
+from trainables.engine.state import find_checkpoint
+from trainables.train_worker import RunError
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_STEPS = 24
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+
+def outcome(experiment) -> tuple[dict, list[dict]]:
+    name, _ = find_checkpoint(experiment.folder)
+    assert name is not None
+    content = gzip.decompress(experiment.folder.read(f"{name}/history.jsonl.gz"))
+    return load_file(experiment.folder.full(f"{name}/model.safetensors")), [
+        json.loads(row) for row in content.splitlines()
+    ]
+
+
+def assert_same(experiment, reference) -> None:
+    (weights, rows), (expected_weights, expected_rows) = outcome(experiment), outcome(reference)
+    assert rows == expected_rows
+    assert all(torch.equal(weights[name], expected_weights[name]) for name in expected_weights)
+    written = [json.loads(row) for row in experiment.folder.read("metrics.jsonl").splitlines()]
+    assert written == expected_rows
+    assert [row["step"] for row in written] == list(range(1, NUM_STEPS + 1))
+
+
+@pytest.fixture
+def two_workers(toy, tmp_path, ray_cluster):
+    """Builds toy experiments for two workers that can be killed at a step."""
+
+    def build(name: str):
+        return toy(
+            workload={"kill_file": str(tmp_path / "kill")},
+            scaling={"num_workers": 2},
+            tracking={"run_name": name},
+        )
+
+    return build
+
+
+@pytest.fixture
+def reference(two_workers, tmp_path):
+    """The same run by two plain processes, without Ray."""
+    experiment = two_workers("reference")
+    experiment.folder.make()
+    assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
+    return experiment
+
+
+def test_two_ray_workers_survive_a_killed_worker_and_a_killed_driver(two_workers, reference, tmp_path):
+    """One worker is killed at a random step, later the driver; the same command then ends as if nothing was."""
+    import ray
+
+    first, second = sorted(random.Random(22).sample(range(2, NUM_STEPS), 2))
+    experiment = two_workers("killed")
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    (tmp_path / "kill").write_text(str(first))
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.toy_workload", "train", str(file)]
+    driver = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_for_step(experiment, second, driver)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+    assert not (tmp_path / "kill").exists()
+    assert "was lost; restarting" in experiment.folder.read("train.log").decode()
+    train(experiment)
+    assert_same(experiment, reference)
+    wait_until_free()
+
+
+def wait_until_free() -> None:
+    """No worker and no placement group holds a CPU five seconds after the end."""
+    import ray
+
+    deadline = time.monotonic() + 5
+    while ray.available_resources().get("CPU") != 2.0:
+        assert time.monotonic() < deadline, ray.available_resources()
+        time.sleep(0.1)
+
+
+def wait_for_step(experiment, step: int, driver: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        has_log = experiment.folder.exists("train.log")
+        if has_log and "was lost" in experiment.folder.read("train.log").decode():
+            lines = experiment.folder.read("metrics.jsonl").splitlines()
+            if len(lines) >= step:
+                return
+        if driver.poll() is not None:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"step {step} was not reached")
+
+
+def test_one_streaming_ray_worker_gives_the_rows_of_a_local_one(toy, ray_cluster):
+    """And a model can be evaluated on Ray with the metrics of its training."""
+    settings = {"training": {"feed": "stream"}, "workload": {"num_rows": 64}}
+    local = toy(**settings, tracking={"run_name": "local"})
+    train(local)
+    on_ray = toy(**settings, scaling={"num_workers": 1}, tracking={"run_name": "on_ray"})
+    result = train(on_ray)
+    assert_same(on_ray, local)
+    scores = evaluate(on_ray, None, {})["metrics"]
+    assert scores["test/mse"] == pytest.approx(result.final["best_metrics"]["test/mse"], rel=1e-6)
+
+
+def test_an_error_that_no_restart_cures_ends_the_run_at_once_and_frees_the_cluster(toy, ray_cluster):
+    experiment = toy(workload={"nan_at_row": 3}, scaling={"num_workers": 1})
+    with pytest.raises(RunError, match=r"train/loss is not finite at step \d+"):
+        train(experiment)
+    assert "restarting" not in experiment.folder.read("train.log").decode()
+    wait_until_free()
+
+
+def test_a_damaged_shard_is_named(toy, ray_cluster, tmp_path):
+    experiment = toy(scaling={"num_workers": 1})
+    experiment.folder.make()
+    plan = build_plan(experiment)
+    shard = plan.prepared / plan.manifest.splits["train"][0].name
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    shard.write_bytes(bytes(content))
+    with pytest.raises((RunError, ValueError), match=r"train-00000\.parquet"):
+        train(experiment)
+
+
+def test_more_workers_than_the_cluster_has_are_refused_at_once(toy, ray_cluster):
+    with pytest.raises(ValueError, match=r"scaling.num_workers=8: 8 CPU are needed and the cluster has 2"):
+        train(toy(scaling={"num_workers": 8}))
