@@ -136,23 +136,22 @@ class Loop:
         saves = self._saves_checkpoint(ends_epoch)
         if not any((logs, ends_epoch, is_last, evaluates, draws, keeps_model, saves)):
             return
-        self.stopwatch.pause()
         rows = self._flush()
         if ends_epoch:
             self._end_epoch(rows[-1])
-        is_best = evaluates and self._evaluate(rows[-1])
-        position.is_finished = is_last or self._is_stale()
-        if draws:
-            self._draw()
-        self._close_rows(rows)
-        if is_best or keeps_model or position.is_finished:
-            self.outbox.save_model(self.state, ["latest", "best"] if is_best else ["latest"], is_kept=keeps_model)
-        if ends_epoch and not position.is_finished:
-            position.epoch, position.step_in_epoch = position.epoch + 1, 0
-        if saves or position.is_finished:
-            self.outbox.save_checkpoint(self.state)
+        with self.stopwatch.paused():
+            is_best = evaluates and self._evaluate(rows[-1])
+            position.is_finished = is_last or self._is_stale()
+            if draws:
+                self._draw()
+            self._close_rows(rows)
+            if is_best or keeps_model or position.is_finished:
+                self.outbox.save_model(self.state, ["latest", "best"] if is_best else ["latest"], is_kept=keeps_model)
+            if ends_epoch and not position.is_finished:
+                position.epoch, position.step_in_epoch = position.epoch + 1, 0
+            if saves or position.is_finished:
+                self.outbox.save_checkpoint(self.state)
         self._send()
-        self.stopwatch.resume()
 
     def _saves_checkpoint(self, ends_epoch: bool) -> bool:
         inside = self.training.checkpoint_every_steps

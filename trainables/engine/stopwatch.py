@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from trainables.engine.report import Speed
@@ -12,17 +13,16 @@ Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Counts stepping time between reports; evaluation and saving are left out by `pause` and `resume`."""
+    """Counts the time of steps, logging and reports; evaluation, pictures and saving stand inside `paused`."""
 
     def __init__(self, batch_size: int):
         self._batch_size = batch_size
-        self._started = time.perf_counter()
+        self._counted_until = time.perf_counter()
         self._stepping = self._waiting = 0.0
         self._num_steps = 0
 
     def time_waiting(self, items: Iterator[Item]) -> Iterator[Item]:
         """The same items; the time until each arrives counts as waiting."""
-        self.resume()
         while True:
             began = time.perf_counter()
             item = next(items, None)
@@ -32,18 +32,21 @@ class Stopwatch:
             self._num_steps += 1
             yield item
 
-    def pause(self) -> None:
-        """Stop counting; counted twice in a row it does nothing more."""
-        now = time.perf_counter()
-        self._stepping += now - self._started
-        self._started = now
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time inside is not counted."""
+        self._count()
+        yield
+        self._counted_until = time.perf_counter()
 
-    def resume(self) -> None:
-        """Count from now on."""
-        self._started = time.perf_counter()
+    def _count(self) -> None:
+        now = time.perf_counter()
+        self._stepping += now - self._counted_until
+        self._counted_until = now
 
     def lap(self) -> Speed:
         """The speed since the last lap."""
+        self._count()
         stepping, waiting, steps = self._stepping, self._waiting, self._num_steps
         self._stepping, self._waiting, self._num_steps = 0.0, 0.0, 0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

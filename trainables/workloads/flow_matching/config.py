@@ -120,7 +120,7 @@ class FlowMatchingConfig(WorkloadConfig):
     @model_validator(mode="after")
     def _reflow_has_its_pairs(self) -> Self:
         if self.reflow is not None and self.coupling != "independent":
-            raise ValueError(f"`coupling` is {self.coupling}, but the pairs of `reflow` are given; leave it independent")
+            raise ValueError(f"`coupling` is {self.coupling}, but `reflow` gives the pairs; leave it independent")
         return self
 
     evaluation_options: ClassVar[dict[str, str]] = {

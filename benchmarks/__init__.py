@@ -1,0 +1,1 @@
+"""What each layer costs, as ratios in one run on one machine."""

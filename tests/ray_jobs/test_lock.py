@@ -1,0 +1,144 @@
+"""The lock on a run's folder: one holder at a time, and none after its process has gone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ray_jobs import lock
+from ray_jobs.lock import LOCK, locked
+from trainables.storage import Folder
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys, time
+from ray_jobs.lock import locked
+from trainables.storage import Folder
+with locked(Folder(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """A real process that holds the lock of `tmp_path`."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def write_lock(folder: Path, **changes: Any) -> None:
+    """A lock of this live process, with changes."""
+    identity = {"host": socket.gethostname(), "pid": os.getpid(), "created": psutil.Process().create_time()}
+    (folder / LOCK).write_text(json.dumps({**identity, "since": "2024-01-01 10:00:00", **changes}))
+
+
+def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, holder):
+    with pytest.raises(ValueError) as caught, locked(Folder(str(tmp_path))):
+        pass
+    message = str(caught.value)
+    assert f"{tmp_path} is in use by process {holder.pid} on {socket.gethostname()} since " in message
+    assert "tracking.run_name" in message and str(tmp_path / LOCK) in message
+    assert json.loads((tmp_path / LOCK).read_text())["pid"] == holder.pid
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / LOCK).exists()
+    with locked(Folder(str(tmp_path))):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_the_lock_of_a_process_that_ended_well_is_gone(tmp_path, holder):
+    holder.send_signal(signal.SIGINT)
+    holder.wait()
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_process_number_that_was_given_anew_is_no_holder(tmp_path):
+    write_lock(tmp_path, created=psutil.Process().create_time() - 1000)
+    with locked(Folder(str(tmp_path))):
+        pass
+
+
+def test_the_same_process_twice_is_refused(tmp_path):
+    folder = Folder(str(tmp_path))
+    with locked(folder), pytest.raises(ValueError, match=f"in use by process {os.getpid()} "), locked(folder):
+        pass
+
+
+def test_the_lock_of_another_machine_is_not_stolen(tmp_path):
+    write_lock(tmp_path, host="another-machine", pid=2**22 + 1)
+    before = (tmp_path / LOCK).read_bytes()
+    with pytest.raises(ValueError, match="on another-machine since 2024-01-01 10:00:00"), locked(Folder(str(tmp_path))):
+        pass
+    assert (tmp_path / LOCK).read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", '{"host": "a', "\x00\x00"])
+def test_a_lock_torn_by_a_kill_is_taken_over(tmp_path, content):
+    (tmp_path / LOCK).write_text(content)
+    with locked(Folder(str(tmp_path))):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
+def test_an_error_inside_releases_the_lock(tmp_path):
+    folder = Folder(str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="inside"), locked(folder):
+            raise RuntimeError("inside")
+        assert not (tmp_path / LOCK).exists()
+
+
+def test_two_folders_have_two_locks(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with locked(Folder(str(tmp_path / "a"))), locked(Folder(str(tmp_path / "b"))):
+        assert (tmp_path / "a" / LOCK).exists() and (tmp_path / "b" / LOCK).exists()
+
+
+def count_holders(folder: Folder, monkeypatch, step: str) -> int:
+    """Let a second contender try to enter, and stay, while the first is inside the function `step` of the lock."""
+    original = getattr(lock, step)
+    with ExitStack() as stack:
+        entered: list[str] = []
+
+        def enter(name: str) -> None:
+            with suppress(ValueError):
+                stack.enter_context(locked(folder))
+                entered.append(name)
+
+        def interleaved(*arguments: Any) -> Any:
+            monkeypatch.setattr(lock, step, original)
+            answer = original(*arguments)
+            enter("second")
+            return answer
+
+        monkeypatch.setattr(lock, step, interleaved)
+        enter("first")
+        return len(entered)
+
+
+def test_a_lock_that_is_just_being_written_is_not_taken_for_a_torn_one(tmp_path, monkeypatch):
+    assert count_holders(Folder(str(tmp_path)), monkeypatch, "_identity") == 1
+
+
+def test_of_two_that_find_the_same_stale_lock_one_enters(tmp_path, monkeypatch):
+    write_lock(tmp_path, created=0.0)
+    assert count_holders(Folder(str(tmp_path)), monkeypatch, "_is_gone") == 1

@@ -1,0 +1,121 @@
+"""From settings to a plan: what cannot work is refused before anything starts, what is settled stays settled."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from data_pipelines.manifest import read_manifest
+from ray_jobs import planning
+from ray_jobs.planning import SETTLED, build_plan, prepare_data
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch):
+    """Planning asks a cluster only when there are workers; here it must not."""
+
+    def refuse(*arguments):
+        raise AssertionError("asked for a cluster")
+
+    for name in ("connect", "check_resources", "cluster_cpus", "object_store_bytes"):
+        monkeypatch.setattr(planning, name, refuse)
+
+
+def set_free_memory(monkeypatch, num_bytes: float) -> None:
+    monkeypatch.setattr(planning.psutil, "virtual_memory", lambda: SimpleNamespace(available=num_bytes))
+
+
+@pytest.mark.parametrize(("num_workers", "accumulate", "parts"), [(3, 1, 3), (5, 2, 10), (16, 1, 16), (4, 4, 16)])
+def test_a_batch_that_cannot_be_divided_is_refused_before_the_data_are_touched(
+    toy, tmp_path, num_workers, accumulate, parts
+):
+    experiment = toy(scaling={"num_workers": num_workers}, training={"accumulate": accumulate})
+    with pytest.raises(ValueError, match=rf"training\.batch_size=8 .* multiple of .* = {parts}$"):
+        build_plan(experiment)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_larger_than_the_data_is_refused_with_both_numbers(toy):
+    with pytest.raises(ValueError, match=r"training\.batch_size=8 is more than the 7 rows"):
+        build_plan(toy(workload={"num_rows": 7}))
+    assert build_plan(toy(workload={"num_rows": 8})).manifest.num_rows("train") == 8
+
+
+def test_workers_are_asked_of_the_cluster(toy):
+    with pytest.raises(AssertionError, match="asked for a cluster"):
+        build_plan(toy(scaling={"num_workers": 2}))
+
+
+def test_a_plan_holds_the_run_and_its_places(toy, tmp_path):
+    experiment = toy()
+    plan = build_plan(experiment)
+    assert plan.run == experiment.run and type(plan.run) is not type(experiment)
+    assert (plan.run_id, plan.folder.path) == (experiment.run_id, f"{tmp_path}/runs/{experiment.run_id}")
+    assert plan.prepared == tmp_path / "data/toy-64-None"
+    assert plan.manifest == read_manifest(plan.prepared)
+    assert plan.num_threads == 1
+
+
+def test_data_are_prepared_once(toy, tmp_path, monkeypatch):
+    experiment = toy()
+    folder, manifest = prepare_data(experiment)
+    times = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    monkeypatch.setattr("tests.toy_workload.pipeline.ToyPipeline.read_raw", None)
+    assert prepare_data(experiment) == (folder, manifest)
+    assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == times
+
+
+@pytest.mark.parametrize(("share", "feed"), [(0.29, "resident"), (0.31, "stream")])
+def test_a_set_is_resident_when_it_takes_little_of_the_memory(toy, monkeypatch, share, feed):
+    _, manifest = prepare_data(toy())
+    set_free_memory(monkeypatch, sum(manifest.decoded_bytes.values()) / share)
+    assert build_plan(toy()).feed == feed
+
+
+@pytest.mark.parametrize("feed", ["resident", "stream"])
+def test_a_given_feed_is_kept_whatever_the_memory(toy, monkeypatch, feed):
+    set_free_memory(monkeypatch, 1 if feed == "resident" else 2**50)
+    assert build_plan(toy(training={"feed": feed})).feed == feed
+
+
+def test_what_was_settled_stays_when_the_machine_changes(toy, monkeypatch):
+    experiment = toy(scaling={"threads_per_worker": None})
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    set_free_memory(monkeypatch, 2**50)
+    first = build_plan(experiment)
+    assert (first.feed, first.num_threads) == ("resident", 7)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    set_free_memory(monkeypatch, 1)
+    again = build_plan(experiment)
+    assert (again.feed, again.num_threads) == ("resident", 7)
+    assert experiment.folder.read_json(SETTLED) == {"feed": "resident", "num_threads": 7}
+    fresh = build_plan(toy(scaling={"threads_per_worker": None}, tracking={"run_name": "fresh"}))
+    assert (fresh.feed, fresh.num_threads) == ("stream", 3)
+
+
+def test_given_threads_win_over_settled_ones(toy, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert build_plan(toy(scaling={"threads_per_worker": None})).num_threads == 7
+    assert build_plan(toy(scaling={"threads_per_worker": 2})).num_threads == 2
+
+
+def test_a_gpu_that_is_not_there_is_refused(toy, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"scaling\.use_gpu=true, but torch sees no GPU"):
+        build_plan(toy(scaling={"use_gpu": True}))
+    for use_gpu in (None, False):
+        assert build_plan(toy(scaling={"use_gpu": use_gpu})).uses_gpu is False
+
+
+def test_prepared_data_of_other_settings_are_refused(toy, tmp_path):
+    folder, _ = prepare_data(toy())
+    folder.rename(tmp_path / "data/toy-32-None")
+    with pytest.raises(ValueError, match="toy-64-None"):
+        build_plan(toy(workload={"num_rows": 32}))
+
+
+def test_progress_counts_every_row(toy):
+    seen = []
+    prepare_data(toy(), lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (80, 80)
+    assert seen == sorted(seen)
