@@ -28,7 +28,7 @@ NUM_ROWS = 4000
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()

@@ -28,7 +28,7 @@ INTERVAL_S = 0.2
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--store-mib", type=int, default=80)
     options = parser.parse_args()
     results = {}
@@ -51,7 +51,7 @@ def _run(folder: Path, store_mib: int) -> dict[str, Any]:
         "workload": {
             "name": "flow_matching",
             "data": {"source": "cifar10", "path": str(folder / "raw")},
-            "network": {"base_channels": 4, "channel_multipliers": [1, 1, 1, 1], "num_res_blocks": 1, "num_groups": 4},
+            "network": {"base_channels": 8, "channel_multipliers": [1, 1, 1, 1], "num_res_blocks": 1, "num_groups": 4},
             "pictures": {"num_per_class": 1, "sampling": {"nfe": 1}, "comparisons": []},
             "evaluation": {"num_samples": 64, "sampling": {"nfe": 1, "guidance": 1.0}},
         },

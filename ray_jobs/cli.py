@@ -104,6 +104,7 @@ def _evaluate(experiment: Experiment, options: argparse.Namespace) -> dict[str, 
     from ray_jobs.progress import format_metrics
 
     summary = evaluate(experiment, options.checkpoint, options.changes)
+    print("\n".join(summary["messages"]), end="\n" if summary["messages"] else "")
     print(f"{format_metrics(summary['metrics'])}\npictures: {', '.join(summary['pictures']) or 'none'}", flush=True)
     return summary
 

@@ -34,7 +34,9 @@ def _name(item: Any) -> str:
 def _git(*arguments: str) -> str | None:
     """git's answer about this source tree; None when it is no checkout."""
     try:
-        answer = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, timeout=10)
+        answer = subprocess.run(
+            ["git", "--no-optional-locks", "-C", ROOT, *arguments], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

@@ -23,8 +23,10 @@ def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[st
     """
     run_folder = experiment.folder
     source = Folder(checkpoint) if checkpoint else find_best(experiment)
+    if not source.exists():
+        raise ValueError(f"{source}: there is no such model or checkpoint")
     plan = build_plan(_change(experiment, changes))
-    number = len(run_folder.names(EVALUATIONS)) + 1
+    number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
     action = partial(score_model, source=source, target=target)
     result = _work(plan, action)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from data_pipelines.config import Config
 from data_pipelines.nearest import one_of
@@ -26,6 +27,8 @@ class Storage(Config):
     @classmethod
     def _absolute(cls, value: str) -> str:
         if "://" in value:
+            if re.search(r"://[^/]*@", value):
+                raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
             return value.rstrip("/")
         path = Path(value).expanduser()
         if not path.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
@@ -71,7 +74,7 @@ class Experiment(Run):
     @property
     def folder(self) -> Folder:
         """The run's folder."""
-        return Folder(f"{self.storage.path}/runs/{self.run_id}")
+        return Folder(self.storage.path) / f"runs/{self.run_id}"
 
 
 def load_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -112,18 +115,23 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
             continue
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
-        shown = "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" (given: {given!r})"
+        shown = (
+            "" if isinstance(given, dict | list) or problem["type"] in ("missing", "secret") else f" (given: {given!r})"
+        )
         yield f"{dotted}: {message}{shown}"
 
 
 def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
     model: Any = Experiment
     for part in location:
+        if part.isdigit():  # a place in a list, whose items `_models_in` has found already
+            continue
         if part == "workload":
             name = settings.get("workload", {}).get("name")
             model = workload_class(name) if name in WORKLOADS else None
         else:
-            model = next(_models_in(model.model_fields[part].annotation), None) if model else None
+            field = model.model_fields.get(part) if model else None
+            model = next(_models_in(field.annotation), None) if field else None
         if model is None:
             return []
     return list(model.model_fields)

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from ray_jobs.environment import describe_environment
 from ray_jobs.experiment import Experiment
-from ray_jobs.lock import locked
+from ray_jobs.lock import LOCK, locked
 from ray_jobs.planning import OnProgress, build_plan
 from ray_jobs.record import FINAL, Record
+from ray_jobs.yaml_reader import dump_yaml
 from trainables.engine.loop import run_training
 from trainables.plan import Plan
 from trainables.storage import Folder
@@ -36,6 +35,7 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
     folder = experiment.folder
     folder.make()
     with locked(folder):
+        folder.remove_temporary()
         if is_new:
             _set_aside(folder)
         _refuse_other_settings(experiment)
@@ -67,7 +67,7 @@ def _describe(experiment: Experiment) -> None:
     folder = experiment.folder
     settings = experiment.model_dump(mode="json")
     folder.write_json(CONFIG, settings)
-    folder.write("experiment.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
+    folder.write("experiment.yaml", dump_yaml(settings).encode())
     folder.write_json("environment.json", describe_environment(experiment.seed))
 
 
@@ -99,7 +99,7 @@ def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 def _set_aside(folder: Folder) -> None:
     """Move what the folder holds into `<folder>/earlier/<n>`; nothing is deleted."""
-    names = [name for name in folder.names() if name not in ("earlier", ".lock")]
+    names = [name for name in folder.names() if name != "earlier" and not name.startswith(LOCK)]
     if names:
         target = f"earlier/{len(folder.names('earlier')) + 1:03d}"
         folder.fs.create_dir(folder.full(target), recursive=True)

@@ -4,8 +4,9 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -34,28 +35,41 @@ def locked(folder: Folder) -> Iterator[None]:
 
 def _acquire(lock: Path) -> None:
     for _ in range(2):
+        whole = lock.with_name(f"{LOCK}-{uuid.uuid4().hex[:8]}")
+        whole.write_text(json.dumps(_identity()))
         try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            os.link(whole, lock)  # exclusive, and never seen half-written
+            return
         except FileExistsError:
             _take_over(lock)
-            continue
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(_identity(), stream)
-        return
+        finally:
+            whole.unlink()
     raise ValueError(f"{lock.parent} is being taken by another process; try again")
 
 
 def _take_over(lock: Path) -> None:
     try:
-        holder = json.loads(lock.read_text())
-    except (OSError, ValueError):
+        found = lock.read_text()
+    except OSError:
+        return  # released just now
+    try:
+        holder = json.loads(found)
+    except ValueError:
         holder = {}  # torn by a kill while it was written
     if holder and not _is_gone(holder):
         raise ValueError(
             f"{lock.parent} is in use by process {holder['pid']} on {holder['host']} since {holder['since']}; wait for "
             f"it, or give this run another tracking.run_name (if that process is gone, delete {lock})"
         )
-    lock.unlink(missing_ok=True)
+    aside = lock.with_name(f"{LOCK}-{uuid.uuid4().hex[:8]}")
+    try:
+        lock.rename(aside)  # of several that found the stale lock one moves it
+    except FileNotFoundError:
+        return
+    if aside.read_text() != found:  # another one has taken over in between, and this is its lock
+        with suppress(FileExistsError):
+            os.link(aside, lock)
+    aside.unlink()
 
 
 def _identity() -> dict[str, str | int | float]:

@@ -36,7 +36,10 @@ def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) 
     folder = prepared_folder(experiment, pipeline)
     if not (folder / "manifest.json").exists():
         refuse_missing_inputs(experiment)
-    return folder, prepare(pipeline, folder, on_progress=on_progress)
+    try:
+        return folder, prepare(pipeline, folder, on_progress=on_progress)
+    except OSError as error:
+        raise ValueError(f"the data cannot be prepared in {folder}: {error}") from error
 
 
 def refuse_missing_inputs(experiment: Experiment) -> None:

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_pipelines.manifest import read_manifest
 from data_pipelines.pipeline import DataPipeline, Facts, Manifest
 from ray_jobs.experiment import Experiment
 from ray_jobs.planning import prepared_folder
+from ray_jobs.yaml_reader import dump_yaml
 
 
 def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
@@ -30,7 +29,7 @@ def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
         "prepared": str(folder) if manifest else None,
     }
     lines = [
-        yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False).rstrip(),
+        dump_yaml(experiment.model_dump(mode="json")).rstrip(),
         "---",
         f"run:              {experiment.run_id} in {experiment.folder}",
         f"parameters:       {parameters:,}",

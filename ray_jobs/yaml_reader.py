@@ -66,6 +66,26 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"{where}{error.problem}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {error}") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+class _StrictDumper(yaml.SafeDumper):
+    """Puts quotes around every string that `_StrictLoader` would read as something else."""
+
+
+_StrictDumper.yaml_implicit_resolvers = {
+    first: [
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+        *(pair for pair in _StrictLoader.yaml_implicit_resolvers.get(first, []) if pair[0].endswith(":float")),
+    ]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_StrictLoader.yaml_implicit_resolvers}
+}
+
+
+def dump_yaml(value: Any) -> str:
+    """Text that `parse_yaml` reads back as the same value."""
+    return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False)
 
 
 def _problem(mark: Any, words: str) -> yaml.MarkedYAMLError:

@@ -79,6 +79,12 @@ class Optimizer(Config):
             raise ValueError(f"betas are {value}; each must be at least 0 and below 1")
         return value
 
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("`nesterov` needs a `momentum` above 0")
+        return self
+
 
 class Schedule(Config):
     """Factor on the learning rate, from 0 to 1: a linear warm-up, then the named course."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from pyarrow import fs as pafs
 
@@ -25,6 +26,11 @@ def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
         return pafs.FileSystem.from_uri(uri)
     except (OSError, ValueError) as error:
         raise ValueError(f"storage {uri!r} cannot be opened: {error}") from error
+
+
+def join_uri(uri: str, name: str) -> str:
+    """A path or URI with an entry's name after it; in a URI the name is quoted."""
+    return f"{uri.rstrip('/')}/{quote(name) if '://' in uri else name}"
 
 
 class Folder:
@@ -50,7 +56,7 @@ class Folder:
         self._open()
 
     def __truediv__(self, name: str) -> "Folder":
-        return Folder(f"{self.uri.rstrip('/')}/{name}")
+        return Folder(join_uri(self.uri, name))
 
     def __str__(self) -> str:
         return self.path if self.is_local else self.uri
@@ -154,7 +160,7 @@ class Folder:
             return
         with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
             for entry in self.names(name):
-                Path(temporary, entry).write_bytes(self.read(f"{name}/{entry}"))
+                Path(temporary, entry).write_bytes(self.read(str(PurePosixPath(name, entry))))
             yield Path(temporary)
 
     def remove_temporary(self, name: str = "") -> None:
@@ -181,8 +187,9 @@ def seal(folder: Path) -> None:
 def find_damage(folder: Path) -> str | None:
     """What is wrong with a sealed folder, in words; None when every file is as it was written."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+        listed = json.loads((folder / MANIFEST).read_text())["files"]
+        files = {name: {"size": entry["size"], "sha256": entry["sha256"]} for name, entry in listed.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{MANIFEST} cannot be read ({type(error).__name__})"
     for name, expected in files.items():
         file = folder / name

@@ -1,9 +1,7 @@
 """The exponential moving average of the weights."""
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from trainables.config import Ema
@@ -13,9 +11,20 @@ class EmaModel(AveragedModel):
     """A copy of the module whose parameters follow p_ema <- d p_ema + (1 - d) p; buffers are copied as they are."""
 
     def __init__(self, module: nn.Module, settings: Ema):
-        super().__init__(module, multi_avg_fn=_build_average(settings))  # pyright: ignore[reportArgumentType]
+        super().__init__(module)
+        self._settings, self.num_updates = settings, 0
         self.requires_grad_(False)
         self.eval()
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """One update; unlike torch's, the first one averages too."""
+        pairs = list(zip(self.module.parameters(), model.parameters(), strict=True))
+        decay = compute_decay(self._settings, self.num_updates)
+        with torch.no_grad():
+            torch._foreach_lerp_([p for p, _ in pairs], [p.detach() for _, p in pairs], 1.0 - decay)  # pyright: ignore
+            for mine, other in zip(self.module.buffers(), model.buffers(), strict=True):
+                mine.copy_(other)
+        self.num_updates += 1
 
     @property
     def weights(self) -> nn.Module:
@@ -28,13 +37,3 @@ def compute_decay(settings: Ema, num_updates: int) -> float:
     if not settings.has_warmup:
         return settings.decay
     return min(settings.decay, (1 + num_updates) / (10 + num_updates))
-
-
-def _build_average(settings: Ema) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor) -> None:
-        # num_averaged is a CPU tensor (AveragedModel keeps it there), so reading it waits for no device
-        decay = compute_decay(settings, int(num_averaged))
-        torch._foreach_lerp_(averaged, current, 1.0 - decay)  # pyright: ignore[reportPrivateImportUsage]
-
-    return average

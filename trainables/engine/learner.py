@@ -83,6 +83,7 @@ class Learner:
 
     def step(self, batches: Sequence[Any], generator: torch.Generator) -> dict[str, Tensor]:
         """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising."""
+        buffers = self._keep_buffers()
         outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
         self.scaler.unscale_(self.optimizer)
         grad_norm = self._clip()
@@ -90,6 +91,9 @@ class Learner:
             self.scaler.step(self.optimizer)
             if self.ema:
                 self.ema.update_parameters(self.task.module)
+        else:
+            for buffer, before in buffers:
+                buffer.copy_(before)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
@@ -116,6 +120,12 @@ class Learner:
             clip_grads_with_norm_(self._parameters, self.training.clip_norm, norm)
         return norm
 
+    def _keep_buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """Running statistics as they are before a step that may be skipped: its forward pass moves them."""
+        if self.training.on_nonfinite == "stop":
+            return []
+        return [(buffer, buffer.clone()) for buffer in self.task.module.buffers()]
+
     def _is_finite(self, norm: Tensor) -> bool:
         # the norm is that of the averaged gradient, so all ranks decide alike
         is_finite = bool(torch.isfinite(norm))
@@ -129,7 +139,7 @@ class Learner:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "num_skipped": self.num_skipped,
-            "num_averaged": int(self.ema.n_averaged) if self.ema else 0,
+            "num_averaged": self.ema.num_updates if self.ema else 0,
         }
 
     def load(
@@ -140,7 +150,7 @@ class Learner:
         self.task.module.load_state_dict(model)
         if self.ema and ema is not None:
             self.ema.weights.load_state_dict(ema)
-            self.ema.n_averaged.fill_(state["num_averaged"])
+            self.ema.num_updates = state["num_averaged"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])

@@ -20,8 +20,9 @@ from trainables.engine.evaluation import frozen, goal_value, isolated_random, ru
 from trainables.engine.history import Row
 from trainables.engine.learner import Learner, Length
 from trainables.engine.meters import NonFiniteError, StepMeter
+from trainables.engine.models import MODELS
 from trainables.engine.outbox import Outbox
-from trainables.engine.state import find_checkpoint, load_checkpoint
+from trainables.engine.state import CHECKPOINTS, find_checkpoint, load_checkpoint
 from trainables.engine.stopwatch import Stopwatch
 from trainables.engine.train_state import Position, TrainState
 from trainables.engine.worker import Worker
@@ -66,8 +67,7 @@ class Loop:
     def start(self) -> None:
         """Resume, or begin."""
         collectives = self.worker.collectives
-        found = find_checkpoint(self.worker.folder) if collectives.rank == 0 else None
-        name, messages = collectives.broadcast(found)
+        name, messages = collectives.broadcast(self._find_checkpoint() if collectives.rank == 0 else None)
         checkpoint = load_checkpoint(self.worker.folder, name) if name else None
         seed_globals(self.run.seed, collectives.rank)
         task = self.run.workload.build_task(self.worker.facts, self.run.seed)
@@ -83,6 +83,11 @@ class Loop:
         self.outbox.tell_start(name)
         self.outbox.say(messages)
         self._send()
+
+    def _find_checkpoint(self) -> tuple[str | None, list[str]]:
+        for name in (CHECKPOINTS, MODELS):
+            self.worker.folder.remove_temporary(name)  # left by a writer that was killed
+        return find_checkpoint(self.worker.folder)
 
     def _begin(self) -> None:
         worker = self.worker

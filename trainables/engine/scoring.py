@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from trainables.engine.evaluation import run_evaluation
+from trainables.engine.evaluation import run_evaluation, split_finite
 from trainables.engine.panels import save_panels
 from trainables.engine.state import refuse_other_architecture
 from trainables.engine.worker import Worker
@@ -19,8 +19,8 @@ from trainables.storage import Folder, find_damage
 def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> dict[str, Any]:
     """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
 
-    Returns metrics, epoch, step, and the names of the picture files. Raises ValueError when `source` is damaged or of
-    another architecture.
+    Returns metrics, messages, epoch, step, and the names of the picture files. Raises ValueError when `source` is
+    damaged or of another architecture.
     """
     saved = load_saved(source)
     task = run.workload.build_task(worker.facts, run.seed)
@@ -32,8 +32,10 @@ def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> 
     names: list[str] = []
     if worker.collectives.rank == 0:
         names = save_panels(target, evaluation.panels, step=saved["step"], epoch=saved["epoch"])
+    metrics, messages = split_finite(evaluation.metrics)
     return {
-        "metrics": {name: float(value) for name, value in evaluation.metrics.items()},
+        "metrics": metrics,
+        "messages": messages,
         "epoch": saved["epoch"],
         "step": saved["step"],
         "pictures": [name.removesuffix(".json") + ".png" for name in names],

@@ -84,8 +84,9 @@ def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     plain = {}
     for name, tensor in tensors.items():
         cpu = tensor.detach().cpu().contiguous()
-        plain[name] = cpu.clone() if cpu.data_ptr() in seen else cpu
-        seen.add(cpu.data_ptr())
+        memory = cpu.untyped_storage().data_ptr()
+        plain[name] = cpu.clone() if memory in seen else cpu
+        seen.add(memory)
     save_file(plain, file)
 
 
