@@ -66,7 +66,10 @@ def open_source(data: ImageData) -> ImageSource:
     if data.source == "digits":
         return DigitsSource()
     if data.path is None:
-        raise ValueError(f"source: {data.source} needs `path`, the raw data, or `prepared`, a folder prepared before")
+        raise ValueError(
+            f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
+            "a folder prepared before"
+        )
     if data.source == "cifar10":
         from data_pipelines.cifar10 import find_cifar10
 

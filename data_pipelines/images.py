@@ -144,8 +144,8 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         manifest = read_manifest(self.data.prepared) if self.data.prepared else None
         if manifest is None:
             raise ValueError(
-                f"source: {self.data.source} needs `path`, the raw data, or `prepared`, a folder prepared before"
-                + (f"; {self.data.prepared} is none" if self.data.prepared else "")
+                f"source: {self.data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
+                "a folder prepared before" + (f"; {self.data.prepared} is none" if self.data.prepared else "")
             )
         is_same = manifest.pipeline.startswith(f"{self._family}-")
         return manifest.pipeline if is_same else f"{self._family}-(any)"

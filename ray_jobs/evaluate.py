@@ -11,7 +11,7 @@ from trainables.engine.scoring import score_model
 from trainables.plan import Plan
 from trainables.run import set_dotted
 from trainables.storage import Folder
-from trainables.train_worker import RunError, work_locally
+from trainables.train_worker import work_locally
 
 EVALUATIONS = "evaluations"
 
@@ -68,9 +68,9 @@ def _work(plan: Plan, action: partial) -> dict[str, Any]:
     import ray.train
 
     from ray_jobs.tuning import load_datasets
-    from trainables.trainable import build_trainer, message_of
+    from trainables.trainable import as_run_error, build_trainer
 
     try:
         return build_trainer(plan, load_datasets(plan), action=action).fit().return_value  # pyright: ignore
     except ray.train.TrainingFailedError as error:
-        raise RunError(message_of(error)) from error
+        raise as_run_error(error) from error

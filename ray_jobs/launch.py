@@ -49,7 +49,8 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         try:
             _run(plan, record)
         except RunError as error:
-            record.log(str(error), level="ERROR")
+            record.log(str(error), level="ERROR", prints=False)
+            record.log(error.trace, level="ERROR", prints=False)
             raise
         return Result(experiment.run_id, folder, record.finish(experiment.run_id))
 

@@ -12,11 +12,12 @@ from data_pipelines.prepare import prepare
 from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
 from ray_jobs.experiment import Experiment
 from trainables.plan import Plan
+from trainables.storage import CHECKPOINTS
 
 RESIDENT_RATIO = 0.3
 """A set is kept decoded when it takes at most this share of the object store (in local mode, of the free memory)."""
 SETTLED = "settled.json"
-"""In the run's folder: what was settled when the run first started and must not change when it is resumed."""
+"""In the run's folder: what was settled when the run began and must not change once there is a checkpoint."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -95,7 +96,7 @@ def _has_local_gpu(asked: bool | None) -> bool:
 
 def _settle(experiment: Experiment, manifest: Manifest) -> dict:
     folder = experiment.folder
-    if folder.exists(SETTLED):
+    if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
         return folder.read_json(SETTLED)
     is_local = experiment.scaling.num_workers == 0
     cpus = (os.cpu_count() or 1) if is_local else cluster_cpus()

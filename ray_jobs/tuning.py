@@ -20,7 +20,7 @@ class _Recorder(tune.Callback):
 
     def __init__(self, record: Record):
         self.record = record
-        self.error: str | None = None
+        self.error: RunError | None = None
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -30,7 +30,8 @@ class _Recorder(tune.Callback):
             self.record.apply(result.pop("report"))
         if "message" in result:
             self.record.log(result["message"], level="WARNING")
-        self.error = result.get("error", self.error)
+        if "error" in result:
+            self.error = RunError(result["error"], result["trace"])
 
 
 def load_datasets(plan: Plan) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def run_trial(plan: Plan, record: Record) -> None:
     )
     [result] = tuner.fit()
     if recorder.error:
-        raise RunError(recorder.error)
+        raise recorder.error
     if result.error:
         raise RunError(f"the trial was lost: {result.error}")
     if record.last is None or not record.last["is_finished"]:

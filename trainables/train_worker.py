@@ -1,5 +1,6 @@
 """What runs in each training process: build the worker's surroundings, then do what was asked for."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,14 @@ from trainables.sources import build_local_sources, build_ray_sources
 
 class RunError(RuntimeError):
     """The run cannot go on, and starting it again would end the same way; the message is for the user."""
+
+    def __init__(self, message: str, trace: str = ""):
+        super().__init__(message, trace)
+        self.trace = trace
+        """The traceback in the worker, for the log."""
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 Action = Callable[[Run, Worker], Any]
@@ -95,7 +104,7 @@ def _work(
     except Exception as error:
         if is_lost_peer(error):
             raise
-        raise RunError(explain(error)) from error
+        raise RunError(explain(error), traceback.format_exc()) from error
 
 
 def _set_up_torch(plan: Plan) -> None:

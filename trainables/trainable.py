@@ -41,7 +41,7 @@ class _Relay(ray.train.UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
         if fatal:
-            self._send("failed", message_of(fatal[0]))
+            self._send("failed", as_run_error(fatal[0]))
         else:
             ranks = ", ".join(str(rank) for rank in sorted(worker_exceptions))
             self._send("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint")
@@ -68,7 +68,7 @@ class RunTrainable(tune.Trainable):
         if kind == "lost":
             return {"message": content}
         if kind == "failed":
-            return {"error": content, "done": True}
+            return {"error": str(content), "trace": content.trace, "done": True}
         return {**content["metrics"], "report": content, "done": content["is_finished"]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -101,9 +101,9 @@ class RunTrainable(tune.Trainable):
         try:
             trainer.fit()
         except BaseException as error:
-            self._messages.put(("failed", message_of(error), None))
+            self._messages.put(("failed", as_run_error(error), None))
         else:
-            self._messages.put(("failed", "the workers ended before the training was finished", None))
+            self._messages.put(("failed", RunError("the workers ended before the training was finished"), None))
 
 
 def build_trainer(
@@ -145,15 +145,15 @@ def _in_order() -> ExecutionOptions:
 
 
 def _is_fatal(error: BaseException) -> bool:
-    return any(isinstance(inner, RunError) or type(inner).__name__ == RunError.__name__ for inner in _chain(error))
+    return any(isinstance(inner, RunError) for inner in _chain(error))
 
 
-def message_of(error: BaseException) -> str:
+def as_run_error(error: BaseException) -> RunError:
     """What a failed Ray Train run has to say to the user."""
     for inner in _chain(error):
         if isinstance(inner, RunError):
-            return str(inner)
-    return f"{type(error).__name__}: {error}"
+            return inner
+    return RunError(f"{type(error).__name__}: {error}")
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -152,7 +152,7 @@ def test_a_prepared_folder_of_another_shape_is_refused_without_the_raw_data(tmp_
 @pytest.mark.parametrize("source", ["cifar10", "folder"])
 def test_missing_raw_data_are_explained(tmp_path: Path, source: str) -> None:
     size = {"size": 8} if source == "folder" else {}
-    with pytest.raises(ValueError, match=f"source: {source} needs `path`"):
+    with pytest.raises(ValueError, match=f"source: {source} needs `workload.data.path`"):
         ImagePipeline(ImageData.model_validate({"source": source, **size})).num_raw_rows()
     with pytest.raises(ValueError, match="absent"):
         ImagePipeline(ImageData.model_validate({"source": source, "path": tmp_path / "absent", **size})).num_raw_rows()
@@ -161,7 +161,7 @@ def test_missing_raw_data_are_explained(tmp_path: Path, source: str) -> None:
 def test_the_facts_of_cifar10_are_known_without_its_data(tmp_path: Path) -> None:
     """They are those that the archive's own list of names gives."""
     known = ImagePipeline(ImageData(source="cifar10")).facts()
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     assert known == {"channels": 3, "height": 32, "width": 32, "class_names": names}
     assert ImagePipeline(ImageData(source="cifar10")).nominal_rows() == {"train": 50_000, "test": 10_000}
 

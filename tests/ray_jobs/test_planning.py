@@ -78,12 +78,17 @@ def test_a_given_feed_is_kept_whatever_the_memory(toy, monkeypatch, feed):
     assert build_plan(toy(training={"feed": feed})).feed == feed
 
 
-def test_what_was_settled_stays_when_the_machine_changes(toy, monkeypatch):
+def test_what_was_settled_stays_when_the_machine_changes_once_there_is_a_checkpoint(toy, monkeypatch):
     experiment = toy(scaling={"threads_per_worker": None})
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     set_free_memory(monkeypatch, 2**50)
     first = build_plan(experiment)
     assert (first.feed, first.num_threads) == ("resident", 7)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert build_plan(experiment).num_threads == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    build_plan(experiment)
+    experiment.folder.write("checkpoints/step_000000001/manifest.json", b"{}")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     set_free_memory(monkeypatch, 1)
     again = build_plan(experiment)

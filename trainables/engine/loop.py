@@ -22,20 +22,22 @@ from trainables.engine.learner import Learner, Length
 from trainables.engine.meters import NonFiniteError, StepMeter
 from trainables.engine.models import MODELS
 from trainables.engine.outbox import Outbox
-from trainables.engine.state import CHECKPOINTS, find_checkpoint, load_checkpoint
+from trainables.engine.state import find_checkpoint, load_checkpoint
 from trainables.engine.stopwatch import Stopwatch
 from trainables.engine.train_state import Position, TrainState
 from trainables.engine.worker import Worker
 from trainables.run import Run
+from trainables.storage import CHECKPOINTS
 from trainables.task import Progress, Start
 
 
 def run_training(run: Run, worker: Worker) -> None:
     """Train to the end, from the newest checkpoint in the run's folder if there is one. All ranks call it."""
     loop = Loop(run, worker)
-    loop.start()
-    while not loop.state.position.is_finished:
-        loop.run_epoch()
+    with loop.outbox.hearing_warnings():
+        loop.start()
+        while not loop.state.position.is_finished:
+            loop.run_epoch()
 
 
 class Loop:

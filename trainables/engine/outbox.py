@@ -1,6 +1,8 @@
 """What leaves a worker: pictures, model versions and checkpoints as files, all else gathered into the next report."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from trainables.engine.history import Row
@@ -21,6 +23,20 @@ class Outbox:
         self._run, self._worker = run, worker
         self._is_writer = worker.collectives.rank == 0
         self._empty()
+
+    @contextmanager
+    def hearing_warnings(self) -> Iterator[None]:
+        """Inside, warnings that our packages log on this worker also go into the next report."""
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: self.say([record.getMessage()])
+        loggers = [logging.getLogger(name) for name in ("trainables", "data_pipelines")]
+        for logger in loggers:
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
 
     def _empty(self) -> None:
         self._rows: list[Row] = []

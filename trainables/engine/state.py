@@ -9,9 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.storage import Folder, find_damage
+from trainables.storage import CHECKPOINTS, Folder, find_damage
 
-CHECKPOINTS = "checkpoints"
 FORMAT = 1
 
 

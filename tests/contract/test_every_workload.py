@@ -1,0 +1,110 @@
+"""What every registered workload promises, whichever it is."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from data_pipelines.parquet import write_shard
+from ray_jobs.experiment import Experiment, load_experiment
+from trainables.engine.collectives import ProcessGroup
+from trainables.engine.determinism import build_generator
+from trainables.workloads import WORKLOADS
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "ray_jobs/experiments"
+KEY = re.compile(r"(baseline/)?(train|val|eval|test)/[a-z0-9_/+]+")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[name for name in WORKLOADS if name != "toy"])
+def experiment(request) -> Experiment:
+    """The workload's demonstration, at its real size."""
+    return load_experiment(EXPERIMENTS / f"demo/{request.param}.yaml")
+
+
+@pytest.fixture
+def batch(experiment, tmp_path):
+    pipeline = experiment.workload.build_pipeline()
+    return pipeline.collate(pipeline.decode(pipeline.synthetic(16, seed=0)))
+
+
+def test_its_demonstration_is_of_this_workload_and_small(experiment, request):
+    assert experiment.workload.name == request.node.callspec.params["experiment"]
+    assert experiment.scaling.num_workers == 1
+
+
+def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_path):
+    pipeline = experiment.workload.build_pipeline()
+    table = pipeline.synthetic(8, seed=0)
+    assert isinstance(table, pa.Table) and table.schema == pipeline.schema and table.num_rows == 8
+    write_shard(table, tmp_path / "train-00000.parquet")
+    pipeline.check(table, facts=pipeline.facts(), file=tmp_path / "train-00000.parquet", first_row=0)
+
+
+def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradient(experiment, batch):
+    pipeline = experiment.workload.build_pipeline()
+    task = experiment.workload.build_task(pipeline.facts(), seed=0)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        losses.append(task.loss(task.module.train(), batch, generator=build_generator(CPU, 1)).loss)
+    assert losses[0].ndim == 0 and torch.isfinite(losses[0]) and torch.equal(*losses)
+    losses[0].backward()
+    assert all(parameter.grad is not None for parameter in task.module.parameters() if parameter.requires_grad)
+
+
+def test_the_same_seed_builds_the_same_module_and_leaves_the_global_random_state_alone(experiment):
+    facts = experiment.workload.build_pipeline().facts()
+    before = torch.get_rng_state()
+    first, second, other = (experiment.workload.build_task(facts, seed).module.state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_augmentation_follows_from_its_generator_and_does_not_change_its_input(experiment, batch):
+    pipeline = experiment.workload.build_pipeline()
+    before = {name: tensor.clone() for name, tensor in batch.items()}
+    first, second = (pipeline.augment(batch, generator=build_generator(CPU, 3)) for _ in range(2))
+    assert all(torch.equal(batch[name], before[name]) for name in before)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_task_state_survives_a_file_without_pickles_of_code(experiment):
+    facts = experiment.workload.build_pipeline().facts()
+    task = experiment.workload.build_task(facts, 0)
+    file = io.BytesIO()
+    torch.save(task.state_dict(), file)
+    file.seek(0)
+    experiment.workload.build_task(facts, 0).load_state_dict(torch.load(file, weights_only=True))
+
+
+def test_example_inputs_are_one_sample(experiment):
+    task = experiment.workload.build_task(experiment.workload.build_pipeline().facts(), 0)
+    with torch.no_grad():
+        output = task.module.eval()(*task.example_inputs())
+    assert len(output) == 1 and all(len(tensor) == 1 for tensor in task.example_inputs())
+
+
+def test_the_goal_is_a_metric_by_the_grammar_of_names(experiment):
+    assert KEY.fullmatch(experiment.workload.goal.metric)
+
+
+def test_evaluation_options_name_settings_that_exist(experiment):
+    settings = experiment.model_dump(mode="json")
+    for dotted in experiment.workload.evaluation_options.values():
+        value = settings
+        for part in dotted.split("."):
+            assert part in value, dotted
+            value = value[part]
+
+
+def test_one_process_is_a_group_of_its_own():
+    group = ProcessGroup(CPU)
+    values = torch.arange(3.0)
+    assert torch.equal(group.sum(values), values) and torch.equal(group.gather(values), values)
+    assert group.broadcast({"a": 1}) == {"a": 1} and group.gather_values(np.int64(2)) == [2]
