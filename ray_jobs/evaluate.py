@@ -1,6 +1,7 @@
 """The `evaluate` verb: score a trained model with the settings given now, and keep the result in the run's folder."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,7 @@ def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[st
     number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
     action = partial(score_model, source=source, target=target)
-    result = _work(plan, action)
+    result = _work(replace(plan, folder=target), action)  # apart from a training that may be running
     summary = {
         "run_id": experiment.run_id,
         "folder": str(run_folder),
@@ -74,3 +75,5 @@ def _work(plan: Plan, action: partial) -> dict[str, Any]:
         return build_trainer(plan, load_datasets(plan), action=action).fit().return_value  # pyright: ignore
     except ray.train.TrainingFailedError as error:
         raise as_run_error(error) from error
+    finally:
+        plan.folder.delete("ray")
