@@ -1,6 +1,7 @@
 """The one doorway from stored rows to typed batches: order, shares of the ranks, and reading ahead."""
 
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pyarrow as pa
@@ -45,7 +46,7 @@ class Feed:
         tables = self._sources["train"].shuffled(share, start_step * self._accumulate)
         batches = map(self._to_host_batch, tables)
         step: list[Any] = []
-        with read_ahead(batches, depth=2 * self._accumulate) as ready:
+        with self._ahead(batches, "train", depth=2 * self._accumulate) as ready:
             for batch in ready:
                 step.append(self._to_device(batch))
                 if len(step) == self._accumulate:
@@ -60,9 +61,15 @@ class Feed:
         start = source.num_rows * self._rank // self._world_size
         stop = source.num_rows * (self._rank + 1) // self._world_size
         tables = source.ordered(start, stop, batch_size or self._micro_size)
-        with read_ahead(map(self._to_host_batch, tables), depth=2) as ready:
+        with self._ahead(map(self._to_host_batch, tables), split, depth=2) as ready:
             for batch in ready:
                 yield self._to_device(batch)
+
+    def _ahead(self, batches: Iterator[Any], split: Split, depth: int) -> AbstractContextManager[Iterator[Any]]:
+        """In a thread, unless a batch costs less than the thread does: rows in memory for a training on the CPU."""
+        if self._device.type == "cpu" and self._sources[split].is_resident:
+            return nullcontext(batches)
+        return read_ahead(batches, depth)
 
     def _to_host_batch(self, table: pa.Table) -> Any:
         batch = self._pipeline.collate(table)

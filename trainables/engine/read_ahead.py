@@ -3,10 +3,11 @@
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 
-class read_ahead:  # noqa: N801
+class read_ahead(AbstractContextManager[Iterator[Any]]):  # noqa: N801
     """Runs an iterator in a thread, at most `depth` items ahead: `with read_ahead(items, depth=2) as ready`."""
 
     def __init__(self, items: Iterator[Any], depth: int):
