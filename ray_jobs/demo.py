@@ -52,4 +52,8 @@ def summarise(experiment: Experiment) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        print("interrupted; the cluster is stopped, and the same command goes on from the last checkpoint")
+        raise SystemExit(130) from None
