@@ -24,13 +24,16 @@ from ray_jobs.cluster import SETTINGS
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 OBJECT_STORE_BYTES = 500 * 2**20
+TEMPORARY, PREFIX = "/tmp", "quintet-ray-"
+"""Ray needs a short path for its sockets."""
 
 
 class LocalCluster:
     """Starts `ray start --head`; ends exactly the processes that it started, also when this process is killed."""
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.mkdtemp(prefix="quintet-ray-", dir="/tmp")  # Ray needs a short path for its sockets
+        _remove_stale_folders()
+        self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
         self._ports = _free_ports(5)
         self.address = f"http://127.0.0.1:{self._ports[1]}"
         self._environment = {
@@ -109,6 +112,14 @@ def _family(pid: int) -> list[psutil.Process]:
         return [*head.children(recursive=True), head]
     except psutil.NoSuchProcess:
         return []
+
+
+def _remove_stale_folders() -> None:
+    """What clusters left whose process was killed; its number stands in the folder's name."""
+    for folder in Path(TEMPORARY).glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,0 +1,22 @@
+"""What surrounds a local cluster, without starting one."""
+
+import os
+import subprocess
+import sys
+
+from ray_jobs import local_cluster
+
+
+def test_folders_of_killed_clusters_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_cluster, "TEMPORARY", str(tmp_path))
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    names = [f"quintet-ray-{pid}-abc" for pid in (done.pid, os.getpid())] + ["quintet-ray-other", "something"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    local_cluster._remove_stale_folders()
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_free_ports_are_different():
+    assert len(set(local_cluster._free_ports(5))) == 5
