@@ -12,7 +12,7 @@ from data_pipelines.prepare import prepare
 from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
 from ray_jobs.experiment import Experiment
 from trainables.plan import Plan
-from trainables.storage import CHECKPOINTS
+from trainables.storage import CHECKPOINTS, Folder
 
 RESIDENT_RATIO = 0.3
 """A set is kept decoded when it takes at most this share of the object store (in local mode, of the free memory)."""
@@ -26,8 +26,8 @@ def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
     """Where the rows are: in the folder the user names, or under the storage path (~/quintet when that is remote)."""
     if pipeline.prepared is not None:
         return pipeline.prepared
-    storage = experiment.storage.path
-    root = Path("~/quintet").expanduser() if "://" in storage else Path(storage)
+    storage = Folder(experiment.storage.path)
+    root = Path(storage.path) if storage.is_local else Path("~/quintet").expanduser()
     return root / "data" / pipeline.key
 
 
