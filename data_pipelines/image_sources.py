@@ -61,24 +61,6 @@ def raw_shape(data: ImageData) -> ImageShape:
     return ImageShape(data.channels, data.size, data.size)
 
 
-def open_source(data: ImageData) -> ImageSource:
-    """The reader that the settings ask for; ValueError when nothing readable lies at `path`."""
-    if data.source == "digits":
-        return DigitsSource()
-    if data.path is None:
-        raise ValueError(
-            f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
-            "a folder prepared before"
-        )
-    if data.source == "cifar10":
-        from data_pipelines.cifar10 import find_cifar10
-
-        return find_cifar10(data.path)
-    from data_pipelines.image_folder import FolderSource
-
-    return FolderSource(data.path, raw_shape(data))
-
-
 class DigitsSource:
     """scikit-learn's 1,797 handwritten digits, 8x8; every fifth image of each digit is a test image.
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.cifar10 import CIFAR10_CLASSES
+from data_pipelines.cifar10 import CIFAR10_CLASSES, find_cifar10
 from data_pipelines.image_config import ImageData
-from data_pipelines.image_sources import ImageSource, LabelledImages, open_source, raw_shape
+from data_pipelines.image_sources import DigitsSource, ImageSource, LabelledImages, raw_shape
 from data_pipelines.manifest import load_manifest, read_manifest
 from data_pipelines.pipeline import DataPipeline, Facts, Split
 
@@ -155,6 +155,22 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         pixels = pa.py_buffer(np.ascontiguousarray(part.images))
         images = pa.FixedSizeBinaryArray.from_buffers(field, len(part.images), [None, pixels])
         return pa.table([images, pa.array(part.labels)], schema=self.schema)
+
+
+def open_source(data: ImageData) -> ImageSource:
+    """The reader that the settings ask for; ValueError when nothing readable lies at `path`."""
+    if data.source == "digits":
+        return DigitsSource()
+    if data.path is None:
+        raise ValueError(
+            f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
+            "a folder prepared before"
+        )
+    if data.source == "cifar10":
+        return find_cifar10(data.path)
+    from data_pipelines.image_folder import FolderSource  # brings Pillow, which other sources do not need
+
+    return FolderSource(data.path, raw_shape(data))
 
 
 def _pixels(column: pa.ChunkedArray) -> np.ndarray:
