@@ -119,7 +119,7 @@ def is_lost_peer(error: Exception) -> bool:
     if isinstance(error, torch.distributed.DistError):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and any(word in words for word in ("gloo", "nccl", "connection closed"))
+    return isinstance(error, RuntimeError) and any(word in words for word in ("gloo", "nccl", "connection"))
 
 
 def explain(error: Exception) -> str:
