@@ -21,16 +21,23 @@ class Config(BaseModel):
     )
 
 
-def missing_inputs(settings: BaseModel, prefix: str = "") -> Iterator[str]:
-    """A line for every `InputPath` that is not there, with its dotted key."""
+def input_paths(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    """Every `InputPath` that is given, with its dotted key."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
-            yield from missing_inputs(value, f"{prefix}{name}.")
+            yield from input_paths(value, f"{prefix}{name}.")
             continue
         is_input = INPUT in (*field.metadata, *_optional_metadata(field.annotation))
-        if is_input and isinstance(value, Path) and not value.exists():
-            yield f"{prefix}{name}: there is no such file or folder: {value}"
+        if is_input and isinstance(value, Path):
+            yield f"{prefix}{name}", value
+
+
+def missing_inputs(settings: BaseModel) -> Iterator[str]:
+    """A line for every `InputPath` that is not there, with its dotted key."""
+    for key, path in input_paths(settings):
+        if not path.exists():
+            yield f"{key}: there is no such file or folder: {path}"
 
 
 def _optional_metadata(annotation: object) -> Iterator[object]:

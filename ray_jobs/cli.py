@@ -1,35 +1,33 @@
 """The command line: `python -m ray_jobs VERB EXPERIMENT.yaml [--set section.field=value ...] [--json]`.
 
-Exit codes: 0 done, 1 failed run, 2 bad input.
+Exit codes: 0 done, 1 failed run, 2 bad input, 3 stopped on request.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipelines.nearest import one_of
 from ray_jobs.experiment import Experiment, load_experiment
 
-Verb = Callable[[Experiment, argparse.Namespace], dict[str, Any]]
-DONE, FAILED, BAD_INPUT = 0, 1, 2
+Verb = Callable[[argparse.Namespace], dict[str, Any]]
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    options, rest = _build_parser().parse_known_args(arguments)
+    options, options.rest = _build_parser().parse_known_args(arguments)
     try:
         if options.verb not in VERBS:
             raise ValueError(f"{options.verb!r} is not a verb; {one_of(options.verb, VERBS)}")
-        experiment = load_experiment(options.experiment, options.set)
-        options.changes = _read_evaluation_options(experiment, options.verb, rest)
-        summary = VERBS[options.verb](experiment, options)
+        summary = VERBS[options.verb](options)
     except ValueError as error:
         return _fail(options, error, BAD_INPUT)
     except RuntimeError as error:
-        return _fail(options, error, FAILED)
+        return _fail(options, error, STOPPED if type(error).__name__ == "RunStoppedError" else FAILED)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
@@ -52,45 +50,57 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog="Verbs: " + "; ".join(f"{name}: {verb.__doc__}" for name, verb in VERBS.items()),
     )
     parser.add_argument("verb", metavar="VERB", help=", ".join(VERBS))
-    parser.add_argument("experiment", metavar="EXPERIMENT.yaml", type=Path)
+    parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync: a run's folder or a storage path")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument("--new", action="store_true", help="train: set an earlier run of these settings aside")
-    parser.add_argument("--checkpoint", metavar="FOLDER", help="evaluate: a model or checkpoint; by default the best")
+    parser.add_argument(
+        "--checkpoint", metavar="MODEL", help="evaluate: a path, a run, or wandb:team/project/name:alias"
+    )
     return parser
 
 
-def _read_evaluation_options(experiment: Experiment, verb: str, rest: Sequence[str]) -> dict[str, Any]:
+def _load(options: argparse.Namespace) -> Experiment:
+    """The experiment that a verb works on."""
+    if options.target is None:
+        raise ValueError(f"{options.verb} needs an experiment: python -m ray_jobs {options.verb} EXPERIMENT.yaml")
+    experiment = load_experiment(Path(options.target), options.set)
+    known = experiment.workload.evaluation_options if options.verb == "evaluate" else {}
+    options.changes = _read_options(options.rest, known)
+    return experiment
+
+
+def _read_options(words: Sequence[str], known: Mapping[str, str]) -> dict[str, Any]:
     """Options such as `--num-samples 500` that a workload offers for its evaluation, as dotted settings."""
     from ray_jobs.yaml_reader import parse_yaml
 
-    known = experiment.workload.evaluation_options if verb == "evaluate" else {}
     changes = {}
-    words = iter(rest)
-    for word in words:
+    remaining = iter(words)
+    for word in remaining:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in known:
             raise ValueError(f"unknown argument {word!r}; {one_of(name, ['set', 'json', 'new', 'checkpoint', *known])}")
-        value = value if equals else next(words, None)
+        value = value if equals else next(remaining, None)
         if value is None:
             raise ValueError(f"--{name} needs a value")
         changes[known[name]] = parse_yaml(value)
     return changes
 
 
-def _prepare(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]:
+def _prepare(options: argparse.Namespace) -> dict[str, Any]:
     """turn raw data into Parquet"""
     from ray_jobs.prepare import prepare_experiment
 
-    return prepare_experiment(experiment)
+    return prepare_experiment(_load(options))
 
 
-def _train(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]:
+def _train(options: argparse.Namespace) -> dict[str, Any]:
     """train, or go on with an interrupted training"""
     from ray_jobs.launch import train
     from ray_jobs.prepare import progress_bar
     from ray_jobs.progress import format_metrics
 
+    experiment = _load(options)
     with progress_bar() as on_progress:
         result = train(experiment, on_progress=on_progress, is_new=options.new)
     metrics = result.final["metrics"]
@@ -98,24 +108,57 @@ def _train(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any
     return {"run_id": result.run_id, "folder": str(result.folder), "metrics": metrics}
 
 
-def _evaluate(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]:
+def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """evaluate a trained model"""
     from ray_jobs.evaluate import evaluate
     from ray_jobs.progress import format_metrics
 
+    experiment = _load(options)
     summary = evaluate(experiment, options.checkpoint, options.changes)
     print("\n".join(summary["messages"]), end="\n" if summary["messages"] else "")
     print(f"{format_metrics(summary['metrics'])}\npictures: {', '.join(summary['pictures']) or 'none'}", flush=True)
     return summary
 
 
-def _show(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]:
+def _show(options: argparse.Namespace) -> dict[str, Any]:
     """print the resolved experiment, its size and its data"""
     from ray_jobs.show import describe
 
-    text, summary = describe(experiment)
+    text, summary = describe(_load(options))
     print(text, flush=True)
     return summary
 
 
-VERBS: dict[str, Verb] = {"prepare": _prepare, "train": _train, "evaluate": _evaluate, "show": _show}
+def _sync(options: argparse.Namespace) -> dict[str, Any]:
+    """send what W&B lacks of the runs in a folder"""
+    from ray_jobs.tracking.sync import sync
+    from trainables.storage import Folder
+
+    if options.target is None:
+        raise ValueError("sync needs a run's folder, a storage path or an experiment")
+    is_experiment = options.target.endswith((".yaml", ".yml"))
+    if not is_experiment:
+        _read_options(options.rest, {})
+    summary = sync(_load(options).folder if is_experiment else Folder(options.target))
+    if summary["failed"]:
+        raise RuntimeError(f"W&B did not take all of {', '.join(summary['failed'])}; the same command tries again")
+    return summary
+
+
+def _check(options: argparse.Namespace) -> dict[str, Any]:
+    """say what this machine has and what a run would do here, W&B included"""
+    from ray_jobs.check import check
+
+    text, summary = check(_load(options) if options.target else None)
+    print(text, flush=True)
+    return summary
+
+
+VERBS: dict[str, Verb] = {
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "show": _show,
+    "sync": _sync,
+    "check": _check,
+}

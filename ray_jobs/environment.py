@@ -12,6 +12,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def describe_software() -> dict[str, Any]:
+    """The commit and the versions that shape a result."""
+    versions = {item.metadata["Name"].lower(): item.version for item in distributions()}
+    return {
+        "git_commit": _git("rev-parse", "HEAD"),
+        "python": platform.python_version(),
+        **{name: versions.get(name) for name in ("ray", "torch", "numpy", "pyarrow", "wandb")},
+    }
+
+
 def describe_environment(seed: int) -> dict[str, Any]:
     """Plain data for `environment.json`."""
     commit = _git("rev-parse", "HEAD")

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from ray_jobs.experiment import Experiment, check_settings
+from ray_jobs.locate import best_model, locate_model
 from ray_jobs.planning import build_plan
 from trainables.engine.models import load_aliases
 from trainables.engine.scoring import score_model
@@ -23,9 +24,7 @@ def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[st
     Returns run id, folder, checkpoint, metrics and pictures. Raises ValueError when there is no such model.
     """
     run_folder = experiment.folder
-    source = Folder(checkpoint) if checkpoint else find_best(experiment)
-    if not source.exists():
-        raise ValueError(f"{source}: there is no such model or checkpoint")
+    source = locate_model(checkpoint, experiment.storage.path) if checkpoint else find_best(experiment)
     plan = build_plan(_change(experiment, changes))
     number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
@@ -46,13 +45,11 @@ def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[st
 def find_best(experiment: Experiment) -> Folder:
     """The model that the alias `best` names, else `latest`. Raises ValueError when the run has none."""
     folder = experiment.folder
-    aliases = load_aliases(folder)
-    version = aliases["best"] or aliases["latest"]
-    if version is None:
+    if load_aliases(folder)["latest"] is None:
         options = ", ".join(f"--{name}" for name in experiment.workload.evaluation_options)
         hint = f"; evaluation has options of its own: {options}" if options else ""
         raise ValueError(f"{folder} holds no model yet; train first with the same --set, or give --checkpoint{hint}")
-    return folder / f"models/{version}"
+    return best_model(folder)
 
 
 def _change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:

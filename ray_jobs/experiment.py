@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from data_pipelines.config import Config
+from data_pipelines.config import Config, input_paths
 from data_pipelines.nearest import one_of
+from ray_jobs.tracking.config import Tracking
 from ray_jobs.yaml_reader import parse_yaml, read_yaml
 from trainables.run import Run, Scaling, set_dotted, validate_strictly
 from trainables.storage import Folder
@@ -36,22 +37,6 @@ class Storage(Config):
                 f"{value!r} is relative, and a Ray job's working folder is deleted after it; give a full path"
             )
         return str(path.absolute())
-
-
-class Tracking(Config):
-    """How the run is named and recorded."""
-
-    run_name: str | None = Field(default=None, min_length=1, max_length=128)
-    """Also the name of the run's folder; by default made from the workload and the settings' digest."""
-    tags: tuple[str, ...] = ()
-    notes: str | None = None
-
-    @field_validator("run_name")
-    @classmethod
-    def _is_one_folder(cls, value: str | None) -> str | None:
-        if value is not None and (re.search(r'[/\\\x00-\x1f:*?"<>|]', value) or value.strip(". ") != value):
-            raise ValueError(f"{value!r} cannot name a folder; leave out slashes, control characters and outer dots")
-        return value
 
 
 class Experiment(Run):
@@ -93,7 +78,23 @@ def load_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
             set_dotted(settings, key, parse_yaml(value))
         except ValueError as error:
             raise ValueError(f"--set {override!r}: {error}") from error
-    return check_settings(settings, origin=str(file))
+    return _locate_models(settings, origin=str(file))
+
+
+def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:
+    """Inputs may name an artifact or a run; the experiment holds the path of the model that is meant now."""
+    if "wandb:" in repr(settings):
+        from ray_jobs.locate import download_references
+
+        storage = settings.get("storage")
+        path = storage.get("path", Storage().path) if isinstance(storage, dict) else Storage().path
+        settings = download_references(settings, str(path))
+    experiment = check_settings(settings, origin)
+    if all(path.exists() for _, path in input_paths(experiment)):
+        return experiment
+    from ray_jobs.locate import named_runs
+
+    return experiment.override(named_runs(experiment, experiment.storage.path))
 
 
 def check_settings(settings: dict[str, Any], origin: str) -> Experiment:

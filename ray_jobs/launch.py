@@ -5,16 +5,24 @@ from typing import Any
 
 from ray_jobs.environment import describe_environment
 from ray_jobs.experiment import Experiment
+from ray_jobs.inputs import INPUTS, describe_inputs
 from ray_jobs.lock import LOCK, locked
 from ray_jobs.planning import OnProgress, build_plan
-from ray_jobs.record import FINAL, Record
+from ray_jobs.record import CONFIG, ENVIRONMENT, FINAL, Record
+from ray_jobs.tracking.briefing import write_briefing
+from ray_jobs.tracking.names import Identity, settle_identity
+from ray_jobs.tracking.start import mirrored, mirroring_callbacks
 from ray_jobs.yaml_reader import dump_yaml
 from trainables.engine.loop import run_training
+from trainables.engine.report import Report
+from trainables.engine.stopping import withdraw_request
 from trainables.plan import Plan
 from trainables.storage import Folder
 from trainables.train_worker import RunError, work_locally
 
-CONFIG = "experiment.json"
+
+class RunStoppedError(RuntimeError):
+    """The run saved a checkpoint and ended because someone asked it to."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
     """Train to the end: begin, or go on where an interrupted run of the same settings stands.
 
     A run that is already finished is not trained again, unless `is_new` sets it aside.
-    Raises ValueError for bad input, RunError when the run fails.
+    Raises ValueError for bad input, RunError when the run fails, RunStoppedError when it was asked to stop.
     """
     folder = experiment.folder
     folder.make()
@@ -43,33 +51,64 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished; its results follow (--new trains it again)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
-        record.log(f"run {experiment.run_id} in {folder}")
+        record.log(f"run {_identify(experiment).name} in {folder}")
         _describe(experiment)
         plan = build_plan(experiment, on_progress)
+        folder.write_json(INPUTS, describe_inputs(plan))
         try:
-            _run(plan, record)
+            _run(plan, record, experiment)
         except RunError as error:
             record.log(str(error), level="ERROR", prints=False)
             record.log(error.trace, level="ERROR", prints=False)
             raise
-        return Result(experiment.run_id, folder, record.finish(experiment.run_id))
+        if record.last and "stopped_by" in record.last:
+            raise RunStoppedError(
+                f"stopped by {record.last['stopped_by']} after step {record.last['step']}, with a checkpoint; the same "
+                "command goes on with it"
+            )
+        return Result(experiment.run_id, folder, folder.read_json(FINAL))
 
 
-def _run(plan: Plan, record: Record) -> None:
+def _identify(experiment: Experiment) -> Identity:
+    workload, tracking = experiment.workload, experiment.tracking
+    return settle_identity(
+        experiment.folder,
+        workload.name_parts,
+        given=tracking.run_name,
+        group=tracking.group,
+        tags=[workload.name],
+    )
+
+
+def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
+    withdraw_request(plan.folder)
     if plan.scaling.num_workers == 0:
-        work_locally(plan, run_training, record.apply)
+        _run_locally(plan, record, experiment)
         return
     from ray_jobs.tuning import run_trial
 
-    run_trial(plan, record)
+    with mirroring_callbacks(experiment, record) as trackers:
+        run_trial(plan, record, trackers)
+
+
+def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
+    with mirrored(experiment, record) as mirror:
+
+        def report(content: Report) -> None:
+            record.apply(content)
+            if mirror:
+                mirror.wake()
+
+        work_locally(plan, run_training, report)
 
 
 def _describe(experiment: Experiment) -> None:
     folder = experiment.folder
     settings = experiment.model_dump(mode="json")
     folder.write_json(CONFIG, settings)
+    write_briefing(experiment)
     folder.write("experiment.yaml", dump_yaml(settings).encode())
-    folder.write_json("environment.json", describe_environment(experiment.seed))
+    folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
 
 
 def _refuse_other_settings(experiment: Experiment) -> None:

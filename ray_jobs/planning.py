@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -11,8 +12,12 @@ from data_pipelines.pipeline import DataPipeline, Manifest
 from data_pipelines.prepare import prepare
 from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
 from ray_jobs.experiment import Experiment
+from ray_jobs.tracking.config import Tracking
 from trainables.plan import Plan
 from trainables.storage import CHECKPOINTS, Folder
+
+if TYPE_CHECKING:
+    from trainables.engine.watch import Watch
 
 RESIDENT_RATIO = 0.3
 """A set is kept decoded when it takes at most this share of the object store (in local mode, of the free memory)."""
@@ -81,6 +86,19 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
         scaling=scaling,
         uses_gpu=uses_gpu,
         num_threads=scaling.threads_per_worker or settled["num_threads"],
+        watch=_watch(experiment.tracking),
+    )
+
+
+def _watch(tracking: Tracking) -> "Watch | None":
+    if tracking.watch is None:
+        return None
+    from trainables.engine.watch import Watch
+
+    return Watch(
+        gradients=tracking.watch in ("gradients", "all"),
+        parameters=tracking.watch in ("parameters", "all"),
+        every_steps=tracking.watch_every_steps,
     )
 
 

@@ -1,41 +1,31 @@
-"""The record of a run on disk: rows, log, final metrics. It lives in the driver and applies the workers' reports."""
+"""The record of a run on disk: rows, events, tables, log, final metrics.
+
+It lives in the driver and applies the workers' reports. Whatever a tracker is told is read from here.
+"""
 
 import gzip
+import json
 import time
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
+from ray_jobs.growing_file import GrowingFile
 from ray_jobs.progress import format_progress
+from ray_jobs.tables import append_table, remake_tables
 from trainables.engine.history import to_lines
 from trainables.engine.models import load_aliases
+from trainables.engine.panels import find_panels
 from trainables.engine.report import Report
+from trainables.engine.state import step_of
 from trainables.storage import Folder
 
 METRICS = "metrics.jsonl"
+EVENTS = "events.jsonl"
+"""One line for each report of rank 0, through all starts: when, how far, how fast, and which files it brought."""
 LOG = "train.log"
+CONFIG = "experiment.json"
+ENVIRONMENT = "environment.json"
 FINAL = "final_metrics.json"
-
-
-class GrowingFile:
-    """A file that is added to. On storage without appending a local copy is stored again as a whole."""
-
-    def __init__(self, folder: Folder, name: str):
-        self._folder, self._name = folder, name
-        self._content = None if folder.is_local else (folder.read(name) if folder.exists(name) else b"")
-
-    def append(self, content: bytes) -> None:
-        """Add at the end."""
-        if self._content is not None:
-            self._content += content
-            self._folder.write(self._name, self._content)
-            return
-        with Path(self._folder.full(self._name)).open("ab") as stream:
-            stream.write(content)
-
-    def replace(self, content: bytes) -> None:
-        """Put other content in its place."""
-        self._folder.write(self._name, content)
-        self._content = None if self._content is None else content
 
 
 class Record:
@@ -47,6 +37,7 @@ class Record:
         """The newest report."""
         self._prints = prints
         self._rows = GrowingFile(folder, METRICS)
+        self._events = GrowingFile(folder, EVENTS)
         self._log = GrowingFile(folder, LOG)
 
     def log(self, message: str, *, level: str = "INFO", prints: bool = True) -> None:
@@ -59,7 +50,7 @@ class Record:
     def apply(self, report: Report) -> None:
         """Take in one report of rank 0."""
         if "resumed_from" in report:
-            self._begin_rows(report["resumed_from"])
+            self._begin(report)
         for message in report["messages"]:
             self.log(message, level="WARNING")
         if report["rows"]:
@@ -67,28 +58,40 @@ class Record:
             self.log(format_progress(report))
         if "checkpoint" in report:
             self.log(f"saved {report['checkpoint']}", prints=False)
+        for panel in report["panels"]:
+            append_table(self.folder, panel)
+        self._events.append(_describe(report))
         self.last = report
+        if report["is_finished"]:
+            self._finish(report)
 
-    def _begin_rows(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            self._rows.replace(b"")
-            return
-        self._rows.replace(gzip.decompress(self.folder.read(f"{checkpoint}/history.jsonl.gz") or gzip.compress(b"")))
-        self.log(f"resumed from {self.folder}/{checkpoint}")
+    def _begin(self, report: Report) -> None:
+        """Put back what belongs to the checkpoint; the files of its step may be there and their report lost."""
+        checkpoint = report["resumed_from"]  # pyright: ignore
+        history = self.folder.read(f"{checkpoint}/history.jsonl.gz") if checkpoint else b""
+        self._rows.replace(gzip.decompress(history) if history else b"")
+        known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
+        remake_tables(self.folder, known)
+        self._events.append(_describe({**report, "panels": known}))
+        if checkpoint:
+            self.log(f"resumed from {self.folder}/{checkpoint}")
 
-    def finish(self, run_id: str) -> dict[str, Any]:
-        """Write `final_metrics.json` of a finished run; returns its content."""
-        assert self.last is not None, "a run without a report has not finished"
+    def _finish(self, report: Report) -> None:
         aliases = load_aliases(self.folder)
-        final = {
-            "run_id": run_id,
-            "epoch": self.last["epoch"],
-            "step": self.last["step"],
-            "metrics": self.last["metrics"],
+        final: dict[str, Any] = {
+            "run_id": PurePosixPath(self.folder.path).name,
+            "epoch": report["epoch"],
+            "step": report["step"],
+            "metrics": report["metrics"],
             "best_model": aliases["best"] and f"models/{aliases['best']}",
             "best_metrics": {},
         }
         if final["best_model"]:
             final["best_metrics"] = self.folder.read_json(f"{final['best_model']}/metadata.json")["metrics"]
         self.folder.write_json(FINAL, final)
-        return final
+
+
+def _describe(report: Report) -> bytes:
+    """An event: the report without its rows and metrics, which stand in `metrics.jsonl`, and the time."""
+    event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
+    return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

@@ -1,6 +1,7 @@
 """A Plan as a Tune run of one trial."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
@@ -44,8 +45,11 @@ def load_datasets(plan: Plan) -> dict[str, Any]:
         raise RunError(explain(error)) from error
 
 
-def run_trial(plan: Plan, record: Record) -> None:
-    """Train by Tune and Ray Train until the end. Raises RunError when the run fails."""
+def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:
+    """Train by Tune and Ray Train until the end, or until the run is asked to stop. Raises RunError when it fails.
+
+    `trackers` hear of each result after the record has taken it in.
+    """
     trainable = tune.with_parameters(RunTrainable, plan=plan, datasets=load_datasets(plan))
     recorder = _Recorder(record)
     tuner = tune.Tuner(
@@ -53,7 +57,7 @@ def run_trial(plan: Plan, record: Record) -> None:
         run_config=tune.RunConfig(
             name=f"tune_{uuid.uuid4().hex[:8]}",
             storage_path=f"{plan.folder.uri}/ray",
-            callbacks=[recorder],
+            callbacks=[recorder, *trackers],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
         ),
@@ -63,6 +67,6 @@ def run_trial(plan: Plan, record: Record) -> None:
         raise recorder.error
     if result.error:
         raise RunError(f"the trial was lost: {result.error}")
-    if record.last is None or not record.last["is_finished"]:
+    if record.last is None or not (record.last["is_finished"] or "stopped_by" in record.last):
         raise RunError("the training was interrupted before its end; the same command goes on with it")
     plan.folder.delete("ray")

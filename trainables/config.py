@@ -173,6 +173,13 @@ class WorkloadConfig(Config, ABC):
     name: str
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` verb, each with the dotted setting it stands for."""
+    metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+    """The x-axis of metrics in a tracker by the first pattern that fits, or None for what a tracker is not told."""
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """The facts that tell two runs apart, in an automatic run name; the time of the start follows them."""
+        return (self.name,)
 
     @property
     @abstractmethod

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from data_pipelines.pipeline import Manifest
 from trainables.run import Run, Scaling
 from trainables.storage import Folder
+
+if TYPE_CHECKING:
+    from trainables.engine.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,5 @@ class Plan:
     uses_gpu: bool
     num_threads: int
     """torch threads of each worker."""
+    watch: "Watch | None" = None
+    """Histograms for a tracker."""

@@ -77,6 +77,13 @@ class Folder:
         entries = [Path(info.path).name for info in self.fs.get_file_info(selector)]
         return sorted(entry for entry in entries if not entry.startswith(TEMPORARY))
 
+    def find(self, name: str, ending: str) -> list[str]:
+        """Files at any depth in a folder whose names end so, as names in this folder; without half-written ones."""
+        selector = pafs.FileSelector(self.full(name), recursive=True, allow_not_found=True)
+        paths = [info.path for info in self.fs.get_file_info(selector) if info.type == pafs.FileType.File]
+        whole = [path for path in paths if not Path(path).name.startswith(TEMPORARY)]
+        return sorted(path[len(self.path) :].lstrip("/") for path in whole if path.endswith(ending))
+
     def make(self) -> None:
         """Create the folder and its parents. Raises ValueError when that is not possible."""
         try:

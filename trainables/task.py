@@ -93,7 +93,23 @@ class TablePanel:
     rows: Sequence[Sequence[float | int | str | Tensor]]
 
 
-Panel = ImagePanel | TablePanel
+@dataclass(frozen=True)
+class VideoPanel:
+    """A set of clips of equal length, played side by side."""
+
+    key: str
+    clips: Tensor
+    """uint8, [count, time, channels, height, width], channels 1 or 3."""
+    frames_per_s: float = 4.0
+    captions: Sequence[str] = ()
+    """One per clip, or none."""
+    columns: int = 10
+    """Clips per row of the grid."""
+    zoom: int = 1
+    """Integer factor, nearest neighbour."""
+
+
+Panel = ImagePanel | TablePanel | VideoPanel
 
 
 @dataclass(frozen=True)

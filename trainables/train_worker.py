@@ -99,6 +99,7 @@ def _work(
             feed=feed,
             facts=plan.manifest.facts,
             run_id=plan.run_id,
+            watch=plan.watch,
         )
         return action(plan.run, worker)
     except Exception as error:

@@ -69,7 +69,7 @@ class RunTrainable(tune.Trainable):
             return {"message": content}
         if kind == "failed":
             return {"error": str(content), "trace": content.trace, "done": True}
-        return {**content["metrics"], "report": content, "done": content["is_finished"]}
+        return {**content["metrics"], "report": content, "done": content["is_finished"] or "stopped_by" in content}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the engine keeps the run's checkpoints."""

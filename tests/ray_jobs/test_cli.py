@@ -144,7 +144,9 @@ def test_a_model_of_another_architecture_is_refused_with_its_keys(file, tmp_path
 def test_an_unknown_verb_is_refused_with_the_nearest_one(file, capsys):
     code, message = fail(capsys, "trian", file)
     assert code == BAD_INPUT
-    assert message == "'trian' is not a verb; did you mean 'train'? allowed: evaluate, prepare, show, train"
+    assert (
+        message == "'trian' is not a verb; did you mean 'train'? allowed: check, evaluate, prepare, show, sync, train"
+    )
 
 
 def test_without_json_an_error_is_one_paragraph_on_standard_error(file, capsys):
@@ -192,7 +194,7 @@ def test_a_run_that_fails_has_its_own_exit_code(file, capsys):
 
 
 def test_an_interrupted_command_says_how_to_go_on(file, capsys, monkeypatch):
-    def interrupt(experiment, options):
+    def interrupt(options):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(cli.VERBS, "train", interrupt)
@@ -202,7 +204,7 @@ def test_an_interrupted_command_says_how_to_go_on(file, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("error", "code"), [(ValueError, BAD_INPUT), (RuntimeError, FAILED), (RunError, FAILED)])
 def test_the_kind_of_error_decides_the_exit_code(file, capsys, monkeypatch, error, code):
-    def raises(experiment, options):
+    def raises(options):
         raise error("the cause")
 
     monkeypatch.setitem(cli.VERBS, "train", raises)
@@ -227,7 +229,8 @@ def changes(tmp_path, monkeypatch):
     file.write_text("workload: {name: flow_matching}\ntraining: {epochs: 1}\n")
     seen: list[dict[str, Any]] = []
 
-    def keep(experiment, options):
+    def keep(options):
+        cli._load(options)
         seen.append(options.changes)
         return {}
 

@@ -96,13 +96,17 @@ def test_a_run_leaves_these_files_and_no_others(toy):
     assert experiment.folder.names() == [
         "checkpoints",
         "environment.json",
+        "events.jsonl",
         "experiment.json",
         "experiment.yaml",
         "final_metrics.json",
+        "inputs.json",
         "metrics.jsonl",
         "models",
         "pictures",
+        "run.json",
         "settled.json",
+        "tracking.json",
         "train.log",
     ]
 

@@ -28,6 +28,7 @@ def make_report(*steps: int, **changes: Any) -> Report:
         "num_steps": 20,
         "speed": {"samples_per_s": 10.0, "step_s": 0.1, "data_wait_ratio": 0.0, "peak_memory_mib": 1.0},
         "is_finished": False,
+        "system": {},
         **changes,
     }
     return report
@@ -35,7 +36,8 @@ def make_report(*steps: int, **changes: Any) -> Report:
 
 @pytest.fixture(params=["local", "remote"])
 def folder(request, tmp_path: Path) -> Folder:
-    folder = Folder(str(tmp_path))
+    folder = Folder(str(tmp_path / "some-run"))
+    folder.make()
     folder.is_local = request.param == "local"
     return folder
 
@@ -143,13 +145,12 @@ def test_final_metrics_tell_the_last_values_and_the_best_model(folder, record):
         "best_model": "models/step_000000004",
         "best_metrics": {"test/mse": 0.25},
     }
-    assert record.finish("some-run") == expected
     assert folder.read_json(FINAL) == expected
 
 
 def test_final_metrics_without_a_best_model_say_so(folder, record):
     record.apply(make_report(9, is_finished=True))
-    final = record.finish("some-run")
+    final = folder.read_json(FINAL)
     assert final["best_model"] is None and final["best_metrics"] == {}
 
 

@@ -81,12 +81,19 @@ class Learner:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=DTYPES[self.training.precision])
 
-    def step(self, batches: Sequence[Any], generator: torch.Generator) -> dict[str, Tensor]:
-        """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising."""
+    def step(
+        self, batches: Sequence[Any], generator: torch.Generator, look: Callable[[nn.Module], None] | None = None
+    ) -> dict[str, Tensor]:
+        """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
+
+        `look` sees the module when its gradients are ready, and changes nothing.
+        """
         buffers = self._keep_buffers()
         outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
         self.scaler.unscale_(self.optimizer)
         grad_norm = self._clip()
+        if look:
+            look(self.task.module)
         if self.training.on_nonfinite == "stop" or self.scaler.is_enabled() or self._is_finite(grad_norm):
             self.scaler.step(self.optimizer)
             if self.ema:

@@ -9,9 +9,11 @@ for each epoch:
             at the epoch's end: task.after_epoch
             evaluate, draw, save a model version, save a checkpoint
             one report: rows, metrics, panels, checkpoint
+            end here if someone asked the run to stop
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from trainables.config import Cadence
@@ -23,8 +25,11 @@ from trainables.engine.meters import NonFiniteError, StepMeter
 from trainables.engine.models import MODELS
 from trainables.engine.outbox import Outbox
 from trainables.engine.state import find_checkpoint, load_checkpoint
+from trainables.engine.stopping import find_request
 from trainables.engine.stopwatch import Stopwatch
+from trainables.engine.system_monitor import SystemMonitor, name_samples
 from trainables.engine.train_state import Position, TrainState
+from trainables.engine.watch import Watcher
 from trainables.engine.worker import Worker
 from trainables.run import Run
 from trainables.storage import CHECKPOINTS
@@ -32,11 +37,14 @@ from trainables.task import Progress, Start
 
 
 def run_training(run: Run, worker: Worker) -> None:
-    """Train to the end, from the newest checkpoint in the run's folder if there is one. All ranks call it."""
+    """Train from the newest checkpoint in the run's folder, if there is one, to the end or until asked to stop.
+
+    All ranks call it.
+    """
     loop = Loop(run, worker)
-    with loop.outbox.hearing_warnings():
+    with loop.outbox.hearing_warnings(), loop.monitor:
         loop.start()
-        while not loop.state.position.is_finished:
+        while not (loop.position.is_finished or loop.stopped_by):
             loop.run_epoch()
 
 
@@ -51,7 +59,10 @@ class Loop:
         num_steps = self.training.max_steps or (self.training.epochs or 0) * steps_per_epoch
         self.length = Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps)
         self.stopwatch = Stopwatch(self.training.batch_size)
+        self.monitor = SystemMonitor(worker.device)
+        self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.outbox = Outbox(run, worker)
+        self.stopped_by: str | None = None
 
     @property
     def position(self) -> Position:
@@ -116,7 +127,7 @@ class Loop:
             position.step_in_epoch += 1
             self.state.task.after_step(self.progress)
             self._boundary(ends_epoch=position.step_in_epoch == self.length.steps_per_epoch)
-            if position.is_finished or position.epoch != epoch:
+            if position.is_finished or position.epoch != epoch or self.stopped_by:
                 break
         steps.close()
 
@@ -129,7 +140,8 @@ class Loop:
             "train/epoch": position.epoch,
             "train/learning_rate": state.learner.learning_rate,
         }
-        state.meter.add(row, state.learner.step(batches, generator))
+        look = partial(self.watcher.look, step=position.step + 1)
+        state.meter.add(row, state.learner.step(batches, generator, look))
 
     # ---- between steps
 
@@ -156,9 +168,17 @@ class Loop:
                 self.outbox.save_model(self.state, ["latest", "best"] if is_best else ["latest"], is_kept=keeps_model)
             if ends_epoch and not position.is_finished:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
-            if saves or position.is_finished:
+            self._look_for_stop()
+            if saves or position.is_finished or self.stopped_by:
                 self.outbox.save_checkpoint(self.state)
         self._send()
+
+    def _look_for_stop(self) -> None:
+        collectives = self.worker.collectives
+        request = find_request(self.worker.folder) if collectives.rank == 0 else None
+        self.stopped_by = collectives.broadcast(None if self.position.is_finished else request)
+        if self.stopped_by:
+            self.outbox.tell_stop(self.stopped_by)
 
     def _saves_checkpoint(self, ends_epoch: bool) -> bool:
         inside = self.training.checkpoint_every_steps
@@ -184,6 +204,7 @@ class Loop:
         if self.state.learner.num_skipped:
             last["train/skipped_steps"] = self.state.learner.num_skipped
         position.latest.update({name: value for name, value in last.items() if name not in ("step", "epoch")})
+        self.outbox.add_panels(self.watcher.save(self.worker.folder, position.epoch))
         self.state.history.append(rows)
         self.outbox.add_rows(rows)
 
@@ -231,6 +252,7 @@ class Loop:
 
     def _send(self) -> None:
         position = self.position
+        samples = self.worker.collectives.gather_values(self.monitor.lap())
         self.outbox.send(
             {
                 "metrics": dict(position.latest),
@@ -240,5 +262,6 @@ class Loop:
                 "num_steps": self.length.num_steps,
                 "speed": self.stopwatch.lap(),
                 "is_finished": position.is_finished,
+                "system": name_samples(dict(enumerate(samples))),
             }
         )

@@ -56,6 +56,14 @@ class Outbox:
         """That the run goes on from a checkpoint, or begins."""
         self._optional["resumed_from"] = checkpoint
 
+    def tell_stop(self, who: str) -> None:
+        """That the run ends here because someone asked for it."""
+        self._optional["stopped_by"] = who
+
+    def add_panels(self, descriptions: Sequence[str]) -> None:
+        """Panels whose files are written."""
+        self._panels += descriptions
+
     def save_panels(self, panels: Sequence[Panel], state: TrainState) -> None:
         """Write pictures and tables."""
         if self._is_writer:

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from trainables.engine.state import step_of
 from trainables.storage import Folder
-from trainables.task import ImagePanel, Panel, TablePanel
+from trainables.task import ImagePanel, Panel, TablePanel, VideoPanel
 
 PICTURES = "pictures"
 GAP = 2
@@ -20,6 +21,12 @@ def save_panels(folder: Folder, panels: Sequence[Panel], *, step: int, epoch: in
     return [_save_panel(folder, panel, step, epoch) for panel in panels]
 
 
+def find_panels(folder: Folder, *, until_step: int) -> list[str]:
+    """The description files of all panels up to a step, in order of steps."""
+    names = [name for name in folder.find(PICTURES, ".json") if step_of(name) <= until_step]
+    return sorted(names, key=lambda name: (step_of(name), name))
+
+
 def _save_panel(folder: Folder, panel: Panel, step: int, epoch: int) -> str:
     stem = f"{PICTURES}/{panel.key}/step_{step:09d}"
     common = {"key": panel.key, "step": step, "epoch": epoch}
@@ -28,6 +35,9 @@ def _save_panel(folder: Folder, panel: Panel, step: int, epoch: int) -> str:
         height, width = (side * panel.zoom for side in panel.images.shape[-2:])
         tiles = {"count": len(panel.images), "columns": panel.columns, "height": height, "width": width, "gap": GAP}
         description = {**common, "type": "images", "captions": list(panel.captions), "tiles": tiles}
+    elif isinstance(panel, VideoPanel):
+        folder.write(f"{stem}.gif", encode_gif(panel))
+        description = {**common, "type": "video", "captions": list(panel.captions)}
     else:
         description = {
             **common,
@@ -52,6 +62,19 @@ def _save_cells(folder: Folder, panel: TablePanel, stem: str) -> list[list[objec
                 cells.append(cell)
         rows.append(cells)
     return rows
+
+
+def encode_gif(panel: VideoPanel) -> bytes:
+    """The clips side by side as an animation that repeats."""
+    grids = [
+        draw_grid(ImagePanel(panel.key, panel.clips[:, time], columns=panel.columns, zoom=panel.zoom))
+        for time in range(panel.clips.shape[1])
+    ]
+    first, *others = [Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid) for grid in grids]
+    stream = io.BytesIO()
+    duration_ms = round(1000 / panel.frames_per_s)
+    first.save(stream, format="GIF", save_all=True, append_images=others, duration=duration_ms, loop=0)
+    return stream.getvalue()
 
 
 def draw_grid(panel: ImagePanel) -> np.ndarray:

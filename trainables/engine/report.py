@@ -26,6 +26,9 @@ class Standing(TypedDict):
     num_steps: int
     speed: Speed
     is_finished: bool
+    system: dict[str, float]
+    """What the ranks' machines were doing since the last report, as `system/rank_R/<name>`; no part of the rows, which
+    a resumed run repeats to the bit."""
 
 
 class Report(Standing):
@@ -43,3 +46,5 @@ class Report(Standing):
     model: NotRequired[str]
     """A new model version, with its `aliases`."""
     aliases: NotRequired[list[str]]
+    stopped_by: NotRequired[str]
+    """Only in the last report of a training that was asked to stop before its end: by whom."""

@@ -31,6 +31,11 @@ def checkpoint_name(step: int) -> str:
     return f"step_{step:09d}"
 
 
+def step_of(name: str) -> int:
+    """The step in the name of a checkpoint, model version or picture, whatever folder it is in."""
+    return int(Path(name).stem.removeprefix("step_"))
+
+
 def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int) -> str:
     """Write a checkpoint, then delete the oldest beyond `keep`; called by rank 0. Returns its name in the folder."""
     name = f"{CHECKPOINTS}/{checkpoint_name(step)}"

@@ -10,6 +10,7 @@ from data_pipelines.pipeline import DataPipeline, Facts
 from trainables.engine.collectives import ProcessGroup
 from trainables.engine.feed import Feed
 from trainables.engine.report import Report
+from trainables.engine.watch import Watch
 from trainables.storage import Folder
 
 
@@ -29,3 +30,4 @@ class Worker:
     feed: Feed
     facts: Facts
     run_id: str
+    watch: Watch | None = None

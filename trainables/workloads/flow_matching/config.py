@@ -134,6 +134,12 @@ class FlowMatchingConfig(WorkloadConfig):
     }
 
     @property
+    def name_parts(self) -> tuple[str, ...]:
+        """For example `flow_matching`, `cifar10`, `optimal_transport`, `ch128`."""
+        pairing = "reflow" if self.reflow else self.coupling
+        return (self.name, self.data.source, pairing, f"ch{self.network.base_channels}")
+
+    @property
     def goal(self) -> Goal:
         """The Frechet distance, or the inception score when that alone is evaluated."""
         suffix = "local" if self.evaluation.inception_weights is None else "score"

@@ -1,0 +1,43 @@
+"""What a run was made from: its prepared data and the files that its settings name; kept in the run's folder."""
+
+from pathlib import Path
+from typing import Any, TypedDict
+
+from data_pipelines.config import input_paths
+from trainables.config import WorkloadConfig
+from trainables.plan import Plan
+
+INPUTS = "inputs.json"
+
+
+class Input(TypedDict):
+    """One thing that went into a run."""
+
+    name: str
+    type: str
+    """`dataset`, or `input` for a file or folder that the settings name."""
+    path: str
+    metadata: dict[str, Any]
+
+
+def describe_inputs(plan: Plan) -> list[Input]:
+    """Plain data for `inputs.json`."""
+    manifest = plan.manifest
+    rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
+    data: Input = {
+        "name": manifest.pipeline,
+        "type": "dataset",
+        "path": str(plan.prepared / "manifest.json"),
+        "metadata": {"source": manifest.source, "source_hash": manifest.source_hash, "rows": rows},
+    }
+    return [data, *(_describe_path(key, path) for key, path in _named_paths(plan.run.workload))]
+
+
+def _named_paths(workload: WorkloadConfig) -> list[tuple[str, Path]]:
+    # raw data are recorded with the prepared rows made of them
+    return [(key, path) for key, path in input_paths(workload) if not key.startswith("data.") and path.exists()]
+
+
+def _describe_path(key: str, path: Path) -> Input:
+    size = {"bytes": path.stat().st_size} if path.is_file() else {}
+    return {"name": path.name, "type": "input", "path": str(path), "metadata": {"setting": f"workload.{key}", **size}}

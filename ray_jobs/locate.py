@@ -1,0 +1,90 @@
+"""Wherever a model is asked for: a path, the name of a run, or an artifact `wandb:team/project/name:alias`."""
+
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.config import input_paths
+from data_pipelines.nearest import one_of
+from ray_jobs.tracking.names import IDENTITY, load_identity
+from trainables.engine.models import MODELS, load_aliases
+from trainables.storage import Folder
+
+RUNS = "runs"
+DOWNLOADS = "downloads"
+SCHEME = "wandb:"
+
+
+def locate_model(reference: str, storage: str) -> Folder:
+    """The folder of a model or checkpoint. A run's name or folder means its best model, `NAME:latest` its last.
+
+    Raises ValueError that says what was looked for, and where.
+    """
+    if reference.startswith(SCHEME):
+        return Folder(str(download(reference, storage)))
+    path = Folder(reference)
+    if path.exists():
+        return best_model(path) if path.exists(f"{MODELS}/aliases.json") else path
+    name, _, alias = reference.partition(":")
+    run = find_run(storage, name)
+    if run is None:
+        known = [identity_name(folder) for folder in list_runs(storage)]
+        raise ValueError(
+            f"{reference!r} is no path, no run in {storage}/{RUNS} and no wandb:team/project/name:alias; "
+            f"{one_of(name, known) if known else 'there are no runs there'}"
+        )
+    return best_model(run, alias or "best")
+
+
+def best_model(run: Folder, alias: str = "best") -> Folder:
+    """The model version of a run that an alias names; without a best one, the latest. Raises ValueError."""
+    known = load_aliases(run)
+    if alias not in ("best", "latest"):
+        raise ValueError(f"{alias!r} names no model of {run}; best and latest do")
+    version = known[alias] or known["latest"]
+    if version is None:
+        raise ValueError(f"{run} holds no model yet")
+    return run / f"{MODELS}/{version}"
+
+
+def list_runs(storage: str) -> list[Folder]:
+    """The runs that a storage path holds."""
+    runs = Folder(storage) / RUNS
+    return [runs / name for name in runs.names() if runs.exists(f"{name}/{IDENTITY}")]
+
+
+def find_run(storage: str, name: str) -> Folder | None:
+    """A run by the name of its folder, or by its own. Raises ValueError when several have that name."""
+    found = [run for run in list_runs(storage) if name in (Path(run.path).name, identity_name(run))]
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} runs are called {name!r}: {', '.join(map(str, found))}; give one's folder")
+    return found[0] if found else None
+
+
+def identity_name(run: Folder) -> str:
+    """A run's name for people."""
+    return load_identity(run).name
+
+
+def download(reference: str, storage: str) -> Path:
+    """The local folder of an artifact."""
+    from ray_jobs.tracking.artifacts import download_artifact
+
+    folder = Folder(storage)
+    root = Path(folder.path) if folder.is_local else Path("~/quintet").expanduser()
+    return download_artifact(reference, root / DOWNLOADS)
+
+
+def download_references(settings: Any, storage: str) -> Any:
+    """Settings with every `wandb:` reference replaced by the artifact's local folder."""
+    if isinstance(settings, dict):
+        return {name: download_references(value, storage) for name, value in settings.items()}
+    if isinstance(settings, str) and settings.startswith(SCHEME):
+        return str(download(settings, storage))
+    return settings
+
+
+def named_runs(settings: Any, storage: str) -> dict[str, str]:
+    """For inputs that are no path: the best model of the run they name, by dotted key."""
+    missing = [(key, path) for key, path in input_paths(settings) if not path.exists()]
+    found = {key: find_run(storage, path.name) for key, path in missing}
+    return {key: str(best_model(run)) for key, run in found.items() if run is not None}

@@ -1,0 +1,104 @@
+"""The driver's hold on a mirror process: start it, wake it, hear it, end it; no call waits, but for the last."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ray_jobs.tracking.config import Tracking
+from ray_jobs.tracking.session import GRACE_S
+from trainables.storage import Folder
+
+RESTARTS = 3
+PAUSE_S = 10.0
+"""A mirror that died is started again, at most so often, and not sooner than so long after its last start."""
+
+Log = Callable[..., None]
+
+
+class MirrorHandle:
+    """A mirror of one run. What it says goes to `log` when the driver calls `wake` or `finish`, on its own thread."""
+
+    def __init__(self, folder: Folder, tracking: Tracking, log: Log, *, arguments: tuple[str, ...] = ()):
+        self._folder, self._tracking, self._log, self._arguments = folder, tracking, log, arguments
+        self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._restarts_left = RESTARTS
+        self.sent: dict[str, int] = {}
+        """What the mirror says it has sent, when it has ended."""
+        self._start()
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ray_jobs.tracking.mirror_main", self._folder.uri, *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        assert self._process.stdin and self._process.stdout
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._reader = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+
+    def _listen(self, stream: Any) -> None:
+        for line in stream:
+            with suppress(ValueError):
+                self._messages.put(json.loads(line))
+
+    def wake(self) -> None:
+        """There is something new in the record."""
+        self._drain()
+        assert self._process.stdin
+        try:
+            os.write(self._process.stdin.fileno(), b"\n")
+        except BlockingIOError:
+            pass  # it has many wakes to come
+        except OSError:
+            self._restart()
+
+    def _restart(self) -> None:
+        """The process is gone. It ends by itself, with a warning of its own, when W&B cannot be used."""
+        code = self._process.wait()
+        if code >= 0 or not self._restarts_left or time.monotonic() - self._started < PAUSE_S:
+            return
+        self._restarts_left -= 1
+        self._log(f"the mirror of the run was killed (signal {-code}); another goes on", level="WARNING")
+        self._start()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                message = self._messages.get_nowait()
+            except queue.Empty:
+                return
+            self.sent = message.get("sent", self.sent)
+            if "info" in message:
+                self._log(message["info"])
+            if "warning" in message:
+                self._log(message["warning"], level="WARNING")
+
+    def finish(self) -> int:
+        """The run has ended: wait, within the bound, until W&B has all of it; returns the mirror's exit code."""
+        assert self._process.stdin
+        with suppress(OSError):
+            self._process.stdin.close()
+        tracking = self._tracking
+        try:
+            self._process.wait(tracking.init_timeout_s + tracking.finish_timeout_s + 2 * GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._log("W&B did not end in time and is left; `python -m ray_jobs sync` sends the rest", level="WARNING")
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # and what it has left behind
+        code = self._process.wait()
+        self._reader.join(timeout=5.0)
+        self._drain()
+        return code

@@ -1,0 +1,92 @@
+"""What a training worker's machine is doing, sampled by a thread of that worker, wherever it runs."""
+
+import importlib
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import torch
+
+PERIOD_S = 2.0
+MIB = 2**20
+
+Sample = dict[str, float]
+
+
+class SystemMonitor:
+    """Samples inside a `with` block; `lap` gives the means since the last lap (memory: the largest value).
+
+    CPU percentages count one core as 100; `node_` values are of the whole machine, `gpu_` values of the worker's GPU.
+    """
+
+    def __init__(self, device: torch.device, *, period_s: float = PERIOD_S):
+        self._period_s = period_s
+        self._process = psutil.Process()
+        self._read_gpu = find_gpu_reader(device)
+        self._samples: list[Sample] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.cpu_percent()  # the first call has nothing to compare with
+        psutil.cpu_percent()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._period_s):
+            sample = self.sample()
+            with self._lock:
+                self._samples.append(sample)
+
+    def sample(self) -> Sample:
+        """The values at this moment, CPU percentages since the last sample."""
+        return {
+            "process_cpu_percent": self._process.cpu_percent(),
+            "process_memory_mib": self._process.memory_info().rss / MIB,
+            "node_cpu_percent": psutil.cpu_percent() * (psutil.cpu_count() or 1),
+            "node_memory_mib": psutil.virtual_memory().used / MIB,
+            **self._read_gpu(),
+        }
+
+    def lap(self) -> Sample:
+        """The values since the last lap; empty when there is no new sample."""
+        with self._lock:
+            samples, self._samples = self._samples, []
+        return {name: _combine(name, [sample[name] for sample in samples]) for name in (samples[0] if samples else ())}
+
+
+def _combine(name: str, values: list[float]) -> float:
+    return max(values) if name.endswith("_mib") else sum(values) / len(values)
+
+
+def find_gpu_reader(device: torch.device) -> Callable[[], Sample]:
+    """A function that gives utilisation and used memory of an NVIDIA GPU; of nothing on other devices."""
+    if device.type != "cuda":
+        return dict
+    nvml: Any = importlib.import_module("pynvml")
+    nvml.nvmlInit()
+    handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode())
+
+    def read() -> Sample:
+        return {
+            "gpu_utilization_percent": float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+            "gpu_memory_mib": nvml.nvmlDeviceGetMemoryInfo(handle).used / MIB,
+            "gpu_memory_reserved_mib": torch.cuda.memory_reserved(device) / MIB,
+        }
+
+    return read
+
+
+def name_samples(by_rank: Mapping[int, Sample]) -> Sample:
+    """Every rank's values under one name each, for example `system/rank_0/process_cpu_percent`."""
+    return {f"system/rank_{rank}/{name}": value for rank, sample in by_rank.items() for name, value in sample.items()}
