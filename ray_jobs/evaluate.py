@@ -8,8 +8,8 @@ from typing import Any
 from ray_jobs.experiment import Experiment, check_settings
 from ray_jobs.locate import best_model, locate_model
 from ray_jobs.planning import build_plan
-from trainables.engine.models import load_aliases
 from trainables.engine.scoring import score_model
+from trainables.layout import load_aliases
 from trainables.plan import Plan
 from trainables.run import set_dotted
 from trainables.storage import Folder

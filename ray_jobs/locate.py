@@ -6,7 +6,7 @@ from typing import Any
 from data_pipelines.config import input_paths
 from data_pipelines.nearest import one_of
 from ray_jobs.tracking.names import IDENTITY, load_identity
-from trainables.engine.models import MODELS, load_aliases
+from trainables.layout import MODELS, load_aliases
 from trainables.storage import Folder
 
 RUNS = "runs"

@@ -13,8 +13,9 @@ from data_pipelines.prepare import prepare
 from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
 from ray_jobs.experiment import Experiment
 from ray_jobs.tracking.config import Tracking
+from trainables.layout import CHECKPOINTS
 from trainables.plan import Plan
-from trainables.storage import CHECKPOINTS, Folder
+from trainables.storage import Folder
 
 if TYPE_CHECKING:
     from trainables.engine.watch import Watch

@@ -13,10 +13,8 @@ from ray_jobs.growing_file import GrowingFile
 from ray_jobs.progress import format_progress
 from ray_jobs.tables import append_table, remake_tables
 from trainables.engine.history import to_lines
-from trainables.engine.models import load_aliases
-from trainables.engine.panels import find_panels
 from trainables.engine.report import Report
-from trainables.engine.state import step_of
+from trainables.layout import find_panels, load_aliases, step_of
 from trainables.storage import Folder
 
 METRICS = "metrics.jsonl"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ray_jobs.growing_file import GrowingFile
-from trainables.engine.panels import PICTURES
+from trainables.layout import PICTURES
 from trainables.storage import Folder
 
 TABLE = "table.csv"

@@ -174,7 +174,7 @@ class WorkloadConfig(Config, ABC):
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` verb, each with the dotted setting it stands for."""
     metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
-    """The x-axis of metrics in a tracker by the first pattern that fits, or None for what a tracker is not told."""
+    """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
 
     @property
     def name_parts(self) -> tuple[str, ...]:

@@ -14,8 +14,6 @@ from urllib.parse import quote
 
 from pyarrow import fs as pafs
 
-CHECKPOINTS = "checkpoints"
-"""The folder of a run's checkpoints."""
 TEMPORARY = ".tmp-"
 """Prefix of what is still being written; nothing under such a name is ever read."""
 

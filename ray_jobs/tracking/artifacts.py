@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_jobs.inputs import Input
-from trainables.engine.models import MODELS, load_aliases
-from trainables.engine.state import step_of
+from trainables.layout import MODELS, load_aliases, step_of
 from trainables.storage import Folder
 
 

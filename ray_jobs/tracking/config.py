@@ -52,6 +52,14 @@ class Tracking(Config):
             raise ValueError(rf"{value!r} is no name; leave out \ # ? % : and give at most 128 characters")
         return value
 
+    @field_validator("project")
+    @classmethod
+    def _has_at_most_a_team(cls, value: str | None) -> str | None:
+        parts = (value or "").split("/")
+        if len(parts) > 2 or (len(parts) == 2 and not all(parts)):
+            raise ValueError(f"{value!r}: write it as project or team/project")
+        return value
+
     @field_validator("tags")
     @classmethod
     def _are_tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,9 +70,7 @@ class Tracking(Config):
 
     @model_validator(mode="after")
     def _names_one_team(self) -> "Tracking":
-        parts = (self.project or "").split("/")
-        if len(parts) > 2 or (len(parts) == 2 and not all(parts)):
-            raise ValueError(f"`project` is {self.project!r}; write it as project or team/project")
-        if len(parts) == 2 and self.entity not in (None, parts[0]):
-            raise ValueError(f"`project` names the team {parts[0]!r} and `entity` is {self.entity!r}; give one of them")
+        team = (self.project or "").rpartition("/")[0]
+        if team and self.entity not in (None, team):
+            raise ValueError(f"`project` names the team {team!r} and `entity` is {self.entity!r}; give one of them")
         return self

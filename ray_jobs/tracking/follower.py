@@ -13,7 +13,7 @@ from typing import Any
 
 from ray_jobs.record import EVENTS, METRICS
 from trainables.engine.history import Row
-from trainables.engine.state import step_of
+from trainables.layout import step_of
 from trainables.storage import Folder
 
 Event = dict[str, Any]

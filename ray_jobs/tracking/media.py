@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from trainables.engine.panels import PICTURES
-from trainables.engine.state import step_of
+from trainables.layout import PICTURES, step_of
 from trainables.storage import Folder
 
 Panel = dict[str, Any]

@@ -14,7 +14,7 @@ from ray_jobs.tracking.follower import Follower, Update
 from ray_jobs.tracking.media import read_media
 from ray_jobs.tracking.names import artifact_name, load_identity
 from ray_jobs.tracking.place import Place
-from ray_jobs.tracking.session import Session
+from ray_jobs.tracking.session import Session, SessionLostError
 from trainables.config import Cadence
 from trainables.engine.stopping import request_stop
 from trainables.storage import Folder
@@ -87,14 +87,20 @@ class Mirror:
         self.has_ended = True
         self._session.finish(exit_code=0 if is_finished else 1)
         if self.mode == "online":
-            self._ledger.step = self._follower.sent
-            self._ledger.models |= self._sent_models
-            self._ledger.has_inputs = True
-            self._ledger.is_complete = is_finished
-            self.place.forget_sent()
-            shutil.rmtree(self.place.files / STAGING, ignore_errors=True)
-        self.place.save_ledger(self._ledger)
+            self._close_ledger(is_finished)
         self.say("sent", self._counts)
+
+    def _close_ledger(self, is_finished: bool) -> None:
+        self._ledger.step = self._session.confirm()
+        if self._ledger.step < self._session.logged_step:
+            self.place.save_ledger(self._ledger)
+            raise SessionLostError(f"it holds the rows up to step {self._ledger.step} only")
+        self._ledger.models |= self._sent_models
+        self._ledger.has_inputs = True
+        self._ledger.is_complete = is_finished
+        self.place.save_ledger(self._ledger)
+        self.place.forget_sent()
+        shutil.rmtree(self.place.files / STAGING, ignore_errors=True)
 
     # ---- what is told
 
@@ -116,14 +122,15 @@ class Mirror:
         if not values:
             return
         position = {"step": update.step, "epoch": update.epoch}
-        self._session.log({**position, **values}, axes, step=update.step, time=update.time)
+        self._session.log({**position, **values}, axes, step=update.step, at=update.time)
         self._counts["rows"] += 1
 
     def _axis(self, name: str) -> str | None:
         if name in ("step", "epoch"):
             return None
         patterns = {"system/*": "step", "watch/*": "step", **self.briefing.metric_axes}
-        return next((axis for pattern, axis in patterns.items() if fnmatchcase(name, pattern)), "epoch")
+        fitting = [pattern for pattern in patterns if fnmatchcase(name, pattern)]
+        return patterns[max(fitting, key=len)] if fitting else "epoch"
 
     def _add_panel(self, description: str, values: dict[str, Any], axes: dict[str, str]) -> None:
         try:

@@ -67,7 +67,7 @@ class MirrorHandle:
 
     def _restart(self) -> None:
         """The process is gone. It ends by itself, with a warning of its own, when W&B cannot be used."""
-        code = self._process.wait()
+        code = self._end()
         if code >= 0 or not self._restarts_left or time.monotonic() - self._started < PAUSE_S:
             return
         self._restarts_left -= 1
@@ -98,7 +98,16 @@ class MirrorHandle:
             self._log("W&B did not end in time and is left; `python -m ray_jobs sync` sends the rest", level="WARNING")
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # and what it has left behind
+        code = self._end()
+        self._drain()
+        return code
+
+    def _end(self) -> int:
+        """Close what leads to a process that is gone; returns its exit code."""
         code = self._process.wait()
         self._reader.join(timeout=5.0)
-        self._drain()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream
+            with suppress(OSError):
+                stream.close()
         return code

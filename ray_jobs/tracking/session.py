@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from ray_jobs.tracking.names import Identity
 from ray_jobs.tracking.place import Place
 
 DEFAULT_PROJECT = "quintet"
+CONFIRM_S = 10.0
 GRACE_S = 10.0
 """How much longer than the time W&B was given we wait for it before it is given up."""
 
@@ -73,7 +75,9 @@ class Session:
             )
         self._cores = psutil.Process().children(recursive=True)
         self.last_step = int(self.run.starting_step) - 1
-        """Online: the last step whose row the server holds; `run.step` is 0 after a resume."""
+        """Online: the last step whose row the server held; `run.step` is 0 after a resume."""
+        self.logged_step = self.last_step
+        """The last step that was logged."""
 
     def guarded(self, what: str) -> AbstractContextManager:
         """Calls to W&B inside raise SessionLostError when they fail or take too long."""
@@ -95,8 +99,8 @@ class Session:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def log(self, values: Mapping[str, Any], axes: Mapping[str, str], *, step: int, time: float) -> None:
-        """One row at its own step; `axes` names the x-axis of each metric.
+    def log(self, values: Mapping[str, Any], axes: Mapping[str, str], *, step: int, at: float) -> None:
+        """One row at its own step; `at` is its time in seconds since the epoch, `axes` names the x-axis of each metric.
 
         A value that W&B refuses is left out and named once. Raises SessionLostError when W&B is gone.
         """
@@ -106,7 +110,8 @@ class Session:
             for metric in sorted((axes.keys() | set(axes.values())) - self._axes):
                 self.run.define_metric(metric, step_metric=axes.get(metric))
                 self._axes.add(metric)
-            row = {**values, "_timestamp": time}
+            row = {**values, "_timestamp": at}
+            self.logged_step = step
             try:
                 self.run.log(row, step=step, commit=True)
             except (TypeError, ValueError):
@@ -131,3 +136,17 @@ class Session:
         """Wait, within the bound, until all has been sent or written. Raises SessionLostError when it was not."""
         with self.guarded("finish"):
             self.run.finish(exit_code=exit_code)
+
+    def confirm(self) -> int:
+        """After `finish`: the last step that the server holds.
+
+        An upload that is refused in mid-run (401, 404) ends without an error, so the server is asked.
+        """
+        import wandb
+
+        deadline = time.monotonic() + CONFIRM_S
+        with self._bounded(CONFIRM_S + GRACE_S, "confirmation"):
+            run = wandb.Api(timeout=int(CONFIRM_S)).run(self.run.path)
+            while (step := int(run.lastHistoryStep)) < self.logged_step and time.monotonic() < deadline:
+                time.sleep(0.5)
+        return step

@@ -22,7 +22,6 @@ from trainables.engine.evaluation import frozen, goal_value, isolated_random, ru
 from trainables.engine.history import Row
 from trainables.engine.learner import Learner, Length
 from trainables.engine.meters import NonFiniteError, StepMeter
-from trainables.engine.models import MODELS
 from trainables.engine.outbox import Outbox
 from trainables.engine.state import find_checkpoint, load_checkpoint
 from trainables.engine.stopping import find_request
@@ -31,8 +30,8 @@ from trainables.engine.system_monitor import SystemMonitor, name_samples
 from trainables.engine.train_state import Position, TrainState
 from trainables.engine.watch import Watcher
 from trainables.engine.worker import Worker
+from trainables.layout import CHECKPOINTS, MODELS
 from trainables.run import Run
-from trainables.storage import CHECKPOINTS
 from trainables.task import Progress, Start
 
 

@@ -4,31 +4,14 @@ All versions of a run belong to one artifact, `model`, so that `best` is one ver
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.engine.state import checkpoint_name, save_tensors
+from trainables.engine.state import save_tensors
+from trainables.layout import ALIASES, MODELS, Aliases, load_aliases, step_name
 from trainables.storage import Folder
-
-MODELS = "models"
-ALIASES = f"{MODELS}/aliases.json"
-
-
-class Aliases(TypedDict):
-    """Which version is which; `kept` are those that the cadence asked for."""
-
-    latest: str | None
-    best: str | None
-    kept: list[str]
-
-
-def load_aliases(folder: Folder) -> Aliases:
-    """The aliases of a run; all empty before the first model."""
-    if not folder.exists(ALIASES):
-        return {"latest": None, "best": None, "kept": []}
-    return folder.read_json(ALIASES)
 
 
 def save_model(
@@ -42,7 +25,7 @@ def save_model(
     is_kept: bool,
 ) -> str:
     """Write a version, move the aliases to it, drop versions that nothing names any more. Rank 0 only."""
-    version = checkpoint_name(step)
+    version = step_name(step)
     with folder.new_folder(f"{MODELS}/{version}") as files:
         save_tensors(weights, files / "model.safetensors")
         torch.save(dict(task_state), files / "task.pt")

@@ -7,11 +7,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from trainables.engine.state import step_of
+from trainables.layout import PICTURES, step_name
 from trainables.storage import Folder
 from trainables.task import ImagePanel, Panel, TablePanel, VideoPanel
 
-PICTURES = "pictures"
 GAP = 2
 BACKGROUND = 255
 
@@ -21,14 +20,8 @@ def save_panels(folder: Folder, panels: Sequence[Panel], *, step: int, epoch: in
     return [_save_panel(folder, panel, step, epoch) for panel in panels]
 
 
-def find_panels(folder: Folder, *, until_step: int) -> list[str]:
-    """The description files of all panels up to a step, in order of steps."""
-    names = [name for name in folder.find(PICTURES, ".json") if step_of(name) <= until_step]
-    return sorted(names, key=lambda name: (step_of(name), name))
-
-
 def _save_panel(folder: Folder, panel: Panel, step: int, epoch: int) -> str:
-    stem = f"{PICTURES}/{panel.key}/step_{step:09d}"
+    stem = f"{PICTURES}/{panel.key}/{step_name(step)}"
     common = {"key": panel.key, "step": step, "epoch": epoch}
     if isinstance(panel, ImagePanel):
         folder.write(f"{stem}.png", encode_png(draw_grid(panel)))

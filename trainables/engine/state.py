@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.storage import CHECKPOINTS, Folder, find_damage
+from trainables.layout import CHECKPOINTS, step_name
+from trainables.storage import Folder, find_damage
 
 FORMAT = 1
 
@@ -26,19 +27,9 @@ class Checkpoint:
     """Gzip file of all rows so far."""
 
 
-def checkpoint_name(step: int) -> str:
-    """Folder of the checkpoint after `step` optimiser steps, sorted by name as by step."""
-    return f"step_{step:09d}"
-
-
-def step_of(name: str) -> int:
-    """The step in the name of a checkpoint, model version or picture, whatever folder it is in."""
-    return int(Path(name).stem.removeprefix("step_"))
-
-
 def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int) -> str:
     """Write a checkpoint, then delete the oldest beyond `keep`; called by rank 0. Returns its name in the folder."""
-    name = f"{CHECKPOINTS}/{checkpoint_name(step)}"
+    name = f"{CHECKPOINTS}/{step_name(step)}"
     with folder.new_folder(name) as files:
         save_tensors(checkpoint.model, files / "model.safetensors")
         if checkpoint.ema is not None:

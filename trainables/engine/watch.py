@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.engine.panels import PICTURES
-from trainables.engine.state import checkpoint_name
+from trainables.layout import PICTURES, step_name
 from trainables.storage import Folder
 
 NUM_BINS = 64
@@ -60,7 +59,7 @@ def take_histogram(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _save(folder: Folder, step: int, epoch: int, histograms: dict[str, tuple[Tensor, Tensor]]) -> str:
-    name = f"{PICTURES}/{KEY}/{checkpoint_name(step)}.json"
+    name = f"{PICTURES}/{KEY}/{step_name(step)}.json"
     content: dict[str, Any] = {
         key: {"counts": [int(count) for count in counts.tolist()], "edges": edges.tolist()}
         for key, (counts, edges) in histograms.items()

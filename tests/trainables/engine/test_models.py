@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.engine.models import load_aliases, save_model
+from trainables.engine.models import save_model
+from trainables.layout import load_aliases
 from trainables.storage import Folder, find_damage
 
 

@@ -12,13 +12,13 @@ from torch import nn
 
 from trainables.engine.state import (
     Checkpoint,
-    checkpoint_name,
     find_checkpoint,
     load_checkpoint,
     refuse_other_architecture,
     save_checkpoint,
     save_tensors,
 )
+from trainables.layout import step_name
 from trainables.storage import MANIFEST, Folder, seal
 
 
@@ -96,15 +96,15 @@ def test_saving_changes_nothing_that_is_saved(folder):
 
 def test_names_sort_as_steps_do():
     steps = [0, 9, 10, 99, 100, 12345678, 999999999]
-    assert sorted(map(checkpoint_name, reversed(steps))) == [checkpoint_name(step) for step in steps]
+    assert sorted(map(step_name, reversed(steps))) == [step_name(step) for step in steps]
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_newest_are_kept(folder, keep):
     for step in (5, 10, 100, 1000):
         save_checkpoint(folder, step, make_checkpoint(), keep=keep)
-        assert find_checkpoint(folder) == (f"checkpoints/{checkpoint_name(step)}", [])
-    assert folder.names("checkpoints") == [checkpoint_name(step) for step in (5, 10, 100, 1000)[-keep:]]
+        assert find_checkpoint(folder) == (f"checkpoints/{step_name(step)}", [])
+    assert folder.names("checkpoints") == [step_name(step) for step in (5, 10, 100, 1000)[-keep:]]
 
 
 def test_without_checkpoints_none_is_found(folder):
@@ -116,19 +116,19 @@ def test_a_damaged_file_makes_the_one_before_it_be_used(folder, name):
     for step in (1, 2, 3):
         save_checkpoint(folder, step, make_checkpoint(ema=odd_tensors()), keep=3)
     for step in (2, 3):
-        file = Path(folder.full(f"checkpoints/{checkpoint_name(step)}/{name}"))
+        file = Path(folder.full(f"checkpoints/{step_name(step)}/{name}"))
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2])
     found, messages = find_checkpoint(folder)
-    assert found == f"checkpoints/{checkpoint_name(1)}"
+    assert found == f"checkpoints/{step_name(1)}"
     for step, message in zip((3, 2), messages, strict=True):
-        assert f"{checkpoint_name(step)} is damaged" in message and name in message
+        assert f"{step_name(step)} is damaged" in message and name in message
 
 
 def test_when_all_are_damaged_none_is_found_and_each_is_named(folder):
     for step in (1, 2):
         save_checkpoint(folder, step, make_checkpoint(), keep=3)
-        Path(folder.full(f"checkpoints/{checkpoint_name(step)}/state.pt")).unlink()
+        Path(folder.full(f"checkpoints/{step_name(step)}/state.pt")).unlink()
     found, messages = find_checkpoint(folder)
     assert found is None and len(messages) == 2
 

@@ -1,0 +1,56 @@
+"""Tables as CSV: they grow, and after a restart they are those of the checkpoint."""
+
+import csv
+import io
+
+import pytest
+import torch
+
+from ray_jobs.tables import append_table, remake_tables
+from trainables.engine.panels import save_panels
+from trainables.layout import find_panels
+from trainables.storage import Folder
+from trainables.task import ImagePanel, TablePanel
+
+
+@pytest.fixture(params=["local", "remote"])
+def folder(request, tmp_path) -> Folder:
+    folder = Folder(str(tmp_path))
+    folder.is_local = request.param == "local"
+    return folder
+
+
+def draw(folder: Folder, step: int) -> list[str]:
+    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    table = TablePanel("eval/table", ["Name", "Score", "Image"], [["a, b", step / 2, image], ['say "c"', 1, image]])
+    return save_panels(folder, [table, ImagePanel("eval/x", image[None])], step=step, epoch=step // 10)
+
+
+def read(folder: Folder) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(folder.read("pictures/eval/table/table.csv").decode())))
+
+
+def expected(step: int) -> list[list[str]]:
+    image = f"pictures/eval/table/step_{step:09d}_0"
+    return [
+        [str(step), str(step // 10), "a, b", str(step / 2), f"{image}0_image.png"],
+        [str(step), str(step // 10), 'say "c"', "1", f"{image}1_image.png"],
+    ]
+
+
+def test_a_table_grows_over_the_steps(folder):
+    for step in (10, 20):
+        for description in draw(folder, step):
+            append_table(folder, description)
+    assert read(folder) == [["step", "epoch", "Name", "Score", "Image"], *expected(10), *expected(20)]
+
+
+def test_a_restart_leaves_the_rows_up_to_its_checkpoint_also_those_whose_report_was_lost(folder):
+    for step in (10, 20, 30):
+        described = draw(folder, step)
+        if step != 20:
+            append_table(folder, described[0])
+    remake_tables(folder, find_panels(folder, until_step=20))
+    assert read(folder)[1:] == [*expected(10), *expected(20)]
+    remake_tables(folder, [])
+    assert not folder.exists("pictures/eval/table/table.csv")
