@@ -12,11 +12,13 @@ import pytest
 
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import KEY, run_script, sync, wandb_environment
+from tests.fake_wandb.state import Run
 
 INIT = """
 import os, signal, sys, wandb
 settings = wandb.Settings(
-    x_disable_stats=True, init_timeout=10, finish_timeout=10, x_file_stream_retry_wait_min_seconds=0.1
+    x_disable_stats=True, init_timeout=10, finish_timeout=10, x_file_stream_retry_wait_min_seconds=0.1,
+    x_graphql_retry_wait_min_seconds=0.1
 )
 def begin(id, **options):
     return wandb.init(entity="lab", project="digits", id=id, settings=settings, **options)
@@ -249,6 +251,30 @@ def test_a_refusing_server_comes_back_on_its_port(server: FakeWandb):
     server.heal()
     assert server.url == url
     assert post(server) == 200
+
+
+def test_refusing_cuts_connections_that_are_open(server: FakeWandb):
+    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    for _ in range(2):
+        connection.request("GET", "/storage/blob/none")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (404, b"")
+    assert connection.sock is not None
+    start = time.monotonic()
+    server.refuse()
+    assert time.monotonic() - start < 2
+    with pytest.raises(OSError):
+        connection.request("GET", "/storage/blob/none")
+        connection.getresponse()
+    connection.close()
+
+
+def test_lines_are_kept_by_offset():
+    run = Run("lab", "digits", "abc")
+    for offset, steps in ((0, [0, 1, 2]), (1, [7, 8, 9]), (6, [6])):
+        lines = [json.dumps({"_step": step}) for step in steps]
+        run.stream({"files": {"wandb-history.jsonl": {"offset": offset, "content": lines}}})
+    assert [row and row["_step"] for row in run.history] == [0, 7, 8, 9, None, None, 6]
 
 
 def test_closing_ends_what_hangs(tmp_path: Path):

@@ -23,13 +23,18 @@ Mode = Literal["online", "offline"]
 Say = Callable[[str, Any], None]
 """Tells the driver something: `info`, `warning`, or `sent` with counts."""
 STAGING = "models"
+LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends what is lacking"
 
 
 class Mirror:
-    """One session of mirroring. `has_begun` and `has_ended` say how far it came when it breaks."""
+    """One session of mirroring; `lost` is why there was an earlier one, said once this one has begun.
 
-    def __init__(self, briefing: Briefing, folder: Folder, place: Place, mode: Mode, say: Say):
+    `has_begun` and `has_ended` say how far it came when it breaks.
+    """
+
+    def __init__(self, briefing: Briefing, folder: Folder, place: Place, mode: Mode, say: Say, *, lost: str = ""):
         self.briefing, self.folder, self.place, self.mode, self.say = briefing, folder, place, mode, say
+        self._lost = lost
         self.has_begun = self.has_ended = False
         self._identity = load_identity(folder)
         self._artifact = artifact_name(self._identity.name, self._identity.wandb_id)
@@ -57,6 +62,8 @@ class Mirror:
         self._session = Session(tracking, self._identity, self.place, lambda text: say("warning", text))
         self._session.open(self.mode, self.briefing.config, stop)
         self.has_begun = True
+        if self._lost:
+            self.say("warning", f"W&B was lost ({self._lost}); the run goes on {self.mode} there, {LATER}")
         if self.mode == "online":
             self._ledger.step = max(self._session.last_step, 0)
             self.say("info", f"W&B: {self._session.run.url}")

@@ -58,6 +58,8 @@ class MirrorHandle:
         """There is something new in the record."""
         self._drain()
         assert self._process.stdin
+        if self._process.stdin.closed:
+            return  # it has ended
         try:
             os.write(self._process.stdin.fileno(), b"\n")
         except BlockingIOError:

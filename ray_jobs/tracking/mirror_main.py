@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-from ray_jobs.tracking.briefing import Briefing, load_briefing
+from ray_jobs.tracking.briefing import load_briefing
 from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.mirror import Mirror, Mode
+from ray_jobs.tracking.mirror import LATER, Mirror, Mode
 from ray_jobs.tracking.place import Place
 from ray_jobs.tracking.session import SessionLostError
 from trainables.storage import Folder
@@ -29,7 +29,6 @@ MAX_SESSIONS = 4
 KILL_AFTER_S = 2.0
 SYNC_TIMEOUT_S = 86400.0
 """Who asks for a `sync` waits for it."""
-LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends it later"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     channel.send_prints_to(place.files / "mirror.log")
     try:
         with place.locked(waits=not options.sync):
-            return _mirror(Mirror(briefing, folder, place, _mode(options, briefing), channel.say), options, channel)
+            mode = "online" if options.sync else options.mode or mode_of(briefing.tracking)
+            mirror = Mirror(briefing, folder, place, mode, channel.say, lost=options.lost)
+            return _mirror(mirror, options, channel)
     except BlockingIOError:
         channel.say("warning", f"{folder} is being mirrored to W&B by another process; wait for its end")
         return 1
@@ -72,10 +73,6 @@ def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") ->
     return 0
 
 
-def _mode(options: argparse.Namespace, briefing: Briefing) -> Mode:
-    return "online" if options.sync else options.mode or mode_of(briefing.tracking)
-
-
 def mode_of(tracking: Tracking) -> Mode:
     """From the settings, or from W&B's own variable."""
     asked = tracking.mode or os.environ.get("WANDB_MODE", "online")
@@ -87,6 +84,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("run", help="the run's folder")
     parser.add_argument("--mode", choices=("online", "offline"))
     parser.add_argument("--session", type=int, default=1)
+    parser.add_argument("--lost", default="", help="why the session before this one ended")
     parser.add_argument("--sync", action="store_true", help="send what is there and end")
     return parser.parse_args(arguments)
 
@@ -123,18 +121,13 @@ class _Channel:
 
 def _begin_again(mirror: Mirror, options: argparse.Namespace, channel: _Channel, why: str) -> None:
     """Another session: offline when online cannot begin, else the same mode; returns when W&B is to be given up."""
-    cannot_go_online = mirror.mode == "online" and not mirror.has_begun
     if options.sync or mirror.has_ended or options.session >= MAX_SESSIONS:
         channel.say("warning", f"W&B did not take all of the run ({why}); {LATER}")
         return
-    if cannot_go_online:
-        channel.say("warning", f"W&B cannot be used online ({why}); the run is recorded offline, and {LATER}")
-    else:
-        channel.say("warning", f"W&B was lost ({why}); it begins again where it stood")
     _end_children()
     channel.restore()
-    mode = "offline" if cannot_go_online else mirror.mode
-    session = ["--mode", mode, "--session", str(options.session + 1)]
+    mode = "offline" if mirror.mode == "online" and not mirror.has_begun else mirror.mode
+    session = ["--mode", mode, "--session", str(options.session + 1), "--lost", options.lost or why]
     # wandb names the socket of its background process in WANDB_SERVICE, and that process is gone
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     command = [sys.executable, "-m", "ray_jobs.tracking.mirror_main", options.run, *session]

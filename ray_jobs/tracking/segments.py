@@ -166,7 +166,7 @@ def _logged(artifact: Any) -> LoggedArtifact:
     return LoggedArtifact(
         name=artifact.name,
         type=artifact.type,
-        aliases=list(artifact.aliases),
+        aliases=sorted(artifact.aliases),
         metadata=json.loads(artifact.metadata or "{}"),
         paths=sorted(entry.path for entry in entries),
         references={entry.path: entry.ref for entry in entries if entry.ref},

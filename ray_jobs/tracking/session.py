@@ -95,7 +95,8 @@ class Session:
         try:
             yield
         except Exception as error:  # containment: whatever W&B does, the training goes on
-            raise SessionLostError(f"{what}: {type(error).__name__}: {str(error).strip()[:300]}") from error
+            words = " ".join(str(error).split())[:200]
+            raise SessionLostError(f"{what}: {type(error).__name__}: {words}") from error
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -2,8 +2,10 @@
 
 import json
 import math
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ model.add_file("weights.txt")
 model.add_reference("file://" + __import__("os").path.abspath("weights.txt"), name="far/ref.txt")
 run.log_artifact(model, aliases=["best", "latest"])
 run.summary["final"] = {"score": 3}
+run.summary["gone"] = 1
+del run.summary["gone"]
 run.config.update({"later": True})
 run.finish(exit_code=CODE)
 """
@@ -69,6 +73,7 @@ def test_all_else_that_a_segment_holds(log: Path):
         "later": True,
     }
     assert segment.summary["final"] == {"score": 3}
+    assert "gone" not in segment.summary
     assert segment.summary["train/loss"] == 1 / 400
     assert segment.summary["image"]["_type"] == "image-file"
     assert segment.summary["image"]["path"] in segment.files
@@ -130,6 +135,18 @@ def test_reading_ends_at_a_damaged_byte(log: Path, tmp_path: Path, position: int
     assert read == whole[: len(read)]
     lost = len(b"".join(whole)) - len(b"".join(read))
     assert lost <= len(content) - position + 400, "all before the damaged record is read"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "num_read"),
+    [([1, 1], 2), ([1, 2, 3, 4, 1], 3), ([1, 2, 1], 1), ([1, 3, 1], 1), ([1, 4, 1], 1), ([1, 2, 2, 4], 1), ([2, 3], 0)],
+)
+def test_reading_ends_where_parts_do_not_fit(tmp_path: Path, kinds: list[int], num_read: int):
+    record = b"\x08\x07"  # A Record of number 7, which stays one when it is repeated.
+    chunks = [struct.pack("<IHB", zlib.crc32(bytes([kind]) + record), len(record), kind) + record for kind in kinds]
+    file = tmp_path / "run-parts.wandb"
+    file.write_bytes(b":W&B\xe1\xbe\x00" + b"".join(chunks))
+    assert [record.num for record in read_records(file)] == [7] * num_read
 
 
 def test_a_tail_of_zeros_ends_it(log: Path, tmp_path: Path):
