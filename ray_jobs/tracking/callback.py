@@ -23,6 +23,7 @@ class RecordWandbCallback(WandbLoggerCallback):
 
     def __init__(self, start_mirror: Callable[["Trial"], MirrorHandle]):
         # Ray's own constructor refuses when wandb is not installed; here that is the mirror's to say
+        self._trial_logging_actors = {}  # the parent's destructor looks at it
         self._start_mirror = start_mirror
         self._mirrors: dict[str, MirrorHandle] = {}
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from ray_jobs.tracking.config import Tracking
+from ray_jobs.tracking.names import LATER
 from ray_jobs.tracking.session import GRACE_S
 from trainables.storage import Folder
 
@@ -30,6 +31,7 @@ class MirrorHandle:
         self._folder, self._tracking, self._log, self._arguments = folder, tracking, log, arguments
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._restarts_left = RESTARTS
+        self._has_warned = False
         self.sent: dict[str, int] = {}
         """What the mirror says it has sent, when it has ended."""
         self._start()
@@ -85,6 +87,7 @@ class MirrorHandle:
             self.sent = message.get("sent", self.sent)
             if "info" in message:
                 self._log(message["info"])
+            self._has_warned |= "warning" in message
             if "warning" in message:
                 self._log(message["warning"], level="WARNING")
 
@@ -97,11 +100,14 @@ class MirrorHandle:
         try:
             self._process.wait(tracking.init_timeout_s + tracking.finish_timeout_s + 2 * GRACE_S)
         except subprocess.TimeoutExpired:
-            self._log("W&B did not end in time and is left; `python -m ray_jobs sync` sends the rest", level="WARNING")
+            self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
+            self._has_warned = True
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # and what it has left behind
         code = self._end()
         self._drain()
+        if code and not self._has_warned:
+            self._log(f"the mirror of the run to W&B failed (exit code {code}); {LATER}", level="WARNING")
         return code
 
     def _end(self) -> int:

@@ -19,14 +19,14 @@ def test_the_stop_button(server, tracked, toy, monkeypatch):
 
     def press(self: MirrorHandle) -> None:
         wake(self)
-        for run in server.runs.values():
-            run.is_stopped = True
         deadline = time.monotonic() + 60.0
         while not experiment.folder.exists("stop.json") and time.monotonic() < deadline:
+            for run in list(server.runs.values()):
+                run.is_stopped = True
             time.sleep(0.1)  # wandb asks every 15 s
 
     monkeypatch.setattr(MirrorHandle, "wake", press)
-    with pytest.raises(RunStoppedError, match="stopped by W&B's Stop button after step .* the same command goes on"):
+    with pytest.raises(RunStoppedError, match=r"stopped by W&B's Stop button after step .* the same command goes on"):
         train(experiment)
     monkeypatch.setattr(MirrorHandle, "wake", wake)
     [run] = server.runs.values()
