@@ -6,7 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test check bench clean
 
 demo: $(READY)
-	$(BIN)/python -m ray_jobs.demo
+	$(BIN)/python -m ray_jobs.demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -21,6 +21,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.ladder
 	$(BIN)/python -m benchmarks.streaming
+	$(BIN)/python -m benchmarks.tracking
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

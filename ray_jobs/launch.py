@@ -51,8 +51,7 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished; its results follow (--new trains it again)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
-        record.log(f"run {_identify(experiment).name} in {folder}")
-        _describe(experiment)
+        record.log(f"run {describe(experiment).name} in {folder}")
         plan = build_plan(experiment, on_progress)
         folder.write_json(INPUTS, describe_inputs(plan))
         try:
@@ -67,17 +66,6 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
                 "command goes on with it"
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
-
-
-def _identify(experiment: Experiment) -> Identity:
-    workload, tracking = experiment.workload, experiment.tracking
-    return settle_identity(
-        experiment.folder,
-        workload.name_parts,
-        given=tracking.run_name,
-        group=tracking.group,
-        tags=[workload.name],
-    )
 
 
 def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
@@ -102,13 +90,17 @@ def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
         work_locally(plan, run_training, report)
 
 
-def _describe(experiment: Experiment) -> None:
-    folder = experiment.folder
+def describe(experiment: Experiment) -> Identity:
+    """Write into the run's folder what it is, and what it was made with; returns who it is."""
+    folder, workload, tracking = experiment.folder, experiment.workload, experiment.tracking
     settings = experiment.model_dump(mode="json")
     folder.write_json(CONFIG, settings)
     write_briefing(experiment)
     folder.write("experiment.yaml", dump_yaml(settings).encode())
     folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
+    return settle_identity(
+        folder, workload.name_parts, given=tracking.run_name, group=tracking.group, tags=[workload.name]
+    )
 
 
 def _refuse_other_settings(experiment: Experiment) -> None:

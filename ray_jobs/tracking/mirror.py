@@ -62,7 +62,8 @@ class Mirror:
         self._session.open(self.mode, self.briefing.config, stop)
         self.has_begun = True
         if self._lost:
-            self.say("warning", f"W&B was lost ({self._lost}); the run goes on {self.mode} there, {LATER}")
+            later = f"; {LATER}" if self.mode == "offline" else ""
+            self.say("warning", f"W&B was lost ({self._lost}); the run goes on {self.mode} there{later}")
         if self.mode == "online":
             self._ledger.step = max(self._session.last_step, 0)
             self.say("info", f"W&B: {self._session.run.url}")

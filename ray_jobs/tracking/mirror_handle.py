@@ -1,6 +1,7 @@
 """The driver's hold on a mirror process: start it, wake it, hear it, end it; no call waits, but for the last."""
 
 import json
+import math
 import os
 import queue
 import signal
@@ -32,6 +33,7 @@ class MirrorHandle:
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._restarts_left = RESTARTS
         self._has_warned = False
+        self._deadline = math.inf
         self.sent: dict[str, int] = {}
         """What the mirror says it has sent, when it has ended."""
         self._start()
@@ -91,14 +93,19 @@ class MirrorHandle:
             if "warning" in message:
                 self._log(message["warning"], level="WARNING")
 
-    def finish(self) -> int:
-        """The run has ended: wait, within the bound, until W&B has all of it; returns the mirror's exit code."""
+    def close(self) -> None:
+        """The run has ended; from now on the time runs in which W&B must have all of it."""
         assert self._process.stdin
         with suppress(OSError):
             self._process.stdin.close()
-        tracking = self._tracking
+        patience = self._tracking.init_timeout_s + self._tracking.finish_timeout_s + 2 * GRACE_S
+        self._deadline = min(self._deadline, time.monotonic() + patience)
+
+    def finish(self) -> int:
+        """Wait, within the bound, until W&B has all of the run; returns the mirror's exit code."""
+        self.close()
         try:
-            self._process.wait(tracking.init_timeout_s + tracking.finish_timeout_s + 2 * GRACE_S)
+            self._process.wait(max(self._deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
             self._has_warned = True

@@ -20,6 +20,9 @@ class Mirror:
     def wake(self) -> None:
         self.calls.append("wake")
 
+    def close(self) -> None:
+        self.calls.append("close")
+
     def finish(self) -> int:
         self.calls.append("finish")
         return 0
@@ -63,8 +66,11 @@ def test_every_trial_has_one_mirror_through_its_restarts(callback, mirrors):
     callback.log_trial_save(a)
     callback.log_trial_result(2, a, {})
     callback.log_trial_end(a)
-    assert [mirror.calls for mirror in mirrors] == [["wake", "wake", "finish"], ["wake"]]
+    assert [mirror.calls for mirror in mirrors] == [["wake", "wake", "close"], ["wake"]]  # nobody waits yet
     callback.on_experiment_end([a, b])
     callback.finish_all()
     callback.log_trial_end(a)
-    assert [mirror.calls for mirror in mirrors] == [["wake", "wake", "finish"], ["wake", "finish"]]
+    assert [mirror.calls for mirror in mirrors] == [
+        ["wake", "wake", "close", "close", "finish"],
+        ["wake", "close", "finish"],
+    ]

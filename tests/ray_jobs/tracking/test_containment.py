@@ -234,7 +234,7 @@ def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch)
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypatch, mode):
-    experiment = tracked({"training": {"epochs": 30}}, mode=mode)
+    experiment = tracked({"training": {"epochs": 30, "pictures_every": None}}, mode=mode, finish_timeout_s=30.0)
     killed: list[int] = []
     wake = MirrorHandle.wake
 
