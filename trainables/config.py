@@ -119,6 +119,8 @@ class Training(Config):
     """How long, how large, how often."""
 
     epochs: int | None = Field(default=None, ge=1)
+    passes_per_epoch: int = Field(default=1, ge=1)
+    """Times that one epoch goes through the training split; for small sets whose samples are cut anew each time."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; give `epochs` or this."""
     batch_size: int = Field(default=128, ge=1)
