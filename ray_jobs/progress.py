@@ -1,8 +1,40 @@
-"""One line of progress for people."""
+"""Lines of progress for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from trainables.config import WorkloadConfig
 from trainables.engine.report import Report
+from trainables.moment import Moment
+
+
+def describe_plainly(report: Report) -> Sequence[str]:
+    """The line of all workloads; none when there is nothing new."""
+    return [format_progress(report)] if report["rows"] else []
+
+
+def describe_for(workload: WorkloadConfig, batch_size: int, report: Report) -> Sequence[str]:
+    """The workload's own lines, if it has any."""
+    lines = workload.console_lines(moment_of(report, batch_size))
+    return describe_plainly(report) if lines is None else lines
+
+
+def moment_of(report: Report, batch_size: int) -> Moment:
+    """A report as a workload sees it."""
+    row = report["rows"][-1] if report["rows"] else None
+    begins = report["step_in_epoch"] == 0 or "resumed_from" in report
+    speed = report["speed"]
+    return Moment(
+        epoch=report["epoch"],
+        starts_epoch=begins and not report["is_finished"],
+        learning_rate=report["learning_rate"],
+        row=row,
+        samples_done=batch_size * ((int(row["step"]) - 1) % report["steps_per_epoch"] + 1) if row else 0,
+        samples_per_epoch=report["samples_per_epoch"],
+        epoch_means=report["epoch_means"],
+        computing_s=speed["computing_s"],
+        waiting_s=speed["waiting_s"],
+        evaluation_s=speed["evaluation_s"],
+    )
 
 
 def format_progress(report: Report) -> str:

@@ -2,10 +2,11 @@
 
 import gzip
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.progress import format_progress
+from ray_jobs.progress import describe_plainly
 from trainables.engine.history import to_lines
 from trainables.engine.models import load_aliases
 from trainables.engine.report import Report
@@ -14,6 +15,9 @@ from trainables.storage import Folder
 METRICS = "metrics.jsonl"
 LOG = "train.log"
 FINAL = "final_metrics.json"
+
+
+Describe = Callable[[Report], Sequence[str]]
 
 
 class GrowingFile:
@@ -41,8 +45,10 @@ class GrowingFile:
 class Record:
     """Applies reports in order. After any restart the rows are exactly those of the checkpoint it began from."""
 
-    def __init__(self, folder: Folder, *, prints: bool = True):
+    def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):
+        """`describe` makes lines for people from a report."""
         self.folder = folder
+        self._describe = describe
         self.last: Report | None = None
         """The newest report."""
         self._prints = prints
@@ -64,7 +70,8 @@ class Record:
             self.log(message, level="WARNING")
         if report["rows"]:
             self._rows.append(to_lines(report["rows"]))
-            self.log(format_progress(report))
+        for line in self._describe(report):
+            self.log(line)
         if "checkpoint" in report:
             self.log(f"saved {report['checkpoint']}", prints=False)
         self.last = report
