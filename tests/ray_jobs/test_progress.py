@@ -116,7 +116,8 @@ def test_a_workload_may_say_its_own_lines():
         def console_lines(self, moment):
             return None
 
-    own, silent = (describe_for(workload(), 8, make_whole_report()) for workload in (Own, Silent))
+    workloads: list[Any] = [Own(), Silent()]
+    own, silent = (describe_for(workload, 8, make_whole_report()) for workload in workloads)
     assert own == ["epoch 3", "and more"]
     assert silent == describe_plainly(make_whole_report()) == [format_progress(make_whole_report())]
     assert describe_plainly(make_whole_report(None)) == []
