@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.bicubic import downscale
 from data_pipelines.byte_columns import bytes_of, offsets_of
 from data_pipelines.manifest import load_manifest, read_manifest
 from data_pipelines.pipeline import SPLITS, DataPipeline, Facts, Split
 from data_pipelines.sr_batch import CHANNELS, PackedImages, PatchBatch, cut_patches
 from data_pipelines.sr_config import SuperResolutionData
-from data_pipelines.sr_entries import Listing
 
 if TYPE_CHECKING:
     import torch
 
+    from data_pipelines.sr_entries import Listing
     from data_pipelines.sr_rows import ScaledImage
 
 _RULES = 1
@@ -148,6 +147,7 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; images of a few different sizes, a little larger than a patch."""
+        from data_pipelines.bicubic import downscale
         from data_pipelines.sr_rows import ScaledImage, cut_to_multiple
 
         random = np.random.default_rng(seed)
@@ -161,7 +161,7 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
         return self._table(images)
 
     @cached_property
-    def _raw(self) -> Listing:
+    def _raw(self) -> "Listing":
         from data_pipelines.sr_sources import list_images
 
         return list_images(self.data)
