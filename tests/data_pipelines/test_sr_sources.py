@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.pipeline import SPLITS
+from data_pipelines.pipeline import SPLITS, Split
 from data_pipelines.sr_config import SuperResolutionData
 from data_pipelines.sr_entries import ImageEntry, Pair
 from data_pipelines.sr_sources import list_images
@@ -19,13 +19,13 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def listed(root: Path | None, source: str, **settings) -> dict[str, list[ImageEntry]]:
+def listed(root: Path | None, source: str, **settings) -> dict[Split, list[ImageEntry]]:
     data = SuperResolutionData.model_validate({"source": source, "path": root, **settings})
     return dict(list_images(data).entries)
 
 
-def names(entries: dict[str, list[ImageEntry]]) -> dict[str, list[str]]:
-    return {split: [entry.name for entry in listed] for split, listed in entries.items()}
+def names(entries: dict[Split, list[ImageEntry]]) -> dict[str, list[str]]:
+    return {split: [entry.name for entry in found] for split, found in entries.items()}
 
 
 def test_2100_images_of_21_classes_are_split_945_105_1050(tmp_path):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from data_pipelines.pipeline import SPLITS
 from data_pipelines.prepare import load_manifest, prepare
 from data_pipelines.shards import open_split
 from data_pipelines.sr_batch import unpack
@@ -33,7 +34,7 @@ def raw(tmp_path: Path) -> Path:
 def test_rows_hold_whole_images_once_and_low_resolution_for_each_scale(raw, tmp_path):
     pipeline = build(source="uc_merced", path=raw, scales=(4, 3))
     manifest = prepare(pipeline, tmp_path / "prepared", rows_per_shard=4)
-    assert {split: manifest.num_rows(split) for split in manifest.splits} == {"train": 9, "val": 1, "test": 10}
+    assert {split: manifest.num_rows(split) for split in SPLITS} == {"train": 9, "val": 1, "test": 10}
     assert len(manifest.splits["train"]) == 3
     assert manifest.facts["split_rule"].startswith("each class in natural order")
     split = open_split(tmp_path / "prepared", manifest, "train")
@@ -78,7 +79,7 @@ def test_a_batch_of_no_rows_is_empty():
 def test_each_step_takes_one_of_the_scales_and_all_of_them_come():
     pipeline = build(scales=(2, 3, 4))
     batch = pipeline.collate(pipeline.synthetic(2, seed=0))
-    counts = dict.fromkeys((2, 3, 4), 0)
+    counts: dict[int, int] = {2: 0, 3: 0, 4: 0}
     for seed in range(90):
         patches = pipeline.augment(batch, generator=torch.Generator().manual_seed(seed))
         scale = patches["hr"].shape[-1] // 8

@@ -1,6 +1,5 @@
 """Measures enlarged images against the truth, and bicubic ones beside them, over all ranks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 
 from data_pipelines.pipeline import Split
 from data_pipelines.sr_batch import PackedImages, Pair, unpack
-from trainables.task import Collectives, Evaluation, Evaluator, Panel
+from trainables.task import Collectives, Evaluation, Evaluator, ImagePanel
 from trainables.workloads.super_resolution.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.benchmark import read_benchmark
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
@@ -115,5 +114,5 @@ class ImageEvaluator(Evaluator[PackedImages]):
             f"{split}/best_epoch": best.epoch,
         }
 
-    def _draw(self, module: nn.Module) -> Sequence[Panel]:
+    def _draw(self, module: nn.Module) -> list[ImagePanel]:
         return self._drawing.panels(module, self._device)

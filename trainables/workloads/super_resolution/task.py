@@ -1,6 +1,6 @@
 """Learns to enlarge images (super-resolution); evaluates and draws what the network makes of whole images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from data_pipelines.sr_batch import PatchBatch
 from trainables.randomness import seeded_initialisation
-from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from trainables.task import Collectives, ImagePanel, LossOutput, Progress, Start, Task
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.drawing import Drawing
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
@@ -51,7 +51,7 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
         side = self.config.data.lr_patch_size
         return (torch.zeros(1, 3, side, side),)
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> list[ImagePanel]:
         """LR, bicubic, ours, HR."""
         return self.drawing.panels(module, device)
 
