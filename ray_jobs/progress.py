@@ -72,3 +72,26 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
         beside = "" if baseline is None else f"   (baseline {baseline:.4g})"
         lines.append(f"  {name:<{width}}  {metrics[name]:>10.4g}{beside}")
     return "\n".join(lines)
+
+
+def format_table(results: Mapping[str, Mapping[str, float]]) -> str:
+    """A Markdown table: one row for each named result, one column for each metric; baselines that all share come last.
+
+    A baseline that differs between the results gets a column like any metric.
+    """
+    names = sorted({name for metrics in results.values() for name in metrics})
+    shared = {
+        name for name in names if name.startswith("baseline/") and len({m.get(name) for m in results.values()}) == 1
+    }
+    columns = [name for name in names if name not in shared]
+    rows = [["checkpoint", *columns], ["---", *("---:" for _ in columns)]]
+    for title, metrics in results.items():
+        rows.append([title, *(_cell(metrics.get(name)) for name in columns)])
+    if shared:
+        some = next(iter(results.values()))
+        rows.append(["baseline", *(_cell(some.get(f"baseline/{n}")) for n in columns)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -10,6 +10,7 @@ from ray_jobs.progress import (
     format_duration,
     format_metrics,
     format_progress,
+    format_table,
     moment_of,
 )
 
@@ -121,3 +122,20 @@ def test_a_workload_may_say_its_own_lines():
     assert own == ["epoch 3", "and more"]
     assert silent == describe_plainly(make_whole_report()) == [format_progress(make_whole_report())]
     assert describe_plainly(make_whole_report(None)) == []
+
+
+def test_a_table_has_a_row_for_each_result_and_one_for_the_baseline_they_share():
+    first = {"val/psnr": 27.5, "baseline/val/psnr": 25.0, "val/ssim": 0.75}
+    second = {"val/psnr": 28.123456, "baseline/val/psnr": 25.0}
+    assert format_table({"a": first, "b": second}).splitlines() == [
+        "| checkpoint | val/psnr | val/ssim |",
+        "| --- | ---: | ---: |",
+        "| a | 27.5000 | 0.7500 |",
+        "| b | 28.1235 |  |",
+        "| baseline | 25.0000 |  |",
+    ]
+
+
+def test_a_baseline_that_differs_is_a_column():
+    table = format_table({"a": {"m": 1.0, "baseline/m": 2.0}, "b": {"m": 1.0, "baseline/m": 3.0}})
+    assert table.splitlines()[0] == "| checkpoint | baseline/m | m |" and len(table.splitlines()) == 4
