@@ -11,6 +11,9 @@ from data_pipelines.bicubic import downscale
 from data_pipelines.sr_entries import ImageEntry, Pair
 from data_pipelines.sr_files import load_rgb
 
+SSIM_WINDOW = 11
+"""Side of the window in which structural similarity is measured."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +47,16 @@ def read_entry(entry: ImageEntry, scales: Sequence[int], *, smallest_lr: int = 1
             lr[scale] = downscale(cut_to_multiple(hr, scale, largest), scale)
     _warn_of_small(largest, hr, max(scales), smallest_lr)
     return ScaledImage(entry.name, hr, lr)
+
+
+def refuse_unmeasurable(image: ScaledImage) -> None:
+    """Raise ValueError for an image that no protocol can measure: 11 pixels must be left inside its border."""
+    smallest = SSIM_WINDOW + 2 * max(image.lr)
+    if min(image.hr.shape[:2]) < smallest:
+        raise ValueError(
+            f"{image.name}: {_size(image.hr)} pixels are too few to be measured at scale {max(image.lr)}; validation "
+            f"and test images need {smallest} to a side; remove the file"
+        )
 
 
 def cut_to_multiple(image: np.ndarray, scale: int, path: Path) -> np.ndarray:

@@ -100,11 +100,17 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
         return {split: len(self._raw.entries[split]) for split in SPLITS}
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        from data_pipelines.sr_rows import read_entry  # brings Pillow and SciPy, which no reader of shards needs
+        from data_pipelines.sr_rows import (
+            read_entry,
+            refuse_unmeasurable,
+        )  # brings Pillow and SciPy, which no reader of shards needs
 
         smallest = self.data.lr_patch_size if split == "train" else 1
         for entry in self._raw.entries[split][start_row:]:
-            yield self._table([read_entry(entry, self.data.scales, smallest_lr=smallest)])
+            image = read_entry(entry, self.data.scales, smallest_lr=smallest)
+            if split != "train":
+                refuse_unmeasurable(image)
+            yield self._table([image])
 
     def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
         """Every image must have as many bytes as its size says."""

@@ -103,6 +103,15 @@ def test_a_broken_file_stops_the_preparation_by_its_name(raw, tmp_path):
         prepare(build(source="uc_merced", path=raw), tmp_path / "prepared")
 
 
+def test_a_test_image_that_cannot_be_measured_is_named_before_any_training(raw, tmp_path):
+    save_noise(raw / "Images/a/a01.png", 19, 18)
+    pipeline = build(source="uc_merced", path=raw)
+    with pytest.raises(ValueError, match=r"a01\.png: 18x19 pixels are too few to be measured at scale 4; .* need 19"):
+        prepare(pipeline, tmp_path / "prepared")
+    save_noise(raw / "Images/a/a01.png", 19, 19)
+    prepare(pipeline, tmp_path / "prepared")
+
+
 def test_small_training_images_are_named_and_others_are_not(raw, tmp_path, caplog):
     prepare(build(source="uc_merced", path=raw, lr_patch_size=10), tmp_path / "prepared")
     named = {record.getMessage().split(": ")[0][-7:] for record in caplog.records}

@@ -9,7 +9,7 @@ import torch
 from data_pipelines.sr_batch import Pair
 from data_pipelines.sr_entries import ImageEntry, find_images
 from data_pipelines.sr_pairs import is_pair_folder, pairs_in
-from data_pipelines.sr_rows import read_entry
+from data_pipelines.sr_rows import read_entry, refuse_unmeasurable
 from trainables.task import Collectives
 
 
@@ -24,6 +24,7 @@ def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives
         entries = [ImageEntry(path.relative_to(folder).as_posix(), hr=path) for path in find_images(folder)]
     for entry in entries[collectives.rank :: collectives.world_size]:
         image = read_entry(entry, scales)
+        refuse_unmeasurable(image)
         yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
 
 
