@@ -42,8 +42,7 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
         if not self._names_raw:
             return self._prepared_key()
         raw = str(self.data.path.resolve()) if self.data.path and self.data.source != "photographs" else ""
-        digest = hashlib.sha256(json.dumps([_RULES, raw]).encode())
-        return f"{self._family}-{digest.hexdigest()[:8]}"
+        return f"{self._family}-{hashlib.sha256(json.dumps([_RULES, raw]).encode()).hexdigest()[:8]}"
 
     @property
     def prepared(self) -> Path | None:
@@ -130,8 +129,7 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
         import torch
 
         size = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1).astype(np.int64)
-        names = ["hr", *(f"lr_x{scale}" for scale in self.data.scales)]
-        pixels = {name: torch.from_numpy(bytes_of(table[name])) for name in names}
+        pixels = {name: torch.from_numpy(bytes_of(table[name])) for name in table.column_names[3:]}
         return {"size": torch.from_numpy(size), **pixels}
 
     def augment(self, batch: PackedImages, *, generator: "torch.Generator") -> PatchBatch:
