@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from itertools import product
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,9 +11,11 @@ Image = Float[Tensor, "batch channels height width"]
 
 def ensemble(upscale: Callable[[Image], Image], image: Image) -> Image:
     """Each state is enlarged and turned back; then the mean of the eight."""
-    results = []
+    total: Tensor | None = None
     for is_transposed, dims in product((False, True), ((), (-1,), (-2,), (-2, -1))):
         state = image.flip(dims)
         enlarged = upscale(state.transpose(-2, -1) if is_transposed else state)
-        results.append((enlarged.transpose(-2, -1) if is_transposed else enlarged).flip(dims))
-    return torch.stack(results).mean(dim=0)
+        turned_back = (enlarged.transpose(-2, -1) if is_transposed else enlarged).flip(dims)
+        total = turned_back if total is None else total.add_(turned_back)
+    assert total is not None
+    return total / 8

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 
-Image = Float[Tensor, "1 channels height width"]
+Image = Shaped[Tensor, "1 channels height width"]
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,24 @@ def cut_axis(length: int, tile: int, overlap: int) -> list[Span]:
     ]
 
 
-def upscale_tiled(
-    upscale: Callable[[Image], Image], image: Image, *, scale: int, tile: int, overlap: int, device: torch.device
-) -> Image:
+def upscale_tiled(upscale: Callable[[Tensor], Tensor], image: Image, *, scale: int, tile: int, overlap: int) -> Image:
     """What `upscale` makes of the tiles, put together; the whole image's result where it sees at most overlap / 2 far.
 
-    Each tile is moved to `device` on its own; the result lies where `image` does.
+    The result has the type that `upscale` gives and lies where `image` does, wherever the tiles are worked on.
     """
     height, width = image.shape[-2:]
-    result = image.new_empty(1, image.shape[1], height * scale, width * scale)
+    result = torch.empty(0)
     for down in cut_axis(height, tile, overlap):
         for right in cut_axis(width, tile, overlap):
-            part = upscale(image[..., down.start : down.stop, right.start : right.stop].to(device))
+            part = upscale(image[..., down.start : down.stop, right.start : right.stop])
+            if not result.numel():
+                shape = (1, part.shape[1], height * scale, width * scale)
+                result = torch.empty(shape, dtype=part.dtype, device=image.device)
             rows = slice((down.keep_start - down.start) * scale, (down.keep_stop - down.start) * scale)
             columns = slice((right.keep_start - right.start) * scale, (right.keep_stop - right.start) * scale)
             result[
                 ...,
                 down.keep_start * scale : down.keep_stop * scale,
                 right.keep_start * scale : right.keep_stop * scale,
-            ] = part[..., rows, columns].to(result)
+            ] = part[..., rows, columns].to(result.device)
     return result

@@ -42,8 +42,8 @@ def test_tiles_equal_the_whole_image_when_the_overlap_covers_what_the_network_se
     lr = image(37, 29)
     with torch.no_grad():
         whole = network(lr, scale)
-        tiled = upscale_tiled(lambda x: network(x, scale), lr, scale=scale, tile=16, overlap=12, device=CPU)
-        narrow = upscale_tiled(lambda x: network(x, scale), lr, scale=scale, tile=16, overlap=0, device=CPU)
+        tiled = upscale_tiled(lambda x: network(x, scale), lr, scale=scale, tile=16, overlap=12)
+        narrow = upscale_tiled(lambda x: network(x, scale), lr, scale=scale, tile=16, overlap=0)
     assert torch.allclose(tiled, whole, atol=1e-6)
     away = (narrow - whole).abs().amax(dim=(0, 1))
     assert away.max() > 1e-3 and away[: 10 * scale, : 10 * scale].max() < 1e-6
