@@ -69,12 +69,12 @@ def _gather(
     down = torch.where(states[:, :1], side - 1 - steps, steps) + corner[:, :1]
     right = torch.where(states[:, 1:2], side - 1 - steps, steps) + corner[:, 1:]
     down, right = _mirror(down, used[:, :1]), _mirror(right, used[:, 1:])
-    numel = stored.prod(dim=1) * CHANNELS
+    numel = stored.prod(dim=1)
     start = (numel.cumsum(0) - numel)[:, None, None]
-    places = (down[:, :, None] * stored[:, 1][:, None, None] + right[:, None, :]) * CHANNELS + start
+    places = down[:, :, None] * stored[:, 1][:, None, None] + right[:, None, :] + start
     places = torch.where(states[:, 2][:, None, None], places.transpose(1, 2), places)
-    channels = torch.arange(CHANNELS, device=pixels.device)[:, None, None]
-    return pixels[places[:, None] + channels]
+    patches = pixels.view(-1, CHANNELS).index_select(0, places.flatten())
+    return patches.view(*places.shape, CHANNELS).permute(0, 3, 1, 2).contiguous()
 
 
 def _mirror(index: "Int64[Tensor, 'batch side']", length: "Int64[Tensor, 'batch 1']") -> "Int64[Tensor, 'batch side']":
