@@ -171,3 +171,23 @@ def test_padding_reflects_at_the_right_and_lower_edge_as_often_as_needed(size):
 def test_an_image_of_one_pixel_cannot_be_reflected():
     with pytest.raises(ValueError, match="an image of 1x1 pixels is too small"):
         pad_to_multiple(torch.rand(1, 1, 1, 1), 4)
+
+
+@pytest.mark.parametrize("upsampling", ["pre", "post"])
+def test_symunet_equals_its_parts_written_out(upsampling):
+    """Two levels: skips are added on the way up, and the result to the bicubic image."""
+    torch.manual_seed(0)
+    network: Any = build_network(tiny_config((2,), {**NETWORKS["symunet"], "upsampling": upsampling}).network, (2,))
+    image = torch.rand(1, 3, 16, 16)
+    bicubic = functional.interpolate(image, scale_factor=2, mode="bicubic", align_corners=False)
+    unet = network.unet
+    first = unet.encoders[0](network.head(image if upsampling == "post" else bicubic))
+    second = unet.encoders[1](functional.pixel_unshuffle(unet.downs[0][0](first), 2))
+    lowest = unet.middle(functional.pixel_unshuffle(unet.downs[1][0](second), 2))
+    x = unet.decoders[0](functional.pixel_shuffle(unet.ups[0][0](lowest), 2) + second)
+    x = unet.decoders[1](functional.pixel_shuffle(unet.ups[1][0](x), 2) + first)
+    if upsampling == "pre":
+        residual = network.tail(x)
+    else:
+        residual = functional.pixel_shuffle(network.tails["2"][0](x), 2)
+    assert torch.allclose(network(image), bicubic + residual, atol=1e-5)
