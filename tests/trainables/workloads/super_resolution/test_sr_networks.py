@@ -186,8 +186,5 @@ def test_symunet_equals_its_parts_written_out(upsampling):
     lowest = unet.middle(functional.pixel_unshuffle(unet.downs[1][0](second), 2))
     x = unet.decoders[0](functional.pixel_shuffle(unet.ups[0][0](lowest), 2) + second)
     x = unet.decoders[1](functional.pixel_shuffle(unet.ups[1][0](x), 2) + first)
-    if upsampling == "pre":
-        residual = network.tail(x)
-    else:
-        residual = functional.pixel_shuffle(network.tails["2"][0](x), 2)
+    residual = network.tail(x) if upsampling == "pre" else functional.pixel_shuffle(network.tails["2"][0](x), 2)
     assert torch.allclose(network(image), bicubic + residual, atol=1e-5)
