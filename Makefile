@@ -19,7 +19,8 @@ check: $(READY)
 	$(BIN)/python -m pytest -m "not ray and not slow"
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.ladder
+	$(BIN)/python -m benchmarks.ladder --workload flow_matching
+	$(BIN)/python -m benchmarks.ladder --workload super_resolution
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.tracking
 

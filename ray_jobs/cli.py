@@ -55,7 +55,11 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument("--new", action="store_true", help="train: set an earlier run of these settings aside")
     parser.add_argument(
-        "--checkpoint", metavar="MODEL", help="evaluate: a path, a run, or wandb:team/project/name:alias"
+        "--checkpoint",
+        metavar="MODEL",
+        action="append",
+        default=[],
+        help="evaluate: a path, a run, or wandb:team/project/name:alias; by default the best; several make a table",
     )
     return parser
 
@@ -111,13 +115,21 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """evaluate a trained model"""
     from ray_jobs.evaluate import evaluate
-    from ray_jobs.progress import format_metrics
+    from ray_jobs.progress import format_metrics, format_table
 
     experiment = _load(options)
-    summary = evaluate(experiment, options.checkpoint, options.changes)
-    print("\n".join(summary["messages"]), end="\n" if summary["messages"] else "")
-    print(f"{format_metrics(summary['metrics'])}\npictures: {', '.join(summary['pictures']) or 'none'}", flush=True)
-    return summary
+    summaries = []
+    for checkpoint in options.checkpoint or [None]:
+        summary = evaluate(experiment, checkpoint, options.changes)
+        summaries.append(summary)
+        print("\n".join(summary["messages"]), end="\n" if summary["messages"] else "")
+        print(f"{summary['checkpoint']}\n{format_metrics(summary['metrics'])}")
+        written = [*summary["pictures"], *summary["files"]]
+        print(f"pictures: {', '.join(written) or 'none'}", flush=True)
+    if len(summaries) == 1:
+        return summaries[0]
+    print(format_table({summary["checkpoint"]: summary["metrics"] for summary in summaries}), flush=True)
+    return {"evaluations": summaries}
 
 
 def _show(options: argparse.Namespace) -> dict[str, Any]:

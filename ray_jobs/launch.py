@@ -1,6 +1,7 @@
 """Launch: one Experiment becomes a Tune run of one trial (or a local training), and results on disk."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ray_jobs.environment import describe_environment
@@ -8,6 +9,7 @@ from ray_jobs.experiment import Experiment
 from ray_jobs.inputs import INPUTS, describe_inputs
 from ray_jobs.lock import LOCK, locked
 from ray_jobs.planning import OnProgress, build_plan
+from ray_jobs.progress import describe_for
 from ray_jobs.record import CONFIG, ENVIRONMENT, FINAL, Record
 from ray_jobs.tracking.briefing import write_briefing
 from ray_jobs.tracking.names import Identity, settle_identity
@@ -47,7 +49,8 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if is_new:
             _set_aside(folder)
         _refuse_other_settings(experiment)
-        record = Record(folder)
+        lines = partial(describe_for, experiment.workload, experiment.training.batch_size)
+        record = Record(folder, describe=lines)
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished; its results follow (--new trains it again)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))

@@ -6,11 +6,12 @@ It lives in the driver and applies the workers' reports. Whatever a tracker is t
 import gzip
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from ray_jobs.growing_file import GrowingFile
-from ray_jobs.progress import format_progress
+from ray_jobs.progress import describe_plainly
 from ray_jobs.tables import append_table, remake_tables
 from trainables.engine.history import to_lines
 from trainables.engine.report import Report
@@ -25,12 +26,16 @@ CONFIG = "experiment.json"
 ENVIRONMENT = "environment.json"
 FINAL = "final_metrics.json"
 
+Describe = Callable[[Report], Sequence[str]]
+
 
 class Record:
     """Applies reports in order. After any restart the rows are exactly those of the checkpoint it began from."""
 
-    def __init__(self, folder: Folder, *, prints: bool = True):
+    def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):
+        """`describe` makes lines for people from a report."""
         self.folder = folder
+        self._describe = describe
         self.last: Report | None = None
         """The newest report."""
         self._prints = prints
@@ -53,12 +58,13 @@ class Record:
             self.log(message, level="WARNING")
         if report["rows"]:
             self._rows.append(to_lines(report["rows"]))
-            self.log(format_progress(report))
+        for line in self._describe(report):
+            self.log(line)
         if "checkpoint" in report:
             self.log(f"saved {report['checkpoint']}", prints=False)
         for panel in report["panels"]:
             append_table(self.folder, panel)
-        self._events.append(_describe(report))
+        self._events.append(_to_event(report))
         self.last = report
         if report["is_finished"]:
             self._finish(report)
@@ -70,7 +76,7 @@ class Record:
         self._rows.replace(gzip.decompress(history) if history else b"")
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
         remake_tables(self.folder, known)
-        self._events.append(_describe({**report, "panels": known}))
+        self._events.append(_to_event({**report, "panels": known}))
         if checkpoint:
             self.log(f"resumed from {self.folder}/{checkpoint}")
 
@@ -89,7 +95,7 @@ class Record:
         self.folder.write_json(FINAL, final)
 
 
-def _describe(report: Report) -> bytes:
+def _to_event(report: Report) -> bytes:
     """An event: the report without its rows and metrics, which stand in `metrics.jsonl`, and the time."""
     event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
     return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

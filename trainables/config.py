@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_serializer, model_validator
@@ -10,6 +11,7 @@ from data_pipelines.config import Config
 
 if TYPE_CHECKING:
     from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.moment import Moment
     from trainables.task import Task
 
 
@@ -119,6 +121,8 @@ class Training(Config):
     """How long, how large, how often."""
 
     epochs: int | None = Field(default=None, ge=1)
+    passes_per_epoch: int = Field(default=1, ge=1)
+    """Times that one epoch goes through the training split; for small sets whose samples are cut anew each time."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; give `epochs` or this."""
     batch_size: int = Field(default=128, ge=1)
@@ -140,7 +144,7 @@ class Training(Config):
     (this costs one device synchronisation per step)."""
     early_stopping: EarlyStopping | None = None
     log_every_steps: int = Field(default=50, ge=1)
-    """Rows are kept on the device this long, then reduced over workers and sent together."""
+    """Rows are kept on the device this long, then reduced over workers and sent together; counted in each epoch."""
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
     checkpoint_every: Cadence | None = Cadence(count=1, unit="epochs")
@@ -185,6 +189,10 @@ class WorkloadConfig(Config, ABC):
     @abstractmethod
     def goal(self) -> Goal:
         """The metric that decides which model is best."""
+
+    def console_lines(self, moment: "Moment") -> Sequence[str] | None:
+        """What the terminal and `train.log` show at a moment of the training; None: the line of all workloads."""
+        return None
 
     @abstractmethod
     def build_pipeline(self) -> "DataPipeline":

@@ -119,6 +119,8 @@ class Evaluation:
     metrics: Mapping[str, float]
     """By full name, for example `eval/fid_local`; a trivial baseline stands beside its metric as `baseline/<name>`."""
     panels: Sequence[Panel] = ()
+    files: Sequence[str] = ()
+    """Files that the evaluator has written by itself on this rank, into a folder that the user named."""
 
 
 class Evaluator(ABC, Generic[Batch]):

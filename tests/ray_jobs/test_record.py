@@ -164,3 +164,10 @@ def test_a_growing_file_holds_all_that_was_added(folder):
     again.replace(b"x")
     again.append(b"y")
     assert folder.read("file") == b"xy"
+
+
+def test_the_log_holds_the_lines_that_the_description_makes(folder):
+    record = Record(folder, prints=False, describe=lambda report: [f"now at {report['step']}", "second line"])
+    record.apply(make_report(1, 2))
+    lines = folder.read(LOG).decode().splitlines()
+    assert [line.split(" INFO ")[1] for line in lines] == ["now at 2", "second line"]

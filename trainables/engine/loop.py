@@ -147,7 +147,7 @@ class Loop:
     def _boundary(self, *, ends_epoch: bool) -> None:
         position, training = self.position, self.training
         is_last = position.step >= self.length.num_steps
-        logs = position.step % training.log_every_steps == 0
+        logs = position.step_in_epoch % training.log_every_steps == 0
         evaluates = self._is_due(training.evaluate_every, ends_epoch, is_last)
         draws = self._is_due(training.pictures_every, ends_epoch, is_last)
         keeps_model = self._is_due(training.models_every, ends_epoch, False)
@@ -155,6 +155,7 @@ class Loop:
         if not any((logs, ends_epoch, is_last, evaluates, draws, keeps_model, saves)):
             return
         rows = self._flush()
+        self.outbox.tell_means(self.state.meter.epoch_means())
         if ends_epoch:
             self._end_epoch(rows[-1])
         with self.stopwatch.paused():
@@ -217,7 +218,7 @@ class Loop:
     def _evaluate(self, row: Row) -> bool:
         """Adds the evaluation to the row; returns whether this is the best model so far."""
         worker, state, position = self.worker, self.state, self.position
-        with state.learner.autocast():
+        with self.stopwatch.evaluating(), state.learner.autocast():
             evaluation = run_evaluation(
                 state.task, state.learner.evaluated, worker.feed, worker.collectives, worker.device
             )
@@ -257,8 +258,12 @@ class Loop:
                 "metrics": dict(position.latest),
                 "epoch": position.epoch,
                 "step": position.step,
+                "step_in_epoch": position.step_in_epoch,
                 "num_epochs": self.length.num_epochs,
                 "num_steps": self.length.num_steps,
+                "steps_per_epoch": self.length.steps_per_epoch,
+                "samples_per_epoch": self.worker.feed.samples_per_epoch,
+                "learning_rate": self.state.learner.learning_rate,
                 "speed": self.stopwatch.lap(),
                 "is_finished": position.is_finished,
                 "system": name_samples(dict(enumerate(samples))),

@@ -28,9 +28,9 @@ class StepMeter:
         self._names: tuple[str, ...] = ()
         self._values: list[Tensor] = []
         self._rows: list[Row] = []
-        self.loss_sum = 0.0
-        """Sum of the finite losses of the running epoch, for `train/epoch_loss`."""
-        self.loss_count = 0
+        self._sums: dict[str, float] = {}
+        """Of the finite values of the running epoch, by name."""
+        self._counts: dict[str, int] = {}
 
     def add(self, row: Row, values: Mapping[str, Tensor]) -> None:
         """`row` holds what the host knows (step, epoch, learning rate); `values` device scalars by metric name."""
@@ -62,21 +62,26 @@ class StepMeter:
                 "training.clip_norm, or set training.on_nonfinite=skip to leave such steps out",
                 good,
             )
-        row.update({name: value for name, value in zip(self._names, values, strict=True) if name not in bad})
-        if "train/loss" in row:
-            self.loss_sum += row["train/loss"]
-            self.loss_count += 1
+        finite = {name: value for name, value in zip(self._names, values, strict=True) if name not in bad}
+        row.update(finite)
+        for name, value in finite.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def epoch_means(self) -> dict[str, float]:
+        """The means of the running epoch so far, by name; call after `flush`."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def end_epoch(self) -> float | None:
         """The mean loss of the epoch that ends; starts the next."""
-        mean = self.loss_sum / self.loss_count if self.loss_count else None
-        self.loss_sum, self.loss_count = 0.0, 0
+        mean = self.epoch_means().get("train/loss")
+        self._sums, self._counts = {}, {}
         return mean
 
     def state_dict(self) -> dict[str, Any]:
         """The running epoch's sums; call after `flush`."""
-        return {"loss_sum": self.loss_sum, "loss_count": self.loss_count}
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put back `state_dict`."""
-        self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
