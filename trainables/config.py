@@ -119,6 +119,7 @@ class Training(Config):
     """How long, how large, how often."""
 
     epochs: int | None = Field(default=None, ge=1)
+    """Of each stage, when the workload trains in several."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; give `epochs` or this."""
     batch_size: int = Field(default=128, ge=1)
@@ -177,7 +178,22 @@ class WorkloadConfig(Config, ABC):
     @property
     @abstractmethod
     def goal(self) -> Goal:
-        """The metric that decides which model is best."""
+        """The metric that decides which model is best; with several stages, which is best of its stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """The training is made of this many stages of `training.epochs` epochs each."""
+        return 1
+
+    def refuse_training(self, training: Training) -> None:
+        """Raise ValueError when this workload cannot be trained so; names the keys."""
+        if self.num_stages > 1 and training.epochs is None:
+            raise ValueError(
+                f"the training has {self.num_stages} stages; give `training.epochs`, the epochs of one stage, instead "
+                "of `training.max_steps`"
+            )
+        if self.num_stages > 1 and training.early_stopping is not None:
+            raise ValueError(f"`training.early_stopping` would end a training of {self.num_stages} stages in the first")
 
     @abstractmethod
     def build_pipeline(self) -> "DataPipeline":
