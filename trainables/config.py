@@ -174,6 +174,12 @@ class WorkloadConfig(Config, ABC):
     name: str
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` verb, each with the dotted setting it stands for."""
+    metric_names: ClassVar[dict[str, str]] = {}
+    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
+
+    def name_parts(self) -> tuple[str, ...]:
+        """What an automatic run name is made of, in order, before its time stamp."""
+        return (self.name,)
 
     @property
     @abstractmethod
