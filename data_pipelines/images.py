@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.cifar10 import CIFAR10_CLASSES, find_cifar10
-from data_pipelines.cifar100 import find_cifar100
+from data_pipelines.cifar100 import CIFAR100_CLASSES, find_cifar100
 from data_pipelines.image_config import ImageData
 from data_pipelines.image_sources import (
     DigitsSource,
@@ -88,8 +88,9 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).facts
         rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
-        if not has_raw and self.data.source == "cifar10":
-            return {**self.shape._asdict(), "class_names": list(CIFAR10_CLASSES), **rule}
+        known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
+        if not has_raw and self.data.source in known:
+            return {**self.shape._asdict(), "class_names": list(known[self.data.source]), **rule}
         return {**self.shape._asdict(), "class_names": list(self._raw.class_names), **rule}
 
     def nominal_rows(self) -> dict[Split, int]:

@@ -53,6 +53,12 @@ def test_the_pipeline_gives_its_shape_classes_and_split(tmp_path):
     assert pipeline.key.startswith("cifar100-")
 
 
+def test_without_the_data_shape_and_classes_are_known():
+    facts = ImagePipeline(ImageData(source="cifar100")).facts()
+    assert len(facts["class_names"]) == len(set(facts["class_names"])) == 100 and facts["width"] == 32
+    assert facts["class_names"][0] == "apple" and facts["class_names"][99] == "worm"
+
+
 def test_missing_files_are_named(tmp_path):
     (write_cifar100(tmp_path) / "meta").unlink()
     with pytest.raises(ValueError, match=r"no CIFAR-100: expected cifar-100-python/ with the files train, test and m"):

@@ -11,6 +11,7 @@ from trainables.config import WorkloadConfig
 
 WORKLOADS = {
     "flow_matching": "trainables.workloads.flow_matching.config:FlowMatchingConfig",
+    "pruning": "trainables.workloads.pruning.config:PruningConfig",
 }
 
 
