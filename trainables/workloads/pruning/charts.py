@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 34, 52
+LEFT, RIGHT, TOP, BOTTOM = 70, 20, 54, 52
 NUM_TICKS = 5
+LEGEND_WIDTH = 180
 INK, GRID = (40, 40, 40), (225, 225, 225)
 COLOURS = ((31, 90, 180), (200, 80, 20), (30, 130, 60))
 
@@ -80,12 +81,12 @@ class _Canvas:
         self._draw.text((8, 8), y_label, INK, self._font)
 
     def line(self, line: Line, colour: tuple[int, int, int], number: int) -> None:
-        """The points joined, and the label inside at the top."""
+        """The points joined, and the label above the frame."""
         places = [self.place(*point) for point in line.points]
         self._draw.line(places, colour, width=2)
         for x, y in places if line.has_markers or len(places) == 1 else ():
             self._draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=colour)
-        self._draw.text((LEFT + 10, TOP + 8 + 18 * number), line.label, colour, self._font)
+        self._draw.text((LEFT + LEGEND_WIDTH * number, 30), line.label, colour, self._font)
 
 
 def _ticks(low: float, high: float) -> list[float]:
