@@ -12,6 +12,7 @@ SMALLEST_QKV_STD = 0.05
 """Of trained transformers' first qkv weights; a random initialisation has 0.02."""
 _INPUT_AND_OUTPUT = ("patch_embed.", "pos_embed", "cls_token", "head.", "fc.", "normalize.")
 """Depend on the image size and the classes, so they may differ."""
+_LAYERS = ("blocks.", "layer")
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
@@ -25,6 +26,7 @@ def load_pretrained(network: nn.Module, path: Path) -> list[str]:
     matching = [name for name in expected if name in given and given[name].shape == expected[name].shape]
     inside = [name for name in expected if not name.startswith(_INPUT_AND_OUTPUT) and expected[name].ndim]
     wrong = [name for name in inside if name not in matching]
+    wrong += [name for name in given if name.startswith(_LAYERS) and name not in expected]
     if not matching or wrong:
         raise ValueError(_explain(path, given, expected, matching, wrong))
     _refuse_untrained(path, given)
@@ -37,8 +39,8 @@ def _explain(
 ) -> str:
     lines = [f"`workload.pretrained` {path} does not fit the network: {len(matching)} of {len(expected)} tensors match"]
     for name in wrong[:5]:
-        found = f"{tuple(given[name].shape)} there" if name in given else "not there"
-        lines.append(f"  {name}: {found}, {tuple(expected[name].shape)} here")
+        there, here = (str(tuple(side[name].shape)) if name in side else "none" for side in (given, expected))
+        lines.append(f"  {name}: {there} there, {here} here")
     names = ", ".join(list(given)[:3])
     return "\n".join([*lines, f"give weights of the same architecture and size (the file's names begin with {names})"])
 
