@@ -103,9 +103,10 @@ def mark_doomed(
                 mask.index_fill_(member.dim, member.index[going].flatten(), True)
     if not marked:
         return Doomed()
+    sizes = {group.name: group.num_units for group in groups}
     alive = {name: masks[name].cpu() for name in marked}
     return Doomed(
-        {group.name: kept[group.name] for group in groups if len(kept.get(group.name, ())) < group.num_units},
+        {name: places for name, places in kept.items() if len(places) < sizes[name]},
         pulled={name: mask & alive[name] for name, mask in marked.items()},
         zeroed={name: mask & ~alive[name] for name, mask in marked.items()},
     )
