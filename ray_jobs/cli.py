@@ -15,6 +15,7 @@ from ray_jobs.experiment import Experiment, load_experiment
 
 Verb = Callable[[Experiment, argparse.Namespace], dict[str, Any]]
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+OPTIONS = ("set", "json", "new", "checkpoint", "out", "format")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +57,13 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument("--new", action="store_true", help="train: set an earlier run of these settings aside")
-    parser.add_argument("--checkpoint", metavar="FOLDER", help="evaluate: a model or checkpoint; by default the best")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="evaluate, export: a model version, by default the best",
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="export: a new folder for the files")
+    parser.add_argument("--format", default="safetensors", help="export: the form of the files")
     return parser
 
 
@@ -70,7 +77,7 @@ def _read_evaluation_options(experiment: Experiment, verb: str, rest: Sequence[s
     for word in words:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in known:
-            raise ValueError(f"unknown argument {word!r}; {one_of(name, ['set', 'json', 'new', 'checkpoint', *known])}")
+            raise ValueError(f"unknown argument {word!r}; {one_of(name, [*OPTIONS, *known])}")
         value = value if equals else next(words, None)
         if value is None:
             raise ValueError(f"--{name} needs a value")
@@ -109,6 +116,15 @@ def _evaluate(experiment: Experiment, options: argparse.Namespace) -> dict[str, 
     return summary
 
 
+def _export(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]:
+    """write a trained model in a form that needs no training code"""
+    from ray_jobs.export import export
+
+    summary = export(experiment, options.checkpoint, options.out, options.format)
+    print("\n".join(f"{name}: {value}" for name, value in summary.items()), flush=True)
+    return summary
+
+
 def _show(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]:
     """print the resolved experiment, its size and its data"""
     from ray_jobs.show import describe
@@ -118,4 +134,4 @@ def _show(experiment: Experiment, options: argparse.Namespace) -> dict[str, Any]
     return summary
 
 
-VERBS: dict[str, Verb] = {"prepare": _prepare, "train": _train, "evaluate": _evaluate, "show": _show}
+VERBS: dict[str, Verb] = {"prepare": _prepare, "train": _train, "evaluate": _evaluate, "export": _export, "show": _show}

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -188,6 +189,13 @@ class Task(ABC, Generic[Batch]):
         added to the last row of the stage before.
         """
         return {}
+
+    def export(self, folder: Path, form: str) -> dict[str, Any]:
+        """Write `module` to `folder` so that it can be used without training code; returns plain facts about it.
+
+        Raises ValueError when the workload has no such `form`, or none at all.
+        """
+        raise ValueError("this workload has nothing to export; its models are used as they are saved")
 
     def state_dict(self) -> dict[str, Any]:
         """What `begin` and the hooks made: tensors and plain data; saved in every checkpoint and model."""

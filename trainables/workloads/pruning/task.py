@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from trainables.workloads.pruning.criteria import score_units
 from trainables.workloads.pruning.doomed import Doomed, mark_doomed
 from trainables.workloads.pruning.drawing import draw_rounds
 from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
+from trainables.workloads.pruning.export import export_network
 from trainables.workloads.pruning.masks import Mask, prune_globally
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size, prunable_tensors
@@ -36,7 +38,8 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def __init__(self, config: PruningConfig, facts: Facts, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.num_classes = len(facts["class_names"])
+        self.class_names: list[str] = list(facts["class_names"])
+        self.num_classes = len(self.class_names)
         shape = {name: facts[name] for name in ("channels", "height", "width")}
         self.blueprint = Blueprint(config.arch, **shape, num_classes=self.num_classes, patch_size=config.patch_size)
         self.module = build_network(self.blueprint, seed)
@@ -225,6 +228,11 @@ class PruningTask(Task[Mapping[str, Any]]):
         """A black image."""
         shape = self.blueprint
         return (torch.zeros(1, shape.channels, shape.height, shape.width, dtype=torch.uint8),)
+
+    def export(self, folder: Path, form: str) -> dict[str, Any]:
+        """`safetensors` or `onnx`, without the doomed units."""
+        network, blueprint = self.prune(self.module), self.pruned_blueprint
+        return export_network(network, blueprint, folder, class_names=self.class_names, form=form)
 
     # ---- state
 

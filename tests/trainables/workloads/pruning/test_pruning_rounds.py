@@ -8,11 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data_pipelines.image_sources import DigitsSource
+from ray_jobs.cli import main
 from ray_jobs.evaluate import evaluate
 from ray_jobs.experiment import Experiment, check_settings
 from ray_jobs.launch import train
 from trainables.engine.state import load_checkpoint
 from trainables.storage import Folder
+from trainables.workloads.pruning.export import load_exported
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
 from trainables.workloads.pruning.removal import slice_state
@@ -147,6 +150,7 @@ def test_lambda_grows_in_each_pruned_round_and_the_doomed_weights_shrink(build):
     assert rows[4]["loss"] > rows[4]["train/cross_entropy"] and rows[0]["loss"] == rows[0]["train/cross_entropy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("struct", "training", "workload"),
     [
@@ -172,7 +176,11 @@ def test_a_resume_in_any_round_and_step_is_bit_exact(build, struct, training, wo
 
 @pytest.mark.parametrize(
     ("criteria", "target", "sorting_mode"),
-    [("remain", "head", "layer-wise"), ("magnitude", "both", "global"), ("l2", "mlp", "layer-wise")],
+    [
+        ("magnitude", "both", "global"),
+        pytest.param("remain", "head", "layer-wise", marks=pytest.mark.slow),
+        pytest.param("l2", "mlp", "layer-wise", marks=pytest.mark.slow),
+    ],
 )
 def test_a_vit_loses_heads_and_neurons_as_its_target_says(build, criteria, target, sorting_mode):
     experiment = build(
@@ -237,3 +245,30 @@ def test_pretrained_weights_are_the_start_and_the_rewind_point(build, tmp_path):
     snapshot = state_at(second, 12)[0]["snapshot"]
     assert torch.equal(snapshot["layer2.1.conv2.weight"], given["layer2.1.conv2.weight"])
     assert "tensors taken from" in second.folder.read("train.log").decode()
+
+
+def test_a_model_in_the_middle_of_a_round_is_exported_without_its_doomed_units(build, tmp_path, capsys):
+    experiment = build(training={"models_every": "1 epochs"})
+    train(experiment)
+    rows = {row["step"]: row for row in rows_of(experiment)}
+    file = tmp_path / "experiment.json"
+    file.write_text(json.dumps(experiment.model_dump(mode="json")))
+    for step in (6, 12):
+        model, out = experiment.folder.full(f"models/step_{step:09d}"), tmp_path / f"exported-{step}"
+        capsys.readouterr()
+        assert main(["export", str(file), "--checkpoint", model, "--out", str(out), "--json"]) == 0
+        summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert summary["pruned"]["parameters"] == rows[step]["parameters"] < summary["dense"]["parameters"]
+        network = load_exported(out)
+        source = DigitsSource()
+        (part,) = source.read("test", 0)
+        with torch.no_grad():
+            right = network(torch.from_numpy(part.images)).argmax(dim=1).numpy() == part.labels
+        assert 100 * right.mean() == pytest.approx(rows[step]["test_accuracy"], abs=1e-9)
+    assert main(["export", str(file), "--out", str(tmp_path / "exported-6")]) == 2
+    assert "is not an empty folder; give a new one" in capsys.readouterr().err
+    assert main(["export", str(file)]) == 2
+    assert "export needs --out FOLDER" in capsys.readouterr().err
+    checkpoint = experiment.folder.full("checkpoints/step_000000012")
+    assert main(["export", str(file), "--checkpoint", checkpoint, "--out", str(tmp_path / "x")]) == 2
+    assert "is no model version" in capsys.readouterr().err
