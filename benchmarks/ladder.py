@@ -1,6 +1,6 @@
 """The ladder: seconds per step of the bare loop (L0) and of the full stack on Ray (L2), in turns, in one run.
 
-python -m benchmarks.ladder [--repeats 3] [--blocks 6]
+python -m benchmarks.ladder [--workload flow_matching] [--repeats 3] [--blocks 6]
 
 L2 is what `train` does: Tune, Ray Train, the feed, rows reduced and reported at every log interval, EMA; evaluation
 and saving happen at the end only and are not counted. Blocks are log intervals. The ratio is that of the medians.
@@ -24,24 +24,34 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS_PER_BLOCK = 20
 BATCH_SIZE = 32
 NUM_ROWS = 4000
+WORKLOADS: dict[str, dict[str, Any]] = {
+    "flow_matching": {
+        "network": {"base_channels": 16, "num_groups": 8},
+        "pictures": {"num_per_class": 1, "sampling": {"nfe": 1}, "comparisons": []},
+        "evaluation": {"num_samples": 64, "sampling": {"nfe": 1, "guidance": 1.0}},
+    },
+    "pruning": {"arch": "res20s", "pruning_times": 1, "data": {"crop_padding": 4, "horizontal_flip": True}},
+}
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
+    parser.add_argument("--workload", choices=WORKLOADS, default="flow_matching")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
+        name = options.workload
         write_cifar10_like(folder / "raw", NUM_ROWS)
         bare: list[dict[str, Any]] = []
         full: list[dict[str, Any]] = []
         for repeat in range(options.repeats):
-            bare.append(_run_bare(folder, options.blocks))
-            full.append(_run_full(folder, options.blocks, repeat))
+            bare.append(_run_bare(name, folder, options.blocks))
+            full.append(_run_full(name, folder, options.blocks, repeat))
             print(f"repeat {repeat + 1}: L0 {_ms(bare[-1])}, L2 {_ms(full[-1])}", flush=True)
-        bare.append(_run_bare(folder, options.blocks))
+        bare.append(_run_bare(name, folder, options.blocks))
     print(format_table(bare, full))
 
 
@@ -73,15 +83,9 @@ def _ms(run: dict[str, Any]) -> str:
     return f"{1e3 * statistics.median(run['blocks']):.1f} ms"
 
 
-def _settings(folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
+def _settings(name: str, folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
     return {
-        "workload": {
-            "name": "flow_matching",
-            "data": {"source": "cifar10", "path": str(folder / "raw")},
-            "network": {"base_channels": 16, "num_groups": 8},
-            "pictures": {"num_per_class": 1, "sampling": {"nfe": 1}, "comparisons": []},
-            "evaluation": {"num_samples": 64, "sampling": {"nfe": 1, "guidance": 1.0}},
-        },
+        "workload": {"name": name, **_with_data(WORKLOADS[name], folder / "raw")},
         "training": {
             "max_steps": (num_blocks + 1) * STEPS_PER_BLOCK,
             "batch_size": BATCH_SIZE,
@@ -98,9 +102,13 @@ def _settings(folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
     }
 
 
-def _run_bare(folder: Path, num_blocks: int) -> dict[str, Any]:
+def _with_data(workload: dict[str, Any], raw: Path) -> dict[str, Any]:
+    return {**workload, "data": {"source": "cifar10", "path": str(raw), **workload.get("data", {})}}
+
+
+def _run_bare(name: str, folder: Path, num_blocks: int) -> dict[str, Any]:
     arguments = {
-        "settings": _settings(folder, num_blocks, 0),
+        "settings": _settings(name, folder, num_blocks, 0),
         "num_blocks": num_blocks,
         "steps_per_block": STEPS_PER_BLOCK,
         "num_threads": 1,
@@ -108,8 +116,8 @@ def _run_bare(folder: Path, num_blocks: int) -> dict[str, Any]:
     return _run("benchmarks.bare_loop", folder, arguments)
 
 
-def _run_full(folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
-    return _run("benchmarks.full_stack", folder, _settings(folder, num_blocks, repeat))
+def _run_full(name: str, folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
+    return _run("benchmarks.full_stack", folder, _settings(name, folder, num_blocks, repeat))
 
 
 def _run(module: str, folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
