@@ -31,17 +31,19 @@ def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) ->
     """A chart of at least one point, with axes that hold all points."""
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    canvas = _Canvas(_widen(min(xs), max(xs)), _widen(min(ys), max(ys)))
+    canvas = _Canvas(_ticks(min(xs), max(xs)), _ticks(min(ys), max(ys)))
     canvas.axes(title, x_label, y_label)
     for number, line in enumerate(lines):
         canvas.line(line, COLOURS[number % len(COLOURS)], number)
     return torch.from_numpy(np.asarray(canvas.image).copy()).permute(2, 0, 1)
 
 
-def _widen(low: float, high: float) -> tuple[float, float]:
-    """Both ends on multiples of a round step."""
-    step = _round_step(max(high - low, 1e-9, abs(high) * 1e-3))
-    return math.floor(low / step) * step, max(math.ceil(high / step) * step, math.floor(low / step) * step + step)
+def _ticks(low: float, high: float) -> list[float]:
+    """Multiples of a round step, at least two, that hold both ends."""
+    step = _round_step(high - low or abs(high) * 1e-2 or 1.0)
+    first = math.floor(low / step)
+    last = max(math.ceil(high / step), first + 1)
+    return [round(index * step, 12) for index in range(first, last + 1)]
 
 
 def _round_step(span: float) -> float:
@@ -51,15 +53,15 @@ def _round_step(span: float) -> float:
 
 
 class _Canvas:
-    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
+    def __init__(self, x_ticks: list[float], y_ticks: list[float]) -> None:
         self.image = Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255))
         self._draw = ImageDraw.Draw(self.image)
         self._font = ImageFont.load_default(size=13)
-        self._x_range, self._y_range = x_range, y_range
+        self._x_ticks, self._y_ticks = x_ticks, y_ticks
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The pixel of a point."""
-        (x_low, x_high), (y_low, y_high) = self._x_range, self._y_range
+        x_low, x_high, y_low, y_high = self._x_ticks[0], self._x_ticks[-1], self._y_ticks[0], self._y_ticks[-1]
         return (
             LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
             HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
@@ -67,12 +69,12 @@ class _Canvas:
 
     def axes(self, title: str, x_label: str, y_label: str) -> None:
         """Grid, numbers and words."""
-        for tick in _ticks(*self._x_range):
-            x, y = self.place(tick, self._y_range[0])
+        for tick in self._x_ticks:
+            x, y = self.place(tick, self._y_ticks[0])
             self._draw.line([(x, TOP), (x, y)], GRID)
             self._draw.text((x, y + 5), f"{tick:g}", INK, self._font, anchor="ma")
-        for tick in _ticks(*self._y_range):
-            x, y = self.place(self._x_range[0], tick)
+        for tick in self._y_ticks:
+            x, y = self.place(self._x_ticks[0], tick)
             self._draw.line([(x, y), (WIDTH - RIGHT, y)], GRID)
             self._draw.text((x - 6, y), f"{tick:g}", INK, self._font, anchor="rm")
         self._draw.rectangle([LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM], outline=INK)
@@ -87,9 +89,3 @@ class _Canvas:
         for x, y in places if line.has_markers or len(places) == 1 else ():
             self._draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=colour)
         self._draw.text((LEFT + LEGEND_WIDTH * number, 30), line.label, colour, self._font)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    step = _round_step(high - low)
-    count = round((high - low) / step)
-    return [round(low + index * step, 10) for index in range(count + 1)]
