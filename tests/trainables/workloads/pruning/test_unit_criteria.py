@@ -136,3 +136,17 @@ def test_scores_do_not_depend_on_how_the_samples_are_spread_over_batches_and_ran
 def test_without_training_images_there_is_no_score():
     with pytest.raises(ValueError, match="no training batches to score units on"):
         scores_of("vit_tiny", "l1", [])
+
+
+@pytest.mark.parametrize("criterion", ["l1", "saliency"])
+def test_units_are_scored_in_eval_mode_whatever_mode_the_network_is_in(criterion):
+    """Else the batch norms would use the batch, and move."""
+    blueprint = tiny("res20s")
+    network = lively(blueprint).train()
+    groups, batches = find_groups(blueprint), batches_of()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    found = score_units(network, groups, criterion, masks={}, batches=batches, collectives=Alone())
+    assert network.training
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+    expected = scores_of("res20s", criterion, batches_of())[3]
+    assert all(torch.equal(found[name], expected[name]) for name in found)
