@@ -140,7 +140,8 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def _prune_weights(self) -> dict[str, Mask]:
         state = self.module.state_dict()
-        return prune_globally({name: state[name] for name in prunable_tensors(self.blueprint)}, self.config.rate)
+        weights = {name: state[name].cpu() for name in prunable_tensors(self.blueprint)}  # the same on every device
+        return prune_globally(weights, self.config.rate)
 
     def _target_groups(self) -> list[UnitGroup]:
         return [group for group in find_groups(self.blueprint) if group.kind in self.config.kinds]
