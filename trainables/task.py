@@ -172,7 +172,8 @@ class Task(ABC, Generic[Batch]):
         return ()
 
     def begin(self, start: Start) -> None:
-        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines."""
+        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights
+        to start from. EMA and optimiser are built from what it leaves."""
 
     def after_step(self, progress: Progress) -> None:
         """After each optimiser step."""

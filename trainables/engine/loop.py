@@ -97,6 +97,7 @@ class Loop:
     def _begin(self) -> None:
         with isolated_random():
             self.state.task.begin(self._start_for_task())
+        self.state.learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
 
     def _start_for_task(self) -> Start:
         worker = self.worker

@@ -159,12 +159,12 @@ class PruningConfig(WorkloadConfig):
         parts = [self.struct, self.arch, self.data.source]
         if self.struct == "rsst":
             settings = self.regularisation
-            parts += [f"sched_{settings.schedule}", f"reg_{float(settings.reg_granularity_prune)}"]
+            parts += [f"sched_{settings.schedule}", f"reg_{settings.reg_granularity_prune}"]
             if settings.schedule == "exp_custom_exponents":
                 parts.append(f"exp{settings.exponents}")
         else:
-            parts.append(f"fill_{float(self.fillback_rate)}")
-        parts += [f"crit_{self.criteria}", f"rate_{float(self.rate)}"]
+            parts.append(f"fill_{self.fillback_rate}")
+        parts += [f"crit_{self.criteria}", f"rate_{self.rate}"]
         return (*parts, "pretrained") if self.pretrained else tuple(parts)
 
     def build_pipeline(self) -> "DataPipeline":

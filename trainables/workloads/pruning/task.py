@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,20 @@ from torch.nn import functional
 from data_pipelines.pipeline import Facts
 from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
 from trainables.workloads.pruning.config import PruningConfig
-from trainables.workloads.pruning.criteria import score_units
 from trainables.workloads.pruning.doomed import Doomed, mark_doomed
 from trainables.workloads.pruning.drawing import draw_rounds
 from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
 from trainables.workloads.pruning.export import export_network
-from trainables.workloads.pruning.masks import Mask, prune_globally
+from trainables.workloads.pruning.masks import Mask
 from trainables.workloads.pruning.networks.blueprint import Blueprint
-from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size, prunable_tensors
+from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
 from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
-from trainables.workloads.pruning.networks.units import UnitGroup
 from trainables.workloads.pruning.pixels import measure_pixels
 from trainables.workloads.pruning.pretrained import load_pretrained
-from trainables.workloads.pruning.ranking import choose_units, count_by_mask, count_by_rate
 from trainables.workloads.pruning.removal import Kept, build_with, remove_units, shrink, slice_state
 from trainables.workloads.pruning.rounds import Round
 from trainables.workloads.pruning.schedules import compute_lambda, compute_progress
+from trainables.workloads.pruning.selection import prune_weights, select_units, target_groups
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +111,8 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def begin_stage(self, stage: int, start: Start) -> Mapping[str, float]:
         """Rank the trained network's units, remove or doom the lowest, and rewind the rest."""
-        masks = self._prune_weights()
-        kept = self._choose(masks, start, num_prunings=stage)
+        masks = prune_weights(self.module, self.blueprint, self.config.rate)
+        kept = select_units(self.module, self.blueprint, self.config, masks=masks, start=start, num_prunings=stage)
         record = self.rounds[-1]
         record.remain_weight_after = 100 * _count(masks) / measure_size(self.blueprint.dense()).prunable
         found = {"remain_weight_after": record.remain_weight_after}
@@ -138,33 +135,6 @@ class PruningTask(Task[Mapping[str, Any]]):
         """A copy: training must not reach it."""
         self.snapshot = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
 
-    def _prune_weights(self) -> dict[str, Mask]:
-        state = self.module.state_dict()
-        weights = {name: state[name].cpu() for name in prunable_tensors(self.blueprint)}  # the same on every device
-        return prune_globally(weights, self.config.rate)
-
-    def _target_groups(self) -> list[UnitGroup]:
-        return [group for group in find_groups(self.blueprint) if group.kind in self.config.kinds]
-
-    def _choose(self, masks: Mapping[str, Mask], start: Start, *, num_prunings: int) -> dict[str, list[int]]:
-        config, groups = self.config, self._target_groups()
-        scores = score_units(
-            self.module,
-            groups,
-            config.criteria,
-            masks=masks,
-            batches=islice(start.batches("train"), config.criterion_batches),
-            collectives=start.collectives,
-        )
-        counts = {}
-        for group in groups:
-            if config.is_vit:
-                rate = (group.kind == "neuron" and config.mlp_prune_ratio) or config.rate
-                counts[group.name] = count_by_rate(group, rate, num_prunings, config.fillback_rate)
-            else:
-                counts[group.name] = count_by_mask(group, masks, config.fillback_rate)
-        return choose_units(groups, counts, scores, is_global=config.sorting_mode == "global")
-
     def _rewind(self, device: torch.device) -> None:
         dense = self.blueprint.dense()
         kept = {name: list(numbers) for name, numbers in self.blueprint.kept.items()}
@@ -172,7 +142,7 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def _doom(self, kept: Kept, masks: Mapping[str, Mask]) -> None:
         shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
-        self.doomed = mark_doomed(self._target_groups(), kept, shapes, masks)
+        self.doomed = mark_doomed(target_groups(self.blueprint, self.config), kept, shapes, masks)
         self.doomed.attach(self.module)
 
     def _new_round(self, number: int, after_pruning: float | None) -> Round:

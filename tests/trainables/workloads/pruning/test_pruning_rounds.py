@@ -240,10 +240,14 @@ def test_pretrained_weights_are_the_start_and_the_rewind_point(build, tmp_path):
     train(first)
     given = load_file(first.folder.full("models/step_000000004/model.safetensors"))
     torch.save({"state_dict": given}, tmp_path / "weights.pth")
-    second = build("second", pretrained=str(tmp_path / "weights.pth"), prune_type="pt")
+    pretrained = str(tmp_path / "weights.pth")
+    second = build("second", training={"ema": {"decay": 0.9}}, pretrained=pretrained, prune_type="pt")
     train(second)
     snapshot = state_at(second, 12)[0]["snapshot"]
     assert torch.equal(snapshot["layer2.1.conv2.weight"], given["layer2.1.conv2.weight"])
+    # the average starts from them, not from the random weights that they replaced
+    averaged = load_file(second.folder.full("checkpoints/step_000000001/ema.safetensors"))
+    assert (averaged["conv1.weight"] - given["conv1.weight"]).abs().max() < 0.01
     assert "tensors taken from" in second.folder.read("train.log").decode()
 
 
