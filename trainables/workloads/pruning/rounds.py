@@ -1,6 +1,6 @@
 """What is remembered of every round, for the record, the tables and the pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -54,3 +54,31 @@ class Round:
     def to_plain(self) -> dict[str, Any]:
         """As a checkpoint holds it."""
         return asdict(self)
+
+
+def begin_round(number: int, rate: float, blueprint: Blueprint, *, num_zeroed: int) -> Round:
+    """The record of a round that starts with this network, of which `num_zeroed` weights are held at zero."""
+    dense, now = measure_size(blueprint.dense()), measure_size(blueprint)
+    return Round(number, 100 * (1 - rate) ** number, 100 * (now.prunable - num_zeroed) / dense.prunable)
+
+
+def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, is_training: bool) -> dict[str, float]:
+    """The metrics of the running round beside its accuracies, which are taken in while training."""
+    record = rounds[-1]
+    metrics: dict[str, float] = {
+        "prune_times": record.number,
+        "remain_weight": record.remain_weight,
+        "structured_sparsity": record.structured_sparsity,
+        "parameters": record.parameters,
+        "macs": record.macs,
+    }
+    if record.doomed_norm_ratio is not None:
+        record.test_accuracy_after_pruning = accuracy["test_accuracy"]
+        metrics["doomed_norm_ratio"] = record.doomed_norm_ratio
+        metrics["test_accuracy_after_pruning"] = record.test_accuracy_after_pruning
+    if is_training:
+        record.note(accuracy)
+        metrics["best_test_accuracy"] = record.best_test_accuracy
+    if record.number:
+        metrics["dense_test_accuracy"] = rounds[0].best_test_accuracy
+    return metrics

@@ -18,12 +18,13 @@ from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_ac
 from trainables.workloads.pruning.export import export_network
 from trainables.workloads.pruning.masks import Mask
 from trainables.workloads.pruning.networks.blueprint import Blueprint
-from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
+from trainables.workloads.pruning.networks.build import build_network, measure_size
 from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
 from trainables.workloads.pruning.pixels import measure_pixels
 from trainables.workloads.pruning.pretrained import load_pretrained
-from trainables.workloads.pruning.removal import Kept, build_with, remove_units, shrink, slice_state
-from trainables.workloads.pruning.rounds import Round
+from trainables.workloads.pruning.removal import Kept, remove_units, shrink
+from trainables.workloads.pruning.rewind import copy_state, rewind
+from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
 from trainables.workloads.pruning.schedules import compute_lambda, compute_progress
 from trainables.workloads.pruning.selection import prune_weights, select_units, target_groups
 
@@ -94,12 +95,12 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.majority = found.majority
         published = IMAGENET if self.config.normalisation == "imagenet" else PUBLISHED.get(self.config.data.source)
         self.module.get_submodule("normalize").set(*(published or (found.mean, found.std)))  # pyright: ignore
-        self._keep_snapshot()
+        self.snapshot = copy_state(self.module)
 
     def after_epoch(self, progress: Progress) -> bool:
         """Keep the rewind point when it is this epoch's; at the end of an rsst round remove the doomed units."""
         if progress.epoch == self.config.rewind_epoch:
-            self._keep_snapshot()
+            self.snapshot = copy_state(self.module)
         self._ends_round = progress.ends_stage
         if not (self.doomed and progress.ends_stage):
             return False
@@ -119,11 +120,14 @@ class PruningTask(Task[Mapping[str, Any]]):
         if self.config.struct == "refill":
             pruned, self.blueprint = remove_units(self.module, self.blueprint, kept)
             found["test_accuracy_after_pruning"] = self._measure(pruned, start)
-        self._rewind(start.device)
+        self.snapshot = start.collectives.broadcast(self.snapshot)  # running statistics are each rank's own
+        self.module = rewind(self.snapshot, self.blueprint).to(start.device)
         if self.config.struct == "rsst":
             self._doom(kept, masks)
         found["test_accuracy_rewound"] = self._measure(self.module, start)
-        self.rounds.append(self._new_round(stage, found.get("test_accuracy_after_pruning")))
+        following = begin_round(stage, self.config.rate, self.blueprint, num_zeroed=self.doomed.num_zeroed())
+        following.test_accuracy_after_pruning = found.get("test_accuracy_after_pruning")
+        self.rounds.append(following)
         self._updates, self._ends_round = 0, False
         return found
 
@@ -131,26 +135,10 @@ class PruningTask(Task[Mapping[str, Any]]):
     def _measure(network: nn.Module, start: Start) -> float:
         return measure_accuracy(network, start.batches("test"), start.collectives)
 
-    def _keep_snapshot(self) -> None:
-        """A copy: training must not reach it."""
-        self.snapshot = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
-
-    def _rewind(self, device: torch.device) -> None:
-        dense = self.blueprint.dense()
-        kept = {name: list(numbers) for name, numbers in self.blueprint.kept.items()}
-        self.module = build_with(self.blueprint, slice_state(self.snapshot, find_groups(dense), kept)).to(device)
-
     def _doom(self, kept: Kept, masks: Mapping[str, Mask]) -> None:
         shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
         self.doomed = mark_doomed(target_groups(self.blueprint, self.config), kept, shapes, masks)
         self.doomed.attach(self.module)
-
-    def _new_round(self, number: int, after_pruning: float | None) -> Round:
-        dense, now = measure_size(self.blueprint.dense()), measure_size(self.blueprint)
-        remaining = 100 * (now.prunable - self.doomed.num_zeroed()) / dense.prunable
-        return Round(
-            number, 100 * (1 - self.config.rate) ** number, remaining, test_accuracy_after_pruning=after_pruning
-        )
 
     # ---- evaluation
 
@@ -170,25 +158,8 @@ class PruningTask(Task[Mapping[str, Any]]):
         return shrink(self.blueprint, self.doomed.kept)
 
     def _describe(self, accuracy: dict[str, float]) -> dict[str, float]:
-        record = self.rounds[-1]
-        record.close(self.pruned_blueprint)
-        metrics: dict[str, float] = {
-            "prune_times": record.number,
-            "remain_weight": record.remain_weight,
-            "structured_sparsity": record.structured_sparsity,
-            "parameters": record.parameters,
-            "macs": record.macs,
-        }
-        if record.doomed_norm_ratio is not None:
-            record.test_accuracy_after_pruning = accuracy["test_accuracy"]
-            metrics["doomed_norm_ratio"] = record.doomed_norm_ratio
-            metrics["test_accuracy_after_pruning"] = record.test_accuracy_after_pruning
-        if self._has_trained:
-            record.note(accuracy)
-            metrics["best_test_accuracy"] = record.best_test_accuracy
-        if record.number:
-            metrics["dense_test_accuracy"] = self.rounds[0].best_test_accuracy
-        return metrics
+        self.rounds[-1].close(self.pruned_blueprint)
+        return describe_rounds(self.rounds, accuracy, is_training=self._has_trained)
 
     def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """The curve of lambda; at a round's end also the tables, and accuracy against size."""

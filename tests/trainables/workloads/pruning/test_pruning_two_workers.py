@@ -39,14 +39,17 @@ def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("struct", ["refill", "rsst"])
-def test_two_workers_interrupted_in_round_2_end_as_if_they_were_not(tmp_path, struct):
-    experiment = build(tmp_path, "run", struct=struct)
+@pytest.mark.parametrize(
+    ("cut", "workload"),
+    [(11, {"struct": "refill", "prune_type": "rewind_lt", "rewind_epoch": 1}), (19, {"struct": "rsst"})],
+)
+def test_two_workers_interrupted_in_a_later_round_end_as_if_they_were_not(tmp_path, cut, workload):
+    experiment = build(tmp_path, "run", **workload)
     assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
     weights, rows = outcome(experiment, 24)
     assert [row["step"] for row in rows] == list(range(1, 25)) and rows[-1]["prune_times"] == 2
     for name in experiment.folder.names("checkpoints"):
-        if int(name.removeprefix("step_")) > 19:  # round 2 has the steps 17 to 24
+        if int(name.removeprefix("step_")) > cut:  # the rounds have 8 steps each
             experiment.folder.delete(f"checkpoints/{name}")
     assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
     again, again_rows = outcome(experiment, 24)
