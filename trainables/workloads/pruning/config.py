@@ -147,8 +147,10 @@ class PruningConfig(WorkloadConfig):
         return self.pruning_times
 
     def refuse_training(self, training: Training) -> None:
-        """The rewind point must be an epoch of round 0."""
+        """The rewind point must be an epoch of round 0, and every round is judged at its end."""
         super().refuse_training(training)
+        if self.pruning_times > 1 and training.evaluate_every is None:
+            raise ValueError("`training.evaluate_every` is null, but rounds are compared by their accuracy; set it")
         if self.rewind_epoch is not None and (training.epochs is None or self.rewind_epoch > training.epochs):
             raise ValueError(
                 f"`workload.rewind_epoch` is {self.rewind_epoch}, but a round has `training.epochs` = {training.epochs}"
