@@ -39,4 +39,14 @@ CASES = {
         },
         batch_size=8,
     ),
+    "pruning": Case(
+        lambda folder: write_cifar10_like(folder, 4000),
+        {
+            "name": "pruning",
+            "arch": "res20s",
+            "pruning_times": 1,
+            "data": {"source": "cifar10", "crop_padding": 4, "horizontal_flip": True},
+        },
+        batch_size=32,
+    ),
 }

@@ -121,6 +121,7 @@ class Training(Config):
     """How long, how large, how often."""
 
     epochs: int | None = Field(default=None, ge=1)
+    """Of each stage, when the workload trains in several."""
     passes_per_epoch: int = Field(default=1, ge=1)
     """Times that one epoch goes through the training split; for small sets whose samples are cut anew each time."""
     max_steps: int | None = Field(default=None, ge=1)
@@ -180,6 +181,9 @@ class WorkloadConfig(Config, ABC):
     metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
     """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
 
+    metric_names: ClassVar[dict[str, str]] = {}
+    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
+
     @property
     def name_parts(self) -> tuple[str, ...]:
         """The facts that tell two runs apart, in an automatic run name; the time of the start follows them."""
@@ -188,7 +192,22 @@ class WorkloadConfig(Config, ABC):
     @property
     @abstractmethod
     def goal(self) -> Goal:
-        """The metric that decides which model is best."""
+        """The metric that decides which model is best; with several stages, which is best of its stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """The training is made of this many stages of `training.epochs` epochs each."""
+        return 1
+
+    def refuse_training(self, training: Training) -> None:
+        """Raise ValueError when this workload cannot be trained so; names the keys."""
+        if self.num_stages > 1 and training.epochs is None:
+            raise ValueError(
+                f"the training has {self.num_stages} stages; give `training.epochs`, the epochs of one stage, instead "
+                "of `training.max_steps`"
+            )
+        if self.num_stages > 1 and training.early_stopping is not None:
+            raise ValueError(f"`training.early_stopping` would end a training of {self.num_stages} stages in the first")
 
     def console_lines(self, moment: "Moment") -> Sequence[str] | None:
         """What the terminal and `train.log` show at a moment of the training; None: the line of all workloads."""

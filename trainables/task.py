@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -20,7 +21,8 @@ class LossOutput:
     loss: Tensor
     """Scalar, the mean over the samples of this rank's batch."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
-    """Further scalars, means over the batch, recorded as `train/<name>` for every step; the same names each step."""
+    """Further scalars, means over the batch, recorded as `train/<name>` for every step and, as the mean over the
+    steps, as `train/epoch_<name>` for every epoch; the same names each step."""
 
 
 class Collectives(Protocol):
@@ -52,11 +54,32 @@ class Progress:
     """Optimiser steps done since the start of the run."""
     num_epochs: int
     steps_per_epoch: int
+    num_stages: int = 1
+
+    @property
+    def epochs_per_stage(self) -> int:
+        """Equal for all stages."""
+        return self.num_epochs // self.num_stages
+
+    @property
+    def stage(self) -> int:
+        """The running stage, counted from 0."""
+        return (self.epoch - 1) // self.epochs_per_stage
+
+    @property
+    def ends_stage(self) -> bool:
+        """Whether the running epoch is the last of its stage."""
+        return self.epoch % self.epochs_per_stage == 0
+
+    @property
+    def steps_per_stage(self) -> int:
+        """Optimiser steps of one stage."""
+        return self.epochs_per_stage * self.steps_per_epoch
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a task may use once before the first step."""
+    """What a task may use once before the first step of the run or of a later stage."""
 
     batches: Callable[[Split], Iterable[Any]]
     """One ordered pass over this rank's share of a split, as batches on `device`, not augmented."""
@@ -129,6 +152,14 @@ class Evaluator(ABC, Generic[Batch]):
     split: Split | None = None
     """The split whose rows are passed to `update`, each row once over all ranks; None when no rows are needed."""
 
+    @property
+    def splits(self) -> Sequence[Split]:
+        """The splits, when there are several; each is announced by `begin_split`."""
+        return () if self.split is None else (self.split,)
+
+    def begin_split(self, split: Split) -> None:
+        """The batches that follow are of this split."""
+
     def update(self, module: nn.Module, batch: Batch) -> None:
         """Add one batch; contains no collective, as ranks may see different numbers of batches."""
 
@@ -159,14 +190,31 @@ class Task(ABC, Generic[Batch]):
         return ()
 
     def begin(self, start: Start) -> None:
-        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines."""
+        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights
+        to start from. EMA and optimiser are built from what it leaves."""
 
     def after_step(self, progress: Progress) -> None:
         """After each optimiser step."""
 
     def after_epoch(self, progress: Progress) -> bool:
-        """After each epoch. True: parameters were replaced; the engine wraps again and rebuilds optimiser and EMA."""
+        """After each epoch, before its evaluation. True: parameters were replaced; the engine wraps again and
+        rebuilds optimiser and EMA."""
         return False
+
+    def begin_stage(self, stage: int, start: Start) -> Mapping[str, float]:
+        """Before each stage but the first, on all ranks, after the stage before was evaluated and saved.
+
+        May replace parameters: optimiser, schedule and EMA start anew. What it returns, the same on every rank, is
+        added to the last row of the stage before.
+        """
+        return {}
+
+    def export(self, folder: Path, form: str) -> dict[str, Any]:
+        """Write `module` to `folder` so that it can be used without training code; returns plain facts about it.
+
+        Raises ValueError when the workload has no such `form`, or none at all.
+        """
+        raise ValueError("this workload has nothing to export; its models are used as they are saved")
 
     def state_dict(self) -> dict[str, Any]:
         """What `begin` and the hooks made: tensors and plain data; saved in every checkpoint and model."""

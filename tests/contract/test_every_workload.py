@@ -16,7 +16,7 @@ from trainables.engine.determinism import build_generator
 from trainables.workloads import WORKLOADS
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "ray_jobs/experiments"
-KEY = re.compile(r"(baseline/)?(train|val|eval|test)/[a-z0-9_/+]+")
+KEY = re.compile(r"(baseline/)?((train|val|eval|test)/)?[a-z0-9_/+]+")
 CPU = torch.device("cpu")
 
 

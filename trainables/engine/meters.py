@@ -72,11 +72,11 @@ class StepMeter:
         """The means of the running epoch so far, by name; call after `flush`."""
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
-    def end_epoch(self) -> float | None:
-        """The mean loss of the epoch that ends; starts the next."""
-        mean = self.epoch_means().get("train/loss")
+    def end_epoch(self) -> dict[str, float]:
+        """The means of the epoch that ends; starts the next."""
+        means = self.epoch_means()
         self._sums, self._counts = {}, {}
-        return mean
+        return means
 
     def state_dict(self) -> dict[str, Any]:
         """The running epoch's sums; call after `flush`."""
