@@ -6,6 +6,7 @@ It lives in the driver and applies the workers' reports. Whatever a tracker is t
 import gzip
 import json
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +16,7 @@ from ray_jobs.progress import describe_plainly
 from ray_jobs.tables import append_table, remake_tables
 from trainables.engine.history import to_lines
 from trainables.engine.report import Report
-from trainables.layout import find_panels, load_aliases, step_of
+from trainables.layout import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
 from trainables.storage import Folder
 
 METRICS = "metrics.jsonl"
@@ -24,6 +25,7 @@ EVENTS = "events.jsonl"
 LOG = "train.log"
 CONFIG = "experiment.json"
 ENVIRONMENT = "environment.json"
+READ_ATTEMPTS = 20
 FINAL = "final_metrics.json"
 
 Describe = Callable[[Report], Sequence[str]]
@@ -72,13 +74,28 @@ class Record:
     def _begin(self, report: Report) -> None:
         """Put back what belongs to the checkpoint; the files of its step may be there and their report lost."""
         checkpoint = report["resumed_from"]  # pyright: ignore
-        history = self.folder.read(f"{checkpoint}/history.jsonl.gz") if checkpoint else b""
-        self._rows.replace(gzip.decompress(history) if history else b"")
+        self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
         remake_tables(self.folder, known)
         self._events.append(_to_event({**report, "panels": known}))
         if checkpoint:
             self.log(f"resumed from {self.folder}/{checkpoint}")
+
+    def _rows_until(self, step: int) -> bytes:
+        """The rows up to a checkpoint's step: its own, or the same ones out of a later checkpoint.
+
+        The workers do not wait for this process, and may have dropped that checkpoint for newer ones by now.
+        """
+        for _ in range(READ_ATTEMPTS):
+            for name in self.folder.names(CHECKPOINTS):
+                if step_of(name) < step:
+                    continue
+                try:
+                    lines = gzip.decompress(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}")).splitlines(True)
+                except (OSError, EOFError, zlib.error):  # dropped just now, or damaged
+                    continue
+                return b"".join(line for line in lines if json.loads(line)["step"] <= step)
+        raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
 
     def _finish(self, report: Report) -> None:
         aliases = load_aliases(self.folder)
