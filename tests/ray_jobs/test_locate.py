@@ -3,6 +3,7 @@
 import pytest
 
 from ray_jobs.evaluate import evaluate
+from ray_jobs.experiment import load_experiment
 from ray_jobs.launch import train
 from ray_jobs.locate import best_model, locate_model
 
@@ -57,3 +58,30 @@ def test_a_name_that_two_runs_have_is_refused(toy):
 def test_evaluate_takes_the_name_of_a_run(run):
     summary = evaluate(run, "my-run", {})
     assert summary["metrics"] == evaluate(run, None, {})["metrics"]
+
+
+def test_a_setting_that_names_a_model_takes_the_name_of_a_run(run, tmp_path):
+    file = tmp_path / "reflow.yaml"
+    settings = f"workload: {{name: flow_matching, reflow: {{teacher: my-run}}}}\nstorage: {{path: {tmp_path}}}\n"
+    file.write_text(f"{settings}training: {{epochs: 1}}\n")
+    version = run.folder.names("models")[-1]
+    experiment = load_experiment(file)
+    assert str(experiment.workload.reflow.teacher) == f"{run.folder}/models/{version}"  # pyright: ignore
+    elsewhere = load_experiment(file, [f"storage.path={tmp_path / 'empty'}"])
+    assert elsewhere.workload.reflow.teacher.name == "my-run"  # pyright: ignore
+
+
+def test_a_setting_may_be_an_artifact(tmp_path, monkeypatch):
+    asked = []
+
+    def download(reference, into):
+        asked.append((reference, into))
+        return tmp_path / "there"
+
+    monkeypatch.setattr("ray_jobs.tracking.artifacts.download_artifact", download)
+    file = tmp_path / "reflow.yaml"
+    teacher = "wandb:team/project/name:best"
+    file.write_text(f"workload: {{name: flow_matching, reflow: {{teacher: '{teacher}'}}}}\ntraining: {{epochs: 1}}\n")
+    experiment = load_experiment(file, [f"storage.path={tmp_path}"])
+    assert experiment.workload.reflow.teacher == tmp_path / "there"  # pyright: ignore
+    assert asked == [(teacher, tmp_path / "downloads")]
