@@ -1,6 +1,7 @@
 """The mirror: makes a W&B run equal to a run's record on disk, row by row, from wherever it stands."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +15,7 @@ from ray_jobs.tracking.follower import Follower, Update
 from ray_jobs.tracking.media import read_media
 from ray_jobs.tracking.names import LATER, artifact_name, load_identity
 from ray_jobs.tracking.place import Place
-from ray_jobs.tracking.session import Session, SessionLostError
+from ray_jobs.tracking.session import CONFIRM_S, Session, SessionLostError
 from trainables.config import Cadence
 from trainables.engine.stopping import request_stop
 from trainables.storage import Folder
@@ -96,8 +97,15 @@ class Mirror:
         if self.mode == "online":
             self._close_ledger(is_finished)
         else:
-            self._refuse_loss(self.place.last_offline_step())  # wandb says nothing of a disk that is full
+            self._refuse_loss(self._written_step())
         self.say("sent", self._counts)
+
+    def _written_step(self) -> int:
+        """The last step in the offline files. wandb says nothing of a full disk, and still writes after `finish`."""
+        deadline = time.monotonic() + CONFIRM_S
+        while (step := self.place.last_offline_step()) < self._session.logged_step and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return step
 
     def _refuse_loss(self, last_step: int) -> None:
         if last_step < self._session.logged_step:
