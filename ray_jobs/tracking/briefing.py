@@ -1,14 +1,16 @@
 """What a mirror must know of a run besides its record: plain data in the run's folder, so that any later version can
 send a run whose workload it does not know; knows no wandb."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_pipelines.config import Config
 from ray_jobs.environment import describe_software
-from ray_jobs.experiment import Experiment
 from ray_jobs.tracking.config import Tracking
 from trainables.run import validate_strictly
 from trainables.storage import Folder
+
+if TYPE_CHECKING:
+    from ray_jobs.experiment import Experiment
 
 BRIEFING = "tracking.json"
 
@@ -26,7 +28,7 @@ class Briefing(Config):
     """The run's config in W&B: all settings, and what it was made with."""
 
 
-def write_briefing(experiment: Experiment) -> None:
+def write_briefing(experiment: "Experiment") -> None:
     """Put it into the run's folder."""
     settings = experiment.model_dump(mode="json", exclude={"tracking"})
     briefing = Briefing(

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     channel = _Channel()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, whose end we see
     with suppress(OSError):
-        os.nice(10)
+        os.nice(19)  # nothing waits for it but the end of the run
     folder = Folder(options.run)
     briefing = load_briefing(folder)
     if options.sync:
