@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
+from trainables.randomness import seeded_generator
 from trainables.task import ImagePanel, Progress, TablePanel
 from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.guidance import generate
 from trainables.workloads.flow_matching.pixels import to_uint8
-from trainables.workloads.flow_matching.randomness import seeded_generator
 
 VISIBLE_SIDE = 64
 """Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""

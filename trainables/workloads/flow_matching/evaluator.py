@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from data_pipelines.pipeline import Split
 from trainables.metrics.frechet import RunningMoments
+from trainables.randomness import seeded_generator
 from trainables.task import Collectives, Evaluation, Evaluator, ImagePanel
 from trainables.workloads.flow_matching import config
 from trainables.workloads.flow_matching.drawing import zoom_of
 from trainables.workloads.flow_matching.guidance import Samples, generate
 from trainables.workloads.flow_matching.labels import choose_labels
 from trainables.workloads.flow_matching.pixels import to_uint8
-from trainables.workloads.flow_matching.randomness import seeded_generator
 from trainables.workloads.flow_matching.real_data import RealData
 from trainables.workloads.flow_matching.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
 

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.randomness import seeded_generator, seeded_initialisation
 from trainables.workloads.flow_matching.pixels import to_unit_range
-from trainables.workloads.flow_matching.randomness import seeded_generator, seeded_initialisation
 
 MAX_SIDE = 32
 """Larger images are averaged down to this, which bounds the cost; finer detail does not count in the distance."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from trainables.workloads.flow_matching.randomness import seeded_generator
+from trainables.randomness import seeded_generator
 
 
 def choose_labels(num_samples: int, class_ratios: Sequence[float], seed: int) -> Int64[Tensor, " samples"]:

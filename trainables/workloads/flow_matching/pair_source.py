@@ -2,10 +2,10 @@
 
 import torch
 
+from trainables.randomness import seeded_generator
 from trainables.workloads.flow_matching.config import Reflow
 from trainables.workloads.flow_matching.guidance import generate
 from trainables.workloads.flow_matching.network import VelocityNetwork
-from trainables.workloads.flow_matching.randomness import seeded_generator
 from trainables.workloads.flow_matching.real_data import RealData
 from trainables.workloads.flow_matching.reflow import ReflowBatch
 from trainables.workloads.flow_matching.teacher import TeacherCard, load_task_state, load_weights

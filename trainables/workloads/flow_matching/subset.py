@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Int, Int64, UInt8
 from torch import Tensor
 
+from trainables.randomness import seeded_generator
 from trainables.task import Collectives
 from trainables.workloads.flow_matching.features import shrink
-from trainables.workloads.flow_matching.randomness import seeded_generator
 
 SUBSET_SIZE = 10_000
 

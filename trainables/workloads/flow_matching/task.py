@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.pipeline import Facts
+from trainables.randomness import seeded_initialisation
 from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.coupling import pair_optimally
@@ -18,7 +19,6 @@ from trainables.workloads.flow_matching.evaluator import SampleEvaluator
 from trainables.workloads.flow_matching.network import VelocityNetwork
 from trainables.workloads.flow_matching.path import drop_labels, sample_path
 from trainables.workloads.flow_matching.pixels import to_unit_range
-from trainables.workloads.flow_matching.randomness import seeded_initialisation
 from trainables.workloads.flow_matching.real_data import RealData
 from trainables.workloads.flow_matching.scoring import Extractor
 from trainables.workloads.flow_matching.teacher import (
