@@ -20,7 +20,8 @@ class LossOutput:
     loss: Tensor
     """Scalar, the mean over the samples of this rank's batch."""
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
-    """Further scalars, means over the batch, recorded as `train/<name>` for every step; the same names each step."""
+    """Further scalars, means over the batch, recorded as `train/<name>` for every step and, as the mean over the
+    steps, as `train/epoch_<name>` for every epoch; the same names each step."""
 
 
 class Collectives(Protocol):
@@ -126,6 +127,14 @@ class Evaluator(ABC, Generic[Batch]):
 
     split: Split | None = None
     """The split whose rows are passed to `update`, each row once over all ranks; None when no rows are needed."""
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """The splits, when there are several; each is announced by `begin_split`."""
+        return () if self.split is None else (self.split,)
+
+    def begin_split(self, split: Split) -> None:
+        """The batches that follow are of this split."""
 
     def update(self, module: nn.Module, batch: Batch) -> None:
         """Add one batch; contains no collective, as ranks may see different numbers of batches."""

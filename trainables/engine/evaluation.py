@@ -36,13 +36,27 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def run_evaluation(
     task: Task, module: nn.Module, feed: Feed, collectives: ProcessGroup, device: torch.device
 ) -> Evaluation:
-    """Feed the evaluator its split and compute; a collective."""
+    """Feed the evaluator its splits and compute; a collective."""
+    share_buffers(module, collectives)
     evaluator = task.evaluator(collectives, device)
     with frozen(module):
-        if evaluator.split is not None:
-            for batch in feed.ordered(evaluator.split):
+        for split in evaluator.splits:
+            evaluator.begin_split(split)
+            for batch in feed.ordered(split):
                 evaluator.update(module, batch)
         return evaluator.compute(module)
+
+
+def share_buffers(module: nn.Module, collectives: ProcessGroup) -> None:
+    """Rank 0's buffers on every rank, as they are saved: running statistics of a batch norm are each rank's own.
+
+    A collective. The training is not changed: its next forward pass would take over rank 0's buffers too.
+    """
+    if collectives.world_size == 1:
+        return
+    values = collectives.broadcast([buffer.detach().cpu() for buffer in module.buffers()])
+    for buffer, value in zip(module.buffers(), values, strict=True):
+        buffer.copy_(value)
 
 
 def goal_value(evaluation: Evaluation, goal: Goal) -> float:

@@ -192,11 +192,17 @@ class Loop:
     def _flush(self) -> list[Row]:
         """The rows since the last boundary; evaluation adds to the last of them."""
         try:
-            return self.state.meter.flush()
+            return [self._named(row) for row in self.state.meter.flush()]
         except NonFiniteError as error:
-            self.outbox.add_rows(error.rows)
+            self.outbox.add_rows([self._named(row) for row in error.rows])
             self._send()
             raise
+
+    def _named(self, row: Row) -> Row:
+        return {self._name(name): value for name, value in row.items()}
+
+    def _name(self, metric: str) -> str:
+        return self.run.workload.metric_names.get(metric, metric)
 
     def _close_rows(self, rows: list[Row]) -> None:
         last, position = rows[-1], self.position
@@ -208,9 +214,9 @@ class Loop:
         self.outbox.add_rows(rows)
 
     def _end_epoch(self, row: Row) -> None:
-        loss = self.state.meter.end_epoch()
-        if loss is not None:
-            row["train/epoch_loss"] = loss
+        for name, mean in self.state.meter.end_epoch().items():
+            if name != "train/grad_norm":
+                row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
         if self.state.task.after_epoch(self.progress):
             self.state.learner.rebuild()
 

@@ -28,9 +28,9 @@ class StepMeter:
         self._names: tuple[str, ...] = ()
         self._values: list[Tensor] = []
         self._rows: list[Row] = []
-        self.loss_sum = 0.0
-        """Sum of the finite losses of the running epoch, for `train/epoch_loss`."""
-        self.loss_count = 0
+        self.epoch_sums: dict[str, float] = {}
+        """Sums of the finite values of the running epoch, for its means."""
+        self.epoch_counts: dict[str, int] = {}
 
     def add(self, row: Row, values: Mapping[str, Tensor]) -> None:
         """`row` holds what the host knows (step, epoch, learning rate); `values` device scalars by metric name."""
@@ -62,21 +62,22 @@ class StepMeter:
                 "training.clip_norm, or set training.on_nonfinite=skip to leave such steps out",
                 good,
             )
-        row.update({name: value for name, value in zip(self._names, values, strict=True) if name not in bad})
-        if "train/loss" in row:
-            self.loss_sum += row["train/loss"]
-            self.loss_count += 1
+        good_values = {name: value for name, value in zip(self._names, values, strict=True) if name not in bad}
+        row.update(good_values)
+        for name, value in good_values.items():
+            self.epoch_sums[name] = self.epoch_sums.get(name, 0.0) + value
+            self.epoch_counts[name] = self.epoch_counts.get(name, 0) + 1
 
-    def end_epoch(self) -> float | None:
-        """The mean loss of the epoch that ends; starts the next."""
-        mean = self.loss_sum / self.loss_count if self.loss_count else None
-        self.loss_sum, self.loss_count = 0.0, 0
-        return mean
+    def end_epoch(self) -> dict[str, float]:
+        """The means of the epoch that ends, by the names of a step's metrics; starts the next."""
+        means = {name: total / self.epoch_counts[name] for name, total in self.epoch_sums.items()}
+        self.epoch_sums, self.epoch_counts = {}, {}
+        return means
 
     def state_dict(self) -> dict[str, Any]:
         """The running epoch's sums; call after `flush`."""
-        return {"loss_sum": self.loss_sum, "loss_count": self.loss_count}
+        return {"epoch_sums": dict(self.epoch_sums), "epoch_counts": dict(self.epoch_counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put back `state_dict`."""
-        self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+        self.epoch_sums, self.epoch_counts = dict(state["epoch_sums"]), dict(state["epoch_counts"])

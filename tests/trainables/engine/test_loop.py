@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ray_jobs.launch import train
+from tests.toy_workload.config import ToyConfig
 from trainables.engine.state import find_checkpoint
 from trainables.train_worker import RunError
 
@@ -30,6 +31,31 @@ def test_the_epoch_loss_is_the_mean_of_its_steps(toy):
     train(experiment)
     rows = rows_of(experiment)
     assert rows[15]["train/epoch_loss"] == pytest.approx(sum(row["train/loss"] for row in rows[8:16]) / 8)
+
+
+def test_further_metrics_of_a_step_have_their_epoch_means_too(toy):
+    experiment = toy()
+    train(experiment)
+    rows = rows_of(experiment)
+    mean = sum(row["train/abs_error"] for row in rows[8:16]) / 8
+    assert rows[15]["train/epoch_abs_error"] == pytest.approx(mean)
+    assert "train/epoch_grad_norm" not in rows[15]
+
+
+def test_a_workload_may_have_its_own_names_for_what_the_engine_measures(toy, monkeypatch):
+    names = {"train/loss": "loss", "train/epoch_loss": "mean_loss"}
+    monkeypatch.setattr(ToyConfig, "metric_names", names)
+    experiment = toy()
+    final = train(experiment).final
+    rows = rows_of(experiment)
+    assert all("loss" in row and "train/loss" not in row for row in rows)
+    assert rows[7]["mean_loss"] == pytest.approx(sum(row["loss"] for row in rows[:8]) / 8)
+    assert {"loss", "mean_loss", "train/abs_error"} <= final["metrics"].keys()
+    # the message of a bad step names what the engine knows
+    broken = toy(workload={"nan_at_row": 5}, tracking={"run_name": "broken"})
+    with pytest.raises(RunError, match=r"train/loss is not finite"):
+        train(broken)
+    assert all("train/loss" not in row for row in rows_of(broken))
 
 
 def test_accumulated_micro_batches_give_the_gradient_of_the_whole_batch(toy):

@@ -95,7 +95,7 @@ def test_when_steps_may_be_skipped_only_the_bad_value_is_left_out():
         ["epoch", "step", "train/norm"],
         ["epoch", "step", "train/loss", "train/norm"],
     ]
-    assert meter.end_epoch() == 2.0
+    assert meter.end_epoch() == {"train/loss": 2.0, "train/norm": 0.5}
 
 
 def test_the_epoch_loss_is_the_mean_over_all_flushes_and_starts_anew():
@@ -104,11 +104,11 @@ def test_the_epoch_loss_is_the_mean_over_all_flushes_and_starts_anew():
         for loss in losses:
             add(meter, 1, loss=loss)
         meter.flush()
-    assert meter.end_epoch() == 3.0
-    assert meter.end_epoch() is None
+    assert meter.end_epoch() == {"train/loss": 3.0}
+    assert meter.end_epoch() == {}
     add(meter, 2, loss=5.0)
     meter.flush()
-    assert meter.end_epoch() == 5.0
+    assert meter.end_epoch() == {"train/loss": 5.0}
 
 
 def test_the_running_epoch_goes_on_after_a_resume_to_the_bit():

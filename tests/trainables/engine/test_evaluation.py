@@ -1,0 +1,93 @@
+"""One evaluation: its splits in order, and the same running statistics on every rank."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.engine.evaluation import run_evaluation
+from trainables.task import Evaluation, Evaluator
+
+CPU = torch.device("cpu")
+
+
+class Alone:
+    rank, world_size = 0, 1
+
+
+class OtherRank:
+    """The second of two workers; rank 0 has ones in every buffer."""
+
+    rank, world_size = 1, 2
+
+    def broadcast(self, value: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [torch.ones_like(buffer) for buffer in value]
+
+
+class Feed:
+    def ordered(self, split: str) -> list[str]:
+        return [f"{split} {number}" for number in range(2)]
+
+
+class Listing(Evaluator):
+    def __init__(self, splits: tuple[Any, ...]):
+        self._splits, self.seen = splits, []
+
+    @property
+    def splits(self) -> Any:
+        return self._splits
+
+    def begin_split(self, split: Any) -> None:
+        self.seen.append(f"begin {split}")
+
+    def update(self, module: nn.Module, batch: Any) -> None:
+        assert not module.training and not torch.is_grad_enabled()
+        self.seen.append(batch)
+
+    def compute(self, module: nn.Module) -> Evaluation:
+        return Evaluation({"number": float(len(self.seen))})
+
+
+class Fixed:
+    def __init__(self, evaluator: Evaluator):
+        self._evaluator = evaluator
+
+    def evaluator(self, collectives: Any, device: torch.device) -> Evaluator:
+        return self._evaluator
+
+
+def run(evaluator: Evaluator, module: nn.Module, collectives: Any) -> Evaluation:
+    parts: Any = Fixed(evaluator), Feed()
+    return run_evaluation(parts[0], module, parts[1], collectives, CPU)
+
+
+def test_every_split_is_announced_and_passed_in_order():
+    evaluator = Listing(("val", "test"))
+    assert run(evaluator, nn.Linear(1, 1), Alone()).metrics == {"number": 6.0}
+    assert evaluator.seen == ["begin val", "val 0", "val 1", "begin test", "test 0", "test 1"]
+
+
+def test_an_evaluator_of_one_split_need_not_know_of_several():
+    class One(Evaluator):
+        split = "test"
+
+        def compute(self, module: nn.Module) -> Evaluation:
+            return Evaluation({})
+
+    one, none = One(), One()
+    none.split = None
+    assert (list(one.splits), list(none.splits)) == (["test"], [])
+
+
+def test_other_ranks_evaluate_with_the_running_statistics_that_rank_0_saves():
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    weights = module[0].weight.clone()
+    run(Listing(()), module, OtherRank())
+    assert torch.equal(module[1].running_mean, torch.ones(3)) and module[1].num_batches_tracked == 1  # pyright: ignore
+    assert torch.equal(module[0].weight, weights)
+
+
+def test_one_process_keeps_its_own():
+    module = nn.BatchNorm1d(3)
+    run(Listing(()), module, Alone())
+    assert torch.equal(module.running_mean, torch.zeros(3))  # pyright: ignore
