@@ -3,9 +3,9 @@
 import numpy as np
 
 PEAK_TO_MEAN = 50.0
-NEAR_ZERO_RATIO = 0.01
+NEAR_ZERO_RATIO = 0.001
 MAX_NEAR_ZERO = 0.3
-"""A cycle with a larger share of values below a hundredth of its peak is silence with a click."""
+"""A cycle with a larger share of values below a thousandth of its peak is silence with a click."""
 
 
 def resample_cycle(values: np.ndarray, num_samples: int) -> np.ndarray:

@@ -155,13 +155,13 @@ def list_synthetic(settings: Synthetic) -> list[Recording]:
 
 def _make_sound(settings: Synthetic, subject: int, index: int, has_murmur: bool) -> Sound:
     person = np.random.default_rng([settings.seed, 1, subject])
-    beats_per_min, loudness = person.uniform(55, 150), person.uniform(0.1, 0.3)
+    beats_per_min, loudness = person.uniform(55, 150), person.uniform(0.03, 0.15)
     generator = np.random.default_rng([settings.seed, 2, subject, index])
     made = generate_heart_sound(
         generator,
         duration_s=settings.duration_s,
         beats_per_min=beats_per_min * generator.uniform(0.95, 1.05),
         murmur=loudness if has_murmur else 0.0,
-        snr_db=generator.uniform(10, 25),
+        snr_db=generator.uniform(0, 15),
     )
     return made.sound

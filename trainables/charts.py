@@ -1,0 +1,91 @@
+"""Small line charts as pictures, drawn with Pillow."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+WIDTH, HEIGHT = 640, 400
+LEFT, RIGHT, TOP, BOTTOM = 70, 20, 54, 52
+NUM_TICKS = 5
+LEGEND_WIDTH = 180
+INK, GRID = (40, 40, 40), (225, 225, 225)
+COLOURS = ((31, 90, 180), (200, 80, 20), (30, 130, 60))
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points joined in order."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    has_markers: bool = False
+
+
+def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> UInt8[Tensor, "3 height width"]:
+    """A chart of at least one point, with axes that hold all points."""
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    canvas = _Canvas(_ticks(min(xs), max(xs)), _ticks(min(ys), max(ys)))
+    canvas.axes(title, x_label, y_label)
+    for number, line in enumerate(lines):
+        canvas.line(line, COLOURS[number % len(COLOURS)], number)
+    return torch.from_numpy(np.asarray(canvas.image).copy()).permute(2, 0, 1)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Multiples of a round step, at least two, that hold both ends."""
+    step = _round_step(high - low or abs(high) * 1e-2 or 1.0)
+    first = math.floor(low / step)
+    last = max(math.ceil(high / step), first + 1)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _round_step(span: float) -> float:
+    raw = span / (NUM_TICKS - 1)
+    power = 10 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
+
+
+class _Canvas:
+    def __init__(self, x_ticks: list[float], y_ticks: list[float]) -> None:
+        self.image = Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255))
+        self._draw = ImageDraw.Draw(self.image)
+        self._font = ImageFont.load_default(size=13)
+        self._x_ticks, self._y_ticks = x_ticks, y_ticks
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """The pixel of a point."""
+        x_low, x_high, y_low, y_high = self._x_ticks[0], self._x_ticks[-1], self._y_ticks[0], self._y_ticks[-1]
+        return (
+            LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    def axes(self, title: str, x_label: str, y_label: str) -> None:
+        """Grid, numbers and words."""
+        for tick in self._x_ticks:
+            x, y = self.place(tick, self._y_ticks[0])
+            self._draw.line([(x, TOP), (x, y)], GRID)
+            self._draw.text((x, y + 5), f"{tick:g}", INK, self._font, anchor="ma")
+        for tick in self._y_ticks:
+            x, y = self.place(self._x_ticks[0], tick)
+            self._draw.line([(x, y), (WIDTH - RIGHT, y)], GRID)
+            self._draw.text((x - 6, y), f"{tick:g}", INK, self._font, anchor="rm")
+        self._draw.rectangle([LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM], outline=INK)
+        self._draw.text((WIDTH / 2, 8), title, INK, self._font, anchor="ma")
+        self._draw.text((WIDTH / 2, HEIGHT - 18), x_label, INK, self._font, anchor="mm")
+        self._draw.text((8, 8), y_label, INK, self._font)
+
+    def line(self, line: Line, colour: tuple[int, int, int], number: int) -> None:
+        """The points joined, and the label above the frame."""
+        places = [self.place(*point) for point in line.points]
+        self._draw.line(places, colour, width=2)
+        for x, y in places if line.has_markers or len(places) == 1 else ():
+            self._draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=colour)
+        self._draw.text((LEFT + LEGEND_WIDTH * number, 30), line.label, colour, self._font)
