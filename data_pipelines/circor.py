@@ -63,7 +63,9 @@ def _parse_text(path: Path) -> Patient:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     first = lines[0].split() if lines else []
     if len(first) < 2 or not first[1].isdigit() or len(lines) < 1 + int(first[1]):
-        raise ValueError(f"{path}: the first line must be `<patient> <number of recordings> <rate>` before as many lines")
+        raise ValueError(
+            f"{path}: the first line must be `<patient> <number of recordings> <rate>` before as many lines"
+        )
     rows = [line.split() for line in lines[1 : 1 + int(first[1])]]
     if any(len(row) < 3 for row in rows):
         raise ValueError(f"{path}: each recording's line must be `<location> <hea> <wav> <tsv>`")

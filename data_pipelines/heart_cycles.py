@@ -15,7 +15,7 @@ def resample_cycle(values: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def is_clean(values: np.ndarray) -> bool:
-    """Whether a cycle is neither silent, nor one spike, nor mostly silence. Its pitch plays no part: murmurs are high."""
+    """Whether a cycle is neither silent, nor a spike, nor mostly silence. Pitch plays no part, as murmurs are high."""
     size = np.abs(values.astype(np.float64))
     peak = size.max(initial=0.0)
     if peak == 0:

@@ -74,14 +74,10 @@ def _add_tone(
 ) -> None:
     first, last = np.searchsorted(times, [centre - 5 * width, centre + 5 * width])
     distance = times[first:last] - centre
-    samples[first:last] += (
-        loudness * np.exp(-0.5 * (distance / width) ** 2) * np.cos(2 * np.pi * frequency * distance)
-    )
+    samples[first:last] += loudness * np.exp(-0.5 * (distance / width) ** 2) * np.cos(2 * np.pi * frequency * distance)
 
 
-def _murmur(
-    generator: np.random.Generator, times: np.ndarray, beats: np.ndarray, systole: np.ndarray
-) -> np.ndarray:
+def _murmur(generator: np.random.Generator, times: np.ndarray, beats: np.ndarray, systole: np.ndarray) -> np.ndarray:
     """Noise from 120 to 320 Hz that swells and fades between the two sounds."""
     sections = signal.butter(3, (120, 320), "bandpass", fs=RATE, output="sos")
     noise = np.asarray(signal.sosfilt(sections, generator.standard_normal(len(times))))

@@ -106,7 +106,7 @@ def estimate_period(envelope: np.ndarray) -> float | None:
     lags = np.flatnonzero(is_peak) + first
     if not len(lags) or correlation[lags].max() <= 0:
         return None
-    return float(lags[correlation[lags] >= 0.8 * correlation[lags].max()][0])
+    return float(lags[correlation[lags] >= 0.85 * correlation[lags].max()][0])
 
 
 def track_beats(envelope: np.ndarray, period: float) -> np.ndarray:

@@ -31,7 +31,7 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 def band_pass(samples: np.ndarray, rate: int, band_hz: tuple[float, float]) -> np.ndarray:
     """Butterworth of order 4, forwards and backwards; as second-order sections, which stay exact at low edges."""
-    sections = signal.butter(ORDER, band_hz, "bandpass", fs=rate, output="sos")
+    sections = np.asarray(signal.butter(ORDER, band_hz, "bandpass", fs=rate, output="sos"))
     padding = min(3 * (2 * len(sections) + 1), len(samples) - 1)
     return signal.sosfiltfilt(sections, samples, padlen=max(padding, 0))
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.heart_config import HeartData
-from data_pipelines.heart_cycles import is_clean, resample_cycle
 from data_pipelines.heart_recordings import UNLABELLED, Recording
-from data_pipelines.heart_segmentation import cut_windows, find_cycles
-from data_pipelines.heart_signal import preprocess
+from data_pipelines.heart_rows import STORED, decode_rows, store_recording
 from data_pipelines.heart_sources import (
     databases_of,
     hash_recordings,
@@ -36,10 +33,6 @@ if TYPE_CHECKING:
 
 _RULES = 1
 """Counts up when a rule changes that turns recordings into rows."""
-FALLBACK_S = 0.8
-"""Recordings without a beat are cut into windows of this length."""
-_FULL_SCALE = 32767
-_log = logging.getLogger(__name__)
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
 """Settings that do not change the rows, or that stand in the digest in another way."""
 
@@ -48,7 +41,8 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     """Labelled for a task; without one unlabelled, and each sample augmented to two views."""
 
     def __init__(self, data: HeartData, task: TaskName | None) -> None:
-        self.data, self.task = data, task
+        self.data: HeartData = data
+        self.task: TaskName | None = task
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HeartPipeline, (self.data, self.task)  # without the listing of the raw data
@@ -74,25 +68,12 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         """The data sets with their paths."""
         words = {name: getattr(self.data, name, None) for name in databases_of(self.data, self.task)}
         return ", ".join(
-            "synthetic phonocardiograms" if name == "synthetic" else f"{name} at {path}"
-            for name, path in words.items()
+            "synthetic phonocardiograms" if name == "synthetic" else f"{name} at {path}" for name, path in words.items()
         )
 
     @property
     def schema(self) -> pa.Schema:
-        fields = [
-            ("waveform", pa.binary()),
-            ("scale", pa.float32()),
-            ("starts", pa.list_(pa.int64())),
-            ("ends", pa.list_(pa.int64())),
-            ("num_found", pa.int64()),
-            ("repetitions", pa.int64()),
-            ("label", pa.int64()),
-            ("subject", pa.int64()),
-            ("recording", pa.int64()),
-            ("is_good", pa.int64()),
-        ]
-        return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+        return STORED
 
     def facts(self) -> Facts:
         """Shape and classes, and the subjects of every split by name; from the prepared folder without raw data."""
@@ -129,17 +110,8 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
                 raise ValueError(f"{file}: row {number} has a cycle outside its {length} samples")
 
     def decode(self, table: pa.Table) -> pa.Table:
-        """A row for each cycle: its values as 16-bit numbers times `scale`, its length, and what its recording says."""
-        rows: dict[str, list[Any]] = {name: [] for name in _decoded_schema(self.data.num_samples).names}
-        for row in table.to_pylist():
-            waveform = np.frombuffer(row["waveform"], "<i2")
-            for start, end in list(zip(row["starts"], row["ends"], strict=True)) * row["repetitions"]:
-                values = resample_cycle(waveform[start:end], self.data.num_samples)
-                rows["signal"].append(np.round(values).astype("<i2").tobytes())
-                rows["duration_s"].append((end - start) / self.data.sample_rate)
-                for name in ("scale", "label", "subject", "recording", "is_good"):
-                    rows[name].append(row[name])
-        return pa.table(rows, schema=_decoded_schema(self.data.num_samples))
+        """A row for each cycle."""
+        return decode_rows(table, self.data)
 
     def collate(self, table: pa.Table) -> "HeartBatch":
         """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `recording`, `is_good`."""
@@ -166,9 +138,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
         nyquist = self.data.sample_rate / 2
         low, high = self.data.band_hz
-        return augment_cycles(
-            signal, self.data.augmentation, band=(low / nyquist, high / nyquist), generator=generator
-        )
+        return augment_cycles(signal, self.data.augmentation, band=(low / nyquist, high / nyquist), generator=generator)
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Recordings of two made-up cycles; the classes take turns."""
@@ -177,7 +147,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         num_classes = len(TASKS[self.task].classes) if self.task else 0
         tables = []
         for number, recording in enumerate(recordings[:num_rows]):
-            row = self._columns(recording, number)
+            row = store_recording(recording, number, self.data)
             row |= {"label": number % num_classes if num_classes else UNLABELLED}
             row |= {"starts": row["starts"][:1], "ends": row["ends"][:1]}
             tables.append(pa.table({name: [value] for name, value in row.items()}, schema=self.schema))
@@ -218,63 +188,15 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         if self.task is None:
             return {}
         return {
-            split: {
-                name: sum(each.labels[self.task] == name for each in found) for name in TASKS[self.task].classes
-            }
+            split: {name: sum(each.labels[self.task] == name for each in found) for name in TASKS[self.task].classes}
             for split, found in self._splits.items()
         }
 
     def _row(self, recording: Recording, split: Split) -> pa.Table:
-        row = self._columns(recording, self._numbers[1][id(recording)])
+        row = store_recording(recording, self._numbers[1][id(recording)], self.data)
         row |= {"subject": self._numbers[0][recording.subject]}
         if self.task is not None:
             word = recording.labels[self.task]
             row |= {"label": TASKS[self.task].classes.index(word)}
             row |= {"repetitions": self._repetitions.get(word, 1) if split == "train" else 1}
         return pa.table({name: [value] for name, value in row.items()}, schema=self.schema)
-
-    def _columns(self, recording: Recording, number: int) -> dict[str, Any]:
-        try:
-            samples = preprocess(recording.read(), rate=self.data.sample_rate, band_hz=self.data.band_hz)
-        except ValueError as error:
-            raise ValueError(f"recording {recording.name}: {error}") from error
-        found = self._cut(samples, recording)
-        kept = [cycle for cycle in found if is_clean(samples[slice(*cycle)])] if self.data.filters_cycles else found
-        scale = max(float(np.abs(samples).max(initial=0)), 1e-6) / _FULL_SCALE
-        return {
-            "waveform": np.round(samples / scale).astype("<i2").tobytes(),
-            "scale": scale,
-            "starts": [int(start) for start, _ in kept],
-            "ends": [int(end) for _, end in kept],
-            "num_found": len(found),
-            "repetitions": 1,
-            "label": UNLABELLED,
-            "subject": number,
-            "recording": number,
-            "is_good": int(recording.is_good),
-        }
-
-    def _cut(self, samples: np.ndarray, recording: Recording) -> list[tuple[int, int]]:
-        rate = self.data.sample_rate
-        if self.data.unit == "window":
-            bounds = cut_windows(len(samples), rate, self.data.window_s, self.data.hop_s)
-        else:
-            bounds = find_cycles(samples, rate, recording.read_states())
-        if not len(bounds):
-            _log.warning("%s: no heart beat found; cut into windows of %g s", recording.name, FALLBACK_S)
-            bounds = cut_windows(len(samples), rate, FALLBACK_S, FALLBACK_S)
-        return [(int(start), int(end)) for start, end in bounds]
-
-
-def _decoded_schema(num_samples: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("signal", pa.binary(2 * num_samples)),
-            ("scale", pa.float32()),
-            ("duration_s", pa.float32()),
-            ("label", pa.int64()),
-            ("subject", pa.int64()),
-            ("recording", pa.int64()),
-            ("is_good", pa.int64()),
-        ]
-    )

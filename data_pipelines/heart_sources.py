@@ -45,7 +45,7 @@ def split_recordings(
 ) -> dict[Split, list[Recording]]:
     """Recordings of each split in their order; no subject is in two of them."""
     subjects = split_by_subject(data, task, recordings)
-    places = {subject: split for split, names in subjects.items() for subject in names}
+    places: dict[str, Split] = {subject: split for split, names in subjects.items() for subject in names}
     found: dict[Split, list[Recording]] = {split: [] for split in subjects}
     for recording in recordings:
         split = places.get(recording.subject)
@@ -58,9 +58,7 @@ def split_recordings(
     return found
 
 
-def split_by_subject(
-    data: HeartData, task: TaskName | None, recordings: Sequence[Recording]
-) -> dict[Split, list[str]]:
+def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequence[Recording]) -> dict[Split, list[str]]:
     """Subjects by split, sorted. Raises ValueError when a held-out database is not there."""
     if task is None:
         return _split_for_pretraining(data, recordings)

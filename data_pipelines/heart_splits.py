@@ -26,8 +26,9 @@ def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], see
     """
     found: dict[Split, list[str]] = {split: [] for split in ratios}
     for done, subject in enumerate(_shuffled(strata, seed), start=1):
-        lacks = {split: ratio * done - len(found[split]) for split, ratio in ratios.items() if ratio > 0}
-        found[max(lacks, key=lambda split: lacks[split])].append(subject)
+        open_splits: list[Split] = [split for split, ratio in ratios.items() if ratio > 0]
+        lacks = [ratios[split] * done - len(found[split]) for split in open_splits]
+        found[open_splits[lacks.index(max(lacks))]].append(subject)
     return {split: sorted(subjects) for split, subjects in found.items()}
 
 

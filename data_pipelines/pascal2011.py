@@ -1,7 +1,7 @@
 """PASCAL 2011 ("Classifying Heart Sounds"): set A from telephones, set B from a digital stethoscope.
 
-The tables name files as they were called before the archives were unpacked; both names are brought to one key. Copies of
-the same files in class folders (`Heartbeat_Sound`) are left out.
+The tables name files as they were called before the archives were unpacked; both names are brought to one key. Copies
+of the same files in class folders (`Heartbeat_Sound`) are left out.
 """
 
 import csv
@@ -60,7 +60,9 @@ def _read_table(path: Path) -> dict[str, str]:
     for number, row in enumerate(rows, start=2):
         label = (row.get("label") or "").strip().lower()
         if "fname" not in row or label not in KNOWN:
-            raise ValueError(f"{path}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}")
+            raise ValueError(
+                f"{path}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}"
+            )
         key = join_key(row["fname"])
         if labels.setdefault(key, label) != label:
             raise ValueError(f"{path}: line {number} gives {key} a second class, {label}")

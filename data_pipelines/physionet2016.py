@@ -1,8 +1,8 @@
 """PhysioNet/CinC 2016: six databases of normal and abnormal recordings, with the people behind them where known.
 
-The `validation` folder holds copies of training records and is left out. Subjects come from the online appendix; without
-it each record counts as a subject of its own, with a warning, for people recorded several times may then be on two sides
-of a split.
+The `validation` folder holds copies of training records and is left out. Subjects come from the online appendix.
+Without it each record counts as a subject of its own, with a warning, for people recorded several times may then be on
+two sides of a split.
 """
 
 import csv
@@ -56,7 +56,7 @@ def _read_database(database: str, folder: Path, originals: Mapping[str, str]) ->
     for wav in sorted(folder.glob("*.wav")):
         header = wav.with_suffix(".hea")
         label = labels.get(wav.stem) or _label_of_header(header)
-        if label not in _LABELS.values():
+        if label is None or label not in _LABELS.values():
             raise ValueError(f"{wav}: has no label; expected {wav.stem} with 1 or -1 in {folder / 'REFERENCE.csv'}")
         yield Recording(
             name=wav.stem,
@@ -132,7 +132,9 @@ def _read_appendix(root: Path) -> dict[str, str] | None:
         if name is None or original is None or not cells[name]:
             continue
         is_raw = cells[name].startswith("e") and raw is not None
-        found[cells[name]] = _raw_subject(cells[original], cells[raw]) if is_raw and raw is not None else cells[original]
+        found[cells[name]] = (
+            _raw_subject(cells[original], cells[raw]) if is_raw and raw is not None else cells[original]
+        )
     return found
 
 

@@ -1,5 +1,7 @@
 """Scores of a classifier from labels and class probabilities; what is not defined is absent, never 0."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 Scores = dict[str, float]
@@ -115,6 +117,6 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

@@ -61,8 +61,8 @@ def modified_accuracy(
 ) -> ModifiedAccuracy | None:
     """Answers are 1 abnormal, -1 normal, 0 unsure, which is right for poor recordings and wrong for good ones.
 
-    Weights are by default the shares in these recordings; a stratum without recordings is left out. None unless there are
-    both normal and abnormal recordings.
+    Weights are by default the shares in these recordings; a stratum without recordings is left out. None unless there
+    are both normal and abnormal recordings.
     """
     if not is_abnormal.any() or is_abnormal.all():
         return None

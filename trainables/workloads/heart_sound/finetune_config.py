@@ -48,7 +48,7 @@ class FinetuneConfig(WorkloadConfig):
     mode: Literal["full", "linear"] = "full"
     """linear: the encoder does not change, its running statistics included; one linear layer is learnt."""
     pretrained: InputPath | None = None
-    """A pretraining run, by its name or folder, or the folder of one of its models. Without it training is from scratch."""
+    """A pretraining run, by its name or folder, or the folder of one of its models; without it, from scratch."""
     data: HeartData = HeartData()
     encoder: EncoderConfig = EncoderConfig()
     """Must be that of the pretraining."""

@@ -1,4 +1,4 @@
-"""The contrastive loss of validation subjects, in groups of a fixed size, whatever the batch and the number of ranks."""
+"""The contrastive loss of validation subjects, in groups of a fixed size whatever the batch and the ranks are."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -2,10 +2,10 @@
 
 h_t = exp(dt_t A) h_(t-1) + dt_t B_t x_t,   y_t = C_t . h_t + D x_t
 
-Time is cut into about sqrt(L) chunks. Step j of all chunks is done together, so 2 sqrt(L) steps take the place of L; the
-states at the ends of the chunks then run through one after the other. Nothing is divided and no exponent is positive, so
-long decays lose no precision. On a CPU, where one step of a wide layer is work enough, the steps run one by one in place,
-with the gradient written out instead of recorded.
+Time is cut into about sqrt(L) chunks. Step j of all chunks is done together, so 2 sqrt(L) steps take the place of L;
+the states at the ends of the chunks then run through one after the other. Nothing is divided and no exponent is
+positive, so long decays lose no precision. On a CPU, where one step of a wide layer is work enough, the steps run one
+by one in place, with the gradient written out instead of recorded.
 """
 
 import math
