@@ -6,7 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test check bench clean
 
 demo: $(READY)
-	$(BIN)/python -m ray_jobs.demo
+	$(BIN)/python -m ray_jobs.demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -19,8 +19,10 @@ check: $(READY)
 	$(BIN)/python -m pytest -m "not ray and not slow"
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.ladder
+	$(BIN)/python -m benchmarks.ladder --workload flow_matching
+	$(BIN)/python -m benchmarks.ladder --workload super_resolution
 	$(BIN)/python -m benchmarks.streaming
+	$(BIN)/python -m benchmarks.tracking
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

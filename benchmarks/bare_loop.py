@@ -17,14 +17,11 @@ def measure(settings: dict, num_blocks: int, steps_per_block: int, num_threads: 
     experiment = check_settings(settings, origin="benchmark")
     torch.set_num_threads(num_threads)
     torch.manual_seed(0)
-    facts = {"channels": 3, "height": 32, "width": 32, "class_names": [str(number) for number in range(10)]}
-    task = experiment.workload.build_task(facts, experiment.seed)
-    size = experiment.training.batch_size
-    batch = {
-        "image": torch.randint(0, 256, (size, 3, 32, 32), dtype=torch.uint8),
-        "label": torch.randint(0, 10, (size,)),
-    }
+    pipeline = experiment.workload.build_pipeline()
+    task = experiment.workload.build_task(pipeline.facts(), experiment.seed)
     module, generator = task.module.train(), torch.Generator().manual_seed(0)
+    rows = pipeline.decode(pipeline.synthetic(experiment.training.batch_size, seed=0))
+    batch = pipeline.augment(pipeline.collate(rows), generator=generator)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4, weight_decay=0.01)
     ema = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))
     blocks = []

@@ -1,9 +1,12 @@
-"""The ladder: seconds per step of the bare loop (L0) and of the full stack on Ray (L2), in turns, in one run.
+"""The ladder: seconds per step of the bare loop (L0), of the full stack on Ray (L2), and of that with W&B (L3).
 
-python -m benchmarks.ladder [--repeats 3] [--blocks 6]
+All in turns, in one run.
+
+python -m benchmarks.ladder [--workload flow_matching] [--repeats 3] [--blocks 6]
 
 L2 is what `train` does: Tune, Ray Train, the feed, rows reduced and reported at every log interval, EMA; evaluation
-and saving happen at the end only and are not counted. Blocks are log intervals. The ratio is that of the medians.
+and saving happen at the end only and are not counted. L3 is the same with W&B offline and a row for every step. Blocks
+are log intervals. Ratios are those of the medians.
 Both run with the allocator settings that our workers have.
 """
 
@@ -17,51 +20,56 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.synthetic import write_cifar10_like
+from benchmarks.cases import CASES, Case
 from ray_jobs.cluster import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS_PER_BLOCK = 20
-BATCH_SIZE = 32
-NUM_ROWS = 4000
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
+    parser.add_argument("--workload", choices=sorted(CASES), default="flow_matching")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
+    case = CASES[options.workload]
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
-        write_cifar10_like(folder / "raw", NUM_ROWS)
-        bare: list[dict[str, Any]] = []
-        full: list[dict[str, Any]] = []
+        case.write_raw(folder / "raw")
+        runs: dict[str, list[dict[str, Any]]] = {
+            "L0 bare loop": [],
+            "L2 full stack on Ray": [],
+            "L3 with W&B offline": [],
+        }
+        bare, full, tracked = runs.values()
         for repeat in range(options.repeats):
-            bare.append(_run_bare(folder, options.blocks))
-            full.append(_run_full(folder, options.blocks, repeat))
-            print(f"repeat {repeat + 1}: L0 {_ms(bare[-1])}, L2 {_ms(full[-1])}", flush=True)
-        bare.append(_run_bare(folder, options.blocks))
-    print(format_table(bare, full))
+            bare.append(_run_bare(case, folder, options.blocks))
+            full.append(_run_full(case, folder, options.blocks, repeat))
+            tracked.append(_run_full(case, folder, options.blocks, repeat, wandb=True, mode="offline"))
+            print(
+                f"repeat {repeat + 1}: {', '.join(f'{name[:2]} {_ms(of[-1])}' for name, of in runs.items())}",
+                flush=True,
+            )
+        bare.append(_run_bare(case, folder, options.blocks))
+    print(format_table(runs))
 
 
-def format_table(bare: list[dict[str, Any]], full: list[dict[str, Any]]) -> str:
-    """Median step times over all blocks, their spread, the ratio, exposed data time and peak memory."""
-    l0 = [block for run in bare for block in run["blocks"]]
-    l2 = [block for run in full for block in run["blocks"]]
-    ratio = statistics.median(l0) / statistics.median(l2)
-    waits = statistics.fmean(run["data_wait_ratio"] for run in full)
-    memory = [max(run["peak_memory_mib"] for run in runs) for runs in (bare, full)]
-    return "\n".join(
-        [
-            "| layer | step, median | quartiles | speed against L0 | peak memory |",
-            "| --- | --- | --- | --- | --- |",
-            f"| L0 bare loop | {_describe(l0)} | 100 % | {memory[0]:.0f} MiB |",
-            f"| L2 full stack on Ray | {_describe(l2)} | {100 * ratio:.1f} % | {memory[1]:.0f} MiB (worker) |",
-            "",
-            f"exposed data time: {100 * waits:.2f} % of the step",
-        ]
-    )
+def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:
+    """Median step times over all blocks, their spread, the ratios, exposed data time and peak memory."""
+    blocks = {name: [block for run in of for block in run["blocks"]] for name, of in runs.items()}
+    medians = {name: statistics.median(of) for name, of in blocks.items()}
+    first, full, tracked = medians
+    lines = ["| layer | step, median | quartiles | speed against L0 | peak memory |", "| --- | --- | --- | --- | --- |"]
+    for name, of in blocks.items():
+        memory = max(run["peak_memory_mib"] for run in runs[name])
+        ratio = 100 * medians[first] / medians[name]
+        lines.append(f"| {name} | {_describe(of)} | {ratio:.1f} % | {memory:.0f} MiB |")
+    waits = statistics.fmean(run["data_wait_ratio"] for run in runs[full])
+    against_full = 100 * medians[full] / medians[tracked]
+    lines += ["", f"exposed data time: {100 * waits:.2f} % of the step; L3 against L2: {against_full:.1f} %"]
+    return "\n".join(lines)
 
 
 def _describe(blocks: list[float]) -> str:
@@ -73,18 +81,12 @@ def _ms(run: dict[str, Any]) -> str:
     return f"{1e3 * statistics.median(run['blocks']):.1f} ms"
 
 
-def _settings(folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
+def _settings(case: Case, folder: Path, num_blocks: int, repeat: int, **tracking: Any) -> dict[str, Any]:
     return {
-        "workload": {
-            "name": "flow_matching",
-            "data": {"source": "cifar10", "path": str(folder / "raw")},
-            "network": {"base_channels": 16, "num_groups": 8},
-            "pictures": {"num_per_class": 1, "sampling": {"nfe": 1}, "comparisons": []},
-            "evaluation": {"num_samples": 64, "sampling": {"nfe": 1, "guidance": 1.0}},
-        },
+        "workload": {**case.workload, "data": {**case.workload["data"], "path": str(folder / "raw")}},
         "training": {
             "max_steps": (num_blocks + 1) * STEPS_PER_BLOCK,
-            "batch_size": BATCH_SIZE,
+            "batch_size": case.batch_size,
             "clip_norm": 1.0,
             "ema": {},
             "log_every_steps": STEPS_PER_BLOCK,
@@ -94,13 +96,13 @@ def _settings(folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
         },
         "scaling": {"num_workers": 1, "threads_per_worker": 1},
         "storage": {"path": str(folder / "out")},
-        "tracking": {"run_name": f"ladder-{repeat}"},
+        "tracking": {"run_name": f"ladder-{repeat}-{'tracked' if tracking else 'plain'}", **tracking},
     }
 
 
-def _run_bare(folder: Path, num_blocks: int) -> dict[str, Any]:
+def _run_bare(case: Case, folder: Path, num_blocks: int) -> dict[str, Any]:
     arguments = {
-        "settings": _settings(folder, num_blocks, 0),
+        "settings": _settings(case, folder, num_blocks, 0),
         "num_blocks": num_blocks,
         "steps_per_block": STEPS_PER_BLOCK,
         "num_threads": 1,
@@ -108,8 +110,8 @@ def _run_bare(folder: Path, num_blocks: int) -> dict[str, Any]:
     return _run("benchmarks.bare_loop", folder, arguments)
 
 
-def _run_full(folder: Path, num_blocks: int, repeat: int) -> dict[str, Any]:
-    return _run("benchmarks.full_stack", folder, _settings(folder, num_blocks, repeat))
+def _run_full(case: Case, folder: Path, num_blocks: int, repeat: int, **tracking: Any) -> dict[str, Any]:
+    return _run("benchmarks.full_stack", folder, _settings(case, folder, num_blocks, repeat, **tracking))
 
 
 def _run(module: str, folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:

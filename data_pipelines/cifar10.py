@@ -104,24 +104,11 @@ class PickledCifar10(Cifar10Source):
         return len(self._read_batch(path).labels)
 
     def _read_batch(self, path: Path) -> LabelledImages:
-        content = _load_dict(path, "data", "labels")
-        pixels, labels = content["data"], content["labels"]
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
-            found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-            raise ValueError(f"{path}: `data` is {found}, expected uint8 (rows, {_PIXELS})")
-        if not isinstance(labels, list | np.ndarray) or len(labels) != len(pixels):
-            found = f"{len(labels)} labels" if isinstance(labels, list | np.ndarray) else type(labels).__name__
-            raise ValueError(f"{path}: `labels` is {found} for {len(pixels)} images")
-        for row, label in enumerate(labels):
-            if not isinstance(label, int | np.integer):
-                raise ValueError(f"{path}: row {row} has the label {label!r}, expected a whole number 0..9")
-        return _checked(path, pixels, np.asarray(labels))
+        content = load_dict(path, "data", "labels")
+        return read_pickled_images(path, content["data"], content["labels"], num_classes=_NUM_CLASSES)
 
     def _read_class_names(self, path: Path) -> tuple[str, ...]:
-        names = _load_dict(path, "label_names")["label_names"]
-        if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
-            raise ValueError(f"{path}: `label_names` is not a list of names")
-        return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
+        return read_names(path, "label_names")
 
 
 class BinaryCifar10(Cifar10Source):
@@ -139,22 +126,45 @@ class BinaryCifar10(Cifar10Source):
 
     def _read_batch(self, path: Path) -> LabelledImages:
         records = np.fromfile(path, np.uint8).reshape(self._count(path), 1 + _PIXELS)
-        return _checked(path, records[:, 1:], records[:, 0])
+        return _checked(path, records[:, 1:], records[:, 0], num_classes=_NUM_CLASSES)
 
     def _read_class_names(self, path: Path) -> tuple[str, ...]:
         return tuple(path.read_text(encoding="utf-8", errors="replace").split())
 
 
-def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray) -> LabelledImages:
-    wrong = np.flatnonzero((labels < 0) | (labels >= _NUM_CLASSES))
+def read_pickled_images(path: Path, pixels: Any, labels: Any, *, num_classes: int) -> LabelledImages:
+    """The rows of one pickled batch, checked; ValueError names the file and what is wrong in it."""
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
+        found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise ValueError(f"{path}: `data` is {found}, expected uint8 (rows, {_PIXELS})")
+    if not isinstance(labels, list | np.ndarray) or len(labels) != len(pixels):
+        found = f"{len(labels)} labels" if isinstance(labels, list | np.ndarray) else type(labels).__name__
+        raise ValueError(f"{path}: `labels` is {found} for {len(pixels)} images")
+    for row, label in enumerate(labels):
+        if not isinstance(label, int | np.integer):
+            raise ValueError(f"{path}: row {row} has the label {label!r}, expected a whole number 0..{num_classes - 1}")
+    return _checked(path, pixels, np.asarray(labels), num_classes=num_classes)
+
+
+def read_names(path: Path, key: str) -> tuple[str, ...]:
+    """The list of names under `key` of a pickled dict."""
+    names = load_dict(path, key)[key]
+    if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
+        raise ValueError(f"{path}: `{key}` is not a list of names")
+    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
+
+
+def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray, *, num_classes: int) -> LabelledImages:
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
         row = int(wrong[0])
-        raise ValueError(f"{path}: row {row} has the label {labels[row]}, expected 0..{_NUM_CLASSES - 1}")
+        raise ValueError(f"{path}: row {row} has the label {labels[row]}, expected 0..{num_classes - 1}")
     images = np.ascontiguousarray(pixels).reshape(-1, 3, 32, 32)
     return LabelledImages(images, labels.astype(np.int64))
 
 
-def _load_dict(path: Path, *needed: str) -> dict[str, Any]:
+def load_dict(path: Path, *needed: str) -> dict[str, Any]:
+    """A pickled dict of plain data that has the needed keys."""
     content = load_plain_pickle(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected a dict with {', '.join(needed)}")

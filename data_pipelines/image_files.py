@@ -23,16 +23,20 @@ def load_image(path: Path, shape: ImageShape) -> np.ndarray:
     Palettes are resolved, transparency is laid on white, 16-bit grey is scaled to 8 bits.
     Raises ValueError naming the file for anything damaged, of another kind, or suspiciously large.
     """
+    plain = to_plain(decode_image(path), path).convert("L" if shape.channels == 1 else "RGB")
+    pixels = np.asarray(_cover(plain, shape))
+    return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def decode_image(path: Path) -> Image.Image:
+    """The first frame, turned upright, in whatever colour mode the file has. Raises ValueError naming the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = _decode(path.read_bytes())
+            return _decode(path.read_bytes())
     except Exception as error:
         # Pillow's decoders fail with many kinds of error on a damaged file.
         raise ValueError(f"{path}: cannot be read as an image ({error}); replace or remove the file") from error
-    plain = _to_plain(image, path).convert("L" if shape.channels == 1 else "RGB")
-    pixels = np.asarray(_cover(plain, shape))
-    return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _decode(content: bytes) -> Image.Image:
@@ -43,8 +47,14 @@ def _decode(content: bytes) -> Image.Image:
         return ImageOps.exif_transpose(image)
 
 
-def _to_plain(image: Image.Image, path: Path) -> Image.Image:
-    if image.mode in _SIXTEEN_BIT_MODES:
+def is_16_bit_grey(image: Image.Image) -> bool:
+    """Whether the decoded image holds 16-bit grey levels."""
+    return image.mode in _SIXTEEN_BIT_MODES
+
+
+def to_plain(image: Image.Image, path: Path) -> Image.Image:
+    """8-bit grey or RGB: 16 bits scaled, palettes resolved, transparency laid on white; ValueError for other modes."""
+    if is_16_bit_grey(image):
         wide = np.asarray(image).astype(np.float64)
         return Image.fromarray(np.floor(wide * 255 / 65535 + 0.5).astype(np.uint8))
     if image.mode in _ALPHA_MODES or "transparency" in image.info:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 
 from data_pipelines.image_files import IMAGE_SUFFIXES, load_image
 from data_pipelines.image_sources import ImageShape, LabelledImages
+from data_pipelines.natural_order import visible_entries
 from data_pipelines.pipeline import Split
 
 _CHUNK = 64
@@ -72,7 +72,7 @@ class FolderSource:
     def _is_split(self) -> bool:
         inner = {
             entry.name: any(path.is_dir() for path in entry.iterdir())
-            for entry in _visible(self.root)
+            for entry in visible_entries(self.root)
             if entry.is_dir()
         }
         if not (inner.get("train") or inner.get("test")):
@@ -104,14 +104,14 @@ class FolderSource:
         return {"train": [path for path in paths if path not in set(test)], "test": test}
 
     def _class_folders(self, root: Path) -> list[Path]:
-        for path in _visible(root):
+        for path in visible_entries(root):
             self._refuse_outside(path)
             if not path.is_dir():
                 raise ValueError(f"{path} is not a class folder; move it out of {root}")
-        return _visible(root)
+        return visible_entries(root)
 
     def _images(self, folder: Path) -> list[Path]:
-        paths = _visible(folder)
+        paths = visible_entries(folder)
         if not paths:
             raise ValueError(f"{folder} is a class without images; add some or remove the folder")
         for path in paths:
@@ -129,13 +129,3 @@ class FolderSource:
 
     def _order(self, file: _ImageFile) -> str:
         return hashlib.sha256(os.fsencode(self._name(file))).hexdigest()
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_natural)
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """`image2` before `image10`; the full name decides between equals such as `1` and `01`."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
-    return [(int(part), "") if part[0] in "0123456789" else (-1, part.lower()) for part in parts], path.name

@@ -55,7 +55,7 @@ def raw_shape(data: ImageData) -> ImageShape:
     """Shape of the stored images, from the settings alone."""
     if data.source == "digits":
         return ImageShape(1, 8, 8)
-    if data.source == "cifar10":
+    if data.source in ("cifar10", "cifar100"):
         return ImageShape(3, 32, 32)
     assert data.size is not None
     return ImageShape(data.channels, data.size, data.size)
@@ -95,6 +95,50 @@ class DigitsSource:
             "train": LabelledImages(pixels[~is_test], labels[~is_test]),
             "test": LabelledImages(pixels[is_test], labels[is_test]),
         }
+
+
+class WithValidation:
+    """A source whose last training rows, in stored order, are the split `val`."""
+
+    def __init__(self, source: ImageSource, ratio: float) -> None:
+        self.source, self.ratio = source, ratio
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self.source.class_names
+
+    def num_rows(self) -> dict[Split, int]:
+        rows = self.source.num_rows()
+        num_val = count_validation(rows["train"], self.ratio)
+        if not 0 < num_val < rows["train"]:
+            raise ValueError(
+                f"validation_ratio: {self.ratio} of {rows['train']} training rows leaves one of the splits train and "
+                "val empty; give another share"
+            )
+        return {"train": rows["train"] - num_val, "val": num_val, "test": rows["test"]}
+
+    def read(self, split: Split, start_row: int) -> Iterator[LabelledImages]:
+        if split == "test":
+            yield from self.source.read("test", start_row)
+            return
+        num_train = self.num_rows()["train"]
+        if split == "val":
+            yield from self.source.read("train", num_train + start_row)
+            return
+        missing = num_train - start_row
+        for part in self.source.read("train", start_row):
+            if missing <= 0:
+                return
+            yield LabelledImages(part.images[:missing], part.labels[:missing])
+            missing -= len(part.labels)
+
+    def content_hash(self) -> str:
+        return self.source.content_hash()
+
+
+def count_validation(num_rows: int, ratio: float) -> int:
+    """The share of the rows, rounded down; the error of a float such as 0.29 * 100 does not count."""
+    return int(round(num_rows * ratio, 6))
 
 
 def _every_fifth_of_each_class(labels: np.ndarray) -> np.ndarray:

@@ -11,8 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.cifar10 import CIFAR10_CLASSES, find_cifar10
+from data_pipelines.cifar100 import CIFAR100_CLASSES, find_cifar100
 from data_pipelines.image_config import ImageData
-from data_pipelines.image_sources import DigitsSource, ImageSource, LabelledImages, raw_shape
+from data_pipelines.image_sources import (
+    DigitsSource,
+    ImageSource,
+    LabelledImages,
+    WithValidation,
+    count_validation,
+    raw_shape,
+)
 from data_pipelines.manifest import load_manifest, read_manifest
 from data_pipelines.pipeline import DataPipeline, Facts, Split
 
@@ -48,7 +56,8 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         if self.data.path is None and self.data.source != "digits":
             return self._prepared_key()
         raw = str(self.data.path.resolve()) if self.data.path and self.data.source != "digits" else ""
-        digest = hashlib.sha256(json.dumps([_RULES, raw]).encode())
+        split = [self.data.validation_ratio] if self.data.validation_ratio else []
+        digest = hashlib.sha256(json.dumps([_RULES, raw, *split]).encode())
         return f"{self._family}-{digest.hexdigest()[:8]}"
 
     @property
@@ -78,13 +87,19 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         has_raw = self.data.source == "digits" or (self.data.path is not None and self.data.path.exists())
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).facts
-        if not has_raw and self.data.source == "cifar10":
-            return {**self.shape._asdict(), "class_names": list(CIFAR10_CLASSES)}
-        return {**self.shape._asdict(), "class_names": list(self._raw.class_names)}
+        rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
+        known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
+        if not has_raw and self.data.source in known:
+            return {**self.shape._asdict(), "class_names": list(known[self.data.source]), **rule}
+        return {**self.shape._asdict(), "class_names": list(self._raw.class_names), **rule}
 
     def nominal_rows(self) -> dict[Split, int]:
-        """CIFAR-10 as it is distributed."""
-        return {"train": 50_000, "test": 10_000} if self.data.source == "cifar10" else {}
+        """CIFAR as it is distributed."""
+        if self.data.source not in ("cifar10", "cifar100"):
+            return {}
+        num_val = count_validation(50_000, self.data.validation_ratio)
+        val: dict[Split, int] = {"val": num_val} if num_val else {}
+        return {"train": 50_000 - num_val, **val, "test": 10_000}
 
     def source_hash(self) -> str:
         return self._raw.content_hash()
@@ -114,15 +129,15 @@ class ImagePipeline(DataPipeline[ImageBatch]):
         return {"image": image, "label": torch.from_numpy(np.array(table["label"].to_numpy(), dtype=np.int64))}
 
     def augment(self, batch: ImageBatch, *, generator: "torch.Generator") -> ImageBatch:
-        """Each image is flipped left to right with probability 1/2, when the settings ask for it."""
-        import torch
+        """Each image is cropped at random, then flipped left to right with probability 1/2, as the settings ask."""
+        from data_pipelines.image_augmentation import crop_padded, flip_half
 
         image = batch["image"]
-        if not self.data.horizontal_flip:
-            return {"image": image, "label": batch["label"]}
-        is_flipped = torch.rand(len(image), generator=generator, device=image.device) < 0.5
-        flipped = torch.where(is_flipped[:, None, None, None], image.flip(-1), image)
-        return {"image": flipped, "label": batch["label"]}
+        if self.data.crop_padding:
+            image = crop_padded(image, self.data.crop_padding, generator=generator)
+        if self.data.horizontal_flip:
+            image = flip_half(image, generator=generator)
+        return {"image": image, "label": batch["label"]}
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; the classes take turns."""
@@ -147,6 +162,12 @@ class ImagePipeline(DataPipeline[ImageBatch]):
                 f"source: {self.data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
                 "a folder prepared before" + (f"; {self.data.prepared} is none" if self.data.prepared else "")
             )
+        rule = self.data.validation_rule if self.data.validation_ratio else None
+        if manifest.facts.get("validation") != rule:
+            raise ValueError(
+                f"{self.data.prepared} was prepared with the validation split: {manifest.facts.get('validation')}, but "
+                f"`validation_ratio` asks for: {rule}; give `workload.data.path` and another folder as `prepared`"
+            )
         is_same = manifest.pipeline.startswith(f"{self._family}-")
         return manifest.pipeline if is_same else f"{self._family}-(any)"
 
@@ -159,6 +180,11 @@ class ImagePipeline(DataPipeline[ImageBatch]):
 
 def open_source(data: ImageData) -> ImageSource:
     """The reader that the settings ask for; ValueError when nothing readable lies at `path`."""
+    source = _open_raw(data)
+    return WithValidation(source, data.validation_ratio) if data.validation_ratio else source
+
+
+def _open_raw(data: ImageData) -> ImageSource:
     if data.source == "digits":
         return DigitsSource()
     if data.path is None:
@@ -168,6 +194,8 @@ def open_source(data: ImageData) -> ImageSource:
         )
     if data.source == "cifar10":
         return find_cifar10(data.path)
+    if data.source == "cifar100":
+        return find_cifar100(data.path)
     from data_pipelines.image_folder import FolderSource  # brings Pillow, which other sources do not need
 
     return FolderSource(data.path, raw_shape(data))

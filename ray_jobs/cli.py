@@ -15,6 +15,8 @@ from ray_jobs.experiment import Experiment, load_experiment
 
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
+OPTIONS = ("set", "json", "new", "checkpoint")
+EXPORT_OPTIONS = {"out": "out", "format": "format"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +57,11 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument("--new", action="store_true", help="train: set an earlier run of these settings aside")
     parser.add_argument(
-        "--checkpoint", metavar="MODEL", help="evaluate: a path, a run, or wandb:team/project/name:alias"
+        "--checkpoint",
+        metavar="MODEL",
+        action="append",
+        default=[],
+        help="evaluate, export: a path, a run, or wandb:team/project/name:alias; by default the best",
     )
     return parser
 
@@ -65,8 +71,8 @@ def _load(options: argparse.Namespace) -> Experiment:
     if options.target is None:
         raise ValueError(f"{options.verb} needs an experiment: python -m ray_jobs {options.verb} EXPERIMENT.yaml")
     experiment = load_experiment(Path(options.target), options.set)
-    known = experiment.workload.evaluation_options if options.verb == "evaluate" else {}
-    options.changes = _read_options(options.rest, known)
+    known = {"evaluate": experiment.workload.evaluation_options, "export": EXPORT_OPTIONS}
+    options.changes = _read_options(options.rest, known.get(options.verb, {}))
     return experiment
 
 
@@ -79,7 +85,7 @@ def _read_options(words: Sequence[str], known: Mapping[str, str]) -> dict[str, A
     for word in remaining:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in known:
-            raise ValueError(f"unknown argument {word!r}; {one_of(name, ['set', 'json', 'new', 'checkpoint', *known])}")
+            raise ValueError(f"unknown argument {word!r}; {one_of(name, [*OPTIONS, *known])}")
         value = value if equals else next(remaining, None)
         if value is None:
             raise ValueError(f"--{name} needs a value")
@@ -111,12 +117,31 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """evaluate a trained model"""
     from ray_jobs.evaluate import evaluate
-    from ray_jobs.progress import format_metrics
+    from ray_jobs.progress import format_metrics, format_table
 
     experiment = _load(options)
-    summary = evaluate(experiment, options.checkpoint, options.changes)
-    print("\n".join(summary["messages"]), end="\n" if summary["messages"] else "")
-    print(f"{format_metrics(summary['metrics'])}\npictures: {', '.join(summary['pictures']) or 'none'}", flush=True)
+    summaries = []
+    for checkpoint in options.checkpoint or [None]:
+        summary = evaluate(experiment, checkpoint, options.changes)
+        summaries.append(summary)
+        print("\n".join(summary["messages"]), end="\n" if summary["messages"] else "")
+        print(f"{summary['checkpoint']}\n{format_metrics(summary['metrics'])}")
+        written = [*summary["pictures"], *summary["files"]]
+        print(f"pictures: {', '.join(written) or 'none'}", flush=True)
+    if len(summaries) == 1:
+        return summaries[0]
+    print(format_table({summary["checkpoint"]: summary["metrics"] for summary in summaries}), flush=True)
+    return {"evaluations": summaries}
+
+
+def _export(options: argparse.Namespace) -> dict[str, Any]:
+    """write a trained model in a form that needs no training code"""
+    from ray_jobs.export import export
+
+    experiment = _load(options)
+    checkpoint = options.checkpoint[-1] if options.checkpoint else None
+    summary = export(experiment, checkpoint, options.changes.get("out"), options.changes.get("format", "safetensors"))
+    print("\n".join(f"{name}: {value}" for name, value in summary.items()), flush=True)
     return summary
 
 
@@ -158,6 +183,7 @@ VERBS: dict[str, Verb] = {
     "prepare": _prepare,
     "train": _train,
     "evaluate": _evaluate,
+    "export": _export,
     "show": _show,
     "sync": _sync,
     "check": _check,

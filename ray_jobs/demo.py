@@ -1,5 +1,6 @@
 """The demonstration: a local Ray cluster, a submitted training on real handwritten digits, its evaluation, pictures."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ OUT = ROOT / "out"
 
 def main() -> int:
     """Train and evaluate on a cluster that lives for this command only; returns the exit code."""
-    storage = f"storage.path={OUT}"
-    experiment = load_experiment(ROOT / EXPERIMENT, [storage])
-    arguments = [EXPERIMENT, "--set", storage]
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
+    overrides = [f"storage.path={OUT}", *parser.parse_args().set]
+    experiment = load_experiment(ROOT / EXPERIMENT, overrides)
+    arguments = [EXPERIMENT, *(word for override in overrides for word in ("--set", override))]
     again = ["--new"] if experiment.folder.exists(FINAL) else []
     with LocalCluster() as cluster:
         code = cluster.submit(["train", *arguments, *again], working_dir=ROOT)

@@ -109,7 +109,7 @@ def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
 def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
-        dotted = ".".join(location) or "the experiment"
+        dotted = ".".join(_without_kinds(location, settings)) or "the experiment"
         if problem["type"] == "extra_forbidden":
             allowed = _fields_at(location[:-1], settings)
             yield f"{dotted}: there is no such setting; {one_of(location[-1], allowed)}"
@@ -123,19 +123,34 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
 
 
 def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
-    model: Any = Experiment
+    models: list[Any] = [Experiment]
     for part in location:
         if part.isdigit():  # a place in a list, whose items `_models_in` has found already
             continue
         if part == "workload":
             name = settings.get("workload", {}).get("name")
-            model = workload_class(name) if name in WORKLOADS else None
+            models = [workload_class(name)] if name in WORKLOADS else []
+        elif len(models) > 1:  # one of several kinds, told apart by its name
+            models = [model for model in models if model.model_fields["name"].default == part]
         else:
-            field = model.model_fields.get(part) if model else None
-            model = next(_models_in(field.annotation), None) if field else None
-        if model is None:
+            field = models[0].model_fields.get(part)
+            models = list(_models_in(field.annotation)) if field else []
+        if not models:
             return []
-    return list(model.model_fields)
+    return list(models[0].model_fields)
+
+
+def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:
+    """The location as it is written in the settings: pydantic adds the name of the chosen kind to it."""
+    for index, part in enumerate(location):
+        is_kind = isinstance(settings, dict) and settings.get("name") == part and part not in settings
+        if is_kind and index < len(location) - 1:
+            continue
+        yield part
+        if isinstance(settings, dict):
+            settings = settings.get(part)
+        elif isinstance(settings, list) and part.isdigit() and int(part) < len(settings):
+            settings = settings[int(part)]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

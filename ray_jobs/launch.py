@@ -1,6 +1,7 @@
 """Launch: one Experiment becomes a Tune run of one trial (or a local training), and results on disk."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ray_jobs.environment import describe_environment
@@ -8,6 +9,7 @@ from ray_jobs.experiment import Experiment
 from ray_jobs.inputs import INPUTS, describe_inputs
 from ray_jobs.lock import LOCK, locked
 from ray_jobs.planning import OnProgress, build_plan
+from ray_jobs.progress import describe_for
 from ray_jobs.record import CONFIG, ENVIRONMENT, FINAL, Record
 from ray_jobs.tracking.briefing import write_briefing
 from ray_jobs.tracking.names import Identity, settle_identity
@@ -47,12 +49,12 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if is_new:
             _set_aside(folder)
         _refuse_other_settings(experiment)
-        record = Record(folder)
+        lines = partial(describe_for, experiment.workload, experiment.training.batch_size)
+        record = Record(folder, describe=lines)
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished; its results follow (--new trains it again)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
-        record.log(f"run {_identify(experiment).name} in {folder}")
-        _describe(experiment)
+        record.log(f"run {describe(experiment).name} in {folder}")
         plan = build_plan(experiment, on_progress)
         folder.write_json(INPUTS, describe_inputs(plan))
         try:
@@ -67,17 +69,6 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
                 "command goes on with it"
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
-
-
-def _identify(experiment: Experiment) -> Identity:
-    workload, tracking = experiment.workload, experiment.tracking
-    return settle_identity(
-        experiment.folder,
-        workload.name_parts,
-        given=tracking.run_name,
-        group=tracking.group,
-        tags=[workload.name],
-    )
 
 
 def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
@@ -102,13 +93,17 @@ def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
         work_locally(plan, run_training, report)
 
 
-def _describe(experiment: Experiment) -> None:
-    folder = experiment.folder
+def describe(experiment: Experiment) -> Identity:
+    """Write into the run's folder what it is, and what it was made with; returns who it is."""
+    folder, workload, tracking = experiment.folder, experiment.workload, experiment.tracking
     settings = experiment.model_dump(mode="json")
     folder.write_json(CONFIG, settings)
     write_briefing(experiment)
     folder.write("experiment.yaml", dump_yaml(settings).encode())
     folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
+    return settle_identity(
+        folder, workload.name_parts, given=tracking.run_name, group=tracking.group, tags=[workload.name]
+    )
 
 
 def _refuse_other_settings(experiment: Experiment) -> None:

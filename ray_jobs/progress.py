@@ -1,8 +1,40 @@
-"""One line of progress for people."""
+"""Lines of progress for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from trainables.config import WorkloadConfig
 from trainables.engine.report import Report
+from trainables.moment import Moment
+
+
+def describe_plainly(report: Report) -> Sequence[str]:
+    """The line of all workloads; none when there is nothing new."""
+    return [format_progress(report)] if report["rows"] else []
+
+
+def describe_for(workload: WorkloadConfig, batch_size: int, report: Report) -> Sequence[str]:
+    """The workload's own lines, if it has any."""
+    lines = workload.console_lines(moment_of(report, batch_size))
+    return describe_plainly(report) if lines is None else lines
+
+
+def moment_of(report: Report, batch_size: int) -> Moment:
+    """A report as a workload sees it."""
+    row = report["rows"][-1] if report["rows"] else None
+    begins = report["step_in_epoch"] == 0 or "resumed_from" in report
+    speed = report["speed"]
+    return Moment(
+        epoch=report["epoch"],
+        starts_epoch=begins and not report["is_finished"],
+        learning_rate=report["learning_rate"],
+        row=row,
+        samples_done=batch_size * ((int(row["step"]) - 1) % report["steps_per_epoch"] + 1) if row else 0,
+        samples_per_epoch=report["samples_per_epoch"],
+        epoch_means=report["epoch_means"],
+        computing_s=speed["computing_s"],
+        waiting_s=speed["waiting_s"],
+        evaluation_s=speed["evaluation_s"],
+    )
 
 
 def format_progress(report: Report) -> str:
@@ -40,3 +72,26 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
         beside = "" if baseline is None else f"   (baseline {baseline:.4g})"
         lines.append(f"  {name:<{width}}  {metrics[name]:>10.4g}{beside}")
     return "\n".join(lines)
+
+
+def format_table(results: Mapping[str, Mapping[str, float]]) -> str:
+    """A Markdown table: one row for each named result, one column for each metric; baselines that all share come last.
+
+    A baseline that differs between the results gets a column like any metric.
+    """
+    names = sorted({name for metrics in results.values() for name in metrics})
+    shared = {
+        name for name in names if name.startswith("baseline/") and len({m.get(name) for m in results.values()}) == 1
+    }
+    columns = [name for name in names if name not in shared]
+    rows = [["checkpoint", *columns], ["---", *("---:" for _ in columns)]]
+    for title, metrics in results.items():
+        rows.append([title, *(_cell(metrics.get(name)) for name in columns)])
+    if shared:
+        some = next(iter(results.values()))
+        rows.append(["baseline", *(_cell(some.get(f"baseline/{n}")) for n in columns)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

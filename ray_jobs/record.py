@@ -6,15 +6,17 @@ It lives in the driver and applies the workers' reports. Whatever a tracker is t
 import gzip
 import json
 import time
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from ray_jobs.growing_file import GrowingFile
-from ray_jobs.progress import format_progress
+from ray_jobs.progress import describe_plainly
 from ray_jobs.tables import append_table, remake_tables
 from trainables.engine.history import to_lines
 from trainables.engine.report import Report
-from trainables.layout import find_panels, load_aliases, step_of
+from trainables.layout import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
 from trainables.storage import Folder
 
 METRICS = "metrics.jsonl"
@@ -23,14 +25,19 @@ EVENTS = "events.jsonl"
 LOG = "train.log"
 CONFIG = "experiment.json"
 ENVIRONMENT = "environment.json"
+READ_ATTEMPTS = 20
 FINAL = "final_metrics.json"
+
+Describe = Callable[[Report], Sequence[str]]
 
 
 class Record:
     """Applies reports in order. After any restart the rows are exactly those of the checkpoint it began from."""
 
-    def __init__(self, folder: Folder, *, prints: bool = True):
+    def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):
+        """`describe` makes lines for people from a report."""
         self.folder = folder
+        self._describe = describe
         self.last: Report | None = None
         """The newest report."""
         self._prints = prints
@@ -53,12 +60,13 @@ class Record:
             self.log(message, level="WARNING")
         if report["rows"]:
             self._rows.append(to_lines(report["rows"]))
-            self.log(format_progress(report))
+        for line in self._describe(report):
+            self.log(line)
         if "checkpoint" in report:
             self.log(f"saved {report['checkpoint']}", prints=False)
         for panel in report["panels"]:
             append_table(self.folder, panel)
-        self._events.append(_describe(report))
+        self._events.append(_to_event(report))
         self.last = report
         if report["is_finished"]:
             self._finish(report)
@@ -66,13 +74,28 @@ class Record:
     def _begin(self, report: Report) -> None:
         """Put back what belongs to the checkpoint; the files of its step may be there and their report lost."""
         checkpoint = report["resumed_from"]  # pyright: ignore
-        history = self.folder.read(f"{checkpoint}/history.jsonl.gz") if checkpoint else b""
-        self._rows.replace(gzip.decompress(history) if history else b"")
+        self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
         remake_tables(self.folder, known)
-        self._events.append(_describe({**report, "panels": known}))
+        self._events.append(_to_event({**report, "panels": known}))
         if checkpoint:
             self.log(f"resumed from {self.folder}/{checkpoint}")
+
+    def _rows_until(self, step: int) -> bytes:
+        """The rows up to a checkpoint's step: its own, or the same ones out of a later checkpoint.
+
+        The workers do not wait for this process, and may have dropped that checkpoint for newer ones by now.
+        """
+        for _ in range(READ_ATTEMPTS):
+            for name in self.folder.names(CHECKPOINTS):
+                if step_of(name) < step:
+                    continue
+                try:
+                    lines = gzip.decompress(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}")).splitlines(True)
+                except (OSError, EOFError, zlib.error):  # dropped just now, or damaged
+                    continue
+                return b"".join(line for line in lines if json.loads(line)["step"] <= step)
+        raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
 
     def _finish(self, report: Report) -> None:
         aliases = load_aliases(self.folder)
@@ -89,7 +112,7 @@ class Record:
         self.folder.write_json(FINAL, final)
 
 
-def _describe(report: Report) -> bytes:
+def _to_event(report: Report) -> bytes:
     """An event: the report without its rows and metrics, which stand in `metrics.jsonl`, and the time."""
     event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
     return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

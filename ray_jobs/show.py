@@ -17,7 +17,8 @@ def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     manifest = read_manifest(folder) if folder else None
     parameters, macs = count_parameters_and_macs(experiment, manifest.facts if manifest else pipeline.facts())
     num_rows, origin = _count_rows(pipeline, manifest)
-    steps = num_rows and num_rows // experiment.training.batch_size
+    training = experiment.training
+    steps = num_rows and num_rows // training.batch_size * training.passes_per_epoch
     summary = {
         "run_id": experiment.run_id,
         "folder": str(experiment.folder),

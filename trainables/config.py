@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_serializer, model_validator
@@ -10,6 +11,7 @@ from data_pipelines.config import Config
 
 if TYPE_CHECKING:
     from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.moment import Moment
     from trainables.task import Task
 
 
@@ -119,6 +121,9 @@ class Training(Config):
     """How long, how large, how often."""
 
     epochs: int | None = Field(default=None, ge=1)
+    """Of each stage, when the workload trains in several."""
+    passes_per_epoch: int = Field(default=1, ge=1)
+    """Times that one epoch goes through the training split; for small sets whose samples are cut anew each time."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; give `epochs` or this."""
     batch_size: int = Field(default=128, ge=1)
@@ -140,7 +145,7 @@ class Training(Config):
     (this costs one device synchronisation per step)."""
     early_stopping: EarlyStopping | None = None
     log_every_steps: int = Field(default=50, ge=1)
-    """Rows are kept on the device this long, then reduced over workers and sent together."""
+    """Rows are kept on the device this long, then reduced over workers and sent together; counted in each epoch."""
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
     checkpoint_every: Cadence | None = Cadence(count=1, unit="epochs")
@@ -178,6 +183,9 @@ class WorkloadConfig(Config, ABC):
     metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
     """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
 
+    metric_names: ClassVar[dict[str, str]] = {}
+    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
+
     @property
     def name_parts(self) -> tuple[str, ...]:
         """The facts that tell two runs apart, in an automatic run name; the time of the start follows them."""
@@ -186,7 +194,26 @@ class WorkloadConfig(Config, ABC):
     @property
     @abstractmethod
     def goal(self) -> Goal:
-        """The metric that decides which model is best."""
+        """The metric that decides which model is best; with several stages, which is best of its stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """The training is made of this many stages of `training.epochs` epochs each."""
+        return 1
+
+    def refuse_training(self, training: Training) -> None:
+        """Raise ValueError when this workload cannot be trained so; names the keys."""
+        if self.num_stages > 1 and training.epochs is None:
+            raise ValueError(
+                f"the training has {self.num_stages} stages; give `training.epochs`, the epochs of one stage, instead "
+                "of `training.max_steps`"
+            )
+        if self.num_stages > 1 and training.early_stopping is not None:
+            raise ValueError(f"`training.early_stopping` would end a training of {self.num_stages} stages in the first")
+
+    def console_lines(self, moment: "Moment") -> Sequence[str] | None:
+        """What the terminal and `train.log` show at a moment of the training; None: the line of all workloads."""
+        return None
 
     @abstractmethod
     def build_pipeline(self) -> "DataPipeline":

@@ -6,6 +6,8 @@ from typing import TypedDict
 from trainables.storage import Folder
 
 CHECKPOINTS = "checkpoints"
+HISTORY = "history.jsonl.gz"
+"""In a checkpoint: all rows so far."""
 MODELS = "models"
 ALIASES = f"{MODELS}/aliases.json"
 PICTURES = "pictures"

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data_pipelines.config import Config
 from trainables.config import Training
@@ -20,6 +20,11 @@ class Run(Config):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     workload: AnyWorkload
     training: Training
+
+    @model_validator(mode="after")
+    def _workload_can_be_trained_so(self) -> Self:
+        self.workload.refuse_training(self.training)
+        return self
 
     @property
     def digest(self) -> str:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -69,11 +70,32 @@ class Progress:
     """Optimiser steps done since the start of the run."""
     num_epochs: int
     steps_per_epoch: int
+    num_stages: int = 1
+
+    @property
+    def epochs_per_stage(self) -> int:
+        """Equal for all stages."""
+        return self.num_epochs // self.num_stages
+
+    @property
+    def stage(self) -> int:
+        """The running stage, counted from 0."""
+        return (self.epoch - 1) // self.epochs_per_stage
+
+    @property
+    def ends_stage(self) -> bool:
+        """Whether the running epoch is the last of its stage."""
+        return self.epoch % self.epochs_per_stage == 0
+
+    @property
+    def steps_per_stage(self) -> int:
+        """Optimiser steps of one stage."""
+        return self.epochs_per_stage * self.steps_per_epoch
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a task may use once before the first step."""
+    """What a task may use once before the first step of the run or of a later stage."""
 
     batches: Callable[[Split], Iterable[Any]]
     """One ordered pass over this rank's share of a split, as batches on `device`, not augmented."""
@@ -136,6 +158,8 @@ class Evaluation:
     metrics: Mapping[str, float]
     """By full name, for example `eval/fid_local`; a trivial baseline stands beside its metric as `baseline/<name>`."""
     panels: Sequence[Panel] = ()
+    files: Sequence[str] = ()
+    """Files that the evaluator has written by itself on this rank, into a folder that the user named."""
 
 
 class Evaluator(ABC, Generic[Batch]):
@@ -189,14 +213,31 @@ class Task(ABC, Generic[Batch]):
         """On every start of a training, also a resumed one, before anything else: for losses over all ranks."""
 
     def begin(self, start: Start) -> None:
-        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines."""
+        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights
+        to start from. EMA and optimiser are built from what it leaves."""
 
     def after_step(self, progress: Progress) -> None:
         """After each optimiser step."""
 
     def after_epoch(self, progress: Progress) -> bool:
-        """After each epoch. True: parameters were replaced; the engine wraps again and rebuilds optimiser and EMA."""
+        """After each epoch, before its evaluation. True: parameters were replaced; the engine wraps again and
+        rebuilds optimiser and EMA."""
         return False
+
+    def begin_stage(self, stage: int, start: Start) -> Mapping[str, float]:
+        """Before each stage but the first, on all ranks, after the stage before was evaluated and saved.
+
+        May replace parameters: optimiser, schedule and EMA start anew. What it returns, the same on every rank, is
+        added to the last row of the stage before.
+        """
+        return {}
+
+    def export(self, folder: Path, form: str) -> dict[str, Any]:
+        """Write `module` to `folder` so that it can be used without training code; returns plain facts about it.
+
+        Raises ValueError when the workload has no such `form`, or none at all.
+        """
+        raise ValueError("this workload has nothing to export; its models are used as they are saved")
 
     def state_dict(self) -> dict[str, Any]:
         """What `begin` and the hooks made: tensors and plain data; saved in every checkpoint and model."""

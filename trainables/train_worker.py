@@ -85,6 +85,7 @@ def _work(
             seed=plan.run.seed,
             batch_size=plan.run.training.batch_size,
             accumulate=plan.run.training.accumulate,
+            passes=plan.run.training.passes_per_epoch,
             rank=collectives.rank,
             world_size=collectives.world_size,
             device=process.device,

@@ -23,8 +23,10 @@ class RecordWandbCallback(WandbLoggerCallback):
 
     def __init__(self, start_mirror: Callable[["Trial"], MirrorHandle]):
         # Ray's own constructor refuses when wandb is not installed; here that is the mirror's to say
+        self._trial_logging_actors, self._trial_logging_futures = {}, {}  # the parent's destructor looks at them
         self._start_mirror = start_mirror
         self._mirrors: dict[str, MirrorHandle] = {}
+        self._ending: list[MirrorHandle] = []
 
     def setup(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: keys and projects are the mirror's business."""
@@ -43,16 +45,21 @@ class RecordWandbCallback(WandbLoggerCallback):
         """Nothing: checkpoints and models are in the record."""
 
     def log_trial_end(self, trial: "Trial", failed: bool = False) -> None:
-        """Let the mirror finish; what it lacks is sent by `sync`."""
+        """Tell the mirror that this is all; other trials go on while it finishes."""
         mirror = self._mirrors.pop(trial.trial_id, None)
         if mirror is not None:
-            mirror.finish()
+            mirror.close()
+            self._ending.append(mirror)
 
     def on_experiment_end(self, trials: list["Trial"], **info: Any) -> None:
-        """Let all mirrors finish."""
+        """Wait for the mirrors."""
         self.finish_all()
 
     def finish_all(self) -> None:
-        """Let all mirrors finish, also after an interruption that Tune's hooks do not hear of."""
-        while self._mirrors:
-            self._mirrors.popitem()[1].finish()
+        """Wait for all mirrors, also after an interruption that Tune's hooks do not hear of."""
+        self._ending += self._mirrors.values()
+        self._mirrors.clear()
+        for mirror in self._ending:
+            mirror.close()
+        while self._ending:
+            self._ending.pop(0).finish()

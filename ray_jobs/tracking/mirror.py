@@ -12,7 +12,7 @@ from ray_jobs.tracking.artifacts import keep_files, log_model, named_models, use
 from ray_jobs.tracking.briefing import Briefing
 from ray_jobs.tracking.follower import Follower, Update
 from ray_jobs.tracking.media import read_media
-from ray_jobs.tracking.names import artifact_name, load_identity
+from ray_jobs.tracking.names import LATER, artifact_name, load_identity
 from ray_jobs.tracking.place import Place
 from ray_jobs.tracking.session import Session, SessionLostError
 from trainables.config import Cadence
@@ -23,7 +23,6 @@ Mode = Literal["online", "offline"]
 Say = Callable[[str, Any], None]
 """Tells the driver something: `info`, `warning`, or `sent` with counts."""
 STAGING = "models"
-LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends what is lacking"
 
 
 class Mirror:
@@ -63,7 +62,8 @@ class Mirror:
         self._session.open(self.mode, self.briefing.config, stop)
         self.has_begun = True
         if self._lost:
-            self.say("warning", f"W&B was lost ({self._lost}); the run goes on {self.mode} there, {LATER}")
+            later = f"; {LATER}" if self.mode == "offline" else ""
+            self.say("warning", f"W&B was lost ({self._lost}); the run goes on {self.mode} there{later}")
         if self.mode == "online":
             self._ledger.step = max(self._session.last_step, 0)
             self.say("info", f"W&B: {self._session.run.url}")
@@ -95,13 +95,18 @@ class Mirror:
         self._session.finish(exit_code=0 if is_finished else 1)
         if self.mode == "online":
             self._close_ledger(is_finished)
+        else:
+            self._refuse_loss(self.place.last_offline_step())  # wandb says nothing of a disk that is full
         self.say("sent", self._counts)
+
+    def _refuse_loss(self, last_step: int) -> None:
+        if last_step < self._session.logged_step:
+            raise SessionLostError(f"it holds the rows up to step {last_step} of {self._session.logged_step}")
 
     def _close_ledger(self, is_finished: bool) -> None:
         self._ledger.step = self._session.confirm()
-        if self._ledger.step < self._session.logged_step:
-            self.place.save_ledger(self._ledger)
-            raise SessionLostError(f"it holds the rows up to step {self._ledger.step} only")
+        self.place.save_ledger(self._ledger)
+        self._refuse_loss(self._ledger.step)
         self._ledger.models |= self._sent_models
         self._ledger.has_inputs = True
         self._ledger.is_complete = is_finished

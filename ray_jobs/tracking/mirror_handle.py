@@ -1,6 +1,7 @@
 """The driver's hold on a mirror process: start it, wake it, hear it, end it; no call waits, but for the last."""
 
 import json
+import math
 import os
 import queue
 import signal
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from ray_jobs.tracking.config import Tracking
+from ray_jobs.tracking.names import LATER
 from ray_jobs.tracking.session import GRACE_S
 from trainables.storage import Folder
 
@@ -30,6 +32,8 @@ class MirrorHandle:
         self._folder, self._tracking, self._log, self._arguments = folder, tracking, log, arguments
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._restarts_left = RESTARTS
+        self._has_warned = False
+        self._deadline = math.inf
         self.sent: dict[str, int] = {}
         """What the mirror says it has sent, when it has ended."""
         self._start()
@@ -85,23 +89,32 @@ class MirrorHandle:
             self.sent = message.get("sent", self.sent)
             if "info" in message:
                 self._log(message["info"])
+            self._has_warned |= "warning" in message
             if "warning" in message:
                 self._log(message["warning"], level="WARNING")
 
-    def finish(self) -> int:
-        """The run has ended: wait, within the bound, until W&B has all of it; returns the mirror's exit code."""
+    def close(self) -> None:
+        """The run has ended; from now on the time runs in which W&B must have all of it."""
         assert self._process.stdin
         with suppress(OSError):
             self._process.stdin.close()
-        tracking = self._tracking
+        patience = self._tracking.init_timeout_s + self._tracking.finish_timeout_s + 2 * GRACE_S
+        self._deadline = min(self._deadline, time.monotonic() + patience)
+
+    def finish(self) -> int:
+        """Wait, within the bound, until W&B has all of the run; returns the mirror's exit code."""
+        self.close()
         try:
-            self._process.wait(tracking.init_timeout_s + tracking.finish_timeout_s + 2 * GRACE_S)
+            self._process.wait(max(self._deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
-            self._log("W&B did not end in time and is left; `python -m ray_jobs sync` sends the rest", level="WARNING")
+            self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
+            self._has_warned = True
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # and what it has left behind
         code = self._end()
         self._drain()
+        if code and not self._has_warned:
+            self._log(f"the mirror of the run to W&B failed (exit code {code}); {LATER}", level="WARNING")
         return code
 
     def _end(self) -> int:

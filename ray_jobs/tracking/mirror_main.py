@@ -20,7 +20,8 @@ import psutil
 
 from ray_jobs.tracking.briefing import load_briefing
 from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.mirror import LATER, Mirror, Mode
+from ray_jobs.tracking.mirror import Mirror, Mode
+from ray_jobs.tracking.names import LATER
 from ray_jobs.tracking.place import Place
 from ray_jobs.tracking.session import SessionLostError
 from trainables.storage import Folder
@@ -67,8 +68,10 @@ def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") ->
         _begin_again(mirror, options, channel, str(error))
         return 1
     except Exception as error:  # containment: said once, with the trace in mirror.log
-        traceback.print_exc()
         channel.say("warning", f"W&B is off ({type(error).__name__}: {error}); {LATER}")
+        with suppress(OSError):  # a full disk takes no trace either
+            traceback.print_exc()
+            sys.stderr.flush()
         return 1
     return 0
 

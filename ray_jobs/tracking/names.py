@@ -14,6 +14,8 @@ METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9_+.@-]*)*
 IDENTITY = "run.json"
 """In the run's folder: its `Identity`."""
 STAMP = "%m%d_%H%M"
+LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends what is lacking"
+"""What ends every warning of a W&B that does not do its part."""
 
 
 def automatic_name(parts: Sequence[str], started: datetime) -> str:

@@ -19,6 +19,7 @@ from ray_jobs.evaluate import evaluate
 from ray_jobs.launch import train
 from ray_jobs.planning import build_plan
 from tests.distributed.launch import start_processes
+from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of
 from trainables.engine.state import find_checkpoint
 from trainables.train_worker import RunError
 
@@ -49,11 +50,11 @@ def assert_same(experiment, reference) -> None:
 def two_workers(toy, tmp_path, ray_cluster):
     """Builds toy experiments for two workers that can be killed at a step."""
 
-    def build(name: str):
+    def build(name: str, **tracking):
         return toy(
             workload={"kill_file": str(tmp_path / "kill")},
             scaling={"num_workers": 2},
-            tracking={"run_name": name},
+            tracking={"run_name": name, **tracking},
         )
 
     return build
@@ -73,7 +74,7 @@ def test_two_ray_workers_survive_a_killed_worker_and_a_killed_driver(two_workers
     import ray
 
     first, second = sorted(random.Random(22).sample(range(2, NUM_STEPS), 2))
-    experiment = two_workers("killed")
+    experiment = two_workers("killed", wandb=True, mode="offline")
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
     (tmp_path / "kill").write_text(str(first))
@@ -90,6 +91,17 @@ def test_two_ray_workers_survive_a_killed_worker_and_a_killed_driver(two_workers
     train(experiment)
     assert_same(experiment, reference)
     wait_until_free()
+    assert_tracked(experiment)
+
+
+def assert_tracked(experiment) -> None:
+    """W&B's files of both drivers make one run, without hole or double, with what both ranks' machines did."""
+    segments = segments_of(experiment)
+    assert len(segments) == 2 and len({segment.run_id for segment in segments}) == 1
+    rows = [row for segment in segments for row in segment.rows]
+    assert_same_rows(rows, rows_of(experiment))
+    seen = {name for row in rows for name in row if name.startswith("system/")}
+    assert {f"system/rank_{rank}/process_memory_mib" for rank in (0, 1)} <= seen
 
 
 def wait_until_free() -> None:

@@ -141,11 +141,18 @@ def test_a_model_of_another_architecture_is_refused_with_its_keys(file, tmp_path
     assert "another architecture" in message and "0.weight: (8, 8) instead of (9, 8)" in message
 
 
+def test_a_workload_without_an_export_says_so(file, tmp_path, capsys):
+    assert main(["train", str(file)]) == DONE
+    code, message = fail(capsys, "export", file, "--out", tmp_path / "exported")
+    assert code == BAD_INPUT and "this workload has nothing to export" in message
+    assert not (tmp_path / "exported").exists()
+
+
 def test_an_unknown_verb_is_refused_with_the_nearest_one(file, capsys):
     code, message = fail(capsys, "trian", file)
     assert code == BAD_INPUT
-    assert (
-        message == "'trian' is not a verb; did you mean 'train'? allowed: check, evaluate, prepare, show, sync, train"
+    assert message == (
+        "'trian' is not a verb; did you mean 'train'? allowed: check, evaluate, export, prepare, show, sync, train"
     )
 
 

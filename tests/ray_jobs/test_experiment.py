@@ -232,3 +232,19 @@ def test_an_override_of_a_run_gives_a_checked_copy(file: Path) -> None:
     assert run.training.epochs == 2 and longer.digest != run.digest
     with pytest.raises(ValueError):
         run.override({"training.epochs": "9"})
+
+
+@pytest.mark.parametrize(
+    ("network", "line"),
+    [
+        ({"name": "edsr", "num_block": 3}, "num_block: there is no such setting; did you mean 'num_blocks'?"),
+        ({"name": "edsr", "num_blocks": 0}, "num_blocks: Input should be greater than or equal to 1 (given: 0)"),
+        ({"name": "symunet", "num_blocks": 3}, "num_blocks: there is no such setting; "),
+    ],
+)
+def test_a_setting_of_one_of_several_kinds_is_named_as_it_is_written(network, line):
+    settings = {"workload": {"name": "super_resolution", "network": network}, "training": {"epochs": 1}}
+    [problem] = problems_of(settings)
+    assert problem.startswith(f"workload.network.{line}")
+    if network["name"] == "symunet":
+        assert "encoder_heads" in problem and "num_channels" not in problem

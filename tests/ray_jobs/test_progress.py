@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.progress import format_duration, format_metrics, format_progress
+from ray_jobs.progress import (
+    describe_for,
+    describe_plainly,
+    format_duration,
+    format_metrics,
+    format_progress,
+    format_table,
+    moment_of,
+)
 
 
 def make_report(row: dict[str, Any], **changes: Any) -> Any:
@@ -60,3 +68,74 @@ def test_metrics_stand_sorted_and_beside_their_baselines():
 
 def test_no_metrics_are_no_lines():
     assert format_metrics({}) == ""
+
+
+def make_whole_report(row: dict[str, Any] | None = ROW, **changes: Any) -> Any:
+    """At step 120 of a run of 50 steps per epoch, batches of 8 out of 403 samples."""
+    speed = {"computing_s": 1.5, "waiting_s": 0.5, "evaluation_s": 2.0}
+    report = {
+        **make_report(row or {}),
+        "rows": [row] if row else [],
+        "epoch": 3,
+        "step_in_epoch": 20,
+        "steps_per_epoch": 50,
+        "samples_per_epoch": 403,
+        "learning_rate": 2e-4,
+        "epoch_means": {"train/loss": 0.25},
+        "is_finished": False,
+    }
+    report["speed"] = report["speed"] | speed
+    return {**report, **changes}
+
+
+def test_a_moment_tells_where_in_its_epoch_the_run_stands():
+    moment = moment_of(make_whole_report(), batch_size=8)
+    assert (moment.epoch, moment.samples_done, moment.samples_per_epoch) == (3, 160, 403)
+    assert (moment.computing_s, moment.waiting_s, moment.evaluation_s) == (1.5, 0.5, 2.0)
+    assert moment.row == ROW and moment.epoch_means == {"train/loss": 0.25} and not moment.starts_epoch
+
+
+def test_a_moment_at_the_end_of_an_epoch_begins_the_next_but_not_after_the_last():
+    last_step = {**ROW, "step": 150}
+    moment = moment_of(make_whole_report(last_step, step_in_epoch=0, epoch=4), batch_size=8)
+    assert moment.starts_epoch and (moment.epoch, moment.samples_done) == (4, 400)
+    finished = make_whole_report(last_step, step_in_epoch=50, is_finished=True, resumed_from=None)
+    assert not moment_of(finished, batch_size=8).starts_epoch
+
+
+def test_a_moment_at_the_start_has_no_row_and_begins_its_epoch_also_in_the_middle():
+    moment = moment_of(make_whole_report(None, resumed_from="checkpoints/step_120"), batch_size=8)
+    assert moment.row is None and moment.starts_epoch and moment.samples_done == 0
+
+
+def test_a_workload_may_say_its_own_lines():
+    class Own:
+        def console_lines(self, moment):
+            return [f"epoch {moment.epoch}", "and more"]
+
+    class Silent:
+        def console_lines(self, moment):
+            return None
+
+    workloads: list[Any] = [Own(), Silent()]
+    own, silent = (describe_for(workload, 8, make_whole_report()) for workload in workloads)
+    assert own == ["epoch 3", "and more"]
+    assert silent == describe_plainly(make_whole_report()) == [format_progress(make_whole_report())]
+    assert describe_plainly(make_whole_report(None)) == []
+
+
+def test_a_table_has_a_row_for_each_result_and_one_for_the_baseline_they_share():
+    first = {"val/psnr": 27.5, "baseline/val/psnr": 25.0, "val/ssim": 0.75}
+    second = {"val/psnr": 28.123456, "baseline/val/psnr": 25.0}
+    assert format_table({"a": first, "b": second}).splitlines() == [
+        "| checkpoint | val/psnr | val/ssim |",
+        "| --- | ---: | ---: |",
+        "| a | 27.5000 | 0.7500 |",
+        "| b | 28.1235 |  |",
+        "| baseline | 25.0000 |  |",
+    ]
+
+
+def test_a_baseline_that_differs_is_a_column():
+    table = format_table({"a": {"m": 1.0, "baseline/m": 2.0}, "b": {"m": 1.0, "baseline/m": 3.0}})
+    assert table.splitlines()[0] == "| checkpoint | baseline/m | m |" and len(table.splitlines()) == 4

@@ -79,6 +79,20 @@ def test_after_a_resume_the_rows_are_those_of_the_checkpoint_and_later_ones(fold
     assert "resumed from" in folder.read(LOG).decode()
 
 
+def test_rows_of_a_checkpoint_that_the_workers_have_dropped_come_out_of_a_later_one(folder):
+    folder.write("checkpoints/step_000000004/history.jsonl.gz", b"damaged")
+    save_history(folder, "checkpoints/step_000000006", 1, 2, 3, 4, 5, 6)
+    record = Record(folder, prints=False)
+    record.apply(make_report(resumed_from="checkpoints/step_000000003"))
+    assert rows_in(folder) == make_rows(1, 2, 3)
+
+
+def test_a_resume_without_any_rows_is_an_error(folder, record):
+    save_history(folder, "checkpoints/step_000000002", 1, 2)
+    with pytest.raises(RuntimeError, match="holds no rows up to step 3"):
+        record.apply(make_report(resumed_from="checkpoints/step_000000003"))
+
+
 def test_a_restart_inside_one_record_goes_back_to_the_checkpoint(folder, record):
     record.apply(make_report(resumed_from=None))
     record.apply(make_report(1, 2, 3, 4))
@@ -164,3 +178,10 @@ def test_a_growing_file_holds_all_that_was_added(folder):
     again.replace(b"x")
     again.append(b"y")
     assert folder.read("file") == b"xy"
+
+
+def test_the_log_holds_the_lines_that_the_description_makes(folder):
+    record = Record(folder, prints=False, describe=lambda report: [f"now at {report['step']}", "second line"])
+    record.apply(make_report(1, 2))
+    lines = folder.read(LOG).decode().splitlines()
+    assert [line.split(" INFO ")[1] for line in lines] == ["now at 2", "second line"]

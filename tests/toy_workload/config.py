@@ -17,6 +17,8 @@ class ToyConfig(WorkloadConfig):
     """Batch norm and dropout between the layers."""
     swaps_layer_after_epoch: int | None = None
     """Replace the hidden layer by a narrower one, as pruning does."""
+    rounds: int = Field(default=1, ge=1)
+    """Stages; the hidden layer is narrowed before each but the first."""
     kill_file: str | None = None
     """When this file exists, the process is killed after the step whose number it holds; the file goes first."""
     nan_at_row: int | None = None
@@ -26,6 +28,11 @@ class ToyConfig(WorkloadConfig):
     def goal(self) -> Goal:
         """Error on the test rows."""
         return Goal(metric="test/mse", mode="min")
+
+    @property
+    def num_stages(self) -> int:
+        """One for each round."""
+        return self.rounds
 
     def build_pipeline(self):
         """Made-up rows."""

@@ -69,6 +69,11 @@ class ToyTask(Task):
         self._narrow()
         return True
 
+    def begin_stage(self, stage: int, start: Start) -> dict[str, float]:
+        assert start.collectives.world_size and len(next(iter(start.batches("test")))["x"])
+        self._narrow()
+        return {"test/width": self.module[0].out_features, "test/stage": stage}  # pyright: ignore
+
     def _narrow(self) -> None:
         first, norm, dropout, last = self.module.children()
         width = first.out_features // 2  # pyright: ignore
@@ -83,7 +88,8 @@ class ToyTask(Task):
 
     def load_state_dict(self, state) -> None:
         self.mean = state["mean"]
-        if self.config.swaps_layer_after_epoch and state["width"] != self.config.width:
+        shrinks = self.config.swaps_layer_after_epoch or self.config.rounds > 1
+        while shrinks and state["width"] < self.module[0].out_features:  # pyright: ignore
             self._narrow()
 
 

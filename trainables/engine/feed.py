@@ -23,6 +23,7 @@ class Feed:
         seed: int,
         batch_size: int,
         accumulate: int,
+        passes: int = 1,
         rank: int,
         world_size: int,
         device: torch.device,
@@ -31,17 +32,27 @@ class Feed:
         self._seed, self._rank, self._world_size = seed, rank, world_size
         self._micro_size = batch_size // (world_size * accumulate)
         self._accumulate = accumulate
-        self.steps_per_epoch = count_steps(sources["train"].num_rows, batch_size)
+        self._passes, self._steps_per_pass = passes, count_steps(sources["train"].num_rows, batch_size)
+        self.steps_per_epoch = passes * self._steps_per_pass
+        self.samples_per_epoch = passes * sources["train"].num_rows
+        """The remainders that are dropped included."""
 
     def epoch(self, epoch: int, start_step: int) -> Generator[list[Any], None, None]:
         """The micro-batches of every step of an epoch, from `start_step` on, on the device, not yet augmented."""
+        first, start_step = divmod(start_step, self._steps_per_pass)
+        for number in range(first, self._passes):
+            yield from self._pass((epoch - 1) * self._passes + number + 1, start_step)
+            start_step = 0
+
+    def _pass(self, number: int, start_step: int) -> Generator[list[Any], None, None]:
+        """One way through all rows, in an order of its own; passes are counted from 1 over the whole run."""
         share = Share(
             seed=self._seed,
-            epoch=epoch,
+            epoch=number,
             rank=self._rank,
             world_size=self._world_size,
             batch_size=self._micro_size,
-            num_batches=self.steps_per_epoch * self._accumulate,
+            num_batches=self._steps_per_pass * self._accumulate,
         )
         tables = self._sources["train"].shuffled(share, start_step * self._accumulate)
         batches = map(self._to_host_batch, tables)

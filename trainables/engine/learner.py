@@ -25,6 +25,12 @@ class Length:
     num_epochs: int
     steps_per_epoch: int
     num_steps: int
+    num_stages: int = 1
+
+    @property
+    def steps_per_stage(self) -> int:
+        """The schedule runs over these."""
+        return self.num_steps // self.num_stages
 
 
 class Learner:
@@ -53,17 +59,18 @@ class Learner:
         self.schedule = RateSchedule(
             self.optimizer,
             self.training.schedule,
-            num_steps=self.length.num_steps,
+            num_steps=self.length.steps_per_stage,
             steps_per_epoch=self.length.steps_per_epoch,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.training.precision == "fp16")
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
 
-    def rebuild(self) -> None:
-        """After the task has replaced parameters: wrap again; optimiser and EMA start anew, the schedule goes on."""
+    def rebuild(self, *, is_new_stage: bool = False) -> None:
+        """Wrap again; optimiser and EMA start anew, and with a new stage the schedule too, which else goes on."""
         schedule = self.schedule.state_dict()
         self._build()
-        self.schedule.load_state_dict(schedule)
+        if not is_new_stage:
+            self.schedule.load_state_dict(schedule)
 
     @property
     def evaluated(self) -> nn.Module:

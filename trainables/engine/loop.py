@@ -7,12 +7,14 @@ for each epoch:
         at a boundary (log, epoch end, cadence):
             rows <- meters, reduced once
             at the epoch's end: task.after_epoch
-            evaluate, draw, save a model version, save a checkpoint
+            evaluate, draw, save a model version
+            at a stage's end: task.begin_stage, with a fresh optimiser, schedule and EMA
+            save a checkpoint
             one report: rows, metrics, panels, checkpoint
             end here if someone asked the run to stop
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,8 +57,9 @@ class Loop:
     def __init__(self, run: Run, worker: Worker):
         self.run, self.worker, self.training = run, worker, run.training
         steps_per_epoch = worker.feed.steps_per_epoch
-        num_steps = self.training.max_steps or (self.training.epochs or 0) * steps_per_epoch
-        self.length = Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps)
+        num_stages = run.workload.num_stages
+        num_steps = self.training.max_steps or (self.training.epochs or 0) * num_stages * steps_per_epoch
+        self.length = Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps, num_stages)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
@@ -71,8 +74,8 @@ class Loop:
     @property
     def progress(self) -> Progress:
         """The same for tasks."""
-        position = self.position
-        return Progress(position.epoch, position.step, self.length.num_epochs, self.length.steps_per_epoch)
+        position, length = self.position, self.length
+        return Progress(position.epoch, position.step, length.num_epochs, length.steps_per_epoch, length.num_stages)
 
     # ---- start
 
@@ -103,10 +106,13 @@ class Loop:
         return find_checkpoint(self.worker.folder)
 
     def _begin(self) -> None:
-        worker = self.worker
-        start = Start(worker.feed.ordered, worker.collectives, worker.device, self.run.seed)
         with isolated_random():
-            self.state.task.begin(start)
+            self.state.task.begin(self._start_for_task())
+        self.state.learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
+
+    def _start_for_task(self) -> Start:
+        worker = self.worker
+        return Start(worker.feed.ordered, worker.collectives, worker.device, self.run.seed)
 
     def _epoch_generator(self, epoch: int) -> Any:
         return build_generator(self.worker.device, self.run.seed, "step", self.worker.collectives.rank, epoch)
@@ -148,14 +154,16 @@ class Loop:
     def _boundary(self, *, ends_epoch: bool) -> None:
         position, training = self.position, self.training
         is_last = position.step >= self.length.num_steps
-        logs = position.step % training.log_every_steps == 0
-        evaluates = self._is_due(training.evaluate_every, ends_epoch, is_last)
-        draws = self._is_due(training.pictures_every, ends_epoch, is_last)
-        keeps_model = self._is_due(training.models_every, ends_epoch, False)
+        ends_stage = ends_epoch and self.progress.ends_stage
+        logs = position.step_in_epoch % training.log_every_steps == 0
+        evaluates = self._is_due(training.evaluate_every, ends_epoch, is_last or ends_stage)
+        draws = self._is_due(training.pictures_every, ends_epoch, is_last or ends_stage)
+        keeps_model = self._is_due(training.models_every, ends_epoch, False) or (ends_stage and not is_last)
         saves = self._saves_checkpoint(ends_epoch)
         if not any((logs, ends_epoch, is_last, evaluates, draws, keeps_model, saves)):
             return
         rows = self._flush()
+        self.outbox.tell_means(self.state.meter.epoch_means())
         if ends_epoch:
             self._end_epoch(rows[-1])
         with self.stopwatch.paused():
@@ -163,11 +171,14 @@ class Loop:
             position.is_finished = is_last or self._is_stale()
             if draws:
                 self._draw()
-            self._close_rows(rows)
+            self._close_row(rows[-1])
             if is_best or keeps_model or position.is_finished:
                 self.outbox.save_model(self.state, ["latest", "best"] if is_best else ["latest"], is_kept=keeps_model)
             if ends_epoch and not position.is_finished:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
+                if ends_stage:
+                    self._begin_stage(rows[-1])
+            self._keep_rows(rows)
             self._look_for_stop()
             if saves or position.is_finished or self.stopped_by:
                 self.outbox.save_checkpoint(self.state)
@@ -205,12 +216,16 @@ class Loop:
     def _name(self, metric: str) -> str:
         return self.run.workload.metric_names.get(metric, metric)
 
-    def _close_rows(self, rows: list[Row]) -> None:
-        last, position = rows[-1], self.position
+    def _close_row(self, row: Row) -> None:
         if self.state.learner.num_skipped:
-            last["train/skipped_steps"] = self.state.learner.num_skipped
-        position.latest.update({name: value for name, value in last.items() if name not in ("step", "epoch")})
-        self.outbox.add_panels(self.watcher.save(self.worker.folder, position.epoch))
+            row["train/skipped_steps"] = self.state.learner.num_skipped
+        self._note_latest(row)
+
+    def _note_latest(self, metrics: Mapping[str, float]) -> None:
+        self.position.latest.update({name: value for name, value in metrics.items() if name not in ("step", "epoch")})
+
+    def _keep_rows(self, rows: list[Row]) -> None:
+        self.outbox.add_panels(self.watcher.save(self.worker.folder, self.position.epoch))
         self.state.history.append(rows)
         self.outbox.add_rows(rows)
 
@@ -221,10 +236,21 @@ class Loop:
         if self.state.task.after_epoch(self.progress):
             self.state.learner.rebuild()
 
+    def _begin_stage(self, row: Row) -> None:
+        """What the task finds is added to the last row of the stage that ended; `best` is of one stage alone."""
+        with isolated_random():
+            found = self.state.task.begin_stage(self.progress.stage, self._start_for_task())
+        metrics, messages = split_finite(found)
+        row.update(metrics)
+        self._note_latest(metrics)
+        self.outbox.say(messages)
+        self.state.learner.rebuild(is_new_stage=True)
+        self.position.best, self.position.stale_evaluations = None, 0
+
     def _evaluate(self, row: Row) -> bool:
         """Adds the evaluation to the row; returns whether this is the best model so far."""
         worker, state, position = self.worker, self.state, self.position
-        with state.learner.autocast():
+        with self.stopwatch.evaluating(), state.learner.autocast():
             evaluation = run_evaluation(
                 state.task, state.learner.evaluated, worker.feed, worker.collectives, worker.device
             )
@@ -264,8 +290,12 @@ class Loop:
                 "metrics": dict(position.latest),
                 "epoch": position.epoch,
                 "step": position.step,
+                "step_in_epoch": position.step_in_epoch,
                 "num_epochs": self.length.num_epochs,
                 "num_steps": self.length.num_steps,
+                "steps_per_epoch": self.length.steps_per_epoch,
+                "samples_per_epoch": self.worker.feed.samples_per_epoch,
+                "learning_rate": self.state.learner.learning_rate,
                 "speed": self.stopwatch.lap(),
                 "is_finished": position.is_finished,
                 "system": name_samples(dict(enumerate(samples))),

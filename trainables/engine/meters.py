@@ -28,9 +28,9 @@ class StepMeter:
         self._names: tuple[str, ...] = ()
         self._values: list[Tensor] = []
         self._rows: list[Row] = []
-        self.epoch_sums: dict[str, float] = {}
-        """Sums of the finite values of the running epoch, for its means."""
-        self.epoch_counts: dict[str, int] = {}
+        self._sums: dict[str, float] = {}
+        """Of the finite values of the running epoch, by name."""
+        self._counts: dict[str, int] = {}
 
     def add(self, row: Row, values: Mapping[str, Tensor]) -> None:
         """`row` holds what the host knows (step, epoch, learning rate); `values` device scalars by metric name."""
@@ -62,22 +62,26 @@ class StepMeter:
                 "training.clip_norm, or set training.on_nonfinite=skip to leave such steps out",
                 good,
             )
-        good_values = {name: value for name, value in zip(self._names, values, strict=True) if name not in bad}
-        row.update(good_values)
-        for name, value in good_values.items():
-            self.epoch_sums[name] = self.epoch_sums.get(name, 0.0) + value
-            self.epoch_counts[name] = self.epoch_counts.get(name, 0) + 1
+        finite = {name: value for name, value in zip(self._names, values, strict=True) if name not in bad}
+        row.update(finite)
+        for name, value in finite.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def epoch_means(self) -> dict[str, float]:
+        """The means of the running epoch so far, by name; call after `flush`."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def end_epoch(self) -> dict[str, float]:
-        """The means of the epoch that ends, by the names of a step's metrics; starts the next."""
-        means = {name: total / self.epoch_counts[name] for name, total in self.epoch_sums.items()}
-        self.epoch_sums, self.epoch_counts = {}, {}
+        """The means of the epoch that ends; starts the next."""
+        means = self.epoch_means()
+        self._sums, self._counts = {}, {}
         return means
 
     def state_dict(self) -> dict[str, Any]:
         """The running epoch's sums; call after `flush`."""
-        return {"epoch_sums": dict(self.epoch_sums), "epoch_counts": dict(self.epoch_counts)}
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put back `state_dict`."""
-        self.epoch_sums, self.epoch_counts = dict(state["epoch_sums"]), dict(state["epoch_counts"])
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

@@ -40,6 +40,7 @@ class Outbox:
 
     def _empty(self) -> None:
         self._rows: list[Row] = []
+        self._epoch_means: dict[str, float] = {}
         self._panels: list[str] = []
         self._messages: list[str] = []
         self._optional: dict[str, Any] = {}
@@ -51,6 +52,10 @@ class Outbox:
     def add_rows(self, rows: list[Row]) -> None:
         """Rows for the record; they may still be added to until `send`."""
         self._rows = rows
+
+    def tell_means(self, means: dict[str, float]) -> None:
+        """Of the epoch of the rows."""
+        self._epoch_means = means
 
     def tell_start(self, checkpoint: str | None) -> None:
         """That the run goes on from a checkpoint, or begins."""
@@ -109,6 +114,7 @@ class Outbox:
         report: Report = {
             **standing,
             "rows": self._rows,
+            "epoch_means": self._epoch_means,
             "panels": self._panels,
             "messages": self._messages,
             **self._optional,  # pyright: ignore

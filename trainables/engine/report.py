@@ -13,6 +13,11 @@ class Speed(TypedDict):
     data_wait_ratio: float
     """Share of the stepping time that was spent waiting for the next batch."""
     peak_memory_mib: float
+    computing_s: float
+    """Seconds of stepping without those of waiting."""
+    waiting_s: float
+    evaluation_s: float
+    """0 when nothing was evaluated."""
 
 
 class Standing(TypedDict):
@@ -22,8 +27,14 @@ class Standing(TypedDict):
     """The latest value of every metric."""
     epoch: int
     step: int
+    step_in_epoch: int
+    """0 when an epoch begins."""
     num_epochs: int
     num_steps: int
+    steps_per_epoch: int
+    samples_per_epoch: int
+    learning_rate: float
+    """Of the coming step."""
     speed: Speed
     is_finished: bool
     system: dict[str, float]
@@ -36,6 +47,8 @@ class Report(Standing):
 
     rows: list[Row]
     """Rows since the last report, one per optimiser step."""
+    epoch_means: dict[str, float]
+    """Means over the steps of the last row's epoch so far, of all that is measured in every step."""
     panels: list[str]
     """Files in the run's folder that describe pictures and tables."""
     messages: list[str]

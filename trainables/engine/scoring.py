@@ -19,8 +19,8 @@ from trainables.storage import Folder, find_damage
 def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> dict[str, Any]:
     """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
 
-    Returns metrics, messages, epoch, step, and the names of the picture files. Raises ValueError when `source` is
-    damaged or of another architecture.
+    Returns metrics, messages, epoch, step, the names of the picture files, and the paths of all files that evaluators
+    wrote by themselves. Raises ValueError when `source` is damaged or of another architecture.
     """
     saved = load_saved(source)
     task = run.workload.build_task(worker.facts, run.seed)
@@ -39,6 +39,7 @@ def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> 
         "epoch": saved["epoch"],
         "step": saved["step"],
         "pictures": [name.removesuffix(".json") + ".png" for name in names],
+        "files": [file for files in worker.collectives.gather_values(list(evaluation.files)) for file in files],
     }
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.layout import CHECKPOINTS, step_name
+from trainables.layout import CHECKPOINTS, HISTORY, step_name
 from trainables.storage import Folder, find_damage
 
 FORMAT = 1
@@ -35,7 +35,7 @@ def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int
         if checkpoint.ema is not None:
             save_tensors(checkpoint.ema, files / "ema.safetensors")
         torch.save({"format": FORMAT, **checkpoint.state}, files / "state.pt")
-        (files / "history.jsonl.gz").write_bytes(checkpoint.history)
+        (files / HISTORY).write_bytes(checkpoint.history)
     for old in folder.names(CHECKPOINTS)[:-keep]:
         folder.delete(f"{CHECKPOINTS}/{old}")
     return name
@@ -64,7 +64,7 @@ def load_checkpoint(folder: Folder, name: str) -> Checkpoint:
                 model=load_file(files / "model.safetensors"),
                 ema=load_file(ema) if ema.exists() else None,
                 state=state,
-                history=(files / "history.jsonl.gz").read_bytes(),
+                history=(files / HISTORY).read_bytes(),
             )
         except Exception as error:
             raise ValueError(f"checkpoint {folder}/{name} cannot be read: {error}") from error

@@ -1,14 +1,16 @@
 """What a training worker's machine is doing, sampled by a thread of that worker, wherever it runs."""
 
-import importlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psutil
+import pynvml
 import torch
 
+logger = logging.getLogger(__name__)
 PERIOD_S = 2.0
 MIB = 2**20
 
@@ -26,6 +28,7 @@ class SystemMonitor:
         self._process = psutil.Process()
         self._read_gpu = find_gpu_reader(device)
         self._samples: list[Sample] = []
+        self._has_sampled = False
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -59,7 +62,10 @@ class SystemMonitor:
         }
 
     def lap(self) -> Sample:
-        """The values since the last lap; empty when there is no new sample."""
+        """The values since the last lap; empty when there is no new sample, which the first lap takes itself."""
+        if not self._has_sampled and not self._samples:
+            self._samples.append(self.sample())
+        self._has_sampled = True
         with self._lock:
             samples, self._samples = self._samples, []
         return {name: _combine(name, [sample[name] for sample in samples]) for name in (samples[0] if samples else ())}
@@ -70,19 +76,29 @@ def _combine(name: str, values: list[float]) -> float:
 
 
 def find_gpu_reader(device: torch.device) -> Callable[[], Sample]:
-    """A function that gives utilisation and used memory of an NVIDIA GPU; of nothing on other devices."""
+    """A function that gives utilisation and used memory of an NVIDIA GPU; of nothing on other devices.
+
+    Without NVML, which also knows no slices of a GPU by their parent's id, memory alone is read, and that is said once.
+    """
     if device.type != "cuda":
         return dict
-    nvml: Any = importlib.import_module("pynvml")
-    nvml.nvmlInit()
-    handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode())
+
+    def read_memory() -> Sample:
+        free, total = torch.cuda.mem_get_info(device)
+        reserved = torch.cuda.memory_reserved(device)
+        return {"gpu_memory_mib": (total - free) / MIB, "gpu_memory_reserved_mib": reserved / MIB}
+
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+        pynvml.nvmlDeviceGetUtilizationRates(handle)
+    except pynvml.NVMLError as error:
+        logger.warning("the GPU's utilisation is not recorded: NVML says %s of %s", error, uuid)
+        return read_memory
 
     def read() -> Sample:
-        return {
-            "gpu_utilization_percent": float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
-            "gpu_memory_mib": nvml.nvmlDeviceGetMemoryInfo(handle).used / MIB,
-            "gpu_memory_reserved_mib": torch.cuda.memory_reserved(device) / MIB,
-        }
+        return {"gpu_utilization_percent": float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), **read_memory()}
 
     return read
 

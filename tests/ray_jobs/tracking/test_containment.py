@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -185,6 +186,43 @@ def test_a_folder_that_cannot_be_made(home, tracked, reference, tmp_path):
     assert "cannot be written" in warning and str(tmp_path / "file/below") in warning
 
 
+@pytest.fixture
+def mounted(tmp_path: Path):
+    """A function that mounts a small file system at a folder; skips where that is not allowed."""
+    folders: list[Path] = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / "mounted"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting a file system needs the rights of an administrator")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_read_only_folder(home, tracked, reference, mounted):
+    folder = mounted("ro")
+    experiment = tracked(mode="offline", folder=str(folder))
+    train_within_bound(experiment)
+    assert_unchanged(experiment, reference)
+    [warning] = warnings_of(experiment)
+    assert "cannot be written" in warning and "Read-only file system" in warning
+
+
+def test_a_full_disk(server, tracked, reference, mounted):
+    """W&B's own process does not say that its file is full; what is lacking is seen at the end, and sent by `sync`."""
+    experiment = tracked(mode="offline", folder=str(mounted("size=8k")))
+    train_within_bound(experiment)
+    assert_unchanged(experiment, reference)
+    [warning] = warnings_of(experiment)
+    assert "W&B" in warning and "python -m ray_jobs sync" in warning
+
+
 def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     experiment = tracked(mode="offline")
@@ -196,7 +234,7 @@ def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch)
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypatch, mode):
-    experiment = tracked({"training": {"epochs": 30}}, mode=mode)
+    experiment = tracked({"training": {"epochs": 30, "pictures_every": None}}, mode=mode, finish_timeout_s=30.0)
     killed: list[int] = []
     wake = MirrorHandle.wake
 

@@ -80,11 +80,11 @@ def test_an_evaluator_of_one_split_need_not_know_of_several():
 
 
 def test_other_ranks_evaluate_with_the_running_statistics_that_rank_0_saves():
-    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    weights = module[0].weight.clone()
-    run(Listing(()), module, OtherRank())
-    assert torch.equal(module[1].running_mean, torch.ones(3)) and module[1].num_batches_tracked == 1  # pyright: ignore
-    assert torch.equal(module[0].weight, weights)
+    linear, norm = nn.Linear(2, 3), nn.BatchNorm1d(3)
+    weights = linear.weight.clone()
+    run(Listing(()), nn.Sequential(linear, norm), OtherRank())
+    assert norm.running_mean is not None and torch.equal(norm.running_mean, torch.ones(3))
+    assert norm.num_batches_tracked == 1 and torch.equal(linear.weight, weights)
 
 
 def test_one_process_keeps_its_own():

@@ -122,3 +122,22 @@ def test_leaving_an_epoch_early_leaves_no_thread():
     next(steps)
     steps.close()
     assert set(threading.enumerate()) == before
+
+
+def test_several_passes_make_one_epoch_and_each_goes_through_all_rows_in_an_order_of_its_own():
+    feed = build(24, passes=3)
+    assert feed.steps_per_epoch == 6 and feed.samples_per_epoch == 72
+    steps = epoch_of(feed)
+    passes = [flat(steps[first : first + 2]) for first in (0, 2, 4)]
+    assert all(sorted(rows) == list(range(24)) for rows in passes)
+    assert passes[0] != passes[1] != passes[2] != passes[0]
+    single = build(24)
+    assert [flat(epoch_of(single, number)) for number in (4, 5, 6)] == [
+        flat(epoch_of(feed, 2)[first : first + 2]) for first in (0, 2, 4)
+    ]
+
+
+@pytest.mark.parametrize("start", range(7))
+def test_an_epoch_of_several_passes_goes_on_at_any_step(start):
+    feed = build(30, passes=3)
+    assert epoch_of(feed, 2, start) == epoch_of(feed, 2)[start:]

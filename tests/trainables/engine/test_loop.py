@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ray_jobs.launch import train
+from ray_jobs.record import Record
 from tests.toy_workload.config import ToyConfig
 from trainables.engine.state import find_checkpoint
 from trainables.train_worker import RunError
@@ -183,3 +184,17 @@ def test_pictures_and_tables_are_files_with_a_description(toy):
     assert described["captions"] == ["a", "b"] and described["tiles"]["height"] == 8
     table = experiment.folder.read_json("pictures/eval/table/step_000000008.json")
     assert experiment.folder.exists(table["rows"][0][1]["image"])
+
+
+def test_reports_come_every_few_steps_of_each_epoch(toy, monkeypatch):
+    """An epoch has 8 steps, of which 3, 6 and the last report; counting goes on from 0 in the next epoch."""
+    seen, apply = [], Record.apply
+    monkeypatch.setattr(Record, "apply", lambda self, report: seen.append(report) or apply(self, report))
+    train(toy(training={"epochs": 2, "checkpoint_every_steps": None}))
+    assert [report["rows"][-1]["step"] for report in seen if report["rows"]] == [3, 6, 8, 11, 14, 16]
+    assert [report["step_in_epoch"] for report in seen] == [0, 3, 6, 0, 3, 6, 8]
+    rows = [row for report in seen for row in report["rows"]]
+    means = [report["epoch_means"]["train/abs_error"] for report in seen[1:]]
+    for mean, (first, last) in zip(means, [(0, 3), (0, 6), (0, 8), (8, 11), (8, 14), (8, 16)], strict=True):
+        assert mean == pytest.approx(sum(row["train/abs_error"] for row in rows[first:last]) / (last - first))
+    assert [report["speed"]["evaluation_s"] > 0 for report in seen] == [False, False, False, True, False, False, True]

@@ -135,3 +135,26 @@ def test_other_names_in_a_later_step_are_our_mistake():
     add(meter, 1, loss=1.0)
     with pytest.raises(AssertionError, match="changed"):
         add(meter, 2, loss=1.0, more=1.0)
+
+
+def test_epoch_means_are_those_of_all_values_so_far_and_go_on_after_a_resume():
+    meter, _ = build()
+    for loss in (1.0, 2.0):
+        add(meter, 1, loss=loss, norm=2 * loss)
+    meter.flush()
+    assert meter.epoch_means() == {"train/loss": 1.5, "train/norm": 3.0}
+    resumed, _ = build()
+    resumed.load_state_dict(meter.state_dict())
+    add(resumed, 3, loss=6.0, norm=0.0)
+    resumed.flush()
+    assert resumed.epoch_means() == {"train/loss": 3.0, "train/norm": 2.0}
+    resumed.end_epoch()
+    assert resumed.epoch_means() == {}
+
+
+def test_epoch_means_leave_out_what_is_not_finite():
+    meter, _ = build(stops=False)
+    for loss in (1.0, math.nan, 3.0):
+        add(meter, 1, loss=loss, norm=1.0)
+    meter.flush()
+    assert meter.epoch_means() == {"train/loss": 2.0, "train/norm": 1.0}

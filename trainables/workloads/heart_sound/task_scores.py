@@ -95,4 +95,4 @@ def _cross_entropy(answers: Answers) -> float:
 def _prior_entropy(answers: Answers) -> float:
     """The loss of always answering with the true shares of the classes."""
     shares = np.bincount(answers.label) / len(answers.label)
-    return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    return float((shares[shares > 0] * -np.log(shares[shares > 0])).sum())

@@ -1,0 +1,52 @@
+"""What the ladder measures for each workload: made-up raw data, settings, and the size of a batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.synthetic import write_cifar10_like, write_images
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload of a size that a CPU steps through in a tenth of a second or so."""
+
+    write_raw: Callable[[Path], object]
+    workload: dict[str, Any]
+    """Settings; `path` of the data is filled in."""
+    batch_size: int
+
+
+CASES = {
+    "flow_matching": Case(
+        lambda folder: write_cifar10_like(folder, 4000),
+        {
+            "name": "flow_matching",
+            "data": {"source": "cifar10"},
+            "network": {"base_channels": 16, "num_groups": 8},
+            "pictures": {"num_per_class": 1, "sampling": {"nfe": 1}, "comparisons": []},
+            "evaluation": {"num_samples": 64, "sampling": {"nfe": 1, "guidance": 1.0}},
+        },
+        batch_size=32,
+    ),
+    "super_resolution": Case(
+        lambda folder: write_images(folder, 400, side=256),
+        {
+            "name": "super_resolution",
+            "data": {"source": "folder", "scales": [4], "lr_patch_size": 24},
+            "network": {"name": "edsr", "num_blocks": 8, "num_channels": 32},
+        },
+        batch_size=8,
+    ),
+    "pruning": Case(
+        lambda folder: write_cifar10_like(folder, 4000),
+        {
+            "name": "pruning",
+            "arch": "res20s",
+            "pruning_times": 1,
+            "data": {"source": "cifar10", "crop_padding": 4, "horizontal_flip": True},
+        },
+        batch_size=32,
+    ),
+}

@@ -1,0 +1,31 @@
+"""Byte strings out of Arrow buffers against a loop over values."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data_pipelines.byte_columns import bytes_of, offsets_of
+
+VALUES = [b"abc", b"", b"de", b"fghij", b"k", b""]
+
+
+def column(*parts: list[bytes]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(part, pa.large_binary()) for part in parts], pa.large_binary())
+
+
+COLUMNS = {
+    "one chunk": column(VALUES),
+    "chunks": column(VALUES[:2], [], VALUES[2:]),
+    "slice": column(VALUES).slice(1, 3),
+    "slice of chunks": column(VALUES, VALUES).slice(4, 5),
+    "empty": column(VALUES).slice(2, 0),
+    "no chunk": column(),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_bytes_and_offsets_equal_those_of_a_loop(name):
+    values = COLUMNS[name].to_pylist()
+    assert bytes_of(COLUMNS[name]).tobytes() == b"".join(values)
+    lengths = [len(value) for value in values]
+    assert offsets_of(COLUMNS[name]).tolist() == np.cumsum([0, *lengths]).tolist()

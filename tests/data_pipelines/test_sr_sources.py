@@ -1,0 +1,168 @@
+"""Which image is in which split, for every layout."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from data_pipelines.pipeline import SPLITS, Split
+from data_pipelines.sr_config import SuperResolutionData
+from data_pipelines.sr_entries import ImageEntry, Pair
+from data_pipelines.sr_sources import list_images
+from data_pipelines.sr_splits import split_by_class_rule, split_by_folder_rule, take_val
+
+
+def touch(root: Path, *names: str) -> None:
+    """Empty files: listing reads no image."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def listed(root: Path | None, source: str, **settings) -> dict[Split, list[ImageEntry]]:
+    data = SuperResolutionData.model_validate({"source": source, "path": root, **settings})
+    return dict(list_images(data).entries)
+
+
+def names(entries: dict[Split, list[ImageEntry]]) -> dict[str, list[str]]:
+    return {split: [entry.name for entry in found] for split, found in entries.items()}
+
+
+def test_2100_images_of_21_classes_are_split_945_105_1050(tmp_path):
+    for number in range(21):
+        touch(tmp_path, *(f"Images/class{number}/class{number}{image:02d}.tif" for image in range(100)))
+    entries = listed(tmp_path, "uc_merced")
+    assert [len(entries[split]) for split in SPLITS] == [945, 105, 1050]
+    by_name = {entry.name: split for split in SPLITS for entry in entries[split]}
+    assert len(by_name) == 2100
+    for number in (0, 20):
+        for image in range(100):
+            expected = "test" if image % 2 == 1 else "val" if image in (0, 20, 40, 60, 80) else "train"
+            assert by_name[f"Images/class{number}/class{number}{image:02d}.tif"] == expected
+
+
+def test_class_folders_are_found_without_the_folder_images_too_and_in_natural_order(tmp_path):
+    touch(tmp_path, *(f"a/a{image}.png" for image in (10, 2, 1)), "b/b1.png", ".hidden/x.png")
+    assert names(listed(tmp_path, "uc_merced")) == {
+        "train": ["a/a10.png"],
+        "val": ["a/a1.png", "b/b1.png"],
+        "test": ["a/a2.png"],
+    }
+
+
+def test_every_rule_keeps_each_item_once():
+    for rule in (split_by_class_rule, split_by_folder_rule, lambda items: take_val({"train": items, "test": []})):
+        splits = rule(list(range(57)))
+        assert sorted(item for items in splits.values() for item in items) == list(range(57))
+
+
+def test_a_folder_is_split_by_order_or_as_its_folders_say(tmp_path):
+    touch(tmp_path / "plain", *(f"deep/{image}.jpg" for image in range(12)), "notes.txt")
+    found = names(listed(tmp_path / "plain", "folder"))
+    assert found["val"] == ["deep/4.jpg"] and found["test"] == ["deep/9.jpg"] and len(found["train"]) == 10
+    touch(tmp_path / "given", "train/a.png", "val/b.png", "test/c.png")
+    assert names(listed(tmp_path / "given", "folder")) == {
+        "train": ["train/a.png"],
+        "val": ["val/b.png"],
+        "test": ["test/c.png"],
+    }
+    touch(tmp_path / "half", *(f"train/{image}.png" for image in range(6)), "test/c.png")
+    assert names(listed(tmp_path / "half", "folder"))["val"] == ["train/4.png"]
+
+
+PAIRS = {
+    "HR_x{s} beside LR_x{s}": ("HR_x2", "LR_x2", "HR_x4", "LR_x4"),
+    "one HR": ("HR", "LR_x2", "HR", "LR_x4"),
+    "x{s}/HR and x{s}/LR": ("x2/HR", "x2/LR", "x4/HR", "x4/LR"),
+}
+
+
+@pytest.mark.parametrize("layout", PAIRS)
+@pytest.mark.parametrize("has_splits", [True, False])
+def test_pairs_are_found_in_every_layout(tmp_path, layout, has_splits):
+    folders = PAIRS[layout]
+    parts = SPLITS if has_splits else ("",)
+    for part in parts:
+        touch(tmp_path, *(os.path.join(part, folder, f"{image}.tif") for folder in folders for image in range(5)))
+    entries = listed(tmp_path, "pairs", scales=(4, 2))
+    root = tmp_path / "train" if has_splits else tmp_path
+    first = entries["train"][0]
+    assert first == ImageEntry(
+        "0.tif",
+        pairs={
+            2: Pair(root / folders[0] / "0.tif", root / folders[1] / "0.tif"),
+            4: Pair(root / folders[2] / "0.tif", root / folders[3] / "0.tif"),
+        },
+    )
+    assert [len(entries[split]) for split in SPLITS] == ([5, 5, 5] if has_splits else [4, 1, 0])
+
+
+def test_a_pair_without_its_partner_is_named(tmp_path):
+    touch(tmp_path, "HR_x4/a.tif", "HR_x4/b.tif", "LR_x4/a.tif", "LR_x4/c.tif")
+    with pytest.raises(ValueError, match=r"only one of them holds b\.tif, c\.tif; every image needs both"):
+        listed(tmp_path, "pairs")
+
+
+def test_a_scale_without_folders_is_named_with_what_is_expected(tmp_path):
+    touch(tmp_path, "HR_x4/a.tif", "LR_x4/a.tif")
+    with pytest.raises(ValueError, match=r"no pairs of scale 3; expected the folders HR_x3 and LR_x3; HR and LR_x3"):
+        listed(tmp_path, "pairs", scales=(4, 3))
+
+
+def test_scales_with_other_images_are_refused(tmp_path):
+    touch(tmp_path, "HR_x4/a.tif", "LR_x4/a.tif", "HR_x2/a.tif", "LR_x2/a.tif", "HR_x2/b.tif", "LR_x2/b.tif")
+    with pytest.raises(ValueError, match=r"scale 4 has no pair for b\.tif"):
+        listed(tmp_path, "pairs", scales=(4, 2))
+
+
+def test_div2k_is_read_as_distributed(tmp_path):
+    touch(tmp_path, *(f"DIV2K_train_HR/{image:04d}.png" for image in range(1, 21)))
+    touch(tmp_path, *(f"DIV2K_valid_HR/{image:04d}.png" for image in range(801, 821)))
+    touch(tmp_path, *(f"DIV2K_train_LR_bicubic/X4/{image:04d}x4.png" for image in range(1, 21)))
+    entries = listed(tmp_path, "div2k", scales=(4, 2))
+    assert [len(entries[split]) for split in SPLITS] == [20, 10, 20]
+    low = tmp_path / "DIV2K_train_LR_bicubic/X4/0001x4.png"
+    hr = tmp_path / "DIV2K_train_HR/0001.png"
+    assert entries["train"][0] == ImageEntry("DIV2K_train_HR/0001.png", hr=hr, pairs={4: Pair(hr, low)})
+    assert [entry.name[-8:-4] for entry in entries["val"]] == [f"{image:04d}" for image in range(801, 811)]
+    low.unlink()
+    with pytest.raises(ValueError, match=r"0001\.png has no partner .*0001x4\.png"):
+        listed(tmp_path, "div2k")
+
+
+def test_the_photographs_are_there_and_no_scene_is_in_two_splits():
+    entries = listed(None, "photographs")
+    files = [entry.hr for split in SPLITS for entry in entries[split]]
+    assert all(file is not None and file.is_file() for file in files)
+    assert len(set(files)) == len(files) == 10
+    assert not any("motorcycle_right" in str(file) for file in files)
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "message"),
+    [
+        ("uc_merced", (), "no folder|not a folder|class folders"),
+        ("uc_merced", ("a.png",), "has no class folders; for images without classes use source: folder"),
+        ("uc_merced", ("a/notes.txt",), "holds no image; allowed: .png"),
+        ("uc_merced", ("a/1.png",), r"has no images for train \(rule: each class"),
+        ("folder", ("a.png",), "has no images for val"),
+        ("pairs", ("val/HR_x4/a.png",), "holds val and no train"),
+        ("div2k", ("a.png",), "DIV2K_train_HR is not a folder"),
+    ],
+)
+def test_what_is_missing_is_explained(tmp_path, source, files, message):
+    touch(tmp_path, *files)
+    with pytest.raises(ValueError, match=message):
+        listed(tmp_path, source)
+
+
+def test_without_a_path_the_setting_is_named():
+    with pytest.raises(ValueError, match=r"source: folder needs `workload\.data\.path`"):
+        listed(None, "folder")
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    touch(tmp_path, "outside.png", "data/a.png")
+    (tmp_path / "data/b.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(ValueError, match=r"b\.png is a link to outside"):
+        listed(tmp_path / "data", "folder")

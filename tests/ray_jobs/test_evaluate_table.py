@@ -1,0 +1,26 @@
+"""Several checkpoints in one `evaluate`."""
+
+import json
+
+from ray_jobs.cli import main
+from ray_jobs.launch import train
+
+
+def test_several_checkpoints_are_evaluated_one_after_another_and_compared(toy, tmp_path, capsys):
+    experiment = toy(training={"keep_checkpoints": 5}, tracking={"run_name": "mine"})
+    train(experiment)
+    file = tmp_path / "experiment.yaml"
+    file.write_text(json.dumps(experiment.model_dump(mode="json")))
+    paths = [experiment.folder.full(f"checkpoints/{name}") for name in experiment.folder.names("checkpoints")[-2:]]
+    capsys.readouterr()
+    arguments = [word for path in paths for word in ("--checkpoint", path)]
+    assert main(["evaluate", str(file), *arguments, "--json"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    summaries = json.loads(last)["evaluations"]
+    assert [summary["checkpoint"] for summary in summaries] == paths
+    table = [line for line in lines if line.startswith("| ")]
+    assert table[0] == "| checkpoint | test/mse |" and len(table) == 5
+    for path, summary, line in zip(paths, summaries, table[2:], strict=False):
+        assert line == f"| {path} | {summary['metrics']['test/mse']:.4f} |"
+    assert table[-1].startswith("| baseline | ")
+    assert experiment.folder.names("evaluations") == ["001", "002"]

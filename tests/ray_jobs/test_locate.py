@@ -1,0 +1,59 @@
+"""Models by path and by the name of a run."""
+
+import pytest
+
+from ray_jobs.evaluate import evaluate
+from ray_jobs.launch import train
+from ray_jobs.locate import best_model, locate_model
+
+
+@pytest.fixture
+def run(toy):
+    experiment = toy(training={"epochs": 1}, tracking={"run_name": "my-run"})
+    train(experiment)
+    return experiment
+
+
+@pytest.mark.parametrize(
+    "reference", ["my-run", "my-run:best", "my-run:latest", "{folder}", "{folder}/models/{version}"]
+)
+def test_a_model_is_found_by_its_path_its_run_s_folder_or_its_run_s_name(run, reference):
+    version = run.folder.names("models")[-1]
+    reference = reference.format(folder=run.folder, version=version)
+    assert str(locate_model(reference, run.storage.path)) == f"{run.folder}/models/{version}"
+
+
+def test_a_run_is_also_found_by_the_name_that_was_made_for_it(toy):
+    experiment = toy(training={"epochs": 1})
+    train(experiment)
+    name = experiment.folder.read_json("run.json")["name"]
+    assert name.startswith("toy_") and name != experiment.run_id
+    assert locate_model(name, experiment.storage.path).path.startswith(experiment.folder.path)
+
+
+def test_what_is_not_there_is_named_with_the_nearest_run(run):
+    with pytest.raises(ValueError, match=r"'my-rum' is no path, no run in .* did you mean 'my-run'"):
+        locate_model("my-rum", run.storage.path)
+    with pytest.raises(ValueError, match="'worst' names no model"):
+        locate_model("my-run:worst", run.storage.path)
+
+
+def test_a_run_without_models_says_so(run):
+    run.folder.delete("models")
+    with pytest.raises(ValueError, match="holds no model yet"):
+        best_model(run.folder)
+
+
+def test_a_name_that_two_runs_have_is_refused(toy):
+    for seed in (1, 2):
+        experiment = toy(training={"epochs": 1}, seed=seed)
+        train(experiment)
+        identity = experiment.folder.read_json("run.json")
+        experiment.folder.write_json("run.json", {**identity, "name": "twin"})
+    with pytest.raises(ValueError, match="2 runs are called 'twin'"):
+        locate_model("twin", experiment.storage.path)
+
+
+def test_evaluate_takes_the_name_of_a_run(run):
+    summary = evaluate(run, "my-run", {})
+    assert summary["metrics"] == evaluate(run, None, {})["metrics"]

@@ -1,0 +1,72 @@
+"""Two processes that prune together: the same network on both, and a resume that is exact to the bit."""
+
+import gzip
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ray_jobs.experiment import Experiment, check_settings
+from ray_jobs.planning import build_plan
+from tests.distributed.launch import start_processes
+
+
+def build(tmp_path, name: str, **workload) -> Experiment:
+    settings = {
+        "workload": {"name": "pruning", "pruning_times": 3, "rate": 0.3, "criterion_batches": 1, **workload},
+        "training": {
+            "epochs": 2,
+            "batch_size": 320,
+            "keep_checkpoints": 100,
+            "checkpoint_every_steps": 1,
+            "ema": {"decay": 0.9},
+            "optimizer": {"name": "sgd", "learning_rate": 0.05},
+        },
+        "scaling": {"num_workers": 0, "threads_per_worker": 1},
+        "storage": {"path": str(tmp_path)},
+        "tracking": {"run_name": name},
+    }
+    experiment = check_settings(settings, origin="test")
+    experiment.folder.make()
+    return experiment
+
+
+def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
+    folder, name = experiment.folder, f"checkpoints/step_{step:09d}"
+    rows = [json.loads(line) for line in gzip.decompress(folder.read(f"{name}/history.jsonl.gz")).splitlines()]
+    return load_file(folder.full(f"{name}/model.safetensors")), rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cut", "workload"),
+    [(11, {"struct": "refill", "prune_type": "rewind_lt", "rewind_epoch": 1}), (19, {"struct": "rsst"})],
+)
+def test_two_workers_interrupted_in_a_later_round_end_as_if_they_were_not(tmp_path, cut, workload):
+    experiment = build(tmp_path, "run", **workload)
+    assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
+    weights, rows = outcome(experiment, 24)
+    assert [row["step"] for row in rows] == list(range(1, 25)) and rows[-1]["prune_times"] == 2
+    for name in experiment.folder.names("checkpoints"):
+        if int(name.removeprefix("step_")) > cut:  # the rounds have 8 steps each
+            experiment.folder.delete(f"checkpoints/{name}")
+    assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
+    again, again_rows = outcome(experiment, 24)
+    assert again_rows == rows
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+
+
+@pytest.mark.slow
+def test_two_workers_take_the_steps_of_one_on_the_joined_batch(tmp_path):
+    """A transformer, which has no statistics of a batch, up to the order of sums."""
+    results = []
+    for num_workers in (1, 2):
+        experiment = build(tmp_path, f"workers-{num_workers}", pruning_times=1, arch="vit_tiny")
+        assert start_processes(build_plan(experiment), tmp_path, num_workers) == [0] * num_workers
+        results.append(outcome(experiment, 8))
+    (one, one_rows), (two, two_rows) = results
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-4, rtol=1e-3)
+    for name in ("loss", "val_accuracy", "test_accuracy"):
+        assert two_rows[-1][name] == pytest.approx(one_rows[-1][name], rel=1e-3)

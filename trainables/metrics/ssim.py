@@ -1,0 +1,37 @@
+"""Structural similarity of 8-bit images (Wang et al. 2004)."""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+WINDOW, SIGMA = 11, 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height width"]
+
+
+def compute_ssim(image: Image, reference: Image) -> Float[Tensor, ""]:
+    """Mean over channels and over the places where the whole 11x11 Gaussian window (sigma 1.5) fits.
+
+    Grey levels 0..255. Raises ValueError for images that the window does not fit into.
+    """
+    if min(image.shape[-2:]) < WINDOW:
+        raise ValueError(
+            f"SSIM needs images of at least {WINDOW}x{WINDOW} pixels, these are {image.shape[-1]}x{image.shape[-2]}"
+        )
+    x, y = image.double()[:, None], reference.double()[:, None]
+    maps = torch.cat([x, y, x * x, y * y, x * y])
+    mean_x, mean_y, square_x, square_y, product = _blur(maps).chunk(5)
+    var_x, var_y, covariance = square_x - mean_x**2, square_y - mean_y**2, product - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    structure = (2 * covariance + _C2) / (var_x + var_y + _C2)
+    return (luminance * structure).mean()
+
+
+def _blur(maps: Tensor) -> Tensor:
+    places = torch.arange(WINDOW, dtype=torch.float64, device=maps.device) - WINDOW // 2
+    weights = torch.exp(-places.square() / (2 * SIGMA**2))
+    weights = weights / weights.sum()
+    down = functional.conv2d(maps, weights.view(1, 1, -1, 1))
+    return functional.conv2d(down, weights.view(1, 1, 1, -1))

@@ -1,0 +1,1 @@
+"""Iterative structured pruning of vision transformers and ResNets: `refill` and `rsst`."""

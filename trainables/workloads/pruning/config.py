@@ -1,0 +1,191 @@
+"""Settings of the pruning workload; torch-free, so that an experiment is checked in milliseconds."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from data_pipelines.config import Config, InputPath
+from data_pipelines.image_config import ImageData
+from trainables.config import Goal, Training, WorkloadConfig
+
+if TYPE_CHECKING:
+    from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.task import Task
+
+Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res18"]
+Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency"]
+ScheduleName = Literal["x", "x^2", "x^3", "exp", "exp_custom", "exp_custom_exponents"]
+Target = Literal["head", "mlp", "both"]
+
+
+class PruningData(ImageData):
+    """Labelled images with a validation split, which chooses the best epoch of each round."""
+
+    validation_ratio: float = Field(default=0.1, gt=0, lt=1)
+
+
+class Regularisation(Config):
+    """RSST's pull of doomed weights towards zero: gradient += lambda w, with lambda growing over a round."""
+
+    schedule: ScheduleName = "exp_custom_exponents"
+    """With u from 0 to 1 over the round and ceiling g: x: g u; x^2: g u^2; x^3: g u^3; exp: g e^(u-1);
+    exp_custom: g (e^u - 1) / (e - 1); exp_custom_exponents: g (e^(u^P) - 1) / (e - 1)."""
+    reg_granularity_prune: float = Field(default=1.0, gt=0)
+    """The ceiling g. Plain SGD needs learning rate x g below 2, with momentum mu below 2 (1 + mu)."""
+    exponents: int = Field(default=4, ge=1, le=16)
+    """P; exp_custom_exponents only."""
+    update_interval: int = Field(default=1, ge=1)
+    """Optimiser steps for which lambda stays the same."""
+    hold_ratio: float = Field(default=0.1, ge=0, lt=1)
+    """Last share of the round, during which lambda stays at its ceiling."""
+
+
+class PruningConfig(WorkloadConfig):
+    """Rounds of training, pruning and rewinding: round 0 is dense, round s ends with a network pruned s times.
+
+    `refill`: after a round the units with the lowest scores are removed and the rest is rewound. `rsst`: they are
+    only marked; during the next round their weights are pulled to zero, and at its end they are removed.
+    """
+
+    name: Literal["pruning"] = "pruning"
+    data: PruningData = PruningData()
+    arch: Arch = "res20s"
+    patch_size: int = Field(default=4, ge=1)
+    """Vision transformers only: side of a patch in pixels."""
+    normalisation: Literal["dataset", "imagenet"] = "dataset"
+    """Mean and deviation inside the network: published ones of CIFAR, measured ones of other data; or ImageNet's,
+    which some pretrained weights expect."""
+    pretrained: InputPath | None = None
+    """Weights to start from: timm's names for a vision transformer, `conv1`, `layer1.0.conv1`, ... for a ResNet."""
+    struct: Literal["refill", "rsst"] = "rsst"
+    pruning_times: int = Field(default=20, ge=1, le=1000)
+    """Rounds of `training.epochs` epochs each, the dense one included."""
+    rate: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the remaining weights (ResNet) or units (ViT) that goes in each round: (1 - rate)^s is left."""
+    mlp_prune_ratio: float | None = Field(default=None, gt=0, lt=1)
+    """The rate of MLP neurons, when it is another."""
+    fillback_rate: float = Field(default=0.0, ge=0, lt=1)
+    """refill only: this share of the units that would go is kept."""
+    criteria: Criterion = "l1"
+    criterion_batches: int = Field(default=8, ge=1)
+    """Training batches of each worker over which l1, l2 and saliency are measured."""
+    sorting_mode: Literal["layer-wise", "global"] = "layer-wise"
+    """Whether scores are compared within a layer, or over all layers with units of the same kind."""
+    target: Target | None = None
+    """Vision transformers only: which units are pruned; `head` by default."""
+    prunes_residual: bool = False
+    """ResNets only: also prune the channels of each stage's residual stream."""
+    prune_type: Literal["lt", "pt", "rewind_lt"] = "lt"
+    """Weights that a round starts from: those of the start, the pretrained ones, or those after `rewind_epoch`."""
+    rewind_epoch: int | None = Field(default=None, ge=1)
+    """rewind_lt only: an epoch of round 0."""
+    regularisation: Regularisation = Regularisation()
+
+    metric_names: ClassVar[dict[str, str]] = {
+        "train/loss": "loss",
+        "train/top1_acc": "top1_acc",
+        "train/reg_lambd": "reg_lambd",
+        "train/epoch_top1_acc": "accuracy",
+    }
+    metric_axes: ClassVar[dict[str, str | None]] = {
+        "loss": "step",
+        "top1_acc": "step",
+        "reg_lambd": "step",
+        "train/epoch_*": "epoch",
+        "train/*": "step",
+        "*": "epoch",
+    }
+
+    @field_validator("rate", "mlp_prune_ratio", mode="before")
+    @classmethod
+    def _is_a_share(cls, value: float | None) -> float | None:
+        if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < 1:
+            raise ValueError(f"is {value}; it is the share that goes in each round and must lie between 0 and 1")
+        return value
+
+    @model_validator(mode="after")
+    def _units_exist(self) -> Self:
+        if self.is_vit and self.prunes_residual:
+            raise ValueError(f"`prunes_residual` is for ResNets; {self.arch} keeps its residual stream")
+        if not self.is_vit and self.target is not None:
+            raise ValueError(f"`target` is {self.target}, but {self.arch} has neither heads nor an MLP; leave it out")
+        if not self.is_vit and self.mlp_prune_ratio is not None:
+            raise ValueError(f"`mlp_prune_ratio` is given, but {self.arch} has no MLP; leave it out")
+        if self.mlp_prune_ratio is not None and self.target not in ("mlp", "both"):
+            raise ValueError("`mlp_prune_ratio` is given, but `target` leaves the MLP alone; set target: mlp or both")
+        return self
+
+    @model_validator(mode="after")
+    def _struct_fits(self) -> Self:
+        if self.struct == "rsst" and self.fillback_rate:
+            raise ValueError("`fillback_rate` is for struct: refill; rsst removes exactly what it has pulled to zero")
+        return self
+
+    @model_validator(mode="after")
+    def _rewind_point_exists(self) -> Self:
+        if (self.prune_type == "rewind_lt") != (self.rewind_epoch is not None):
+            raise ValueError(
+                f"`rewind_epoch` is {self.rewind_epoch} with prune_type: {self.prune_type}; rewind_lt needs it, and "
+                "the others have none"
+            )
+        if self.prune_type == "pt" and self.pretrained is None:
+            raise ValueError("`prune_type` is pt, which rewinds to pretrained weights; give `pretrained`")
+        return self
+
+    @property
+    def is_vit(self) -> bool:
+        """Whether the architecture is a vision transformer."""
+        return self.arch.startswith("vit")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the units that are pruned."""
+        if not self.is_vit:
+            return ("channel", "residual") if self.prunes_residual else ("channel",)
+        return {"head": ("head",), "mlp": ("neuron",), "both": ("head", "neuron")}[self.target or "head"]
+
+    @property
+    def goal(self) -> Goal:
+        """Validation accuracy, within each round."""
+        return Goal(metric="val_accuracy", mode="max")
+
+    @property
+    def num_stages(self) -> int:
+        """One for each round."""
+        return self.pruning_times
+
+    def refuse_training(self, training: Training) -> None:
+        """The rewind point must be an epoch of round 0, and every round is judged at its end."""
+        super().refuse_training(training)
+        if self.pruning_times > 1 and training.evaluate_every is None:
+            raise ValueError("`training.evaluate_every` is null, but rounds are compared by their accuracy; set it")
+        if self.rewind_epoch is not None and (training.epochs is None or self.rewind_epoch > training.epochs):
+            raise ValueError(
+                f"`workload.rewind_epoch` is {self.rewind_epoch}, but a round has `training.epochs` = {training.epochs}"
+            )
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """For example rsst, vit_small, cifar100, sched_x, reg_1.0, crit_l1, rate_0.2, pretrained."""
+        parts = [self.struct, self.arch, self.data.source]
+        if self.struct == "rsst":
+            settings = self.regularisation
+            parts += [f"sched_{settings.schedule}", f"reg_{settings.reg_granularity_prune}"]
+            if settings.schedule == "exp_custom_exponents":
+                parts.append(f"exp{settings.exponents}")
+        else:
+            parts.append(f"fill_{self.fillback_rate}")
+        parts += [f"crit_{self.criteria}", f"rate_{self.rate}"]
+        return (*parts, "pretrained") if self.pretrained else tuple(parts)
+
+    def build_pipeline(self) -> "DataPipeline":
+        """Labelled images."""
+        from data_pipelines.images import ImagePipeline
+
+        return ImagePipeline(self.data)
+
+    def build_task(self, facts: "Facts", seed: int) -> "Task":
+        """The network with its rounds; `facts` gives image shape and class names."""
+        from trainables.workloads.pruning.task import PruningTask
+
+        return PruningTask(self, facts, seed)

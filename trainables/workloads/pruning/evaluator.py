@@ -1,0 +1,75 @@
+"""Accuracy on the validation and test splits, of the network as it is without its doomed units."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.pipeline import Split
+from trainables.task import Collectives, Evaluation, Evaluator
+
+SPLITS: tuple[Split, ...] = ("val", "test")
+
+
+class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
+    """`prune` gives the network to be measured from the one that is trained; `describe` adds to the metrics."""
+
+    def __init__(
+        self,
+        prune: Callable[[nn.Module], nn.Module],
+        describe: Callable[[dict[str, float]], dict[str, float]],
+        *,
+        majority: int,
+        collectives: Collectives,
+        device: torch.device,
+    ) -> None:
+        self._prune, self._describe, self._majority = prune, describe, majority
+        self._collectives = collectives
+        self._network: nn.Module | None = None
+        self._row = 0
+        self._counts = torch.zeros(len(SPLITS), 3, dtype=torch.int64, device=device)
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """Validation, which chooses the best epoch, and test."""
+        return SPLITS
+
+    def begin_split(self, split: Split) -> None:
+        """Count for this split from now on."""
+        self._row = SPLITS.index(split)
+
+    def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
+        """Count what is right, what the most frequent class would get right, and all."""
+        if self._network is None:
+            self._network = self._prune(module).eval()
+        self._counts[self._row] += count_right(self._network, batch, self._majority)
+
+    def compute(self, module: nn.Module) -> Evaluation:
+        """Percentages over all ranks' rows; a collective."""
+        counts = self._collectives.sum(self._counts).double().cpu()
+        metrics: dict[str, float] = {}
+        for split, (right, trivial, total) in zip(SPLITS, counts.tolist(), strict=True):
+            metrics[f"{split}_accuracy"] = 100 * right / total
+            metrics[f"baseline/{split}_accuracy"] = 100 * trivial / total
+        return Evaluation({**metrics, **self._describe(metrics)})
+
+
+def count_right(network: nn.Module, batch: Mapping[str, Any], majority: int) -> Tensor:
+    """int64 [3]: samples classified right, samples of class `majority`, all samples."""
+    label = batch["label"]
+    right = (network(batch["image"]).argmax(dim=1) == label).sum()
+    return torch.stack([right, (label == majority).sum(), right.new_tensor(len(label))])
+
+
+@torch.no_grad()
+def measure_accuracy(network: nn.Module, batches: Iterable[Mapping[str, Any]], collectives: Collectives) -> float:
+    """Percent over all ranks' batches; a collective. The network's mode stays as it was."""
+    was_training = network.training
+    network.eval()
+    counts = torch.zeros(3, dtype=torch.int64, device=next(network.parameters()).device)
+    for batch in batches:
+        counts += count_right(network, batch, majority=0)
+    network.train(was_training)
+    right, _, total = collectives.sum(counts).tolist()
+    return 100 * right / total

@@ -1,0 +1,34 @@
+"""Magnitude pruning of single weights over all layers, which decides how many units a ResNet layer keeps."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+Mask = Bool[Tensor, "..."]
+
+
+def prune_globally(
+    weights: Mapping[str, Tensor], rate: float, alive: Mapping[str, Mask] | None = None
+) -> dict[str, Mask]:
+    """True for weights that stay: of all that are alive, the share `rate` with the smallest magnitude goes.
+
+    The number that goes is rounded; among equal magnitudes those that come last stay. `alive` is all by default.
+    """
+    living = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()} if alive is None else alive
+    pooled = torch.cat([weights[name].detach().abs()[living[name]].float().flatten() for name in weights])
+    stays = torch.ones(len(pooled), dtype=torch.bool, device=pooled.device)
+    num_pruned = round(rate * len(pooled))
+    if num_pruned:
+        threshold = pooled.kthvalue(num_pruned).values
+        stays = pooled > threshold
+        num_ties = num_pruned - int((pooled < threshold).sum())
+        ties = (pooled == threshold).nonzero().flatten()
+        stays[ties[num_ties:]] = True
+    parts = stays.split([int(living[name].sum()) for name in weights])
+    masks = {}
+    for name, part in zip(weights, parts, strict=True):
+        masks[name] = living[name].clone()
+        masks[name][living[name]] = part
+    return masks

@@ -1,0 +1,40 @@
+"""Pixels to normalised values inside the network, so that a saved network takes images as they are."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+PUBLISHED = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
+"""Mean and standard deviation of each channel of the training sets, for values from 0 to 1."""
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std for each channel, with x from 0 to 1."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def set(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Raises ValueError when the number of channels is another or a channel does not vary."""
+        if not len(mean) == len(std) == len(self.mean):
+            raise ValueError(f"normalisation of {len(mean)} channels given for images of {len(self.mean)}")
+        if min(std) <= 0:
+            raise ValueError(f"the standard deviations {tuple(std)} must be above 0; is a channel constant?")
+        self.mean.copy_(torch.tensor(mean))
+        self.std.copy_(torch.tensor(std))
+
+    def forward(self, images: Tensor) -> Float[Tensor, "batch channels height width"]:
+        """uint8 images, or floating ones with values from 0 to 1."""
+        scaled = images if images.is_floating_point() else images.float() / 255
+        return (scaled - self.mean[:, None, None]) / self.std[:, None, None]

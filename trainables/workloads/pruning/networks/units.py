@@ -1,0 +1,62 @@
+"""Groups of units that can be removed together: channels, attention heads, neurons of the MLP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+Kind = Literal["channel", "residual", "head", "neuron"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A tensor of the state dict that loses rows or columns when a unit goes."""
+
+    tensor: str
+    dim: int
+    index: Int64[Tensor, "units entries"]
+    """The entries of each unit along `dim`."""
+    is_own: bool = False
+    """Weights that compute the unit; the others are its bias and statistics, or weights that read it."""
+    is_prunable: bool = False
+    """Weights that sparsity is counted over, and that the magnitude pruning ranks."""
+
+    @property
+    def module(self) -> str:
+        """Name of the module that holds the tensor."""
+        return self.tensor.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class UnitGroup:
+    """Units of one layer, or of one stage's residual stream."""
+
+    name: str
+    kind: Kind
+    num_dense: int
+    """Units in the dense network."""
+    members: Sequence[Member]
+
+    @property
+    def num_units(self) -> int:
+        """Units that the group has now."""
+        return len(self.members[0].index)
+
+    @property
+    def own(self) -> list[Member]:
+        """The members whose weights compute the units."""
+        return [member for member in self.members if member.is_own]
+
+
+def one_each(num_units: int) -> Int64[Tensor, "units 1"]:
+    """Unit u has entry u."""
+    return torch.arange(num_units)[:, None]
+
+
+def norm_members(name: str, num_units: int) -> list[Member]:
+    """What a batch norm keeps for each channel."""
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return [Member(f"{name}.{part}", 0, one_each(num_units)) for part in parts]

@@ -1,0 +1,80 @@
+"""Weights to start from: timm's names for vision transformers, the usual ones of CIFAR ResNets."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_QKV_STD = 0.05
+"""Of trained transformers' first qkv weights; a random initialisation has 0.02."""
+_INPUT_AND_OUTPUT = ("patch_embed.", "pos_embed", "cls_token", "head.", "fc.", "normalize.")
+"""Depend on the image size and the classes, so they may differ."""
+_LAYERS = ("blocks.", "layer")
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+def load_pretrained(network: nn.Module, path: Path) -> list[str]:
+    """Copy every tensor whose name and shape match into `network`; returns their names.
+
+    Raises ValueError when the file cannot be read, nothing matches, a tensor inside the network is missing or of
+    another size, or the weights look untrained.
+    """
+    given, expected = _read(path), network.state_dict()
+    matching = [name for name in expected if name in given and given[name].shape == expected[name].shape]
+    inside = [name for name in expected if not name.startswith(_INPUT_AND_OUTPUT) and expected[name].ndim]
+    wrong = [name for name in inside if name not in matching]
+    wrong += [name for name in given if name.startswith(_LAYERS) and name not in expected]
+    if not matching or wrong:
+        raise ValueError(_explain(path, given, expected, matching, wrong))
+    _refuse_untrained(path, given)
+    network.load_state_dict({name: given[name].to(expected[name].dtype) for name in matching}, strict=False)
+    return matching
+
+
+def _explain(
+    path: Path, given: Mapping[str, Tensor], expected: Mapping[str, Tensor], matching: list[str], wrong: list[str]
+) -> str:
+    lines = [f"`workload.pretrained` {path} does not fit the network: {len(matching)} of {len(expected)} tensors match"]
+    for name in wrong[:5]:
+        there, here = (str(tuple(side[name].shape)) if name in side else "none" for side in (given, expected))
+        lines.append(f"  {name}: {there} there, {here} here")
+    names = ", ".join(list(given)[:3])
+    return "\n".join([*lines, f"give weights of the same architecture and size (the file's names begin with {names})"])
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """A plain state dict, without wrappers and prefixes."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"`workload.pretrained` {path} cannot be read as weights: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ValueError(f"`workload.pretrained` {path} cannot be read as safetensors: {error}") from error
+    for name in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"`workload.pretrained` {path} holds no weights by name")
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    plain = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return {name.replace("linear.", "fc.", 1) if name.startswith("linear.") else name: v for name, v in plain.items()}
+
+
+def _refuse_untrained(path: Path, given: Mapping[str, Tensor]) -> None:
+    qkv = given.get("blocks.0.attn.qkv.weight")
+    if qkv is not None and float(qkv.float().std()) <= SMALLEST_QKV_STD:
+        raise ValueError(
+            f"`workload.pretrained` {path}: blocks.0.attn.qkv.weight has a standard deviation of "
+            f"{float(qkv.float().std()):.3f}, that of a random initialisation; trained weights exceed "
+            f"{SMALLEST_QKV_STD}"
+        )

@@ -1,0 +1,206 @@
+"""Trains a classifier in rounds, and prunes and rewinds it between them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from data_pipelines.pipeline import Facts
+from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from trainables.workloads.pruning.config import PruningConfig
+from trainables.workloads.pruning.doomed import Doomed, mark_doomed
+from trainables.workloads.pruning.drawing import draw_rounds
+from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
+from trainables.workloads.pruning.export import export_network
+from trainables.workloads.pruning.masks import Mask
+from trainables.workloads.pruning.networks.blueprint import Blueprint
+from trainables.workloads.pruning.networks.build import build_network, measure_size
+from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
+from trainables.workloads.pruning.pixels import measure_pixels
+from trainables.workloads.pruning.pretrained import load_pretrained
+from trainables.workloads.pruning.removal import Kept, remove_units, shrink
+from trainables.workloads.pruning.rewind import copy_state, rewind
+from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
+from trainables.workloads.pruning.schedules import compute_lambda, compute_progress
+from trainables.workloads.pruning.selection import prune_weights, select_units, target_groups
+
+logger = logging.getLogger(__name__)
+
+
+class PruningTask(Task[Mapping[str, Any]]):
+    """Batches are those of the image pipeline; `module` always has the shape that `blueprint` says."""
+
+    def __init__(self, config: PruningConfig, facts: Facts, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.class_names: list[str] = list(facts["class_names"])
+        self.num_classes = len(self.class_names)
+        shape = {name: facts[name] for name in ("channels", "height", "width")}
+        self.blueprint = Blueprint(config.arch, **shape, num_classes=self.num_classes, patch_size=config.patch_size)
+        self.module = build_network(self.blueprint, seed)
+        self.majority = 0
+        self.snapshot: dict[str, Tensor] = {}
+        """The rewind point: a copy of the dense network's state, on the CPU."""
+        self.doomed = Doomed()
+        self.rounds = [Round(0, 100.0, 100.0)]
+        self._updates, self._updates_per_round = 0, 0
+        self._has_trained, self._ends_round = False, False
+
+    # ---- training
+
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+        """Cross-entropy, and in an rsst round the pull of the doomed weights."""
+        logits = module(batch["image"])
+        loss = functional.cross_entropy(logits.float(), batch["label"])
+        strength = self._strength()
+        metrics = {
+            "top1_acc": 100 * (logits.argmax(dim=1) == batch["label"]).float().mean(),
+            "cross_entropy": loss,
+            "reg_lambd": loss.new_full((), strength),
+        }
+        if self.doomed:
+            loss = loss + self.doomed.penalty(self.module, strength)
+        return LossOutput(loss, metrics)
+
+    def after_step(self, progress: Progress) -> None:
+        """Count the round's steps, on which lambda depends."""
+        self._has_trained = True
+        self._updates_per_round = progress.steps_per_stage
+        self._updates = progress.step % progress.steps_per_stage
+
+    def _strength(self) -> float:
+        return self._strength_at(self._updates) if self.doomed else 0.0
+
+    def _strength_at(self, update: int) -> float:
+        settings = self.config.regularisation
+        return compute_lambda(compute_progress(update, self._updates_per_round, settings), settings)
+
+    # ---- between rounds
+
+    def begin(self, start: Start) -> None:
+        """Load pretrained weights, learn the normalisation and the largest class, and keep the rewind point."""
+        if self.config.pretrained is not None:
+            matching = load_pretrained(self.module, self.config.pretrained)
+            logger.warning("%d tensors taken from %s", len(matching), self.config.pretrained)
+        found = measure_pixels(
+            start.batches("train"),
+            channels=self.blueprint.channels,
+            num_classes=self.num_classes,
+            collectives=start.collectives,
+            device=start.device,
+        )
+        self.majority = found.majority
+        published = IMAGENET if self.config.normalisation == "imagenet" else PUBLISHED.get(self.config.data.source)
+        self.module.get_submodule("normalize").set(*(published or (found.mean, found.std)))  # pyright: ignore
+        self.snapshot = copy_state(self.module)
+
+    def after_epoch(self, progress: Progress) -> bool:
+        """Keep the rewind point when it is this epoch's; at the end of an rsst round remove the doomed units."""
+        if progress.epoch == self.config.rewind_epoch:
+            self.snapshot = copy_state(self.module)
+        self._ends_round = progress.ends_stage
+        if not (self.doomed and progress.ends_stage):
+            return False
+        self.rounds[-1].doomed_norm_ratio = self.doomed.norm_ratio(self.module)
+        self.rounds[-1].lambda_final = self._strength_at(progress.steps_per_stage - 1)
+        self.module, self.blueprint = remove_units(self.module, self.blueprint, self.doomed.kept)
+        self.doomed = Doomed()
+        return True
+
+    def begin_stage(self, stage: int, start: Start) -> Mapping[str, float]:
+        """Rank the trained network's units, remove or doom the lowest, and rewind the rest."""
+        masks = prune_weights(self.module, self.blueprint, self.config.rate)
+        kept = select_units(self.module, self.blueprint, self.config, masks=masks, start=start, num_prunings=stage)
+        record = self.rounds[-1]
+        record.remain_weight_after = 100 * _count(masks) / measure_size(self.blueprint.dense()).prunable
+        found = {"remain_weight_after": record.remain_weight_after}
+        if self.config.struct == "refill":
+            pruned, self.blueprint = remove_units(self.module, self.blueprint, kept)
+            found["test_accuracy_after_pruning"] = self._measure(pruned, start)
+        self.snapshot = start.collectives.broadcast(self.snapshot)  # running statistics are each rank's own
+        self.module = rewind(self.snapshot, self.blueprint).to(start.device)
+        if self.config.struct == "rsst":
+            self._doom(kept, masks)
+        found["test_accuracy_rewound"] = self._measure(self.module, start)
+        following = begin_round(stage, self.config.rate, self.blueprint, num_zeroed=self.doomed.num_zeroed())
+        following.test_accuracy_after_pruning = found.get("test_accuracy_after_pruning")
+        self.rounds.append(following)
+        self._updates, self._ends_round = 0, False
+        return found
+
+    @staticmethod
+    def _measure(network: nn.Module, start: Start) -> float:
+        return measure_accuracy(network, start.batches("test"), start.collectives)
+
+    def _doom(self, kept: Kept, masks: Mapping[str, Mask]) -> None:
+        shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
+        self.doomed = mark_doomed(target_groups(self.blueprint, self.config), kept, shapes, masks)
+        self.doomed.attach(self.module)
+
+    # ---- evaluation
+
+    def evaluator(self, collectives: Collectives, device: torch.device) -> AccuracyEvaluator:
+        """Of the pruned network, also in the middle of an rsst round."""
+        return AccuracyEvaluator(
+            self.prune, self._describe, majority=self.majority, collectives=collectives, device=device
+        )
+
+    def prune(self, module: nn.Module) -> nn.Module:
+        """The network without its doomed units."""
+        return remove_units(module, self.blueprint, self.doomed.kept)[0] if self.doomed else module
+
+    @property
+    def pruned_blueprint(self) -> Blueprint:
+        """Its blueprint."""
+        return shrink(self.blueprint, self.doomed.kept)
+
+    def _describe(self, accuracy: dict[str, float]) -> dict[str, float]:
+        self.rounds[-1].close(self.pruned_blueprint)
+        return describe_rounds(self.rounds, accuracy, is_training=self._has_trained)
+
+    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+        """The curve of lambda; at a round's end also the tables, and accuracy against size."""
+        blueprint = self.pruned_blueprint
+        return draw_rounds(self.rounds, self.config, progress, blueprint, ends_round=self._ends_round)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """A black image."""
+        shape = self.blueprint
+        return (torch.zeros(1, shape.channels, shape.height, shape.width, dtype=torch.uint8),)
+
+    def export(self, folder: Path, form: str) -> dict[str, Any]:
+        """`safetensors` or `onnx`, without the doomed units."""
+        network, blueprint = self.prune(self.module), self.pruned_blueprint
+        return export_network(network, blueprint, folder, class_names=self.class_names, form=form)
+
+    # ---- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Shapes, marks, rewind point and record."""
+        return {
+            "kept": self.blueprint.to_plain()["kept"],
+            "snapshot": self.snapshot,
+            "doomed": self.doomed.state_dict(),
+            "majority": self.majority,
+            "rounds": [record.to_plain() for record in self.rounds],
+            "updates": self._updates,
+            "updates_per_round": self._updates_per_round,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`; the module gets the shapes that the weights will have."""
+        self.blueprint = self.blueprint.keeping(state["kept"])
+        self.module = build_network(self.blueprint, self.seed)
+        self.snapshot = dict(state["snapshot"])
+        self.doomed = Doomed(**state["doomed"])
+        self.doomed.attach(self.module)
+        self.majority = state["majority"]
+        self.rounds = [Round(**record) for record in state["rounds"]]
+        self._updates, self._updates_per_round = state["updates"], state["updates_per_round"]
+
+
+def _count(masks: Mapping[str, Mask]) -> int:
+    return sum(int(mask.sum()) for mask in masks.values())

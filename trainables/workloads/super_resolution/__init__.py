@@ -1,0 +1,1 @@
+"""Super-resolution of single images: training patches, networks, published protocols, own images."""

@@ -1,0 +1,33 @@
+"""A folder in which all images are test images, such as Set5."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data_pipelines.sr_batch import Pair
+from data_pipelines.sr_entries import ImageEntry, find_images
+from data_pipelines.sr_pairs import is_pair_folder, pairs_in
+from data_pipelines.sr_rows import read_entry, refuse_unmeasurable
+from trainables.task import Collectives
+
+
+def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, Pair]]:
+    """This rank's images, every world_size-th, at every scale, on the CPU.
+
+    Pairs as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
+    """
+    if is_pair_folder(folder, scales[0]):
+        entries = pairs_in(folder, scales)
+    else:
+        entries = [ImageEntry(path.relative_to(folder).as_posix(), hr=path) for path in find_images(folder)]
+    for entry in entries[collectives.rank :: collectives.world_size]:
+        image = read_entry(entry, scales)
+        refuse_unmeasurable(image)
+        yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
+
+
+def _pair(lr: np.ndarray, hr: np.ndarray, scale: int) -> Pair:
+    height, width = (side * scale for side in lr.shape[:2])
+    return Pair(*(torch.from_numpy(each.transpose(2, 0, 1).copy()) for each in (lr, hr[:height, :width])))

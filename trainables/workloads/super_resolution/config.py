@@ -1,0 +1,164 @@
+"""Settings of the super-resolution workload; torch-free, so that an experiment is checked in milliseconds."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from data_pipelines.config import Config, FilePath, InputPath
+from data_pipelines.sr_config import SuperResolutionData
+from trainables.config import Goal, WorkloadConfig
+from trainables.workloads.super_resolution.loss_grammar import parse_loss
+from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
+
+if TYPE_CHECKING:
+    from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.moment import Moment
+    from trainables.task import Task
+
+ProtocolName = Literal["uc_merced", "y_channel", "div2k"]
+MetricName = Literal["psnr", "ssim", "scc", "sam", "uqi"]
+
+
+class Inference(Config):
+    """How one image is enlarged."""
+
+    tile_size: int | None = Field(default=None, ge=8)
+    """Side of the low-resolution tiles that the network is given one by one, so that memory does not grow with the
+    image; null: the whole image, but for TransENet, which is given tiles of the training patch's size."""
+    overlap: int = Field(default=16, ge=0)
+    """Low-resolution pixels that neighbouring tiles share; half of them are thrown away on each side of a seam."""
+    has_self_ensemble: bool = False
+    """Mean over the eight dihedral states of the image; eight times the cost."""
+    back_projections: int = Field(default=0, ge=0, le=100)
+    """Times that the result, made small again, is compared with the input and the difference is added. Published UC
+    Merced tests use 10."""
+
+    @model_validator(mode="after")
+    def _tiles_advance(self) -> Self:
+        if self.tile_size is not None and self.overlap >= self.tile_size:
+            raise ValueError(f"`overlap` ({self.overlap}) must be below `tile_size` ({self.tile_size})")
+        return self
+
+
+class Evaluation(Config):
+    """What is measured, and how."""
+
+    split: Literal["val", "test"] = "val"
+    protocol: ProtocolName = "uc_merced"
+    """uc_merced: RGB, one low-resolution pixel cut off at each side, mean of the channels' PSNR. y_channel: luma only,
+    as for Set5. div2k: RGB, six pixels more cut off, one error over all channels."""
+    metrics: tuple[MetricName, ...] = ("psnr", "ssim")
+    """psnr and any of ssim, scc, sam, uqi."""
+    inference: Inference = Inference()
+    benchmark: InputPath | None = None
+    """Measure on this folder instead, in which all images are test images: pairs, or images at high resolution."""
+    images: InputPath | None = None
+    """Enlarge the images of this folder, which have no truth to be compared with, into `out`; nothing is measured."""
+    out: FilePath | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def _has_psnr(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "psnr" not in value or len(set(value)) != len(value):
+            raise ValueError(
+                f"{list(value)}: psnr decides which model is best and must be there; name each metric once"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _out_belongs_to_images(self) -> Self:
+        if (self.images is None) != (self.out is None):
+            raise ValueError("`images` and `out` go together: the folder that is read and the one that is written")
+        if self.images is not None and self.benchmark is not None:
+            raise ValueError("give `images` (no truth, pictures only) or `benchmark` (with truth), not both")
+        return self
+
+
+class Pictures(Config):
+    """LR, bicubic, ours and HR beside one another, of the same places at every cadence."""
+
+    num_images: int = Field(default=4, ge=0, le=64)
+    """The first images of the evaluated split that are large enough."""
+    side: int = Field(default=96, ge=48, le=1024)
+    """Of the square in the middle of the image, in high-resolution pixels."""
+
+
+class SuperResolutionConfig(WorkloadConfig):
+    """Super-resolution of single images, remote sensing above all."""
+
+    name: Literal["super_resolution"] = "super_resolution"
+    data: SuperResolutionData = SuperResolutionData()
+    network: AnyNetwork = SymUNet()
+    loss: str = "1*L1"
+    """Terms weight*TYPE joined by +; types: L1, MSE, FFT, FFTL1, StableFFT, Freq."""
+    evaluation: Evaluation = Evaluation()
+    pictures: Pictures = Pictures()
+
+    evaluation_options: ClassVar[dict[str, str]] = {
+        "split": "workload.evaluation.split",
+        "protocol": "workload.evaluation.protocol",
+        "metrics": "workload.evaluation.metrics",
+        "tile-size": "workload.evaluation.inference.tile_size",
+        "overlap": "workload.evaluation.inference.overlap",
+        "self-ensemble": "workload.evaluation.inference.has_self_ensemble",
+        "back-projections": "workload.evaluation.inference.back_projections",
+        "benchmark": "workload.evaluation.benchmark",
+        "images": "workload.evaluation.images",
+        "out": "workload.evaluation.out",
+    }
+
+    metric_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "val/epoch", "*": "val/epoch"}
+    """A tracker is told of epochs alone, as the original does."""
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """For example `symunet`, `uc_merced`, `scale4`."""
+        return (self.network.name, self.data.source, f"scale{'+'.join(map(str, self.data.scales))}")
+
+    @field_validator("loss")
+    @classmethod
+    def _loss_can_be_read(cls, value: str) -> str:
+        parse_loss(value)
+        return value
+
+    @model_validator(mode="after")
+    def _patches_are_whole_tokens(self) -> Self:
+        if isinstance(self.network, TransENet) and self.data.lr_patch_size % self.network.patch_side:
+            raise ValueError(
+                f"`data.lr_patch_size` ({self.data.lr_patch_size}) must be a multiple of `network.patch_side` "
+                f"({self.network.patch_side})"
+            )
+        return self
+
+    @property
+    def inference(self) -> Inference:
+        """With the tile that the network needs: TransENet knows one image size only, that of its training patches."""
+        given = self.evaluation.inference
+        if given.tile_size is not None or not isinstance(self.network, TransENet):
+            return given
+        side = self.data.lr_patch_size
+        return given.model_copy(update={"tile_size": side, "overlap": min(given.overlap, side // 2)})
+
+    @property
+    def goal(self) -> Goal:
+        """PSNR at the first scale."""
+        return Goal(metric=f"{self.evaluation.split}/psnr", mode="max")
+
+    def console_lines(self, moment: "Moment") -> Sequence[str]:
+        """The lines that users of this family of systems know."""
+        from trainables.workloads.super_resolution.console import format_lines
+
+        return format_lines(self, moment)
+
+    def build_pipeline(self) -> "DataPipeline":
+        """Whole images with random patches."""
+        from data_pipelines.super_resolution import SuperResolutionPipeline
+
+        return SuperResolutionPipeline(self.data)
+
+    def build_task(self, facts: "Facts", seed: int) -> "Task":
+        """The network with its loss."""
+        from trainables.workloads.super_resolution.task import SuperResolutionTask
+
+        return SuperResolutionTask(self, seed)

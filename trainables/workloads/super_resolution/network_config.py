@@ -1,0 +1,88 @@
+"""Settings of the networks; each class is one network, told apart by its `name`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.config import Config
+
+RgbMean = tuple[float, float, float]
+DIV2K_MEAN: RgbMean = (0.4488, 0.4371, 0.4040)
+UC_MERCED_MEAN: RgbMean = (0.4916, 0.4991, 0.4565)
+
+
+class SymUNet(Config):
+    """Restormer blocks in a U-Net whose skips are added.
+
+    w48 with 4,6,6 / 6,6,4 blocks has 12,641,245 parameters, w32 with 4,6 / 6,4 has 1,366,707 (before upsampling).
+    """
+
+    name: Literal["symunet"] = "symunet"
+    upsampling: Literal["pre", "post"] = "pre"
+    """pre: the image is enlarged first and the network works at high resolution, one network for all scales. post: it
+    works at low resolution and a sub-pixel convolution for each scale enlarges at the end; s^2 times less memory."""
+    width: int = Field(default=48, ge=4, le=512)
+    """Channels of the uppermost level; every level below has twice as many."""
+    encoder_blocks: tuple[int, ...] = Field(default=(4, 6, 6), min_length=1, max_length=6)
+    decoder_blocks: tuple[int, ...] = Field(default=(6, 6, 4), min_length=1, max_length=6)
+    """From the lowest level up."""
+    encoder_heads: tuple[int, ...] = (1, 2, 4)
+    """From the uppermost level down; the decoder has the same."""
+    middle_blocks: int = Field(default=1, ge=0, le=32)
+    middle_heads: int = Field(default=8, ge=1)
+    expansion: float = Field(default=2.66, gt=0, le=8)
+    """Hidden channels of a feed-forward part over its channels."""
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Self:
+        levels = len(self.encoder_blocks)
+        if len(self.decoder_blocks) != levels or len(self.encoder_heads) != levels:
+            raise ValueError(
+                f"`encoder_blocks`, `decoder_blocks` and `encoder_heads` have {levels}, {len(self.decoder_blocks)} and "
+                f"{len(self.encoder_heads)} entries; give one for each level"
+            )
+        heads = [*self.encoder_heads, self.middle_heads]
+        for level, count in enumerate(heads):
+            if count < 1 or self.width * 2**level % count:
+                raise ValueError(f"{count} heads do not divide the {self.width * 2**level} channels of level {level}")
+        return self
+
+
+class Edsr(Config):
+    """EDSR (Lim et al. 2017). Baseline x4: 1,517,595 parameters; the paper's size, 32 blocks of 256 channels: 43.09M.
+
+    With several scales they share the body and have a tail each.
+    """
+
+    name: Literal["edsr"] = "edsr"
+    num_blocks: int = Field(default=16, ge=1, le=256)
+    num_channels: int = Field(default=64, ge=1, le=1024)
+    residual_scaling: float = Field(default=1.0, gt=0, le=1)
+    """0.1 with 256 channels, as in the paper."""
+    rgb_range: Literal[1, 255] = 255
+    """The range of the pixels that the network itself works with."""
+    rgb_mean: RgbMean = DIV2K_MEAN
+    """Mean colour, taken off at the start and added at the end; in 0..1."""
+    has_bicubic_skip: bool = False
+    """Learn the difference to the bicubic image, which is not in the paper and helps short trainings."""
+
+
+class TransENet(Config):
+    """TransENet (Lei et al. 2022): a transformer over the features of three stages. x4: 37,458,907 parameters."""
+
+    name: Literal["transenet"] = "transenet"
+    num_channels: int = Field(default=64, ge=1, le=512)
+    blocks_per_stage: int = Field(default=5, ge=1, le=64)
+    reduced_channels: int = Field(default=16, ge=1, le=512)
+    patch_side: int = Field(default=8, ge=1, le=64)
+    """Side of the square of features that makes one token; must divide the training patch at both resolutions."""
+    token_dim: int = Field(default=512, ge=1, le=4096)
+    encoder_depth: int = Field(default=8, ge=1, le=32)
+    decoder_depth: int = Field(default=1, ge=1, le=32)
+    num_heads: int = Field(default=6, ge=1, le=64)
+    head_dim: int = Field(default=32, ge=1, le=512)
+    feedforward_dim: int = Field(default=512, ge=1, le=8192)
+    rgb_mean: RgbMean = UC_MERCED_MEAN
+
+
+AnyNetwork = Annotated[SymUNet | Edsr | TransENet, Field(discriminator="name")]

@@ -1,0 +1,19 @@
+"""From settings to a network."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from trainables.workloads.super_resolution.network_config import AnyNetwork, Edsr, SymUNet
+from trainables.workloads.super_resolution.networks.edsr import EdsrNetwork
+from trainables.workloads.super_resolution.networks.symunet import SymUNetNetwork
+from trainables.workloads.super_resolution.networks.transenet import TransENetNetwork
+
+
+def build_network(config: AnyNetwork, scales: Sequence[int]) -> nn.Module:
+    """Called with images in 0..1, [batch, 3, height, width], and a scale; by default the first of `scales`."""
+    if isinstance(config, Edsr):
+        return EdsrNetwork(config, scales)
+    if isinstance(config, SymUNet):
+        return SymUNetNetwork(config, scales)
+    return TransENetNetwork(config, scales)

@@ -1,0 +1,18 @@
+"""Taking the mean colour off and putting it back, as a frozen convolution like in the published networks."""
+
+import torch
+from torch import nn
+
+from trainables.workloads.super_resolution.network_config import RgbMean
+
+
+class MeanShift(nn.Conv2d):
+    """Adds `sign` times the mean colour. It is a 1x1 convolution so that parameter counts and files match."""
+
+    def __init__(self, rgb_mean: RgbMean, *, sign: int, rgb_range: float = 1.0) -> None:
+        super().__init__(3, 3, 1)
+        with torch.no_grad():
+            self.weight.copy_(torch.eye(3).view(3, 3, 1, 1))
+            assert self.bias is not None
+            self.bias.copy_(sign * rgb_range * torch.tensor(rgb_mean))
+        self.requires_grad_(False)

@@ -1,0 +1,69 @@
+"""Learns to enlarge images (super-resolution); evaluates and draws what the network makes of whole images."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.sr_batch import PatchBatch
+from trainables.randomness import seeded_initialisation
+from trainables.task import Collectives, ImagePanel, LossOutput, Progress, Start, Task
+from trainables.workloads.super_resolution.config import SuperResolutionConfig
+from trainables.workloads.super_resolution.drawing import Drawing
+from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
+from trainables.workloads.super_resolution.loss_grammar import parse_loss
+from trainables.workloads.super_resolution.losses import compute_terms
+from trainables.workloads.super_resolution.networks.factory import build_network
+from trainables.workloads.super_resolution.pixels import to_unit_range
+
+
+class SuperResolutionTask(Task[Mapping[str, Any]]):
+    """Training batches are patches of one scale; evaluated batches are whole images at every scale."""
+
+    def __init__(self, config: SuperResolutionConfig, seed: int) -> None:
+        self.config = config
+        with seeded_initialisation(seed, "super-resolution network"):
+            self.module = build_network(config.network, config.data.scales)
+        self.drawing = Drawing(config)
+        self.best = Best()
+        self._terms = parse_loss(config.loss)
+        self._epoch: int | None = None
+
+    def loss(self, module: nn.Module, batch: PatchBatch, *, generator: torch.Generator) -> LossOutput:
+        """The weighted terms of `config.loss`, on pixels in 0..1; each is recorded as it enters the sum."""
+        scale = batch["hr"].shape[-1] // batch["lr"].shape[-1]
+        enlarged = module(to_unit_range(batch["lr"]), scale)
+        terms = compute_terms(self._terms, enlarged, to_unit_range(batch["hr"]))
+        return LossOutput(torch.stack(list(terms.values())).sum(), terms)
+
+    def begin(self, start: Start) -> None:
+        """Choose the places that are drawn."""
+        self.drawing.collect(start)
+
+    def evaluator(self, collectives: Collectives, device: torch.device) -> ImageEvaluator:
+        """During a training it also tells the best epoch so far; apart from one it draws."""
+        standing = None if self._epoch is None else Standing(self._epoch, self.best)
+        return ImageEvaluator(self.config, self.drawing, standing=standing, collectives=collectives, device=device)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """One low-resolution patch."""
+        side = self.config.data.lr_patch_size
+        return (torch.zeros(1, 3, side, side),)
+
+    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> list[ImagePanel]:
+        """LR, bicubic, ours, HR."""
+        return self.drawing.panels(module, device)
+
+    def after_step(self, progress: Progress) -> None:
+        """Remember the epoch, which evaluations record."""
+        self._epoch = progress.epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The drawn places, and the best epoch so far."""
+        return {"drawing": self.drawing.state_dict(), "best": {"psnr": self.best.psnr, "epoch": self.best.epoch}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.drawing.load_state_dict(state["drawing"])
+        self.best = Best(**state["best"])
