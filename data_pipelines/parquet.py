@@ -21,9 +21,14 @@ def shard_name(split: Split, index: int) -> str:
     return f"{split}-{index:05d}.parquet"
 
 
-def choose_rows_per_shard(decoded: pa.Table) -> int:
-    """Rows that fill `SHARD_BYTES`, judged by a few decoded rows; at least 1."""
-    return max(1, SHARD_BYTES * decoded.num_rows // max(1, decoded.nbytes))
+def choose_rows_per_shard(num_rows: int, decoded: pa.Table) -> int:
+    """Stored rows that fill `SHARD_BYTES`, judged by what `num_rows` of them are decoded to; at least 1."""
+    return max(1, SHARD_BYTES * num_rows // max(1, decoded.nbytes))
+
+
+def count_samples(shard: Shard, num_decoded: int) -> Shard:
+    """The shard with its number of decoded rows, where that is another than the number stored."""
+    return shard if num_decoded == shard.num_rows else shard.model_copy(update={"num_samples": num_decoded})
 
 
 def cut_tables(tables: Iterable[pa.Table], num_rows: int) -> Iterator[pa.Table]:

@@ -26,9 +26,17 @@ class Shard(Config):
     name: str
     """File name inside the prepared folder, for example `train-00003.parquet`."""
     num_rows: int
+    """Rows as they are stored."""
+    num_samples: int | None = None
+    """Rows that they are decoded to, when that is another number; see `DataPipeline.decode`."""
     num_bytes: int
     """Size of the file on disk."""
     sha256: str
+
+    @property
+    def decoded_rows(self) -> int:
+        """Samples of a training."""
+        return self.num_rows if self.num_samples is None else self.num_samples
 
 
 class Manifest(Config):
@@ -49,8 +57,12 @@ class Manifest(Config):
     splits: dict[str, list[Shard]]
 
     def num_rows(self, split: Split) -> int:
-        """Rows of one split, 0 when the split is absent."""
+        """Stored rows of one split, 0 when the split is absent."""
         return sum(shard.num_rows for shard in self.splits.get(split, []))
+
+    def num_samples(self, split: Split) -> int:
+        """Decoded rows of one split: what a batch is made of."""
+        return sum(shard.decoded_rows for shard in self.splits.get(split, []))
 
 
 class DataPipeline(ABC, Generic[Batch]):
@@ -106,7 +118,10 @@ class DataPipeline(ABC, Generic[Batch]):
         """Raise ValueError naming `file` and the row when a stored value is out of range, given the data's `facts`."""
 
     def decode(self, table: pa.Table) -> pa.Table:
-        """Stored rows to the rows that `collate` takes; runs in a Ray Data task, pure, nothing random."""
+        """Stored rows to the rows that `collate` takes; runs in a Ray Data task, pure, nothing random.
+
+        One stored row may give several, as a recording gives heart cycles; the same row always gives the same ones.
+        """
         return table
 
     @abstractmethod

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from data_pipelines.parquet import cut_tables, hash_file, write_shard
+from data_pipelines.parquet import count_samples, cut_tables, hash_file, write_shard
 from data_pipelines.pipeline import DataPipeline, Manifest, Shard, Split
 
 
@@ -40,4 +40,4 @@ def remake_shards(
 
 def _remake(pipeline: DataPipeline[Any], folder: Path, split: Split, shard: Shard, first_row: int) -> Shard:
     table = next(cut_tables(pipeline.read_raw(split, first_row), shard.num_rows))
-    return write_shard(table, folder / shard.name)
+    return count_samples(write_shard(table, folder / shard.name), shard.decoded_rows)

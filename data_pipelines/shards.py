@@ -34,8 +34,8 @@ class ShardedSplit:
 
     @property
     def num_rows(self) -> int:
-        """Rows of all shards."""
-        return sum(shard.num_rows for shard in self.shards)
+        """Decoded rows of all shards."""
+        return sum(shard.decoded_rows for shard in self.shards)
 
     def load(self, index: int, pipeline: DataPipeline[Any]) -> pa.Table:
         """The decoded rows of one shard, read in this process; ValueError names the file."""
@@ -98,7 +98,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
     """Room for the shards being read, as many waiting, and two with the consumer."""
-    shard_bytes = split.decoded_bytes * max(shard.num_rows for shard in split.shards) // split.num_rows
+    shard_bytes = split.decoded_bytes * max(shard.decoded_rows for shard in split.shards) // split.num_rows
     return (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from data_pipelines.config import Config
 from data_pipelines.manifest import save_manifest, save_text
-from data_pipelines.parquet import choose_rows_per_shard, cut_tables, shard_name, write_shard
+from data_pipelines.parquet import choose_rows_per_shard, count_samples, cut_tables, shard_name, write_shard
 from data_pipelines.pipeline import DataPipeline, Manifest, Split
 from data_pipelines.repair import has_hash, remake_shards
 
@@ -89,7 +89,8 @@ class FolderWriter:
         for split in self.num_raw_rows:
             for table in self.pipeline.read_raw(split, 0):
                 if table.num_rows:
-                    return choose_rows_per_shard(self.pipeline.decode(table.slice(0, 16)))
+                    stored = table.slice(0, 16)
+                    return choose_rows_per_shard(stored.num_rows, self.pipeline.decode(stored))
         raise ValueError(f"{self.pipeline.source} has no rows at all")
 
     def _missing_tables(self, split: Split) -> Iterator[pa.Table]:
@@ -101,8 +102,9 @@ class FolderWriter:
         manifest = self.state.manifest
         path = self.folder / shard_name(split, len(manifest.splits[split]))
         self.pipeline.check(table, facts=self.facts, file=path, first_row=0)
-        num_bytes = manifest.decoded_bytes[split] + self.pipeline.decode(table).nbytes
-        shard = write_shard(table, path)
+        decoded = self.pipeline.decode(table)
+        num_bytes = manifest.decoded_bytes[split] + decoded.nbytes
+        shard = count_samples(write_shard(table, path), decoded.num_rows)
         changes = {
             "splits": {**manifest.splits, split: [*manifest.splits[split], shard]},
             "decoded_bytes": {**manifest.decoded_bytes, split: num_bytes},

@@ -55,6 +55,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync: a run's folder or a storage path")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    parser.add_argument("--seeds", metavar="N,N,...", help="repeat: the seeds")
     parser.add_argument("--new", action="store_true", help="train: set an earlier run of these settings aside")
     parser.add_argument(
         "--checkpoint",
@@ -112,6 +113,26 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     metrics = result.final["metrics"]
     print(f"{format_metrics(metrics)}\nfolder: {result.folder}", flush=True)
     return {"run_id": result.run_id, "folder": str(result.folder), "metrics": metrics}
+
+
+def _repeat(options: argparse.Namespace) -> dict[str, Any]:
+    """train with several seeds; mean and standard deviation"""
+    from ray_jobs.launch import train
+    from ray_jobs.prepare import progress_bar
+    from ray_jobs.repeat import format_spreads, repeat
+
+    experiment = _load(options)
+    words = (options.seeds or "").split(",")
+    if not all(word.strip().isdigit() for word in words):
+        raise ValueError("repeat needs the seeds, for example --seeds 0,1,2")
+    with progress_bar() as on_progress:
+        spreads, summary = repeat(
+            experiment,
+            [int(word) for word in words],
+            lambda one: train(one, on_progress=on_progress, is_new=options.new),
+        )
+    print(format_spreads(spreads), flush=True)
+    return summary
 
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
@@ -182,6 +203,7 @@ def _check(options: argparse.Namespace) -> dict[str, Any]:
 VERBS: dict[str, Verb] = {
     "prepare": _prepare,
     "train": _train,
+    "repeat": _repeat,
     "evaluate": _evaluate,
     "export": _export,
     "show": _show,

@@ -66,7 +66,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
             f"scaling.num_workers x training.accumulate = {num_parts}"
         )
     prepared, manifest = prepare_data(experiment, on_progress)
-    num_rows = manifest.num_rows("train")
+    num_rows = manifest.num_samples("train")
     if num_rows < training.batch_size:
         raise ValueError(
             f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split"

@@ -51,7 +51,7 @@ def _find_prepared(experiment: Experiment, pipeline: DataPipeline) -> Path | Non
 def _count_rows(pipeline: DataPipeline, manifest: Manifest | None) -> tuple[int | None, str]:
     """Training rows, and how that is known."""
     if manifest:
-        return manifest.num_rows("train"), "from the prepared data"
+        return manifest.num_samples("train"), "from the prepared data"
     try:
         return pipeline.num_raw_rows()["train"], "from the raw data"
     except ValueError as error:

@@ -78,5 +78,8 @@ class Alone:
     def gather(self, tensor: Tensor) -> Tensor:
         return tensor
 
+    def gather_with_gradient(self, tensor: Tensor) -> Tensor:
+        return tensor
+
     def broadcast(self, value: Any) -> Any:
         return value

@@ -20,6 +20,9 @@ class Ranks:
     def sum(self, tensor: Tensor) -> Tensor:
         return torch.stack(self._exchange(tensor)).sum(dim=0)
 
+    def gather_with_gradient(self, tensor: Tensor) -> Tensor:
+        return self.gather(tensor)
+
     def gather(self, tensor: Tensor) -> Tensor:
         return torch.cat(self._exchange(tensor))
 

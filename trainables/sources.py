@@ -66,5 +66,5 @@ def _ray_rows(plan: Plan, name: Split, split: ShardedSplit, pipeline: DataPipeli
 
 
 def _streamed(plan: Plan, split: ShardedSplit, read: Any) -> StreamedRows:
-    rows = [shard.num_rows for shard in split.shards]
+    rows = [shard.decoded_rows for shard in split.shards]
     return StreamedRows(rows, read, window=plan.run.training.shuffle_window)

@@ -39,9 +39,25 @@ class Collectives(Protocol):
         """Concatenation over ranks along the first dimension, which may differ between ranks."""
         ...
 
+    def gather_with_gradient(self, tensor: Tensor) -> Tensor:
+        """`gather` of equal shapes through which gradients flow back, summed over the ranks that used them."""
+        ...
+
     def broadcast(self, value: Any) -> Any:
         """Rank 0's value (plain data and CPU tensors) on every rank."""
         ...
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share one learning rate."""
+
+    name: str
+    """Its rate is recorded as `train/learning_rate/<name>`; the empty name, of a task without groups, is not."""
+    parameters: Sequence[nn.Parameter]
+    """Frozen ones get no state in the optimiser."""
+    rate_factor: float = 1.0
+    """On `training.optimizer.learning_rate`; above 0."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +204,13 @@ class Task(ABC, Generic[Batch]):
     def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """Pictures at the picture cadence, on rank 0 alone: no collectives. Without gradients, in eval mode."""
         return ()
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Every trainable parameter of `module` in exactly one group; the first gives `train/learning_rate`."""
+        return [ParameterGroup("", list(self.module.parameters()))]
+
+    def connect(self, collectives: Collectives) -> None:
+        """On every start of a training, also a resumed one, before anything else: for losses over all ranks."""
 
     def begin(self, start: Start) -> None:
         """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights

@@ -110,4 +110,9 @@ def test_cutting_keeps_every_row_in_order(sizes: list[int], num_rows: int) -> No
 
 def test_a_shard_is_filled_to_its_size() -> None:
     table = PIPELINE.synthetic(16, seed=0)
-    assert choose_rows_per_shard(table) == SHARD_BYTES // (64 + 8)
+    assert choose_rows_per_shard(table.num_rows, table) == SHARD_BYTES // (64 + 8)
+
+
+def test_a_shard_is_filled_by_what_its_rows_are_decoded_to():
+    table = pa.table({"x": pa.array(range(32), pa.int64())})
+    assert choose_rows_per_shard(4, table) == SHARD_BYTES // (8 * 8)

@@ -33,6 +33,10 @@ class ProcessGroup:
         dist.all_gather(parts, padded)
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]).to(tensor.device)
 
+    def gather_with_gradient(self, tensor: Tensor) -> Tensor:
+        """`gather` of equal shapes through which gradients flow back, summed over the ranks that used them."""
+        return tensor if self.world_size == 1 else _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore
+
     def broadcast(self, value: Any) -> Any:
         """Rank 0's value (plain data and CPU tensors) on every rank."""
         if self.world_size == 1:
@@ -48,3 +52,18 @@ class ProcessGroup:
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, rank: int, world_size: int) -> Tensor:
+        ctx.rows = slice(rank * len(tensor), (rank + 1) * len(tensor))
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size)]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total[ctx.rows], None, None

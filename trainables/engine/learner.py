@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from trainables.config import Training
 from trainables.engine.ema import EmaModel
-from trainables.engine.optim import RateSchedule, build_optimizer
+from trainables.engine.optim import RateSchedule, build_optimizer, learning_rates
 from trainables.engine.state import refuse_other_architecture
 from trainables.task import Task
 
@@ -55,7 +55,7 @@ class Learner:
         self.ema = EmaModel(module, self.training.ema) if self.training.ema else None
         wrapped = self._wrap(module)
         self.wrapped: Any = torch.compile(wrapped) if self.training.compile else wrapped
-        self.optimizer = build_optimizer(module, self.training.optimizer)
+        self.optimizer = build_optimizer(module, self.training.optimizer, self.task.parameter_groups())
         self.schedule = RateSchedule(
             self.optimizer,
             self.training.schedule,
@@ -80,7 +80,12 @@ class Learner:
     @property
     def learning_rate(self) -> float:
         """The first parameter group's rate, for the coming step."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return self.learning_rates["train/learning_rate"]
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The rates of the coming step, by metric name."""
+        return learning_rates(self.optimizer)
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision as the settings ask for."""

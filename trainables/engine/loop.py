@@ -86,6 +86,7 @@ class Loop:
         checkpoint = load_checkpoint(self.worker.folder, name) if name else None
         seed_globals(self.run.seed, collectives.rank)
         task = self.run.workload.build_task(self.worker.facts, self.run.seed)
+        task.connect(collectives)
         if checkpoint:
             task.load_state_dict(checkpoint.state["task"])
         learner = Learner(task, self.training, length=self.length, device=self.worker.device, wrap=self.worker.wrap)
@@ -143,7 +144,7 @@ class Loop:
             "step": position.step + 1,
             "epoch": position.epoch,
             "train/epoch": position.epoch,
-            "train/learning_rate": state.learner.learning_rate,
+            **state.learner.learning_rates,
         }
         look = partial(self.watcher.look, step=position.step + 1)
         state.meter.add(row, state.learner.step(batches, generator, look))

@@ -1,41 +1,65 @@
 """Optimisers and learning-rate schedules from settings."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from trainables.config import Optimizer, Schedule
+from trainables.task import ParameterGroup
 
 
-def build_optimizer(module: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
-    """The optimiser over the trainable parameters; fused on CUDA."""
-    groups = _parameter_groups(module, settings)
+def build_optimizer(
+    module: nn.Module, settings: Optimizer, groups: Sequence[ParameterGroup] | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser over the trainable parameters, by default as one group; fused on CUDA.
+
+    Raises ValueError unless `groups` hold every trainable parameter of the module once.
+    """
+    groups = [ParameterGroup("", list(module.parameters()))] if groups is None else groups
+    _refuse_other_parameters(module, groups)
+    parts = [part for group in groups for part in _split_by_decay(group, settings)]
     is_fused = any(parameter.is_cuda for parameter in module.parameters())
     if settings.name == "sgd":
         return torch.optim.SGD(
-            groups,
+            parts,
             lr=settings.learning_rate,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             fused=is_fused or None,
         )
     build = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return build(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=is_fused or None)
+    return build(parts, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=is_fused or None)
 
 
-def _parameter_groups(module: nn.Module, settings: Optimizer) -> list[dict]:
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The rates of the coming step by metric name: the first group's, and that of every named group."""
+    groups = optimizer.param_groups
+    named = {f"train/learning_rate/{group['name']}": float(group["lr"]) for group in groups if group["name"]}
+    return {"train/learning_rate": float(groups[0]["lr"]), **named}
+
+
+def _refuse_other_parameters(module: nn.Module, groups: Sequence[ParameterGroup]) -> None:
+    found = Counter(id(parameter) for group in groups for parameter in group.parameters)
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad and found[id(parameter)] != 1:
+            raise ValueError(f"the parameter {name} is in {found[id(parameter)]} parameter groups, expected 1")
+
+
+def _split_by_decay(group: ParameterGroup, settings: Optimizer) -> list[dict]:
+    trainable = [parameter for parameter in group.parameters if parameter.requires_grad]
+    shared = {"name": group.name, "lr": settings.learning_rate * group.rate_factor}
     if settings.decays_norms:
-        return [{"params": trainable, "weight_decay": settings.weight_decay}]
+        return [{"params": trainable, "weight_decay": settings.weight_decay, **shared}] if trainable else []
     decayed = [parameter for parameter in trainable if parameter.ndim > 1]
     plain = [parameter for parameter in trainable if parameter.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+    parts = [
+        {"params": decayed, "weight_decay": settings.weight_decay, **shared},
+        {"params": plain, "weight_decay": 0.0, **shared},
     ]
-    return [group for group in groups if group["params"]]
+    return [part for part in parts if part["params"]]
 
 
 class RateSchedule:

@@ -11,13 +11,15 @@ from torch.nn.utils import clip_grad_norm_
 
 from trainables.config import Ema, Optimizer, Schedule, Training
 from trainables.engine.learner import Learner, Length
-from trainables.task import LossOutput
+from trainables.task import LossOutput, Task
 
 CPU = torch.device("cpu")
 
 
 class SquareTask:
     """Squared error of a small network; remembers the dtype of its output."""
+
+    parameter_groups = Task.parameter_groups
 
     def __init__(self, has_norm: bool = False):
         torch.manual_seed(0)

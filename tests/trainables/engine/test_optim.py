@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from trainables.config import Optimizer, Schedule
-from trainables.engine.optim import RateSchedule, build_optimizer, compute_factor
+from trainables.engine.optim import RateSchedule, build_optimizer, compute_factor, learning_rates
+from trainables.task import ParameterGroup
 
 STEPS, PER_EPOCH = 60, 7
 
@@ -167,3 +168,49 @@ def test_the_optimiser_has_the_given_numbers():
     sgd = build_optimizer(module, Optimizer(name="sgd", learning_rate=0.3, momentum=0.7, nesterov=True))
     assert type(sgd) is torch.optim.SGD
     assert (sgd.defaults["momentum"], sgd.defaults["nesterov"]) == (0.7, True)
+
+
+def two_groups(module: nn.Module) -> list[ParameterGroup]:
+    first, last = module.children()
+    return [
+        ParameterGroup("encoder", list(first.parameters()), rate_factor=0.1),
+        ParameterGroup("head", list(last.parameters())),
+    ]
+
+
+@pytest.mark.parametrize("decays_norms", [True, False])
+def test_each_group_has_its_own_rate_through_the_whole_schedule(decays_norms):
+    module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    optimizer = build_optimizer(module, Optimizer(learning_rate=0.5, decays_norms=decays_norms), two_groups(module))
+    schedule = RateSchedule(optimizer, Schedule(name="linear"), num_steps=4, steps_per_epoch=1)
+    for step in range(4):
+        rate = 0.5 * (1 - step / 4)
+        expected = {"": 0.1 * rate, "/encoder": 0.1 * rate, "/head": rate}
+        found = learning_rates(optimizer)
+        assert found == pytest.approx({f"train/learning_rate{name}": value for name, value in expected.items()})
+        schedule.step()
+
+
+def test_frozen_parameters_get_no_state_and_their_group_no_rate():
+    module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    module[0].requires_grad_(False)
+    optimizer = build_optimizer(module, Optimizer(name="adamw", learning_rate=0.5), two_groups(module))
+    module(torch.ones(4, 3)).sum().backward()
+    optimizer.step()
+    assert set(optimizer.state) == set(module[1].parameters())
+    assert learning_rates(optimizer) == {"train/learning_rate": 0.5, "train/learning_rate/head": 0.5}
+
+
+def test_a_parameter_left_out_or_in_two_groups_is_refused_by_name():
+    module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    encoder, head = two_groups(module)
+    with pytest.raises(ValueError, match=r"1\.weight is in 0 parameter groups"):
+        build_optimizer(module, Optimizer(), [encoder])
+    with pytest.raises(ValueError, match=r"0\.weight is in 2 parameter groups"):
+        build_optimizer(module, Optimizer(), [encoder, head, encoder])
+
+
+def test_a_module_without_groups_has_one_rate():
+    assert learning_rates(build_optimizer(nn.Linear(2, 1), Optimizer(learning_rate=0.5))) == {
+        "train/learning_rate": 0.5
+    }

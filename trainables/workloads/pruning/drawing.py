@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from trainables.charts import Line, draw_chart
 from trainables.task import ImagePanel, Panel, Progress, TablePanel
-from trainables.workloads.pruning.charts import Line, draw_chart
 from trainables.workloads.pruning.config import PruningConfig, Regularisation
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import count_prunable

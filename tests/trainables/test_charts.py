@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from trainables.workloads.pruning.charts import (
+from trainables.charts import (
     BOTTOM,
     COLOURS,
     HEIGHT,

@@ -1,0 +1,100 @@
+"""From a recording to its stored row, and from a stored row to its samples."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.heart_config import HeartData
+from data_pipelines.heart_cycles import is_clean, resample_cycle
+from data_pipelines.heart_recordings import UNLABELLED, Recording
+from data_pipelines.heart_segmentation import cut_windows, find_cycles
+from data_pipelines.heart_signal import preprocess
+
+FALLBACK_S = 0.8
+"""Recordings without a beat are cut into windows of this length."""
+_FULL_SCALE = 32767
+_log = logging.getLogger(__name__)
+
+STORED = pa.schema(
+    [
+        pa.field(name, kind, nullable=False)
+        for name, kind in (
+            ("waveform", pa.binary()),
+            ("scale", pa.float32()),
+            ("starts", pa.list_(pa.int64())),
+            ("ends", pa.list_(pa.int64())),
+            ("num_found", pa.int64()),
+            ("repetitions", pa.int64()),
+            ("label", pa.int64()),
+            ("subject", pa.int64()),
+            ("recording", pa.int64()),
+            ("is_good", pa.int64()),
+        )
+    ]
+)
+"""A waveform is 16-bit numbers times `scale`; a cycle goes from a start to before its end, in samples."""
+
+
+def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
+    """The row without label and subject. Raises ValueError naming the recording."""
+    try:
+        samples = preprocess(recording.read(), rate=data.sample_rate, band_hz=data.band_hz)
+    except ValueError as error:
+        raise ValueError(f"recording {recording.name}: {error}") from error
+    found = _cut(samples, recording, data)
+    kept = [cycle for cycle in found if is_clean(samples[slice(*cycle)])] if data.filters_cycles else found
+    scale = max(float(np.abs(samples).max(initial=0)), 1e-6) / _FULL_SCALE
+    return {
+        "waveform": np.round(samples / scale).astype("<i2").tobytes(),
+        "scale": scale,
+        "starts": [start for start, _ in kept],
+        "ends": [end for _, end in kept],
+        "num_found": len(found),
+        "repetitions": 1,
+        "label": UNLABELLED,
+        "subject": number,
+        "recording": number,
+        "is_good": int(recording.is_good),
+    }
+
+
+def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
+    """A row for each cycle: its values as 16-bit numbers times `scale`, its length, and what its recording says."""
+    schema = _decoded_schema(data.num_samples)
+    rows: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for row in table.to_pylist():
+        waveform = np.frombuffer(row["waveform"], "<i2")
+        for start, end in list(zip(row["starts"], row["ends"], strict=True)) * row["repetitions"]:
+            values = resample_cycle(waveform[start:end], data.num_samples)
+            rows["signal"].append(np.round(values).astype("<i2").tobytes())
+            rows["duration_s"].append((end - start) / data.sample_rate)
+            for name in ("scale", "label", "subject", "recording", "is_good"):
+                rows[name].append(row[name])
+    return pa.table(rows, schema=schema)
+
+
+def _cut(samples: np.ndarray, recording: Recording, data: HeartData) -> list[tuple[int, int]]:
+    if data.unit == "window":
+        bounds = cut_windows(len(samples), data.sample_rate, data.window_s, data.hop_s)
+    else:
+        bounds = find_cycles(samples, data.sample_rate, recording.read_states())
+    if not len(bounds):
+        _log.warning("%s: no heart beat found; cut into windows of %g s", recording.name, FALLBACK_S)
+        bounds = cut_windows(len(samples), data.sample_rate, FALLBACK_S, FALLBACK_S)
+    return [(int(start), int(end)) for start, end in bounds]
+
+
+def _decoded_schema(num_samples: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("signal", pa.binary(2 * num_samples)),
+            ("scale", pa.float32()),
+            ("duration_s", pa.float32()),
+            ("label", pa.int64()),
+            ("subject", pa.int64()),
+            ("recording", pa.int64()),
+            ("is_good", pa.int64()),
+        ]
+    )

@@ -1,0 +1,202 @@
+"""Phonocardiograms: each recording is stored once as a waveform, and decoded into heart cycles or windows."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.heart_config import HeartData
+from data_pipelines.heart_recordings import UNLABELLED, Recording
+from data_pipelines.heart_rows import STORED, decode_rows, store_recording
+from data_pipelines.heart_sources import (
+    databases_of,
+    hash_recordings,
+    list_recordings,
+    list_synthetic,
+    repetitions,
+    split_by_subject,
+    split_recordings,
+)
+from data_pipelines.heart_tasks import TASKS, TaskName
+from data_pipelines.manifest import load_manifest, read_manifest
+from data_pipelines.pipeline import DataPipeline, Facts, Split
+
+if TYPE_CHECKING:
+    import torch
+
+    HeartBatch = dict[str, torch.Tensor]
+
+_RULES = 1
+"""Counts up when a rule changes that turns recordings into rows."""
+_SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
+"""Settings that do not change the rows, or that stand in the digest in another way."""
+
+
+class HeartPipeline(DataPipeline["HeartBatch"]):
+    """Labelled for a task; without one unlabelled, and each sample augmented to two views."""
+
+    def __init__(self, data: HeartData, task: TaskName | None) -> None:
+        self.data: HeartData = data
+        self.task: TaskName | None = task
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HeartPipeline, (self.data, self.task)  # without the listing of the raw data
+
+    @property
+    def key(self) -> str:
+        """`<task>-<digest>`; without the raw data, that of the folder prepared before."""
+        if not self._has_raw and self.data.prepared is not None:
+            manifest = read_manifest(self.data.prepared)
+            if manifest is not None and manifest.pipeline.startswith(f"{self._family}-"):
+                return manifest.pipeline
+        paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
+        settings = self.data.model_dump(mode="json", exclude=_SHAPING)
+        digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
+        return f"{self._family}-{digest.hexdigest()[:8]}"
+
+    @property
+    def prepared(self) -> Path | None:
+        return self.data.prepared
+
+    @property
+    def source(self) -> str:
+        """The data sets with their paths."""
+        words = {name: getattr(self.data, name, None) for name in databases_of(self.data, self.task)}
+        return ", ".join(
+            "synthetic phonocardiograms" if name == "synthetic" else f"{name} at {path}" for name, path in words.items()
+        )
+
+    @property
+    def schema(self) -> pa.Schema:
+        return STORED
+
+    def facts(self) -> Facts:
+        """Shape and classes, and the subjects of every split by name; from the prepared folder without raw data."""
+        prepared = self.data.prepared
+        if not self._has_raw and prepared is not None and read_manifest(prepared) is not None:
+            return load_manifest(prepared, self).facts
+        return {
+            "num_samples": self.data.num_samples,
+            "class_names": list(TASKS[self.task].classes) if self.task else [],
+            "databases": list(databases_of(self.data, self.task)),
+            "subjects": split_by_subject(self.data, self.task, self._recordings),
+            "num_recordings": {split: len(found) for split, found in self._splits.items()},
+            "class_recordings": self._count_classes(),
+        }
+
+    def source_hash(self) -> str:
+        return hash_recordings(self._recordings)
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return {split: len(recordings) for split, recordings in self._splits.items()}
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        return (self._row(recording, split) for recording in self._splits[split][start_row:])
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Labels must number a class, and cycles lie inside their waveform."""
+        num_classes = len(facts["class_names"])
+        for number, row in enumerate(table.select(["label", "starts", "ends", "waveform"]).to_pylist(), first_row):
+            if not (0 <= row["label"] < num_classes or (num_classes == 0 and row["label"] == UNLABELLED)):
+                raise ValueError(f"{file}: row {number} has the label {row['label']}, expected 0..{num_classes - 1}")
+            length = len(row["waveform"]) // 2
+            bounds = zip(row["starts"], row["ends"], strict=True)
+            if not all(0 <= start < end <= length for start, end in bounds):
+                raise ValueError(f"{file}: row {number} has a cycle outside its {length} samples")
+
+    def decode(self, table: pa.Table) -> pa.Table:
+        """A row for each cycle."""
+        return decode_rows(table, self.data)
+
+    def collate(self, table: pa.Table) -> "HeartBatch":
+        """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `recording`, `is_good`."""
+        import torch
+
+        raw = b"".join(table["signal"].to_pylist())
+        values = np.frombuffer(raw, "<i2").reshape(-1, self.data.num_samples).astype(np.float32)
+        values *= table["scale"].to_numpy()[:, None]
+        batch = {"signal": torch.from_numpy(values)}
+        for name in ("duration_s", "label", "subject", "recording", "is_good"):
+            batch[name] = torch.from_numpy(table[name].to_numpy().copy())
+        return batch
+
+    def augment(self, batch: "HeartBatch", *, generator: "torch.Generator") -> "HeartBatch":
+        """A changed `signal`; in pretraining two, independently changed, the other one as `other_signal`."""
+        changed = {**batch, "signal": self.change(batch["signal"], generator)}
+        if self.task is None:
+            changed["other_signal"] = self.change(batch["signal"], generator)
+        return changed
+
+    def change(self, signal: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
+        """One random change of cycles, [batch, samples]."""
+        from data_pipelines.heart_augment import augment_cycles
+
+        nyquist = self.data.sample_rate / 2
+        low, high = self.data.band_hz
+        return augment_cycles(signal, self.data.augmentation, band=(low / nyquist, high / nyquist), generator=generator)
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Recordings of two made-up cycles; the classes take turns."""
+        settings = self.data.synthetic.model_copy(update={"seed": seed, "num_subjects": max(num_rows, 6)})
+        recordings = list_synthetic(settings.model_copy(update={"recordings_per_subject": 1, "duration_s": 4.0}))
+        num_classes = len(TASKS[self.task].classes) if self.task else 0
+        tables = []
+        for number, recording in enumerate(recordings[:num_rows]):
+            row = store_recording(recording, number, self.data)
+            row |= {"label": number % num_classes if num_classes else UNLABELLED}
+            row |= {"starts": row["starts"][:1], "ends": row["ends"][:1]}
+            tables.append(pa.table({name: [value] for name, value in row.items()}, schema=self.schema))
+        return pa.concat_tables(tables).combine_chunks() if tables else self.schema.empty_table()
+
+    @cached_property
+    def _recordings(self) -> list[Recording]:
+        return list_recordings(self.data, self.task)
+
+    @cached_property
+    def _splits(self) -> dict[Split, list[Recording]]:
+        return split_recordings(self.data, self.task, self._recordings)
+
+    @cached_property
+    def _numbers(self) -> tuple[dict[str, int], dict[int, int]]:
+        """Subjects and recordings counted in their order."""
+        subjects = {name: number for number, name in enumerate(dict.fromkeys(r.subject for r in self._recordings))}
+        return subjects, {id(recording): number for number, recording in enumerate(self._recordings)}
+
+    @cached_property
+    def _repetitions(self) -> dict[str, int]:
+        if self.task is None or not self.data.balances_classes:
+            return {}
+        return repetitions(self.task, self._splits["train"])
+
+    @property
+    def _family(self) -> str:
+        return f"heart-{self.task or 'pretrain-' + '-'.join(databases_of(self.data, None))}"
+
+    @property
+    def _has_raw(self) -> bool:
+        names = databases_of(self.data, self.task)
+        paths = [getattr(self.data, name, None) for name in names if name != "synthetic"]
+        return all(path is not None and path.exists() for path in paths)
+
+    def _count_classes(self) -> dict[str, dict[str, int]]:
+        """Recordings of each class in each split."""
+        if self.task is None:
+            return {}
+        return {
+            split: {name: sum(each.labels[self.task] == name for each in found) for name in TASKS[self.task].classes}
+            for split, found in self._splits.items()
+        }
+
+    def _row(self, recording: Recording, split: Split) -> pa.Table:
+        row = store_recording(recording, self._numbers[1][id(recording)], self.data)
+        row |= {"subject": self._numbers[0][recording.subject]}
+        if self.task is not None:
+            word = recording.labels[self.task]
+            row |= {"label": TASKS[self.task].classes.index(word)}
+            row |= {"repetitions": self._repetitions.get(word, 1) if split == "train" else 1}
+        return pa.table({name: [value] for name, value in row.items()}, schema=self.schema)

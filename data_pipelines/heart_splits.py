@@ -1,0 +1,51 @@
+"""Splits by subject: nobody is on two sides, and every side has about the same share of every stratum."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines.heart_recordings import Recording
+from data_pipelines.pipeline import Split
+
+
+def stratum_of_subjects(recordings: Sequence[Recording]) -> dict[str, str]:
+    """Each subject's stratum; the rarest among its recordings, so that rare ones are spread first."""
+    strata: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for recording in recordings:
+        strata.setdefault(recording.subject, set()).add(recording.stratum)
+        counts[recording.stratum] = counts.get(recording.stratum, 0) + 1
+    return {subject: min(sorted(names), key=lambda name: counts[name]) for subject, names in strata.items()}
+
+
+def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], seed: int) -> dict[Split, list[str]]:
+    """Subjects of each split, sorted.
+
+    Strata are gone through one after the other, each in random order, and the next subject goes to the split that lacks
+    most: so the sizes are right to one subject, and to two within each stratum.
+    """
+    found: dict[Split, list[str]] = {split: [] for split in ratios}
+    for done, subject in enumerate(_shuffled(strata, seed), start=1):
+        open_splits: list[Split] = [split for split, ratio in ratios.items() if ratio > 0]
+        lacks = [ratios[split] * done - len(found[split]) for split in open_splits]
+        found[open_splits[lacks.index(max(lacks))]].append(subject)
+    return {split: sorted(subjects) for split, subjects in found.items()}
+
+
+def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
+    """A share of the subjects of every stratum, at least one of each; a larger share contains a smaller one."""
+    if ratio == 1:
+        return list(subjects)
+    members: dict[str, list[str]] = {}
+    for subject in _shuffled({subject: strata[subject] for subject in subjects}, seed):
+        members.setdefault(strata[subject], []).append(subject)
+    return sorted(subject for names in members.values() for subject in names[: max(round(ratio * len(names)), 1)])
+
+
+def _shuffled(strata: Mapping[str, str], seed: int) -> list[str]:
+    generator = np.random.default_rng(seed)
+    order = []
+    for stratum in sorted(set(strata.values())):
+        names = sorted(subject for subject, name in strata.items() if name == stratum)
+        order += [names[index] for index in generator.permutation(len(names))]
+    return order

@@ -1,0 +1,72 @@
+"""Reads wav files strictly: any sample format to floats, one channel, and an error that names a damaged file."""
+
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.io import wavfile
+
+MAX_MISSING_RATIO = 0.01
+"""Samples that are not a number may be at most this share of a recording."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One channel."""
+
+    samples: np.ndarray
+    """float64, [count]; full scale is 1 for integer formats."""
+    rate: int
+    """Hz."""
+
+
+def read_wav(path: Path, *, channel: int | None = None) -> Sound:
+    """The mean of all channels, or one of them. Raises ValueError naming the file when it is damaged or empty."""
+    rate, data = _read(path)
+    if data.size == 0 or rate <= 0:
+        raise ValueError(f"{path}: holds no sound; remove it or copy it again")
+    samples = _to_float(data, path)
+    if samples.ndim == 2 and channel is not None and channel >= samples.shape[1]:
+        raise ValueError(f"{path}: has {samples.shape[1]} channels, but channel {channel} (from 0) was asked for")
+    if samples.ndim == 2:
+        samples = samples.mean(axis=1) if channel is None else samples[:, channel]
+    return Sound(fill_gaps(samples, path), int(rate))
+
+
+def fill_gaps(samples: np.ndarray, path: Path) -> np.ndarray:
+    """Samples that are not finite, joined by straight lines; ValueError when they are more than one in a hundred."""
+    is_good = np.isfinite(samples)
+    if is_good.all():
+        return samples
+    num_bad = int((~is_good).sum())
+    if num_bad > MAX_MISSING_RATIO * len(samples):
+        raise ValueError(f"{path}: {num_bad} of {len(samples)} samples are not a number; remove it or copy it again")
+    places = np.arange(len(samples))
+    return np.interp(places, places[is_good], samples[is_good])
+
+
+def _read(path: Path) -> tuple[int, np.ndarray]:
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rate, data = wavfile.read(path)
+    except (ValueError, EOFError, struct.error, ZeroDivisionError) as error:
+        raise ValueError(f"{path}: cannot be read as a wav file ({error}); copy it again") from error
+    except UnboundLocalError as error:  # how scipy fails on a file without a data or a format chunk
+        raise ValueError(f"{path}: cannot be read as a wav file (a chunk is missing); copy it again") from error
+    cut = [str(warning.message) for warning in caught if "prematurely" in str(warning.message)]
+    if cut:
+        raise ValueError(f"{path}: is cut off ({cut[0]}); copy it again")
+    return rate, data
+
+
+def _to_float(data: np.ndarray, path: Path) -> np.ndarray:
+    if data.dtype == np.uint8:
+        return (data.astype(np.float64) - 128) / 128
+    if data.dtype in (np.int16, np.int32):
+        return data.astype(np.float64) / -float(np.iinfo(data.dtype).min)
+    if np.issubdtype(data.dtype, np.floating):
+        return data.astype(np.float64)
+    raise ValueError(f"{path}: has samples of type {data.dtype}; expected 8, 16, 24 or 32 bits, or floats")

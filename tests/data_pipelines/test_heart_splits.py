@@ -1,0 +1,35 @@
+"""Nobody is on two sides, and every side has its share of every stratum."""
+
+import pytest
+
+from data_pipelines.heart_splits import choose_few, split_subjects
+
+RATIOS = {"train": 0.7, "val": 0.15, "test": 0.15}
+STRATA = {f"s{number:03d}": "abc"[(number % 10) // 4] for number in range(200)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_subject_is_in_one_split_of_the_right_size_in_total_and_in_every_stratum(seed):
+    found = split_subjects(STRATA, RATIOS, seed)  # pyright: ignore
+    assert sorted(name for names in found.values() for name in names) == sorted(STRATA)
+    for split, ratio in RATIOS.items():
+        assert abs(len(found[split]) - 200 * ratio) <= 1  # pyright: ignore
+        for stratum in "abc":
+            members = [name for name, each in STRATA.items() if each == stratum]
+            assert abs(len(set(found[split]) & set(members)) - ratio * len(members)) <= 2  # pyright: ignore
+
+
+def test_the_split_follows_from_the_seed_and_not_from_the_order():
+    assert split_subjects(STRATA, RATIOS, 1) == split_subjects(dict(reversed(STRATA.items())), RATIOS, 1)  # pyright: ignore
+    assert split_subjects(STRATA, RATIOS, 1) != split_subjects(STRATA, RATIOS, 2)  # pyright: ignore
+
+
+def test_few_shots_are_whole_subjects_of_every_stratum_and_nested():
+    subjects = sorted(STRATA)
+    few, more = (choose_few(subjects, STRATA, ratio, seed=3) for ratio in (0.1, 0.4))
+    assert set(few) < set(more) < set(subjects)
+    for stratum in "abc":
+        members = [name for name in subjects if STRATA[name] == stratum]
+        assert len(set(few) & set(members)) == max(round(0.1 * len(members)), 1)
+    assert choose_few(subjects, STRATA, 1.0, seed=3) == subjects
+    assert {STRATA[name] for name in choose_few(subjects, STRATA, 0.001, seed=0)} == set("abc")

@@ -1,0 +1,50 @@
+"""Two processes against one on a loss that compares every row with the rows of all ranks."""
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from torch import Tensor
+
+from trainables.engine.collectives import ProcessGroup
+
+ROWS = torch.tensor([[0.1, -0.4], [0.7, 0.2], [-0.3, 0.9], [0.5, 0.5]])
+
+
+def loss_of(rows: Tensor, everything: Tensor, first: int) -> Tensor:
+    """Not symmetric in its rows, so that a gradient that misses a rank's share differs."""
+    weights = torch.arange(first + 1.0, first + 1.0 + len(rows))
+    return (torch.tanh(rows @ everything.T).sum(1) * weights).mean()
+
+
+def _work(rank: int, file: str, results) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    group = ProcessGroup(torch.device("cpu"))
+    weight = torch.eye(2).requires_grad_()
+    rows = ROWS[2 * rank : 2 * rank + 2] @ weight
+    everything = group.gather_with_gradient(rows)
+    loss_of(rows, everything, first=2 * rank).backward()
+    assert weight.grad is not None
+    results.put((rank, everything.detach().tolist(), (group.sum(weight.grad) / 2).tolist()))
+    dist.destroy_process_group()
+
+
+def test_the_averaged_gradient_is_that_of_one_process_on_all_rows(tmp_path):
+    context = torch.multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    processes = [context.Process(target=_work, args=(rank, f"{tmp_path}/store", results)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    found = sorted(results.get() for _ in processes)
+    for process in processes:
+        process.join(timeout=60)
+    weight = torch.eye(2).requires_grad_()
+    rows = ROWS @ weight
+    loss_of(rows, rows, first=0).backward()
+    assert weight.grad is not None
+    for _, everything, gradient in found:
+        torch.testing.assert_close(torch.tensor(everything), ROWS)
+        torch.testing.assert_close(torch.tensor(gradient), weight.grad)
+
+
+def test_one_process_gets_its_own_rows():
+    assert ProcessGroup(torch.device("cpu")).gather_with_gradient(ROWS) is ROWS

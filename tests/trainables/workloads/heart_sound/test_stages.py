@@ -1,0 +1,131 @@
+"""Pretraining, then every mode of fine-tuning on it, through the common engine."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from ray_jobs.launch import train
+from ray_jobs.locate import best_model, named_runs
+from trainables.storage import Folder
+from trainables.train_worker import RunError
+from trainables.workloads.heart_sound.finetune_config import ClassLoss, FinetuneConfig
+from trainables.workloads.heart_sound.pretrain_config import PretrainConfig
+
+
+def weights_of(folder: Folder) -> dict[str, torch.Tensor]:
+    return load_file(Path(str(best_model(folder))) / "model.safetensors")
+
+
+def rows_of(folder: Folder) -> list[dict]:
+    return [json.loads(line) for line in folder.read("metrics.jsonl").decode().splitlines()]
+
+
+@pytest.fixture
+def pretrained(stage):
+    experiment = stage("pretrain", "first", {"contrast": {"masks_same_subject": True}})
+    return train(experiment)
+
+
+def test_pretraining_records_its_losses_beside_those_of_a_constant_embedding(pretrained):
+    metrics = pretrained.final["metrics"]
+    total = metrics["val/loss_cycle"] + metrics["val/loss_sub"]
+    assert metrics["val/loss"] == pytest.approx(total, rel=1e-5)
+    assert metrics["val/loss"] < metrics["baseline/val/loss"]
+    assert metrics["baseline/val/loss_cycle"] == pytest.approx(metrics["baseline/val/loss_sub"], rel=1e-4)
+    assert 0 < metrics["baseline/val/retrieval_accuracy"] < 0.5
+    assert pretrained.folder.exists("pictures/val/views")
+
+
+def test_linear_evaluation_changes_nothing_of_the_encoder(stage, pretrained, tmp_path):
+    experiment = stage("finetune", "linear", {"mode": "linear", "pretrained": "first"})
+    experiment = experiment.override(named_runs(experiment, str(tmp_path)))
+    result = train(experiment)
+    before, after = weights_of(pretrained.folder), weights_of(result.folder)
+    names = [name for name in after if name.startswith("encoder.")]
+    assert any("running_mean" in name for name in names)
+    assert all(torch.equal(after[name], before[name]) for name in names)
+    row = rows_of(result.folder)[-1]
+    assert row["train/learning_rate/classifier"] == 1e-2 and "train/learning_rate/encoder" not in row
+    inputs = json.loads(result.folder.read("inputs.json"))
+    assert "workload.pretrained" in [each["metadata"].get("setting") for each in inputs]
+
+
+def test_full_fine_tuning_starts_at_the_encoder_and_moves_it_with_its_own_rate(stage, pretrained, tmp_path):
+    workload = {"pretrained": str(tmp_path / "runs/first"), "encoder_rate_factor": 0.01}
+    result = train(stage("finetune", "full", workload))
+    before, after = weights_of(pretrained.folder), weights_of(result.folder)
+    parameters = ("encoder.stages.0.body.0.weight", "encoder.sequence.0.mamba.in_proj.weight")
+    moved = max(float((after[name] - before[name]).abs().max()) for name in parameters)
+    # Adam moves each weight by about the rate in every step
+    assert 0 < moved <= 1e-4 * len(rows_of(result.folder)) * 1.5
+    row = rows_of(result.folder)[-1]
+    assert row["train/learning_rate/encoder"] == pytest.approx(1e-4) and row["train/learning_rate"] == pytest.approx(
+        1e-4
+    )
+    for name in ("accuracy", "f1", "precision", "recall"):
+        assert 0 <= row[f"train/{name}"] <= 1
+
+
+def test_every_score_of_the_contract_is_recorded_for_both_splits_with_a_constant_answer_beside_it(stage):
+    result = train(stage("finetune", "scratch", {"data": {"balances_classes": True}}))
+    metrics = result.final["metrics"]
+    names = ["loss", "accuracy", "f1_macro", "auroc", "auprc", "recall", "sensitivity", "specificity"]
+    for split in ("val", "test"):
+        assert {f"{split}/{name}" for name in names} <= set(metrics)
+        assert metrics[f"baseline/{split}/auroc"] == 0.5
+        assert f"{split}/cycle_auroc" in metrics and f"{split}/patient_auroc" in metrics
+        for picture in ("confusion_matrix", "roc_curve", "pr_curve"):
+            assert result.folder.exists(f"pictures/{split}/{picture}")
+
+
+def test_the_same_seed_gives_the_same_result_and_another_one_another(stage):
+    results = [
+        train(stage("finetune", f"run{n}", {}).model_copy(update={"seed": seed})) for n, seed in enumerate((1, 1, 2))
+    ]
+    first, second, third = (rows_of(result.folder) for result in results)
+    assert first == second != third
+
+
+def test_an_encoder_of_other_settings_is_refused_by_their_names(stage, pretrained, tmp_path):
+    experiment = stage("finetune", "other", {"pretrained": str(tmp_path / "runs/first")})
+    with pytest.raises(RunError, match=r"another architecture; state_size: pretrained 2, here 3"):
+        train(experiment.override({"workload.encoder.state_size": 3}))
+
+
+def test_a_folder_that_is_no_model_is_named(stage, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"`workload\.pretrained`: no model\.safetensors in .*empty"):
+        train(stage("finetune", "none", {"pretrained": str(tmp_path / "empty")}))
+
+
+@pytest.mark.parametrize("sequence", ["transformer", "none"])
+def test_the_other_encoders_train_too(stage, sequence):
+    workload = {"encoder": {"channels": [4, 4, 6, 8], "num_layers": 1, "num_heads": 2, "sequence": sequence}}
+    result = train(stage("pretrain", "p", workload, epochs=None, max_steps=2))
+    assert result.final["metrics"]["train/loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data": {"filters_cycles": True}}, "`data.filters_cycles` is for pretraining only"),
+        ({"data": {"withheld_task": "pascal"}}, "`data.withheld_task` is for pretraining only"),
+        ({"task": "pascal", "data": {"held_out_database": "a"}}, "is for the task physionet2016, and this is pascal"),
+    ],
+)
+def test_settings_of_the_other_stage_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        FinetuneConfig.model_validate(settings)
+
+
+def test_pretraining_refuses_what_needs_labels_and_parts_that_do_not_divide():
+    with pytest.raises(ValidationError, match="need labels"):
+        PretrainConfig.model_validate({"data": {"shot_ratio": 0.5}})
+    with pytest.raises(ValidationError, match=r"`contrast.num_parts` \(3\) must divide"):
+        PretrainConfig.model_validate({"contrast": {"num_parts": 3}})
+    with pytest.raises(ValidationError, match="set `label_smoothing` to 0"):
+        ClassLoss(focal_gamma=2)

@@ -1,0 +1,73 @@
+"""From cycles to recordings to patients by loops, and the scores of each task."""
+
+import numpy as np
+import pytest
+
+from data_pipelines.heart_tasks import TASKS
+from trainables.workloads.heart_sound.aggregation import Answers
+from trainables.workloads.heart_sound.task_scores import score_split
+
+
+def answers_of(num_classes: int, seed: int = 0) -> Answers:
+    """Nine recordings of five patients, in random order, unequally many cycles."""
+    generator = np.random.default_rng(seed)
+    recording = generator.permutation(np.repeat(np.arange(9), [1, 2, 3, 4, 5, 6, 1, 2, 3]))
+    subject = np.array([7, 7, 3, 3, 3, 1, 5, 5, 4])[recording]
+    label = (subject % num_classes).astype(np.int64)
+    return Answers(generator.normal(size=(27, num_classes)), label, subject, recording, recording % 2)
+
+
+def test_a_patient_is_the_mean_of_its_recordings_and_they_of_their_cycles():
+    cycles = answers_of(3)
+    patients = cycles.by_patient()
+    assert patients.subject.tolist() == [1, 3, 4, 5, 7]
+    for row, subject in enumerate(patients.subject):
+        means = []
+        for recording in sorted(set(cycles.recording[cycles.subject == subject])):
+            means.append(cycles.logits[cycles.recording == recording].mean(axis=0))
+        assert patients.logits[row] == pytest.approx(np.mean(means, axis=0))
+        assert patients.label[row] == subject % 3
+    assert cycles.by_recording().recording.tolist() == list(range(9))
+
+
+def test_probabilities_are_a_softmax_that_does_not_overflow():
+    answers = answers_of(2)
+    expected = np.exp(answers.logits) / np.exp(answers.logits).sum(1, keepdims=True)
+    assert answers.probabilities == pytest.approx(expected)
+    large = Answers(1000 * answers.logits, answers.label, answers.subject, answers.recording, answers.is_good)
+    assert np.isfinite(large.probabilities).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "own"),
+    [
+        ("circor_murmur", {"weighted_accuracy", "cost", "weighted_accuracy_any_present", "sensitivity_present"}),
+        ("circor_outcome", {"weighted_accuracy", "cost"}),
+        ("physionet2016", {"macc"}),
+        ("pascal", {"sensitivity_extrasystole", "specificity_murmur"}),
+        ("synthetic_murmur", set()),
+    ],
+)
+def test_each_task_has_its_own_scores_at_every_level(task, own):
+    scores, constants = score_split(answers_of(len(TASKS[task].classes)), TASKS[task])
+    common = {"loss", "accuracy", "f1_macro", "recall", "sensitivity", "specificity", "auroc", "auprc"}
+    assert common | own <= set(scores)
+    other = "recording" if TASKS[task].unit == "patient" else "patient"
+    assert {f"{level}_{name}" for level in ("cycle", other) for name in ("accuracy", "auroc")} <= set(scores)
+    assert {"accuracy", "auroc", "loss"} <= set(constants) and np.isfinite(list(scores.values())).all()
+
+
+def test_the_loss_is_the_mean_cross_entropy_of_cycles_and_the_baseline_that_of_the_shares():
+    cycles = answers_of(2)
+    scores, constants = score_split(cycles, TASKS["circor_outcome"])
+    terms = [-np.log(p[label]) for p, label in zip(cycles.probabilities, cycles.label, strict=True)]
+    share = float(np.mean(cycles.label))
+    assert scores["loss"] == pytest.approx(np.mean(terms))
+    assert constants["loss"] == pytest.approx(-share * np.log(share) - (1 - share) * np.log(1 - share))
+
+
+def test_one_class_alone_has_no_areas():
+    cycles = answers_of(2)
+    one = Answers(cycles.logits, np.ones(27, np.int64), cycles.subject, cycles.recording, cycles.is_good)
+    scores, _ = score_split(one, TASKS["physionet2016"])
+    assert "auroc" not in scores and "macc" not in scores and "specificity" not in scores and "sensitivity" in scores

@@ -1,0 +1,75 @@
+"""Settings of the first stage: hierarchical contrastive learning on unlabelled heart sounds."""
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.config import Config
+from data_pipelines.heart_config import STRONG, HeartData
+from trainables.config import Goal, WorkloadConfig
+from trainables.workloads.heart_sound.encoder_config import EncoderConfig
+
+if TYPE_CHECKING:
+    from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.task import Task
+
+
+class Contrast(Config):
+    """The two losses: on whole cycles, and on their sub-structures."""
+
+    temperature: float = Field(default=0.07, gt=0)
+    sub_weight: float = Field(default=1.0, ge=0)
+    """On the loss of sub-structures; 0 leaves it out, with its projector."""
+    num_parts: int = Field(default=4, ge=2, le=16)
+    """Equal parts of a cycle; four stand for S1, systole, S2 and diastole."""
+    aligns_parts: bool = True
+    """Compare k-th parts only with k-th parts."""
+    masks_same_subject: bool = False
+    """Do not push apart cycles of one subject."""
+
+
+class PretrainConfig(WorkloadConfig):
+    """SimCLR's loss (Chen et al. 2020) on heart cycles and on their sub-structures."""
+
+    name: Literal["heart_sound_pretrain"] = "heart_sound_pretrain"
+    data: HeartData = HeartData(val_ratio=0.1, augmentation=STRONG, filters_cycles=True)
+    encoder: EncoderConfig = EncoderConfig()
+    contrast: Contrast = Contrast()
+    validation_size: int = Field(default=64, ge=2)
+    """Cycles that are compared with each other in `val/loss`, whatever the batch size."""
+
+    @model_validator(mode="after")
+    def _has_no_labels(self) -> Self:
+        if self.data.shot_ratio != 1 or self.data.balances_classes or self.data.held_out_database:
+            raise ValueError(
+                "`shot_ratio`, `balances_classes` and `held_out_database` need labels, which pretraining has not; "
+                "`withheld_task` keeps a task's test subjects out"
+            )
+        if self.data.num_samples % self.contrast.num_parts:
+            raise ValueError(
+                f"`contrast.num_parts` ({self.contrast.num_parts}) must divide `data.num_samples` "
+                f"({self.data.num_samples})"
+            )
+        return self
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """For example `heart_sound_pretrain`, `mamba`, `sub1`."""
+        return (self.name, self.encoder.sequence, f"sub{self.contrast.sub_weight:g}")
+
+    @property
+    def goal(self) -> Goal:
+        """The contrastive loss of subjects that are not trained on."""
+        return Goal(metric="val/loss", mode="min")
+
+    def build_pipeline(self) -> "DataPipeline":
+        """Unlabelled cycles in two views."""
+        from data_pipelines.heart_sounds import HeartPipeline
+
+        return HeartPipeline(self.data, None)
+
+    def build_task(self, facts: "Facts", seed: int) -> "Task":
+        """Encoder and projectors."""
+        from trainables.workloads.heart_sound.pretrain_task import PretrainTask
+
+        return PretrainTask(self, facts, seed)

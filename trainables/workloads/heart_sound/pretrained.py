@@ -1,0 +1,58 @@
+"""Takes the encoder out of a saved pretraining model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from trainables.layout import MODELS, load_aliases
+from trainables.storage import Folder
+from trainables.workloads.heart_sound.encoder_config import EncoderConfig
+
+WEIGHTS, METADATA = "model.safetensors", "metadata.json"
+PREFIX = "encoder."
+
+
+def find_model(path: Path) -> Path:
+    """The folder of a model; of a run its best one. Raises ValueError when there is none."""
+    run = Folder(str(path))
+    if run.exists(f"{MODELS}/aliases.json"):
+        aliases = load_aliases(run)
+        version = aliases["best"] or aliases["latest"]
+        if version is not None:
+            path = path / MODELS / version
+    for name in (WEIGHTS, METADATA):
+        if not (path / name).is_file():
+            raise ValueError(f"`workload.pretrained`: no {name} in {path}; give a pretraining run or one of its models")
+    return path
+
+
+def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
+    """The encoder's state dict, on the CPU. Raises ValueError naming each setting in which it is another encoder."""
+    folder = find_model(path)
+    theirs = _read_settings(folder / METADATA)
+    ours = settings.model_dump(exclude={"dropout"})
+    differing = [
+        f"{name}: pretrained {value}, here {ours[name]}"
+        for name, value in theirs.model_dump(exclude={"dropout"}).items()
+        if value != ours[name]
+    ]
+    if differing:
+        raise ValueError(f"the encoder in {folder} is of another architecture; {'; '.join(differing)}")
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} cannot be read as safetensors: {error}") from error
+    return {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
+
+
+def _read_settings(file: Path) -> EncoderConfig:
+    try:
+        metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return EncoderConfig.model_validate(metadata["workload"]["encoder"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        raise ValueError(f"{file} does not describe a heart-sound model: {error}") from error
