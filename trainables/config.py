@@ -178,8 +178,6 @@ class WorkloadConfig(Config, ABC):
     name: str
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` verb, each with the dotted setting it stands for."""
-    metric_names: ClassVar[dict[str, str]] = {}
-    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
     metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
     """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
 

@@ -7,6 +7,8 @@ import torch.multiprocessing
 from trainables.engine.collectives import ProcessGroup
 from trainables.workloads.heart_sound.contrastive import nt_xent, sub_structure_loss
 
+pytestmark = pytest.mark.slow
+
 GENERATOR = torch.Generator().manual_seed(0)
 FIRST, SECOND = torch.randn(2, 8, 3, 5, generator=GENERATOR)
 SUBJECT = torch.tensor([0, 0, 1, 2, 2, 3, 0, 4])

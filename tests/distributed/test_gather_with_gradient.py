@@ -7,6 +7,8 @@ from torch import Tensor
 
 from trainables.engine.collectives import ProcessGroup
 
+pytestmark = pytest.mark.slow
+
 ROWS = torch.tensor([[0.1, -0.4], [0.7, 0.2], [-0.3, 0.9], [0.5, 0.5]])
 
 

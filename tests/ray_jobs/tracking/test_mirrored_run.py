@@ -89,6 +89,7 @@ def check_model(model, experiment):
     assert all(Path(file).exists() for file in model.local_files.values())
 
 
+@pytest.mark.slow
 def test_tracking_changes_nothing_in_the_record(home, tracked, tmp_path):
     with_it = tracked(mode="offline", watch="all", watch_every_steps=1)
     without = tracked(wandb=False, run_name="without")
@@ -147,6 +148,7 @@ def test_a_mirror_that_is_killed_leaves_no_hole(home, tracked, monkeypatch):
     assert any("was killed (signal 9)" in warning for warning in warnings_of(experiment))
 
 
+@pytest.mark.slow
 def test_an_online_run_arrives_with_its_artifacts_and_its_lineage(server, tracked, capsys):
     experiment = tracked(group="series", tags=["a"], notes="words")
     train(experiment)
@@ -167,6 +169,7 @@ def test_an_online_run_arrives_with_its_artifacts_and_its_lineage(server, tracke
     assert not Path(experiment.folder.full("wandb/models")).exists()  # what was sent is not kept twice
 
 
+@pytest.mark.slow
 def test_pictures_and_models_can_be_thinned_out_or_left_out(home, tracked):
     thin = tracked(mode="offline", log_images="2 epochs", log_model="16 steps")
     none = tracked(mode="offline", log_images=False, log_model=False, run_name="none")
@@ -180,6 +183,7 @@ def test_pictures_and_models_can_be_thinned_out_or_left_out(home, tracked):
     assert none.folder.exists("pictures/eval/pictures/step_000000024.png")
 
 
+@pytest.mark.slow
 def test_metrics_that_a_workload_keeps_from_trackers_are_not_sent(home, tracked, monkeypatch):
     experiment = tracked(mode="offline")
     axes = {"train/*": None, "test/*": "test/epoch", "*": "epoch"}

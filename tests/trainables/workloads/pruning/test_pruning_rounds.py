@@ -20,6 +20,8 @@ from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
 from trainables.workloads.pruning.removal import slice_state
 
+pytestmark = pytest.mark.slow
+
 STEPS_PER_ROUND = 4
 
 
