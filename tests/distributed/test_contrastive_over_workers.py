@@ -1,5 +1,6 @@
 """NT-Xent of two processes, each with half of the batch, against one process with all of it."""
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing

@@ -1,5 +1,6 @@
 """Two processes against one on a loss that compares every row with the rows of all ranks."""
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
