@@ -42,7 +42,7 @@ class VideoPipeline(DataPipeline[PackedClips]):
             return self._prepared_key()
         raw = str(self.data.path.resolve()) if self.data.path else ""
         generated = self.data.digits.model_dump() if self._is_generated else {}
-        content = json.dumps([_RULES, raw, self.data.max_clip_frames, generated])
+        content = json.dumps([_RULES, raw, self.data.max_clip_frames, generated, self.data.camera_name])
         return f"{self._family}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     @property

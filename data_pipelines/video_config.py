@@ -24,12 +24,17 @@ class BouncingDigits(Config):
 class VideoData(Config):
     """Which clips to read, and how windows of past and future frames are cut from them."""
 
-    source: Literal["bouncing_digits", "moving_mnist", "frames"] = "bouncing_digits"
+    source: Literal["bouncing_digits", "moving_mnist", "frames", "videos", "bench2drive", "nuscenes"] = (
+        "bouncing_digits"
+    )
     """`bouncing_digits`: generated, of scikit-learn's digits or of those in `path`, a file in the form
     of MNIST (`*-images-idx3-ubyte[.gz]`), whose last sixth is then kept for test clips. `moving_mnist`: the published
     `mnist_test_seq.npy`, uint8 (20, N, height, width), or a folder with it; with `train-images-idx3-ubyte[.gz]` beside
     it training clips are generated of those. `frames`: `[{train,val,test}/]<clip>/[any folder/]<frame>`, ordered by
-    the number that ends a frame's name."""
+    the number that ends a frame's name. `videos`: files at any depth, each a clip (needs PyAV). `bench2drive`:
+    `<clip>/camera/<camera>/00000.jpg`. `nuscenes`: `{samples,sweeps}/<camera>/*__<microseconds>.jpg`."""
+    camera: str | None = None
+    """bench2drive and nuscenes only; null: rgb_front and CAM_FRONT."""
     path: InputPath | None = None
     """The raw data; needed by all but `bouncing_digits` until they are prepared."""
     prepared: FilePath | None = None
@@ -60,6 +65,11 @@ class VideoData(Config):
         return 1 if self.source in ("bouncing_digits", "moving_mnist") else 3
 
     @property
+    def camera_name(self) -> str:
+        """The camera that is read."""
+        return self.camera or {"bench2drive": "rgb_front", "nuscenes": "CAM_FRONT"}.get(self.source, "")
+
+    @property
     def window_frames(self) -> int:
         """Frames of a clip from the first to the last of a window, those between them included."""
         return self.frames_of(self.num_past + self.num_future)
@@ -75,6 +85,12 @@ class VideoData(Config):
                 f"`max_clip_frames` ({self.max_clip_frames}) must be at least the {self.window_frames} frames of a "
                 f"window of {self.num_past} + {self.num_future} frames at sample_interval {self.sample_interval}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _camera_is_for_driving_sets(self) -> Self:
+        if self.camera is not None and self.source not in ("bench2drive", "nuscenes"):
+            raise ValueError(f"`camera` is only for source: bench2drive and nuscenes, not for {self.source}")
         return self
 
     @model_validator(mode="after")

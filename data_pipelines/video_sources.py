@@ -40,9 +40,17 @@ def _list(data: VideoData) -> Listing:
         from data_pipelines.moving_mnist import list_moving_mnist
 
         return list_moving_mnist(path, data.digits)
-    from data_pipelines.video_frames import list_frame_folders
+    if data.source == "videos":
+        from data_pipelines.video_files import list_video_files
 
-    return list_frame_folders(path)
+        return list_video_files(path)
+    if data.source == "frames":
+        from data_pipelines.video_frames import list_frame_folders
+
+        return list_frame_folders(path)
+    from data_pipelines.driving_layouts import list_bench2drive, list_nuscenes
+
+    return (list_bench2drive if data.source == "bench2drive" else list_nuscenes)(path, data.camera_name)
 
 
 def _given_path(data: VideoData) -> Path:
