@@ -59,7 +59,7 @@ def _cut_at_gaps(log: str, frames: Sequence[tuple[int, Path]]) -> list[FrameClip
     steps = np.diff(stamps)
     jumps = np.flatnonzero(steps > _GAP * np.median(steps)) + 1 if len(steps) else np.empty(0, int)
     for jump in jumps:
-        _log.warning("%s: %.2f s pass before it; a new clip begins", frames[jump][1], steps[jump - 1] / 1e6)
+        _log.warning("%s: %.2f s pass before it; a new clip begins", frames[int(jump)][1], steps[jump - 1] / 1e6)
     edges = [0, *jumps.tolist(), len(frames)]
     parts = [frames[start:stop] for start, stop in itertools.pairwise(edges)]
     return [FrameClip(f"{log}@{part[0][0]}", tuple(path for _, path in part)) for part in parts]

@@ -95,7 +95,7 @@ def _unreadable(file: Path, error: Exception) -> ValueError:
 
 def _import_av() -> Any:
     try:
-        import av
+        import av  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError("videos are read with PyAV, which is not installed: pip install quintet[video]") from error
     return av

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config
+from data_pipelines.config import Config, InputPath
 from data_pipelines.video_config import VideoData
 from trainables.config import Goal, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
@@ -12,6 +12,10 @@ from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
 if TYPE_CHECKING:
     from data_pipelines.pipeline import DataPipeline, Facts
     from trainables.task import Task
+
+
+LATENT_SIDE = 8
+"""Pixels to one latent of Stable Diffusion, along each side."""
 
 
 class Diffusion(Config):
@@ -56,12 +60,23 @@ class Evaluation(Config):
     """First windows of the split that are drawn."""
 
 
+class Latents(Config):
+    """Predict latents of a frozen Stable-Diffusion autoencoder instead of pixels."""
+
+    weights: InputPath | None = None
+    """Its folder in the form of diffusers, for example a copy of stabilityai/sd-vae-ft-mse."""
+    scale: float = Field(default=0.18215, gt=0)
+    """What latents are multiplied by, so that their variance is about 1."""
+
+
 class VideoPredictionConfig(WorkloadConfig):
     """Diffusion prediction of future frames from past ones."""
 
     name: Literal["video_prediction"] = "video_prediction"
     data: VideoData = VideoData()
     network: AnyNetwork = DiT()
+    latents: Latents | None = None
+    """Null: predict pixels, which needs no weights."""
     diffusion: Diffusion = Diffusion()
     evaluation: Evaluation = Evaluation()
     frames_per_s: float = Field(default=4.0, gt=0, le=100)
@@ -98,13 +113,19 @@ class VideoPredictionConfig(WorkloadConfig):
 
     @model_validator(mode="after")
     def _frames_divide(self) -> Self:
-        divisor = self.network.divisor
+        divisor = self.network.divisor * (1 if self.latents is None else LATENT_SIDE)
         for name, length in (("height", self.data.height), ("width", self.data.width)):
             if length % divisor:
                 raise ValueError(
                     f"`data.{name}` ({length}) must be a multiple of {divisor}, which `network` asks for; the nearest "
                     f"is {max(1, round(length / divisor)) * divisor}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _latents_are_of_colours(self) -> Self:
+        if self.latents is not None and self.data.num_channels != 3:
+            raise ValueError(f"`data.channels` must be 3 with `latents`, but is {self.data.num_channels}")
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
 
     def __init__(self, config: VideoPredictionConfig, facts: Facts, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.space: Space = PixelSpace(facts["channels"], facts["height"], facts["width"])
+        self.space = _build_space(config, facts)
         with seeded_initialisation(seed, "video-prediction network"):
             self.module = _build_network(config, self.space)
         self.predictor = _build_predictor(config, self.space)
@@ -80,6 +80,19 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`."""
         self._drawn = Window(state["past"], state["future"]) if state else None
+
+
+def _build_space(config: VideoPredictionConfig, facts: Facts) -> Space:
+    if config.latents is None:
+        return PixelSpace(facts["channels"], facts["height"], facts["width"])
+    if config.latents.weights is None:
+        raise ValueError(
+            "`workload.latents.weights` is needed: the folder of a Stable-Diffusion autoencoder as diffusers saves it "
+            "(config.json and diffusion_pytorch_model.safetensors)"
+        )
+    from trainables.workloads.video_prediction.latents import LatentSpace
+
+    return LatentSpace(config.latents.weights, config.latents.scale, height=facts["height"], width=facts["width"])
 
 
 def _build_network(config: VideoPredictionConfig, space: Space) -> nn.Module:
