@@ -12,6 +12,7 @@ from trainables.config import WorkloadConfig
 WORKLOADS = {
     "flow_matching": "trainables.workloads.flow_matching.config:FlowMatchingConfig",
     "super_resolution": "trainables.workloads.super_resolution.config:SuperResolutionConfig",
+    "video_prediction": "trainables.workloads.video_prediction.config:VideoPredictionConfig",
     "pruning": "trainables.workloads.pruning.config:PruningConfig",
     "heart_sound_pretrain": "trainables.workloads.heart_sound.pretrain_config:PretrainConfig",
     "heart_sound_finetune": "trainables.workloads.heart_sound.finetune_config:FinetuneConfig",

@@ -1,0 +1,190 @@
+"""Clips of frames: what is stored, and the windows that a training worker gets."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.byte_columns import bytes_of, offsets_of
+from data_pipelines.manifest import load_manifest, read_manifest
+from data_pipelines.pipeline import DataPipeline, Facts, Split
+from data_pipelines.video_batch import PackedClips, WindowBatch, change_windows, cut_random_windows
+from data_pipelines.video_config import VideoData
+
+if TYPE_CHECKING:
+    import torch
+
+    from data_pipelines.video_clips import FrameShape, Listing
+
+_RULES = 1
+"""Counts up when a rule changes that turns raw frames into rows (split, order, resizing)."""
+
+
+class VideoPipeline(DataPipeline[PackedClips]):
+    """Reads the clips that `VideoData` names; each row holds one clip, raw pixels in the order frame, channel, row,
+    column. Windows are cut from them on the worker, so other windows need no other rows."""
+
+    def __init__(self, data: VideoData) -> None:
+        self.data = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return VideoPipeline, (self.data,)  # without the listing of the raw data
+
+    @property
+    def key(self) -> str:
+        """`video-<source>-<size>-<digest>`; without `path`, that of the folder prepared before."""
+        if not self._names_raw:
+            return self._prepared_key()
+        raw = str(self.data.path.resolve()) if self.data.path else ""
+        generated = self.data.digits.model_dump() if self._is_generated else {}
+        content = json.dumps([_RULES, raw, self.data.max_clip_frames, generated, self.data.camera_name])
+        return f"{self._family}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+    @property
+    def prepared(self) -> Path | None:
+        return self.data.prepared
+
+    @property
+    def source(self) -> str:
+        """The raw data's path; generated clips are called so."""
+        if self.data.source == "bouncing_digits":
+            whose = "scikit-learn's digits" if self.data.path is None else str(self.data.path)
+            return f"clips generated from {whose}"
+        return f"{self.data.source} at {self.data.path}" if self.data.path else f"{self.data.source}, no path given"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(
+            [
+                pa.field("name", pa.string(), nullable=False),
+                pa.field("num_frames", pa.int32(), nullable=False),
+                pa.field("frames", pa.large_binary(), nullable=False),
+            ]
+        )
+
+    def facts(self) -> Facts:
+        """`channels`, `height`, `width`, `split_rule`; from the prepared folder when the raw data are gone."""
+        prepared = self.data.prepared
+        has_raw = self.data.source == "bouncing_digits" or (self.data.path is not None and self.data.path.exists())
+        if not has_raw and prepared is not None and read_manifest(prepared) is not None:
+            return load_manifest(prepared, self).facts
+        rule = self._raw.rule if has_raw else "(no data yet)"
+        return {**self._shape._asdict(), "split_rule": rule}
+
+    def nominal_rows(self) -> dict[Split, int]:
+        """Moving MNIST as it is published, with training clips generated."""
+        if self.data.source != "moving_mnist":
+            return {}
+        return {"train": self.data.digits.num_train_clips, "test": 10_000}
+
+    def source_hash(self) -> str:
+        """Over every raw file once, in the order of the clips; of the digits when nothing is read from files."""
+        if self.data.source == "bouncing_digits" and self.data.path is None:
+            from data_pipelines.bouncing_digits import hash_embedded_digits
+
+            return hash_embedded_digits()
+        files = {path: None for clips in self._raw.clips.values() for clip in clips for path in clip.files}
+        digest = hashlib.sha256()
+        for path in files:
+            digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return {split: len(clips) for split, clips in self._raw.clips.items()}
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        for clip in self._raw.clips[split][start_row:]:
+            frames = clip.read(self._shape)
+            assert frames.shape[1:] == self._shape and frames.dtype == np.uint8, clip.name
+            yield self._table([clip.name], [frames])
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Every clip must have as many bytes as it has frames, and room for a window."""
+        from data_pipelines.video_sources import refuse_short
+
+        num_frames = table["num_frames"].to_numpy().astype(np.int64)
+        expected = num_frames * facts["channels"] * facts["height"] * facts["width"]
+        found = np.diff(offsets_of(table["frames"]))
+        wrong = np.flatnonzero((found != expected) | (expected <= 0))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(f"{file}: row {first_row + row} has {found[row]} bytes, expected {expected[row]}")
+        for row, name in enumerate(table["name"].to_pylist()):
+            refuse_short(f"{name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
+
+    def collate(self, table: pa.Table) -> PackedClips:
+        """One copy out of the Arrow buffers, which may be read-only memory shared with other processes."""
+        import torch
+
+        frames = torch.from_numpy(bytes_of(table["frames"])).view(-1, *self._shape)
+        return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
+
+    def augment(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:
+        """One random window of each clip."""
+        data = self.data
+        windows = cut_random_windows(
+            batch,
+            num_past=data.num_past,
+            num_future=data.num_future,
+            stride=data.sample_interval,
+            generator=generator,
+        )
+        if not (data.horizontal_flip or data.brightness):
+            return windows
+        return change_windows(windows, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Uniformly random pixels; clips of a few different lengths, a little longer than a window."""
+        random = np.random.default_rng(seed)
+        lengths = [self.data.window_frames + row % 3 for row in range(num_rows)]
+        frames = [random.integers(0, 256, size=(length, *self._shape), dtype=np.uint8) for length in lengths]
+        return self._table([f"made-up-{row}" for row in range(num_rows)], frames)
+
+    @cached_property
+    def _raw(self) -> "Listing":
+        from data_pipelines.video_sources import list_clips  # brings Pillow, which no reader of shards needs
+
+        return list_clips(self.data)
+
+    @property
+    def _shape(self) -> "FrameShape":
+        from data_pipelines.video_clips import FrameShape
+
+        return FrameShape(self.data.num_channels, self.data.height, self.data.width)
+
+    @property
+    def _is_generated(self) -> bool:
+        return self.data.source in ("bouncing_digits", "moving_mnist")
+
+    @property
+    def _names_raw(self) -> bool:
+        return self.data.path is not None or self.data.source == "bouncing_digits"
+
+    @property
+    def _family(self) -> str:
+        return f"video-{self.data.source}-{'x'.join(map(str, self._shape))}"
+
+    def _prepared_key(self) -> str:
+        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
+        if manifest is None:
+            raise ValueError(
+                f"source: {self.data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
+                "a folder prepared before" + (f"; {self.data.prepared} is none" if self.data.prepared else "")
+            )
+        is_same = manifest.pipeline.startswith(f"{self._family}-")
+        return manifest.pipeline if is_same else f"{self._family}-(any)"
+
+    def _table(self, names: list[str], frames: list[np.ndarray]) -> pa.Table:
+        columns = {
+            "name": names,
+            "num_frames": [len(clip) for clip in frames],
+            "frames": [clip.tobytes() for clip in frames],
+        }
+        return pa.table(columns, schema=self.schema)

@@ -1,0 +1,73 @@
+"""Video files, where PyAV is installed."""
+
+import builtins
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipelines.video_clips import FrameShape
+from data_pipelines.video_files import count_frames, list_video_files
+
+SHAPE = FrameShape(3, 32, 48)
+
+
+def save_video(path: Path, count: int) -> None:
+    """Grey frames of level 10 * place, 48x32, in a lossless codec."""
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "bgr0"
+        for place in range(count):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 10 * place, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def test_every_file_is_a_clip_in_natural_order(tmp_path):
+    for name, count in (("b10", 9), ("b9", 12)):
+        save_video(tmp_path / f"{name}.mkv", count)
+    clips = list_video_files(tmp_path).clips
+    assert [(clip.name, clip.num_frames) for split in ("train", "test") for clip in clips[split]] == [
+        ("b9.mkv", 12),
+        ("b10.mkv", 9),
+    ]
+    assert clips["train"][0].read(SHAPE)[:, 1, 5, 5].tolist() == [10 * place for place in range(12)]
+    assert clips["train"][0].cut(3, 5).read(SHAPE)[:, 1, 5, 5].tolist() == [30, 40]
+
+
+def test_one_file_is_split_in_time(tmp_path):
+    save_video(tmp_path / "only.mkv", 10)
+    clips = list_video_files(tmp_path / "only.mkv").clips
+    assert [clips[split][0].num_frames for split in ("train", "test")] == [8, 2]
+    assert clips["test"][0].read(SHAPE)[:, 0, 0, 0].tolist() == [80, 90]
+
+
+def test_a_file_that_is_no_video_is_named(tmp_path):
+    pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
+    (tmp_path / "broken.mp4").write_bytes(b"this is no video" * 50)
+    with pytest.raises(ValueError, match=r"broken\.mp4: cannot be read as a video"):
+        list_video_files(tmp_path)
+    with pytest.raises(ValueError, match="holds no videos"):
+        list_video_files(tmp_path / "nowhere")
+
+
+def test_without_pyav_the_remedy_is_told(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without_av(name: str, *arguments, **more):
+        if name == "av":
+            raise ImportError(name)
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without_av)
+    with pytest.raises(ValueError, match=r"pip install quintet\[video\]"):
+        count_frames(tmp_path / "a.mp4")
+
+
+@pytest.mark.skipif("QUINTET_VIDEOS" not in os.environ, reason="needs QUINTET_VIDEOS, a folder of videos")
+def test_real_videos_can_be_counted_and_decoded_to_the_last_frame():
+    for clips in list_video_files(Path(os.environ["QUINTET_VIDEOS"])).clips.values():
+        for clip in clips:
+            assert len(clip.cut(clip.num_frames - 3, clip.num_frames).read(SHAPE)) == 3

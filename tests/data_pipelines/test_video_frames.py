@@ -1,0 +1,113 @@
+"""Frame folders: numeric order, gaps, missing frames, mixed sizes, splits."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.video_clips import FrameShape, cut_long_clips, split_last_fifth
+from data_pipelines.video_frames import FrameClip, fit_frame, list_frame_folders, order_frames
+from tests.video_fixtures import save_frames
+
+SHAPE = FrameShape(3, 8, 8)
+
+
+def test_frames_are_ordered_by_number_and_not_by_name(tmp_path):
+    save_frames(tmp_path / "a", range(8, 13), pattern="img{}.png")
+    save_frames(tmp_path / "b", range(3), pattern="img{}.png")
+    listing = list_frame_folders(tmp_path)
+    frames = listing.clips["train"][0].read(SHAPE)
+    assert frames.shape == (5, 3, 8, 8)
+    assert frames[:, 0, 4, 4].tolist() == [8, 9, 10, 11, 12]
+
+
+def test_clips_may_lie_at_any_depth_and_take_their_folder_as_name(tmp_path):
+    for number in (10, 9):
+        save_frames(tmp_path / f"clip{number}/image_02/data", range(2))
+    listing = list_frame_folders(tmp_path)
+    assert [clip.name for clip in listing.clips["train"]] == ["clip9/image_02/data"]
+    assert [clip.name for clip in listing.clips["test"]] == ["clip10/image_02/data"]
+
+
+def test_folders_named_after_splits_are_the_splits(tmp_path):
+    for name, count in (("train", 2), ("val", 1), ("test", 3)):
+        for number in range(count):
+            save_frames(tmp_path / name / f"c{number}", range(2))
+    listing = list_frame_folders(tmp_path)
+    assert {split: len(clips) for split, clips in listing.clips.items()} == {"train": 2, "val": 1, "test": 3}
+
+
+def test_an_even_step_between_numbers_is_no_gap(tmp_path):
+    save_frames(tmp_path / "a", range(0, 20, 5))
+    assert len(list_frame_folders(tmp_path).clips["train"][0].files) == 4
+
+
+def test_a_missing_frame_is_named(tmp_path):
+    save_frames(tmp_path / "a", range(6))
+    (tmp_path / "a/00003.png").unlink()
+    with pytest.raises(ValueError, match=r"a/00003\.png: this frame is missing after 00002\.png"):
+        list_frame_folders(tmp_path)
+
+
+def test_a_frame_that_vanishes_after_listing_is_named(tmp_path):
+    save_frames(tmp_path / "a", range(3))
+    clip = FrameClip("a", tuple(sorted((tmp_path / "a").iterdir())))
+    (tmp_path / "a/00001.png").unlink()
+    with pytest.raises(ValueError, match=r"00001\.png: this frame is missing"):
+        clip.read(SHAPE)
+
+
+def test_a_number_given_twice_and_a_name_without_one_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"b1\.png: has the number 1 like a1\.png"):
+        order_frames([tmp_path / "a1.png", tmp_path / "b1.png"])
+    with pytest.raises(ValueError, match=r"first\.png: the name has no number"):
+        order_frames([tmp_path / "first.png"])
+
+
+def test_frames_of_another_size_are_named(tmp_path):
+    save_frames(tmp_path / "a", range(3))
+    save_frames(tmp_path / "a", range(3, 4), width=24)
+    with pytest.raises(ValueError, match=r"00003\.png: is 24x16, but 00000\.png of the same clip is 20x16"):
+        FrameClip("a", tuple(sorted((tmp_path / "a").iterdir()))).read(SHAPE)
+
+
+def test_a_damaged_frame_is_named(tmp_path):
+    save_frames(tmp_path / "a", range(2))
+    (tmp_path / "a/00001.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"00001\.png: cannot be read as an image"):
+        FrameClip("a", tuple(sorted((tmp_path / "a").iterdir()))).read(SHAPE)
+
+
+def test_frames_are_resized_to_cover_and_cut_in_the_middle():
+    wide = np.zeros((8, 24, 3), np.uint8)
+    wide[:, 8:16] = 200
+    assert (fit_frame(Image.fromarray(wide), SHAPE) == 200).all()
+    assert fit_frame(Image.fromarray(wide), FrameShape(1, 4, 12)).shape == (1, 4, 12)
+
+
+def test_a_single_clip_is_split_in_time(tmp_path):
+    save_frames(tmp_path / "only", range(10))
+    clips = list_frame_folders(tmp_path).clips
+    assert [path.name for path in clips["train"][0].files] == [f"{number:05d}.png" for number in range(8)]
+    assert [path.name for path in clips["test"][0].files] == ["00008.png", "00009.png"]
+
+
+@pytest.mark.parametrize(("length", "pieces"), [(10, [10]), (11, [5, 6]), (30, [10, 10, 10]), (31, [7, 8, 8, 8])])
+def test_long_clips_are_cut_into_equal_pieces_without_losing_a_frame(tmp_path, length, pieces):
+    clip = FrameClip("a", tuple(tmp_path / f"{number}.png" for number in range(length)))
+    cut = cut_long_clips([clip], 10)
+    assert [piece.num_frames for piece in cut] == pieces
+    assert [file for piece in cut for file in piece.files] == list(clip.files)
+    assert len({piece.name for piece in cut}) == len(cut)
+
+
+def test_the_last_fifth_of_the_clips_is_for_testing(tmp_path):
+    clips = [FrameClip(str(number), (tmp_path / "0.png",)) for number in range(11)]
+    listing = split_last_fifth(clips)
+    assert [clip.name for clip in listing.clips["test"]] == ["9", "10"] and len(listing.clips["train"]) == 9
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no images"):
+        list_frame_folders(tmp_path)
+    with pytest.raises(ValueError, match="is not a folder"):
+        list_frame_folders(tmp_path / "nowhere")

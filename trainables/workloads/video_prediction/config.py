@@ -1,0 +1,150 @@
+"""Settings of the video-prediction workload; torch-free, so that an experiment is checked in milliseconds."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.config import Config, InputPath
+from data_pipelines.video_config import VideoData
+from trainables.config import Goal, WorkloadConfig
+from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
+
+if TYPE_CHECKING:
+    from data_pipelines.pipeline import DataPipeline, Facts
+    from trainables.task import Task
+
+
+LATENT_SIDE = 8
+"""Pixels to one latent of Stable Diffusion, along each side."""
+
+
+class Diffusion(Config):
+    """The forward process, and what the network learns of it."""
+
+    num_timesteps: int = Field(default=1000, ge=2, le=10_000)
+    schedule: Literal["linear", "cosine"] = "cosine"
+    """linear: beta from `beta_start` to `beta_end` (Ho et al. 2020); cosine: Nichol and Dhariwal 2021, eq. 17."""
+    beta_start: float = Field(default=1e-4, gt=0, lt=1)
+    """linear only."""
+    beta_end: float = Field(default=0.02, gt=0, lt=1)
+    """linear only."""
+    prediction: Literal["eps", "x0", "v"] = "v"
+    """The network's target: the noise, the clean frames, or v = sqrt(ab) eps - sqrt(1 - ab) x0."""
+
+
+class Sampling(Config):
+    """How frames are drawn."""
+
+    method: Literal["ddim", "ddpm"] = "ddim"
+    num_steps: int = Field(default=20, ge=1, le=10_000)
+    """Network calls, at even distances from the last timestep to the first."""
+    eta: float = Field(default=0.0, ge=0, le=1)
+    """ddim only: share of the ancestral noise; 0 is deterministic, 1 has the variance of ddpm."""
+    clamps_x0: bool = True
+    """Keep every estimate of the clean frames within -1..1; in pixels only, latents have no such bounds."""
+
+
+class Evaluation(Config):
+    """What is measured: windows at even distances in each clip of the split, all metrics on 0..1, clamped."""
+
+    split: Literal["train", "val", "test"] = "test"
+    """`train` shows whether a small set can be learnt by heart."""
+    windows_per_clip: int = Field(default=1, ge=1)
+    """At even distances from the first to the last that fits; fewer when a clip has fewer."""
+    sampling: Sampling = Sampling()
+    num_draws: int = Field(default=1, ge=1, le=1000)
+    """Predictions of each window. Metrics are means over draws; `eval/best/...` is the best draw of each window."""
+    rollout_frames: int | None = Field(default=None, ge=1, le=1000)
+    """Predict this many future frames by feeding predictions back as past frames; null: those of the training."""
+    num_shown: int = Field(default=10, ge=0, le=100)
+    """First windows of the split that are drawn."""
+
+
+class Latents(Config):
+    """Predict latents of a frozen Stable-Diffusion autoencoder instead of pixels."""
+
+    weights: InputPath | None = None
+    """Its folder in the form of diffusers, for example a copy of stabilityai/sd-vae-ft-mse."""
+    scale: float = Field(default=0.18215, gt=0)
+    """What latents are multiplied by, so that their variance is about 1."""
+
+
+class VideoPredictionConfig(WorkloadConfig):
+    """Diffusion prediction of future frames from past ones."""
+
+    name: Literal["video_prediction"] = "video_prediction"
+    data: VideoData = VideoData()
+    network: AnyNetwork = DiT()
+    latents: Latents | None = None
+    """Null: predict pixels, which needs no weights."""
+    diffusion: Diffusion = Diffusion()
+    evaluation: Evaluation = Evaluation()
+    frames_per_s: float = Field(default=4.0, gt=0, le=100)
+    """Of the animations."""
+
+    evaluation_options: ClassVar[dict[str, str]] = {
+        "split": "workload.evaluation.split",
+        "windows-per-clip": "workload.evaluation.windows_per_clip",
+        "method": "workload.evaluation.sampling.method",
+        "steps": "workload.evaluation.sampling.num_steps",
+        "eta": "workload.evaluation.sampling.eta",
+        "draws": "workload.evaluation.num_draws",
+        "rollout": "workload.evaluation.rollout_frames",
+        "shown": "workload.evaluation.num_shown",
+    }
+    metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """For example `video_prediction`, `frames`, `4to4`, `dit`, `XL/2`, `v`."""
+        window = f"{self.data.num_past}to{self.data.num_future}"
+        parts = (self.name, self.data.source, window, self.network.name, self.network.label.replace("/", "-"))
+        return (*parts, self.diffusion.prediction) if isinstance(self.network, DiT) else parts
+
+    @property
+    def goal(self) -> Goal:
+        """Mean squared error over all future frames."""
+        return Goal(metric="eval/mse", mode="min")
+
+    @property
+    def num_predicted(self) -> int:
+        """Future frames of an evaluated window."""
+        return self.evaluation.rollout_frames or self.data.num_future
+
+    @model_validator(mode="after")
+    def _frames_divide(self) -> Self:
+        divisor = self.network.divisor * (1 if self.latents is None else LATENT_SIDE)
+        for name, length in (("height", self.data.height), ("width", self.data.width)):
+            if length % divisor:
+                raise ValueError(
+                    f"`data.{name}` ({length}) must be a multiple of {divisor}, which `network` asks for; the nearest "
+                    f"is {max(1, round(length / divisor)) * divisor}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _latents_are_of_colours(self) -> Self:
+        if self.latents is not None and self.data.num_channels != 3:
+            raise ValueError(f"`data.channels` must be 3 with `latents`, but is {self.data.num_channels}")
+        return self
+
+    @model_validator(mode="after")
+    def _sampling_fits_the_process(self) -> Self:
+        if self.evaluation.sampling.num_steps > self.diffusion.num_timesteps:
+            raise ValueError(
+                f"`evaluation.sampling.num_steps` ({self.evaluation.sampling.num_steps}) must be at most "
+                f"`diffusion.num_timesteps` ({self.diffusion.num_timesteps})"
+            )
+        return self
+
+    def build_pipeline(self) -> "DataPipeline":
+        """Clips with random windows."""
+        from data_pipelines.video import VideoPipeline
+
+        return VideoPipeline(self.data)
+
+    def build_task(self, facts: "Facts", seed: int) -> "Task":
+        """The network with its loss."""
+        from trainables.workloads.video_prediction.task import VideoPredictionTask
+
+        return VideoPredictionTask(self, facts, seed)

@@ -1,0 +1,124 @@
+"""Measures predicted frames against the truth, and the repeated last frame beside them, over all ranks."""
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from data_pipelines.video_batch import PackedClips
+from trainables.task import Collectives, Evaluation, Evaluator
+from trainables.workloads.video_prediction.config import VideoPredictionConfig
+from trainables.workloads.video_prediction.drawing import Shown, draw_predictions
+from trainables.workloads.video_prediction.predictors import Predictor, roll_out
+from trainables.workloads.video_prediction.scores import score_frames, score_names
+from trainables.workloads.video_prediction.spaces import Space
+from trainables.workloads.video_prediction.windows import cut_even_windows, noise_of
+
+_OURS, _COPY, _BEST = range(3)
+_LARGER_IS_BETTER = ("psnr", "ssim")
+
+
+class WindowEvaluator(Evaluator[PackedClips]):
+    """Every metric is a mean over windows, each counted once over all ranks; of frames on 0..1, clamped."""
+
+    def __init__(
+        self,
+        config: VideoPredictionConfig,
+        space: Space,
+        predictor: Predictor,
+        *,
+        seed: int,
+        collectives: Collectives,
+        device: torch.device,
+    ) -> None:
+        self.split = config.evaluation.split
+        self._config, self._space, self._predictor, self._seed = config, space, predictor, seed
+        self._collectives, self._device = collectives, device
+        self._names = score_names(config.data.height, config.data.width)
+        self._sums = torch.zeros(3, len(self._names), config.num_predicted, dtype=torch.float64, device=device)
+        self._count = torch.zeros((), dtype=torch.float64, device=device)
+        self._nfe = 0
+        self._shown: list[Shown] = []
+
+    def update(self, module: nn.Module, batch: PackedClips) -> None:
+        """Predict the windows of these clips."""
+        data, evaluation = self._config.data, self._config.evaluation
+        past, future = cut_even_windows(
+            batch,
+            num_past=data.num_past,
+            num_future=self._config.num_predicted,
+            stride=data.sample_interval,
+            per_clip=evaluation.windows_per_clip,
+        )
+        if not len(past):
+            return
+        truth = future.float() / 255
+        draws = torch.stack([self._predict(module, past, draw) for draw in range(evaluation.num_draws)])
+        copies = past[:, -1:].float().div(255).expand_as(truth)
+        for window in range(len(past)):
+            self._add(draws[:, window], copies[window], truth[window])
+            if len(self._shown) < evaluation.num_shown:
+                self._shown.append(Shown(past[window], future[window], draws[0, window]))
+
+    def compute(self, module: nn.Module) -> Evaluation:
+        """Means over windows and draws, for each future frame and over all of them; a collective."""
+        count = float(self._collectives.sum(self._count))
+        if not count:
+            raise ValueError(
+                f"no clip of the split {self.split} is long enough for {self._config.data.num_past} past and "
+                f"{self._config.num_predicted} future frames at sample_interval {self._config.data.sample_interval}; "
+                "lower `evaluation.rollout_frames`"
+            )
+        means = self._collectives.sum(self._sums) / count
+        nfe = self._collectives.gather(torch.tensor([self._nfe], device=self._device))
+        metrics = self._name("eval", means[_OURS]) | self._name("baseline/eval", means[_COPY])
+        if self._config.evaluation.num_draws > 1:
+            metrics |= self._name("eval/best", means[_BEST])
+        panels = draw_predictions(self._gather_shown(), self._config)
+        return Evaluation(metrics | {"eval/nfe": int(nfe.max())}, panels)
+
+    def _predict(self, module: nn.Module, past: Tensor, draw: int) -> Tensor:
+        generators = noise_of(past, self._seed, draw)
+        encoded = self._space.encode(past)
+        prediction = roll_out(self._predictor, module, encoded, self._config.num_predicted, generators)
+        self._nfe = prediction.nfe
+        return self._space.decode(prediction.frames)
+
+    def _add(self, draws: Tensor, copy: Tensor, truth: Tensor) -> None:
+        """One window; `draws` is [draws, time, channels, height, width]."""
+        scores = torch.stack([score_frames(draw, truth) for draw in draws])
+        self._sums[_OURS] += scores.mean(dim=0)
+        self._sums[_COPY] += score_frames(copy, truth)
+        self._sums[_BEST] += best_draw(scores, self._names)
+        self._count += 1
+
+    def _name(self, prefix: str, means: Float64[Tensor, "scores time"]) -> dict[str, float]:
+        named: dict[str, float] = {}
+        for name, curve in zip(self._names, means.tolist(), strict=True):
+            named[f"{prefix}/{name}"] = sum(curve) / len(curve)
+            named |= {f"{prefix}/{name}/t+{place}": value for place, value in enumerate(curve, start=1)}
+        numel = self._config.data.num_channels * self._config.data.height * self._config.data.width
+        named |= {f"{prefix}/{name}_sum": named[f"{prefix}/{name}"] * numel for name in ("mse", "mae")}
+        return named
+
+    def _gather_shown(self) -> list[Shown]:
+        """The first windows in the order of the split, the same on every rank."""
+        data, count = self._config.data, self._config.evaluation.num_shown
+        frame = (data.num_channels, data.height, data.width)
+        gathered: list[Tensor] = []
+        for place, num_frames in enumerate((data.num_past, self._config.num_predicted, self._config.num_predicted)):
+            own = [shown[place].to(self._device, torch.float32) for shown in self._shown]
+            empty = torch.zeros(0, num_frames, *frame, device=self._device)
+            gathered.append(self._collectives.gather(torch.cat([empty, *(each[None] for each in own)]))[:count].cpu())
+        past, future, prediction = gathered
+        parts = zip(past.to(torch.uint8), future.to(torch.uint8), prediction, strict=True)
+        return [Shown(*each) for each in parts]
+
+
+def best_draw(scores: Float64[Tensor, "draws scores time"], names: tuple[str, ...]) -> Float64[Tensor, "scores time"]:
+    """For each score the draw that is best in it, by its mean over time (as MCVD: Voleti et al. 2022)."""
+    rows = []
+    for place, name in enumerate(names):
+        means = scores[:, place].mean(dim=-1)
+        chosen = means.argmax() if name in _LARGER_IS_BETTER else means.argmin()
+        rows.append(scores[chosen, place])
+    return torch.stack(rows)

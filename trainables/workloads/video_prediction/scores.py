@@ -1,0 +1,28 @@
+"""Scores of predicted frames against the truth, one number for each future frame."""
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from trainables.metrics.psnr import PEAK, compute_psnr
+from trainables.metrics.ssim import WINDOW, compute_ssim
+
+Frames = Float[Tensor, "time channels height width"]
+"""Grey levels in 0..1."""
+
+
+def score_names(height: int, width: int) -> tuple[str, ...]:
+    """Without `ssim` for frames that its window does not fit into."""
+    return ("mse", "mae", "psnr", "ssim") if min(height, width) >= WINDOW else ("mse", "mae", "psnr")
+
+
+def score_frames(prediction: Frames, truth: Frames) -> Float64[Tensor, "scores time"]:
+    """In the order of `score_names`: mean squared and absolute error over all channels and pixels; PSNR in dB and
+    SSIM, of each frame alone. PSNR of a mean is the mean of these, never the PSNR of a mean error."""
+    error = prediction.double() - truth.double()
+    rows = [error.square().flatten(1).mean(1), error.abs().flatten(1).mean(1)]
+    pairs = list(zip(prediction.double() * PEAK, truth.double() * PEAK, strict=True))
+    rows.append(torch.stack([compute_psnr(*pair) for pair in pairs]))
+    if "ssim" in score_names(*prediction.shape[-2:]):
+        rows.append(torch.stack([compute_ssim(*pair) for pair in pairs]))
+    return torch.stack(rows)

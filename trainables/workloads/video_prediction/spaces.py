@@ -1,0 +1,45 @@
+"""Where frames are predicted: 8-bit frames to what networks work with, and back."""
+
+from typing import Protocol
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+class Space(Protocol):
+    """Frames as a network sees them."""
+
+    is_bounded: bool
+    """Whether encoded frames lie within -1..1."""
+    channels: int
+    height: int
+    width: int
+
+    def encode(
+        self, frames: UInt8[Tensor, "batch time channels height width"]
+    ) -> Float[Tensor, "batch time features h w"]:
+        """Stored frames to the network's input."""
+        ...
+
+    def decode(
+        self, encoded: Float[Tensor, "batch time features h w"]
+    ) -> Float[Tensor, "batch time channels height width"]:
+        """The network's output to grey levels in 0..1, clamped."""
+        ...
+
+
+class PixelSpace:
+    """Grey levels scaled to -1..1."""
+
+    is_bounded = True
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        self.channels, self.height, self.width = channels, height, width
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """0..255 to -1..1."""
+        return frames.float() / 127.5 - 1
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """-1..1 to 0..1."""
+        return ((encoded.float() + 1) / 2).clamp(0, 1)

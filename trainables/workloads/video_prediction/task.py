@@ -1,0 +1,121 @@
+"""Learns to predict the frames that follow, and evaluates and draws predictions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.pipeline import Facts
+from data_pipelines.video_batch import WindowBatch
+from trainables.randomness import seeded_initialisation
+from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from trainables.workloads.video_prediction.config import VideoPredictionConfig
+from trainables.workloads.video_prediction.drawing import Shown, draw_columns
+from trainables.workloads.video_prediction.evaluator import WindowEvaluator
+from trainables.workloads.video_prediction.network_config import DiT
+from trainables.workloads.video_prediction.predictors import DiffusionPredictor, Predictor, RegressionPredictor
+from trainables.workloads.video_prediction.spaces import PixelSpace, Space
+from trainables.workloads.video_prediction.windows import Window, cut_even_windows, noise_of
+
+
+class VideoPredictionTask(Task[Mapping[str, Any]]):
+    """Training batches are windows; evaluated batches are whole clips."""
+
+    def __init__(self, config: VideoPredictionConfig, facts: Facts, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.space = _build_space(config, facts)
+        with seeded_initialisation(seed, "video-prediction network"):
+            self.module = _build_network(config, self.space)
+        self.predictor = _build_predictor(config, self.space)
+        self._drawn: Window | None = None
+
+    def loss(self, module: nn.Module, batch: WindowBatch, *, generator: torch.Generator) -> LossOutput:
+        """Of the predictor, on encoded frames."""
+        past, future = self.space.encode(batch["past"]), self.space.encode(batch["future"])
+        return LossOutput(self.predictor.loss(module, past, future, generator=generator))
+
+    def begin(self, start: Start) -> None:
+        """Choose the window that is drawn: the first of the evaluated split."""
+        data = self.config.data
+        own = torch.zeros(
+            0, data.num_past + data.num_future, *_frame_shape(self.config), dtype=torch.uint8, device=start.device
+        )
+        for batch in start.batches(self.config.evaluation.split):
+            window = cut_even_windows(
+                batch, num_past=data.num_past, num_future=data.num_future, stride=data.sample_interval, per_clip=1
+            )
+            own = torch.cat([window.past, window.future], dim=1)[:1]
+            break
+        frames = start.collectives.gather(own)[:1].cpu()
+        self._drawn = Window(frames[:, : data.num_past], frames[:, data.num_past :])
+
+    def evaluator(self, collectives: Collectives, device: torch.device) -> WindowEvaluator:
+        """Over the windows of the evaluated split."""
+        return WindowEvaluator(
+            self.config, self.space, self.predictor, seed=self.seed, collectives=collectives, device=device
+        )
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """One window: noise, timestep and past for diffusion, else the past alone."""
+        frame = (self.space.channels, self.space.height, self.space.width)
+        past = torch.zeros(1, self.config.data.num_past, *frame)
+        if not isinstance(self.config.network, DiT):
+            return (past,)
+        return torch.zeros(1, self.config.data.num_future, *frame), torch.zeros(1, dtype=torch.int64), past
+
+    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+        """The same window from the same noise every time."""
+        if self._drawn is None:
+            raise ValueError("the window that is drawn is missing: it is chosen when a run begins")
+        past = self._drawn.past.to(device)
+        prediction = self.predictor.predict(module, self.space.encode(past), noise_of(past, self.seed, 0))
+        frames = self.space.decode(prediction.frames).cpu()
+        return [draw_columns(Shown(self._drawn.past[0], self._drawn.future[0], frames[0]))]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The window that is drawn."""
+        return {} if self._drawn is None else {"past": self._drawn.past, "future": self._drawn.future}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self._drawn = Window(state["past"], state["future"]) if state else None
+
+
+def _build_space(config: VideoPredictionConfig, facts: Facts) -> Space:
+    if config.latents is None:
+        return PixelSpace(facts["channels"], facts["height"], facts["width"])
+    if config.latents.weights is None:
+        raise ValueError(
+            "`workload.latents.weights` is needed: the folder of a Stable-Diffusion autoencoder as diffusers saves it "
+            "(config.json and diffusion_pytorch_model.safetensors)"
+        )
+    from trainables.workloads.video_prediction.latents import LatentSpace
+
+    return LatentSpace(config.latents.weights, config.latents.scale, height=facts["height"], width=facts["width"])
+
+
+def _build_network(config: VideoPredictionConfig, space: Space) -> nn.Module:
+    data, network = config.data, config.network
+    if isinstance(network, DiT):
+        from trainables.workloads.video_prediction.networks.dit import VideoDiT
+
+        return VideoDiT(
+            network, channels=space.channels, height=space.height, width=space.width, num_future=data.num_future
+        )
+    from trainables.workloads.video_prediction.networks.simvp import SimVP
+
+    return SimVP(network, channels=space.channels, num_past=data.num_past, num_future=data.num_future)
+
+
+def _build_predictor(config: VideoPredictionConfig, space: Space) -> Predictor:
+    if not isinstance(config.network, DiT):
+        return RegressionPredictor()
+    sampling = config.evaluation.sampling
+    return DiffusionPredictor(
+        config.diffusion, sampling, num_future=config.data.num_future, is_bounded=space.is_bounded
+    )
+
+
+def _frame_shape(config: VideoPredictionConfig) -> tuple[int, int, int]:
+    return config.data.num_channels, config.data.height, config.data.width

@@ -1,0 +1,46 @@
+"""The windows of whole clips that are evaluated and drawn: the same ones every time."""
+
+import zlib
+from typing import NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from data_pipelines.video_batch import PackedClips, cut_windows
+from trainables.randomness import seeded_generator
+
+
+class Window(NamedTuple):
+    """Past and future frames, 8 bits."""
+
+    past: UInt8[Tensor, "windows past channels height width"]
+    future: UInt8[Tensor, "windows future channels height width"]
+
+
+def choose_starts(num_places: int, count: int) -> list[int]:
+    """At most `count` places out of 0 .. num_places - 1, at even distances from the first to the last."""
+    if count == 1 or num_places == 1:
+        return [0]
+    count = min(count, num_places)
+    return [(num_places - 1) * number // (count - 1) for number in range(count)]
+
+
+def cut_even_windows(batch: PackedClips, *, num_past: int, num_future: int, stride: int, per_clip: int) -> Window:
+    """Windows in the order of clips and of time; a clip that is too short for one has none."""
+    span = (num_past + num_future - 1) * stride + 1
+    places = [
+        (clip, start)
+        for clip, length in enumerate(batch["length"].tolist())
+        if length >= span
+        for start in choose_starts(length - span + 1, per_clip)
+    ]
+    table = torch.tensor(places, dtype=torch.int64, device=batch["length"].device).reshape(-1, 2)
+    frames = cut_windows(batch, table[:, 0], table[:, 1], count=num_past + num_future, stride=stride)
+    return Window(frames[:, :num_past], frames[:, num_past:])
+
+
+def noise_of(past: UInt8[Tensor, "windows past channels height width"], seed: int, draw: int) -> list[torch.Generator]:
+    """For each window a generator that follows from its content, so the number of ranks and batches changes nothing."""
+    contents = [zlib.crc32(window.contiguous().numpy().tobytes()) for window in past.cpu()]
+    return [seeded_generator(seed, f"prediction of {content}", draw) for content in contents]
