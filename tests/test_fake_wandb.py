@@ -14,10 +14,11 @@ from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import KEY, run_script, sync, wandb_environment
 from tests.fake_wandb.state import Run
 
+pytestmark = pytest.mark.slow
+
 INIT = """
 import os, signal, sys, wandb
 
-pytestmark = pytest.mark.slow
 settings = wandb.Settings(
     x_disable_stats=True, init_timeout=10, finish_timeout=10, x_file_stream_retry_wait_min_seconds=0.1,
     x_graphql_retry_wait_min_seconds=0.1
