@@ -3,20 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test faults check bench clean
 
 demo: $(READY)
 	$(BIN)/python -m ray_jobs.demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not faults" --numprocesses 2 --dist loadgroup
+
+faults: $(READY)
+	$(BIN)/python -m pytest -m faults
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not ray and not slow"
+	$(BIN)/python -m pytest -m "not ray and not slow and not faults"
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.ladder --workload flow_matching

@@ -1,6 +1,7 @@
 """Fixtures of all tests: the toy workload in the register, small experiments, one Ray cluster for the session."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ray_jobs.experiment import Experiment, check_settings
 from trainables.workloads import WORKLOADS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a process that a shell starts in the background ignores Ctrl-C, and so would all that it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 WORKLOADS["toy"] = "tests.toy_workload.config:ToyConfig"
 
 TOY_TRAINING = {
@@ -21,6 +24,14 @@ TOY_TRAINING = {
     "optimizer": {"learning_rate": 0.01},
     "ema": {"decay": 0.9},
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several test processes one runs all that needs Ray, so that there is one cluster."""
+    for item in items:
+        name = "ray" if item.get_closest_marker("ray") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture
@@ -47,7 +58,8 @@ def ray_cluster() -> Iterator[None]:
 
     from ray_jobs.cluster import SETTINGS
 
-    os.environ.update(SETTINGS)
+    settings = {**SETTINGS, "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "40"}
+    os.environ.update(settings)
     root = str(Path(__file__).resolve().parent.parent)
     ray.init(
         address="local",
@@ -55,7 +67,7 @@ def ray_cluster() -> Iterator[None]:
         object_store_memory=300 * 2**20,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
+        runtime_env={"env_vars": {**settings, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
     )
     yield
     ray.shutdown()
