@@ -33,13 +33,6 @@ def input_paths(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Pa
             yield f"{prefix}{name}", value
 
 
-def missing_inputs(settings: BaseModel) -> Iterator[str]:
-    """A line for every `InputPath` that is not there, with its dotted key."""
-    for key, path in input_paths(settings):
-        if not path.exists():
-            yield f"{key}: there is no such file or folder: {path}"
-
-
 def _optional_metadata(annotation: object) -> Iterator[object]:
     for member in getattr(annotation, "__args__", ()):
         yield from getattr(member, "__metadata__", ())

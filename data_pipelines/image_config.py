@@ -36,6 +36,12 @@ class ImageData(Config):
         return f"the last {100 * self.validation_ratio:g} % of the training rows in stored order, rounded down"
 
     @model_validator(mode="after")
+    def _digits_need_no_path(self) -> Self:
+        if self.source == "digits" and self.path is not None:
+            raise ValueError("`path` is not read by source: digits; name the `source` of what lies there")
+        return self
+
+    @model_validator(mode="after")
     def _folder_needs_a_size(self) -> Self:
         if self.source == "folder" and self.size is None:
             raise ValueError("`size` is needed with source: folder; give the side in pixels, for example size: 32")

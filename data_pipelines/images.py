@@ -1,7 +1,5 @@
 """Labelled images: what is stored, and what a training worker gets."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +19,13 @@ from data_pipelines.image_sources import (
     count_validation,
     raw_shape,
 )
-from data_pipelines.manifest import load_manifest, read_manifest
-from data_pipelines.pipeline import DataPipeline, Facts, Split
+from data_pipelines.pipeline import Facts, Manifest, Split
+from data_pipelines.source_pipeline import SourcePipeline, given_path
 
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Int64, UInt8
     from torch import Tensor
-
-_RULES = 1
-"""Counts up when a rule changes that turns raw images into rows (split, order, resizing)."""
 
 
 class ImageBatch(TypedDict):
@@ -40,36 +35,29 @@ class ImageBatch(TypedDict):
     label: "Int64[Tensor, ' batch']"
 
 
-class ImagePipeline(DataPipeline[ImageBatch]):
+class ImagePipeline(SourcePipeline[ImageBatch]):
     """Reads the images that `ImageData` names; each row holds raw pixels in the order channel, height, width."""
 
+    embedded = {"digits": "scikit-learn digits"}
+
     def __init__(self, data: ImageData) -> None:
-        self.data = data
+        self.data: ImageData = data
         self.shape = raw_shape(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ImagePipeline, (self.data,)  # without the listing of the raw data
 
     @property
-    def key(self) -> str:
-        """`<source and shape>-<digest>`; without `path`, that of the folder prepared before."""
-        if self.data.path is None and self.data.source != "digits":
-            return self._prepared_key()
-        raw = str(self.data.path.resolve()) if self.data.path and self.data.source != "digits" else ""
-        split = [self.data.validation_ratio] if self.data.validation_ratio else []
-        digest = hashlib.sha256(json.dumps([_RULES, raw, *split]).encode())
-        return f"{self._family}-{digest.hexdigest()[:8]}"
+    def family(self) -> str:
+        """The source, and the shape when it is a setting."""
+        if self.data.source != "folder":
+            return self.data.source
+        return f"folder-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
 
     @property
-    def prepared(self) -> Path | None:
-        return self.data.prepared
-
-    @property
-    def source(self) -> str:
-        """The embedded set's name, or the raw data's path."""
-        if self.data.source == "digits":
-            return "scikit-learn digits"
-        return f"{self.data.source} at {self.data.path}" if self.data.path else f"{self.data.source}, no path given"
+    def row_settings(self) -> list[float]:
+        """The share of the validation split."""
+        return [self.data.validation_ratio] if self.data.validation_ratio else []
 
     @property
     def schema(self) -> pa.Schema:
@@ -81,17 +69,22 @@ class ImagePipeline(DataPipeline[ImageBatch]):
             ]
         )
 
-    def facts(self) -> Facts:
-        """`channels`, `height`, `width`, `class_names`; from the prepared folder when the raw data are gone."""
-        prepared = self.data.prepared
-        has_raw = self.data.source == "digits" or (self.data.path is not None and self.data.path.exists())
-        if not has_raw and prepared is not None and read_manifest(prepared) is not None:
-            return load_manifest(prepared, self).facts
+    def raw_facts(self, *, has_raw: bool) -> Facts:
+        """`channels`, `height`, `width`, `class_names`."""
         rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
         known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
         if not has_raw and self.data.source in known:
             return {**self.shape._asdict(), "class_names": list(known[self.data.source]), **rule}
         return {**self.shape._asdict(), "class_names": list(self._raw.class_names), **rule}
+
+    def refuse_prepared(self, manifest: Manifest) -> None:
+        """The validation split is not in the family's name."""
+        rule = self.data.validation_rule if self.data.validation_ratio else None
+        if manifest.facts.get("validation") != rule:
+            raise ValueError(
+                f"{self.data.prepared} was prepared with the validation split: {manifest.facts.get('validation')}, but "
+                f"`validation_ratio` asks for: {rule}; give `workload.data.path` and another folder as `prepared`"
+            )
 
     def nominal_rows(self) -> dict[Split, int]:
         """CIFAR as it is distributed."""
@@ -149,28 +142,6 @@ class ImagePipeline(DataPipeline[ImageBatch]):
     def _raw(self) -> ImageSource:
         return open_source(self.data)
 
-    @property
-    def _family(self) -> str:
-        if self.data.source != "folder":
-            return self.data.source
-        return f"folder-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
-
-    def _prepared_key(self) -> str:
-        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
-        if manifest is None:
-            raise ValueError(
-                f"source: {self.data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
-                "a folder prepared before" + (f"; {self.data.prepared} is none" if self.data.prepared else "")
-            )
-        rule = self.data.validation_rule if self.data.validation_ratio else None
-        if manifest.facts.get("validation") != rule:
-            raise ValueError(
-                f"{self.data.prepared} was prepared with the validation split: {manifest.facts.get('validation')}, but "
-                f"`validation_ratio` asks for: {rule}; give `workload.data.path` and another folder as `prepared`"
-            )
-        is_same = manifest.pipeline.startswith(f"{self._family}-")
-        return manifest.pipeline if is_same else f"{self._family}-(any)"
-
     def _table(self, part: LabelledImages) -> pa.Table:
         field = self.schema.field("image").type
         pixels = pa.py_buffer(np.ascontiguousarray(part.images))
@@ -187,18 +158,14 @@ def open_source(data: ImageData) -> ImageSource:
 def _open_raw(data: ImageData) -> ImageSource:
     if data.source == "digits":
         return DigitsSource()
-    if data.path is None:
-        raise ValueError(
-            f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
-            "a folder prepared before"
-        )
+    path = given_path(data)
     if data.source == "cifar10":
-        return find_cifar10(data.path)
+        return find_cifar10(path)
     if data.source == "cifar100":
-        return find_cifar100(data.path)
+        return find_cifar100(path)
     from data_pipelines.image_folder import FolderSource  # brings Pillow, which other sources do not need
 
-    return FolderSource(data.path, raw_shape(data))
+    return FolderSource(path, raw_shape(data))
 
 
 def _pixels(column: pa.ChunkedArray) -> np.ndarray:

@@ -16,6 +16,8 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Facts = Mapping[str, Any]
 """What a task must know of its data before it sees a batch, for example image shape and class names; JSON only."""
+Counts = Mapping[str, Mapping[str, int]]
+"""Numbers by group and name, for example cycles found and kept of each class."""
 
 Batch = TypeVar("Batch")
 
@@ -55,6 +57,8 @@ class Manifest(Config):
     """Bytes of each split as decoded Arrow tables; decides whether a split fits the object store."""
     facts: dict[str, Any]
     splits: dict[str, list[Shard]]
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    """Of each split, by group and name, what the pipeline counts."""
 
     def num_rows(self, split: Split) -> int:
         """Stored rows of one split, 0 when the split is absent."""
@@ -116,6 +120,10 @@ class DataPipeline(ABC, Generic[Batch]):
 
     def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
         """Raise ValueError naming `file` and the row when a stored value is out of range, given the data's `facts`."""
+
+    def count(self, table: pa.Table) -> Counts:
+        """Numbers of these stored rows that people should see; added up over each split when the data are prepared."""
+        return {}
 
     def decode(self, table: pa.Table) -> pa.Table:
         """Stored rows to the rows that `collate` takes; runs in a Ray Data task, pure, nothing random.

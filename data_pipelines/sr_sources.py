@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_pipelines.natural_order import visible_entries
 from data_pipelines.pipeline import SPLITS, Split
+from data_pipelines.source_pipeline import given_path
 from data_pipelines.sr_config import SuperResolutionData
 from data_pipelines.sr_entries import ImageEntry, Listing, find_images
 from data_pipelines.sr_pairs import list_div2k, list_pairs
@@ -37,15 +38,11 @@ def list_images(data: SuperResolutionData) -> Listing:
     """What the settings ask for; ValueError when it is not there or empty."""
     if data.source == "photographs":
         return _list_photographs()
-    if data.path is None:
-        raise ValueError(
-            f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
-            "a folder prepared before"
-        )
-    listing = _LISTERS[data.source](data.path, data.scales)
+    path = given_path(data)
+    listing = _LISTERS[data.source](path, data.scales)
     for split in ("train", "val"):
         if not listing.entries[split]:
-            raise ValueError(f"{data.path} has no images for {split} (rule: {listing.rule}); add images")
+            raise ValueError(f"{path} has no images for {split} (rule: {listing.rule}); add images")
     return listing
 
 

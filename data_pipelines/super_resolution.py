@@ -1,7 +1,6 @@
 """Whole images at high and low resolution: what is stored, and the patches that a training worker gets."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.byte_columns import bytes_of, offsets_of
-from data_pipelines.manifest import load_manifest, read_manifest
-from data_pipelines.pipeline import SPLITS, DataPipeline, Facts, Split
+from data_pipelines.pipeline import SPLITS, Facts, Split
+from data_pipelines.source_pipeline import SourcePipeline
 from data_pipelines.sr_batch import CHANNELS, PackedImages, PatchBatch, cut_patches
 from data_pipelines.sr_config import SuperResolutionData
 
@@ -22,38 +21,23 @@ if TYPE_CHECKING:
     from data_pipelines.sr_entries import Listing
     from data_pipelines.sr_rows import ScaledImage
 
-_RULES = 1
-"""Counts up when a rule changes that turns raw images into rows (split, order, bicubic)."""
 
-
-class SuperResolutionPipeline(DataPipeline[PackedImages]):
+class SuperResolutionPipeline(SourcePipeline[PackedImages]):
     """Reads the images that `SuperResolutionData` names; each row holds one whole image, raw pixels in the order row,
     column, channel, at high resolution and at the low resolution of every scale."""
 
+    embedded = {"photographs": "photographs of scikit-image and scikit-learn"}
+
     def __init__(self, data: SuperResolutionData) -> None:
-        self.data = data
+        self.data: SuperResolutionData = data
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SuperResolutionPipeline, (self.data,)  # without the listing of the raw data
 
     @property
-    def key(self) -> str:
-        """`sr-<source>-<scales>-<digest>`; without `path`, that of the folder prepared before."""
-        if not self._names_raw:
-            return self._prepared_key()
-        raw = str(self.data.path.resolve()) if self.data.path and self.data.source != "photographs" else ""
-        return f"{self._family}-{hashlib.sha256(json.dumps([_RULES, raw]).encode()).hexdigest()[:8]}"
-
-    @property
-    def prepared(self) -> Path | None:
-        return self.data.prepared
-
-    @property
-    def source(self) -> str:
-        """The raw data's path, or where the photographs come from."""
-        if self.data.source == "photographs":
-            return "photographs of scikit-image and scikit-learn"
-        return f"{self.data.source} at {self.data.path}" if self.data.path else f"{self.data.source}, no path given"
+    def family(self) -> str:
+        """`sr-<source>-<scales>`."""
+        return f"sr-{self.data.source}-" + "".join(f"x{scale}" for scale in self.data.scales)
 
     @property
     def schema(self) -> pa.Schema:
@@ -67,12 +51,8 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
             ]
         )
 
-    def facts(self) -> Facts:
-        """`scales`, `split_rule`, `num_images`; from the prepared folder when the raw data are gone."""
-        prepared = self.data.prepared
-        has_raw = self.data.source == "photographs" or (self.data.path is not None and self.data.path.exists())
-        if not has_raw and prepared is not None and read_manifest(prepared) is not None:
-            return load_manifest(prepared, self).facts
+    def raw_facts(self, *, has_raw: bool) -> Facts:
+        """`scales`, `split_rule`, `num_images`."""
         if not has_raw:
             return {"scales": list(self.data.scales), "split_rule": "(no data yet)", "num_images": {}}
         return {"scales": list(self.data.scales), "split_rule": self._raw.rule, "num_images": self.num_raw_rows()}
@@ -169,24 +149,6 @@ class SuperResolutionPipeline(DataPipeline[PackedImages]):
         from data_pipelines.sr_sources import list_images
 
         return list_images(self.data)
-
-    @property
-    def _names_raw(self) -> bool:
-        return self.data.path is not None or self.data.source == "photographs"
-
-    @property
-    def _family(self) -> str:
-        return f"sr-{self.data.source}-" + "".join(f"x{scale}" for scale in self.data.scales)
-
-    def _prepared_key(self) -> str:
-        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
-        if manifest is None:
-            raise ValueError(
-                f"source: {self.data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
-                "a folder prepared before" + (f"; {self.data.prepared} is none" if self.data.prepared else "")
-            )
-        is_same = manifest.pipeline.startswith(f"{self._family}-")
-        return manifest.pipeline if is_same else f"{self._family}-(any)"
 
     def _table(self, images: "Sequence[ScaledImage]") -> pa.Table:
         columns: dict[str, list[Any]] = {

@@ -1,7 +1,7 @@
 """A prepared folder in the making: which shards are whole, and how the next ones are added."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from data_pipelines.config import Config
 from data_pipelines.manifest import save_manifest, save_text
 from data_pipelines.parquet import choose_rows_per_shard, count_samples, cut_tables, shard_name, write_shard
-from data_pipelines.pipeline import DataPipeline, Manifest, Split
+from data_pipelines.pipeline import Counts, DataPipeline, Manifest, Split
 from data_pipelines.repair import has_hash, remake_shards
 
 OnProgress = Callable[[int, int], None]
@@ -108,6 +108,7 @@ class FolderWriter:
         changes = {
             "splits": {**manifest.splits, split: [*manifest.splits[split], shard]},
             "decoded_bytes": {**manifest.decoded_bytes, split: num_bytes},
+            "counts": _add_counts(manifest.counts, split, self.pipeline.count(table)),
         }
         self.state = self.state.model_copy(update={"manifest": manifest.model_copy(update=changes)})
         self._save()
@@ -119,6 +120,14 @@ class FolderWriter:
 
     def _save(self) -> None:
         save_text(self.folder / _NAME, self.state.model_dump_json())
+
+
+def _add_counts(known: Mapping[str, Counts], split: Split, more: Counts) -> dict[str, Counts]:
+    groups = dict(known.get(split, {}))
+    for group, numbers in more.items():
+        before = groups.get(group, {})
+        groups[group] = {name: before.get(name, 0) + number for name, number in numbers.items()}
+    return {**known, split: groups} if groups else dict(known)
 
 
 def _remove_shards(folder: Path, manifest: Manifest) -> None:

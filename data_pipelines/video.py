@@ -1,7 +1,6 @@
 """Clips of frames: what is stored, and the windows that a training worker gets."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.byte_columns import bytes_of, offsets_of
-from data_pipelines.manifest import load_manifest, read_manifest
-from data_pipelines.pipeline import DataPipeline, Facts, Split
+from data_pipelines.pipeline import Facts, Split
+from data_pipelines.source_pipeline import SourcePipeline
 from data_pipelines.video_batch import PackedClips, WindowBatch, change_windows, cut_random_windows
 from data_pipelines.video_config import VideoData
 
@@ -21,41 +20,29 @@ if TYPE_CHECKING:
 
     from data_pipelines.video_clips import FrameShape, Listing
 
-_RULES = 1
-"""Counts up when a rule changes that turns raw frames into rows (split, order, resizing)."""
 
-
-class VideoPipeline(DataPipeline[PackedClips]):
+class VideoPipeline(SourcePipeline[PackedClips]):
     """Reads the clips that `VideoData` names; each row holds one clip, raw pixels in the order frame, channel, row,
     column. Windows are cut from them on the worker, so other windows need no other rows."""
 
+    embedded = {"bouncing_digits": "clips generated from scikit-learn's digits"}
+
     def __init__(self, data: VideoData) -> None:
-        self.data = data
+        self.data: VideoData = data
 
     def __reduce__(self) -> tuple[Any, ...]:
         return VideoPipeline, (self.data,)  # without the listing of the raw data
 
     @property
-    def key(self) -> str:
-        """`video-<source>-<size>-<digest>`; without `path`, that of the folder prepared before."""
-        if not self._names_raw:
-            return self._prepared_key()
-        raw = str(self.data.path.resolve()) if self.data.path else ""
+    def family(self) -> str:
+        """`video-<source>-<size>`."""
+        return f"video-{self.data.source}-{'x'.join(map(str, self._shape))}"
+
+    @property
+    def row_settings(self) -> list[Any]:
+        """The length of a clip, the digits of generated clips, and the camera."""
         generated = self.data.digits.model_dump() if self._is_generated else {}
-        content = json.dumps([_RULES, raw, self.data.max_clip_frames, generated, self.data.camera_name])
-        return f"{self._family}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-
-    @property
-    def prepared(self) -> Path | None:
-        return self.data.prepared
-
-    @property
-    def source(self) -> str:
-        """The raw data's path; generated clips are called so."""
-        if self.data.source == "bouncing_digits":
-            whose = "scikit-learn's digits" if self.data.path is None else str(self.data.path)
-            return f"clips generated from {whose}"
-        return f"{self.data.source} at {self.data.path}" if self.data.path else f"{self.data.source}, no path given"
+        return [self.data.max_clip_frames, generated, self.data.camera_name]
 
     @property
     def schema(self) -> pa.Schema:
@@ -67,14 +54,9 @@ class VideoPipeline(DataPipeline[PackedClips]):
             ]
         )
 
-    def facts(self) -> Facts:
-        """`channels`, `height`, `width`, `split_rule`; from the prepared folder when the raw data are gone."""
-        prepared = self.data.prepared
-        has_raw = self.data.source == "bouncing_digits" or (self.data.path is not None and self.data.path.exists())
-        if not has_raw and prepared is not None and read_manifest(prepared) is not None:
-            return load_manifest(prepared, self).facts
-        rule = self._raw.rule if has_raw else "(no data yet)"
-        return {**self._shape._asdict(), "split_rule": rule}
+    def raw_facts(self, *, has_raw: bool) -> Facts:
+        """`channels`, `height`, `width`, `split_rule`."""
+        return {**self._shape._asdict(), "split_rule": self._raw.rule if has_raw else "(no data yet)"}
 
     def nominal_rows(self) -> dict[Split, int]:
         """Moving MNIST as it is published, with training clips generated."""
@@ -162,24 +144,6 @@ class VideoPipeline(DataPipeline[PackedClips]):
     @property
     def _is_generated(self) -> bool:
         return self.data.source in ("bouncing_digits", "moving_mnist")
-
-    @property
-    def _names_raw(self) -> bool:
-        return self.data.path is not None or self.data.source == "bouncing_digits"
-
-    @property
-    def _family(self) -> str:
-        return f"video-{self.data.source}-{'x'.join(map(str, self._shape))}"
-
-    def _prepared_key(self) -> str:
-        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
-        if manifest is None:
-            raise ValueError(
-                f"source: {self.data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, "
-                "a folder prepared before" + (f"; {self.data.prepared} is none" if self.data.prepared else "")
-            )
-        is_same = manifest.pipeline.startswith(f"{self._family}-")
-        return manifest.pipeline if is_same else f"{self._family}-(any)"
 
     def _table(self, names: list[str], frames: list[np.ndarray]) -> pa.Table:
         columns = {

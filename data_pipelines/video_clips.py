@@ -1,14 +1,14 @@
 """What a clip is before it is stored: a name, a length known without reading it, and its frames when asked for."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from data_pipelines.pipeline import Split
+from data_pipelines.pipeline import SPLITS, Split
 
 
 class FrameShape(NamedTuple):
@@ -72,6 +72,20 @@ class Span:
         """A part, named after its frames."""
         first = self.start + start
         return replace(self, name=f"{self.name}[{start}:{stop}]", start=first, stop=self.start + stop)
+
+
+def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], *, what: str) -> Listing:
+    """Clips by the folders train, val and test where they are, else by `split_last_fifth`.
+
+    `list_below(folder, root)` gives those at any depth, named from `root`. Raises ValueError when there are none.
+    """
+    named: dict[Split, Sequence[Clip]] = {split: list_below(root / split, root) for split in SPLITS}
+    if named["train"] and named["test"]:
+        return Listing(named, "the folders train, val and test")
+    clips = list_below(root, root)
+    if not clips:
+        raise ValueError(f"{root} holds no {what} at any depth")
+    return split_last_fifth(clips)
 
 
 def split_last_fifth(clips: Sequence[Clip]) -> Listing:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.natural_order import natural_key
-from data_pipelines.pipeline import SPLITS, Split
-from data_pipelines.video_clips import FrameShape, Listing, Span, split_last_fifth
+from data_pipelines.pyav import import_av
+from data_pipelines.video_clips import FrameShape, Listing, Span, list_splits, split_last_fifth
 from data_pipelines.video_frames import fit_frame
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".gif")
@@ -50,18 +50,12 @@ def list_video_files(root: Path) -> Listing:
     """`[{train,val,test}/][any folder/]<file>`, or one file; every file is a clip."""
     if root.is_file():
         return split_last_fifth([_open_clip(root, root.parent)])
-    named: dict[Split, list[VideoClip]] = {split: _clips_below(root / split, root) for split in SPLITS}
-    if named["train"] and named["test"]:
-        return Listing(named, "the folders train, val and test")
-    clips = _clips_below(root, root)
-    if not clips:
-        raise ValueError(f"{root} holds no videos ({', '.join(VIDEO_SUFFIXES)}) at any depth")
-    return split_last_fifth(clips)
+    return list_splits(root, _clips_below, what=f"videos ({', '.join(VIDEO_SUFFIXES)})")
 
 
 def count_frames(file: Path) -> int:
     """By counting packets, without decoding; ValueError names a file that is no video."""
-    av = _import_av()
+    av = import_av()
     try:
         with av.open(str(file)) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
@@ -80,7 +74,7 @@ def _open_clip(file: Path, root: Path) -> VideoClip:
 
 
 def _decode(file: Path) -> Any:
-    av = _import_av()
+    av = import_av()
     try:
         with av.open(str(file)) as container:
             for frame in container.decode(video=0):
@@ -91,11 +85,3 @@ def _decode(file: Path) -> Any:
 
 def _unreadable(file: Path, error: Exception) -> ValueError:
     return ValueError(f"{file}: cannot be read as a video ({error}); replace or remove the file")
-
-
-def _import_av() -> Any:
-    try:
-        import av  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ValueError("videos are read with PyAV, which is not installed: pip install quintet[video]") from error
-    return av

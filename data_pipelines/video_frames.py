@@ -11,8 +11,7 @@ from PIL import Image
 
 from data_pipelines.image_files import IMAGE_SUFFIXES, decode_image, to_plain
 from data_pipelines.natural_order import natural_key, visible_entries
-from data_pipelines.pipeline import SPLITS, Split
-from data_pipelines.video_clips import FrameShape, Listing, split_last_fifth
+from data_pipelines.video_clips import FrameShape, Listing, list_splits
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,7 @@ def list_frame_folders(root: Path) -> Listing:
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; expected one with a folder of numbered frames for each clip")
-    named: dict[Split, list[FrameClip]] = {split: _clips_below(root / split, root) for split in SPLITS}
-    if named["train"] and named["test"]:
-        return Listing(named, "the folders train, val and test")
-    clips = _clips_below(root, root)
-    if not clips:
-        raise ValueError(f"{root} holds no images ({', '.join(IMAGE_SUFFIXES)}) at any depth")
-    return split_last_fifth(clips)
+    return list_splits(root, _clips_below, what=f"images ({', '.join(IMAGE_SUFFIXES)})")
 
 
 def order_frames(paths: Sequence[Path]) -> list[Path]:

@@ -1,9 +1,9 @@
 """From settings to the clips that they name."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from data_pipelines.pipeline import Split
+from data_pipelines.source_pipeline import given_path
 from data_pipelines.video_clips import Clip, Listing, cut_long_clips
 from data_pipelines.video_config import VideoData
 
@@ -35,7 +35,7 @@ def _list(data: VideoData) -> Listing:
         from data_pipelines.bouncing_digits import list_bouncing_digits
 
         return list_bouncing_digits(data.digits, data.path)
-    path = _given_path(data)
+    path = given_path(data)
     if data.source == "moving_mnist":
         from data_pipelines.moving_mnist import list_moving_mnist
 
@@ -51,9 +51,3 @@ def _list(data: VideoData) -> Listing:
     from data_pipelines.driving_layouts import list_bench2drive, list_nuscenes
 
     return (list_bench2drive if data.source == "bench2drive" else list_nuscenes)(path, data.camera_name)
-
-
-def _given_path(data: VideoData) -> Path:
-    if data.path is None:
-        raise ValueError(f"source: {data.source} needs `workload.data.path`, the raw data")
-    return data.path

@@ -1,0 +1,14 @@
+"""The optional package that reads and writes video files."""
+
+from typing import Any
+
+
+def import_av() -> Any:
+    """PyAV. Raises ValueError that says how to install it."""
+    try:
+        import av  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ValueError(
+            "videos are read and written with PyAV, which is not installed: pip install quintet[video]"
+        ) from error
+    return av
