@@ -1,22 +1,26 @@
 """Heart sounds: the scan against the plain loop, and the segmenter against known beats.
 
-python -m benchmarks.heart_sounds [--repeats 5]
+python -m benchmarks.heart_sounds [--repeats 5] [--circor FOLDER]
 
 The plain loop is what autograd makes of one step after the other. The segmenter is measured on made-up recordings of
-10 s: first heart sounds found within 60 ms, finds that are one, and the mean error of those.
+10 s: first heart sounds found within 60 ms, finds that are one, and the mean error of those; and on the recordings of
+CirCor against its annotated states.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from data_pipelines.circor import read_circor
 from data_pipelines.heart_generator import generate_heart_sound
 from data_pipelines.heart_segmentation import find_first_sounds
 from data_pipelines.heart_signal import preprocess
+from data_pipelines.wav_files import Sound
 from trainables.workloads.heart_sound.scan import linear_recurrence, scan_plainly
 
 LENGTH, STATE = 250, 16
@@ -32,6 +36,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--circor", type=Path)
     options = parser.parse_args()
     print(f"scan at length {LENGTH}, forward and backward, medians of {options.repeats}")
     print("| batch x channels x states | plain loop | ours | times faster | largest difference |")
@@ -40,9 +45,11 @@ def main() -> None:
         print(measure_scan(batch, inner, options.repeats), flush=True)
     print("\n| beats per minute | murmur | SNR | found | right | mean error |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for beats_per_min in (50, 75, 100, 130, 160, 190):
+    for beats_per_min in (40, 50, 75, 100, 130, 160, 175, 190, 210):
         for murmur, snr_db in CASES:
             print(measure_segmenter(beats_per_min, murmur, snr_db), flush=True)
+    if options.circor:
+        print(measure_annotated(options.circor))
 
 
 def measure_scan(batch: int, inner: int, repeats: int) -> str:
@@ -68,21 +75,51 @@ def _time(function: Callable, decay: torch.Tensor, update: torch.Tensor, repeats
 
 def measure_segmenter(beats_per_min: float, murmur: float, snr_db: float) -> str:
     """One row of the second table."""
-    num_hits = num_beats = num_finds = num_right = 0
-    errors: list[float] = []
+    finds = Finds()
     for seed in range(NUM_RECORDINGS):
         made = generate_heart_sound(
             np.random.default_rng(seed), duration_s=10, beats_per_min=beats_per_min, murmur=murmur, snr_db=snr_db
         )
-        found = find_first_sounds(preprocess(made.sound, rate=RATE, band_hz=(25, 400)), RATE)
-        distances = np.abs(found[:, None] - made.first_sounds_s)
-        nearest = distances.min(axis=0)
-        num_hits, num_beats = num_hits + int((nearest < TOLERANCE_S).sum()), num_beats + len(nearest)
-        num_right, num_finds = num_right + int((distances.min(axis=1) < TOLERANCE_S).sum()), num_finds + len(found)
-        errors += nearest[nearest < TOLERANCE_S].tolist()
-    error = f"{1e3 * statistics.fmean(errors):.1f} ms" if errors else "-"
-    shares = f"{100 * num_hits / num_beats:.1f} % | {100 * num_right / num_finds:.1f} %"
-    return f"| {beats_per_min} | {murmur:g} | {snr_db} dB | {shares} | {error} |"
+        finds.add(made.sound, made.first_sounds_s)
+    return f"| {beats_per_min} | {murmur:g} | {snr_db} dB | {finds} |"
+
+
+def measure_annotated(folder: Path) -> str:
+    """The same of all annotated stretches of CirCor."""
+    finds, rates = Finds(), []
+    for recording in read_circor(folder, None):
+        states = recording.read_states()
+        if states is None:
+            continue
+        is_first, is_annotated = states.states == 1, states.states > 0
+        truth = (states.starts[is_first] + states.ends[is_first]) / 2
+        rates.append(60 / float(np.median(np.diff(truth))))
+        finds.add(recording.read(), truth, within=(states.starts[is_annotated], states.ends[is_annotated]))
+    return f"| CirCor, {len(rates)} recordings, {min(rates):.0f} to {max(rates):.0f} | | | {finds} |"
+
+
+class Finds:
+    """First sounds found against those that there are."""
+
+    def __init__(self) -> None:
+        self.num_beats = self.num_finds = self.num_right = 0
+        self.errors: list[float] = []
+
+    def add(self, sound: Sound, truth: np.ndarray, within: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        """`within`: starts and ends of the stretches in which every first sound is known."""
+        found = find_first_sounds(preprocess(sound, rate=RATE, band_hz=(25, 400)), RATE)
+        if within is not None:
+            found = found[((found[:, None] >= within[0]) & (found[:, None] < within[1])).any(axis=1)]
+        distances = np.abs(found[:, None] - truth)
+        nearest = distances.min(axis=0, initial=np.inf)
+        self.num_beats, self.num_finds = self.num_beats + len(truth), self.num_finds + len(found)
+        self.num_right += int((distances.min(axis=1) < TOLERANCE_S).sum())
+        self.errors += nearest[nearest < TOLERANCE_S].tolist()
+
+    def __str__(self) -> str:
+        error = f"{1e3 * statistics.fmean(self.errors):.1f} ms" if self.errors else "-"
+        shares = f"{100 * len(self.errors) / self.num_beats:.1f} % | {100 * self.num_right / self.num_finds:.1f} %"
+        return f"{shares} | {error}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """From a recording to its stored row, and from a stored row to its samples."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from data_pipelines.heart_config import HeartData
 from data_pipelines.heart_cycles import is_clean, resample_cycle
 from data_pipelines.heart_recordings import UNLABELLED, Recording
-from data_pipelines.heart_segmentation import cut_windows, find_cycles
+from data_pipelines.heart_segmentation import cut_windows, find_cycles, lasts_as_a_cycle
 from data_pipelines.heart_signal import preprocess
 
 FALLBACK_S = 0.8
@@ -26,6 +27,7 @@ STORED = pa.schema(
             ("starts", pa.list_(pa.int64())),
             ("ends", pa.list_(pa.int64())),
             ("num_found", pa.int64()),
+            ("has_beat", pa.int64()),
             ("repetitions", pa.int64()),
             ("label", pa.int64()),
             ("subject", pa.int64()),
@@ -34,7 +36,8 @@ STORED = pa.schema(
         )
     ]
 )
-"""A waveform is 16-bit numbers times `scale`; a cycle goes from a start to before its end, in samples."""
+"""A waveform is 16-bit numbers times `scale`; a cycle goes from a start to before its end, in samples. `num_found` is
+how many there were before some were dropped; without a beat the samples are windows instead."""
 
 
 def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
@@ -44,7 +47,9 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
     except ValueError as error:
         raise ValueError(f"recording {recording.name}: {error}") from error
     found = _cut(samples, recording, data)
-    kept = [cycle for cycle in found if is_clean(samples[slice(*cycle)])] if data.filters_cycles else found
+    usable = [cycle for cycle in found if data.unit == "window" or lasts_as_a_cycle(cycle, data.sample_rate)]
+    parts = usable or _fall_back(len(samples), recording, data)
+    kept = [cycle for cycle in parts if not data.filters_cycles or is_clean(samples[slice(*cycle)])]
     scale = max(float(np.abs(samples).max(initial=0)), 1e-6) / _FULL_SCALE
     return {
         "waveform": np.round(samples / scale).astype("<i2").tobytes(),
@@ -52,12 +57,30 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
         "starts": [start for start, _ in kept],
         "ends": [end for _, end in kept],
         "num_found": len(found),
+        "has_beat": int(bool(usable)),
         "repetitions": 1,
         "label": UNLABELLED,
         "subject": number,
         "recording": number,
         "is_good": int(recording.is_good),
     }
+
+
+def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Recordings and cycles that there were and that are kept, by the group of each row."""
+    counts: dict[str, dict[str, int]] = {}
+    for group, row in zip(groups, table.select(["starts", "num_found", "has_beat"]).to_pylist(), strict=True):
+        num_kept = len(row["starts"])
+        found = {
+            "recordings": 1,
+            "recordings_kept": int(num_kept > 0),
+            "cycles": row["num_found"],
+            "cycles_kept": num_kept if row["has_beat"] else 0,
+            "recordings_without_beat": 1 - row["has_beat"],
+        }
+        before = counts.get(group, {})
+        counts[group] = {name: before.get(name, 0) + value for name, value in found.items()}
+    return counts
 
 
 def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
@@ -77,12 +100,16 @@ def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
 
 def _cut(samples: np.ndarray, recording: Recording, data: HeartData) -> list[tuple[int, int]]:
     if data.unit == "window":
-        bounds = cut_windows(len(samples), data.sample_rate, data.window_s, data.hop_s)
-    else:
-        bounds = find_cycles(samples, data.sample_rate, recording.read_states())
-    if not len(bounds):
-        _log.warning("%s: no heart beat found; cut into windows of %g s", recording.name, FALLBACK_S)
-        bounds = cut_windows(len(samples), data.sample_rate, FALLBACK_S, FALLBACK_S)
+        return _pairs(cut_windows(len(samples), data.sample_rate, data.window_s, data.hop_s))
+    return _pairs(find_cycles(samples, data.sample_rate, recording.read_states()))
+
+
+def _fall_back(num_samples: int, recording: Recording, data: HeartData) -> list[tuple[int, int]]:
+    _log.warning("%s: no heart beat found; cut into windows of %g s", recording.name, FALLBACK_S)
+    return _pairs(cut_windows(num_samples, data.sample_rate, FALLBACK_S, FALLBACK_S))
+
+
+def _pairs(bounds: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in bounds]
 
 

@@ -1,28 +1,26 @@
 """Finds heart cycles: from the states of an annotation, or from the peaks of the sound's envelope.
 
-The envelope is Shannon's energy, -x^2 log x^2, of the band of the valve sounds, so that murmurs, which are higher, do
-not hide them. Its autocorrelation gives the heart period, dynamic programming (Ellis 2007, "Beat tracking by dynamic
-programming") one sound per period, and the shorter of the two intervals between sounds is systole, which tells the
-first sound from the second.
+The envelope's autocorrelation gives the heart period, dynamic programming (Ellis 2007, "Beat tracking by dynamic
+programming") one sound per period; `heart_first_sounds` tells whether it is the first or the second.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipelines.heart_signal import band_pass
+from data_pipelines.heart_envelope import HOP_S, compute_envelope
+from data_pipelines.heart_first_sounds import choose_first_sounds, systole_steps
 
-PERIOD_S = (0.27, 1.5)
-"""40 to 222 beats per minute: infants are among the patients."""
+PERIOD_S = (0.27, 1.65)
+"""36 to 222 beats per minute: infants are among the patients."""
 CYCLE_S = (0.25, 1.8)
-HOP_S = 0.005
-SMOOTHING_S = 0.04
-VALVE_BAND_HZ = (25.0, 150.0)
 LEAD_S = 0.05
 """From the beginning of a valve sound to its loudest moment."""
+NEARLY = 0.85
+"""Of the best rating, for a shorter period."""
 TIGHTNESS = 60.0
 """Of the distances between sounds, against the envelope in units of its standard deviation."""
-SYSTOLE, S1 = 2, 1
+S1 = 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class States:
 
 
 def find_cycles(samples: np.ndarray, rate: int, states: States | None = None) -> np.ndarray:
-    """int64 [count, 2]: first sample and end of each cycle, from one first heart sound to the next."""
+    """int64 [count, 2]: first sample and end of each cycle, from one first sound to the next, whatever it lasts."""
     onsets = onsets_of(states) if states is not None else np.empty(0)
     if len(onsets) < 2:
         onsets = np.maximum(find_first_sounds(samples, rate) - LEAD_S, 0.0)
@@ -62,43 +60,24 @@ def cut_windows(num_samples: int, rate: int, window_s: float, hop_s: float) -> n
 
 def find_first_sounds(samples: np.ndarray, rate: int) -> np.ndarray:
     """Seconds of the loudest moment of every first heart sound; empty when the sound has no beat."""
-    envelope = compute_envelope(samples, rate)
-    period = estimate_period(envelope)
+    envelope = compute_envelope(samples, rate, shortest_s=2 * PERIOD_S[0])
+    period = estimate_period(envelope.loudness)
     if period is None:
         return np.empty(0)
-    beats = track_beats(envelope, period)
-    return _choose_first_sounds(envelope, beats, period) * HOP_S
+    return choose_first_sounds(envelope, track_beats(envelope.loudness, period), period) * HOP_S
 
 
-def compute_envelope(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Smoothed Shannon energy of the valve band every 5 ms, of mean 0 and variance 1."""
-    if len(samples) < rate * PERIOD_S[0] * 2:
-        return np.empty(0)
-    valves = band_pass(samples, rate, VALVE_BAND_HZ)
-    peak = np.quantile(np.abs(valves), 0.999)
-    if peak < 1e-8:
-        return np.empty(0)
-    square = np.minimum(np.square(valves / peak), 1.0)
-    energy = -square * np.log(np.maximum(square, 1e-12))
-    width = max(round(SMOOTHING_S * rate), 1)
-    window = np.hanning(width + 2)[1:-1]
-    smooth = np.convolve(energy, window / window.sum(), mode="same")
-    times = np.arange(0, len(samples) / rate, HOP_S)
-    coarse = np.sqrt(np.maximum(np.interp(times * rate, np.arange(len(samples)), smooth), 0))
-    return (coarse - coarse.mean()) / max(coarse.std(), 1e-8)
-
-
-def estimate_period(envelope: np.ndarray) -> float | None:
+def estimate_period(loudness: np.ndarray) -> float | None:
     """The heart period in steps of the envelope; None without one.
 
-    The smallest lag whose autocorrelation is a peak nearly as high as the highest: twice the period correlates as well,
-    and the interval between the two sounds at most half as well, as only one of them meets the other.
+    The smallest lag that is rated nearly as high as the best: twice the period correlates as well. Where systole and
+    diastole are alike, so does half of it, but there no sound follows at the distance that systole would have.
     """
-    count = len(envelope)
+    count = len(loudness)
     first, last = round(PERIOD_S[0] / HOP_S), min(round(PERIOD_S[1] / HOP_S), count * 2 // 3)
     if last <= first + 1:
         return None
-    spectrum = np.fft.rfft(envelope, 2 * count)
+    spectrum = np.fft.rfft(loudness, 2 * count)
     products = np.fft.irfft(np.abs(spectrum) ** 2)[: last + 2]
     correlation = products / (count - np.arange(len(products)))
     inner = correlation[first : last + 1]
@@ -106,16 +85,23 @@ def estimate_period(envelope: np.ndarray) -> float | None:
     lags = np.flatnonzero(is_peak) + first
     if not len(lags) or correlation[lags].max() <= 0:
         return None
-    return float(lags[correlation[lags] >= 0.85 * correlation[lags].max()][0])
+    ratings = np.array([correlation[lag] + correlation[_systoles(lag)].max() / 2 for lag in lags.tolist()])
+    return float(lags[ratings >= NEARLY * ratings.max()][0])
 
 
-def track_beats(envelope: np.ndarray, period: float) -> np.ndarray:
+def _systoles(period: int) -> slice:
+    """The steps within a fifth of the systole that a heart of this period has."""
+    systole = systole_steps(period)
+    return slice(int(0.8 * systole), min(int(1.2 * systole), round(0.65 * period)) + 2)
+
+
+def track_beats(loudness: np.ndarray, period: float) -> np.ndarray:
     """Steps of the envelope, one per period, that are loud and evenly spaced (Ellis 2007, equation 4)."""
     nearest, farthest = max(round(0.6 * period), 1), round(1.6 * period)
     gaps = np.arange(farthest, nearest - 1, -1)
     penalty = TIGHTNESS * np.log(gaps / period) ** 2
-    score, before = envelope.copy(), np.full(len(envelope), -1)
-    for step in range(nearest, len(envelope)):
+    score, before = loudness.copy(), np.full(len(loudness), -1)
+    for step in range(nearest, len(loudness)):
         earliest = step - farthest
         skipped = max(-earliest, 0)
         candidates = score[max(earliest, 0) : step - nearest + 1] - penalty[skipped:]
@@ -123,38 +109,21 @@ def track_beats(envelope: np.ndarray, period: float) -> np.ndarray:
         if candidates[best] > 0:
             score[step] += candidates[best]
             before[step] = max(earliest, 0) + best
-    tail = max(len(envelope) - round(1.2 * period), 0)
+    tail = max(len(loudness) - round(1.2 * period), 0)
     beats = [tail + int(score[tail:].argmax())]
     while before[beats[-1]] >= 0:
         beats.append(int(before[beats[-1]]))
     return np.array(beats[::-1])
 
 
-def _choose_first_sounds(envelope: np.ndarray, beats: np.ndarray, period: float) -> np.ndarray:
-    """The beats, or the other sound of every cycle when that comes first after diastole, the longer interval."""
-    if len(beats) < 2:
-        return beats.astype(float)
-    phases = np.linspace(0.15, 0.85, 71)
-    places = beats[:-1, None] + phases * np.diff(beats)[:, None]
-    profile = np.interp(places, np.arange(len(envelope)), envelope).mean(axis=0)
-    other = float(phases[profile.argmax()])
-    if other < 0.5:
-        return beats.astype(float)
-    lengths = np.append(np.diff(beats), period)
-    guesses = np.concatenate([[beats[0] - (1 - other) * period], beats + other * lengths])
-    radius = max(round(0.1 * period), 1)
-    return np.array([_loudest(envelope, guess, radius) for guess in guesses if 0 <= guess < len(envelope)])
-
-
-def _loudest(envelope: np.ndarray, guess: float, radius: int) -> float:
-    start = max(round(guess) - radius, 0)
-    return float(start + envelope[start : round(guess) + radius + 1].argmax())
+def lasts_as_a_cycle(cycle: tuple[int, int], rate: int) -> bool:
+    """False for an interval that no heart cycle takes: a first sound was missed, or something else taken for one."""
+    return CYCLE_S[0] <= (cycle[1] - cycle[0]) / rate <= CYCLE_S[1]
 
 
 def _between(onsets: np.ndarray, rate: int, num_samples: int) -> np.ndarray:
     if len(onsets) < 2:
         return np.empty((0, 2), np.int64)
-    durations = np.diff(onsets)
-    is_cycle = (durations >= CYCLE_S[0]) & (durations <= CYCLE_S[1])  # false for the gaps, which are NaN
-    bounds = np.stack([onsets[:-1], onsets[1:]], axis=1)[is_cycle]
+    bounds = np.stack([onsets[:-1], onsets[1:]], axis=1)
+    bounds = bounds[np.isfinite(bounds).all(axis=1)]  # a NaN is a gap
     return np.minimum(np.round(bounds * rate).astype(np.int64), num_samples)

@@ -12,26 +12,26 @@ import pyarrow as pa
 
 from data_pipelines.heart_config import HeartData
 from data_pipelines.heart_recordings import UNLABELLED, Recording
-from data_pipelines.heart_rows import STORED, decode_rows, store_recording
+from data_pipelines.heart_rows import STORED, count_rows, decode_rows, store_recording
 from data_pipelines.heart_sources import (
     databases_of,
     hash_recordings,
     list_recordings,
-    list_synthetic,
+    make_rows,
     repetitions,
     split_by_subject,
     split_recordings,
 )
 from data_pipelines.heart_tasks import TASKS, TaskName
 from data_pipelines.manifest import load_manifest, read_manifest
-from data_pipelines.pipeline import DataPipeline, Facts, Split
+from data_pipelines.pipeline import Counts, DataPipeline, Facts, Split
 
 if TYPE_CHECKING:
     import torch
 
     HeartBatch = dict[str, torch.Tensor]
 
-_RULES = 1
+_RULES = 2
 """Counts up when a rule changes that turns recordings into rows."""
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
 """Settings that do not change the rows, or that stand in the digest in another way."""
@@ -109,6 +109,12 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
             if not all(0 <= start < end <= length for start, end in bounds):
                 raise ValueError(f"{file}: row {number} has a cycle outside its {length} samples")
 
+    def count(self, table: pa.Table) -> Counts:
+        """Recordings and cycles by class, in pretraining by data set."""
+        if self.task is None:
+            return count_rows(table, [self._recordings[number].database for number in table["recording"].to_pylist()])
+        return count_rows(table, [TASKS[self.task].classes[label] for label in table["label"].to_pylist()])
+
     def decode(self, table: pa.Table) -> pa.Table:
         """A row for each cycle."""
         return decode_rows(table, self.data)
@@ -141,17 +147,8 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return augment_cycles(signal, self.data.augmentation, band=(low / nyquist, high / nyquist), generator=generator)
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
-        """Recordings of two made-up cycles; the classes take turns."""
-        settings = self.data.synthetic.model_copy(update={"seed": seed, "num_subjects": max(num_rows, 6)})
-        recordings = list_synthetic(settings.model_copy(update={"recordings_per_subject": 1, "duration_s": 4.0}))
-        num_classes = len(TASKS[self.task].classes) if self.task else 0
-        tables = []
-        for number, recording in enumerate(recordings[:num_rows]):
-            row = store_recording(recording, number, self.data)
-            row |= {"label": number % num_classes if num_classes else UNLABELLED}
-            row |= {"starts": row["starts"][:1], "ends": row["ends"][:1]}
-            tables.append(pa.table({name: [value] for name, value in row.items()}, schema=self.schema))
-        return pa.concat_tables(tables).combine_chunks() if tables else self.schema.empty_table()
+        """Recordings of one made-up cycle; the classes take turns."""
+        return make_rows(self.data, len(TASKS[self.task].classes) if self.task else 0, num_rows, seed)
 
     @cached_property
     def _recordings(self) -> list[Recording]:

@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from data_pipelines.circor import read_circor
 from data_pipelines.heart_config import HeartData, Synthetic
 from data_pipelines.heart_generator import generate_heart_sound
-from data_pipelines.heart_recordings import Recording, index_files
+from data_pipelines.heart_recordings import UNLABELLED, Recording, index_files
+from data_pipelines.heart_rows import STORED, store_recording
 from data_pipelines.heart_splits import choose_few, split_subjects, stratum_of_subjects
 from data_pipelines.heart_tasks import TASKS, TaskName
 from data_pipelines.pascal2011 import read_pascal
@@ -163,3 +165,14 @@ def _make_sound(settings: Synthetic, subject: int, index: int, has_murmur: bool)
         snr_db=generator.uniform(0, 15),
     )
     return made.sound
+
+
+def make_rows(data: HeartData, num_classes: int, num_rows: int, seed: int) -> pa.Table:
+    """Stored rows of made-up recordings with one cycle each; their labels take turns."""
+    changes = {"seed": seed, "num_subjects": max(num_rows, 6), "recordings_per_subject": 1, "duration_s": 4.0}
+    recordings = list_synthetic(data.synthetic.model_copy(update=changes))[:num_rows]
+    rows = [store_recording(recording, number, data) for number, recording in enumerate(recordings)]
+    for number, row in enumerate(rows):
+        row |= {"starts": row["starts"][:1], "ends": row["ends"][:1]}
+        row |= {"label": number % num_classes if num_classes else UNLABELLED}
+    return pa.Table.from_pylist(rows, schema=STORED)

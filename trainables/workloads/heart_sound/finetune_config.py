@@ -1,6 +1,6 @@
 """Settings of the second stage: a clinical task on the pretrained encoder."""
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,12 @@ class FinetuneConfig(WorkloadConfig):
     """Learning rate of the encoder against that of the classifier, `training.optimizer.learning_rate`."""
     head: Head = Head()
     loss: ClassLoss = ClassLoss()
+
+    metric_names: ClassVar[dict[str, str]] = {
+        f"train/learning_rate/{group}": f"learning_rate/{group}" for group in ("encoder", "classifier")
+    }
+    metric_axes: ClassVar[dict[str, str | None]] = {"learning_rate/*": "step", **WorkloadConfig.metric_axes}
+    quiet_metrics: ClassVar[tuple[str, ...]] = ("learning_rate/*",)
 
     @model_validator(mode="after")
     def _keeps_labelled_cycles(self) -> Self:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from ray_jobs.launch import train
 from ray_jobs.locate import best_model, named_runs
+from trainables.layout import step_of
 from trainables.storage import Folder
 from trainables.train_worker import RunError
 from trainables.workloads.heart_sound.finetune_config import ClassLoss, FinetuneConfig
@@ -49,7 +50,7 @@ def test_linear_evaluation_changes_nothing_of_the_encoder(stage, pretrained, tmp
     assert any("running_mean" in name for name in names)
     assert all(torch.equal(after[name], before[name]) for name in names)
     row = rows_of(result.folder)[-1]
-    assert row["train/learning_rate/classifier"] == 1e-2 and "train/learning_rate/encoder" not in row
+    assert row["learning_rate/classifier"] == 1e-2 and "learning_rate/encoder" not in row
     inputs = json.loads(result.folder.read("inputs.json"))
     assert "workload.pretrained" in [each["metadata"].get("setting") for each in inputs]
 
@@ -63,9 +64,8 @@ def test_full_fine_tuning_starts_at_the_encoder_and_moves_it_with_its_own_rate(s
     # Adam moves each weight by about the rate in every step
     assert 0 < moved <= 1e-4 * len(rows_of(result.folder)) * 1.5
     row = rows_of(result.folder)[-1]
-    assert row["train/learning_rate/encoder"] == pytest.approx(1e-4) and row["train/learning_rate"] == pytest.approx(
-        1e-4
-    )
+    assert row["learning_rate/encoder"] == row["train/learning_rate"] == pytest.approx(1e-4)
+    assert row["learning_rate/classifier"] == pytest.approx(1e-2)
     for name in ("accuracy", "f1", "precision", "recall"):
         assert 0 <= row[f"train/{name}"] <= 1
 
@@ -88,6 +88,32 @@ def test_the_same_seed_gives_the_same_result_and_another_one_another(stage):
     ]
     first, second, third = (rows_of(result.folder) for result in results)
     assert first == second != third
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "workload"),
+    [("pretrain", {"contrast": {"masks_same_subject": True}}), ("finetune", {"encoder_rate_factor": 0.3})],
+)
+def test_a_resume_in_the_middle_of_any_epoch_is_bit_exact(stage, name, workload):
+    """Views, dropout, running statistics, both rates, and the training answers counted since the last evaluation."""
+    training = {"epochs": 2, "checkpoint_every_steps": 3, "keep_checkpoints": 99, "ema": {"decay": 0.9}}
+    experiment = stage(name, "resumed", workload, **training, schedule={"name": "cosine", "warmup_steps": 4})
+    train(experiment)
+    folder = experiment.folder
+    whole, checkpoints = rows_of(folder), folder.names("checkpoints")
+    last = f"checkpoints/{checkpoints[-1]}"
+    weights = [folder.read(f"{last}/{file}.safetensors") for file in ("model", "ema")]
+    half = len(whole) // 2
+    for first_deleted in (half + 2, half - 2):  # behind and before the evaluation in the middle
+        for checkpoint in checkpoints:
+            if step_of(checkpoint) >= first_deleted:
+                folder.delete(f"checkpoints/{checkpoint}")
+        folder.delete("final_metrics.json")
+        train(experiment)
+        assert f"resumed from {folder}/checkpoints" in folder.read("train.log").decode()
+        assert rows_of(folder) == whole
+        assert [folder.read(f"{last}/{file}.safetensors") for file in ("model", "ema")] == weights
 
 
 def test_an_encoder_of_other_settings_is_refused_by_their_names(stage, pretrained, tmp_path):

@@ -1,0 +1,82 @@
+"""What is stored of a recording, and what is counted of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data_pipelines.heart_config import HeartData, Synthetic
+from data_pipelines.heart_generator import generate_heart_sound
+from data_pipelines.heart_recordings import Recording
+from data_pipelines.heart_rows import count_rows, store_recording
+from data_pipelines.heart_segmentation import States
+from data_pipelines.heart_sounds import HeartPipeline
+from data_pipelines.prepare import prepare
+from data_pipelines.wav_files import Sound
+
+DATA = HeartData(sample_rate=1000, num_samples=128, synthetic=Synthetic(num_subjects=12, duration_s=4))
+NOISE = Sound(np.random.default_rng(0).normal(size=8 * 1000), 1000)
+
+
+def store(sound: Sound, states: Callable[[], Any] = lambda: None, **changes: Any) -> dict[str, Any]:
+    recording = Recording("r", "s", "folder", {}, "folder", read=lambda: sound, read_states=states)
+    return store_recording(recording, 0, DATA.model_copy(update=changes))
+
+
+def first_sounds_at(*seconds: float) -> Callable[[], States]:
+    return lambda: States(np.array(seconds), np.array(seconds) + 0.1, np.ones(len(seconds), dtype=int))
+
+
+def test_intervals_that_last_too_long_for_a_cycle_are_found_and_not_kept():
+    row = store(NOISE, first_sounds_at(0.5, 1.3, 2.1, 4.6, 5.4))
+    assert (row["num_found"], row["has_beat"]) == (4, 1)
+    assert list(zip(row["starts"], row["ends"], strict=True)) == [(500, 1300), (1300, 2100), (4600, 5400)]
+
+
+def test_a_silent_recording_has_no_beat_and_is_cut_into_windows_that_the_filter_drops(caplog):
+    silence = Sound(np.zeros(4000), 1000)
+    row = store(silence)
+    assert (row["num_found"], row["has_beat"], len(row["starts"])) == (0, 0, 5)
+    assert "no heart beat found; cut into windows of 0.8 s" in caplog.text
+    assert store(silence, filters_cycles=True)["starts"] == []
+
+
+def test_a_cycle_with_one_click_is_dropped_by_the_filter_alone():
+    made = generate_heart_sound(np.random.default_rng(1), duration_s=8, beats_per_min=70).sound
+    samples = 0.001 * made.samples
+    samples[round(3.0 * made.rate)] = 1.0
+    states = first_sounds_at(0.5, 1.4, 2.3, 3.2, 4.1)
+    rows = [store(Sound(samples, made.rate), states, filters_cycles=filters) for filters in (False, True)]
+    assert [len(row["starts"]) for row in rows] == [4, 3] and [row["num_found"] for row in rows] == [4, 4]
+
+
+def test_rows_are_counted_by_their_group():
+    rows = [([0, 5], 3, 1), ([0], 1, 1), ([], 2, 1), ([0, 8, 16], 0, 0)]
+    table = pa.table(dict(zip(("starts", "num_found", "has_beat"), map(list, zip(*rows, strict=True)), strict=True)))
+    names = ("recordings", "recordings_kept", "cycles", "cycles_kept", "recordings_without_beat")
+    assert count_rows(table, ["a", "b", "a", "b"]) == {
+        "a": dict(zip(names, (2, 1, 5, 2, 0), strict=True)),
+        "b": dict(zip(names, (2, 2, 1, 1, 1), strict=True)),
+    }
+
+
+@pytest.mark.parametrize("task", ["synthetic_murmur", None])
+def test_the_manifest_counts_every_row_once_in_its_group_also_over_an_interruption(task, tmp_path):
+    class Interrupted(HeartPipeline):
+        def read_raw(self, split, start_row):
+            for number, table in enumerate(super().read_raw(split, start_row), start_row):
+                if split == "train" and number == 5:
+                    raise KeyboardInterrupt
+                yield table
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Interrupted(DATA, task), tmp_path / "p", rows_per_shard=2)
+    pipeline = HeartPipeline(DATA, task)
+    counts = prepare(pipeline, tmp_path / "p").counts
+    for split, num_rows in pipeline.num_raw_rows().items():
+        assert sum(numbers["recordings"] for numbers in counts.get(split, {}).values()) == num_rows
+    assert set(counts["train"]) == ({"normal", "murmur"} if task else {"synthetic"})
+    found = [len(row["starts"]) for table in pipeline.read_raw("train", 0) for row in table.to_pylist()]
+    assert sum(numbers["cycles_kept"] for numbers in counts["train"].values()) == sum(found)
