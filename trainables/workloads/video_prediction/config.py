@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LATENT_SIDE = 8
 """Pixels to one latent of Stable Diffusion, along each side."""
+MIN_I3D_FRAMES = 9
+"""Three halvings in time, rounded up, must leave the two that the last pooling takes."""
 
 
 class Diffusion(Config):
@@ -58,6 +60,9 @@ class Evaluation(Config):
     """Predict this many future frames by feeding predictions back as past frames; null: those of the training."""
     num_shown: int = Field(default=10, ge=0, le=100)
     """First windows of the split that are drawn."""
+    i3d_weights: InputPath | None = None
+    """A file of the I3D network, for `eval/fvd`, which is absent without it: `i3d_torchscript.pt` of StyleGAN-V, or
+    the state dict of a PyTorch port, with 400 classes."""
 
 
 class Latents(Config):
@@ -67,6 +72,11 @@ class Latents(Config):
     """Its folder in the form of diffusers, for example a copy of stabilityai/sd-vae-ft-mse."""
     scale: float = Field(default=0.18215, gt=0)
     """What latents are multiplied by, so that their variance is about 1."""
+    posterior: Literal["mean", "sample"] = "mean"
+    """What a training step takes of the autoencoder's distribution. Evaluations and pictures take its mean."""
+    is_stored: bool = False
+    """Encode the training split once, when data are prepared, instead of in every step; for frames that are not
+    changed at random. Its rows then hold latents only."""
 
 
 class VideoPredictionConfig(WorkloadConfig):
@@ -79,8 +89,10 @@ class VideoPredictionConfig(WorkloadConfig):
     """Null: predict pixels, which needs no weights."""
     diffusion: Diffusion = Diffusion()
     evaluation: Evaluation = Evaluation()
+    animation: Literal["gif", "mp4"] = "gif"
+    """Form of `eval/predictions_video`; mp4 needs `pip install quintet[video]`."""
     frames_per_s: float = Field(default=4.0, gt=0, le=100)
-    """Of the animations."""
+    """Of the animation."""
 
     evaluation_options: ClassVar[dict[str, str]] = {
         "split": "workload.evaluation.split",
@@ -91,8 +103,11 @@ class VideoPredictionConfig(WorkloadConfig):
         "draws": "workload.evaluation.num_draws",
         "rollout": "workload.evaluation.rollout_frames",
         "shown": "workload.evaluation.num_shown",
+        "i3d-weights": "workload.evaluation.i3d_weights",
+        "animation": "workload.animation",
     }
     metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+    quiet_metrics: ClassVar[tuple[str, ...]] = ("*/t+*", "*_sum", "*/mae", "*/nfe")
 
     @property
     def name_parts(self) -> tuple[str, ...]:
@@ -129,6 +144,33 @@ class VideoPredictionConfig(WorkloadConfig):
         return self
 
     @model_validator(mode="after")
+    def _stored_latents_are_fixed(self) -> Self:
+        if self.latents is None or not self.latents.is_stored:
+            return self
+        if self.data.horizontal_flip or self.data.brightness:
+            raise ValueError(
+                "`data.horizontal_flip` and `data.brightness` change frames before they are encoded; with "
+                "`latents.is_stored` set them to false and 0, or set `latents.is_stored` to false"
+            )
+        if self.evaluation.split == "train":
+            raise ValueError(
+                "`evaluation.split` is train, but with `latents.is_stored` the training split holds no frames to "
+                "compare with; evaluate another split, or set `latents.is_stored` to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clips_are_long_enough_for_i3d(self) -> Self:
+        num_frames = self.data.num_past + self.num_predicted
+        if self.evaluation.i3d_weights is not None and num_frames < MIN_I3D_FRAMES:
+            raise ValueError(
+                f"`evaluation.i3d_weights`: eval/fvd is of past and predicted frames together, here {num_frames}, and "
+                f"its network needs {MIN_I3D_FRAMES}; set `evaluation.rollout_frames` to "
+                f"{MIN_I3D_FRAMES - self.data.num_past} or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sampling_fits_the_process(self) -> Self:
         if self.evaluation.sampling.num_steps > self.diffusion.num_timesteps:
             raise ValueError(
@@ -138,7 +180,11 @@ class VideoPredictionConfig(WorkloadConfig):
         return self
 
     def build_pipeline(self) -> "DataPipeline":
-        """Clips with random windows."""
+        """Clips with random windows, of frames or of stored latents."""
+        if self.latents is not None and self.latents.is_stored:
+            from trainables.workloads.video_prediction.latent_clips import LatentPipeline
+
+            return LatentPipeline(self.latents, self.data)
         from data_pipelines.video import VideoPipeline
 
         return VideoPipeline(self.data)

@@ -54,7 +54,15 @@ def draw_predictions(samples: Sequence[Shown], config: VideoPredictionConfig) ->
     titles = [f"sample {number}: truth, prediction" for number in range(len(samples))]
     return [
         ImagePanel("eval/predictions", pictures, captions, columns=2, zoom=zoom),
-        VideoPanel("eval/predictions_video", clips, config.frames_per_s, titles, columns=5, zoom=zoom),
+        VideoPanel(
+            "eval/predictions_video",
+            clips,
+            config.frames_per_s,
+            titles,
+            columns=5,
+            zoom=zoom,
+            form=config.animation,
+        ),
     ]
 
 

@@ -5,9 +5,10 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from data_pipelines.video_batch import PackedClips
+from trainables.metrics.fvd import ClipDistances, ClipFeatures
 from trainables.task import Collectives, Evaluation, Evaluator
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
-from trainables.workloads.video_prediction.drawing import Shown, draw_predictions
+from trainables.workloads.video_prediction.drawing import Shown, draw_predictions, to_grey_levels
 from trainables.workloads.video_prediction.predictors import Predictor, roll_out
 from trainables.workloads.video_prediction.scores import score_frames, score_names
 from trainables.workloads.video_prediction.spaces import Space
@@ -26,6 +27,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
         space: Space,
         predictor: Predictor,
         *,
+        features: ClipFeatures | None,
         seed: int,
         collectives: Collectives,
         device: torch.device,
@@ -36,6 +38,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
         self._names = score_names(config.data.height, config.data.width)
         self._sums = torch.zeros(3, len(self._names), config.num_predicted, dtype=torch.float64, device=device)
         self._count = torch.zeros((), dtype=torch.float64, device=device)
+        self._fvd = ClipDistances(features, ("ours", "copies"), device) if features else None
         self._nfe = 0
         self._shown: list[Shown] = []
 
@@ -58,6 +61,9 @@ class WindowEvaluator(Evaluator[PackedClips]):
             self._add(draws[:, window], copies[window], truth[window])
             if len(self._shown) < evaluation.num_shown:
                 self._shown.append(Shown(past[window], future[window], draws[0, window]))
+        if self._fvd:
+            ours, copies = (torch.cat([past, to_grey_levels(frames)], dim=1) for frames in (draws[0], copies))
+            self._fvd.add(torch.cat([past, future], dim=1), ours=ours, copies=copies)
 
     def compute(self, module: nn.Module) -> Evaluation:
         """Means over windows and draws, for each future frame and over all of them; a collective."""
@@ -73,6 +79,9 @@ class WindowEvaluator(Evaluator[PackedClips]):
         metrics = self._name("eval", means[_OURS]) | self._name("baseline/eval", means[_COPY])
         if self._config.evaluation.num_draws > 1:
             metrics |= self._name("eval/best", means[_BEST])
+        if self._fvd:
+            fvd = self._fvd.compute(self._collectives.sum)
+            metrics |= {"eval/fvd": fvd["ours"], "baseline/eval/fvd": fvd["copies"], "eval/fvd_clips": fvd["clips"]}
         panels = draw_predictions(self._gather_shown(), self._config)
         return Evaluation(metrics | {"eval/nfe": int(nfe.max())}, panels)
 

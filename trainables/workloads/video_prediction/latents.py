@@ -1,46 +1,71 @@
 """Latents of a frozen autoencoder as the space of prediction; its weights come from a folder that the user gives."""
 
-import json
-import pickle
 from pathlib import Path
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from trainables.workloads.video_prediction.networks.vae import Vae, VaeShape
+from trainables.weights_file import read_weights, refuse_other_weights
+from trainables.workloads.video_prediction.autoencoder import VaeShape, find_weights, given_folder, read_shape
+from trainables.workloads.video_prediction.config import Latents
+from trainables.workloads.video_prediction.networks.vae import Vae
 
-_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+_FRAMES_PER_CALL = 8
+"""Full frames through a convolutional network take much memory; only so many go at once."""
 
 
 class LatentSpace:
-    """Latents times `scale`, of frames in -1..1; nothing of it is trained, saved or averaged."""
+    """Latents times `scale`, of frames in -1..1; nothing of it is trained, saved or averaged.
+
+    The autoencoder computes in single precision even where the training does not.
+    """
 
     is_bounded = False
 
-    def __init__(self, folder: Path, scale: float, *, height: int, width: int) -> None:
-        self._vae, shape = load_vae(folder)
-        self._scale = scale
+    def __init__(self, settings: Latents, *, height: int, width: int) -> None:
+        self._vae, shape = load_vae(given_folder(settings.weights))
+        self._settings = settings
         if height % shape.factor or width % shape.factor:
             raise ValueError(
                 f"frames of {height}x{width} do not divide into latents of {shape.factor}x{shape.factor} pixels"
             )
         self.channels, self.height, self.width = shape.latent_channels, height // shape.factor, width // shape.factor
 
+    def encode(self, frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """0..255 to scaled latents: the posterior's mean, or what `posterior` asks for when a generator is given."""
+        moments = self.moments(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return take_latents(moments, "mean" if generator is None else self._settings.posterior, generator)
+
     @torch.no_grad()
-    def encode(self, frames: Tensor) -> Tensor:
-        """0..255 to scaled latents."""
+    def moments(self, frames: UInt8[Tensor, "count 3 height width"]) -> Float[Tensor, "count moments h w"]:
+        """Scaled means, then scaled standard deviations."""
         vae = self._vae.to(frames.device)
-        images = frames.flatten(0, 1).float() / 127.5 - 1
-        return (vae.encode(images) * self._scale).unflatten(0, frames.shape[:2])
+        with torch.autocast(frames.device.type, enabled=False):
+            parts = [vae.encode(part.float() / 127.5 - 1) for part in frames.split(_FRAMES_PER_CALL)]
+        return torch.cat(parts) * self._settings.scale
 
     @torch.no_grad()
     def decode(self, encoded: Tensor) -> Tensor:
         """Scaled latents to 0..1."""
-        images = self._vae.to(encoded.device).decode(encoded.flatten(0, 1).float() / self._scale)
+        vae, latents = self._vae.to(encoded.device), encoded.flatten(0, 1).float() / self._settings.scale
+        with torch.autocast(encoded.device.type, enabled=False):
+            images = torch.cat([vae.decode(part) for part in latents.split(_FRAMES_PER_CALL)])
         return ((images + 1) / 2).clamp(0, 1).unflatten(0, encoded.shape[:2])
+
+
+def take_latents(
+    moments: Float[Tensor, "batch time moments h w"],
+    posterior: Literal["mean", "sample"],
+    generator: torch.Generator | None,
+) -> Float[Tensor, "batch time features h w"]:
+    """The means, or one draw of each posterior."""
+    mean, deviation = moments.chunk(2, dim=2)
+    if posterior == "mean":
+        return mean
+    return mean + deviation * torch.randn(mean.shape, generator=generator, device=mean.device)
 
 
 def load_vae(folder: Path) -> tuple[Vae, VaeShape]:
@@ -48,38 +73,13 @@ def load_vae(folder: Path) -> tuple[Vae, VaeShape]:
 
     Raises ValueError naming the file and the weights that are missing, unknown or of another shape.
     """
-    shape = _read_shape(folder / "config.json")
-    file = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
-    if file is None:
-        raise ValueError(f"{folder} holds neither {_WEIGHTS[0]} nor {_WEIGHTS[1]}; give an autoencoder's own folder")
+    shape, file = read_shape(folder), find_weights(folder)
     with torch.device("meta"):
         vae = Vae(shape)
-    weights = _adapt(_read_weights(file))
-    _refuse_other(vae.state_dict(), weights, file)
+    weights = _adapt(read_weights(file))
+    refuse_other_weights(vae.state_dict(), weights, file, "autoencoder of this shape")
     vae.load_state_dict(weights, assign=True)
     return vae.float().eval().requires_grad_(False), shape
-
-
-def _read_shape(file: Path) -> VaeShape:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        values = {name: settings[name] for name in VaeShape._fields if name in settings}
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"{file}: cannot be read ({error}); give the folder of an autoencoder as diffusers saves it"
-        ) from error
-    if "block_out_channels" not in values:
-        raise ValueError(f"{file}: has no `block_out_channels`, so it does not describe an autoencoder (AutoencoderKL)")
-    return VaeShape(**{**values, "block_out_channels": tuple(values["block_out_channels"])})
-
-
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read as weights ({error}); download it again") from error
 
 
 def _adapt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -91,16 +91,3 @@ def _adapt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         is_matrix = ".attentions." in name and name.endswith("weight") and tensor.ndim == 4
         adapted[name] = tensor[:, :, 0, 0] if is_matrix else tensor
     return adapted
-
-
-def _refuse_other(expected: dict[str, Tensor], found: dict[str, Tensor], file: Path) -> None:
-    problems = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
-    problems += [f"{name} is unknown" for name in sorted(found.keys() - expected.keys())]
-    problems += [
-        f"{name} is {tuple(found[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & found.keys())
-        if expected[name].shape != found[name].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"{file}: is no autoencoder of this shape: {'; '.join(problems[:5])}{more}")

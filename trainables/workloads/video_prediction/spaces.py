@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -16,9 +17,9 @@ class Space(Protocol):
     width: int
 
     def encode(
-        self, frames: UInt8[Tensor, "batch time channels height width"]
+        self, frames: UInt8[Tensor, "batch time channels height width"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch time features h w"]:
-        """Stored frames to the network's input."""
+        """Stored frames to the network's input; a space may draw it, when a generator is given."""
         ...
 
     def decode(
@@ -36,7 +37,7 @@ class PixelSpace:
     def __init__(self, channels: int, height: int, width: int) -> None:
         self.channels, self.height, self.width = channels, height, width
 
-    def encode(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """0..255 to -1..1."""
         return frames.float() / 127.5 - 1
 

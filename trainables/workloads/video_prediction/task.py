@@ -1,5 +1,6 @@
 """Learns to predict the frames that follow, and evaluates and draws predictions."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,16 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.pipeline import Facts
+from data_pipelines.pyav import import_av
 from data_pipelines.video_batch import WindowBatch
+from trainables.metrics.fvd import ClipFeatures
 from trainables.randomness import seeded_initialisation
 from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.drawing import Shown, draw_columns
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator
-from trainables.workloads.video_prediction.network_config import DiT
+from trainables.workloads.video_prediction.network_config import SIZES, DiT
 from trainables.workloads.video_prediction.predictors import DiffusionPredictor, Predictor, RegressionPredictor
 from trainables.workloads.video_prediction.spaces import PixelSpace, Space
 from trainables.workloads.video_prediction.windows import Window, cut_even_windows, noise_of
+
+logger = logging.getLogger(__name__)
 
 
 class VideoPredictionTask(Task[Mapping[str, Any]]):
@@ -29,14 +34,21 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
             self.module = _build_network(config, self.space)
         self.predictor = _build_predictor(config, self.space)
         self._drawn: Window | None = None
+        self._reads_latents = config.latents is not None and config.latents.is_stored
+        self._features: ClipFeatures | None = None
+        if config.animation == "mp4":
+            import_av()
 
     def loss(self, module: nn.Module, batch: WindowBatch, *, generator: torch.Generator) -> LossOutput:
         """Of the predictor, on encoded frames."""
-        past, future = self.space.encode(batch["past"]), self.space.encode(batch["future"])
+        past, future = batch["past"], batch["future"]
+        if not self._reads_latents:
+            past, future = self.space.encode(past, generator), self.space.encode(future, generator)
         return LossOutput(self.predictor.loss(module, past, future, generator=generator))
 
     def begin(self, start: Start) -> None:
         """Choose the window that is drawn: the first of the evaluated split."""
+        self._warn()
         data = self.config.data
         own = torch.zeros(
             0, data.num_past + data.num_future, *_frame_shape(self.config), dtype=torch.uint8, device=start.device
@@ -50,10 +62,33 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
         frames = start.collectives.gather(own)[:1].cpu()
         self._drawn = Window(frames[:, : data.num_past], frames[:, data.num_past :])
 
+    def _warn(self) -> None:
+        config, network = self.config, self.config.network
+        if config.evaluation.i3d_weights is None:
+            logger.warning("eval/fvd is left out: it needs `workload.evaluation.i3d_weights`, a file of I3D's weights")
+        if not isinstance(network, DiT) or config.diffusion.prediction == "x0":
+            return
+        num_values, hidden_dim = self.space.channels * network.patch_size**2, SIZES[network.size].hidden_dim
+        if num_values > hidden_dim:
+            logger.warning(
+                "a token stands for %d values and has %d dimensions: noise, which `diffusion.prediction: %s` asks the "
+                "network for, does not pass through it and stays in the samples; take x0, a smaller "
+                "`network.patch_size` or a larger `network.size`",
+                num_values,
+                hidden_dim,
+                config.diffusion.prediction,
+            )
+
     def evaluator(self, collectives: Collectives, device: torch.device) -> WindowEvaluator:
         """Over the windows of the evaluated split."""
         return WindowEvaluator(
-            self.config, self.space, self.predictor, seed=self.seed, collectives=collectives, device=device
+            self.config,
+            self.space,
+            self.predictor,
+            features=self._clip_features(device),
+            seed=self.seed,
+            collectives=collectives,
+            device=device,
         )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
@@ -73,6 +108,14 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
         frames = self.space.decode(prediction.frames).cpu()
         return [draw_columns(Shown(self._drawn.past[0], self._drawn.future[0], frames[0]))]
 
+    def _clip_features(self, device: torch.device) -> ClipFeatures | None:
+        weights = self.config.evaluation.i3d_weights
+        if self._features is None and weights is not None:
+            from trainables.metrics.i3d import I3dFeatures
+
+            self._features = I3dFeatures(weights).to(device)
+        return self._features
+
     def state_dict(self) -> dict[str, Any]:
         """The window that is drawn."""
         return {} if self._drawn is None else {"past": self._drawn.past, "future": self._drawn.future}
@@ -85,14 +128,9 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
 def _build_space(config: VideoPredictionConfig, facts: Facts) -> Space:
     if config.latents is None:
         return PixelSpace(facts["channels"], facts["height"], facts["width"])
-    if config.latents.weights is None:
-        raise ValueError(
-            "`workload.latents.weights` is needed: the folder of a Stable-Diffusion autoencoder as diffusers saves it "
-            "(config.json and diffusion_pytorch_model.safetensors)"
-        )
     from trainables.workloads.video_prediction.latents import LatentSpace
 
-    return LatentSpace(config.latents.weights, config.latents.scale, height=facts["height"], width=facts["width"])
+    return LatentSpace(config.latents, height=facts["height"], width=facts["width"])
 
 
 def _build_network(config: VideoPredictionConfig, space: Space) -> nn.Module:

@@ -1,15 +1,21 @@
 """Small clips, small networks, and batches for the tests of this workload."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from data_pipelines.video import VideoPipeline
 from tests.ranks import Ranks
+from trainables.randomness import seeded_initialisation
 from trainables.task import Start
+from trainables.workloads.video_prediction.autoencoder import VaeShape
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
+from trainables.workloads.video_prediction.networks.vae import Vae
 from trainables.workloads.video_prediction.task import VideoPredictionTask
 
 CPU = torch.device("cpu")
@@ -61,6 +67,17 @@ def start_of(config: VideoPredictionConfig, collectives: Ranks, num_rows: int = 
             yield pipeline.collate(table.slice(row, 1))
 
     return Start(batches, collectives, CPU, seed=3)
+
+
+def save_autoencoder(folder: Path, seed: int = 0) -> Path:
+    """In the form of diffusers, tiny, with random weights; two pixels to a latent."""
+    shape = VaeShape(block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2)
+    with seeded_initialisation(seed, "vae"):
+        weights = Vae(shape).state_dict()
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"_class_name": "AutoencoderKL", **shape._asdict()}))
+    save_file(weights, folder / "diffusion_pytorch_model.safetensors")
+    return folder
 
 
 class Repeat(nn.Module):

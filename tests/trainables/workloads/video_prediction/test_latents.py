@@ -1,7 +1,5 @@
 """The autoencoder's architecture, and latents as the space of prediction, with random weights."""
 
-import json
-
 import pytest
 import torch
 from pydantic import ValidationError
@@ -9,24 +7,19 @@ from safetensors.torch import save_file
 
 from data_pipelines.video import VideoPipeline
 from tests.ranks import run_ranks
-from tests.trainables.workloads.video_prediction.conftest import CPU, DATA, tiny_clips, tiny_config
-from trainables.randomness import seeded_initialisation
+from tests.trainables.workloads.video_prediction.conftest import CPU, DATA, save_autoencoder, tiny_clips, tiny_config
+from trainables.workloads.video_prediction.autoencoder import VaeShape
+from trainables.workloads.video_prediction.config import Latents
 from trainables.workloads.video_prediction.latents import LatentSpace, load_vae
-from trainables.workloads.video_prediction.networks.vae import Vae, VaeShape
+from trainables.workloads.video_prediction.networks.vae import Vae
 from trainables.workloads.video_prediction.task import VideoPredictionTask
 
 LATENT_DATA = {**DATA, "channels": 3, "height": 32, "width": 64}
-TINY = VaeShape(block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """In the form of diffusers, random weights."""
-    with seeded_initialisation(0, "vae"):
-        weights = Vae(TINY).state_dict()
-    (tmp_path / "config.json").write_text(json.dumps({"_class_name": "AutoencoderKL", **TINY._asdict()}))
-    save_file(weights, tmp_path / "diffusion_pytorch_model.safetensors")
-    return tmp_path
+    return save_autoencoder(tmp_path)
 
 
 def test_the_architecture_has_the_published_size_and_names():
@@ -45,7 +38,7 @@ def test_the_architecture_has_the_published_size_and_names():
 
 
 def test_frames_become_scaled_latents_of_the_range_minus_one_to_one(folder):
-    space = LatentSpace(folder, 0.18215, height=8, width=12)
+    space = LatentSpace(Latents(weights=folder), height=8, width=12)
     assert (space.channels, space.height, space.width, space.is_bounded) == (4, 4, 6, False)
     frames = torch.randint(0, 256, (2, 3, 3, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     vae, _ = load_vae(folder)

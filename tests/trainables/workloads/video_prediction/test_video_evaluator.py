@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 from skimage.metrics import structural_similarity
 
 from tests.ranks import run_ranks
@@ -56,11 +57,12 @@ def test_small_frames_have_no_ssim():
     assert score_frames(torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)).shape == (3, 2)
 
 
-def build(config: VideoPredictionConfig, collectives=None) -> WindowEvaluator:
+def build(config: VideoPredictionConfig, collectives=None, features=None) -> WindowEvaluator:
     data = config.data
     space = PixelSpace(1, data.height, data.width)
     group = collectives or run_ranks(1, lambda ranks: ranks)[0]
-    return WindowEvaluator(config, space, RegressionPredictor(), seed=0, collectives=group, device=CPU)
+    predictor = RegressionPredictor()
+    return WindowEvaluator(config, space, predictor, features=features, seed=0, collectives=group, device=CPU)
 
 
 def evaluate(config: VideoPredictionConfig, module, num_rows: int = 4) -> dict[str, float]:
@@ -144,6 +146,45 @@ def test_several_draws_differ_and_the_best_is_no_worse_than_their_mean():
     metrics = run_ranks(1, body)[0].metrics
     assert metrics["eval/best/mse"] < metrics["eval/mse"] and metrics["eval/best/psnr"] > metrics["eval/psnr"]
     assert metrics["eval/nfe"] == 2
+
+
+class Levels:
+    """Features of a clip for tests: the sine of the level of each of its five frames."""
+
+    feature_dim = 5
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        return (clips.float().mean(dim=(2, 3, 4)) * 9).sin()
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_fvd_is_of_past_and_future_together_and_says_of_how_many_clips(world_size):
+    config, module = tiny_config(), Repeat(3, gain=0.4)
+
+    def body(ranks):
+        evaluator = build(config, ranks, Levels())
+        for batch in start_of(config, ranks).batches("test"):
+            evaluator.update(module, batch)
+        return evaluator.compute(module).metrics
+
+    batch = tiny_clips(config, 6)
+    past, future = cut_even_windows(batch, num_past=2, num_future=3, stride=1, per_clip=1)
+    bright = (past[:, -1:].float() + 0.2 * 255).clamp(0, 255).round().to(torch.uint8).expand_as(future)
+    true, ours, copies = (
+        Levels()(torch.cat([past, frames], dim=1)).double().numpy()
+        for frames in (future, bright, past[:, -1:].expand_as(future))
+    )
+    for metrics in run_ranks(world_size, body):
+        assert metrics["eval/fvd"] == pytest.approx(naive_frechet(true, ours), rel=1e-4)
+        assert metrics["baseline/eval/fvd"] == pytest.approx(naive_frechet(true, copies), rel=1e-4)
+        assert metrics["eval/fvd_clips"] == 6
+    assert "eval/fvd" not in evaluate(config, module)
+
+
+def naive_frechet(first: np.ndarray, second: np.ndarray) -> float:
+    root = sqrtm(np.cov(first, rowvar=False) @ np.cov(second, rowvar=False))
+    traces = np.trace(np.cov(first, rowvar=False)) + np.trace(np.cov(second, rowvar=False))
+    return float(np.square(first.mean(0) - second.mean(0)).sum() + traces - 2 * np.trace(root).real)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """The task: its loss, what it draws, what it keeps, what its settings refuse."""
 
+import sys
+
 import pytest
 import torch
 from pydantic import ValidationError
 
 from data_pipelines.video import VideoPipeline
-from tests.ranks import run_ranks
+from tests.ranks import run_ranks, solo
 from tests.trainables.workloads.video_prediction.conftest import (
     CPU,
     DATA,
+    NETWORK,
     start_of,
     tiny_clips,
     tiny_config,
@@ -123,6 +126,40 @@ def test_the_picture_has_past_frames_then_truth_above_prediction():
 def test_settings_that_cannot_work_are_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         tiny_config(**settings)
+
+
+def test_an_mp4_without_pyav_is_refused_before_a_step(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ValueError, match=r"PyAV, which is not installed: pip install quintet\[video\]"):
+        tiny_task(tiny_config(animation="mp4"))
+    tiny_task(tiny_config())
+
+
+def test_without_weights_fvd_is_left_out_and_that_is_said_once(caplog):
+    config = tiny_config()
+    task = tiny_task(config)
+    run_ranks(1, lambda ranks: task.begin(start_of(config, ranks)))
+    task.evaluator(solo(), CPU)
+    (record,) = caplog.records
+    assert "eval/fvd is left out: it needs `workload.evaluation.i3d_weights`" in record.message
+
+
+@pytest.mark.parametrize(("prediction", "patch_size", "warns"), [("v", 8, True), ("v", 4, False), ("x0", 8, False)])
+def test_tokens_too_narrow_for_the_noise_are_warned_of(caplog, prediction, patch_size, warns):
+    network = {**NETWORK, "name": "dit", "patch_size": patch_size}
+    data = {**DATA, "channels": 3, "height": 16}
+    config = tiny_config(data=data, network=network, diffusion={"num_timesteps": 20, "prediction": prediction})
+    run_ranks(1, lambda ranks: tiny_task(config).begin(start_of(config, ranks)))
+    said = [record.getMessage() for record in caplog.records]
+    assert any("a token stands for 192 values and has 96 dimensions" in line for line in said) == warns
+
+
+def test_fvd_needs_clips_of_nine_frames(tmp_path):
+    (tmp_path / "i3d.pt").touch()
+    evaluation = {"i3d_weights": tmp_path / "i3d.pt", "sampling": {"num_steps": 3}}
+    with pytest.raises(ValidationError, match=r"here 5, and its network needs 9; set `evaluation.rollout_frames` to 7"):
+        tiny_config(evaluation=evaluation)
+    assert tiny_config(evaluation={**evaluation, "rollout_frames": 7}).num_predicted == 7
 
 
 def test_run_names_hold_what_tells_two_runs_apart():

@@ -1,27 +1,15 @@
 """The autoencoder of Stable Diffusion (Rombach et al. 2022), with the names of weights that diffusers gives them."""
 
-from typing import NamedTuple
-
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.workloads.video_prediction.autoencoder import VaeShape
+
 _EPS = 1e-6
-
-
-class VaeShape(NamedTuple):
-    """What the `config.json` beside the weights says; the defaults are those of Stable Diffusion 1 and 2."""
-
-    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
-    layers_per_block: int = 2
-    latent_channels: int = 4
-    norm_num_groups: int = 32
-    in_channels: int = 3
-
-    @property
-    def factor(self) -> int:
-        """Pixels to one latent, along each side."""
-        return 2 ** (len(self.block_out_channels) - 1)
+_LOG_VARIANCES = (-30.0, 20.0)
+"""Bounds of the reference implementation."""
 
 
 class Vae(nn.Module):
@@ -35,10 +23,10 @@ class Vae(nn.Module):
         self.quant_conv = nn.Conv2d(2 * latents, 2 * latents, 1)
         self.post_quant_conv = nn.Conv2d(latents, latents, 1)
 
-    def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch latents h w"]:
-        """The mean of the posterior; images in -1..1. Without its noise, which is small against the latents, an image
-        always has the same latents."""
-        return self.quant_conv(self.encoder(images)).chunk(2, dim=1)[0]
+    def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch moments h w"]:
+        """Of the Gaussian posterior all means, then all standard deviations; images in -1..1."""
+        mean, log_variance = self.quant_conv(self.encoder(images)).chunk(2, dim=1)
+        return torch.cat([mean, (log_variance.clamp(*_LOG_VARIANCES) / 2).exp()], dim=1)
 
     def decode(self, latents: Float[Tensor, "batch latents h w"]) -> Float[Tensor, "batch 3 height width"]:
         """Images in about -1..1."""
