@@ -89,14 +89,12 @@ def _example(blueprint: Blueprint, batch_size: int) -> Tensor:
     return torch.zeros(batch_size, blueprint.channels, blueprint.height, blueprint.width, dtype=torch.uint8)
 
 
-def _export_onnx(network: nn.Module, blueprint: Blueprint, file: Path) -> None:
+def export_program(network: nn.Module, blueprint: Blueprint) -> torch.export.ExportedProgram:
+    """The network as a graph that takes any number of images."""
     batch = torch.export.Dim("batch", min=1)
-    torch.onnx.export(
-        network,
-        (_example(blueprint, 2),),
-        file,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: batch},),
-        dynamo=True,
-    )
+    return torch.export.export(network, (_example(blueprint, 2),), dynamic_shapes=({0: batch},))
+
+
+def _export_onnx(network: nn.Module, blueprint: Blueprint, file: Path) -> None:
+    program = export_program(network, blueprint)
+    torch.onnx.export(program, f=file, input_names=["images"], output_names=["logits"], external_data=False)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.pruning_networks import ARCHS, images, lively, some_units, tiny
-from trainables.workloads.pruning.export import export_network, load_exported
+from trainables.workloads.pruning.export import export_network, export_program, load_exported
 from trainables.workloads.pruning.latency import measure_latency
 from trainables.workloads.pruning.networks.build import measure_size
 from trainables.workloads.pruning.removal import remove_units
@@ -62,11 +62,34 @@ def test_onnx_is_refused_with_the_package_to_install_or_written(tmp_path):
     network, blueprint = pruned("res20s")
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxscript"):
         export_network(network, blueprint, tmp_path / "out", class_names=NAMES, form="onnx")
-        assert (tmp_path / "out/model.onnx").stat().st_size > 1000
+        assert {file.name for file in (tmp_path / "out").iterdir()} == {"model.onnx", "model.safetensors", "plan.json"}
         return
     with pytest.raises(ValueError, match=r"--format onnx needs the package onnx.*pip install quintet\[onnx\]"):
         export_network(network, blueprint, tmp_path / "out", class_names=NAMES, form="onnx")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_a_network_is_exported_for_any_batch_size(arch):
+    """What becomes the ONNX file is this program."""
+    network, blueprint = pruned(arch)
+    program = export_program(network, blueprint).module()
+    with torch.no_grad():
+        for count in (1, 3, 6):
+            assert torch.allclose(program(images(count)), network(images(count)), atol=1e-6)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_onnx_file_gives_the_same_logits_for_any_batch_size(tmp_path, arch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    network, blueprint = pruned(arch)
+    export_network(network, blueprint, tmp_path, class_names=NAMES, form="onnx")
+    session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
+    for count in (1, 6):
+        (logits,) = session.run(None, {"images": images(count).numpy()})
+        assert torch.allclose(torch.from_numpy(logits), network(images(count)), atol=1e-5)
 
 
 def test_an_unknown_form_is_refused(tmp_path):

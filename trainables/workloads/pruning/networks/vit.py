@@ -68,7 +68,7 @@ class VisionTransformer(nn.Module):
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
         """uint8 images, or floating ones with values from 0 to 1."""
         x = self.patch_embed(self.normalize(images))
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
         return self.head(self.norm(self.blocks(x))[:, 0])
 
 
