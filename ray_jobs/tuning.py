@@ -6,10 +6,10 @@ from typing import Any
 
 from ray import tune
 
+from ray_jobs.orphans import freeing_orphans
 from ray_jobs.record import Record
 from trainables.plan import Plan
-from trainables.sources import materialize
-from trainables.train_worker import RunError, explain
+from trainables.train_worker import RunError
 from trainables.trainable import RunTrainable
 
 TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
@@ -35,34 +35,25 @@ class _Recorder(tune.Callback):
             self.error = RunError(result["error"], result["trace"])
 
 
-def load_datasets(plan: Plan) -> dict[str, Any]:
-    """The splits in the object store, or none when the workers stream them. Raises RunError for a damaged shard."""
-    if plan.feed == "stream":
-        return {}
-    try:
-        return dict(materialize(plan, plan.run.workload.build_pipeline()))
-    except Exception as error:
-        raise RunError(explain(error)) from error
-
-
 def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:
     """Train by Tune and Ray Train until the end, or until the run is asked to stop. Raises RunError when it fails.
 
     `trackers` hear of each result after the record has taken it in.
     """
-    trainable = tune.with_parameters(RunTrainable, plan=plan, datasets=load_datasets(plan))
+    trainable = tune.with_parameters(RunTrainable, plan=plan)
     recorder = _Recorder(record)
     tuner = tune.Tuner(
         tune.with_resources(trainable, TRIAL_RESOURCES),
         run_config=tune.RunConfig(
             name=f"tune_{uuid.uuid4().hex[:8]}",
-            storage_path=f"{plan.folder.uri}/ray",
+            storage_path=(plan.folder / "ray").uri,
             callbacks=[recorder, *trackers],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
         ),
     )
-    [result] = tuner.fit()
+    with freeing_orphans():
+        [result] = tuner.fit()
     if recorder.error:
         raise recorder.error
     if result.error:

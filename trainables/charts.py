@@ -25,6 +25,8 @@ class Line:
     label: str
     points: Sequence[tuple[float, float]]
     has_markers: bool = False
+    colour: tuple[int, int, int] | None = None
+    """By default the next of a few."""
 
 
 def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> UInt8[Tensor, "3 height width"]:
@@ -34,7 +36,7 @@ def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) ->
     canvas = _Canvas(_ticks(min(xs), max(xs)), _ticks(min(ys), max(ys)))
     canvas.axes(title, x_label, y_label)
     for number, line in enumerate(lines):
-        canvas.line(line, COLOURS[number % len(COLOURS)], number)
+        canvas.line(line, line.colour or COLOURS[number % len(COLOURS)], number)
     return torch.from_numpy(np.asarray(canvas.image).copy()).permute(2, 0, 1)
 
 

@@ -1,0 +1,127 @@
+"""What a search costs: 16 one-worker trials under `sweep`, against their pure training with as many at a time.
+
+python -m benchmarks.search [--trials 16] [--epochs 12]
+
+Pure training is the engine alone, in processes that have imported everything and hold no Ray: two of them, as the
+search has room for two trials. Both in one run, with the allocator settings that our workers have.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ray_jobs.cluster import SETTINGS
+
+ROOT = Path(__file__).resolve().parent.parent
+CONCURRENCY = 2
+
+
+def main() -> None:
+    """Print the result."""
+    parser = argparse.ArgumentParser(description="See the head of this file.")
+    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--part", choices=("search", "pure"))
+    parser.add_argument("--settings", help="used by the benchmark itself")
+    parser.add_argument("--numbers", help="used by the benchmark itself")
+    options = parser.parse_args()
+    if options.part:
+        part = {"search": _search, "pure": _pure}[options.part]
+        print(json.dumps(part(json.loads(options.settings), json.loads(options.numbers))))
+        return
+    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
+        settings, numbers = _settings(Path(temporary), options), list(range(options.trials))
+        (searched,) = _run([("search", settings, numbers)])
+        pure = _run([("pure", settings, numbers[first::CONCURRENCY]) for first in range(CONCURRENCY)])
+    ideal = sum(each["trained_s"] for each in pure) / CONCURRENCY
+    each, overhead = ideal * CONCURRENCY / options.trials, searched["search_s"] / ideal - 1
+    print(f"{options.trials} trials of {each:.1f} s of pure training, {CONCURRENCY} at a time: {ideal:.1f} s")
+    print(f"the search: {searched['search_s']:.1f} s; overhead {overhead:+.1%}")
+
+
+def _settings(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    rates = [round(1e-4 * (number + 1), 6) for number in range(options.trials)]
+    return {
+        "workload": {
+            "name": "flow_matching",
+            "network": {"base_channels": 16, "channel_multipliers": [1, 2], "num_groups": 8, "dropout": 0.0},
+            "pictures": {"num_per_class": 1, "sampling": {"nfe": 2}, "comparisons": []},
+            "evaluation": {"num_samples": 64, "sampling": {"nfe": 2, "guidance": 1.0}},
+        },
+        "training": {
+            "epochs": options.epochs,
+            "batch_size": 64,
+            "log_every_steps": 22,
+            "evaluate_every": "4 epochs",
+            "pictures_every": None,
+        },
+        "scaling": {"num_workers": 1, "threads_per_worker": 1},
+        "storage": {"path": str(folder)},
+        "search": {"space": {"training.optimizer.learning_rate": rates}},
+    }
+
+
+def _search(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
+    from ray_jobs.cluster import connect
+    from ray_jobs.experiment import check_settings
+    from ray_jobs.planning import prepare_data
+    from ray_jobs.search.setup import build_setup
+    from ray_jobs.search.sweep import sweep
+
+    setup = build_setup(check_settings(settings, origin="benchmark"), "benchmark")
+    prepare_data(setup.experiment)
+    connect()
+    began = time.perf_counter()
+    result = sweep(setup)
+    assert result["finished"] == len(numbers), result
+    return {"search_s": time.perf_counter() - began}
+
+
+def _pure(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
+    from ray_jobs.experiment import check_settings
+    from ray_jobs.planning import build_plan
+    from trainables.engine.loop import run_training
+    from trainables.train_worker import work_locally
+
+    rates = settings["search"]["space"]["training.optimizer.learning_rate"]
+    settings = {**settings, "search": None, "scaling": {"num_workers": 0, "threads_per_worker": 1}}
+    experiment = check_settings(settings, origin="benchmark")
+    trained = 0.0
+    for number in numbers:
+        name = f"pure-{number}"
+        trial = experiment.override({"training.optimizer.learning_rate": rates[number], "tracking.run_name": name})
+        trial.folder.make()
+        plan = build_plan(trial)
+        began = time.perf_counter()
+        work_locally(plan, run_training, lambda report: None)
+        trained += time.perf_counter() - began
+    return {"trained_s": trained}
+
+
+def _run(parts: list[tuple[str, dict[str, Any], list[int]]]) -> list[dict[str, float]]:
+    """Processes of their own, at the same time; the last line of each is its result."""
+    command = [sys.executable, "-m", "benchmarks.search"]
+    processes = [
+        subprocess.Popen(
+            [*command, "--part", part, "--settings", json.dumps(settings), "--numbers", json.dumps(numbers)],
+            cwd=ROOT,
+            env={**os.environ, **SETTINGS},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for part, settings, numbers in parts
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise RuntimeError("a part of the benchmark failed; its errors stand above")
+    return [json.loads(output.splitlines()[-1]) for output in outputs]
+
+
+if __name__ == "__main__":
+    main()

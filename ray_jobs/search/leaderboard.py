@@ -1,0 +1,127 @@
+"""The ranking of a search: in the terminal, as CSV, and its best settings as an experiment file."""
+
+import csv
+import io
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ray_jobs.locate import best_model
+from ray_jobs.progress import format_duration
+from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
+from ray_jobs.search.setup import Setup
+from ray_jobs.search.trials import Trial, Trials, word
+from ray_jobs.yaml_reader import dump_yaml
+from trainables.config import Goal
+
+LEADERBOARD, BEST = "leaderboard.csv", "best.yaml"
+
+
+def format_leaderboard(setup: Setup, trials: Trials, *, limit: int = 20) -> str:
+    """A table of the first entries of each label, and what the search is doing."""
+    keys = varying_keys(trials)
+    short = _short_names(keys)
+    entries = rank(setup, trials)
+    labels = list(dict.fromkeys(entry.label for entry in entries))
+    lines: list[str] = []
+    for label in labels:
+        members = [entry for entry in entries if entry.label == label]
+        goals = setup.goals(members[0].trials[0])
+        title = [label] if len(labels) > 1 else []
+        head = ["rank", "trial", *(short[key] for key in keys), *(goal.metric for goal in goals), "epoch", "state"]
+        rows = [_row(place, entry, keys, goals) for place, entry in enumerate(members[:limit], 1)]
+        lines += [*title, *_align([head, *rows])]
+        if len(members) > limit:
+            lines.append(f"and {len(members) - limit} more in {LEADERBOARD}")
+    return "\n".join(lines)
+
+
+def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[Goal]) -> list[str]:
+    trial = entry.trials[0]
+    has_seeds = len(entry.trials) > 1
+    values = [
+        f"{mean:.4g} +- {deviation:.2g}" if has_seeds else f"{mean:.4g}"
+        for mean, deviation in zip(entry.means, entry.deviations, strict=True)
+    ] or [""] * len(goals)
+    numbers = ",".join(str(member.number) for member in entry.trials)
+    mark = "*" if entry.is_efficient and len(goals) > 1 else ""
+    epochs = "/".join(str(number) for number in (min(t.epoch for t in entry.trials), trial.num_epochs) if number)
+    states = ", ".join(dict.fromkeys(member.state for member in entry.trials))
+    return [f"{place}{mark}", numbers, *(word(trial.values.get(key)) for key in keys), *values, epochs, states]
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The last word of each key, or all of it when two have the same."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def summarise_states(trials: Trials, total: int, concurrency: int) -> str:
+    """For example `12 of 16 trials: 9 finished, 3 stopped, 2 running; about 3m 20s to go`."""
+    counts: dict[str, int] = defaultdict(int)
+    for trial in trials:
+        counts[trial.state] += 1
+    over = [trial for trial in trials if trial.is_over]
+    words = ", ".join(
+        f"{counts[state]} {state}" for state in ("finished", "stopped", "failed", "running") if counts[state]
+    )
+    text = f"{len(over)} of {total} trials over: {words or 'none begun'}"
+    timed = [trial.seconds for trial in over if trial.seconds]
+    if timed and len(over) < total:
+        text += f"; about {format_duration(statistics.fmean(timed) * (total - len(over)) / concurrency)} to go"
+    return text
+
+
+def save_leaderboard(setup: Setup, trials: Trials) -> None:
+    """Write `leaderboard.csv`, a row for every trial, and `best.yaml`, the first of each label."""
+    entries = rank(setup, trials)
+    keys = list(setup.search.space)
+    metrics = sorted({name for trial in trials for name in trial.metrics})
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    places = ["rank", "trial", "run", "experiment", "seed", "state", "epoch", "step", "seconds", "failures"]
+    writer.writerow([*places, *keys, *metrics, "model", "words"])
+    places_of: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        places_of[entry.label] += 1
+        for trial in entry.trials:
+            base = [places_of[entry.label], trial.number, setup.run_name(trial), trial.label, trial.seed, trial.state]
+            base += [trial.epoch, trial.step, trial.seconds, trial.failures]
+            found = [trial.metrics.get(name, "") for name in metrics]
+            writer.writerow(
+                [*base, *(trial.values.get(key) for key in keys), *found, _model(setup, trial), trial.words]
+            )
+    setup.folder.write(LEADERBOARD, text.getvalue().encode())
+    for label in dict.fromkeys(entry.label for entry in entries):
+        first = next(entry for entry in entries if entry.label == label)
+        if first.means:
+            name = BEST if label == setup.labels[0] else f"best {label}.yaml".replace("/", "_")
+            setup.folder.write(name, _to_experiment(setup, first).encode())
+
+
+def _to_experiment(setup: Setup, entry: Entry) -> str:
+    trial = best_trial(entry, setup.goals(entry.trials[0])[0])
+    experiment = setup.build(trial)
+    settings = experiment.model_dump(mode="json", exclude={"search"})
+    values = ", ".join(
+        f"{goal.metric} {value:.6g}" for goal, value in zip(setup.goals(trial), trial.objectives, strict=True)
+    )
+    head = [
+        f"# The best settings of the search {setup.name}: {values}.",
+        "# `train` finds that run, and goes on with it where it was stopped; another tracking.run_name is a new run.",
+        f"# Its best model: {_model(setup, trial) or 'none yet'}",
+    ]
+    return "\n".join([*head, dump_yaml(settings)])
+
+
+def _model(setup: Setup, trial: Trial) -> str:
+    run = setup.build(trial).folder
+    try:
+        return str(best_model(run))
+    except ValueError:
+        return ""  # it has none yet

@@ -1,0 +1,80 @@
+"""The order of the points of a search: by the mean over seeds, and by what no other beats."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ray_jobs.search.setup import Setup
+from ray_jobs.search.trials import Trial, Trials
+from trainables.config import Goal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A point on one experiment: its trials, one for each seed, and what they reach together."""
+
+    label: str
+    trials: tuple[Trial, ...]
+    means: tuple[float, ...]
+    """Of the objectives, over the seeds that have them; empty when none has."""
+    deviations: tuple[float, ...]
+    """Of the sample, with n - 1; 0 for one seed."""
+    is_efficient: bool = True
+    """With several objectives: no other point is better in one and as good in all."""
+
+
+def rank(setup: Setup, trials: Trials) -> list[Entry]:
+    """Best first, label by label; points without a value come last."""
+    groups: dict[tuple[str, int], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.label, trial.point].append(trial)
+    entries = [_summarise(label, members) for (label, _), members in groups.items()]
+    order = list(dict.fromkeys(entry.label for entry in entries))
+    ranked = sorted(entries, key=lambda entry: (order.index(entry.label), *_key(setup, entry)))
+    return [_with_efficiency(setup, entry, ranked) for entry in ranked]
+
+
+def _summarise(label: str, trials: Sequence[Trial]) -> Entry:
+    reached = [trial.objectives for trial in trials if trial.objectives and trial.state != "failed"]
+    columns = list(zip(*reached, strict=True))
+    deviations = tuple(statistics.stdev(values) if len(values) > 1 else 0.0 for values in columns)
+    return Entry(label, tuple(trials), tuple(statistics.fmean(values) for values in columns), deviations)
+
+
+def _key(setup: Setup, entry: Entry) -> tuple[float, int]:
+    if not entry.means:
+        return math.inf, entry.trials[0].point
+    return _signed(setup.goals(entry.trials[0]), entry.means)[0], entry.trials[0].point
+
+
+def _signed(goals: Sequence[Goal], values: Sequence[float]) -> list[float]:
+    """Turned so that less is better."""
+    return [value if goal.mode == "min" else -value for goal, value in zip(goals, values, strict=True)]
+
+
+def _with_efficiency(setup: Setup, entry: Entry, entries: Sequence[Entry]) -> Entry:
+    if not entry.means:
+        return Entry(entry.label, entry.trials, (), (), is_efficient=False)
+    goals = setup.goals(entry.trials[0])
+    own = _signed(goals, entry.means)
+    for other in entries:
+        if other.label != entry.label or not other.means:
+            continue
+        values = _signed(goals, other.means)
+        if values != own and all(theirs <= ours for theirs, ours in zip(values, own, strict=True)):
+            return Entry(entry.label, entry.trials, entry.means, entry.deviations, is_efficient=False)
+    return entry
+
+
+def best_trial(entry: Entry, goal: Goal) -> Trial:
+    """The best seed of an entry."""
+    reached = [trial for trial in entry.trials if trial.objectives]
+    return (min if goal.mode == "min" else max)(reached, key=lambda trial: trial.objectives[0])
+
+
+def varying_keys(trials: Trials) -> list[str]:
+    """Settings in which trials differ."""
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
+    return [key for key in keys if len({repr(trial.values.get(key)) for trial in trials}) > 1]

@@ -1,0 +1,117 @@
+"""Tune's callback that keeps the record of every trial and of the search."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+
+from ray_jobs.search.log import LOG
+from ray_jobs.search.runs import Runs
+from ray_jobs.search.setup import Setup
+from ray_jobs.search.trials import Trial, Trials
+from trainables.engine.report import Report
+
+LOST = f"its process was lost; see {LOG}"
+
+
+class SearchRecorder(tune.Callback):
+    """`tell` hears of each change; it is given the trial, and words when there is something to say."""
+
+    def __init__(self, setup: Setup, trials: Trials, runs: Runs, tell: Callable[[Trial, str], None]):
+        self._setup, self._trials, self._runs, self._tell = setup, trials, runs, tell
+        self._since: dict[int, float] = {}
+        self._ended: set[int] = set()
+        self._stopped_by: dict[int, str] = {}
+        self.is_ending = False
+        """The search has asked its trials to stop; they wait for its next start."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restore of its own, which is never asked for
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial runs: at first, after a pause, or with other settings."""
+        number = int(trial.trial_id)
+        before = self._trials[number]
+        values = {key: trial.config[key] for key in before.values}
+        changed = [
+            f"{key} {before.values[key]!r} -> {values[key]!r}" for key in values if values[key] != before.values[key]
+        ]
+        self._since[number] = time.monotonic()
+        words = f"goes on from another trial's checkpoint with {', '.join(changed)}" if changed else before.words
+        self._put(before.change(state="running", values=values, words=words), words if changed else "")
+        if changed:
+            self._runs[number].record.log(words)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Into the run's record, and into the table."""
+        number = int(trial.trial_id)
+        record = self._runs[number].record
+        if "message" in result:
+            record.log(result["message"], level="WARNING")
+        if "error" in result:
+            record.log(result["error"], level="ERROR")
+            if result["trace"]:
+                record.log(result["trace"], level="ERROR")
+            self._put(self._trials[number].change(words=result["error"]), "")
+        if "report" in result:
+            report: Report = result.pop("report")
+            record.apply(report)
+            self._take(number, report)
+
+    def _take(self, number: int, report: Report) -> None:
+        trial = self._trials[number]
+        if report["is_finished"]:
+            self._ended.add(number)
+        if "stopped_by" in report:
+            self._stopped_by[number] = report["stopped_by"]
+        epoch = report["step"] // report["steps_per_epoch"]
+        moved = trial.change(epoch=epoch, step=report["step"], num_epochs=report["num_epochs"])
+        goals, metrics = self._setup.goals(trial), report["metrics"]
+        values = tuple(metrics[goal.metric] for goal in goals if goal.metric in metrics)
+        is_measured = len(values) == len(goals)
+        takes_last = self._setup.search.take == "last"
+        is_better = is_measured and (
+            not trial.objectives or takes_last or goals[0].is_better(values[0], trial.objectives[0])
+        )
+        if is_better and (values != trial.objectives or not trial.metrics):
+            self._put(moved.change(objectives=values, metrics=dict(metrics)), "")
+            return
+        self._trials.put(moved, is_kept=False)
+        self._tell(moved, "")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It failed, and goes on from its checkpoint."""
+        number = int(trial.trial_id)
+        current = self._trials[number]
+        words = current.words or LOST
+        changed = current.change(failures=current.failures + 1, words=words)
+        self._put(changed, f"failed ({words}) and goes on from its checkpoint")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It failed for good."""
+        current = self._trials[int(trial.trial_id)]
+        words = current.words or LOST
+        self._end(current.change(state="failed", words=words, failures=current.failures + 1), f"failed: {words}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """It came to its end, or the scheduler has stopped it."""
+        number = int(trial.trial_id)
+        who = self._stopped_by.get(number, "the scheduler")
+        if number in self._ended:
+            self._end(self._trials[number].change(state="finished", words=""), "finished")
+        elif self.is_ending and number in self._stopped_by:
+            self._end(self._trials[number].change(state="waiting"), "saved a checkpoint, from which it goes on")
+        else:
+            self._end(self._trials[number].change(state="stopped", words=f"stopped by {who}"), f"stopped by {who}")
+
+    def _end(self, trial: Trial, words: str) -> None:
+        since = self._since.pop(trial.number, time.monotonic())
+        self._put(trial.change(seconds=round(trial.seconds + time.monotonic() - since, 3)), words)
+        self._runs.close(trial.number)
+
+    def _put(self, trial: Trial, words: str) -> None:
+        self._trials.put(trial)
+        self._tell(trial, words)

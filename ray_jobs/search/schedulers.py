@@ -1,0 +1,142 @@
+"""Tune's schedulers from settings, and what they have seen before an interruption."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+
+from ray_jobs.record import METRICS
+from ray_jobs.search.config import Asha, MedianStopping, PopulationBased, Search
+from ray_jobs.search.dimension import Dimension
+from ray_jobs.search.setup import Setup
+from ray_jobs.search.trials import Trial
+from trainables.config import Cadence
+from trainables.search_trial import OBJECTIVE
+from trainables.storage import Folder
+
+TIMES = {"epochs": "epoch", "steps": "step"}
+NEVER = 10**9
+"""A length that no training reaches; how long one lasts is the experiment's business."""
+
+
+def build_scheduler(search: Search, seed: int) -> TrialScheduler:
+    """The one that the settings name; it compares trials by `OBJECTIVE`."""
+    scheduler = search.scheduler
+    if isinstance(scheduler, Asha):
+        return AsyncHyperBandScheduler(
+            time_attr=_time(scheduler.grace),
+            metric=OBJECTIVE,
+            mode="max",
+            max_t=NEVER,
+            grace_period=scheduler.grace.count,
+            reduction_factor=scheduler.reduction_factor,
+        )
+    if isinstance(scheduler, MedianStopping):
+        return MedianStoppingRule(
+            time_attr=_time(scheduler.grace),
+            metric=OBJECTIVE,
+            mode="max",
+            grace_period=scheduler.grace.count,
+            min_samples_required=scheduler.min_trials,
+            min_time_slice=NEVER,
+        )
+    if isinstance(scheduler, PopulationBased):
+        return _build_pbt(scheduler, search, np.random.default_rng(seed))
+    return FIFOScheduler()
+
+
+def _time(cadence: Cadence) -> str:
+    return TIMES[cadence.unit]
+
+
+def _build_pbt(scheduler: PopulationBased, search: Search, random: np.random.Generator) -> TrialScheduler:
+    mutated = {key: search.space[key] for key in scheduler.mutates}
+
+    def keep_inside(config: dict[str, Any]) -> dict[str, Any]:
+        """A product with 1.2 or 0.8 may lie outside the range, or be no whole number."""
+        return {**config, **{key: clip(dimension, config[key]) for key, dimension in mutated.items()}}
+
+    def draw(dimension: Dimension) -> Any:
+        return list(dimension.choice) if dimension.choice is not None else lambda: dimension.draw(random)
+
+    return PopulationBasedTraining(
+        time_attr=_time(scheduler.perturb_every),
+        metric=OBJECTIVE,
+        mode="max",
+        perturbation_interval=scheduler.perturb_every.count,
+        hyperparam_mutations={key: draw(dimension) for key, dimension in mutated.items()},
+        quantile_fraction=scheduler.quantile,
+        resample_probability=scheduler.resample_ratio,
+        custom_explore_fn=keep_inside,
+        log_config=False,
+        require_attrs=False,
+        synch=True,  # all trials are compared at the same time, also when not all have room at once
+    )
+
+
+def clip(dimension: Dimension, value: Any) -> Any:
+    """The nearest value of a range; choices stay."""
+    if dimension.choice is not None:
+        return value
+    low, high = dimension.bounds
+    if dimension.integer is None and dimension.loginteger is None:
+        return float(min(max(value, low), high))
+    whole = low + round((value - low) / dimension.step) * dimension.step
+    return int(min(max(whole, low), high - (high - low) % dimension.step))
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """A trial as far as ASHA and the median rule look at it."""
+
+    trial_id: str
+
+
+class _NoController:
+    """No trial waits while earlier results are told."""
+
+    def get_live_trials(self) -> list[Any]:
+        return []
+
+
+def tell_earlier_results(scheduler: TrialScheduler, setup: Setup, trials: Iterable[Trial]) -> None:
+    """Let ASHA and the median rule know how far earlier trials came, out of their records."""
+    settings = setup.search.scheduler
+    if not isinstance(settings, Asha | MedianStopping):
+        return
+    time = _time(settings.grace)
+    for trial in trials:
+        results = list(_results(setup, trial, time))
+        if not results:
+            continue
+        earlier: Any = _Earlier(trial.id)
+        scheduler.on_trial_add(_NoController(), earlier)  # pyright: ignore
+        for result in results:
+            scheduler.on_trial_result(_NoController(), earlier, result)  # pyright: ignore
+        if trial.is_over:
+            scheduler.on_trial_complete(_NoController(), earlier, results[-1])  # pyright: ignore
+
+
+def _results(setup: Setup, trial: Trial, time: str) -> Iterable[dict[str, float]]:
+    goal = setup.goals(trial)[0]
+    sign = 1.0 if goal.mode == "max" else -1.0
+    for row in read_rows(setup.build(trial).folder):
+        value = row.get(goal.metric)
+        if value is not None and math.isfinite(value):
+            yield {time: row[time], OBJECTIVE: sign * value}
+
+
+def read_rows(run: Folder) -> list[dict[str, float]]:
+    """The rows of a run's record."""
+    content = run.read(METRICS) if run.exists(METRICS) else b""
+    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]

@@ -1,0 +1,207 @@
+"""The `sweep` verb: trials under Tune, one driver, one record; the same command goes on after any interruption."""
+
+import signal
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from ray_jobs.cluster import check_resources, connect, count_rooms, worker_resources
+from ray_jobs.exit_codes import STOPPED, TERMINATED
+from ray_jobs.launch import RunStoppedError, set_aside
+from ray_jobs.lock import locked
+from ray_jobs.orphans import freeing_orphans
+from ray_jobs.planning import OnProgress, prepare_data
+from ray_jobs.search.drawing import save_pictures
+from ray_jobs.search.feeder import TrialFeeder
+from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
+from ray_jobs.search.log import SearchLog
+from ray_jobs.search.points import build_chooser
+from ray_jobs.search.ranking import best_trial, rank
+from ray_jobs.search.recorder import SearchRecorder
+from ray_jobs.search.runs import Runs
+from ray_jobs.search.schedulers import build_scheduler, tell_earlier_results
+from ray_jobs.search.setup import Setup
+from ray_jobs.search.trials import Trial, Trials
+from ray_jobs.stop_signals import hearing_signals
+from ray_jobs.tracking.start import mirroring_trials
+from ray_jobs.tuning import TRIAL_RESOURCES
+from ray_jobs.yaml_reader import dump_yaml
+from trainables.run import Scaling
+from trainables.search_trial import SearchTrial
+from trainables.train_worker import RunError
+
+TABLE_S = 30.0
+"""How often the whole table is printed while trials run."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is done, and how much of it at the same time."""
+
+    num_points: int
+    num_trials: int
+    concurrency: int
+    uses_gpu: bool
+
+
+def sweep(
+    setup: Setup, *, on_progress: OnProgress | None = None, is_new: bool = False, extension: int = 0
+) -> dict[str, Any]:
+    """Run the search to its end, or go on with it; `extension` adds points to those that were tried.
+
+    Raises ValueError for bad input, RunError when no trial gives a value, RunStoppedError when it was asked to stop.
+    """
+    folder = setup.folder
+    folder.make()
+    with locked(folder):
+        if is_new:
+            set_aside(folder)
+        trials = Trials(folder)
+        extent = _measure(setup, trials, extension)
+        for base in setup.bases:
+            prepare_data(base, on_progress)
+        folder.write("search.yaml", dump_yaml(setup.experiment.model_dump(mode="json")).encode())
+        log = SearchLog(folder)
+        log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
+        if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
+            with log.hearing_tune():
+                _run(setup, trials, extent, log)
+        return _conclude(setup, trials, extent, log)
+
+
+def _measure(setup: Setup, trials: Trials, extension: int) -> Extent:
+    """Raises ValueError when there is nothing to add, or no room."""
+    tried = len({trial.point for trial in trials})
+    if extension and setup.search.method == "grid":
+        raise ValueError(
+            "a grid has no further points to extend it by; add values to the space, or use searcher: random"
+        )
+    num_points = max(tried, setup.num_points) + extension
+    connect()
+    scaling = setup.experiment.scaling
+    uses_gpu = check_resources(scaling)
+    rooms = count_rooms(scaling, uses_gpu)
+    concurrency = min(rooms, setup.search.max_concurrent or rooms)
+    num_trials = num_points * setup.trials_per_point
+    if setup.search.scheduler.name == "pbt" and scaling.num_workers > 1 and concurrency < num_trials:
+        raise ValueError(
+            f"population-based training with several workers needs room for all {num_trials} trials at once, and there "
+            f"is room for {concurrency}; lower search.num_points or scaling.num_workers"
+        )
+    return Extent(num_points, num_trials, concurrency, uses_gpu)
+
+
+def _run(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> None:
+    search, seed = setup.search, setup.experiment.seed
+    is_pbt = search.scheduler.name == "pbt"
+    scheduler = build_scheduler(search, seed)
+    tell_earlier_results(scheduler, setup, trials)
+    runs = Runs(setup)
+    teller = _Teller(setup, trials, extent, log)
+    goals = setup.goals(next(setup.expand(0, 0, _any_values(setup))))
+    feeder = TrialFeeder(
+        setup,
+        trials,
+        runs,
+        build_chooser(search, goals, seed),
+        num_points=extent.num_points,
+        limit=None if is_pbt else extent.concurrency,  # its trials take turns
+        say=log.say,
+    )
+    recorder = SearchRecorder(setup, trials, runs, teller.tell)
+
+    def stop(who: str) -> None:
+        recorder.is_ending = True
+        feeder.set_finished()
+        runs.ask_to_stop(who)
+
+    try:
+        with mirroring_trials(setup.experiment.tracking, lambda number: runs[number], log.say) as trackers:
+            tuner = tune.Tuner(
+                tune.with_resources(SearchTrial, trial_resources(setup.experiment.scaling, extent.uses_gpu)),
+                tune_config=tune.TuneConfig(
+                    scheduler=scheduler,
+                    search_alg=feeder,  # pyright: ignore
+                    num_samples=-1,
+                    reuse_actors=setup.experiment.scaling.num_workers == 1,
+                ),
+                run_config=tune.RunConfig(
+                    name=f"tune_{uuid.uuid4().hex[:8]}",
+                    storage_path=(setup.folder / "ray").uri,
+                    callbacks=[recorder, *trackers],
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=search.retries),
+                    checkpoint_config=tune.CheckpointConfig(num_to_keep=4 if is_pbt else None),
+                ),
+            )
+            with freeing_orphans(), hearing_signals(stop) as signals:
+                tuner.fit()
+    finally:
+        runs.close_all()
+    if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
+        code = TERMINATED if signals.received == signal.SIGTERM else STOPPED
+        raise RunStoppedError("the search was stopped before its end; the same command goes on with it", code)
+    setup.folder.delete("ray")
+
+
+def _any_values(setup: Setup) -> dict[str, Any]:
+    point = build_chooser(setup.search.model_copy(update={"searcher": "random"}), (), 0).choose(0)
+    assert point is not None
+    return point
+
+
+def trial_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float]:
+    """A trial of one worker holds what that worker needs; one with a group of workers holds next to nothing."""
+    if scaling.num_workers > 1:
+        return TRIAL_RESOURCES
+    return worker_resources(scaling, uses_gpu)
+
+
+class _Teller:
+    """Prints what happens, and the table now and then."""
+
+    def __init__(self, setup: Setup, trials: Trials, extent: Extent, log: SearchLog):
+        self._setup, self._trials, self._extent, self._log = setup, trials, extent, log
+        self._printed = time.monotonic()
+
+    def tell(self, trial: Trial, words: str) -> None:
+        if words:
+            reached = "".join(
+                f"  {goal.metric} {value:.4g}"
+                for goal, value in zip(self._setup.goals(trial), trial.objectives, strict=False)
+            )
+            self._log.say(f"trial {trial.number} after epoch {trial.epoch}:{reached}  {words}")
+        if trial.is_over:
+            save_leaderboard(self._setup, self._trials)
+        if time.monotonic() - self._printed > TABLE_S:
+            self._printed = time.monotonic()
+            self._log.say(self.table())
+
+    def table(self) -> str:
+        """The ranking, and how far the search is."""
+        extent = self._extent
+        states = summarise_states(self._trials, extent.num_trials, extent.concurrency)
+        return f"{format_leaderboard(self._setup, self._trials)}\n{states}"
+
+
+def _conclude(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> dict[str, Any]:
+    save_leaderboard(setup, trials)
+    pictures = save_pictures(setup, trials)
+    log.say(f"{_Teller(setup, trials, extent, log).table()}\nfolder: {setup.folder}")
+    best = {}
+    for entry in rank(setup, trials):
+        if entry.means and entry.label not in best:
+            trial = best_trial(entry, setup.goals(entry.trials[0])[0])
+            best[entry.label] = {
+                "run": setup.run_name(trial),
+                "values": trial.values,
+                "objectives": list(entry.means),
+                "deviations": list(entry.deviations),
+            }
+    if not best:
+        raise RunError(f"no trial of {setup.name} has given a value; see {setup.folder}/leaderboard.csv for the causes")
+    states = {state: sum(trial.state == state for trial in trials) for state in ("finished", "stopped", "failed")}
+    return {"search": setup.name, "folder": str(setup.folder), **states, "best": best, "pictures": pictures}

@@ -1,0 +1,65 @@
+"""The ranking of a search."""
+
+import csv
+
+import pytest
+
+from ray_jobs.experiment import load_experiment
+from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
+from ray_jobs.search.ranking import best_trial, rank
+from ray_jobs.search.trials import Trials
+from tests.ray_jobs.search.conftest import RATE
+
+TWO = [{"metric": "test/mse", "mode": "min"}, {"metric": "speed", "mode": "max"}]
+
+
+def fill(setup, reached):
+    """Trials of as many points as `reached` has lists, one value (or tuple, or None) for each seed."""
+    setup.folder.make()
+    trials = Trials(setup.folder)
+    for point, values in enumerate(reached):
+        for trial, value in zip(setup.expand(len(trials), point, {RATE: 0.1 * (point + 1)}), values, strict=True):
+            objectives = () if value is None else value if isinstance(value, tuple) else (value,)
+            metrics = dict(zip(("test/mse", "speed"), objectives, strict=False))
+            state = "failed" if value is None else "finished"
+            trials.put(trial.change(state=state, objectives=objectives, metrics=metrics, seconds=10.0))
+    return trials
+
+
+def test_points_are_ranked_by_their_mean_over_seeds_and_failures_come_last(search):
+    setup = search(space={RATE: [0.1, 0.2, 0.3, 0.4]}, seeds=[0, 1])
+    trials = fill(setup, [(4.0, 2.0), (None, None), (1.0, 3.0), (None, 2.5)])
+    entries = rank(setup, trials)
+    assert [entry.trials[0].point for entry in entries] == [2, 3, 0, 1]
+    assert entries[0].means == (2.0,) and entries[0].deviations == pytest.approx((2**0.5,))
+    assert entries[1].means == (2.5,) and entries[1].deviations == (0.0,)
+    assert best_trial(entries[0], setup.goals(entries[0].trials[0])[0]).objectives == (1.0,)
+
+
+def test_with_two_objectives_points_that_nothing_beats_are_marked(search):
+    setup = search(space={RATE: [0.1, 0.2, 0.3]}, objectives=TWO)
+    trials = fill(setup, [((1.0, 5.0),), ((2.0, 9.0),), ((2.5, 4.0),)])
+    assert [entry.is_efficient for entry in rank(setup, trials)] == [True, True, False]
+    assert "1*" in format_leaderboard(setup, trials) and "3*" not in format_leaderboard(setup, trials)
+
+
+def test_the_files_hold_every_trial_and_the_best_settings_can_be_trained(search, tmp_path):
+    setup = search(space={RATE: [0.1, 0.2]}, workload={"width": 4})
+    trials = fill(setup, [(2.0,), (1.0,)])
+    save_leaderboard(setup, trials)
+    rows = list(csv.DictReader(setup.folder.read("leaderboard.csv").decode().splitlines()))
+    assert [(row["rank"], row["trial"], row[RATE], row["test/mse"]) for row in rows] == [
+        ("1", "1", "0.2", "1.0"),
+        ("2", "0", "0.1", "2.0"),
+    ]
+    best = load_experiment(tmp_path / "searches" / setup.name / "best.yaml")
+    assert best == setup.build(trials[1])
+
+
+def test_the_table_shows_what_differs_and_how_far_the_search_is(search):
+    setup = search(space={RATE: [0.1, 0.2], "workload.width": [4]})
+    trials = fill(setup, [(2.0,), (1.0,)])
+    table = format_leaderboard(setup, trials)
+    assert table.splitlines()[0].split() == ["rank", "trial", "learning_rate", "test/mse", "epoch", "state"]
+    assert table.splitlines()[1].split()[:4] == ["1", "1", "0.2", "1"]
+    assert summarise_states(trials, 4, 2) == "2 of 4 trials over: 2 finished; about 10s to go"
