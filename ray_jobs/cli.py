@@ -1,27 +1,31 @@
 """The command line: `python -m ray_jobs VERB EXPERIMENT.yaml [--set section.field=value ...] [--json]`.
 
-Exit codes: 0 done, 1 failed run, 2 bad input, 3 stopped on request.
+Exit codes: `ray_jobs/exit_codes.py`.
 """
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_pipelines.nearest import one_of
-from ray_jobs.experiment import Experiment, load_experiment
+from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
+from ray_jobs.experiment import Experiment, check_experiment, load_experiment
+
+if TYPE_CHECKING:
+    from ray_jobs.launch import Result
 
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
-DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
 OPTIONS = ("set", "json", "new", "checkpoint")
 EXPORT_OPTIONS = {"out": "out", "format": "format"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    options, options.rest = _build_parser().parse_known_args(arguments)
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
         if options.verb not in VERBS:
             raise ValueError(f"{options.verb!r} is not a verb; {one_of(options.verb, VERBS)}")
@@ -29,11 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _fail(options, error, BAD_INPUT)
     except RuntimeError as error:
-        return _fail(options, error, STOPPED if type(error).__name__ == "RunStoppedError" else FAILED)
+        return _fail(options, error, getattr(error, "exit_code", FAILED))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    if options.json:
+        return INTERRUPTED
+    except SystemExit as ending:
+        if ending.code != signal.SIGTERM:
+            raise
+        return TERMINATED  # outside of a training Ray answers the signal, with another code
+    if options.json and summary:
         print(json.dumps(summary), flush=True)
     return DONE
 
@@ -43,6 +51,12 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     if options.json:
         print(json.dumps({"error": str(error)}), flush=True)
     return code
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    options, options.rest = _build_parser().parse_known_args(words)
+    options.words = list(words)
+    return options
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -56,7 +70,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument("--seeds", metavar="N,N,...", help="repeat: the seeds")
-    parser.add_argument("--new", action="store_true", help="train: set an earlier run of these settings aside")
+    parser.add_argument("--extend", metavar="N", type=int, default=0, help="sweep: try N points more")
+    parser.add_argument("--new", action="store_true", help="train, sweep: set an earlier run of these settings aside")
     parser.add_argument(
         "--checkpoint",
         metavar="MODEL",
@@ -67,14 +82,33 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(options: argparse.Namespace) -> Experiment:
+def _load(options: argparse.Namespace, load: Callable[..., Experiment] = load_experiment) -> Experiment:
     """The experiment that a verb works on."""
     if options.target is None:
         raise ValueError(f"{options.verb} needs an experiment: python -m ray_jobs {options.verb} EXPERIMENT.yaml")
-    experiment = load_experiment(Path(options.target), options.set)
+    experiment = load(Path(options.target), options.set)
     known = {"evaluate": experiment.workload.evaluation_options, "export": EXPORT_OPTIONS}
     options.changes = _read_options(options.rest, known.get(options.verb, {}))
     return experiment
+
+
+def _load_to_train(options: argparse.Namespace) -> Experiment:
+    """The experiment, once all that it comes after is trained; `--new` does not repeat a finished one of these."""
+    experiment = _load(options)
+    if not experiment.after:
+        return experiment
+    from ray_jobs.chain import train_earlier
+
+    train_earlier(experiment, _train_one)
+    return _load(options)
+
+
+def _train_one(experiment: Experiment, *, is_new: bool = False) -> "Result":
+    from ray_jobs.launch import train
+    from ray_jobs.prepare import progress_bar
+
+    with progress_bar() as on_progress:
+        return train(experiment, on_progress=on_progress, is_new=is_new)
 
 
 def _read_options(words: Sequence[str], known: Mapping[str, str]) -> dict[str, Any]:
@@ -103,13 +137,9 @@ def _prepare(options: argparse.Namespace) -> dict[str, Any]:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     """train, or go on with an interrupted training"""
-    from ray_jobs.launch import train
-    from ray_jobs.prepare import progress_bar
     from ray_jobs.progress import format_metrics
 
-    experiment = _load(options)
-    with progress_bar() as on_progress:
-        result = train(experiment, on_progress=on_progress, is_new=options.new)
+    result = _train_one(_load_to_train(options), is_new=options.new)
     metrics = result.final["metrics"]
     print(f"{format_metrics(metrics)}\nfolder: {result.folder}", flush=True)
     return {"run_id": result.run_id, "folder": str(result.folder), "metrics": metrics}
@@ -117,22 +147,23 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 def _repeat(options: argparse.Namespace) -> dict[str, Any]:
     """train with several seeds; mean and standard deviation"""
-    from ray_jobs.launch import train
-    from ray_jobs.prepare import progress_bar
-    from ray_jobs.repeat import format_spreads, repeat
+    from ray_jobs.repeat import format_spreads, read_seeds, repeat
 
-    experiment = _load(options)
-    words = (options.seeds or "").split(",")
-    if not all(word.strip().isdigit() for word in words):
-        raise ValueError("repeat needs the seeds, for example --seeds 0,1,2")
-    with progress_bar() as on_progress:
-        spreads, summary = repeat(
-            experiment,
-            [int(word) for word in words],
-            lambda one: train(one, on_progress=on_progress, is_new=options.new),
-        )
+    seeds = read_seeds(options.seeds)
+    spreads, summary = repeat(_load_to_train(options), seeds, lambda one: _train_one(one, is_new=options.new))
     print(format_spreads(spreads), flush=True)
     return summary
+
+
+def _sweep(options: argparse.Namespace) -> dict[str, Any]:
+    """run the experiment's search, or go on with it"""
+    from ray_jobs.prepare import progress_bar
+    from ray_jobs.search.setup import build_setup
+    from ray_jobs.search.sweep import sweep
+
+    setup = build_setup(_load_to_train(options), Path(options.target).stem, options.set)
+    with progress_bar() as on_progress:
+        return sweep(setup, on_progress=on_progress, is_new=options.new, extension=options.extend)
 
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
@@ -200,13 +231,32 @@ def _check(options: argparse.Namespace) -> dict[str, Any]:
     return summary
 
 
+def _submit(options: argparse.Namespace) -> dict[str, Any]:
+    """run one of these verbs as a job on a Ray cluster"""
+    from ray_jobs.submit import submit
+
+    options.words.remove("submit")
+    return submit(options.words, _check_words)
+
+
+def _check_words(words: Sequence[str]) -> Path:
+    options = _parse(words)
+    jobs = VERBS.keys() - {"submit"}
+    if options.verb not in jobs:
+        raise ValueError(f"{options.verb!r} is not a verb for a job; {one_of(options.verb, jobs)}")
+    _load(options, check_experiment)
+    return Path(options.target)
+
+
 VERBS: dict[str, Verb] = {
     "prepare": _prepare,
     "train": _train,
     "repeat": _repeat,
+    "sweep": _sweep,
     "evaluate": _evaluate,
     "export": _export,
     "show": _show,
     "sync": _sync,
     "check": _check,
+    "submit": _submit,
 }

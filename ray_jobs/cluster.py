@@ -3,12 +3,14 @@
 import json
 import logging
 import os
+import time
 
-from trainables.run import Scaling
+from trainables.run import WORKER_START_TIMEOUT_S, Scaling
 
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often reports are fetched; 2 s by default
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(WORKER_START_TIMEOUT_S),
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "180",  # a worker that hangs is lost; 10 min by default
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -17,7 +19,11 @@ SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is what a signal means
 }
+POLL_S = 2.0
+"""How often to look whether a machine has come."""
 IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the driver of a submitted job."""
 
@@ -59,26 +65,63 @@ def _quieten() -> None:
 
 
 def check_resources(scaling: Scaling) -> bool:
-    """Whether the workers get GPUs. Raises ValueError when the cluster has less than they need."""
+    """Whether the workers get GPUs. Waits `scaling.wait_for_nodes_s` for a cluster that grows.
+
+    Raises ValueError when the cluster has less than they need.
+    """
+    import ray
+
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
+    bundle = worker_resources(scaling, uses_gpu)
+    deadline = time.monotonic() + scaling.wait_for_nodes_s
+    has_asked = False
+    while lacking := _lacking(bundle, scaling.num_workers):
+        if time.monotonic() >= deadline:
+            raise ValueError(
+                f"scaling.num_workers={scaling.num_workers}: {'; '.join(lacking)}; lower scaling.num_workers, "
+                "scaling.cpus_per_worker or scaling.gpus_per_worker, or, if the cluster grows, raise "
+                "scaling.wait_for_nodes_s"
+            )
+        if not has_asked:
+            print(f"waiting for machines: {'; '.join(lacking)}", flush=True)
+            _ask_for([bundle] * scaling.num_workers)
+            has_asked = True
+        time.sleep(POLL_S)
+    if has_asked:
+        _ask_for([])  # from here on the workers themselves hold what has come
+    return uses_gpu
+
+
+def _lacking(bundle: dict[str, float], num_workers: int) -> list[str]:
     import ray
 
     have = ray.cluster_resources()
-    gpus = have.get("GPU", 0.0)
-    uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
-    needed = {"CPU": scaling.num_workers * scaling.cpus_per_worker}
-    if uses_gpu:
-        needed["GPU"] = scaling.num_workers * scaling.gpus_per_worker
-    lacking = [
-        f"{amount:g} {kind} are needed and the cluster has {have.get(kind, 0.0):g}"
-        for kind, amount in needed.items()
-        if amount > have.get(kind, 0.0)
+    return [
+        f"{amount * num_workers:g} {kind} are needed and the cluster has {have.get(kind, 0.0):g}"
+        for kind, amount in bundle.items()
+        if amount * num_workers > have.get(kind, 0.0)
     ]
-    if lacking:
-        raise ValueError(
-            f"scaling.num_workers={scaling.num_workers}: {'; '.join(lacking)}; lower scaling.num_workers, "
-            "scaling.cpus_per_worker or scaling.gpus_per_worker"
-        )
-    return uses_gpu
+
+
+def _ask_for(bundles: list[dict[str, float]]) -> None:
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=bundles)
+
+
+def worker_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float]:
+    """What one worker holds."""
+    return {"CPU": scaling.cpus_per_worker} | ({"GPU": scaling.gpus_per_worker} if uses_gpu else {})
+
+
+def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
+    """How many runs of this size the whole cluster has room for at the same time; at least 1."""
+    import ray
+
+    have = ray.cluster_resources()
+    needed = worker_resources(scaling, uses_gpu).items()
+    return max(int(min(have.get(kind, 0.0) // (scaling.num_workers * amount) for kind, amount in needed)), 1)
 
 
 def object_store_bytes() -> int:

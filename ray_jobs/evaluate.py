@@ -65,8 +65,7 @@ def _work(plan: Plan, action: partial) -> dict[str, Any]:
         return work_locally(plan, action)
     import ray.train
 
-    from ray_jobs.tuning import load_datasets
-    from trainables.trainable import as_run_error, build_trainer
+    from trainables.trainable import as_run_error, build_trainer, load_datasets
 
     try:
         return build_trainer(plan, load_datasets(plan), action=action).fit().return_value  # pyright: ignore

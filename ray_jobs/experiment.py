@@ -9,11 +9,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from data_pipelines.config import Config, input_paths
+from data_pipelines.config import Config, FilePath, input_paths
 from data_pipelines.nearest import one_of
+from ray_jobs.search.config import Search
+from ray_jobs.settings_file import read_settings
 from ray_jobs.tracking.config import Tracking
-from ray_jobs.yaml_reader import parse_yaml, read_yaml
-from trainables.run import Run, Scaling, set_dotted, validate_strictly
+from trainables.run import Run, Scaling, validate_strictly
 from trainables.storage import Folder
 from trainables.workloads import WORKLOADS, workload_class
 
@@ -45,6 +46,11 @@ class Experiment(Run):
     scaling: Scaling = Scaling()
     storage: Storage = Storage()
     tracking: Tracking = Tracking()
+    after: tuple[FilePath, ...] = ()
+    """Experiments that `train` trains first, on the same workers and in the same storage, unless they are finished;
+    settings may name their runs. Files relative to the one that names them."""
+    search: Search | None = None
+    """What `sweep` tries; other verbs pass it over."""
 
     @property
     def run_id(self) -> str:
@@ -62,23 +68,24 @@ class Experiment(Run):
         return Folder(self.storage.path) / f"runs/{self.run_id}"
 
 
-def load_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
+def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Experiment | None = None) -> Experiment:
     """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
 
+    A file that `extends` another one holds only what differs from it.
+    With `place_of`, scaling, storage and tracking are those of that experiment, all but the run's name.
     Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
     """
-    settings = read_yaml(file)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
-            raise ValueError(
-                f"--set {override!r}: write it as section.field=value, for example --set training.epochs=5"
-            )
-        try:
-            set_dotted(settings, key, parse_yaml(value))
-        except ValueError as error:
-            raise ValueError(f"--set {override!r}: {error}") from error
+    settings = read_settings(file, overrides)
+    if place_of is not None:
+        run_name = check_settings(settings, origin=str(file)).tracking.run_name
+        settings |= place_of.model_dump(mode="json", include={"scaling", "storage", "tracking"})
+        settings["tracking"]["run_name"] = run_name
     return _locate_models(settings, origin=str(file))
+
+
+def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The same for a run on other machines: models stay as they are named, to be found there."""
+    return check_settings(read_settings(file, overrides), origin=str(file))
 
 
 def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from data_pipelines.config import input_paths
+from ray_jobs.tracking.names import IDENTITY, load_identity
 from trainables.config import WorkloadConfig
 from trainables.plan import Plan
+from trainables.storage import Folder
 
 INPUTS = "inputs.json"
 
@@ -24,11 +26,14 @@ def describe_inputs(plan: Plan) -> list[Input]:
     """Plain data for `inputs.json`."""
     manifest = plan.manifest
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
+    metadata: dict[str, Any] = {"source": manifest.source, "source_hash": manifest.source_hash, "rows": rows}
+    if manifest.counts:
+        metadata["counts"] = manifest.counts
     data: Input = {
         "name": manifest.pipeline,
         "type": "dataset",
         "path": str(plan.prepared / "manifest.json"),
-        "metadata": {"source": manifest.source, "source_hash": manifest.source_hash, "rows": rows},
+        "metadata": metadata,
     }
     return [data, *(_describe_path(key, path) for key, path in _named_paths(plan.run.workload))]
 
@@ -39,5 +44,17 @@ def _named_paths(workload: WorkloadConfig) -> list[tuple[str, Path]]:
 
 
 def _describe_path(key: str, path: Path) -> Input:
-    size = {"bytes": path.stat().st_size} if path.is_file() else {}
-    return {"name": path.name, "type": "input", "path": str(path), "metadata": {"setting": f"workload.{key}", **size}}
+    metadata: dict[str, Any] = {"setting": f"workload.{key}"}
+    if path.is_file():
+        metadata["bytes"] = path.stat().st_size
+    run = _run_of(path)
+    if run is None:
+        return {"name": path.name, "type": "input", "path": str(path), "metadata": metadata}
+    metadata |= {"run_id": run.name, "run": load_identity(Folder(str(run))).name}
+    name = run.name if path == run else f"{run.name}-{path.name}"
+    return {"name": name, "type": "input", "path": str(path), "metadata": metadata}
+
+
+def _run_of(path: Path) -> Path | None:
+    """The folder of the run that a model or the path itself belongs to."""
+    return next((folder for folder in (path, path.parent.parent) if (folder / IDENTITY).exists()), None)

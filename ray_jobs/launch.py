@@ -1,23 +1,25 @@
 """Launch: one Experiment becomes a Tune run of one trial (or a local training), and results on disk."""
 
+import signal
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ray_jobs.environment import describe_environment
+from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.experiment import Experiment
 from ray_jobs.inputs import INPUTS, describe_inputs
 from ray_jobs.lock import LOCK, locked
 from ray_jobs.planning import OnProgress, build_plan
-from ray_jobs.progress import describe_for
+from ray_jobs.progress import describe_for, format_counts
 from ray_jobs.record import CONFIG, ENVIRONMENT, FINAL, Record
+from ray_jobs.stop_signals import stopping_on_signals
 from ray_jobs.tracking.briefing import write_briefing
-from ray_jobs.tracking.names import Identity, settle_identity
+from ray_jobs.tracking.names import Identity, JobType, settle_identity
 from ray_jobs.tracking.start import mirrored, mirroring_callbacks
 from ray_jobs.yaml_reader import dump_yaml
 from trainables.engine.loop import run_training
 from trainables.engine.report import Report
-from trainables.engine.stopping import withdraw_request
 from trainables.plan import Plan
 from trainables.storage import Folder
 from trainables.train_worker import RunError, work_locally
@@ -25,6 +27,10 @@ from trainables.train_worker import RunError, work_locally
 
 class RunStoppedError(RuntimeError):
     """The run saved a checkpoint and ended because someone asked it to."""
+
+    def __init__(self, message: str, exit_code: int = STOPPED):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -47,18 +53,21 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
     with locked(folder):
         folder.remove_temporary()
         if is_new:
-            _set_aside(folder)
+            set_aside(folder)
         _refuse_other_settings(experiment)
         lines = partial(describe_for, experiment.workload, experiment.training.batch_size)
         record = Record(folder, describe=lines)
         if folder.exists(FINAL):
-            record.log(f"{experiment.run_id} is already finished; its results follow (--new trains it again)")
+            record.log(f"{experiment.run_id} is already finished (train it with --new to repeat it)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
         record.log(f"run {describe(experiment).name} in {folder}")
         plan = build_plan(experiment, on_progress)
+        for line in format_counts(plan.manifest.counts):
+            record.log(line)
         folder.write_json(INPUTS, describe_inputs(plan))
         try:
-            _run(plan, record, experiment)
+            with stopping_on_signals(folder) as signals:
+                _run(plan, record, experiment)
         except RunError as error:
             record.log(str(error), level="ERROR", prints=False)
             record.log(error.trace, level="ERROR", prints=False)
@@ -66,13 +75,13 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if record.last and "stopped_by" in record.last:
             raise RunStoppedError(
                 f"stopped by {record.last['stopped_by']} after step {record.last['step']}, with a checkpoint; the same "
-                "command goes on with it"
+                "command goes on with it",
+                TERMINATED if signals.received == signal.SIGTERM else STOPPED,
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
 
 
 def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
-    withdraw_request(plan.folder)
     if plan.scaling.num_workers == 0:
         _run_locally(plan, record, experiment)
         return
@@ -93,7 +102,7 @@ def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
         work_locally(plan, run_training, report)
 
 
-def describe(experiment: Experiment) -> Identity:
+def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:
     """Write into the run's folder what it is, and what it was made with; returns who it is."""
     folder, workload, tracking = experiment.folder, experiment.workload, experiment.tracking
     settings = experiment.model_dump(mode="json")
@@ -101,8 +110,9 @@ def describe(experiment: Experiment) -> Identity:
     write_briefing(experiment)
     folder.write("experiment.yaml", dump_yaml(settings).encode())
     folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
+    tags = [workload.name, *(["sweep"] if job_type == "sweep" else [])]
     return settle_identity(
-        folder, workload.name_parts, given=tracking.run_name, group=tracking.group, tags=[workload.name]
+        folder, workload.name_parts, given=tracking.run_name, group=tracking.group, job_type=job_type, tags=tags
     )
 
 
@@ -132,11 +142,10 @@ def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _set_aside(folder: Folder) -> None:
+def set_aside(folder: Folder) -> None:
     """Move what the folder holds into `<folder>/earlier/<n>`; nothing is deleted."""
     names = [name for name in folder.names() if name != "earlier" and not name.startswith(LOCK)]
     if names:
         target = f"earlier/{len(folder.names('earlier')) + 1:03d}"
-        folder.fs.create_dir(folder.full(target), recursive=True)
         for name in names:
-            folder.fs.move(folder.full(name), folder.full(f"{target}/{name}"))
+            folder.move(name, f"{target}/{name}")

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,9 @@ from typing import Self
 import psutil
 
 from ray_jobs.cluster import SETTINGS
+from ray_jobs.job_client import JobClient
+from ray_jobs.package import list_package
+from ray_jobs.submit import send
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
@@ -31,24 +35,30 @@ TEMPORARY, PREFIX = "/tmp", "quintet-ray-"
 class LocalCluster:
     """Starts `ray start --head`; ends exactly the processes that it started, also when this process is killed."""
 
+    def __init__(self, *, num_cpus: int | None = None):
+        """`num_cpus`: those of the machine, but at least two."""
+        self._num_cpus = max(os.cpu_count() or 1, 2) if num_cpus is None else num_cpus
+
     def __enter__(self) -> Self:
         _remove_stale_folders()
         self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
-        self._ports = _free_ports(5)
+        self._ports = free_ports(5)
         self.address = f"http://127.0.0.1:{self._ports[1]}"
-        self._environment = {
+        self.gcs_address = f"127.0.0.1:{self._ports[0]}"
+        self.token = secrets.token_hex(32)
+        self.environment = {
             **os.environ,
             **SETTINGS,
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_AUTH_TOKEN": self.token,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
-        self._environment.pop("RAY_ADDRESS", None)
+        self.environment.pop("RAY_ADDRESS", None)
         self._log = Path(self._folder, "start.log")
         with self._log.open("wb") as log:
             self._head = subprocess.Popen(
                 self._start_command(),
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -68,7 +78,7 @@ class LocalCluster:
             *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={self._folder}"),
             *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
             *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
-            *(f"--num-cpus={max(os.cpu_count() or 1, 2)}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+            *(f"--num-cpus={self._num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
         ]
 
     def _wait_until_up(self) -> None:
@@ -85,25 +95,29 @@ class LocalCluster:
                 time.sleep(0.5)
         raise RuntimeError(f"the Ray cluster did not start:\n{self._log.read_text(errors='replace')[-2000:]}")
 
-    def submit(self, arguments: Sequence[str], *, working_dir: Path) -> int:
-        """`ray job submit -- python -m ray_jobs ARGUMENTS`, followed to its end; returns its exit code."""
-        command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", self.address),
-            *("--working-dir", str(working_dir), "--", "python", "-m", "ray_jobs", *arguments),
-        ]
-        return subprocess.run(command, env=self._environment).returncode
+    def submit(self, command: Sequence[str], *, working_dir: Path) -> int:
+        """Run `python -m ray_jobs COMMAND` as a job, followed to its end; returns its exit code."""
+        client = JobClient(self.address, self.token)
+        return client.follow(send(client, command, working_dir, list_package(working_dir)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the head a signal; by any but SIGKILL it ends what it has started. Then all of it is gone."""
         processes = _family(self._head.pid)
-        self._head.terminate()
+        for process in processes if number == signal.SIGKILL else processes[-1:]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
         _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
         for process in alive:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
         self._head.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -122,7 +136,8 @@ def _remove_stale_folders() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nothing listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for item in sockets:

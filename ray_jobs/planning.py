@@ -1,13 +1,13 @@
 """From an Experiment to a Plan: data prepared, resources checked, all that can be refused is refused here."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from data_pipelines.config import missing_inputs
+from data_pipelines.config import input_paths
 from data_pipelines.pipeline import DataPipeline, Manifest
 from data_pipelines.prepare import prepare
 from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
@@ -49,9 +49,15 @@ def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) 
         raise ValueError(f"the data cannot be prepared in {folder}: {error}") from error
 
 
-def refuse_missing_inputs(experiment: Experiment) -> None:
-    """Raise ValueError when a path that the settings name is not there."""
-    lines = [f"  {line}" for line in missing_inputs(experiment)]
+def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ()) -> None:
+    """Raise ValueError when a path that the settings name is not there, unless it is the name of a run `to_come`."""
+    lines = [
+        f"  {key}: there is no such file or folder: {path}"
+        for key, path in input_paths(experiment)
+        if not path.exists() and path.name not in to_come
+    ]
+    if lines and experiment.after:
+        lines.append("`train` trains first what `after` names")
     if lines:
         raise ValueError("\n".join(["missing input:", *lines]))
 

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from ray_jobs.experiment import Experiment
 from ray_jobs.planning import OnProgress, prepare_data
+from ray_jobs.progress import format_counts
 
 
 @contextmanager
@@ -35,4 +36,5 @@ def prepare_experiment(experiment: Experiment) -> dict[str, Any]:
         folder, manifest = prepare_data(experiment, on_progress)
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
     print(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}", flush=True)
-    return {"folder": str(folder), "rows": rows}
+    print("\n".join(format_counts(manifest.counts)), end="\n" if manifest.counts else "", flush=True)
+    return {"folder": str(folder), "rows": rows, **({"counts": manifest.counts} if manifest.counts else {})}

@@ -1,21 +1,22 @@
 """Lines of progress for people."""
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 
 from trainables.config import WorkloadConfig
 from trainables.engine.report import Report
 from trainables.moment import Moment
 
 
-def describe_plainly(report: Report) -> Sequence[str]:
-    """The line of all workloads; none when there is nothing new."""
-    return [format_progress(report)] if report["rows"] else []
+def describe_plainly(report: Report, quiet: Sequence[str] = ()) -> Sequence[str]:
+    """The line of all workloads, without metrics of `quiet` patterns; none when there is nothing new."""
+    return [format_progress(report, quiet)] if report["rows"] else []
 
 
 def describe_for(workload: WorkloadConfig, batch_size: int, report: Report) -> Sequence[str]:
     """The workload's own lines, if it has any."""
     lines = workload.console_lines(moment_of(report, batch_size))
-    return describe_plainly(report) if lines is None else lines
+    return describe_plainly(report, workload.quiet_metrics) if lines is None else lines
 
 
 def moment_of(report: Report, batch_size: int) -> Moment:
@@ -37,13 +38,13 @@ def moment_of(report: Report, batch_size: int) -> Moment:
     )
 
 
-def format_progress(report: Report) -> str:
+def format_progress(report: Report, quiet: Sequence[str] = ()) -> str:
     """For example `epoch 3/40  step 120/1600  train/loss 0.1234  eval/fid_local 12.3  410 samples/s  eta 1m 20s`."""
     row, num_steps = report["rows"][-1], report["num_steps"]
     step = int(row["step"])
     parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
     shown = [name for name in row if name == "train/loss" or not name.startswith(("train/", "step", "epoch"))]
-    parts += [f"{name} {row[name]:.4g}" for name in shown]
+    parts += [f"{name} {row[name]:.4g}" for name in shown if not any(fnmatch(name, each) for each in quiet)]
     speed = report["speed"]
     if speed["step_s"]:
         parts.append(f"{speed['samples_per_s']:.0f} samples/s")
@@ -72,6 +73,22 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
         beside = "" if baseline is None else f"   (baseline {baseline:.4g})"
         lines.append(f"  {name:<{width}}  {metrics[name]:>10.4g}{beside}")
     return "\n".join(lines)
+
+
+def format_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
+    """Lines of a table of what was counted in the prepared data, by split and group; none when there is nothing."""
+    rows = [(split, group, numbers) for split, groups in counts.items() for group, numbers in groups.items()]
+    names = list(dict.fromkeys(name for *_, numbers in rows for name in numbers))
+    table = [["", "", *(name.replace("_", " ") for name in names)]]
+    table += [[split, group, *(str(numbers.get(name, "")) for name in names)] for split, group, numbers in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(
+            [*(cell.ljust(width) for cell, width in cells[:2]), *(cell.rjust(width) for cell, width in cells[2:])]
+        )
+        for cells in (list(zip(row, widths, strict=True)) for row in table)
+    ]
+    return lines if rows else []
 
 
 def format_table(results: Mapping[str, Mapping[str, float]]) -> str:

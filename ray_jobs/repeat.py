@@ -19,15 +19,21 @@ class Spread:
     count: int
 
 
+def read_seeds(words: str | None) -> list[int]:
+    """What `--seeds` gives. Raises ValueError for none, and for equal ones."""
+    seeds = [int(word) for word in (words or "").split(",") if word.strip().isdigit()]
+    if len(set(seeds)) < len((words or "").split(",")):
+        raise ValueError(f"--seeds {words}: give different seeds, for example --seeds 0,1,2")
+    return seeds
+
+
 def repeat(
     experiment: Experiment, seeds: Sequence[int], train: Callable[[Experiment], Result]
 ) -> tuple[dict[str, Spread], dict[str, Any]]:
     """Train each seed as a run of its own, `<run id>-seed<N>`, one after the other; finished ones are not repeated.
 
-    Gives the spread of the best models' metrics, and the same as plain data. Raises ValueError for no or equal seeds.
+    Gives the spread of the best models' metrics, and the same as plain data.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"--seeds {','.join(map(str, seeds))}: give different seeds, for example --seeds 0,1,2")
     found: dict[str, Mapping[str, float]] = {}
     for seed in seeds:
         name = f"{experiment.run_id}-seed{seed}"

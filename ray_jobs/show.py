@@ -5,13 +5,16 @@ from typing import Any
 
 from data_pipelines.manifest import read_manifest
 from data_pipelines.pipeline import DataPipeline, Facts, Manifest
+from ray_jobs.chain import earlier_experiments
 from ray_jobs.experiment import Experiment
 from ray_jobs.planning import prepared_folder
+from ray_jobs.record import FINAL
 from ray_jobs.yaml_reader import dump_yaml
 
 
 def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
-    """Text for people, and the same as plain data: parameters, macs, steps per epoch, data."""
+    """Text for people, and the same as plain data: parameters, macs, steps per epoch, data; whether the runs that this
+    one comes after are finished."""
     pipeline = experiment.workload.build_pipeline()
     folder = _find_prepared(experiment, pipeline)
     manifest = read_manifest(folder) if folder else None
@@ -19,9 +22,11 @@ def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     num_rows, origin = _count_rows(pipeline, manifest)
     training = experiment.training
     steps = num_rows and num_rows // training.batch_size * training.passes_per_epoch
+    earlier = {each.run_id: each.folder.exists(FINAL) for each in earlier_experiments(experiment)}
     summary = {
         "run_id": experiment.run_id,
         "folder": str(experiment.folder),
+        "after": earlier,
         "parameters": parameters,
         "macs": macs,
         "train_rows": num_rows,
@@ -33,6 +38,7 @@ def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
         dump_yaml(experiment.model_dump(mode="json")).rstrip(),
         "---",
         f"run:              {experiment.run_id} in {experiment.folder}",
+        *(f"after:            {name}, {'finished' if done else 'to be trained'}" for name, done in earlier.items()),
         f"parameters:       {parameters:,}",
         f"MACs per sample:  {macs:,} (convolutions, linear layers, attention products)",
         f"steps per epoch:  {steps or 'unknown'} ({origin})",

@@ -38,6 +38,10 @@ class Tracking(Config):
     init_timeout_s: float = Field(default=10.0, gt=0, le=600)
     finish_timeout_s: float = Field(default=30.0, gt=0, le=86400)
 
+    def for_sync(self) -> "Tracking":
+        """Who asks for a `sync` waits for it."""
+        return self.model_copy(update={"finish_timeout_s": 86400.0})
+
     @field_validator("run_name")
     @classmethod
     def _is_one_folder(cls, value: str | None) -> str | None:

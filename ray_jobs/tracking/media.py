@@ -71,8 +71,9 @@ def read_video(folder: Folder, description: str, panel: Panel) -> Any:
     """A wandb.Video of the animation beside the description."""
     import wandb
 
-    content = io.BytesIO(folder.read(description.removesuffix(".json") + ".gif"))
-    return wandb.Video(content, caption="  ".join(panel["captions"]) or None, format="gif")
+    form = panel["form"]
+    content = io.BytesIO(folder.read(f"{description.removesuffix('.json')}.{form}"))
+    return wandb.Video(content, caption="  ".join(panel["captions"]) or None, format=form)
 
 
 def read_histogram(histogram: dict[str, list[float]]) -> Any:

@@ -42,6 +42,7 @@ class Mirror:
         self._known = self._ledger.models if mode == "online" else self._ledger.staged_models
         self._sent_models: dict[str, list[str]] = {}
         self._counts = {"rows": 0, "panels": 0, "models": 0}
+        self._axes: dict[str, str | None] = {}
 
     def run(self, wakes: Iterable[Any]) -> None:
         """Mirror what is there, then again at every wake, then finish. Raises SessionLostError."""
@@ -127,6 +128,7 @@ class Mirror:
     def advance(self, *, is_last: bool = False) -> None:
         """Tell W&B what the record has got since the last time."""
         is_due = is_last
+        self._session.refuse_dead()
         for update in self._follower.updates():
             self._tell(update)
             is_due |= _is_due(self.briefing.tracking.log_model, update)
@@ -134,7 +136,8 @@ class Mirror:
             self._send_models()
 
     def _tell(self, update: Update) -> None:
-        axes = {name: axis for name in update.values if (axis := self._axis(name)) is not None}
+        self._axes |= {name: self._axis(name) for name in update.values.keys() - self._axes.keys()}
+        axes = {name: axis for name in update.values if (axis := self._axes[name]) is not None}
         values = {name: update.values[name] for name in axes}
         if _is_due(self.briefing.tracking.log_images, update):
             for description in update.panels:

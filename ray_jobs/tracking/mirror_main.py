@@ -28,22 +28,20 @@ from trainables.storage import Folder
 
 MAX_SESSIONS = 4
 KILL_AFTER_S = 2.0
-SYNC_TIMEOUT_S = 86400.0
-"""Who asks for a `sync` waits for it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Mirror one run until standard input ends; 0 when W&B took all of it."""
     options = _parse(arguments)
     channel = _Channel()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, whose end we see
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are the driver's, whose end we see
     with suppress(OSError):
         os.nice(19)  # nothing waits for it but the end of the run
     folder = Folder(options.run)
     briefing = load_briefing(folder)
     if options.sync:
-        tracking = briefing.tracking.model_copy(update={"finish_timeout_s": SYNC_TIMEOUT_S})
-        briefing = briefing.model_copy(update={"tracking": tracking})
+        briefing = briefing.model_copy(update={"tracking": briefing.tracking.for_sync()})
     place = Place(folder, briefing.run_id, briefing.tracking)
     try:
         place.make()

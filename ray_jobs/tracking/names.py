@@ -14,6 +14,7 @@ METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9_+.@-]*)*
 IDENTITY = "run.json"
 """In the run's folder: its `Identity`."""
 STAMP = "%m%d_%H%M"
+JobType = Literal["train", "sweep"]
 LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends what is lacking"
 """What ends every warning of a W&B that does not do its part."""
 
@@ -45,7 +46,7 @@ class Identity:
     started: str
     """Local time of the first start, ISO 8601."""
     group: str | None = None
-    job_type: Literal["train", "sweep"] = "train"
+    job_type: JobType = "train"
     tags: tuple[str, ...] = ()
 
 
@@ -55,7 +56,7 @@ def settle_identity(
     *,
     given: str | None,
     group: str | None = None,
-    job_type: Literal["train", "sweep"] = "train",
+    job_type: JobType = "train",
     tags: Sequence[str] = (),
     now: datetime | None = None,
 ) -> Identity:

@@ -21,8 +21,6 @@ WANDB = "wandb"
 class Ledger:
     """What is known to have arrived at the server. Losing it costs time alone: the server is asked again."""
 
-    entity: str = ""
-    project: str = ""
     step: int = 0
     """Every row up to this step has arrived."""
     models: dict[str, list[str]] = field(default_factory=dict)

@@ -100,13 +100,16 @@ class Session:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
+    def refuse_dead(self) -> None:
+        """Raise SessionLostError when W&B's background process is gone; its pipe may take rows for a while yet."""
+        if not all(core.is_running() and core.status() != psutil.STATUS_ZOMBIE for core in self._cores):
+            raise SessionLostError("its background process ended")
+
     def log(self, values: Mapping[str, Any], axes: Mapping[str, str], *, step: int, at: float) -> None:
         """One row at its own step; `at` is its time in seconds since the epoch, `axes` names the x-axis of each metric.
 
         A value that W&B refuses is left out and named once. Raises SessionLostError when W&B is gone.
         """
-        if not all(core.is_running() and core.status() != psutil.STATUS_ZOMBIE for core in self._cores):
-            raise SessionLostError("its background process ended")
         with self.guarded("log"):
             for metric in sorted((axes.keys() | set(axes.values())) - self._axes):
                 self.run.define_metric(metric, step_metric=axes.get(metric))

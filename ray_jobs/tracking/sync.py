@@ -11,7 +11,6 @@ from typing import Any
 from ray_jobs.locate import RUNS
 from ray_jobs.tracking.briefing import BRIEFING, load_briefing
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.mirror_main import SYNC_TIMEOUT_S
 from ray_jobs.tracking.place import Place
 from trainables.storage import Folder
 
@@ -55,7 +54,7 @@ def send_run(run: Folder, say: Print) -> dict[str, int] | None:
     if Place(run, briefing.run_id, briefing.tracking).load_ledger().is_complete:
         say(f"{name}: all of it had arrived before")
         return {"rows": 0, "panels": 0, "models": 0}
-    tracking = briefing.tracking.model_copy(update={"finish_timeout_s": SYNC_TIMEOUT_S})
+    tracking = briefing.tracking.for_sync()
     mirror = MirrorHandle(run, tracking, lambda text, **_: say(f"{name}: {text}"), arguments=("--sync",))
     code = mirror.finish()
     if code:

@@ -94,6 +94,58 @@ def test_two_ray_workers_survive_a_killed_worker_and_a_killed_driver(two_workers
     assert_tracked(experiment)
 
 
+@pytest.mark.faults
+def test_a_killed_trial_is_started_again_and_its_workers_and_their_reservation_are_gone(
+    two_workers, reference, monkeypatch
+):
+    """Its workers hold all CPUs of the cluster, which Ray by itself would not give back before the job's end."""
+    from ray_jobs import tuning
+
+    killed, apply = [], tuning._Recorder.on_trial_result
+
+    def apply_and_kill(self, iteration, trials, trial, result, **info):
+        pid = result["pid"]
+        apply(self, iteration, trials, trial, result, **info)
+        if not killed and self.record.last["rows"]:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(tuning._Recorder, "on_trial_result", apply_and_kill)
+    experiment = two_workers("trial_killed")
+    train(experiment)
+    assert killed and "resumed from" in experiment.folder.read("train.log").decode()
+    assert_same(experiment, reference)
+    wait_until_free()
+    assert placement_groups() == []
+
+
+@pytest.mark.faults
+def test_a_worker_that_hangs_is_found_and_all_are_started_again(two_workers, reference, tmp_path):
+    experiment = two_workers("hanging")
+    (tmp_path / "kill").write_text("10 SIGSTOP")
+    train(experiment)
+    assert "was lost; restarting" in experiment.folder.read("train.log").decode()
+    assert_same(experiment, reference)
+    wait_until_free()
+
+
+@pytest.mark.faults
+def test_of_a_worker_that_fails_and_one_that_waits_for_it_the_first_is_heard(two_workers, tmp_path):
+    experiment = two_workers("failing")
+    (tmp_path / "kill").write_text("10 ERROR")
+    with pytest.raises(RunError, match=r"^one worker fails alone$"):
+        train(experiment)
+    assert "restarting" not in experiment.folder.read("train.log").decode()
+    wait_until_free()
+
+
+def placement_groups() -> list[str]:
+    """Those that hold anything."""
+    from ray.util import placement_group_table
+
+    return [key for key, group in placement_group_table().items() if group["state"] != "REMOVED"]
+
+
 def assert_tracked(experiment) -> None:
     """W&B's files of both drivers make one run, without hole or double, with what both ranks' machines did."""
     segments = segments_of(experiment)

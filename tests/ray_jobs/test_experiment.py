@@ -248,3 +248,20 @@ def test_a_setting_of_one_of_several_kinds_is_named_as_it_is_written(network, li
     assert problem.startswith(f"workload.network.{line}")
     if network["name"] == "symunet":
         assert "encoder_heads" in problem and "num_channels" not in problem
+
+
+def test_a_file_that_extends_another_holds_only_what_differs(file: Path) -> None:
+    (file.parent / "sub").mkdir()
+    child = file.parent / "sub" / "child.yaml"
+    child.write_text("extends: ../experiment.yaml\ntraining: {epochs: 5, optimizer: {weight_decay: 0.5}}\n")
+    experiment = load_experiment(child, ["seed=3"])
+    optimizer = experiment.training.optimizer
+    assert (experiment.training.epochs, optimizer.learning_rate, optimizer.weight_decay) == (5, 1e-3, 0.5)
+    assert experiment.seed == 3 and load_experiment(file).training.epochs == 2
+
+
+@pytest.mark.parametrize("base", ["experiment.yaml", "3", "[a]"])
+def test_a_file_that_extends_itself_or_nothing_is_refused(file: Path, base: str) -> None:
+    file.write_text(f"extends: {base}\n")
+    with pytest.raises(ValueError, match=r"`extends` is .* give another experiment file"):
+        load_experiment(file)

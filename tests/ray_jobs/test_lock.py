@@ -43,7 +43,7 @@ def holder(tmp_path: Path):
 
 def write_lock(folder: Path, **changes: Any) -> None:
     """A lock of this live process, with changes."""
-    identity = {"host": socket.gethostname(), "pid": os.getpid(), "created": psutil.Process().create_time()}
+    identity = {"host": socket.gethostname(), "pid": os.getpid(), "created": lock._started(os.getpid())}
     (folder / LOCK).write_text(json.dumps({**identity, "since": "2024-01-01 10:00:00", **changes}))
 
 
@@ -72,9 +72,19 @@ def test_the_lock_of_a_process_that_ended_well_is_gone(tmp_path, holder):
 
 
 def test_a_process_number_that_was_given_anew_is_no_holder(tmp_path):
-    write_lock(tmp_path, created=psutil.Process().create_time() - 1000)
+    write_lock(tmp_path, created=lock._started(os.getpid()) - 1000)
     with locked(Folder(str(tmp_path))):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the start of a process is told by the clock")
+def test_a_clock_that_is_set_makes_no_holder_look_gone(tmp_path, monkeypatch):
+    folder = Folder(str(tmp_path))
+    with locked(folder):
+        born = psutil.Process().create_time()
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: born + 3600)
+        with pytest.raises(ValueError, match="is in use by process"), locked(folder):
+            pass
 
 
 def test_the_same_process_twice_is_refused(tmp_path):

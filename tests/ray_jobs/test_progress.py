@@ -7,6 +7,7 @@ import pytest
 from ray_jobs.progress import (
     describe_for,
     describe_plainly,
+    format_counts,
     format_duration,
     format_metrics,
     format_progress,
@@ -114,11 +115,17 @@ def test_a_workload_may_say_its_own_lines():
             return [f"epoch {moment.epoch}", "and more"]
 
     class Silent:
+        quiet_metrics = ()
+
         def console_lines(self, moment):
             return None
 
-    workloads: list[Any] = [Own(), Silent()]
-    own, silent = (describe_for(workload, 8, make_whole_report()) for workload in workloads)
+    class Quiet(Silent):
+        quiet_metrics = ("*/fid",)
+
+    workloads: list[Any] = [Own(), Silent(), Quiet()]
+    own, silent, (quiet,) = (describe_for(workload, 8, make_whole_report()) for workload in workloads)
+    assert "eval/fid" in silent[0] and "eval/fid" not in quiet
     assert own == ["epoch 3", "and more"]
     assert silent == describe_plainly(make_whole_report()) == [format_progress(make_whole_report())]
     assert describe_plainly(make_whole_report(None)) == []
@@ -139,3 +146,13 @@ def test_a_table_has_a_row_for_each_result_and_one_for_the_baseline_they_share()
 def test_a_baseline_that_differs_is_a_column():
     table = format_table({"a": {"m": 1.0, "baseline/m": 2.0}, "b": {"m": 1.0, "baseline/m": 3.0}})
     assert table.splitlines()[0] == "| checkpoint | baseline/m | m |" and len(table.splitlines()) == 4
+
+
+def test_counts_are_a_table_of_splits_and_groups_with_a_column_for_each_number():
+    counts = {"train": {"ill": {"cycles": 120, "cycles_kept": 7}}, "val": {"healthy": {"cycles": 3}}}
+    assert format_counts(counts) == [
+        "                cycles  cycles kept",
+        "train  ill         120            7",
+        "val    healthy       3             ",
+    ]
+    assert format_counts({}) == []

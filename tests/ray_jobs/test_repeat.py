@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from ray_jobs.cli import main
-from ray_jobs.repeat import format_spreads, repeat, summarise
+from ray_jobs.repeat import format_spreads, summarise
 
 EXPERIMENT = """
 workload:
@@ -44,8 +44,3 @@ def test_seeds_that_are_none_are_refused(tmp_path, capsys, seeds):
     (tmp_path / "e.yaml").write_text(EXPERIMENT)
     assert main(["repeat", str(tmp_path / "e.yaml"), *(["--seeds", seeds] if seeds is not None else [])]) == 2
     assert "--seeds" in capsys.readouterr().err
-
-
-def test_no_seeds_are_refused_before_anything_starts():
-    with pytest.raises(ValueError, match="give different seeds"):
-        repeat(None, [], None)  # pyright: ignore

@@ -1,6 +1,7 @@
 """Panels as W&B values: what was drawn is what is sent."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,15 @@ def test_a_clip_is_an_animation_of_its_frames(folder):
         animation.seek(index)
         shown = np.asarray(animation.convert("L"))
         assert shown.shape == (10, 18) and shown[5, 5] == shown[5, 12] == index * 100
+
+
+def test_an_mp4_is_sent_as_it_is(folder):
+    pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
+    clips = torch.zeros(1, 3, 3, 16, 16, dtype=torch.uint8)
+    [name] = save_panels(folder, [VideoPanel("eval/clips", clips, captions=["a"], form="mp4")], step=8, epoch=1)
+    video = read_media(folder, name)["eval/clips"]
+    assert video._format == "mp4" and video._caption == "a"
+    assert Path(video._path).read_bytes() == folder.read(name.removesuffix(".json") + ".mp4")
 
 
 def test_histograms_keep_their_counts_and_edges(folder):

@@ -1,0 +1,191 @@
+"""Jobs on a Ray cluster by its HTTP address: found, let in by its token, submitted, followed, stopped."""
+
+import asyncio
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ray_jobs.exit_codes import DONE, FAILED, STOPPED
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+ANSWER_TIMEOUT_S = 20.0
+PATIENCE_S = 60.0
+"""How long a cluster may not answer before a job that was followed is left alone."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class JobError(RuntimeError):
+    """A job that did not end well, or is not followed any more; `exit_code` is what the command returns."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def find_address(given: str | None) -> str:
+    """The given address, else RAY_API_SERVER_ADDRESS or RAY_ADDRESS when it is one of HTTP, else this machine's."""
+    found = [given, *(os.environ.get(name) for name in ADDRESS_VARIABLES)]
+    address = next((item for item in found if item and (item is given or "://" in item)), DEFAULT_ADDRESS)
+    parts = urlsplit(address)
+    if parts.username:
+        raise ValueError("credentials do not belong in the cluster's address; Ray's token goes into RAY_AUTH_TOKEN")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"the address {address!r} must be that of the cluster's dashboard, such as {DEFAULT_ADDRESS}")
+    return address.rstrip("/")
+
+
+def find_token() -> tuple[str, str] | None:
+    """The token and where it is from, in Ray's order; None when there is none."""
+    if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return token, "RAY_AUTH_TOKEN"
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named or "~/.ray/auth_token").expanduser()
+    if path.is_file() and (token := path.read_text().strip()):
+        return token, str(path)
+    if named:
+        raise ValueError(f"RAY_AUTH_TOKEN_PATH={named} is no file with a token; correct it, or unset it")
+    return None
+
+
+def settle_token(address: str) -> str | None:
+    """The token that the cluster takes, or None when it asks for none. Raises ValueError when it lets nobody in.
+
+    A token is sent only to a cluster that asks for one.
+    """
+    if not _refuses(address, None):
+        if urlsplit(address).hostname not in LOOPBACK:
+            tell(f"warning: {address} asks for no token; whoever reaches it can run anything there")
+        return None
+    if os.environ.get("RAY_AUTH_MODE") == "disabled":
+        raise ValueError(f"{address} asks for a token, and RAY_AUTH_MODE=disabled forbids to send one; unset it")
+    found = find_token()
+    if found is None:
+        raise ValueError(
+            f"{address} asks for a token, and there is none here; put the one that `ray get-auth-token` prints on the "
+            "cluster's head into RAY_AUTH_TOKEN, into a file named by RAY_AUTH_TOKEN_PATH, or into ~/.ray/auth_token"
+        )
+    token, origin = found
+    if urlsplit(address).scheme == "http" and urlsplit(address).hostname not in LOOPBACK:
+        tell(f"warning: the token goes to {address} unencrypted; use https, or an SSH tunnel to its port")
+    if _refuses(address, token):
+        raise ValueError(
+            f"{address} refuses the token from {origin}; it must be the one that `ray get-auth-token` prints on the "
+            "cluster's head"
+        )
+    return token
+
+
+def _refuses(address: str, token: str | None) -> bool:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        urllib.request.urlopen(
+            urllib.request.Request(f"{address}/api/version", headers=headers), timeout=ANSWER_TIMEOUT_S
+        ).close()
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return True
+        raise ValueError(f"{address} is no Ray dashboard: it answers {error.code} to /api/version") from error
+    except OSError as error:
+        cause = getattr(error, "reason", error)
+        raise ValueError(
+            f"no Ray cluster answers at {address} ({cause}); give its dashboard's with --address, or start one here "
+            "with `ray start --head`"
+        ) from error
+    return False
+
+
+class JobClient:
+    """The jobs of one cluster."""
+
+    def __init__(self, address: str, token: str | None):
+        from ray.job_submission import JobSubmissionClient
+
+        self.address = address
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        with _as_only_address(address):
+            self._client = JobSubmissionClient(address, headers=headers)
+
+    def submit(self, command: str, package: Path, variables: Mapping[str, str], job: str) -> None:
+        """Start a shell command in the unpacked package. Raises JobError when the cluster cannot take it."""
+        environment = {"working_dir": str(package), "env_vars": dict(variables)}
+        try:
+            self._client.submit_job(entrypoint=command, submission_id=job, runtime_env=environment)
+        except (OSError, RuntimeError) as error:
+            raise JobError(f"{self.address} did not take the job: {error}", FAILED) from error
+
+    def find(self, job: str) -> Any:
+        """What the cluster knows of a job. Raises ValueError naming the cluster's jobs when it is none of them."""
+        try:
+            return self._client.get_job_info(job)
+        except RuntimeError as error:
+            known = [item.submission_id for item in self._client.list_jobs() if item.submission_id]
+            raise ValueError(f"{self.address} has no job {job!r}; it has {', '.join(known[-10:]) or 'none'}") from error
+
+    def stop(self, job: str) -> bool:
+        """Send SIGTERM to it; returns whether it was running."""
+        return self._client.stop_job(job)
+
+    def log(self, job: str) -> str:
+        """All that it has printed."""
+        return self._client.get_job_logs(job)
+
+    def follow(self, job: str, *, shown: int = 0) -> int:
+        """Print what the job prints, without the first `shown` characters, to its end; returns its exit code."""
+        from aiohttp import ClientError
+
+        self._shown, answered = shown, time.monotonic()
+        while True:
+            try:
+                asyncio.run(self._print_log(job))
+                info = self._client.get_job_info(job)
+                if info.status.is_terminal():
+                    return _exit_code(info)
+                answered = time.monotonic()
+            except (OSError, RuntimeError, ClientError) as error:
+                if time.monotonic() - answered > PATIENCE_S:
+                    raise JobError(f"{self.address} does not answer any more ({error})", FAILED) from error
+            time.sleep(1.0)
+
+    async def _print_log(self, job: str) -> None:
+        """The log comes from its beginning, also after a lost connection."""
+        seen = 0
+        async for text in self._client.tail_job_logs(job):
+            print(text[max(self._shown - seen, 0) :], end="", flush=True)
+            seen += len(text)
+            self._shown = max(self._shown, seen)
+
+
+def _exit_code(info: Any) -> int:
+    if info.status == "SUCCEEDED":
+        return DONE
+    if info.status == "STOPPED":
+        return STOPPED
+    if info.driver_exit_code is None:  # it did not even start, or its machine was lost
+        tell((info.message or "").strip()[-2000:])
+        return FAILED
+    return info.driver_exit_code if info.driver_exit_code > 0 else 128 - info.driver_exit_code
+
+
+@contextmanager
+def _as_only_address(address: str) -> Iterator[None]:
+    """Ray's client takes these variables for stronger than the address that it is given."""
+    before = {name: os.environ.pop(name) for name in ADDRESS_VARIABLES if name in os.environ}
+    os.environ[ADDRESS_VARIABLES[0]] = address
+    try:
+        yield
+    finally:
+        del os.environ[ADDRESS_VARIABLES[0]]
+        os.environ.update(before)
+
+
+def tell(message: str) -> None:
+    """On standard error: standard output is the job's."""
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,53 @@
+"""A cluster that lacks machines now: refused at once, or asked for and waited for."""
+
+import pytest
+import ray
+
+from ray_jobs import cluster
+from ray_jobs.cluster import check_resources
+from ray_jobs.experiment import check_settings
+from trainables.run import Scaling
+
+
+@pytest.fixture
+def growing(monkeypatch):
+    """A cluster of two CPUs that gets two GPU machines after some looks, if it is asked; returns what it was asked."""
+    asked: list[list[dict]] = []
+
+    def look() -> dict[str, float]:
+        look.count += 1
+        is_grown = look.count > 5 and asked and asked[0]
+        return {"CPU": 18.0, "GPU": 2.0} if is_grown else {"CPU": 2.0}
+
+    look.count = 0
+    monkeypatch.setattr(ray, "cluster_resources", look)
+    monkeypatch.setattr(cluster, "_ask_for", asked.append)
+    monkeypatch.setattr(cluster, "POLL_S", 0.0)
+    return asked
+
+
+def test_machines_are_asked_for_waited_for_and_then_left_to_the_workers(growing, capsys):
+    assert check_resources(Scaling(num_workers=2, use_gpu=True, cpus_per_worker=4, wait_for_nodes_s=60))
+    assert growing == [[{"CPU": 4.0, "GPU": 1.0}] * 2, []]
+    assert capsys.readouterr().out == (
+        "waiting for machines: 8 CPU are needed and the cluster has 2; 2 GPU are needed and the cluster has 0\n"
+    )
+
+
+def test_what_fits_is_not_asked_for(growing):
+    assert not check_resources(Scaling(num_workers=2, use_gpu=False, wait_for_nodes_s=60))
+    assert growing == []
+
+
+@pytest.mark.parametrize("wait_s", [0, 1])
+def test_machines_that_do_not_come_in_time_are_an_error(growing, monkeypatch, wait_s):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    scaling = Scaling(num_workers=2, use_gpu=True, wait_for_nodes_s=wait_s)
+    with pytest.raises(ValueError, match=r"2 GPU are needed and the cluster has 0; .*scaling.wait_for_nodes_s"):
+        check_resources(scaling)
+
+
+def test_who_waits_must_say_for_what():
+    settings = {"workload": {"name": "toy"}, "training": {"epochs": 1}, "scaling": {"wait_for_nodes_s": 5}}
+    with pytest.raises(ValueError, match="scaling: wait_for_nodes_s needs use_gpu=true or false"):
+        check_settings(settings, origin="test")

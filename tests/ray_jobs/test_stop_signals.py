@@ -1,0 +1,91 @@
+"""Signals to a training: what is saved, what the command returns, and that nothing is lost."""
+
+import os
+import signal
+import threading
+
+import pytest
+import yaml
+
+from ray_jobs.cli import main
+from ray_jobs.exit_codes import DONE, INTERRUPTED, STOPPED, TERMINATED
+from ray_jobs.launch import train
+from ray_jobs.stop_signals import stopping_on_signals
+from trainables.engine.stopping import find_request, request_stop
+from trainables.storage import Folder
+
+FILES = ("metrics.jsonl", "models/step_000000024/model.safetensors", "checkpoints/step_000000024/ema.safetensors")
+
+
+@pytest.fixture
+def signalled(toy, tmp_path, capfd):
+    """Trains, and sends signals to this process after a step; returns exit code, standard error and folder."""
+    file, kill_file = tmp_path / "experiment.yaml", tmp_path / "kill"
+    experiment = toy(
+        workload={"kill_file": str(kill_file)},
+        training={"checkpoint_every_steps": None},
+        tracking={"run_name": "signalled"},
+    )
+    file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+
+    def run(signals: str) -> tuple[int, str, Folder]:
+        kill_file.write_text(signals)
+        try:
+            code = main(["train", str(file)])
+        except SystemExit as ending:
+            code = ending.code
+        assert isinstance(code, int)
+        return code, capfd.readouterr().err, experiment.folder
+
+    return run
+
+
+def test_the_first_signal_saves_a_checkpoint_and_the_same_command_goes_on(toy, signalled):
+    """At the report after the signal: steps 11 and 19 are reports, and without a signal no checkpoints."""
+    reference = toy(training={"checkpoint_every_steps": None}, tracking={"run_name": "reference"})
+    train(reference)
+    for name, step, code in (("SIGTERM", 11, TERMINATED), ("SIGINT", 19, STOPPED)):
+        ended, words, folder = signalled(f"{step - 1} {name}")
+        assert ended == code
+        assert f"{name}: saving a checkpoint" in words
+        assert f"error: stopped by {name} after step {step}, with a checkpoint; the same command goes on" in words
+        assert folder.names("checkpoints")[-1] == f"step_{step:09d}"
+        assert not folder.exists(".lock") and not folder.exists("stop.json")
+    ended, _, folder = signalled("none")
+    assert ended == DONE
+    assert f"resumed from {folder}/checkpoints/step_000000019" in folder.read("train.log").decode()
+    for file in FILES:
+        assert folder.read(file) == reference.folder.read(file), file
+
+
+@pytest.mark.parametrize(("second", "code"), [("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED)])
+def test_the_second_signal_ends_the_run_at_once_with_what_was_saved_before(signalled, second, code):
+    ended, _, folder = signalled(f"10 SIGINT {second}")
+    assert ended == code
+    assert folder.names("checkpoints") == ["step_000000008"]
+    assert not folder.exists(".lock") and not folder.exists("stop.json")
+
+
+def test_handlers_are_put_back_and_old_requests_are_withdrawn(tmp_path):
+    folder = Folder(str(tmp_path))
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    request_stop(folder, "an earlier start")
+    with stopping_on_signals(folder) as signals:
+        assert find_request(folder) is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert find_request(folder) == "SIGTERM" and signals.received == signal.SIGTERM
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert find_request(folder) is None
+
+
+def test_another_thread_than_the_main_one_can_train_and_hears_no_signal(tmp_path):
+    heard, before = [], signal.getsignal(signal.SIGTERM)
+
+    def run() -> None:
+        with stopping_on_signals(Folder(str(tmp_path))):
+            heard.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert heard == [before]
