@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.synthetic import write_cifar10_like, write_images
+from benchmarks.synthetic import write_cifar10_like, write_heart_sounds, write_images, write_moving_mnist_like
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,10 @@ class Case:
 
     write_raw: Callable[[Path], object]
     workload: dict[str, Any]
-    """Settings; `path` of the data is filled in."""
+    """Settings; the path of the data is filled in."""
     batch_size: int
+    path_key: str = "path"
+    """Which of the data's settings that is."""
 
 
 CASES = {
@@ -39,6 +41,21 @@ CASES = {
         },
         batch_size=8,
     ),
+    "video_prediction": Case(
+        lambda folder: write_moving_mnist_like(folder, 400),
+        {
+            "name": "video_prediction",
+            "data": {"source": "moving_mnist", "horizontal_flip": True, "brightness": 0.1},
+            "network": {
+                "name": "dit",
+                "size": "mini",
+                "patch_size": 8,
+                "past": {"channels": 32, "num_groups": 8, "patch_size": 4},
+            },
+            "evaluation": {"sampling": {"num_steps": 1}},
+        },
+        batch_size=4,
+    ),
     "pruning": Case(
         lambda folder: write_cifar10_like(folder, 4000),
         {
@@ -48,5 +65,15 @@ CASES = {
             "data": {"source": "cifar10", "crop_padding": 4, "horizontal_flip": True},
         },
         batch_size=32,
+    ),
+    "heart_sound_pretrain": Case(
+        lambda folder: write_heart_sounds(folder, 150, duration_s=12),
+        {
+            "name": "heart_sound_pretrain",
+            "data": {"sample_rate": 2000, "num_samples": 1600},
+            "encoder": {"channels": [16, 32, 48, 64], "num_layers": 1, "state_size": 8},
+        },
+        batch_size=16,
+        path_key="folder",
     ),
 }

@@ -83,7 +83,7 @@ def _ms(run: dict[str, Any]) -> str:
 
 def _settings(case: Case, folder: Path, num_blocks: int, repeat: int, **tracking: Any) -> dict[str, Any]:
     return {
-        "workload": {**case.workload, "data": {**case.workload["data"], "path": str(folder / "raw")}},
+        "workload": {**case.workload, "data": {**case.workload["data"], case.path_key: str(folder / "raw")}},
         "training": {
             "max_steps": (num_blocks + 1) * STEPS_PER_BLOCK,
             "batch_size": case.batch_size,

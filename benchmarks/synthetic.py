@@ -1,9 +1,12 @@
-"""Made-up images of random pixels, for measuring only: in CIFAR-10's binary form, or as files."""
+"""Made-up raw data, for measuring only: random pixels as CIFAR-10, as files or as Moving MNIST; heart sounds."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import wavfile
+
+from data_pipelines.heart_generator import generate_heart_sound
 
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
 ROW_BYTES = 1 + 3 * 32 * 32
@@ -33,4 +36,22 @@ def write_images(folder: Path, num_images: int, *, side: int) -> Path:
     for number in range(num_images):
         pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:05d}.bmp")
+    return folder
+
+
+def write_heart_sounds(folder: Path, num_recordings: int, *, duration_s: float) -> Path:
+    """16-bit wav files of hearts at 55 to 150 beats per minute; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for number in range(num_recordings):
+        made = generate_heart_sound(random, duration_s=duration_s, beats_per_min=random.uniform(55, 150)).sound
+        wavfile.write(folder / f"{number:05d}.wav", made.rate, np.round(32767 * made.samples).astype(np.int16))
+    return folder
+
+
+def write_moving_mnist_like(folder: Path, num_clips: int) -> Path:
+    """Clips of 20 frames of 64x64 grey pixels, one file, time first; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clips = np.random.default_rng(0).integers(0, 256, (20, num_clips, 64, 64), dtype=np.uint8)
+    np.save(folder / "mnist_test_seq.npy", clips)
     return folder

@@ -11,6 +11,8 @@ from data_pipelines.config import Config
 from trainables.config import Training
 from trainables.workloads import AnyWorkload
 
+WORKER_START_TIMEOUT_S = 120
+"""How long one attempt to start the workers waits for their resources."""
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
@@ -49,9 +51,18 @@ class Scaling(Config):
     """null: when the cluster has GPUs."""
     cpus_per_worker: float = Field(default=1.0, gt=0)
     gpus_per_worker: float = Field(default=1.0, gt=0)
+    wait_for_nodes_s: int = Field(default=0, ge=0)
+    """On a cluster that grows: how long to wait for machines that it lacks now, at the start and after a loss. 0
+    refuses at once what does not fit."""
     threads_per_worker: int | None = Field(default=None, ge=1)
     """torch threads; by default the machine's cores divided by the workers. The last bit of a CPU result depends
     on it, so a resumed run keeps the number it began with."""
+
+    @model_validator(mode="after")
+    def _says_what_it_waits_for(self) -> Self:
+        if self.wait_for_nodes_s and self.use_gpu is None:
+            raise ValueError("wait_for_nodes_s needs use_gpu=true or false: what is still to come cannot be seen")
+        return self
 
 
 def set_dotted(settings: dict[str, Any], dotted: str, value: Any) -> None:

@@ -29,8 +29,11 @@ def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
 
 
 def join_uri(uri: str, name: str) -> str:
-    """A path or URI with an entry's name after it; in a URI the name is quoted."""
-    return f"{uri.rstrip('/')}/{quote(name) if '://' in uri else name}"
+    """A path or URI with an entry's name after it; in a URI the name is quoted, and stands before its options."""
+    if "://" not in uri:
+        return f"{uri.rstrip('/')}/{name}"
+    place, mark, options = uri.partition("?")
+    return f"{place.rstrip('/')}/{quote(name)}{mark}{options}"
 
 
 class Folder:
@@ -124,6 +127,15 @@ class Folder:
             self.fs.delete_dir(info.path)
         elif info.type == pafs.FileType.File:
             self.fs.delete_file(info.path)
+
+    def move(self, name: str, target: str) -> None:
+        """Give a file or folder another name in this folder; object stores can only copy it, file by file."""
+        self.fs.create_dir(str(PurePosixPath(self.full(target)).parent), recursive=True)
+        if self.is_local:
+            self.fs.move(self.full(name), self.full(target))
+            return
+        pafs.copy_files(self.full(name), self.full(target), source_filesystem=self.fs, destination_filesystem=self.fs)
+        self.delete(name)
 
     @contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:

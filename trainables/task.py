@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -146,6 +146,8 @@ class VideoPanel:
     """Clips per row of the grid."""
     zoom: int = 1
     """Integer factor, nearest neighbour."""
+    form: Literal["gif", "mp4"] = "gif"
+    """mp4 needs PyAV."""
 
 
 Panel = ImagePanel | TablePanel | VideoPanel

@@ -14,7 +14,7 @@ from trainables.engine.collectives import ProcessGroup
 from trainables.engine.feed import Feed
 from trainables.engine.report import Report
 from trainables.engine.rows import RowSource
-from trainables.engine.worker import Worker
+from trainables.engine.worker import CancelledError, Worker, never
 from trainables.plan import Plan
 from trainables.run import Run
 from trainables.sources import build_local_sources, build_ray_sources
@@ -36,11 +36,15 @@ Action = Callable[[Run, Worker], Any]
 """What to do with the surroundings once they are built: train, or score a model."""
 
 
-def work_locally(plan: Plan, action: Action, report: Callable[[Report], None] = print) -> Any:
-    """Do it in this process, without Ray; returns what `action` returns. Raises RunError."""
+def work_locally(
+    plan: Plan, action: Action, report: Callable[[Report], None] = print, is_cancelled: Callable[[], bool] = never
+) -> Any:
+    """Do it in this process, without a worker group; returns what `action` returns. Raises RunError, or CancelledError
+    when `is_cancelled` says so before a step."""
     pipeline = plan.run.workload.build_pipeline()
     device = torch.device("cuda" if plan.uses_gpu else "cpu")
-    return _work(plan, pipeline, build_local_sources, action, Process(device, lambda module: module, report))
+    process = Process(device, lambda module: module, report, is_cancelled)
+    return _work(plan, pipeline, build_local_sources, action, process)
 
 
 def work_in_ray(config: dict[str, Any]) -> Any:
@@ -67,6 +71,7 @@ class Process:
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
     report: Callable[[Report], None]
+    is_cancelled: Callable[[], bool] = never
 
 
 def _work(
@@ -101,8 +106,11 @@ def _work(
             facts=plan.manifest.facts,
             run_id=plan.run_id,
             watch=plan.watch,
+            is_cancelled=process.is_cancelled,
         )
         return action(plan.run, worker)
+    except CancelledError:
+        raise
     except Exception as error:
         if is_lost_peer(error):
             raise

@@ -22,7 +22,9 @@ from ray.util.queue import Empty, Queue
 
 from trainables.engine.loop import run_training
 from trainables.plan import Plan
-from trainables.train_worker import Action, RunError, work_in_ray
+from trainables.run import WORKER_START_TIMEOUT_S
+from trainables.sources import materialize
+from trainables.train_worker import Action, RunError, explain, work_in_ray
 
 WORKER_START_FAILURES = 3
 """Failed starts of the worker group before the run gives up; each waits for the group's start timeout."""
@@ -51,11 +53,11 @@ class _Relay(ray.train.UserCallback):
 
 
 class RunTrainable(tune.Trainable):
-    """One trial: one run. Made by `tune.with_parameters(RunTrainable, plan=..., datasets=...)`."""
+    """One trial: one run, whose plan is given by `tune.with_parameters(RunTrainable, plan=...)`."""
 
-    def setup(self, config: dict[str, Any], *, plan: Plan, datasets: dict[str, Any]) -> None:  # pyright: ignore
-        """`datasets`: the materialised splits, empty when the data are streamed."""
-        self._plan, self._datasets = plan, datasets
+    def setup(self, config: dict[str, Any], *, plan: Plan) -> None:  # pyright: ignore
+        """Nothing starts before the first step, as a checkpoint may be put in place after this."""
+        self._plan = plan
         self._thread: threading.Thread | None = None
         self._controller: Any = None
 
@@ -92,18 +94,28 @@ class RunTrainable(tune.Trainable):
                 return
 
     def _launch(self) -> None:
-        self._messages = Queue(maxsize=1, actor_options={"num_cpus": 0})
-        trainer = build_trainer(self._plan, self._datasets, action=run_training, callbacks=[_Relay(self._messages)])
-        self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
+        self._messages: Any = Queue(maxsize=1, actor_options={"num_cpus": 0})
+        self._thread = threading.Thread(target=self._fit, daemon=True)
         self._thread.start()
 
-    def _fit(self, trainer: TorchTrainer) -> None:
+    def _fit(self) -> None:
         try:
-            trainer.fit()
+            datasets = load_datasets(self._plan)
+            build_trainer(self._plan, datasets, action=run_training, callbacks=[_Relay(self._messages)]).fit()
         except BaseException as error:
             self._messages.put(("failed", as_run_error(error), None))
         else:
             self._messages.put(("failed", RunError("the workers ended before the training was finished"), None))
+
+
+def load_datasets(plan: Plan) -> dict[str, Any]:
+    """The splits in the object store, or none when the workers stream them. Raises RunError for a damaged shard."""
+    if plan.feed == "stream":
+        return {}
+    try:
+        return dict(materialize(plan, plan.run.workload.build_pipeline()))
+    except Exception as error:
+        raise RunError(explain(error)) from error
 
 
 def build_trainer(
@@ -126,10 +138,11 @@ def build_trainer(
         ),
         run_config=ray.train.RunConfig(
             name=f"train_{uuid.uuid4().hex[:8]}",
-            storage_path=f"{plan.folder.uri}/ray",
+            storage_path=(plan.folder / "ray").uri,
             callbacks=list(callbacks),
             failure_config=ray.train.FailureConfig(
-                max_failures=plan.run.training.max_failures, controller_failure_limit=WORKER_START_FAILURES
+                max_failures=plan.run.training.max_failures,
+                controller_failure_limit=WORKER_START_FAILURES + scaling.wait_for_nodes_s // WORKER_START_TIMEOUT_S,
             ),
         ),
         datasets=datasets,

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from data_pipelines.parquet import write_shard
+from ray_jobs.chain import earlier_experiments
 from ray_jobs.experiment import Experiment, load_experiment
+from ray_jobs.yaml_reader import read_yaml
 from trainables.engine.collectives import ProcessGroup
 from trainables.engine.determinism import build_generator
 from trainables.workloads import WORKLOADS
@@ -20,10 +22,19 @@ KEY = re.compile(r"(baseline/)?((train|val|eval|test)/)?[a-z0-9_/+]+")
 CPU = torch.device("cpu")
 
 
+def demonstrations() -> dict[str, list[Path]]:
+    """The files below demo/ by the workload that they train."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted((EXPERIMENTS / "demo").glob("*.yaml")):
+        found.setdefault(read_yaml(file)["workload"]["name"], []).append(file)
+    return found
+
+
 @pytest.fixture(params=[name for name in WORKLOADS if name != "toy"])
 def experiment(request) -> Experiment:
     """The workload's demonstration, at its real size."""
-    return load_experiment(EXPERIMENTS / f"demo/{request.param}.yaml")
+    [file] = demonstrations()[request.param]
+    return load_experiment(file)
 
 
 @pytest.fixture
@@ -32,9 +43,18 @@ def batch(experiment, tmp_path):
     return pipeline.collate(pipeline.decode(pipeline.synthetic(16, seed=0)))
 
 
-def test_its_demonstration_is_of_this_workload_and_small(experiment, request):
-    assert experiment.workload.name == request.node.callspec.params["experiment"]
-    assert experiment.scaling.num_workers == 1
+def test_its_demonstration_is_small_and_named_after_it_or_after_the_family_whose_stage_it_is(experiment, request):
+    [file] = demonstrations()[request.node.callspec.params["experiment"]]
+    assert experiment.workload.name.startswith(file.stem) and experiment.scaling.num_workers == 1
+
+
+def test_one_command_demonstrates_all_stages_of_a_family():
+    files = [file for group in demonstrations().values() for file in group]
+    called = {earlier.resolve() for file in files for earlier in load_experiment(file).after}
+    for command in (file for file in files if file not in called):
+        stages = [load_experiment(command), *earlier_experiments(load_experiment(command))]
+        of_family = [name for name in demonstrations() if name.startswith(command.stem)]
+        assert sorted(stage.workload.name for stage in stages) == sorted(of_family)
 
 
 def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_path):

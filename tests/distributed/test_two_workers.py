@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ray_jobs.launch import train
 from ray_jobs.planning import build_plan
 from tests.distributed.launch import start_processes
 from trainables.engine.state import find_checkpoint
@@ -66,3 +67,26 @@ def test_two_killed_workers_end_with_the_same_weights_and_rows(toy, tmp_path, re
         weights, rows = outcome(plan)
         assert rows == reference[1], step
         assert all(torch.equal(weights[name], reference[0][name]) for name in weights), step
+
+
+@pytest.mark.slow
+def test_a_run_of_two_workers_goes_on_with_one_and_keeps_step_rows_and_schedule(toy, tmp_path):
+    """The random numbers are others, and the log says so."""
+    kill_file = tmp_path / "kill"
+    settings = {
+        "workload": {"kill_file": str(kill_file)},
+        "training": {"schedule": {"name": "cosine", "warmup_steps": 5}},
+    }
+    experiment = toy(**settings, tracking={"run_name": "fewer"})
+    reference = toy(**settings, tracking={"run_name": "reference"})
+    train(reference)
+    kill_file.write_text("10")
+    assert all(start_processes(plan_of(experiment), tmp_path))
+    before = outcome(plan_of(experiment))[1]
+    train(experiment)
+    assert "was written by 2 workers and goes on with 1" in experiment.folder.read("train.log").decode()
+    rows = [json.loads(line) for line in experiment.folder.read("metrics.jsonl").splitlines()]
+    expected = [json.loads(line) for line in reference.folder.read("metrics.jsonl").splitlines()]
+    assert rows[: len(before)] == before and 0 < len(before) < 24
+    for name in ("step", "train/learning_rate"):
+        assert [row[name] for row in rows] == [row[name] for row in expected]

@@ -20,7 +20,8 @@ class ToyConfig(WorkloadConfig):
     rounds: int = Field(default=1, ge=1)
     """Stages; the hidden layer is narrowed before each but the first."""
     kill_file: str | None = None
-    """When this file exists, the process is killed after the step whose number it holds; the file goes first."""
+    """When this file exists, the process is killed after the step whose number it holds, or gets the signals that
+    stand after the number, or raises an ERROR; the file goes first."""
     nan_at_row: int | None = None
     """A row whose target is not a number."""
 

@@ -56,12 +56,16 @@ class ToyTask(Task):
     def after_step(self, progress: Progress) -> None:
         file = Path(self.config.kill_file or "/nowhere")
         try:
-            if file.read_text() != str(progress.step):
+            step, *signals = file.read_text().split()
+            if step != str(progress.step):
                 return
             file.unlink()
         except FileNotFoundError:  # no one is to be killed, or the other rank was first
             return
-        os.kill(os.getpid(), signal.SIGKILL)
+        for name in signals or ["SIGKILL"]:
+            if name == "ERROR":
+                raise ValueError("one worker fails alone")
+            os.kill(os.getpid(), signal.Signals[name])
 
     def after_epoch(self, progress: Progress) -> bool:
         if progress.epoch != self.config.swaps_layer_after_epoch:

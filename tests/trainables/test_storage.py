@@ -49,6 +49,20 @@ def stored(folder: Folder, name: str) -> dict[str, bytes]:
 # ---- files
 
 
+def test_a_file_and_a_folder_can_be_moved(folder):
+    folder.write("a.txt", b"a")
+    fill(folder, "one/two", x=b"1")
+    folder.move("a.txt", "earlier/001/a.txt")
+    folder.move("one", "earlier/001/one")
+    assert folder.names() == ["earlier"] and folder.names("earlier/001") == ["a.txt", "one"]
+    assert folder.read("earlier/001/a.txt") == b"a" and stored(folder, "earlier/001/one/two") == {"x": b"1"}
+
+
+def test_the_options_of_a_uri_stay_behind_its_path():
+    uri = storage.join_uri("s3://bucket/runs/?region=here&scheme=http", "a b")
+    assert uri == "s3://bucket/runs/a%20b?region=here&scheme=http"
+
+
 def test_what_is_written_is_read(folder):
     content = bytes(range(256)) * 10
     folder.write("deep/er/file.gz", content)

@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from trainables.config import Training
 from trainables.engine.ema import EmaModel
-from trainables.engine.optim import RateSchedule, build_optimizer, learning_rates
+from trainables.engine.optim import RateSchedule, build_optimizer, learning_rates, load_optimizer
 from trainables.engine.state import refuse_other_architecture
 from trainables.task import Task
 
@@ -170,7 +170,7 @@ class Learner:
         if self.ema and ema is not None:
             self.ema.weights.load_state_dict(ema)
             self.ema.num_updates = state["num_averaged"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.num_skipped = state["num_skipped"]

@@ -31,7 +31,7 @@ from trainables.engine.stopwatch import Stopwatch
 from trainables.engine.system_monitor import SystemMonitor, name_samples
 from trainables.engine.train_state import Position, TrainState
 from trainables.engine.watch import Watcher
-from trainables.engine.worker import Worker
+from trainables.engine.worker import CancelledError, Worker
 from trainables.layout import CHECKPOINTS, MODELS
 from trainables.run import Run
 from trainables.task import Progress, Start
@@ -128,6 +128,8 @@ class Loop:
         self.state.task.module.train()
         steps = self.worker.feed.epoch(epoch, position.step_in_epoch)
         for batches in self.stopwatch.time_waiting(steps):
+            if self.worker.is_cancelled():
+                raise CancelledError
             self._step(batches)
             position.step += 1
             position.step_in_epoch += 1

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,6 +40,15 @@ def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     groups = optimizer.param_groups
     named = {f"train/learning_rate/{group['name']}": float(group["lr"]) for group in groups if group["name"]}
     return {"train/learning_rate": float(groups[0]["lr"]), **named}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Put back moments and step counts; rates, decay and the like stay those of the settings, which a search may change
+    in the middle of a run."""
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(state))
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        group.update(settings)
 
 
 def _refuse_other_parameters(module: nn.Module, groups: Sequence[ParameterGroup]) -> None:

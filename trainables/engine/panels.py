@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from trainables.engine.animation import encode_gif, encode_mp4
 from trainables.layout import PICTURES, step_name
 from trainables.storage import Folder
 from trainables.task import ImagePanel, Panel, TablePanel, VideoPanel
@@ -20,6 +21,13 @@ def save_panels(folder: Folder, panels: Sequence[Panel], *, step: int, epoch: in
     return [_save_panel(folder, panel, step, epoch) for panel in panels]
 
 
+def picture_of(folder: Folder, description: str) -> str:
+    """The file to look at: what a description file describes, or a table's description itself."""
+    panel = folder.read_json(description)
+    suffix = {"images": "png", "video": panel.get("form"), "table": "json"}[panel["type"]]
+    return f"{description.removesuffix('.json')}.{suffix}"
+
+
 def _save_panel(folder: Folder, panel: Panel, step: int, epoch: int) -> str:
     stem = f"{PICTURES}/{panel.key}/{step_name(step)}"
     common = {"key": panel.key, "step": step, "epoch": epoch}
@@ -29,8 +37,9 @@ def _save_panel(folder: Folder, panel: Panel, step: int, epoch: int) -> str:
         tiles = {"count": len(panel.images), "columns": panel.columns, "height": height, "width": width, "gap": GAP}
         description = {**common, "type": "images", "captions": list(panel.captions), "tiles": tiles}
     elif isinstance(panel, VideoPanel):
-        folder.write(f"{stem}.gif", encode_gif(panel))
-        description = {**common, "type": "video", "captions": list(panel.captions)}
+        encode = encode_mp4 if panel.form == "mp4" else encode_gif
+        folder.write(f"{stem}.{panel.form}", encode(draw_frames(panel), panel.frames_per_s))
+        description = {**common, "type": "video", "form": panel.form, "captions": list(panel.captions)}
     else:
         description = {
             **common,
@@ -57,17 +66,12 @@ def _save_cells(folder: Folder, panel: TablePanel, stem: str) -> list[list[objec
     return rows
 
 
-def encode_gif(panel: VideoPanel) -> bytes:
-    """The clips side by side as an animation that repeats."""
-    grids = [
+def draw_frames(panel: VideoPanel) -> list[np.ndarray]:
+    """Of each moment the grid of all clips."""
+    return [
         draw_grid(ImagePanel(panel.key, panel.clips[:, time], columns=panel.columns, zoom=panel.zoom))
         for time in range(panel.clips.shape[1])
     ]
-    first, *others = [Image.fromarray(grid.squeeze(2) if grid.shape[2] == 1 else grid) for grid in grids]
-    stream = io.BytesIO()
-    duration_ms = round(1000 / panel.frames_per_s)
-    first.save(stream, format="GIF", save_all=True, append_images=others, duration=duration_ms, loop=0)
-    return stream.getvalue()
 
 
 def draw_grid(panel: ImagePanel) -> np.ndarray:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from trainables.engine.evaluation import run_evaluation, split_finite
-from trainables.engine.panels import save_panels
+from trainables.engine.panels import picture_of, save_panels
 from trainables.engine.state import refuse_other_architecture
 from trainables.engine.worker import Worker
 from trainables.run import Run
@@ -38,7 +38,7 @@ def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> 
         "messages": messages,
         "epoch": saved["epoch"],
         "step": saved["step"],
-        "pictures": [name.removesuffix(".json") + ".png" for name in names],
+        "pictures": [picture_of(target, name) for name in names],
         "files": [file for files in worker.collectives.gather_values(list(evaluation.files)) for file in files],
     }
 

@@ -14,6 +14,15 @@ from trainables.engine.watch import Watch
 from trainables.storage import Folder
 
 
+class CancelledError(RuntimeError):
+    """Nobody waits for this training any longer."""
+
+
+def never() -> bool:
+    """No one cancels."""
+    return False
+
+
 @dataclass(frozen=True)
 class Worker:
     """The surroundings of one rank."""
@@ -31,3 +40,5 @@ class Worker:
     facts: Facts
     run_id: str
     watch: Watch | None = None
+    is_cancelled: Callable[[], bool] = never
+    """Asked before every step, of a single worker; when it says so, CancelledError ends the training at once."""

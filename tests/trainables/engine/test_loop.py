@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from ray_jobs.launch import train
+from ray_jobs.planning import build_plan
 from ray_jobs.record import Record
 from tests.toy_workload.config import ToyConfig
+from trainables.engine.loop import run_training
 from trainables.engine.state import find_checkpoint
-from trainables.train_worker import RunError
+from trainables.engine.worker import CancelledError
+from trainables.train_worker import RunError, work_locally
 
 
 def rows_of(experiment) -> list[dict]:
@@ -79,6 +82,21 @@ def test_max_steps_ends_in_the_middle_of_an_epoch(toy):
     result = train(experiment)
     assert result.final["step"] == 11
     assert rows_of(experiment)[-1]["step"] == 11
+
+
+def test_a_cancelled_training_ends_before_its_next_step(toy):
+    experiment = toy()
+    experiment.folder.make()
+    asked = []
+
+    def is_cancelled():
+        asked.append(1)
+        return len(asked) > 5
+
+    with pytest.raises(CancelledError):
+        work_locally(build_plan(experiment), run_training, lambda report: None, is_cancelled)
+    assert len(asked) == 6
+    assert find_checkpoint(experiment.folder)[0] == "checkpoints/step_000000003"
 
 
 def test_a_cadence_in_steps_counts_optimiser_steps(toy):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainables.config import Optimizer, Schedule
-from trainables.engine.optim import RateSchedule, build_optimizer, compute_factor, learning_rates
+from trainables.engine.optim import RateSchedule, build_optimizer, compute_factor, learning_rates, load_optimizer
 from trainables.task import ParameterGroup
 
 STEPS, PER_EPOCH = 60, 7
@@ -214,3 +214,17 @@ def test_a_module_without_groups_has_one_rate():
     assert learning_rates(build_optimizer(nn.Linear(2, 1), Optimizer(learning_rate=0.5))) == {
         "train/learning_rate": 0.5
     }
+
+
+def test_settings_changed_since_the_checkpoint_hold_and_moments_are_kept():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    module = torch.nn.Module()
+    module.weight = parameter
+    before = build_optimizer(module, Optimizer(learning_rate=0.1, weight_decay=0.5))
+    parameter.grad = torch.full((3,), 2.0)
+    before.step()
+    after = build_optimizer(module, Optimizer(learning_rate=0.3, weight_decay=0.0, betas=(0.5, 0.9)))
+    load_optimizer(after, before.state_dict())
+    (group,) = after.param_groups
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (0.3, 0.0, (0.5, 0.9))
+    assert after.state[parameter]["exp_avg"].equal(before.state[parameter]["exp_avg"])

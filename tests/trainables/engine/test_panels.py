@@ -1,15 +1,16 @@
 """Pictures against a loop over pixels, and tables cell by cell."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from trainables.engine.panels import draw_grid, encode_png, save_panels
+from trainables.engine.panels import draw_grid, encode_png, picture_of, save_panels
 from trainables.storage import Folder
-from trainables.task import ImagePanel, TablePanel
+from trainables.task import ImagePanel, TablePanel, VideoPanel
 
 
 def images(count: int, channels: int, height: int = 3, width: int = 4) -> torch.Tensor:
@@ -96,6 +97,33 @@ def test_a_saved_table_holds_its_cells_and_files_for_its_pictures(tmp_path):
         found = read_png(folder.read(row[3]["image"]))
         np.testing.assert_array_equal(found, pictures[number].permute(1, 2, 0).numpy())
     assert len({row[3]["image"] for row in described["rows"]}) == 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_mp4_has_the_frames_of_the_clips_side_by_side(tmp_path, channels):
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
+    folder = Folder(str(tmp_path))
+    levels = torch.tensor([40, 120, 200], dtype=torch.uint8).view(1, 3, 1, 1, 1)
+    clips = torch.cat([levels, 255 - levels]).expand(2, 3, channels, 20, 31)
+    panel = VideoPanel("eval/clips", clips, 4.0, ["a", "b"], form="mp4")
+    [name] = save_panels(folder, [panel], step=7, epoch=1)
+    assert folder.read_json(name)["form"] == "mp4"
+    assert picture_of(folder, name) == "pictures/eval/clips/step_000000007.mp4"
+    with av.open(io.BytesIO(folder.read(picture_of(folder, name)))) as container:
+        assert container.streams.video[0].average_rate == 4
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(24, 68, 3)] * 3  # 2 + 20 + 2, and 2 + 31 + 2 + 31 + 2
+    for frame, level in zip(frames, (40, 120, 200), strict=True):
+        assert abs(int(frame[12, 12, 0]) - level) < 6 and abs(int(frame[12, 50, 1]) - (255 - level)) < 6
+
+
+def test_the_file_to_look_at_is_the_picture_the_animation_or_the_table(tmp_path):
+    folder = Folder(str(tmp_path))
+    clips = images(2, 3)[:, None].expand(2, 2, 3, 3, 4)
+    panels = [ImagePanel("a", images(1, 1)), VideoPanel("b", clips), TablePanel("c", ["x"], [[1]])]
+    files = [picture_of(folder, name) for name in save_panels(folder, panels, step=1, epoch=1)]
+    assert [Path(file).suffix for file in files] == [".png", ".gif", ".json"]
+    assert all(folder.exists(file) for file in files)
 
 
 def test_a_table_row_of_another_length_is_our_mistake(tmp_path):

@@ -3,7 +3,8 @@
 import pytest
 
 from ray_jobs import launch
-from ray_jobs.cli import STOPPED, main
+from ray_jobs.cli import main
+from ray_jobs.exit_codes import STOPPED
 from ray_jobs.launch import RunStoppedError, train
 from ray_jobs.record import Record
 from trainables.engine.stopping import find_request, request_stop, withdraw_request

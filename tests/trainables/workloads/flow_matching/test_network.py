@@ -45,13 +45,13 @@ def test_an_untrained_network_predicts_no_velocity():
 
 
 def test_time_and_label_change_the_velocity_and_samples_do_not_mix():
-    network = with_random_output(build())
-    x = torch.randn(1, 1, 8, 8).repeat(4, 1, 1, 1)
-    t, label = torch.tensor([0.2, 0.21, 0.2, 0.2]), torch.tensor([0, 0, 1, 3])
+    network = with_random_output(build()).double()
+    x = torch.randn(1, 1, 8, 8, dtype=torch.float64).repeat(4, 1, 1, 1)
+    t, label = torch.tensor([0.2, 0.21, 0.2, 0.2], dtype=torch.float64), torch.tensor([0, 0, 1, 3])
     velocity = network(x, t, label)
     for i in range(1, 4):
         assert not torch.allclose(velocity[0], velocity[i], atol=1e-4)
-    assert torch.allclose(velocity[2:3], network(x[2:3], t[2:3], label[2:3]), atol=1e-5)
+    assert torch.allclose(velocity[2:3], network(x[2:3], t[2:3], label[2:3]), rtol=0, atol=1e-9)
 
 
 def test_skip_connections_carry_detail_past_the_lowest_level():
