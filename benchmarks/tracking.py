@@ -11,14 +11,15 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ray_jobs.cluster import SETTINGS, connect
 
 NUM_TRIALS, NUM_REPORTS, STEPS_PER_REPORT, NUM_SCALARS = 4, 20, 5, 10
-Build = Callable[[Path], list[Any]]
+Build = Callable[[Path], AbstractContextManager[list[Any]]]
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
     connect()
-    _run(lambda folder: [])  # the first trials of a cluster start its workers
+    _run(lambda folder: nullcontext([]))  # the first trials of a cluster start its workers
     seconds: dict[str, list[float]] = {"no callback": [], "ours": [], "Ray's own": []}
     for _ in range(options.repeats):
         for name, build in (("no callback", _none), ("ours", _ours), ("Ray's own", _stock)):
@@ -56,16 +57,16 @@ def _run(build: Build) -> float:
 
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
-        callbacks = build(folder)
         began = time.perf_counter()
-        tuner = tune.Tuner(
-            tune.with_resources(_trainable(), {"CPU": 1}),
-            param_space={"number": tune.grid_search(list(range(NUM_TRIALS)))},
-            run_config=tune.RunConfig(
-                name="bench", storage_path=str(folder / "tune"), callbacks=callbacks, verbose=0, stop={"done": True}
-            ),
-        )
-        assert not tuner.fit().errors
+        with build(folder) as callbacks:
+            tuner = tune.Tuner(
+                tune.with_resources(_trainable(), {"CPU": 1}),
+                param_space={"number": tune.grid_search(list(range(NUM_TRIALS)))},
+                run_config=tune.RunConfig(
+                    name="bench", storage_path=str(folder / "tune"), callbacks=callbacks, verbose=0, stop={"done": True}
+                ),
+            )
+            assert not tuner.fit().errors
         return time.perf_counter() - began
 
 
@@ -117,27 +118,31 @@ def _report(count: int, rows: list[dict[str, float | int]]) -> dict[str, Any]:
     }
 
 
-def _none(folder: Path) -> list[Any]:
-    return [_build_recorder(folder)]
+def _none(folder: Path) -> AbstractContextManager[list[Any]]:
+    return nullcontext([_build_recorder(folder)])
 
 
-def _ours(folder: Path) -> list[Any]:
+@contextmanager
+def _ours(folder: Path) -> Iterator[list[Any]]:
+    """As `sweep` does it."""
     from ray_jobs.tracking.callback import RecordWandbCallback
     from ray_jobs.tracking.mirror_handle import MirrorHandle
+    from ray_jobs.tracking.mirror_process import Nursery
 
     recorder = _build_recorder(folder)
 
     def start(trial: Any) -> MirrorHandle:
         record, experiment = recorder.record_of(trial)
-        return MirrorHandle(record.folder, experiment.tracking, record.log)
+        return MirrorHandle(record.folder, experiment.tracking, record.log, start=nursery.start)
 
-    return [recorder, RecordWandbCallback(start)]
+    with closing(Nursery()) as nursery:
+        yield [recorder, RecordWandbCallback(start)]
 
 
-def _stock(folder: Path) -> list[Any]:
+def _stock(folder: Path) -> AbstractContextManager[list[Any]]:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
-    return [WandbLoggerCallback(project="bench", dir=str(folder)), *_none(folder)]
+    return nullcontext([WandbLoggerCallback(project="bench", dir=str(folder)), _build_recorder(folder)])
 
 
 def _build_recorder(folder: Path) -> Any:

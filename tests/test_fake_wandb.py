@@ -187,7 +187,7 @@ def test_an_online_run_survives_a_failing_server(server: FakeWandb, tmp_path: Pa
     assert server.operations().count("UpsertBucket") >= 2
 
 
-@pytest.mark.slow  # wandb asks every 15 s.
+@pytest.mark.faults  # wandb asks every 15 s.
 def test_the_stop_button(server: FakeWandb, tmp_path: Path):
     script = """
     import threading

@@ -4,16 +4,14 @@ import json
 import math
 import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ray_jobs.tracking.config import Tracking
+from ray_jobs.tracking.mirror_process import MirrorProcess, start_alone
 from ray_jobs.tracking.names import LATER
 from ray_jobs.tracking.session import GRACE_S
 from trainables.storage import Folder
@@ -23,13 +21,26 @@ PAUSE_S = 10.0
 """A mirror that died is started again, at most so often, and not sooner than so long after its last start."""
 
 Log = Callable[..., None]
+Start = Callable[[Sequence[str]], MirrorProcess]
 
 
 class MirrorHandle:
-    """A mirror of one run. What it says goes to `log` when the driver calls `wake` or `finish`, on its own thread."""
+    """A mirror of one run. What it says goes to `log` when the driver calls `wake` or `finish`, on its own thread.
 
-    def __init__(self, folder: Folder, tracking: Tracking, log: Log, *, arguments: tuple[str, ...] = ()):
-        self._folder, self._tracking, self._log, self._arguments = folder, tracking, log, arguments
+    A process that cannot be started is said there too, and that is all.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        tracking: Tracking,
+        log: Log,
+        *,
+        options: tuple[str, ...] = (),
+        start: Start = start_alone,
+    ):
+        self._tracking, self._log = tracking, log
+        self._start_process, self._arguments = start, (folder.uri, *options)
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._restarts_left = RESTARTS
         self._has_warned = False
@@ -40,15 +51,12 @@ class MirrorHandle:
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ray_jobs.tracking.mirror_main", self._folder.uri, *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        assert self._process.stdin and self._process.stdout
+        try:
+            self._process = self._start_process(self._arguments)
+        except OSError as error:
+            self._process = None
+            self._log(f"W&B is off: its process cannot be started ({error}); {LATER}", level="WARNING")
+            return
         os.set_blocking(self._process.stdin.fileno(), False)
         self._reader = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
         self._reader.start()
@@ -61,19 +69,18 @@ class MirrorHandle:
     def wake(self) -> None:
         """There is something new in the record."""
         self._drain()
-        assert self._process.stdin
-        if self._process.stdin.closed:
+        if self._process is None or self._process.stdin.closed:
             return  # it has ended
         try:
             os.write(self._process.stdin.fileno(), b"\n")
         except BlockingIOError:
             pass  # it has many wakes to come
         except OSError:
-            self._restart()
+            self._restart(self._process)
 
-    def _restart(self) -> None:
+    def _restart(self, process: MirrorProcess) -> None:
         """The process is gone. It ends by itself, with a warning of its own, when W&B cannot be used."""
-        code = self._end()
+        code = self._end(process)
         if code >= 0 or not self._restarts_left or time.monotonic() - self._started < PAUSE_S:
             return
         self._restarts_left -= 1
@@ -95,34 +102,33 @@ class MirrorHandle:
 
     def close(self) -> None:
         """The run has ended; from now on the time runs in which W&B must have all of it."""
-        assert self._process.stdin
+        if self._process is None:
+            return
         with suppress(OSError):
             self._process.stdin.close()
         patience = self._tracking.init_timeout_s + self._tracking.finish_timeout_s + 2 * GRACE_S
         self._deadline = min(self._deadline, time.monotonic() + patience)
 
     def finish(self) -> int:
-        """Wait, within the bound, until W&B has all of the run; returns the mirror's exit code."""
+        """Wait, within the bound, until W&B has all of the run; returns the mirror's exit code, 1 without a mirror."""
+        if self._process is None:
+            return 1
         self.close()
-        try:
-            self._process.wait(max(self._deadline - time.monotonic(), 0.0))
-        except subprocess.TimeoutExpired:
+        self._reader.join(max(self._deadline - time.monotonic(), 0.0))
+        if self._reader.is_alive():
             self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
             self._has_warned = True
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # and what it has left behind
-        code = self._end()
+        code = self._end(self._process)
         self._drain()
-        if code and not self._has_warned:
+        if code and not self._has_warned and not self.sent:
             self._log(f"the mirror of the run to W&B failed (exit code {code}); {LATER}", level="WARNING")
         return code
 
-    def _end(self) -> int:
-        """Close what leads to a process that is gone; returns its exit code."""
-        code = self._process.wait()
+    def _end(self, process: MirrorProcess) -> int:
+        """End the process and what it has left behind; returns its exit code."""
+        code = process.end()
         self._reader.join(timeout=5.0)
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream
+        for stream in (process.stdin, process.stdout):
             with suppress(OSError):
                 stream.close()
         return code

@@ -1,13 +1,14 @@
 """Where tracking is switched on: a mirror for a local training, Ray's callback for one under Tune, or nothing."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ray_jobs.experiment import Experiment
 from ray_jobs.record import Record
 from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.mirror_handle import MirrorHandle
+from ray_jobs.tracking.mirror_handle import MirrorHandle, Start
+from ray_jobs.tracking.mirror_process import Nursery, start_alone
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -15,23 +16,18 @@ if TYPE_CHECKING:
     from ray_jobs.tracking.callback import RecordWandbCallback
 
 
-def start_mirror(experiment: Experiment, record: Record) -> MirrorHandle:
+def start_mirror(experiment: Experiment, record: Record, start: Start = start_alone) -> MirrorHandle:
     """The mirror of one run."""
-    return MirrorHandle(record.folder, experiment.tracking, record.log)
+    return MirrorHandle(record.folder, experiment.tracking, record.log, start=start)
 
 
 @contextmanager
 def mirrored(experiment: Experiment, record: Record) -> Iterator[MirrorHandle | None]:
-    """A mirror for the block, which wakes it after each report; None when tracking is off or cannot start."""
+    """A mirror for the block, which wakes it after each report; None when tracking is off."""
     if not experiment.tracking.wandb:
         yield None
         return
-    try:
-        mirror = start_mirror(experiment, record)
-    except OSError as error:
-        record.log(f"W&B is off: its process cannot be started ({error})", level="WARNING")
-        yield None
-        return
+    mirror = start_mirror(experiment, record)
     try:
         yield mirror
     finally:
@@ -67,10 +63,12 @@ def mirroring_trials(
 
     def start(trial: "Trial") -> MirrorHandle:
         run = run_of(int(trial.trial_id))
-        return start_mirror(run.experiment, run.record)
+        return start_mirror(run.experiment, run.record, nursery.start)
 
-    with _callbacks(tracking, start, lambda text, **_: say(text)) as callbacks:
-        yield callbacks
+    with ExitStack() as stack:
+        if tracking.wandb:
+            nursery = stack.enter_context(closing(Nursery()))
+        yield stack.enter_context(_callbacks(tracking, start, lambda text, **_: say(text)))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def send_run(run: Folder, say: Print) -> dict[str, int] | None:
         say(f"{name}: all of it had arrived before")
         return {"rows": 0, "panels": 0, "models": 0}
     tracking = briefing.tracking.for_sync()
-    mirror = MirrorHandle(run, tracking, lambda text, **_: say(f"{name}: {text}"), arguments=("--sync",))
+    mirror = MirrorHandle(run, tracking, lambda text, **_: say(f"{name}: {text}"), options=("--sync",))
     code = mirror.finish()
     if code:
         return None

@@ -56,17 +56,16 @@ def reference(toy, tmp_path) -> tuple[dict, list[dict]]:
 
 
 @pytest.mark.slow
-def test_two_killed_workers_end_with_the_same_weights_and_rows(toy, tmp_path, reference):
+@pytest.mark.parametrize("step", [STEPS[0], *(pytest.param(step, marks=pytest.mark.faults) for step in STEPS[1:])])
+def test_two_killed_workers_end_with_the_same_weights_and_rows(toy, tmp_path, reference, step):
     kill_file = tmp_path / "kill"
-    for step in STEPS:
-        experiment = toy(workload={"kill_file": str(kill_file)}, tracking={"run_name": f"killed-{step}"})
-        plan = plan_of(experiment)
-        kill_file.write_text(str(step))
-        assert -signal.SIGKILL in start_processes(plan, tmp_path)
-        assert start_processes(plan, tmp_path) == [0, 0]
-        weights, rows = outcome(plan)
-        assert rows == reference[1], step
-        assert all(torch.equal(weights[name], reference[0][name]) for name in weights), step
+    plan = plan_of(toy(workload={"kill_file": str(kill_file)}))
+    kill_file.write_text(str(step))
+    assert -signal.SIGKILL in start_processes(plan, tmp_path)
+    assert start_processes(plan, tmp_path) == [0, 0]
+    weights, rows = outcome(plan)
+    assert rows == reference[1]
+    assert all(torch.equal(weights[name], reference[0][name]) for name in weights)
 
 
 @pytest.mark.slow

@@ -240,6 +240,7 @@ def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypat
 
     def kill_core(self: MirrorHandle) -> None:
         if not killed and "W&B: " in experiment.folder.read("train.log").decode():
+            assert self._process is not None
             killed.extend(kill_wandb_core(self._process.pid))
         if not killed:
             time.sleep(0.05)  # let it come up

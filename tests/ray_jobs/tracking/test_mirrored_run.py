@@ -135,7 +135,7 @@ def test_a_mirror_that_is_killed_leaves_no_hole(home, tracked, monkeypatch):
         if not killed and segments_of(experiment):
             killed.append(self._process.pid)
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            assert self._process.end() == -signal.SIGKILL
         elif not killed:
             time.sleep(0.05)  # let it come up
         wake(self)

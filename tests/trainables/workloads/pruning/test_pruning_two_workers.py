@@ -41,7 +41,10 @@ def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("cut", "workload"),
-    [(11, {"struct": "refill", "prune_type": "rewind_lt", "rewind_epoch": 1}), (19, {"struct": "rsst"})],
+    [
+        (11, {"struct": "refill", "prune_type": "rewind_lt", "rewind_epoch": 1}),
+        pytest.param(19, {"struct": "rsst"}, marks=pytest.mark.faults),
+    ],
 )
 def test_two_workers_interrupted_in_a_later_round_end_as_if_they_were_not(tmp_path, cut, workload):
     experiment = build(tmp_path, "run", **workload)

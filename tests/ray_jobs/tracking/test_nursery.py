@@ -1,0 +1,138 @@
+"""Mirrors that are forked from one process are mirrors like any other."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from ray_jobs.experiment import Experiment
+from ray_jobs.launch import train
+from ray_jobs.record import Record
+from ray_jobs.tracking import start
+from ray_jobs.tracking.mirror_handle import MirrorHandle
+from ray_jobs.tracking.mirror_process import Nursery
+from tests.ray_jobs.tracking.conftest import (
+    ROOT,
+    assert_same_rows,
+    rows_of,
+    run_of,
+    segments_of,
+    warnings_of,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def nursery(home, monkeypatch) -> Iterator[Nursery]:
+    """A nursery that all mirrors of the test come from."""
+    nursery = Nursery()
+
+    def start_mirror(experiment: Experiment, record: Record) -> MirrorHandle:
+        return MirrorHandle(record.folder, experiment.tracking, record.log, start=nursery.start)
+
+    monkeypatch.setattr(start, "start_mirror", start_mirror)
+    yield nursery
+    nursery.close()
+
+
+def forked_by(nursery: Nursery) -> list[psutil.Process]:
+    assert nursery._process is not None
+    return psutil.Process(nursery._process.pid).children(recursive=True)
+
+
+def test_every_mirror_writes_its_own_run_and_leaves_nothing_behind(home, nursery, tracked):
+    experiments = [tracked(mode="offline", run_name=name) for name in ("one", "two")]
+    for experiment in experiments:
+        train(experiment)
+        [segment] = segments_of(experiment)
+        assert_same_rows(segment.rows, rows_of(experiment))
+        assert segment.is_complete and segment.exit_code == 0
+        assert warnings_of(experiment) == []
+    assert forked_by(nursery) == []
+    assert [file for file in home.rglob("*") if file.is_file()] == []
+
+
+def test_a_server_that_is_lost_is_lost_to_one_mirror(server, nursery, tracked):
+    lost, found = tracked(run_name="lost"), tracked(run_name="found")
+    server.refuse()
+    train(lost)
+    server.heal()
+    train(found)
+    assert ["goes on offline" in warning for warning in warnings_of(lost)] == [True]
+    assert_same_rows(segments_of(lost)[-1].rows, rows_of(lost))
+    assert_same_rows(run_of(server, found).history, rows_of(found))
+
+
+def test_a_mirror_that_is_killed_is_forked_again(nursery, tracked, monkeypatch):
+    experiment = tracked({"training": {"epochs": 40}}, mode="offline")
+    monkeypatch.setattr("ray_jobs.tracking.mirror_handle.PAUSE_S", 0.0)
+    killed = []
+    wake = MirrorHandle.wake
+
+    def kill_once(self):
+        if not killed and segments_of(experiment):
+            killed.append(self._process.pid)
+            os.killpg(self._process.pid, signal.SIGKILL)
+        elif not killed:
+            time.sleep(0.05)  # let it come up
+        wake(self)
+
+    monkeypatch.setattr(MirrorHandle, "wake", kill_once)
+    train(experiment)
+    segments = segments_of(experiment)
+    assert killed and len(segments) == 2
+    assert_same_rows([row for segment in segments for row in segment.rows], rows_of(experiment))
+    assert any("was killed (signal 9)" in warning for warning in warnings_of(experiment))
+
+
+def test_a_nursery_that_is_killed_takes_no_mirror_with_it_and_is_replaced(nursery, tracked, monkeypatch):
+    first, second = tracked(mode="offline", run_name="first"), tracked(mode="offline", run_name="second")
+    killed = []
+    wake = MirrorHandle.wake
+
+    def kill_nursery(self):
+        if not killed:
+            killed.append(nursery._process)
+            nursery._process.kill()
+            nursery._process.wait()
+        wake(self)
+
+    monkeypatch.setattr(MirrorHandle, "wake", kill_nursery)
+    for experiment in (first, second):
+        train(experiment)
+        [segment] = segments_of(experiment)
+        assert_same_rows(segment.rows, rows_of(experiment))
+        assert segment.is_complete and warnings_of(experiment) == []
+    assert killed[0].returncode == -signal.SIGKILL and nursery._process is not killed[0]
+
+
+def test_it_ends_with_a_driver_that_is_killed(home):
+    source = "from ray_jobs.tracking.mirror_process import Nursery; print(Nursery()._process.pid, flush=True); input()"
+    command = [sys.executable, "-c", source]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        nursery = psutil.Process(int(driver.stdout.readline()))
+        driver.kill()
+    nursery.wait(timeout=20.0)
+
+
+def test_one_that_cannot_be_started_is_said_by_each_run(home, tracked, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    nursery, experiment = Nursery(), tracked(mode="offline")
+    said: list[str] = []
+
+    def log(text: str, **_: object) -> None:
+        said.append(text)
+
+    mirror = MirrorHandle(experiment.folder, experiment.tracking, log, start=nursery.start)
+    mirror.wake()
+    assert mirror.finish() == 1
+    nursery.close()
+    [warning] = said
+    assert "its process cannot be started" in warning and "/nowhere/python" in warning
