@@ -23,10 +23,15 @@ class RecordWandbCallback(WandbLoggerCallback):
 
     def __init__(self, start_mirror: Callable[["Trial"], MirrorHandle]):
         # Ray's own constructor refuses when wandb is not installed; here that is the mirror's to say
-        self._trial_logging_actors, self._trial_logging_futures = {}, {}  # the parent's destructor looks at them
         self._start_mirror = start_mirror
         self._mirrors: dict[str, MirrorHandle] = {}
         self._ending: list[MirrorHandle] = []
+
+    def __del__(self) -> None:
+        """Nothing: there are no actors to end."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restore of its own, which is never asked for
 
     def setup(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: keys and projects are the mirror's business."""
