@@ -1,8 +1,9 @@
-"""L2: one training by `train` on a Ray cluster of this machine, and the speed that its reports tell."""
+"""L1 to L5: one training by `train`, or by `sweep` as its only trial, and the speed that its reports tell."""
 
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,39 @@ from ray_jobs.record import Record
 from trainables.engine.report import Report
 
 
-def measure(settings: dict[str, Any]) -> dict[str, Any]:
-    """Seconds per step of each log interval, the share of it that waited for data, and the worker's peak memory."""
-    speeds = []
+def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
+    """Seconds per step of each log interval after the first, which warms up; the same from the first report to the
+    last, with all that lies between; from the start to the first step; the share of steps that waited for data."""
+    heard: list[tuple[float, Report]] = []
     apply = Record.apply
 
     def listen(self: Record, report: Report) -> None:
         if report["rows"]:
-            speeds.append(report["speed"])
+            heard.append((time.time(), report))
         apply(self, report)
 
     Record.apply = listen
-    train(check_settings(settings, origin="benchmark"))
-    speeds = speeds[1:]  # the first interval warms up
+    _train(settings)
+    (first_at, first), (last_at, last) = heard[0], heard[-1]
+    speeds = [report["speed"] for _, report in heard[1:]]
     return {
         "blocks": [speed["step_s"] for speed in speeds],
+        "wall_step_s": (last_at - first_at) / (last["step"] - first["step"]),
+        "first_s": first_at - began - first["step"] * first["speed"]["step_s"],
         "data_wait_ratio": statistics.fmean(speed["data_wait_ratio"] for speed in speeds),
-        "peak_memory_mib": max(speed["peak_memory_mib"] for speed in speeds),
     }
 
 
+def _train(settings: dict[str, Any]) -> None:
+    experiment = check_settings(settings, origin="benchmark")
+    if experiment.search is None:
+        train(experiment)
+        return
+    from ray_jobs.search.setup import build_setup
+    from ray_jobs.search.sweep import sweep
+
+    sweep(build_setup(experiment, "benchmark"))
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(json.loads(Path(sys.argv[1]).read_text()))))
+    print(json.dumps(measure(**json.loads(Path(sys.argv[1]).read_text()))))

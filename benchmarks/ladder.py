@@ -1,88 +1,82 @@
-"""The ladder: seconds per step of the bare loop (L0), of the full stack on Ray (L2), and of that with W&B (L3).
+"""The ladder: what each layer of the stack adds to the bare step. All layers in turns, in one run.
 
-All in turns, in one run.
+python -m benchmarks.ladder [--workload flow_matching ...] [--layers L0 L2] [--repeats 3] [--blocks 6]
 
-python -m benchmarks.ladder [--workload flow_matching] [--repeats 3] [--blocks 6]
-
-L2 is what `train` does: Tune, Ray Train, the feed, rows reduced and reported at every log interval, EMA; evaluation
-and saving happen at the end only and are not counted. L3 is the same with W&B offline and a row for every step. Blocks
-are log intervals. Ratios are those of the medians.
-Both run with the allocator settings that our workers have.
+A block is a log interval. Rows are reduced and reported at every log interval, and an EMA is kept, in every layer;
+evaluation happens at the end only and is not counted. Ratios are those of the medians over all blocks (`step`), and
+of the whole time from the first report to the last (`with all between`), which holds the writing of checkpoints too.
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import CASES, Case
-from ray_jobs.cluster import SETTINGS
+from benchmarks.results import save_results
+from benchmarks.watched import run_module
 
-ROOT = Path(__file__).resolve().parent.parent
 STEPS_PER_BLOCK = 20
+TRACKED = {"tracking": {"wandb": True, "mode": "offline"}}
+SAVING = {"training": {"checkpoint_every": f"{2 * STEPS_PER_BLOCK} steps"}}
+SEARCH = {"search": {"space": {"training.optimizer.learning_rate": [2e-4]}}}
+LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "L0": ("bare loop on one batch in memory", {}),
+    "L1": ("our engine and feed, one process", {"scaling": {"num_workers": 0}}),
+    "L2": ("`train` on Ray", {}),
+    "L3": ("with W&B offline, a row per step", TRACKED),
+    "L4": ("with a checkpoint every 40 steps", {**TRACKED, **SAVING}),
+    "L5": ("as a trial of a search", {**TRACKED, **SAVING, **SEARCH}),
+}
+MINIMAL = "minimal"
+"""A TorchTrainer that does nothing else, for the time to the first step."""
 
 
 def main() -> None:
-    """Print the table."""
+    """Print a table for each workload, and keep the figures."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--workload", choices=sorted(CASES), default="flow_matching")
+    parser.add_argument("--workload", nargs="+", choices=sorted(CASES), default=sorted(CASES))
+    parser.add_argument("--layers", nargs="+", choices=[*LAYERS, MINIMAL], default=[*LAYERS, MINIMAL])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
-    case = CASES[options.workload]
+    for name in options.workload:
+        runs = climb(CASES[name], options.layers, options.repeats, options.blocks)
+        save_results(f"ladder_{name}", runs)
+        print(f"\n{name}\n\n{format_table(runs)}\n", flush=True)
+
+
+def climb(case: Case, layers: list[str], repeats: int, num_blocks: int) -> dict[str, list[dict[str, Any]]]:
+    """What was measured of each layer, once for each repeat."""
+    runs: dict[str, list[dict[str, Any]]] = {layer: [] for layer in layers}
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
         case.write_raw(folder / "raw")
-        runs: dict[str, list[dict[str, Any]]] = {
-            "L0 bare loop": [],
-            "L2 full stack on Ray": [],
-            "L3 with W&B offline": [],
-        }
-        bare, full, tracked = runs.values()
-        for repeat in range(options.repeats):
-            bare.append(_run_bare(case, folder, options.blocks))
-            full.append(_run_full(case, folder, options.blocks, repeat))
-            tracked.append(_run_full(case, folder, options.blocks, repeat, wandb=True, mode="offline"))
-            print(
-                f"repeat {repeat + 1}: {', '.join(f'{name[:2]} {_ms(of[-1])}' for name, of in runs.items())}",
-                flush=True,
-            )
-        bare.append(_run_bare(case, folder, options.blocks))
-    print(format_table(runs))
+        for repeat in range(repeats):
+            for layer, of in runs.items():
+                settings = build_settings(case, folder, num_blocks, f"{layer}-{repeat}", LAYERS.get(layer, ("", {}))[1])
+                of.append(_run(layer, settings, num_blocks))
+            words = [
+                f"{layer} {1e3 * statistics.median(of[-1]['blocks']):.1f} ms"
+                for layer, of in runs.items()
+                if of[-1].get("blocks")
+            ]
+            print(f"repeat {repeat + 1}: {', '.join(words)}", flush=True)
+    return runs
 
 
-def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:
-    """Median step times over all blocks, their spread, the ratios, exposed data time and peak memory."""
-    blocks = {name: [block for run in of for block in run["blocks"]] for name, of in runs.items()}
-    medians = {name: statistics.median(of) for name, of in blocks.items()}
-    first, full, tracked = medians
-    lines = ["| layer | step, median | quartiles | speed against L0 | peak memory |", "| --- | --- | --- | --- | --- |"]
-    for name, of in blocks.items():
-        memory = max(run["peak_memory_mib"] for run in runs[name])
-        ratio = 100 * medians[first] / medians[name]
-        lines.append(f"| {name} | {_describe(of)} | {ratio:.1f} % | {memory:.0f} MiB |")
-    waits = statistics.fmean(run["data_wait_ratio"] for run in runs[full])
-    against_full = 100 * medians[full] / medians[tracked]
-    lines += ["", f"exposed data time: {100 * waits:.2f} % of the step; L3 against L2: {against_full:.1f} %"]
-    return "\n".join(lines)
+def _run(layer: str, settings: dict[str, Any], num_blocks: int) -> dict[str, Any]:
+    if layer == MINIMAL:
+        return run_module("benchmarks.minimal_trainer", {"settings": settings, "steps_per_block": STEPS_PER_BLOCK})
+    if layer == "L0":
+        sizes = {"num_blocks": num_blocks, "steps_per_block": STEPS_PER_BLOCK}
+        return run_module("benchmarks.bare_loop", {"settings": settings, **sizes})
+    return run_module("benchmarks.full_stack", {"settings": settings})
 
 
-def _describe(blocks: list[float]) -> str:
-    low, middle, high = statistics.quantiles(blocks, n=4)
-    return f"{1e3 * middle:.1f} ms | {1e3 * low:.1f} to {1e3 * high:.1f} ms"
-
-
-def _ms(run: dict[str, Any]) -> str:
-    return f"{1e3 * statistics.median(run['blocks']):.1f} ms"
-
-
-def _settings(case: Case, folder: Path, num_blocks: int, repeat: int, **tracking: Any) -> dict[str, Any]:
-    return {
+def build_settings(case: Case, folder: Path, num_blocks: int, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {
         "workload": {**case.workload, "data": {**case.workload["data"], case.path_key: str(folder / "raw")}},
         "training": {
             "max_steps": (num_blocks + 1) * STEPS_PER_BLOCK,
@@ -96,34 +90,47 @@ def _settings(case: Case, folder: Path, num_blocks: int, repeat: int, **tracking
         },
         "scaling": {"num_workers": 1, "threads_per_worker": 1},
         "storage": {"path": str(folder / "out")},
-        "tracking": {"run_name": f"ladder-{repeat}-{'tracked' if tracking else 'plain'}", **tracking},
+        "tracking": {"run_name": name},
     }
+    for section, values in changes.items():
+        settings[section] = {**settings.get(section, {}), **values}
+    return settings
 
 
-def _run_bare(case: Case, folder: Path, num_blocks: int) -> dict[str, Any]:
-    arguments = {
-        "settings": _settings(case, folder, num_blocks, 0),
-        "num_blocks": num_blocks,
-        "steps_per_block": STEPS_PER_BLOCK,
-        "num_threads": 1,
-    }
-    return _run("benchmarks.bare_loop", folder, arguments)
+def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:
+    """Median step times over all blocks, their quartiles, ratios to L0, memory of all processes, time to first step."""
+    stepping = {layer: of for layer, of in runs.items() if layer in LAYERS}
+    blocks = {layer: [block for run in of for block in run["blocks"]] for layer, of in stepping.items()}
+    first = next(iter(stepping))
+    lines = [
+        f"| layer | step, median | quartiles | speed against {first} | with all between | memory | first step after |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for layer, of in stepping.items():
+        low, middle, high = statistics.quantiles(blocks[layer], n=4)
+        step = 100 * statistics.median(blocks[first]) / middle
+        wall = 100 * _mean(stepping[first], "wall_step_s") / _mean(of, "wall_step_s")
+        cells = [
+            f"{layer}: {LAYERS[layer][0]}",
+            f"{1e3 * middle:.1f} ms",
+            f"{1e3 * low:.1f} to {1e3 * high:.1f} ms",
+            f"{step:.1f} %",
+            f"{wall:.1f} %",
+            f"{max(run['peak_mib'] for run in of):,.0f} MiB",
+            f"{_mean(of, 'first_s'):.1f} s",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [""] + [
+        f"a minimal TorchTrainer: first step after {_mean(of, 'first_s'):.1f} s"
+        for layer, of in runs.items()
+        if layer == MINIMAL
+    ]
+    waits = [f"{layer} {100 * _mean(of, 'data_wait_ratio'):.2f} %" for layer, of in stepping.items() if layer != "L0"]
+    return "\n".join([*lines, f"share of the step that waits for data: {', '.join(waits)}"])
 
 
-def _run_full(case: Case, folder: Path, num_blocks: int, repeat: int, **tracking: Any) -> dict[str, Any]:
-    return _run("benchmarks.full_stack", folder, _settings(case, folder, num_blocks, repeat, **tracking))
-
-
-def _run(module: str, folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
-    """In a process of its own, so that nothing of one measurement is alive in the next."""
-    file = folder / "arguments.json"
-    file.write_text(json.dumps(arguments))
-    command = [sys.executable, "-m", module, str(file)]
-    # the same allocator settings for both, or L0 would be no limit
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **SETTINGS}, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{module} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def _mean(runs: list[dict[str, Any]], key: str) -> float:
+    return statistics.fmean(run[key] for run in runs)
 
 
 if __name__ == "__main__":

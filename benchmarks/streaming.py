@@ -7,22 +7,14 @@ as it can be. Watches the private memory of every process of the run and the obj
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
+from benchmarks.watched import run_module
 
-ROOT = Path(__file__).resolve().parent.parent
 BATCH_SIZE = 256
-INTERVAL_S = 0.2
 
 
 def main() -> None:
@@ -52,30 +44,7 @@ def _run(folder: Path, store_mib: int) -> dict[str, Any]:
         "training": {"epochs": 1, "batch_size": BATCH_SIZE, "feed": "stream"},
         "storage": {"path": str(folder / "out")},
     }
-    file, log = folder / "arguments.json", folder / "log"
-    file.write_text(json.dumps({"settings": settings, "store_bytes": store_mib * 2**20}))
-    command = [sys.executable, "-m", "benchmarks.streamed_ingest", str(file)]
-    peak = 0.0
-    with log.open("wb") as stream:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
-        while process.poll() is None:
-            peak = max(peak, _memory_mib(process.pid))
-            time.sleep(INTERVAL_S)
-    if process.returncode:
-        raise RuntimeError(f"the ingest failed:\n{log.read_text()[-2000:]}")
-    return {"peak_mib": peak, **json.loads(log.read_text().splitlines()[-1])}
-
-
-def _memory_mib(pid: int) -> float:
-    """Private memory of all processes, and the shared memory of the one that shares most: the object store's pages."""
-    total = shared = 0
-    with suppress(psutil.NoSuchProcess):
-        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                memory = process.memory_info()
-                total += memory.rss - memory.shared
-                shared = max(shared, memory.shared)
-    return (total + shared) / 2**20
+    return run_module("benchmarks.streamed_ingest", {"settings": settings, "store_bytes": store_mib * 2**20})
 
 
 if __name__ == "__main__":

@@ -89,7 +89,10 @@ def test_population_based_training_changes_a_running_trial(search):
 
 
 def test_a_search_killed_and_run_again_ends_with_the_same_trials(search, tmp_path):
-    """Finished trials are not trained again, the open one goes on from its checkpoint, and W&B has each row once."""
+    """Finished trials are not trained again, the open one goes on from its checkpoint, and W&B has each row once.
+
+    Nor are they when the search is extended.
+    """
     import ray
 
     tracking = {"wandb": True, "mode": "offline", "run_name": "killed"}
@@ -127,6 +130,9 @@ def test_a_search_killed_and_run_again_ends_with_the_same_trials(search, tmp_pat
         assert [row["step"] for row in rows_of(experiment)] == list(range(1, 321))
         rows = [row for segment in segments_of(experiment) for row in segment.rows]
         assert_same_rows(rows, rows_of(experiment))
+    assert sweep(setup, extension=1)["finished"] == 4
+    extended = trials_of(setup)
+    assert extended[:3] == after and extended[3].values not in [trial.values for trial in after]
 
 
 def wait_for_trial(setup, driver) -> None:

@@ -1,0 +1,54 @@
+"""The least that a TorchTrainer can do: one worker, the same network, one batch in memory, one report after a block."""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def measure(settings: dict[str, Any], steps_per_block: int, began: float) -> dict[str, Any]:
+    """Seconds from the start to the first step."""
+    import ray
+    import ray.train.torch
+
+    from ray_jobs.cluster import SETTINGS
+
+    root = str(Path(__file__).resolve().parent.parent)
+    ray.init(include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": root}})
+    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
+        result = ray.train.torch.TorchTrainer(
+            _work,
+            train_loop_config={"settings": settings, "steps_per_block": steps_per_block},
+            scaling_config=ray.train.ScalingConfig(num_workers=1),
+            run_config=ray.train.RunConfig(storage_path=folder),
+        ).fit()
+    assert result.metrics is not None
+    return {"first_s": result.metrics["first_at"] - began}
+
+
+def _work(config: dict[str, Any]) -> None:
+    import ray.train.torch
+    import torch
+
+    from ray_jobs.experiment import check_settings
+
+    experiment = check_settings(config["settings"], origin="benchmark")
+    torch.set_num_threads(1)
+    pipeline = experiment.workload.build_pipeline()
+    task = experiment.workload.build_task(pipeline.facts(), experiment.seed)
+    module, generator = ray.train.torch.prepare_model(task.module.train()), torch.Generator().manual_seed(0)
+    rows = pipeline.decode(pipeline.synthetic(experiment.training.batch_size, seed=0))
+    batch = pipeline.augment(pipeline.collate(rows), generator=generator)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4)
+    first_at = time.time()
+    for _ in range(config["steps_per_block"]):
+        task.loss(module, batch, generator=generator).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    ray.train.report({"first_at": first_at})
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(**json.loads(Path(sys.argv[1]).read_text()))))

@@ -1,0 +1,28 @@
+"""Where figures are kept: `benchmarks/results/<name>.json`, with the machine that they are of."""
+
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def save_results(name: str, figures: Any) -> None:
+    """Replace the file."""
+    import torch
+
+    machine = {"cores": os.cpu_count(), "system": platform.system(), "torch": torch.__version__}
+    if torch.cuda.is_available():
+        machine["gpu"] = torch.cuda.get_device_name()
+    content = {"date": time.strftime("%Y-%m-%d"), "machine": machine, "figures": figures}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def load_results(name: str) -> Any:
+    """The figures; None when they were not measured."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text())["figures"] if file.exists() else None
