@@ -22,10 +22,13 @@ check: $(READY)
 	$(BIN)/python -m pytest -m "not ray and not slow and not faults"
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.ladder --workload flow_matching
-	$(BIN)/python -m benchmarks.ladder --workload super_resolution
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[bench]
+	$(BIN)/python -m benchmarks.ladder
+	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.tracking
+	$(BIN)/python -m benchmarks.search
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
