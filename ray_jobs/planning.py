@@ -75,7 +75,8 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
     num_rows = manifest.num_samples("train")
     if num_rows < training.batch_size:
         raise ValueError(
-            f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split"
+            f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split; lower "
+            "it, or give more data"
         )
     if scaling.num_workers:
         connect()
