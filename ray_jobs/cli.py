@@ -63,7 +63,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ray_jobs",
         description="Train, evaluate and inspect the experiments of five workloads on Ray.",
-        epilog="Verbs: " + "; ".join(f"{name}: {verb.__doc__}" for name, verb in VERBS.items()),
+        epilog="\n".join(["verbs:", *(f"  {name:<10}{verb.__doc__}" for name, verb in VERBS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", metavar="VERB", help=", ".join(VERBS))
     parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync: a run's folder or a storage path")
