@@ -1,6 +1,7 @@
 """Jobs on a Ray cluster by its HTTP address: found, let in by its token, submitted, followed, stopped."""
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -23,6 +24,8 @@ AGENT_PATIENCE_S = 30.0
 """How long a cluster that has just started may not take a job."""
 NO_AGENT = "No available agent"
 """Ray's words while the process of the head that starts jobs is not there."""
+RAYS_LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
+"""They say what `submit` says itself, and how connections close."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -113,6 +116,8 @@ class JobClient:
         from ray.job_submission import JobSubmissionClient
 
         self.address = address
+        for name in RAYS_LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         headers = {"Authorization": f"Bearer {token}"} if token else None
         with _as_only_address(address):
             self._client = JobSubmissionClient(address, headers=headers)
