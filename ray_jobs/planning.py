@@ -54,7 +54,7 @@ def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ())
     lines = [
         f"  {key}: there is no such file or folder: {path}"
         for key, path in input_paths(experiment)
-        if not path.exists() and path.name not in to_come
+        if not path.exists() and path.name.partition(":")[0] not in to_come
     ]
     if lines and experiment.after:
         lines.append("`train` trains first what `after` names")

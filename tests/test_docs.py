@@ -92,6 +92,15 @@ def test_a_wrong_command_would_be_found(line):
         check_command(line.split())
 
 
+def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
+    texts = [block for text in TEXTS.values() for block in re.findall(r"(?ms)^```yaml\n(.*?)^```$", text)]
+    for text in texts:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(text.replace("extends: ../", f"extends: {ROOT}/ray_jobs/experiments/"))
+        check_experiment(file)
+    assert len(texts) > 1
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["check"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
 )
