@@ -43,7 +43,10 @@ def list_nuscenes(root: Path, camera: str) -> Listing:
     """
     files = [path for part in ("samples", "sweeps") for path in _images(root / part / camera)]
     if not files:
-        raise ValueError(f"{root} holds no images in samples/{camera} and sweeps/{camera}; name another `camera`")
+        raise ValueError(
+            f"{root} holds no images in samples/{camera} and sweeps/{camera}; give the folder of these two, or another "
+            "`camera`"
+        )
     logs: dict[str, list[tuple[int, Path]]] = {}
     for path in files:
         match = re.fullmatch(rf"(.+)__{re.escape(camera)}__(\d+)", path.stem)

@@ -1,6 +1,7 @@
 """From settings to the recordings that are meant, split by subject."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 from data_pipelines.circor import read_circor
 from data_pipelines.heart_config import HeartData, Synthetic
 from data_pipelines.heart_generator import generate_heart_sound
-from data_pipelines.heart_recordings import UNLABELLED, Recording, index_files
+from data_pipelines.heart_recordings import UNLABELLED, Recording
 from data_pipelines.heart_rows import STORED, store_recording
 from data_pipelines.heart_splits import choose_few, split_subjects, stratum_of_subjects
 from data_pipelines.heart_tasks import TASKS, TaskName
@@ -20,6 +21,7 @@ from data_pipelines.physionet2016 import read_physionet2016
 from data_pipelines.pipeline import Split
 from data_pipelines.wav_files import Sound, read_wav
 
+_log = logging.getLogger(__name__)
 REAL = ("circor", "physionet2016", "pascal", "folder")
 REPETITIONS = 10
 """A recording is repeated at most this often to balance the classes."""
@@ -112,6 +114,9 @@ def _hold_out(data: HeartData, strata: dict[str, str], held_out: list[str]) -> d
 
 def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Recording]:
     if name == "synthetic":
+        if task is None and "synthetic" not in data.model_fields_set:
+            settings = "` or `.".join(REAL)
+            _log.warning("no recordings are named, so made-up ones are used; give `workload.data.%s`", settings)
         return list_synthetic(data.synthetic)
     path = getattr(data, name)
     if path is None:
@@ -124,12 +129,23 @@ def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Re
 
 
 def _read_folder(root: Path) -> list[Recording]:
-    files = sorted(index_files(root, (".wav",)).values())
+    """All wav files at any depth. Raises ValueError when there is none."""
+    files = [path for path in root.rglob("*") if path.suffix.lower() == ".wav" and not path.name.startswith(".")]
+    if not files:
+        raise ValueError(f"{root} holds no wav files at any depth")
+    names = {path.relative_to(root).as_posix(): path for path in files}
     return [
-        Recording(path.stem, f"folder:{path.relative_to(root)}", "folder", {}, "folder", partial(read_wav, path),
-                  files=(path,))
-        for path in files
-    ]  # fmt: skip
+        Recording(
+            name=name.rpartition(".")[0],
+            subject=f"folder:{name}",
+            database="folder",
+            labels={},
+            stratum="folder",
+            read=partial(read_wav, names[name]),
+            files=(names[name],),
+        )
+        for name in sorted(names)
+    ]
 
 
 def list_synthetic(settings: Synthetic) -> list[Recording]:

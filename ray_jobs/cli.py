@@ -63,7 +63,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ray_jobs",
         description="Train, evaluate and inspect the experiments of five workloads on Ray.",
-        epilog="Verbs: " + "; ".join(f"{name}: {verb.__doc__}" for name, verb in VERBS.items()),
+        epilog="\n".join(["verbs:", *(f"  {name:<10}{verb.__doc__}" for name, verb in VERBS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", metavar="VERB", help=", ".join(VERBS))
     parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync: a run's folder or a storage path")
@@ -189,11 +190,12 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 def _export(options: argparse.Namespace) -> dict[str, Any]:
     """write a trained model in a form that needs no training code"""
     from ray_jobs.export import export
+    from ray_jobs.progress import format_value
 
     experiment = _load(options)
     checkpoint = options.checkpoint[-1] if options.checkpoint else None
     summary = export(experiment, checkpoint, options.changes.get("out"), options.changes.get("format", "safetensors"))
-    print("\n".join(f"{name}: {value}" for name, value in summary.items()), flush=True)
+    print("\n".join(f"{name}: {format_value(value)}" for name, value in summary.items()), flush=True)
     return summary
 
 

@@ -1,6 +1,7 @@
 """Jobs on a Ray cluster by its HTTP address: found, let in by its token, submitted, followed, stopped."""
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -19,6 +20,12 @@ ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 ANSWER_TIMEOUT_S = 20.0
 PATIENCE_S = 60.0
 """How long a cluster may not answer before a job that was followed is left alone."""
+AGENT_PATIENCE_S = 30.0
+"""How long a cluster that has just started may not take a job."""
+NO_AGENT = "No available agent"
+"""Ray's words while the process of the head that starts jobs is not there."""
+RAYS_LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
+"""They say what `submit` says itself, and how connections close."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -109,6 +116,8 @@ class JobClient:
         from ray.job_submission import JobSubmissionClient
 
         self.address = address
+        for name in RAYS_LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         headers = {"Authorization": f"Bearer {token}"} if token else None
         with _as_only_address(address):
             self._client = JobSubmissionClient(address, headers=headers)
@@ -116,10 +125,16 @@ class JobClient:
     def submit(self, command: str, package: Path, variables: Mapping[str, str], job: str) -> None:
         """Start a shell command in the unpacked package. Raises JobError when the cluster cannot take it."""
         environment = {"working_dir": str(package), "env_vars": dict(variables)}
-        try:
-            self._client.submit_job(entrypoint=command, submission_id=job, runtime_env=environment)
-        except (OSError, RuntimeError) as error:
-            raise JobError(f"{self.address} did not take the job: {error}", FAILED) from error
+        deadline = time.monotonic() + AGENT_PATIENCE_S
+        while True:
+            try:
+                self._client.submit_job(entrypoint=command, submission_id=job, runtime_env=environment)
+                return
+            except (OSError, RuntimeError) as error:
+                if NO_AGENT in str(error) and time.monotonic() < deadline:
+                    time.sleep(1.0)
+                    continue
+                raise JobError(f"{self.address} did not take the job: {_explain(error)}", FAILED) from error
 
     def find(self, job: str) -> Any:
         """What the cluster knows of a job. Raises ValueError naming the cluster's jobs when it is none of them."""
@@ -161,6 +176,15 @@ class JobClient:
             print(text[max(self._shown - seen, 0) :], end="", flush=True)
             seen += len(text)
             self._shown = max(self._shown, seen)
+
+
+def _explain(error: Exception) -> str:
+    if NO_AGENT not in str(error):
+        return str(error)
+    return (
+        f"{error} Its agent is missing: when another cluster runs on that machine, start this one with a "
+        "--dashboard-agent-listen-port of its own"
+    )
 
 
 def _exit_code(info: Any) -> int:

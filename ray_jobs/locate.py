@@ -84,7 +84,12 @@ def download_references(settings: Any, storage: str) -> Any:
 
 
 def named_runs(settings: Any, storage: str) -> dict[str, str]:
-    """For inputs that are no path: the best model of the run they name, by dotted key."""
-    missing = [(key, path) for key, path in input_paths(settings) if not path.exists()]
-    found = {key: find_run(storage, path.name) for key, path in missing}
-    return {key: str(best_model(run)) for key, run in found.items() if run is not None}
+    """For inputs that are no path: the best model of the run they name (`NAME`), or the last (`NAME:latest`), by dotted
+    key."""
+    found: dict[str, str] = {}
+    for key, path in input_paths(settings):
+        name, _, alias = path.name.partition(":")
+        run = None if path.exists() else find_run(storage, name)
+        if run is not None:
+            found[key] = str(best_model(run, alias or "best"))
+    return found

@@ -54,7 +54,7 @@ def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ())
     lines = [
         f"  {key}: there is no such file or folder: {path}"
         for key, path in input_paths(experiment)
-        if not path.exists() and path.name not in to_come
+        if not path.exists() and path.name.partition(":")[0] not in to_come
     ]
     if lines and experiment.after:
         lines.append("`train` trains first what `after` names")
@@ -75,7 +75,8 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
     num_rows = manifest.num_samples("train")
     if num_rows < training.batch_size:
         raise ValueError(
-            f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split"
+            f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split; lower "
+            "it, or give more data"
         )
     if scaling.num_workers:
         connect()

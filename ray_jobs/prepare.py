@@ -1,10 +1,11 @@
 """The `prepare` verb, with a progress bar."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ray_jobs.experiment import Experiment
 from ray_jobs.planning import OnProgress, prepare_data
@@ -13,21 +14,20 @@ from ray_jobs.progress import format_counts
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A bar over rows that appears with the first ones."""
+    """A bar over rows that appears with the first ones; warnings stand above it."""
     bar: tqdm | None = None
+    with ExitStack() as until_done:
 
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or tqdm(total=total, unit="row", desc="prepare", mininterval=0.5)
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
+        def show(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:
+                until_done.enter_context(logging_redirect_tqdm())
+                bar = until_done.enter_context(tqdm(total=total, unit="row", desc="prepare", mininterval=0.5))
+            bar.update(done - bar.n)
+            if done >= total:
+                until_done.close()
 
-    try:
         yield show
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def prepare_experiment(experiment: Experiment) -> dict[str, Any]:

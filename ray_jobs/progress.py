@@ -75,6 +75,15 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
+def format_value(value: object) -> str:
+    """For example `parameters 195,974, latency 29.87` of a mapping; numbers with four digits or with commas."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {format_value(inner)}" for name, inner in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def format_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
     """Lines of a table of what was counted in the prepared data, by split and group; none when there is nothing."""
     rows = [(split, group, numbers) for split, groups in counts.items() for group, numbers in groups.items()]

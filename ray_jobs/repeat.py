@@ -21,8 +21,10 @@ class Spread:
 
 def read_seeds(words: str | None) -> list[int]:
     """What `--seeds` gives. Raises ValueError for none, and for equal ones."""
-    seeds = [int(word) for word in (words or "").split(",") if word.strip().isdigit()]
-    if len(set(seeds)) < len((words or "").split(",")):
+    if not words:
+        raise ValueError("repeat needs --seeds, for example --seeds 0,1,2")
+    seeds = [int(word) for word in words.split(",") if word.strip().isdigit()]
+    if len(set(seeds)) < len(words.split(",")):
         raise ValueError(f"--seeds {words}: give different seeds, for example --seeds 0,1,2")
     return seeds
 

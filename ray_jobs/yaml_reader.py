@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from data_pipelines.nearest import one_of
+
 MAX_BYTES = 1_000_000
 
 
@@ -44,7 +46,8 @@ _StrictLoader.add_implicit_resolver(
 def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ValueError naming the file, the line and the key."""
     if not file.is_file():
-        raise ValueError(f"{file}: there is no such file")
+        beside = [path.name for path in file.parent.glob("*.yaml")]
+        raise ValueError(f"{file}: there is no such file" + (f"; {one_of(file.name, beside)}" if beside else ""))
     if file.stat().st_size > MAX_BYTES:
         raise ValueError(f"{file}: larger than {MAX_BYTES:,} bytes; this is no experiment file")
     try:

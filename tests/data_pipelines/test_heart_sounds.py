@@ -127,6 +127,29 @@ def test_a_recording_without_a_beat_is_not_lost(tmp_path, caplog):
     assert "0: no heart beat found; cut into windows" in caplog.text
 
 
+def test_of_a_folder_every_wav_file_is_read_whatever_its_name_and_depth(tmp_path):
+    names = ["ann/1", "bob/1", "bob/later/1", "2"]
+    for number, name in enumerate(names):
+        write_wav(tmp_path / f"{name}.{'WAV' if number == 1 else 'wav'}", seed=number)
+    found = list_recordings(settings(folder=tmp_path), None)
+    assert [recording.name for recording in found] == ["2", "ann/1", "bob/1", "bob/later/1"]
+    assert len({recording.subject for recording in found}) == len(names)
+    assert len({recording.read().samples.tobytes() for recording in found}) == len(names)
+
+
+def test_a_folder_without_wav_files_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path} holds no wav files"):
+        list_recordings(settings(folder=tmp_path), None)
+
+
+def test_pretraining_on_made_up_recordings_that_nobody_asked_for_is_warned_of(caplog):
+    list_recordings(settings(), None)
+    list_recordings(HeartData(), "synthetic_murmur")
+    assert caplog.text == ""
+    list_recordings(HeartData(), None)
+    assert "no recordings are named, so made-up ones are used; give `workload.data.circor`" in caplog.text
+
+
 def test_two_views_differ_in_pretraining_and_a_task_has_one():
     import torch
 

@@ -2,6 +2,7 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,3 +176,31 @@ def test_the_log_goes_on_where_it_was_when_the_connection_comes_back(monkeypatch
     monkeypatch.setattr(job_client, "PATIENCE_S", 0.01)
     with pytest.raises(JobError, match="http://head:8265 does not answer any more"):
         client.follow("job")
+
+
+@pytest.mark.parametrize(("num_refusals", "asked"), [(2, 3), (100, 1)])
+def test_a_cluster_whose_agent_is_not_there_yet_is_waited_for_and_one_without_is_explained(
+    monkeypatch, num_refusals, asked
+):
+    client = object.__new__(JobClient)
+    client.address = "http://head:8265"
+    refusals = [
+        RuntimeError("status code 500: No available agent to submit job, please try again later.")
+    ] * num_refusals
+    calls: list[str] = []
+
+    def submit_job(*, submission_id: str, **other: Any) -> None:
+        calls.append(submission_id)
+        if refusals:
+            raise refusals.pop()
+
+    rays: Any = SimpleNamespace(submit_job=submit_job)
+    client._client = rays
+    monkeypatch.setattr(job_client.time, "sleep", lambda seconds: None)
+    if asked == 3:
+        client.submit("true", Path("package.zip"), {}, "job")
+    else:
+        monkeypatch.setattr(job_client, "AGENT_PATIENCE_S", 0.0)
+        with pytest.raises(JobError, match=r"start this one with a --dashboard-agent-listen-port of its own"):
+            client.submit("true", Path("package.zip"), {}, "job")
+    assert calls == ["job"] * asked

@@ -71,6 +71,20 @@ def test_a_setting_that_names_a_model_takes_the_name_of_a_run(run, tmp_path):
     assert elsewhere.workload.reflow.teacher.name == "my-run"  # pyright: ignore
 
 
+def test_a_setting_that_names_a_model_may_ask_for_the_last(run, tmp_path):
+    aliases = run.folder.read_json("models/aliases.json")
+    run.folder.write_json("models/aliases.json", {**aliases, "latest": "step_last"})
+    file = tmp_path / "reflow.yaml"
+    settings = (
+        f"workload: {{name: flow_matching, reflow: {{teacher: 'my-run:latest'}}}}\nstorage: {{path: {tmp_path}}}\n"
+    )
+    file.write_text(f"{settings}training: {{epochs: 1}}\n")
+    experiment = load_experiment(file)
+    assert str(experiment.workload.reflow.teacher) == f"{run.folder}/models/step_last"  # pyright: ignore
+    with pytest.raises(ValueError, match="'worst' names no model"):
+        load_experiment(file, ["workload.reflow.teacher=my-run:worst"])
+
+
 def test_a_setting_may_be_an_artifact(tmp_path, monkeypatch):
     asked = []
 

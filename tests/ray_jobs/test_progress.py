@@ -12,6 +12,7 @@ from ray_jobs.progress import (
     format_metrics,
     format_progress,
     format_table,
+    format_value,
     moment_of,
 )
 
@@ -156,3 +157,16 @@ def test_counts_are_a_table_of_splits_and_groups_with_a_column_for_each_number()
         "val    healthy       3             ",
     ]
     assert format_counts({}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (195974, "195,974"),
+        (29.868825, "29.87"),
+        ("model.onnx", "model.onnx"),
+        ({"a": 1000, "b": 0.5}, "a 1,000, b 0.5"),
+    ],
+)
+def test_what_an_export_tells_is_readable(value, text):
+    assert format_value(value) == text

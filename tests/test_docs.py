@@ -1,0 +1,239 @@
+"""The documentation: its commands can be given, what it names is there, and it names all there is."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from ray_jobs import cli, submit
+from ray_jobs.exit_codes import DONE
+from ray_jobs.experiment import check_experiment
+from ray_jobs.repeat import read_seeds
+from trainables.workloads import WORKLOADS, workload_class
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
+DEMOS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("ray_jobs/experiments/demo/*.yaml"))
+PACKAGES = ("ray_jobs", "trainables", "data_pipelines")
+PLACEHOLDERS = {"VERB": "train", "EXPERIMENT.yaml": DEMOS[0], "section.field=value": "seed=1"}
+"""What stands for something else in the grammar of a command."""
+NOT_OURS = ("__pycache__", "out", "runs", "wandb", "build", "downloads")
+
+
+def blocks_of(text: str) -> list[str]:
+    """What stands between two lines of ```."""
+    return re.findall(r"(?ms)^```\w*\n(.*?)^```$", text)
+
+
+def prose_of(text: str) -> str:
+    return re.sub(r"(?ms)^```\w*\n.*?^```$", "", text)
+
+
+def spans_of(text: str) -> list[str]:
+    """What stands in backticks, on one line or two."""
+    return [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", prose_of(text))]
+
+
+def commands_of(text: str) -> Iterator[str]:
+    """All that follows `python -m ray_jobs`."""
+    lines = [line for block in blocks_of(text) for line in block.replace("\\\n", " ").splitlines()]
+    for line in [*lines, *spans_of(text)]:
+        before, found, words = line.partition("python -m ray_jobs ")
+        if found and "#" not in before:
+            yield words.strip()
+
+
+COMMANDS = [(page, words) for page, text in TEXTS.items() for words in commands_of(text)]
+
+
+def check_command(words: Sequence[str]) -> None:
+    """Raises ValueError, or SystemExit for what argparse refuses, when the command line would refuse the words."""
+    options = cli._parse(words)
+    assert options.verb in cli.VERBS, options.verb
+    if options.verb == "submit":
+        own, command = submit._parse([word for word in words if word != "submit"])
+        assert bool(command) != bool(own.attach or own.stop)
+        if command:
+            check_command(command if command[0] in cli.VERBS else ["train", *command])
+        return
+    if options.target is None or not options.target.endswith(".yaml"):
+        assert options.verb in ("sync", "check")
+        cli._read_options(options.rest, {})
+        return
+    options.target = str(ROOT / options.target)
+    experiment = cli._load(options, check_experiment)
+    assert options.verb != "sweep" or experiment.search is not None
+    assert options.verb != "export" or "out" in options.changes
+    assert options.verb != "repeat" or read_seeds(options.seeds)
+
+
+def test_there_are_commands_on_most_pages():
+    assert len(COMMANDS) > 60 and len({page for page, _ in COMMANDS}) > 18
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}: {line}" for page, line in COMMANDS])
+def test_every_command_can_be_given(page, line):
+    is_grammar = any(name in line for name in PLACEHOLDERS)
+    plain = re.sub(r"[\[\]]|\.\.\.", " ", line.replace("--set ...", "--set seed=1")) if is_grammar else line
+    words = shlex.split(plain, comments=True)
+    check_command([PLACEHOLDERS.get(word, word) for word in words])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["trian x.yaml", f"train {DEMOS[0]} --sett seed=1", f"train {DEMOS[0]} --set training.epoch=1", "train x.yaml"],
+)
+def test_a_wrong_command_would_be_found(line):
+    with pytest.raises((AssertionError, ValueError, SystemExit)):
+        check_command(line.split())
+
+
+def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
+    texts = [block for text in TEXTS.values() for block in re.findall(r"(?ms)^```yaml\n(.*?)^```$", text)]
+    for text in texts:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(text.replace("extends: ../", f"extends: {ROOT}/ray_jobs/experiments/"))
+        check_experiment(file)
+    assert len(texts) > 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["check"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
+)
+def test_what_needs_no_data_really_runs(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ray_jobs.tracking.diagnosis.diagnose", lambda tracking: {})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    try:
+        assert cli.main(words) == DONE
+    except SystemExit as ending:  # argparse after its help
+        assert ending.code == DONE
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_the_verbs_of_the_readme_are_those_of_the_command_line():
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", TEXTS["README.md"])) == set(cli.VERBS)
+
+
+@pytest.mark.parametrize("name", sorted(WORKLOADS.keys() - {"toy"}))
+def test_a_workloads_page_tells_the_options_of_its_evaluation(name):
+    page = "heart_sound" if name.startswith("heart_sound") else name
+    told = re.findall(r"(?s)`evaluate` takes .*?\n\n", TEXTS[f"docs/workloads/{page}.md"])
+    options = set(re.findall(r"`--([a-z0-9-]+)", " ".join(told))) | set(re.findall(r" --([a-z-]+) ", " ".join(told)))
+    assert options == set(workload_class(name).evaluation_options)
+
+
+def test_every_target_of_make_that_is_named_is_there():
+    named = {
+        target
+        for text in TEXTS.values()
+        for code in [*blocks_of(text), *spans_of(text)]
+        for target in re.findall(r"(?m)^make ([a-z]+)", code)
+    }
+    assert named and named <= set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_leads_to_something(page):
+    links = re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", TEXTS[page])
+    for link in filter(None, (link or image for link, image in links)):
+        if not re.match(r"https?://", link):
+            assert (ROOT / page).parent.joinpath(link.partition("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_file_of_the_project_that_is_named_is_there(page):
+    files = [path.relative_to(ROOT).as_posix() for path in listed_files()]
+    for span in spans_of(TEXTS[page]):
+        if not re.fullmatch(r"[\w./*-]+", span):
+            continue
+        is_ours = span.split("/")[0] in (*PACKAGES, "tests", "benchmarks", "docs") and "/" in span
+        if is_ours or span.endswith((".py", ".md")):
+            assert any(fnmatch(f"/{file}", f"*/{span.rstrip('/')}*") for file in files), span
+
+
+def test_every_experiment_is_named():
+    text = "\n".join(TEXTS.values())
+    for file in (ROOT / "ray_jobs/experiments").rglob("*.yaml"):
+        assert file.relative_to(ROOT / "ray_jobs/experiments").as_posix() in text, file
+
+
+def test_the_pictures_are_small():
+    assert all(picture.stat().st_size < 150_000 for picture in (ROOT / "docs").rglob("*.png"))
+
+
+def test_words_of_refusals_are_those_of_the_code():
+    """Of each refusal that a page of data quotes, some three words stand together in the code."""
+    code = " ".join(path.read_text() for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    code = re.sub(r"\s+", " ", re.sub(r'"\s*f?"', "", code).replace("`", ""))
+    quoted = 0
+    for page, text in TEXTS.items():
+        for table in re.findall(r"(?m)^\| (?:refused with the )?words \|.*\n\| ---.*\n((?:\|.*\n)+)", text):
+            for row in table.splitlines():
+                words = row.split("|")[1].replace("`", "").split()
+                runs = (" ".join(words[start : start + 3]) for start in range(len(words) - 2))
+                assert any(run in code for run in runs), (page, row)
+                quoted += 1
+    assert quoted > 40
+
+
+# ---- the tree
+
+
+def listed_files() -> list[Path]:
+    """Files of the project, without what runs and tools leave."""
+    found = [
+        path for path in ROOT.iterdir() if path.is_file() and path.suffix in (".md", ".yaml", ".toml", ".lock", "")
+    ]
+    for name in (*PACKAGES, "tests", "benchmarks", "docs"):
+        found += [path for path in (ROOT / name).rglob("*") if path.is_file()]
+    return [path for path in found if not any(is_passed_over(part) for part in path.relative_to(ROOT).parts)]
+
+
+def is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name in NOT_OURS or name.endswith(".egg-info")
+
+
+def read_tree() -> dict[str, list[str]]:
+    """The names that the README's tree gives in each folder, by the folder's path ("" for the root)."""
+    tree = TEXTS["README.md"].partition("## The tree")[2]
+    names: dict[str, list[str]] = {}
+    folders: list[str] = []
+    for line in blocks_of(tree)[0].splitlines():
+        depth, text = (len(line) - len(line.lstrip())) // 2, line.strip()
+        if depth > 10:  # a description that goes on
+            continue
+        folders = folders[:depth]
+        for name in re.split(r"\s{2,}", text)[0].split(" "):
+            names.setdefault("".join(folders), []).append(name)
+        if text.split(" ")[0].endswith("/"):
+            folders.append(text.split(" ")[0])
+    return names
+
+
+def test_the_readmes_tree_is_the_tree_on_disk():
+    names, files = read_tree(), [path.relative_to(ROOT).as_posix() for path in listed_files()]
+    for folder, found in names.items():
+        assert len(set(found)) == len(found), folder
+        for name in found:
+            assert list(ROOT.glob(f"{folder}{name}")), f"{folder}{name} is not on disk"
+    missing = [file for file in files if not is_covered(file, names)]
+    assert not missing, f"the tree of the README lacks {missing}"
+
+
+def is_covered(file: str, names: dict[str, list[str]]) -> bool:
+    parts = file.split("/")
+    if parts[-1] == "__init__.py":
+        return True
+    for depth in range(len(parts)):
+        folder, rest = "".join(f"{part}/" for part in parts[:depth]), parts[depth]
+        if depth and folder not in names:
+            return True  # a folder of which nothing is told counts as a whole
+        inner = f"{rest}/" if depth < len(parts) - 1 else rest
+        if not any(fnmatch(inner, name) for name in names[folder]):
+            return False
+    return True
