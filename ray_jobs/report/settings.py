@@ -10,6 +10,7 @@ from ray_jobs.experiment import Experiment
 from trainables.config import Training
 from trainables.workloads import WORKLOADS, workload_class
 
+FIRST = ("workload", "training", "seed")
 PLUMBING = (
     "workload.name",
     "storage.",
@@ -35,9 +36,10 @@ class Change:
 def find_changes(settings: Mapping[str, Any]) -> list[Change]:
     """Settings that are not the default's, with dotted keys; of a workload that is not known all of them."""
     defaults = flatten(_defaults(settings))
+    sections = {name: settings[name] for name in (*FIRST, *settings) if name in settings}
     return [
         Change(key, value, defaults.get(key))
-        for key, value in flatten(settings).items()
+        for key, value in flatten(sections).items()
         if (key not in defaults or defaults[key] != value) and not (value is None and key not in defaults)
         if not key.startswith(PLUMBING)
     ]
@@ -45,7 +47,7 @@ def find_changes(settings: Mapping[str, Any]) -> list[Change]:
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Values by dotted key; lists are values."""
-    if not isinstance(settings, Mapping) or not settings:
+    if not isinstance(settings, Mapping) or (prefix and not settings):
         return {prefix: settings}
     return dict(_pairs(settings, prefix))
 
