@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summary = VERBS[options.verb](options)
     except ValueError as error:
         return _fail(options, error, BAD_INPUT)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         return _fail(options, error, getattr(error, "exit_code", FAILED))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
