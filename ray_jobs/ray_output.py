@@ -8,6 +8,8 @@ from typing import Any
 LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
 PRINTER, LISTENER = "ray_print_logs", "quintet"
 """Who gets the workers' output: Ray's own printer, and ours."""
+EVENT, PROGRESS_BAR = ":event_summary:", "__ray_tqdm_magic_token__"
+"""In lines of the autoscaler that say what it did; in those by which workers draw bars."""
 
 Keep = Callable[[str], None]
 
@@ -24,7 +26,7 @@ def hearing_ray(keep: Keep) -> Iterator[None]:
     """Inside, what Ray's loggers say in this process and what its workers write goes to `keep`, from any thread."""
     from ray._private.ray_logging import global_worker_stdstream_dispatcher
 
-    global_worker_stdstream_dispatcher.add_handler(LISTENER, lambda batch: keep(_describe(batch)))
+    global_worker_stdstream_dispatcher.add_handler(LISTENER, lambda batch: keep("\n".join(_describe(batch))))
     with ExitStack() as stack:
         stack.callback(global_worker_stdstream_dispatcher.remove_handler, LISTENER)
         for name in LOGGERS:
@@ -47,7 +49,10 @@ def _diverted(logger: logging.Logger, keep: Keep) -> Iterator[None]:
         logger.setLevel(before[2])
 
 
-def _describe(batch: dict[str, Any]) -> str:
-    """Lines of one process, each with who wrote it."""
-    who = f"{batch.get('actor_name') or batch.get('task_name') or 'worker'} pid={batch.get('pid')} {batch.get('ip')}"
-    return "\n".join(f"({who}) {line}" for line in batch["lines"])
+def _describe(batch: dict[str, Any]) -> list[str]:
+    """Lines of one process, each with who wrote it; of the autoscaler, which tells its state every five seconds, what
+    it did; progress bars are left out."""
+    if batch["pid"] == "autoscaler":
+        return [line.partition(EVENT)[2] for line in batch["lines"] if EVENT in line]
+    who = f"{batch.get('actor_name') or batch.get('task_name') or 'worker'} pid={batch['pid']} {batch['ip']}"
+    return [f"({who}) {line}" for line in batch["lines"] if PROGRESS_BAR not in line]

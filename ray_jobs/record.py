@@ -65,7 +65,8 @@ class Record:
         content = b""
         while self._kept:
             content += self._kept.popleft()
-        self._log.append(content)
+        if content:
+            self._log.append(content)
 
     def apply(self, report: Report) -> None:
         """Take in one report of rank 0."""

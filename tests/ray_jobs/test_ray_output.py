@@ -21,10 +21,15 @@ def test_loggers_and_workers_are_heard_inside_and_as_before_after_it(dispatcher,
         for name in LOGGERS:
             logging.getLogger(f"{name}.inner").info("from %s", name)
         dispatcher.emit({"lines": ["one", "two"], "pid": 7, "ip": "10.0.0.1", "actor_name": "RayTrainWorker"})
+        state = ["Node status", ":event_summary:Adding 1 node(s)."]
+        dispatcher.emit({"lines": state, "pid": "autoscaler", "ip": "10.0.0.1"})
+        dispatcher.emit({"lines": ['{"__magic_token__": "__ray_tqdm_magic_token__"}'], "pid": 7, "ip": "10.0.0.1"})
     dispatcher.emit({"lines": ["late"], "pid": 7, "ip": "10.0.0.1"})
     assert heard == [
         *(f"INFO: from {name}" for name in LOGGERS),
         "(RayTrainWorker pid=7 10.0.0.1) one\n(RayTrainWorker pid=7 10.0.0.1) two",
+        "Adding 1 node(s).",
+        "",
     ]
     assert [(logging.getLogger(name).handlers, logging.getLogger(name).level) for name in LOGGERS] == before
     assert capfd.readouterr() == ("", "")
