@@ -48,7 +48,7 @@ def draw(chart: Chart, *, is_log: bool = False) -> Markup:
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
         aria_label=f"{chart.title} over {chart.x_label}",
-        data_x=_range(x_axis),
+        data_x=_range(x_axis, is_whole=_is_whole(chart)),
         data_y=_range(y_axis),
         data_label=chart.x_label,
     )
@@ -62,9 +62,14 @@ def _has_labels(chart: Chart) -> bool:
     return len(chart.lines) > 1 and len({line.label for line in chart.lines if line.label}) <= MAX_LABELS
 
 
-def _range(axis: Axis) -> str:
+def _is_whole(chart: Chart) -> bool:
+    return all(x == round(x) for line in chart.lines for x, _ in line.points)
+
+
+def _range(axis: Axis, *, is_whole: bool = False) -> str:
     """For the script that says what is under the mouse: both values, both pixels, and the scale."""
-    return f"{axis.low:.9g} {axis.high:.9g} {axis.start:g} {axis.end:g} {'log' if axis.is_log else 'linear'}"
+    kind = "log" if axis.is_log else "whole" if is_whole else "linear"
+    return f"{axis.low:.9g} {axis.high:.9g} {axis.start:g} {axis.end:g} {kind}"
 
 
 def _grid(chart: Chart, x_axis: Axis, y_axis: Axis) -> Markup:
@@ -73,8 +78,7 @@ def _grid(chart: Chart, x_axis: Axis, y_axis: Axis) -> Markup:
         y = f"{y_axis.place(value):.1f}"
         lines.append(tag("line", x1=LEFT, x2=f"{x_axis.end:.1f}", y1=y, y2=y))
         words.append(tag("text", short(value), x=LEFT - 6, y=y, dy=".35em", text_anchor="end"))
-    is_whole = all(x == round(x) for line in chart.lines for x, _ in line.points)
-    for value in (tick for tick in x_axis.ticks if tick == round(tick) or not is_whole):
+    for value in (tick for tick in x_axis.ticks if tick == round(tick) or not _is_whole(chart)):
         x = f"{x_axis.place(value):.1f}"
         words.append(tag("line", x1=x, x2=x, y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM + 4))
         words.append(tag("text", short(value), x=x, y=HEIGHT - BOTTOM + 15, text_anchor="middle"))

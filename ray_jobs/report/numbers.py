@@ -25,8 +25,3 @@ def short(value: float) -> str:
         mantissa, _, power = f"{value:.3e}".partition("e")
         return f"{float(mantissa):g}e{int(power)}"
     return f"{value:.6g}"
-
-
-def size(num_bytes: int) -> str:
-    """For example `1.3 MB`."""
-    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} kB"

@@ -4,7 +4,8 @@ const readScale = words => {
   const [kind, [low, high, start, end]] = [words.split(' ')[4], words.split(' ').slice(0, 4).map(Number)];
   return pixel => {
     const share = (pixel - start) / (end - start);
-    return Number((kind === 'log' ? low * (high / low) ** share : low + share * (high - low)).toPrecision(3));
+    const value = kind === 'log' ? low * (high / low) ** share : low + share * (high - low);
+    return kind === 'whole' ? Math.round(value) : Number(value.toPrecision(3));
   };
 };
 const readPoints = line => line.getAttribute('points').split(' ').map(place => place.split(',').map(Number));

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from ray_jobs.report.axis import build_axis, linear_ticks, log_ticks
-from ray_jobs.report.numbers import number, short, size
+from ray_jobs.report.numbers import number, short
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -66,4 +66,3 @@ def test_numbers_have_four_digits_and_whole_ones_all_of_theirs():
         "3",
         "nan",
     ]
-    assert (size(1_300_000), size(2_000)) == ("1.3 MB", "2.0 kB")

@@ -1,5 +1,7 @@
 """The whole page: complete in itself, safe, small, and made of any record."""
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -74,6 +76,10 @@ def test_a_trained_and_evaluated_run_is_all_on_its_page(toy):
     assert f"{best['test/mse']:.4g}" in page.words and f"{best['baseline/test/mse']:.4g}" in page.words
     assert {"results", "curves", "pictures", "tables", "evaluations", "settings", "lineage"} <= set(page.ids)
     assert page.count["svg"] > 5 and page.count["img"] > 3 and page.count["script"] == 1
+    script = re.search(r"<script>(.*)</script>", page.content, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert "default-src &#x27;none&#x27;;" in page.content and f"sha256-{digest}&#x27;" in page.content
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path):
