@@ -8,8 +8,10 @@ from typing import Any
 LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
 PRINTER, LISTENER = "ray_print_logs", "quintet"
 """Who gets the workers' output: Ray's own printer, and ours."""
-EVENT, PROGRESS_BAR = ":event_summary:", "__ray_tqdm_magic_token__"
-"""In lines of the autoscaler that say what it did; in those by which workers draw bars."""
+EVENT = ":event_summary:"
+"""In lines of the autoscaler that say what it did; it tells its state every five seconds."""
+NOISE = ("__ray_tqdm_magic_token__", "Reporting training result")
+"""In lines by which workers draw bars, and in those that repeat a report, rows and all."""
 
 Keep = Callable[[str], None]
 
@@ -50,9 +52,8 @@ def _diverted(logger: logging.Logger, keep: Keep) -> Iterator[None]:
 
 
 def _describe(batch: dict[str, Any]) -> list[str]:
-    """Lines of one process, each with who wrote it; of the autoscaler, which tells its state every five seconds, what
-    it did; progress bars are left out."""
+    """Lines of one process, each with who wrote it."""
     if batch["pid"] == "autoscaler":
         return [line.partition(EVENT)[2] for line in batch["lines"] if EVENT in line]
     who = f"{batch.get('actor_name') or batch.get('task_name') or 'worker'} pid={batch['pid']} {batch['ip']}"
-    return [f"({who}) {line}" for line in batch["lines"] if PROGRESS_BAR not in line]
+    return [f"({who}) {line}" for line in batch["lines"] if not any(word in line for word in NOISE)]

@@ -15,7 +15,8 @@ from trainables.storage import Folder
 
 BUDGET_BYTES = 6_000_000
 """Of all pictures of a page together; in the page they take a third more."""
-MAX_PICTURES, MAX_VIDEOS = 8, 3
+LIMITS = {"images": 8, "video": 3}
+"""Of each key; what is neither is not shown."""
 LARGE_BYTES, LARGE_SIDE = 400_000, 1400
 """A picture that takes more is shown smaller, and with a loss that is hard to see."""
 TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4", ".webp": "image/webp"}
@@ -67,11 +68,11 @@ def gather_galleries(folder: Folder, until_step: int, budget: Budget) -> list[Ga
     for name in find_panels(folder, until_step=until_step):
         names[str(PurePosixPath(name).parent)].append(name)
     newest = {key: folder.read_json(descriptions[-1]) for key, descriptions in names.items()}
-    shown = {key: panel for key, panel in newest.items() if panel["type"] in ("images", "video")}
-    limits = {key: MAX_VIDEOS if panel["type"] == "video" else MAX_PICTURES for key, panel in shown.items()}
+    shown = {key: panel for key, panel in newest.items() if panel["type"] != "table"}
+    limits = {key: LIMITS.get(panel["type"], 0) for key, panel in shown.items()}
     wishes = {key: choose(names[key], limits[key]) for key in shown}
     found: dict[str, list[Picture]] = {key: [] for key in shown}
-    for turn in range(MAX_PICTURES):
+    for turn in range(max(LIMITS.values())):
         for key, chosen in wishes.items():
             found[key] += _load(folder, chosen[turn], budget) if turn < len(chosen) else ()
     return [
@@ -82,6 +83,8 @@ def gather_galleries(folder: Folder, until_step: int, budget: Budget) -> list[Ga
 
 def choose(names: Sequence[str], limit: int) -> list[str]:
     """The last, the first, and some evenly between; in that order."""
+    if not limit:
+        return []
     if len(names) > limit:
         names = [names[round(index * (len(names) - 1) / (limit - 1))] for index in range(limit)]
     return [names[-1], *names[:-1]]

@@ -20,9 +20,8 @@ def gallery_grid(galleries: Sequence[Gallery]) -> Markup | None:
 
 def _gallery(gallery: Gallery) -> Markup:
     if not gallery.pictures:
-        return card(
-            tag("h3", gallery.key), tag("p", f"No room for any of {gallery.num_all}; {gallery.folder}", class_="note")
-        )
+        words = f"{gallery.num_all} of which none is shown; all in {gallery.folder}"
+        return tag("div", tag("h3", gallery.key), tag("p", words, class_="note"), class_="gallery card")
     newest, *others = gallery.pictures
     left_out = gallery.num_all - len(gallery.pictures)
     notes = [f"{len(gallery.pictures)} of {gallery.num_all} steps; all in {gallery.folder}"] if left_out else []

@@ -45,6 +45,15 @@ def test_a_large_picture_is_made_smaller_and_a_small_one_stays_as_it_is():
     assert shrink(b"anything", ".mp4") == (b"anything", ".mp4", 0)
 
 
+def test_what_is_no_picture_is_counted_and_tables_stand_elsewhere(write_run):
+    folder = write_run()
+    for key, kind in (("watch", "histograms"), ("eval/t", "table")):
+        folder.write_json(f"pictures/{key}/step_000000010.json", {"key": key, "step": 10, "epoch": 1, "type": kind})
+    assert [(each.key, each.pictures, each.num_all) for each in gather_galleries(folder, 20, Budget())] == [
+        ("watch", [], 1)
+    ]
+
+
 def test_clips_are_shown_whole(write_run):
     folder = write_run()
     common = {"key": "eval/clip", "step": 10, "epoch": 1, "type": "video", "captions": []}
