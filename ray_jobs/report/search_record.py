@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from ray_jobs.locate import RUNS
 from ray_jobs.lock import find_holder
 from ray_jobs.record import METRICS
 from ray_jobs.report.chart import Point
 from ray_jobs.report.reading import read_json, read_lines, read_text, storage_of
 from ray_jobs.report.state import State
+from ray_jobs.search.config import Search
 from ray_jobs.search.leaderboard import BEST, LEADERBOARD
+from ray_jobs.search.points import count_points
 from ray_jobs.search.trials import Trial, read_trials
 from ray_jobs.tracking.briefing import BRIEFING
 from ray_jobs.yaml_reader import parse_yaml
+from trainables.run import validate_strictly
 from trainables.storage import Folder
 
 SETTINGS = "search.yaml"
@@ -81,7 +86,7 @@ def gather_search(folder: Folder) -> SearchRecord:
     return SearchRecord(
         folder=folder,
         settings=settings,
-        state=_state(folder, trials),
+        state=_state(folder, trials, _count_trials(settings.get("search") or {})),
         objectives=objectives,
         places=places,
         best={file: read_text(folder, file) for file in names if file.startswith(BEST[:4]) and file.endswith(BEST[4:])},
@@ -112,13 +117,22 @@ def _curve(run: Folder, objectives: Sequence[str]) -> list[Point]:
     return list(points.items())
 
 
-def _state(folder: Folder, trials: Sequence[Trial]) -> State:
-    """The record of a search does not say how many trials there will be; open ones tell that it is not at its end."""
+def _state(folder: Folder, trials: Sequence[Trial], num_trials: int) -> State:
     counts: dict[str, int] = defaultdict(int)
     for trial in trials:
         counts[trial.state] += 1
-    words = f"{len(trials)} trials: " + ", ".join(f"{count} {state}" for state, count in counts.items())
+    words = ", ".join(f"{count} {state}" for state, count in counts.items())
+    text = f"{len(trials)} of {max(num_trials, len(trials))} trials begun{f': {words}' if words else ''}"
     if find_holder(folder):
-        return State("running", words)
-    is_over = all(trial.is_over for trial in trials)
-    return State("finished", words) if is_over else State("unfinished", f"{words}; the same command goes on with it")
+        return State("running", text)
+    is_over = len(trials) >= num_trials and all(trial.is_over for trial in trials)
+    return State("finished", text) if is_over else State("unfinished", f"{text}; the same command goes on with it")
+
+
+def _count_trials(settings: Mapping[str, Any]) -> int:
+    """As many as the settings ask for; 0 when they are of another version."""
+    try:
+        search = validate_strictly(Search, settings)
+    except ValidationError:
+        return 0
+    return count_points(search) * (1 + len(search.experiments)) * max(len(search.seeds), 1)

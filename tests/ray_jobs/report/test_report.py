@@ -17,6 +17,7 @@ from ray_jobs.launch import train
 from ray_jobs.report.report import write_report
 from ray_jobs.search.leaderboard import save_leaderboard
 from ray_jobs.search.trials import Trials
+from ray_jobs.yaml_reader import dump_yaml
 from tests.ray_jobs.report.conftest import encode, make_event, make_row, write_picture
 from tests.ray_jobs.search.conftest import RATE, search  # noqa: F401
 from trainables.storage import Folder
@@ -160,13 +161,16 @@ def test_a_search_is_ranked_and_its_trials_are_linked(search, write_run):  # noq
         trials.put(trial.change(state="failed" if value is None else "finished", words=PLANTED, **reached))
         write_run(f"s-000{number}")
     save_leaderboard(setup, trials)
+    setup.folder.write("search.yaml", dump_yaml(setup.experiment.model_dump(mode="json")).encode())
     setup.folder.write("learning_curves.png", encode(np.zeros((4, 4), np.uint8)))
     write_report(str(setup.runs / "s-0001"), None, "")
     page = report(setup.folder)
     assert page.words.index("s-0001") < page.words.index("s-0000") < page.words.index("s-0002")
-    assert "3 trials: 2 finished, 1 failed" in page.words and "workload.width" in page.words
+    assert "finished 3 of 3 trials begun: 2 finished, 1 failed" in page.words and "workload.width" in page.words
     assert "../../runs/s-0001/report.html" in page.links and page.count["script"] == 1
     assert page.content.count(PLANTED) == 0 and page.count["img"] == 1
+    setup.folder.write("trials.jsonl", b"".join(setup.folder.read("trials.jsonl").splitlines(True)[:2]))
+    assert "unfinished 2 of 3 trials begun: 2 finished; the same command" in report(setup.folder).words
     curves = [name for name in re.findall(r'data-name="(trial \d)"', page.content)]
     assert curves.count("trial 1") >= 1 and "trial 2" not in curves
     assert Page(write_report("s", None, setup.experiment.storage.path)).words[:50] == page.words[:50]
@@ -175,7 +179,7 @@ def test_a_search_is_ranked_and_its_trials_are_linked(search, write_run):  # noq
 def test_a_search_that_has_just_begun_has_a_page(tmp_path):
     (tmp_path / "searches/s").mkdir(parents=True)
     (tmp_path / "searches/s/trials.jsonl").write_text("")
-    assert "0 trials" in report(Folder(str(tmp_path / "searches/s"))).words
+    assert "0 of 0 trials begun" in report(Folder(str(tmp_path / "searches/s"))).words
 
 
 def test_the_command_writes_reports_of_names_and_folders(write_run, tmp_path, capsys):
