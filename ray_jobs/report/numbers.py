@@ -13,7 +13,7 @@ def number(value: float | int | None) -> str:
         return str(value)
     if value == round(value) and abs(value) < 1e15:
         return f"{round(value):,}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def short(value: float) -> str:

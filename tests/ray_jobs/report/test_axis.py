@@ -59,9 +59,10 @@ def test_an_axis_has_short_words(value, words):
 
 
 def test_numbers_have_four_digits_and_whole_ones_all_of_theirs():
-    assert [number(value) for value in (None, 1618048.0, 0.123456, 3, float("nan"))] == [
+    assert [number(value) for value in (None, 1618048.0, 14512.3, 0.123456, 3, float("nan"))] == [
         "",
         "1,618,048",
+        "14,512",
         "0.1235",
         "3",
         "nan",
