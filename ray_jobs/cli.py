@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summary = VERBS[options.verb](options)
     except ValueError as error:
         return _fail(options, error, BAD_INPUT)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         return _fail(options, error, getattr(error, "exit_code", FAILED))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
@@ -67,7 +68,7 @@ def _build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", metavar="VERB", help=", ".join(VERBS))
-    parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync: a run's folder or a storage path")
+    parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync, report: a run's folder, ...")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument("--seeds", metavar="N,N,...", help="repeat: the seeds")
@@ -224,6 +225,18 @@ def _sync(options: argparse.Namespace) -> dict[str, Any]:
     return summary
 
 
+def _report(options: argparse.Namespace) -> dict[str, Any]:
+    """write a run or a search as one HTML file"""
+    from ray_jobs.report.report import read_storage, write_reports
+
+    words = [options.target or "", *options.rest]
+    targets = list(takewhile(lambda word: not word.startswith("--"), words))
+    out = _read_options(words[len(targets) :], {"out": "out"}).get("out")
+    written = write_reports(list(filter(None, targets)), out, read_storage(options.set))
+    print("\n".join(written), flush=True)
+    return {"reports": written}
+
+
 def _check(options: argparse.Namespace) -> dict[str, Any]:
     """say what this machine has and what a run would do here, W&B included"""
     from ray_jobs.check import check
@@ -243,7 +256,7 @@ def _submit(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check_words(words: Sequence[str]) -> Path:
     options = _parse(words)
-    jobs = VERBS.keys() - {"submit"}
+    jobs = VERBS.keys() - {"submit", "report"}
     if options.verb not in jobs:
         raise ValueError(f"{options.verb!r} is not a verb for a job; {one_of(options.verb, jobs)}")
     _load(options, check_experiment)
@@ -259,6 +272,7 @@ VERBS: dict[str, Verb] = {
     "export": _export,
     "show": _show,
     "sync": _sync,
+    "report": _report,
     "check": _check,
     "submit": _submit,
 }

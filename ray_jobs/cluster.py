@@ -5,6 +5,7 @@ import logging
 import os
 import time
 
+from ray_jobs.ray_output import silence_workers
 from trainables.run import WORKER_START_TIMEOUT_S, Scaling
 
 SETTINGS = {
@@ -42,10 +43,11 @@ def connect() -> None:
     ray.init(
         address="local" if is_local else None,
         include_dashboard=False if is_local else None,
-        log_to_driver=False,
+        log_to_driver=True,
         logging_level=logging.ERROR,
         runtime_env={"env_vars": environment},
     )
+    silence_workers()
 
 
 def _job_environment() -> dict[str, str]:

@@ -9,13 +9,11 @@ from ray_jobs.experiment import Experiment, check_settings
 from ray_jobs.locate import best_model, locate_model
 from ray_jobs.planning import build_plan
 from trainables.engine.scoring import score_model
-from trainables.layout import load_aliases
+from trainables.layout import EVALUATIONS, load_aliases
 from trainables.plan import Plan
 from trainables.run import set_dotted
 from trainables.storage import Folder
 from trainables.train_worker import work_locally
-
-EVALUATIONS = "evaluations"
 
 
 def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Launch: one Experiment becomes a Tune run of one trial (or a local training), and results on disk."""
 
 import signal
+import traceback
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from ray_jobs.environment import describe_environment
@@ -11,7 +11,8 @@ from ray_jobs.experiment import Experiment
 from ray_jobs.inputs import INPUTS, describe_inputs
 from ray_jobs.lock import LOCK, locked
 from ray_jobs.planning import OnProgress, build_plan
-from ray_jobs.progress import describe_for, format_counts
+from ray_jobs.progress import Console, format_counts
+from ray_jobs.ray_output import hearing_ray
 from ray_jobs.record import CONFIG, ENVIRONMENT, FINAL, Record
 from ray_jobs.stop_signals import stopping_on_signals
 from ray_jobs.tracking.briefing import write_briefing
@@ -55,8 +56,7 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if is_new:
             set_aside(folder)
         _refuse_other_settings(experiment)
-        lines = partial(describe_for, experiment.workload, experiment.training.batch_size)
-        record = Record(folder, describe=lines)
+        record = Record(folder, describe=Console(experiment.workload, experiment.training.batch_size))
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished (train it with --new to repeat it)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
@@ -71,6 +71,10 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         except RunError as error:
             record.log(str(error), level="ERROR", prints=False)
             record.log(error.trace, level="ERROR", prints=False)
+            raise
+        except Exception as error:
+            record.log(f"{type(error).__name__}: {error}", level="ERROR", prints=False)
+            record.log(traceback.format_exc(), level="ERROR", prints=False)
             raise
         if record.last and "stopped_by" in record.last:
             raise RunStoppedError(
@@ -87,7 +91,7 @@ def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
         return
     from ray_jobs.tuning import run_trial
 
-    with mirroring_callbacks(experiment, record) as trackers:
+    with hearing_ray(record.keep), mirroring_callbacks(experiment, record) as trackers:
         run_trial(plan, record, trackers)
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -33,6 +34,17 @@ def locked(folder: Folder) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
+def find_holder(folder: Folder) -> dict[str, Any] | None:
+    """Who holds the folder now: `host`, `pid`, `since`. None when nobody does, and on storage without locks."""
+    if not folder.is_local:
+        return None
+    try:
+        holder = _parse(Path(folder.full(LOCK)).read_text())
+    except OSError:
+        return None
+    return holder if holder and not _is_gone(holder) else None
+
+
 def _acquire(lock: Path) -> None:
     for _ in range(2):
         whole = lock.with_name(f"{LOCK}-{uuid.uuid4().hex[:8]}")
@@ -52,10 +64,7 @@ def _take_over(lock: Path) -> None:
         found = lock.read_text()
     except OSError:
         return  # released just now
-    try:
-        holder = json.loads(found)
-    except ValueError:
-        holder = {}  # torn by a kill while it was written
+    holder = _parse(found)
     if holder and not _is_gone(holder):
         raise ValueError(
             f"{lock.parent} is in use by process {holder['pid']} on {holder['host']} since {holder['since']}; wait for "
@@ -70,6 +79,13 @@ def _take_over(lock: Path) -> None:
         with suppress(FileExistsError):
             os.link(aside, lock)
     aside.unlink()
+
+
+def _parse(found: str) -> dict[str, Any]:
+    try:
+        return json.loads(found)
+    except ValueError:
+        return {}  # torn by a kill while it was written
 
 
 def _identity() -> dict[str, str | int | float]:

@@ -1,22 +1,49 @@
 """Lines of progress for people."""
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatch
 
 from trainables.config import WorkloadConfig
 from trainables.engine.report import Report
 from trainables.moment import Moment
 
 
-def describe_plainly(report: Report, quiet: Sequence[str] = ()) -> Sequence[str]:
-    """The line of all workloads, without metrics of `quiet` patterns; none when there is nothing new."""
-    return [format_progress(report, quiet)] if report["rows"] else []
+class LogOnly(str):
+    """A line for `train.log` that would be too long for a terminal."""
 
 
-def describe_for(workload: WorkloadConfig, batch_size: int, report: Report) -> Sequence[str]:
-    """The workload's own lines, if it has any."""
-    lines = workload.console_lines(moment_of(report, batch_size))
-    return describe_plainly(report, workload.quiet_metrics) if lines is None else lines
+def describe_plainly(report: Report) -> Sequence[str]:
+    """The line of a run whose workload is not known, with all that was evaluated; none when there is nothing new."""
+    if not report["rows"]:
+        return []
+    row = report["rows"][-1]
+    hidden = ("train/", "step", "epoch", "baseline/")
+    names = [name for name in row if name == "train/loss" or not name.startswith(hidden)]
+    return [format_progress(report, {name: row[name] for name in names})]
+
+
+class Console:
+    """Lines of progress of one start of a training; it knows how long evaluations have taken so far."""
+
+    def __init__(self, workload: WorkloadConfig, batch_size: int):
+        self._workload, self._batch_size = workload, batch_size
+        self._steps, self._evaluation_s = 0, 0.0
+
+    def __call__(self, report: Report) -> Sequence[str]:
+        """The workload's own lines, if it has any; else position, loss, goal, speed and time left, and after an
+        evaluation all metrics for the log."""
+        self._steps += len(report["rows"])
+        self._evaluation_s += report["speed"]["evaluation_s"] if report["rows"] else 0.0
+        lines = self._workload.console_lines(moment_of(report, self._batch_size))
+        if lines is not None:
+            return lines
+        if not report["rows"]:
+            return []
+        row, goal = report["rows"][-1], self._workload.goal.metric
+        loss = self._workload.metric_names.get("train/loss", "train/loss")
+        known = {**report["metrics"], **row}
+        shown = {name: known[name] for name in (loss, goal) if name in known}
+        line = format_progress(report, shown, evaluation_s=self._evaluation_s / self._steps)
+        return [line, LogOnly(format_evaluation(row))] if goal in row else [line]
 
 
 def moment_of(report: Report, batch_size: int) -> Moment:
@@ -38,19 +65,32 @@ def moment_of(report: Report, batch_size: int) -> Moment:
     )
 
 
-def format_progress(report: Report, quiet: Sequence[str] = ()) -> str:
-    """For example `epoch 3/40  step 120/1600  train/loss 0.1234  eval/fid_local 12.3  410 samples/s  eta 1m 20s`."""
-    row, num_steps = report["rows"][-1], report["num_steps"]
+def format_progress(report: Report, shown: Mapping[str, float], *, evaluation_s: float = 0.0) -> str:
+    """For example `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (baseline 80)  410 samples/s  eta 1m 20s`.
+
+    `evaluation_s` is what evaluations take for each step of the training.
+    """
+    row, num_steps, speed = report["rows"][-1], report["num_steps"], report["speed"]
     step = int(row["step"])
     parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
-    shown = [name for name in row if name == "train/loss" or not name.startswith(("train/", "step", "epoch"))]
-    parts += [f"{name} {row[name]:.4g}" for name in shown if not any(fnmatch(name, each) for each in quiet)]
-    speed = report["speed"]
+    parts += [f"{name} {value:.4g}{_beside(report, name)}" for name, value in shown.items()]
     if speed["step_s"]:
         parts.append(f"{speed['samples_per_s']:.0f} samples/s")
         if step < num_steps:
-            parts.append(f"eta {format_duration(speed['step_s'] * (num_steps - step))}")
+            parts.append(f"eta {format_duration((speed['step_s'] + evaluation_s) * (num_steps - step))}")
     return "  ".join(parts)
+
+
+def _beside(report: Report, name: str) -> str:
+    baseline = report["metrics"].get(f"baseline/{name}")
+    return "" if baseline is None else f" (baseline {baseline:.4g})"
+
+
+def format_evaluation(row: Mapping[str, float]) -> str:
+    """Every metric of a row."""
+    return "  ".join(
+        f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "epoch", "train/epoch")
+    )
 
 
 def format_duration(seconds: float) -> str:

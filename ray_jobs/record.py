@@ -7,12 +7,13 @@ import gzip
 import json
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from ray_jobs.growing_file import GrowingFile
-from ray_jobs.progress import describe_plainly
+from ray_jobs.progress import LogOnly, describe_plainly
 from ray_jobs.tables import append_table, remake_tables
 from trainables.engine.history import to_lines
 from trainables.engine.report import Report
@@ -44,13 +45,28 @@ class Record:
         self._rows = GrowingFile(folder, METRICS)
         self._events = GrowingFile(folder, EVENTS)
         self._log = GrowingFile(folder, LOG)
+        self._kept: deque[bytes] = deque()
 
     def log(self, message: str, *, level: str = "INFO", prints: bool = True) -> None:
         """A line in `train.log` and on the terminal."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        self._log.append(f"{stamp} {level} {message}\n".encode())
+        self._kept.append(_stamp(level, message))
+        self._write()
         if self._prints and prints:
             print(message, flush=True)
+
+    def keep(self, text: str) -> None:
+        """What Ray says, for `train.log` alone; from any thread. Where a log is stored as a whole it waits for the next
+        line of ours."""
+        self._kept.extend(_stamp("RAY", line) for line in text.splitlines())
+        if self.folder.is_local:
+            self._write()
+
+    def _write(self) -> None:
+        content = b""
+        while self._kept:
+            content += self._kept.popleft()
+        if content:
+            self._log.append(content)
 
     def apply(self, report: Report) -> None:
         """Take in one report of rank 0."""
@@ -61,7 +77,7 @@ class Record:
         if report["rows"]:
             self._rows.append(to_lines(report["rows"]))
         for line in self._describe(report):
-            self.log(line)
+            self.log(line, prints=not isinstance(line, LogOnly))
         if "checkpoint" in report:
             self.log(f"saved {report['checkpoint']}", prints=False)
         for panel in report["panels"]:
@@ -110,6 +126,10 @@ class Record:
         if final["best_model"]:
             final["best_metrics"] = self.folder.read_json(f"{final['best_model']}/metadata.json")["metrics"]
         self.folder.write_json(FINAL, final)
+
+
+def _stamp(level: str, message: str) -> bytes:
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode()
 
 
 def _to_event(report: Report) -> bytes:

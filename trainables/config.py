@@ -184,9 +184,6 @@ class WorkloadConfig(Config, ABC):
     metric_names: ClassVar[dict[str, str]] = {}
     """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
 
-    quiet_metrics: ClassVar[tuple[str, ...]] = ()
-    """Patterns of metrics that are recorded, but too many for a line of progress."""
-
     @property
     def name_parts(self) -> tuple[str, ...]:
         """The facts that tell two runs apart, in an automatic run name; the time of the start follows them."""

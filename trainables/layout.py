@@ -11,6 +11,7 @@ HISTORY = "history.jsonl.gz"
 MODELS = "models"
 ALIASES = f"{MODELS}/aliases.json"
 PICTURES = "pictures"
+EVALUATIONS = "evaluations"
 
 
 def step_name(step: int) -> str:

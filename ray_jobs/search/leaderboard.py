@@ -20,7 +20,7 @@ LEADERBOARD, BEST = "leaderboard.csv", "best.yaml"
 def format_leaderboard(setup: Setup, trials: Trials, *, limit: int = 20) -> str:
     """A table of the first entries of each label, and what the search is doing."""
     keys = varying_keys(trials)
-    short = _short_names(keys)
+    short = short_names(keys)
     entries = rank(setup, trials)
     labels = list(dict.fromkeys(entry.label for entry in entries))
     lines: list[str] = []
@@ -50,7 +50,7 @@ def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[Goal]) -
     return [f"{place}{mark}", numbers, *(word(trial.values.get(key)) for key in keys), *values, epochs, states]
 
 
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
+def short_names(keys: Sequence[str]) -> dict[str, str]:
     """The last word of each key, or all of it when two have the same."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}

@@ -1,9 +1,6 @@
-"""The log of a search: what it says to people, and all that Tune has to say, which is kept off the terminal."""
+"""The log of a search: what it says to people, and all that Ray has to say, which is kept off the terminal."""
 
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ray_jobs.growing_file import GrowingFile
 from trainables.storage import Folder
@@ -26,16 +23,3 @@ class SearchLog:
         """To the file alone."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())
-
-    @contextmanager
-    def hearing_tune(self) -> Iterator[None]:
-        """Inside, Tune's messages go to the file."""
-        handler = logging.Handler()
-        handler.emit = lambda record: self.keep(f"{record.levelname} {handler.format(record)}")
-        logger = logging.getLogger("ray.tune")
-        was_propagating, logger.propagate = logger.propagate, False
-        others, logger.handlers = logger.handlers, [handler]
-        try:
-            yield
-        finally:
-            logger.propagate, logger.handlers = was_propagating, others

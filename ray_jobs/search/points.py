@@ -69,6 +69,12 @@ class Grid:
         """Nothing is learnt from it."""
 
 
+def count_points(search: Search) -> int:
+    """Points that the settings ask for; a grid has an end of its own."""
+    size = Grid(search).size if search.method == "grid" else search.num_points
+    return min(size or 0, search.num_points or size or 0)
+
+
 class Chance:
     """Independent draws; point number n is the same in every start."""
 

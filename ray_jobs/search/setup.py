@@ -11,7 +11,7 @@ from typing import Any
 from ray_jobs.experiment import Experiment, load_experiment
 from ray_jobs.locate import RUNS
 from ray_jobs.search.config import Search
-from ray_jobs.search.points import Grid, Point, build_chooser
+from ray_jobs.search.points import Point, build_chooser, count_points
 from ray_jobs.search.trials import Trial
 from trainables.config import Goal
 from trainables.storage import Folder
@@ -108,9 +108,8 @@ class Setup:
 
     @cached_property
     def num_points(self) -> int:
-        """Points of the settings; a grid has an end of its own."""
-        size = Grid(self.search).size if self.search.method == "grid" else self.search.num_points
-        return min(size or 0, self.search.num_points or size or 0)
+        """Points of the settings."""
+        return count_points(self.search)
 
 
 def build_setup(experiment: Experiment, label: str, overrides: Sequence[str] = ()) -> Setup:

@@ -14,6 +14,7 @@ from ray_jobs.launch import RunStoppedError, set_aside
 from ray_jobs.lock import locked
 from ray_jobs.orphans import freeing_orphans
 from ray_jobs.planning import OnProgress, prepare_data
+from ray_jobs.ray_output import hearing_ray
 from ray_jobs.search.drawing import save_pictures
 from ray_jobs.search.feeder import TrialFeeder
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
@@ -67,7 +68,7 @@ def sweep(
         log = SearchLog(folder)
         log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
         if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
-            with log.hearing_tune():
+            with hearing_ray(log.keep):
                 _run(setup, trials, extent, log)
         return _conclude(setup, trials, extent, log)
 

@@ -64,14 +64,11 @@ class Trials:
 
     def __init__(self, folder: Folder):
         self._file = GrowingFile(folder, TRIALS)
-        self._trials: dict[int, Trial] = {}
         content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
-        whole = content[: content.rfind(b"\n") + 1]  # a line that a kill has torn is as if it never was
+        whole = _without_torn_line(content)
         if whole != content:
             self._file.replace(whole)
-        for line in whole.splitlines():
-            trial = _read(json.loads(line))
-            self._trials[trial.number] = trial
+        self._trials = _parse(whole)
 
     def put(self, trial: Trial, *, is_kept: bool = True) -> None:
         """Add or change one; with `is_kept` false in memory alone, for what changes all the time."""
@@ -93,11 +90,27 @@ class Trials:
         return [trial for trial in self if trial.point == point]
 
 
+def read_trials(folder: Folder) -> list[Trial]:
+    """All trials as they stand on disk, by number; changes nothing."""
+    trials = _parse(_without_torn_line(folder.read(TRIALS)) if folder.exists(TRIALS) else b"")
+    return [trials[number] for number in sorted(trials)]
+
+
 def word(value: Any) -> str:
     """A value for people."""
     if isinstance(value, dict):
         return " ".join(f"{name}={word(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _without_torn_line(content: bytes) -> bytes:
+    """A line that a kill has torn is as if it never was."""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _parse(lines: bytes) -> dict[int, Trial]:
+    trials = [_read(json.loads(line)) for line in lines.splitlines()]
+    return {trial.number: trial for trial in trials}  # the last one of a number counts
 
 
 def _read(content: dict[str, Any]) -> Trial:

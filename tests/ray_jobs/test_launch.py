@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ray_jobs.cli import main
+from ray_jobs.exit_codes import FAILED
 from ray_jobs.experiment import load_experiment
 from ray_jobs.launch import CONFIG, train
 from ray_jobs.lock import locked
@@ -117,6 +119,23 @@ def test_an_error_stands_in_the_log(toy):
         train(experiment)
     assert "ERROR train/loss is not finite at step" in experiment.folder.read("train.log").decode()
     assert not experiment.folder.exists(FINAL) and not experiment.folder.exists(".lock")
+
+
+def test_an_error_of_ours_is_one_paragraph_and_its_trace_stands_in_the_log(toy, tmp_path, monkeypatch, capsys):
+    experiment = toy()
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+
+    def break_down(*_):
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    monkeypatch.setattr("ray_jobs.launch.work_locally", break_down)
+    assert main(["train", str(file)]) == FAILED
+    cause = "[Errno 13] Permission denied: '/some/file'"
+    shown = capsys.readouterr().err
+    assert shown.endswith(f"\nerror: {cause}\n") and "Traceback" not in shown
+    log = experiment.folder.read("train.log").decode()
+    assert f"ERROR PermissionError: {cause}" in log and "Traceback" in log and "break_down" in log
 
 
 @pytest.mark.parametrize("name", ["with space", "\u00fcn\u00efcode-\u6a21\u578b", "100%25", "a#b"])

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from ray_jobs import lock
-from ray_jobs.lock import LOCK, locked
+from ray_jobs.lock import LOCK, find_holder, locked
 from trainables.storage import Folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +54,15 @@ def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, holder):
     assert f"{tmp_path} is in use by process {holder.pid} on {socket.gethostname()} since " in message
     assert "tracking.run_name" in message and str(tmp_path / LOCK) in message
     assert json.loads((tmp_path / LOCK).read_text())["pid"] == holder.pid
+
+
+def test_whoever_looks_learns_who_holds_it_and_takes_nothing(tmp_path, holder):
+    found = find_holder(Folder(str(tmp_path)))
+    assert found is not None and (found["pid"], found["host"]) == (holder.pid, socket.gethostname())
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert find_holder(Folder(str(tmp_path))) is None and (tmp_path / LOCK).exists()
+    assert find_holder(Folder(str(tmp_path / "empty"))) is None
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):

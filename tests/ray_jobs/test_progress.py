@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from ray_jobs.progress import (
-    describe_for,
+    Console,
+    LogOnly,
     describe_plainly,
     format_counts,
     format_duration,
@@ -15,35 +16,41 @@ from ray_jobs.progress import (
     format_value,
     moment_of,
 )
+from trainables.config import Goal
 
 
 def make_report(row: dict[str, Any], **changes: Any) -> Any:
     speed = {"samples_per_s": 409.6, "step_s": 0.5, "data_wait_ratio": 0.0, "peak_memory_mib": 1.0}
-    return {"rows": [row], "step": 120, "num_steps": 1600, "num_epochs": 40, "speed": speed, **changes}
+    report = {"rows": [row], "metrics": {}, "step": 120, "num_steps": 1600, "num_epochs": 40, "speed": speed}
+    return {**report, **changes}
 
 
 ROW = {"step": 120, "epoch": 3, "train/epoch": 3, "train/learning_rate": 0.1, "train/loss": 0.12345, "eval/fid": 12.34}
 
 
-def test_a_line_of_progress_holds_position_loss_evaluation_speed_and_time_left():
-    assert format_progress(make_report(ROW)) == (
-        "epoch 3/40  step 120/1600  train/loss 0.1235  eval/fid 12.34  410 samples/s  eta 12m 20s"
-    )
+SHOWN = {"train/loss": 0.12345, "eval/fid": 12.34}
+
+
+def test_a_line_of_progress_holds_position_loss_goal_speed_and_time_left():
+    report = make_report(ROW, metrics={"baseline/eval/fid": 80.0})
+    words = "epoch 3/40  step 120/1600  train/loss 0.1235  eval/fid 12.34 (baseline 80)  410 samples/s"
+    assert format_progress(report, SHOWN) == f"{words}  eta 12m 20s"
+    assert format_progress(report, SHOWN, evaluation_s=0.5) == f"{words}  eta 24m 40s"
 
 
 def test_a_line_without_a_measured_speed_leaves_it_out():
     speed = {"samples_per_s": 0.0, "step_s": 0.0, "data_wait_ratio": 0.0, "peak_memory_mib": 1.0}
-    line = format_progress(make_report(ROW, speed=speed))
+    line = format_progress(make_report(ROW, speed=speed), SHOWN)
     assert "samples/s" not in line and "eta" not in line
 
 
 def test_the_last_line_has_no_time_left():
-    line = format_progress(make_report(ROW, num_steps=120))
+    line = format_progress(make_report(ROW, num_steps=120), SHOWN)
     assert line.endswith("410 samples/s")
 
 
 def test_a_step_without_a_loss_is_still_a_line():
-    assert format_progress(make_report({"step": 120, "epoch": 3})).startswith("epoch 3/40  step 120/1600  410")
+    assert describe_plainly(make_report({"step": 120, "epoch": 3}))[0].startswith("epoch 3/40  step 120/1600  410")
 
 
 @pytest.mark.parametrize(
@@ -110,26 +117,60 @@ def test_a_moment_at_the_start_has_no_row_and_begins_its_epoch_also_in_the_middl
     assert moment.row is None and moment.starts_epoch and moment.samples_done == 0
 
 
+class Silent:
+    """A workload without lines of its own."""
+
+    goal = Goal(metric="eval/fid", mode="min")
+    metric_names: dict[str, str] = {}
+
+    def console_lines(self, moment: Any) -> list[str] | None:
+        return None
+
+
+class Own(Silent):
+    def console_lines(self, moment: Any) -> list[str] | None:
+        return [f"epoch {moment.epoch}", "and more"]
+
+
+class Renamed(Silent):
+    metric_names = {"train/loss": "loss"}
+
+
+def say(workload: Any, *reports: Any) -> list[list[str]]:
+    console = Console(workload, batch_size=8)
+    return [list(console(report)) for report in reports]
+
+
 def test_a_workload_may_say_its_own_lines():
-    class Own:
-        def console_lines(self, moment):
-            return [f"epoch {moment.epoch}", "and more"]
+    assert say(Own(), make_whole_report()) == [["epoch 3", "and more"]]
 
-    class Silent:
-        quiet_metrics = ()
 
-        def console_lines(self, moment):
-            return None
+def test_the_terminal_shows_loss_and_goal_and_the_log_all_that_was_evaluated():
+    row = {**ROW, "eval/is": 3.0, "baseline/eval/fid": 80.0}
+    [[line, details]] = say(Silent(), make_whole_report(row, metrics={"baseline/eval/fid": 80.0}))
+    assert line.split("  ")[2:4] == ["train/loss 0.1235", "eval/fid 12.34 (baseline 80)"]
+    assert "eval/is" not in line and not isinstance(line, LogOnly)
+    assert isinstance(details, LogOnly) and "eval/is 3  baseline/eval/fid 80" in details
 
-    class Quiet(Silent):
-        quiet_metrics = ("*/fid",)
 
-    workloads: list[Any] = [Own(), Silent(), Quiet()]
-    own, silent, (quiet,) = (describe_for(workload, 8, make_whole_report()) for workload in workloads)
-    assert "eval/fid" in silent[0] and "eval/fid" not in quiet
-    assert own == ["epoch 3", "and more"]
-    assert silent == describe_plainly(make_whole_report()) == [format_progress(make_whole_report())]
-    assert describe_plainly(make_whole_report(None)) == []
+def test_between_evaluations_the_goal_is_that_of_the_last_one():
+    row = {"step": 120, "epoch": 3, "loss": 0.5}
+    [[line]] = say(Renamed(), make_whole_report(row, metrics={"loss": 9.0, "eval/fid": 12.34}))
+    assert line.split("  ")[2:4] == ["loss 0.5", "eval/fid 12.34"]
+
+
+def test_the_time_left_holds_evaluations_by_what_they_have_taken():
+    speed = {**make_whole_report()["speed"], "evaluation_s": 0.0}
+    before = make_whole_report({"step": 119, "epoch": 3}, speed=speed)
+    [_, [line, _]] = say(Silent(), before, make_whole_report())
+    left = 1600 - 120
+    assert line.endswith(f"eta {format_duration(left * (0.5 + 2.0 / 2))}")
+
+
+def test_nothing_new_is_no_line_and_a_workload_that_is_not_known_shows_all():
+    assert say(Silent(), make_whole_report(None)) == [[]] and describe_plainly(make_whole_report(None)) == []
+    [line] = describe_plainly(make_whole_report({**ROW, "eval/is": 3.0, "baseline/eval/is": 1.0}))
+    assert "eval/fid 12.34  eval/is 3  410 samples/s" in line
 
 
 def test_a_table_has_a_row_for_each_result_and_one_for_the_baseline_they_share():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ray_jobs.progress import LogOnly
 from ray_jobs.record import FINAL, LOG, METRICS, GrowingFile, Record
 from trainables.engine.history import History, to_lines
 from trainables.engine.report import Report
@@ -166,6 +167,15 @@ def test_final_metrics_without_a_best_model_say_so(folder, record):
     record.apply(make_report(9, is_finished=True))
     final = folder.read_json(FINAL)
     assert final["best_model"] is None and final["best_metrics"] == {}
+
+
+def test_what_ray_says_and_long_lines_stand_in_the_log_alone(folder, capsys):
+    record = Record(folder, describe=lambda report: ["short", LogOnly("long")])
+    record.keep("from\nray")
+    record.apply(make_report(1))
+    lines = [line.split(" ", 2)[2] for line in folder.read(LOG).decode().splitlines()]
+    assert lines == ["RAY from", "RAY ray", "INFO short", "INFO long"]
+    assert capsys.readouterr().out == "short\n"
 
 
 def test_a_growing_file_holds_all_that_was_added(folder):

@@ -61,7 +61,6 @@ class FinetuneConfig(WorkloadConfig):
         f"train/learning_rate/{group}": f"learning_rate/{group}" for group in ("encoder", "classifier")
     }
     metric_axes: ClassVar[dict[str, str | None]] = {"learning_rate/*": "step", **WorkloadConfig.metric_axes}
-    quiet_metrics: ClassVar[tuple[str, ...]] = ("learning_rate/*",)
 
     @model_validator(mode="after")
     def _keeps_labelled_cycles(self) -> Self:

@@ -107,7 +107,6 @@ class VideoPredictionConfig(WorkloadConfig):
         "animation": "workload.animation",
     }
     metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
-    quiet_metrics: ClassVar[tuple[str, ...]] = ("*/t+*", "*_sum", "*/mae", "*/nfe")
 
     @property
     def name_parts(self) -> tuple[str, ...]:

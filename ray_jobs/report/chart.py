@@ -1,0 +1,35 @@
+"""What a chart shows, as plain data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["line", "faint", "dashed"]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points joined in order."""
+
+    name: str
+    """In the legend."""
+    label: str
+    """At the line's end."""
+    points: Sequence[Point]
+    colour: str
+    """A class of the style sheet: `c0` to `c7` tell lines apart, `r0` to `r7` are a row from strong to weak."""
+    kind: Kind = "line"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis."""
+
+    title: str
+    lines: Sequence[Line]
+    x_label: str = "step"
+    marks: Sequence[tuple[Point, str]] = field(default=())
+    """Points with a ring around them, and what is said of each."""
+    has_legend: bool = True
+    is_log_x: bool = False

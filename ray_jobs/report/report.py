@@ -1,0 +1,95 @@
+"""The `report` verb: one HTML file of a run or of a search, complete in itself."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from data_pipelines.nearest import one_of
+from ray_jobs.experiment import Storage
+from ray_jobs.locate import RUNS, find_run, list_runs
+from ray_jobs.report.reading import storage_of
+from ray_jobs.report.run_page import build_run_page
+from ray_jobs.report.run_record import gather_run
+from ray_jobs.report.search_page import build_search_page
+from ray_jobs.report.search_record import gather_search
+from ray_jobs.search.setup import SEARCHES
+from ray_jobs.search.trials import TRIALS
+from ray_jobs.tracking.names import IDENTITY
+from trainables.storage import Folder
+
+REPORT = "report.html"
+
+
+def read_storage(overrides: Sequence[str]) -> str:
+    """Where names are looked for: the default, or `--set storage.path=...`, the one setting that a report has."""
+    paths = [override.removeprefix("storage.path=") for override in overrides]
+    if any(path == override for path, override in zip(paths, overrides, strict=True)):
+        raise ValueError(
+            f"--set {' '.join(overrides)}: a report has no setting but storage.path, where names are looked for"
+        )
+    return Storage(path=paths[-1]).path if paths else Storage().path
+
+
+def write_reports(references: Sequence[str], out: str | None, storage: str) -> list[str]:
+    """One after the other; returns where they lie. Raises ValueError for none, and for several with one `out`."""
+    if not references:
+        raise ValueError(
+            "report needs a run or a search: python -m ray_jobs report FOLDER_OR_NAME... [--out FILE.html]"
+        )
+    if out is not None and len(references) > 1:
+        raise ValueError(f"--out {out} is one file, and {len(references)} reports are asked for; leave it out")
+    return [write_report(reference, out, storage) for reference in references]
+
+
+def write_report(reference: str, out: str | None, storage: str) -> str:
+    """Make the report of a folder, or of the run or search of that name in `storage`; returns where it lies.
+
+    It is written to the file `out`, or as `report.html` into the folder itself. Raises ValueError when `reference` is
+    neither a run nor a search.
+    """
+    folder = find_folder(reference, storage)
+    is_search = not folder.exists(IDENTITY)
+    place = Path(out).expanduser().absolute() if out else None
+    link = links_from(folder, place)
+    content = build_search_page(gather_search(folder), link) if is_search else build_run_page(gather_run(folder), link)
+    if place is None:
+        folder.write(REPORT, content)
+        return str(folder / REPORT)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Folder(str(place.parent)).write(place.name, content)
+    return str(place)
+
+
+def find_folder(reference: str, storage: str) -> Folder:
+    """A run's or a search's folder. Raises ValueError that says what was looked for, and where."""
+    folder = Folder(reference)
+    if folder.exists(IDENTITY) or folder.exists(TRIALS):
+        return folder
+    if folder.exists():
+        raise ValueError(
+            f"{folder} is neither a run ({IDENTITY}) nor a search ({TRIALS}); name one in its {RUNS}/ or {SEARCHES}/"
+        )
+    search = Folder(storage) / SEARCHES
+    if "/" not in reference and search.exists(f"{reference}/{TRIALS}"):
+        return search / reference
+    if run := find_run(storage, reference):
+        return run
+    known = [PurePosixPath(run.path).name for run in list_runs(storage)] + search.names()
+    raise ValueError(
+        f"{reference!r} is no path, and no run or search in {storage}; "
+        f"{one_of(reference, known) if known else 'there are none there'}"
+    )
+
+
+def links_from(folder: Folder, out: Path | None) -> Callable[[str], str | None]:
+    """Finds the report of another run or search in the same storage, as an address relative to this one's file."""
+    storage = storage_of(folder)
+
+    def link(name: str) -> str | None:
+        for place in (f"{RUNS}/{name}/{REPORT}", f"{SEARCHES}/{name}/{REPORT}"):
+            if storage.exists(place) and (out is None or storage.is_local):
+                return quote(f"../../{place}" if out is None else os.path.relpath(storage.full(place), out.parent))
+        return None
+
+    return link

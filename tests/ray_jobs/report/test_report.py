@@ -1,0 +1,229 @@
+"""The whole page: complete in itself, safe, small, and made of any record."""
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ray_jobs.cli import BAD_INPUT, DONE, main
+from ray_jobs.evaluate import evaluate
+from ray_jobs.launch import train
+from ray_jobs.report.report import write_report
+from ray_jobs.search.leaderboard import save_leaderboard
+from ray_jobs.search.trials import Trials
+from ray_jobs.yaml_reader import dump_yaml
+from tests.ray_jobs.report.conftest import encode, make_event, make_row, write_picture
+from tests.ray_jobs.search.conftest import RATE, search  # noqa: F401
+from trainables.storage import Folder
+
+ROOT = Path(__file__).resolve().parents[3]
+PLANTED = "<script>alert(1)</script>"
+VOID = ("meta", "img", "input", "wbr")
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element is closed in its order, ids are unique, nothing is fetched."""
+
+    def __init__(self, file: str):
+        super().__init__()
+        self.content = Path(file).read_text()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.words = ""
+        self.count: dict[str, int] = {}
+        self.feed(self.content)
+        assert not self.open and len(self.ids) == len(set(self.ids))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.count[tag] = self.count.get(tag, 0) + 1
+        assert not [name for name in values if name.startswith("on")]
+        if "src" in values:
+            assert (values["src"] or "").startswith("data:")
+        if "id" in values:
+            self.ids.append(values["id"] or "")
+        if "href" in values:
+            self.links.append(values["href"] or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words += f" {data}"
+
+
+def report(folder: Folder) -> Page:
+    return Page(write_report(str(folder), None, "/nowhere"))
+
+
+def test_a_trained_and_evaluated_run_is_all_on_its_page(toy):
+    experiment = toy(tracking={"notes": "a try", "run_name": "mine"}, workload={"width": 4})
+    final = train(experiment).final
+    evaluate(experiment, None, {})
+    page = report(experiment.folder)
+    for words in ("mine", "finished", "a try", "test/mse", "workload.width", "made-up points", "eval/pictures", "001"):
+        assert words in page.words, words
+    best = final["best_metrics"]
+    assert f"{best['test/mse']:.4g}" in page.words and f"{best['baseline/test/mse']:.4g}" in page.words
+    assert {"results", "curves", "pictures", "tables", "evaluations", "settings", "lineage"} <= set(page.ids)
+    assert page.count["svg"] > 5 and page.count["img"] > 3 and page.count["script"] == 1
+    script = re.search(r"<script>(.*)</script>", page.content, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert "default-src &#x27;none&#x27;;" in page.content and f"sha256-{digest}&#x27;" in page.content
+
+
+def test_a_run_that_has_just_begun_has_a_page(tmp_path):
+    folder = Folder(str(tmp_path / "runs/new"))
+    identity = {"name": "new", "wandb_id": "x", "started": "now", "tags": [], "group": None, "job_type": "train"}
+    folder.write_json("run.json", identity)
+    page = report(folder)
+    assert "unfinished" in page.words and "svg" not in page.count
+
+
+def test_a_run_that_was_killed_in_the_middle_of_a_line_has_a_page(write_run):
+    folder = write_run()
+    for name in ("metrics.jsonl", "events.jsonl"):
+        folder.write(name, folder.read(name)[:-9])
+    page = report(folder)
+    assert "19 of 30 steps" in page.words and "unfinished" in page.words
+
+
+def test_what_the_user_writes_never_becomes_markup(write_run):
+    settings = {"workload": {"name": PLANTED, "key": PLANTED}, "tracking": {"notes": PLANTED}, PLANTED: 1}
+    identity = {"name": PLANTED, "tags": [PLANTED], "group": PLANTED}
+    folder = write_run(identity=identity, settings=settings, log=f"2026-11-21 13:20:50 ERROR {PLANTED}\n")
+    write_picture(folder, "eval/a", 10, captions=[PLANTED])
+    write_picture(folder, "eval/b", 10, captions=[PLANTED, '" onload="x'])
+    folder.write("pictures/eval/t/table.csv", f'step,epoch,{PLANTED}\n10,1,"{PLANTED}"\n'.encode())
+    folder.write_json("environment.json", {"command": PLANTED, "packages": {PLANTED: PLANTED}})
+    folder.write_json(
+        "inputs.json", [{"name": PLANTED, "type": PLANTED, "path": PLANTED, "metadata": {"source": PLANTED}}]
+    )
+    folder.write_json("evaluations/001/metrics.json", {"metrics": {PLANTED: 1.0}, "settings": {PLANTED: PLANTED}})
+    page = report(folder)
+    assert page.count["script"] == 1 and "alert(1)" in page.words
+    assert page.content.count(PLANTED) == 0
+
+
+def test_pictures_and_long_curves_leave_the_page_small_and_say_what_is_missing(write_run):
+    rows = [make_row(step, **{"train/noise": float(step % 97)}) for step in range(1, 20_001)]
+    folder = write_run(rows=rows, events=[make_event(0, resumed_from=None), make_event(20_000)])
+    content = encode(np.random.default_rng(0).integers(0, 256, (330, 330, 3), dtype=np.uint8))
+    for key in ("a", "b", "c"):
+        for step in range(1, 13):
+            write_picture(folder, f"eval/{key}", step, content=content)
+    page = report(folder)
+    assert len(content) > 300_000 and 1_000_000 < len(page.content) < 10_000_000
+    assert "8 of 12 steps" not in page.words and " of 12 steps; all in pictures/eval/a" in page.words
+    shown = page.content.count("data:image/png")
+    assert f"{36 - shown} pictures are left out" in page.words
+
+
+def test_the_spike_of_a_long_curve_is_drawn_at_its_height(write_run):
+    rows = [make_row(step, **{"train/noise": 1000.0 if step == 7777 else float(step % 2)}) for step in range(1, 20_001)]
+    content = report(write_run(rows=rows)).content
+    drawn = re.search(r'data-name="train/noise"><polyline points="([^"]*)"', content)
+    assert drawn is not None
+    places = [tuple(map(float, place.split(","))) for place in drawn[1].split()]
+    assert len(places) < 2000
+    high, low = min(y for _, y in places), max(y for _, y in places)
+    assert sum(y == high for _, y in places) == 1 and low - high == pytest.approx(190 / 1.08, abs=1)
+
+
+def test_a_run_links_to_the_report_of_its_group_and_of_what_it_was_made_from(write_run, tmp_path):
+    write_report(str(write_run("first")), None, "")
+    folder = write_run("second", identity={"group": "first"})
+    metadata = {"run_id": "first", "run": "the first"}
+    folder.write_json("inputs.json", [{"name": "n", "type": "input", "path": "p", "metadata": metadata}])
+    assert report(folder).links.count("../../runs/first/report.html") == 2
+    elsewhere = Page(write_report(str(folder), str(tmp_path / "new/page.html"), ""))
+    assert elsewhere.links.count("../runs/first/report.html") == 2
+
+
+def test_a_search_is_ranked_and_its_trials_are_linked(search, write_run):  # noqa: F811
+    setup = search(space={RATE: [0.1, 0.2, 0.4], "workload.width": [4]}, tracking={"run_name": "s"})
+    setup.folder.make()
+    trials = Trials(setup.folder)
+    for number, value in enumerate((2.0, 1.0, None)):
+        [trial] = setup.expand(number, number, {RATE: 0.1 * 2**number, "workload.width": 4})
+        reached = {} if value is None else {"objectives": (value,), "metrics": {"test/mse": value}, "epoch": 2}
+        trials.put(trial.change(state="failed" if value is None else "finished", words=PLANTED, **reached))
+        write_run(f"s-000{number}")
+    save_leaderboard(setup, trials)
+    setup.folder.write("search.yaml", dump_yaml(setup.experiment.model_dump(mode="json")).encode())
+    setup.folder.write("learning_curves.png", encode(np.zeros((4, 4), np.uint8)))
+    write_report(str(setup.runs / "s-0001"), None, "")
+    page = report(setup.folder)
+    assert page.words.index("s-0001") < page.words.index("s-0000") < page.words.index("s-0002")
+    assert "finished 3 of 3 trials begun: 2 finished, 1 failed" in page.words and "workload.width" in page.words
+    assert "../../runs/s-0001/report.html" in page.links and page.count["script"] == 1
+    assert page.content.count(PLANTED) == 0 and page.count["img"] == 1
+    setup.folder.write("trials.jsonl", b"".join(setup.folder.read("trials.jsonl").splitlines(True)[:2]))
+    assert "unfinished 2 of 3 trials begun: 2 finished; the same command" in report(setup.folder).words
+    curves = [name for name in re.findall(r'data-name="(trial \d)"', page.content)]
+    assert curves.count("trial 1") >= 1 and "trial 2" not in curves
+    assert Page(write_report("s", None, setup.experiment.storage.path)).words[:20] == page.words[:20]
+
+
+def test_a_search_that_has_just_begun_has_a_page(tmp_path):
+    (tmp_path / "searches/s").mkdir(parents=True)
+    (tmp_path / "searches/s/trials.jsonl").write_text("")
+    assert "0 of 0 trials begun" in report(Folder(str(tmp_path / "searches/s"))).words
+
+
+def test_the_command_writes_reports_of_names_and_folders(write_run, tmp_path, capsys):
+    first, second = write_run("first"), write_run("second", identity={"name": "for people"})
+    assert main(["report", str(first), "for people", "--set", f"storage.path={tmp_path}"]) == DONE
+    assert capsys.readouterr().out.split() == [f"{first}/report.html", f"{second}/report.html"]
+    out = tmp_path / "new" / "one.html"
+    assert main(["report", str(first), "--out", str(out), "--json"]) == DONE
+    assert Page(str(out)).count["main"] == 1 and capsys.readouterr().out.endswith(f'{{"reports": ["{out}"]}}\n')
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "report needs a run or a search"),
+        (["{tmp}"], "is neither a run (run.json) nor a search"),
+        (["firts", "--set", "storage.path={tmp}"], "did you mean 'first'"),
+        (["firts", "--set", "storage.path={tmp}/empty"], "there are none there"),
+        (["first", "--set", "training.epochs=3"], "a report has no setting but storage.path"),
+        (["{tmp}/runs/first", "{tmp}/runs/first", "--out", "x.html"], "--out x.html is one file"),
+        (["{tmp}/runs/first", "--aut", "x.html"], "unknown argument '--aut'"),
+    ],
+)
+def test_what_is_no_run_is_refused(write_run, tmp_path, capsys, words, message):
+    write_run("first")
+    assert main(["report", *(word.format(tmp=tmp_path) for word in words)]) == BAD_INPUT
+    assert message in capsys.readouterr().err
+
+
+def test_a_report_needs_neither_torch_nor_ray(write_run):
+    folder = write_run()
+    code = (
+        "import sys; from ray_jobs.cli import main; "
+        f"assert main(['report', {str(folder)!r}]) == 0; "
+        "print(sorted({'torch', 'ray', 'wandb'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout.splitlines() == [f"{folder}/report.html", "[]"], ended.stderr
+
+
+def test_a_report_on_an_object_store_lies_beside_its_run(write_run, monkeypatch):
+    folder = write_run()
+    remote = Folder(str(folder))
+    remote.is_local = False
+    monkeypatch.setattr("ray_jobs.report.report.find_folder", lambda *_: remote)
+    assert write_report("it", None, "") == f"{folder}/report.html"
+    assert "as far as is stored" in Page(f"{folder}/report.html").words
