@@ -26,6 +26,8 @@ from trainables.sources import materialize
 from trainables.train_worker import Action, RunError, explain, work_in_ray
 
 ABORT_TIMEOUT_S = 30.0
+LEAVE_EARLY_S = 3.0
+"""How long before the announced end of a machine its workers are ended: one that the end overtakes is a failure."""
 
 
 class _Relay(ray.train.UserCallback):
@@ -139,7 +141,9 @@ def build_trainer(
             name=f"train_{uuid.uuid4().hex[:8]}",
             storage_path=(plan.folder / "ray").uri,
             callbacks=list(callbacks),
-            failure_config=ray.train.FailureConfig(max_failures=plan.run.training.max_failures),
+            failure_config=ray.train.FailureConfig(
+                max_failures=plan.run.training.max_failures, preemption_grace_s=-LEAVE_EARLY_S
+            ),
         ),
         datasets=datasets,
         dataset_config=ray.train.DataConfig(datasets_to_split=[], execution_options=_in_order()),
