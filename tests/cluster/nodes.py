@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from ray_jobs.experiment import Experiment
 from ray_jobs.local_cluster import LocalCluster, free_ports
+from ray_jobs.planning import build_plan
 from tests.cluster.test_ray_runs import outcome
+from tests.distributed.launch import start_processes
+from trainables.run import Scaling
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAIN = """
@@ -124,6 +128,15 @@ def words_of(experiment: Experiment) -> str:
 def rows_of(experiment: Experiment) -> list[dict]:
     """The record's rows."""
     return [json.loads(row) for row in experiment.folder.read("metrics.jsonl").splitlines()]
+
+
+def train_by_processes(experiment: Experiment, toy: Callable[..., Experiment], folder: Path) -> Experiment:
+    """The same run by two plain processes, without Ray."""
+    local = toy(training=experiment.training.model_dump(mode="json"), tracking={"run_name": "reference"})
+    local.folder.make()
+    plan = replace(build_plan(local), scaling=Scaling(num_workers=2))
+    assert start_processes(plan, folder) == [0, 0]
+    return local
 
 
 def assert_same(experiment: Experiment, reference: Experiment) -> None:

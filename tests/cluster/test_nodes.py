@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 
 import psutil
 import pytest
@@ -12,7 +11,6 @@ import yaml
 from ray_jobs.exit_codes import TERMINATED
 from ray_jobs.experiment import Experiment
 from ray_jobs.local_cluster import LocalCluster
-from ray_jobs.planning import build_plan
 from tests.cluster.nodes import (
     ROOT,
     assert_same,
@@ -23,11 +21,10 @@ from tests.cluster.nodes import (
     rows_of,
     started_driver,
     started_node,
+    train_by_processes,
     wait_until,
     words_of,
 )
-from tests.distributed.launch import start_processes
-from trainables.run import Scaling
 
 TRAINING = {"epochs": 40, "max_failures": 5}
 RARELY = {"checkpoint_every": "100000 epochs", "checkpoint_every_steps": None}
@@ -59,15 +56,7 @@ def over_nodes(toy, tmp_path) -> Callable[..., Experiment]:
 @pytest.fixture
 def reference_of(toy, tmp_path) -> Callable[[Experiment], Experiment]:
     """The same run by two plain processes, without Ray."""
-
-    def build(experiment: Experiment) -> Experiment:
-        local = toy(training=experiment.training.model_dump(mode="json"), tracking={"run_name": "reference"})
-        local.folder.make()
-        plan = replace(build_plan(local), scaling=Scaling(num_workers=2))
-        assert start_processes(plan, tmp_path) == [0, 0]
-        return local
-
-    return build
+    return lambda experiment: train_by_processes(experiment, toy, tmp_path)
 
 
 def test_a_node_that_is_killed_and_comes_back_costs_nothing_but_time(cluster, over_nodes, reference_of, tmp_path):
