@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _SMALLEST_BLOCK = 1024**2
 """Bytes that a tiny shard is counted as when the object store's share is worked out."""
 
+_READ_RETRIES = 10
+"""A task whose process was killed is started again so often, and so is one whose rows went with a lost machine. Ray
+Data's own default has no end, not even for a file that kills every process that reads it."""
+
 _RAY_ADVICE = "\nFailed to apply UDF transform"
 """What Ray appends to the message of an error raised in a task."""
 
@@ -77,6 +81,7 @@ def ray_dataset(
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,
+        max_retries=_READ_RETRIES,
         compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
     )
     dataset.context.raise_original_map_exception = True
@@ -91,6 +96,11 @@ def cause_of(error: BaseException) -> BaseException:
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         return cause_of(cause)
+    if type(error).__name__ == "WorkerCrashedError":  # Ray's own, which is not imported where there is no Ray
+        return ValueError(
+            f"a process that read the data was killed {_READ_RETRIES + 1} times over the same rows, by a file that its "
+            "reader cannot take or for want of memory"
+        )
     if type(error) is ValueError and _RAY_ADVICE in str(error):
         return ValueError(str(error).partition(_RAY_ADVICE)[0])
     return error

@@ -6,11 +6,10 @@ import os
 import time
 
 from ray_jobs.ray_output import silence_workers
-from trainables.run import WORKER_START_TIMEOUT_S, Scaling
+from trainables.run import Scaling
 
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often reports are fetched; 2 s by default
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(WORKER_START_TIMEOUT_S),
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "180",  # a worker that hangs is lost; 10 min by default
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -69,7 +68,7 @@ def _quieten() -> None:
 def check_resources(scaling: Scaling) -> bool:
     """Whether the workers get GPUs. Waits `scaling.wait_for_nodes_s` for a cluster that grows.
 
-    Raises ValueError when the cluster has less than they need.
+    Raises ValueError when the cluster has less than the fewest workers need.
     """
     import ray
 
@@ -80,8 +79,12 @@ def check_resources(scaling: Scaling) -> bool:
     has_asked = False
     while lacking := _lacking(bundle, scaling.num_workers):
         if time.monotonic() >= deadline:
+            name = "min_workers" if scaling.min_workers else "num_workers"
+            fewest = getattr(scaling, name)
+            if not (lacking := _lacking(bundle, fewest)):
+                break
             raise ValueError(
-                f"scaling.num_workers={scaling.num_workers}: {'; '.join(lacking)}; lower scaling.num_workers, "
+                f"scaling.{name}={fewest}: {'; '.join(lacking)}; lower scaling.{name}, "
                 "scaling.cpus_per_worker or scaling.gpus_per_worker, or, if the cluster grows, raise "
                 "scaling.wait_for_nodes_s"
             )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from trainables.engine.state import find_checkpoint
 from trainables.layout import CHECKPOINTS
-from trainables.storage import MANIFEST, Folder, find_damage
+from trainables.seal import MANIFEST, find_damage
+from trainables.storage import Folder
 
 ATTEMPTS = 20
 """The donor goes on meanwhile, and may drop the checkpoint that is being copied."""

@@ -11,8 +11,6 @@ from data_pipelines.config import Config
 from trainables.config import Training
 from trainables.workloads import AnyWorkload
 
-WORKER_START_TIMEOUT_S = 120
-"""How long one attempt to start the workers waits for their resources."""
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
@@ -47,13 +45,17 @@ class Scaling(Config):
 
     num_workers: int = Field(default=1, ge=0, le=4096)
     """0 trains in the driver's own process, without Ray."""
+    min_workers: int | None = Field(default=None, ge=1)
+    """Go on with fewer workers, down to this many, when machines are missing, and with more again once they are
+    there, after a checkpoint. The batch size over all workers stays, so each of fewer workers takes more of it at a
+    time: choose `training.accumulate` such that it has the memory. null: never fewer than `num_workers`."""
     use_gpu: bool | None = None
     """null: when the cluster has GPUs."""
     cpus_per_worker: float = Field(default=1.0, gt=0)
     gpus_per_worker: float = Field(default=1.0, gt=0)
     wait_for_nodes_s: int = Field(default=0, ge=0)
-    """On a cluster that grows: how long to wait for machines that it lacks now, at the start and after a loss. 0
-    refuses at once what does not fit."""
+    """On a cluster that grows: how long to wait for machines that it lacks now, at the start and after a loss, before
+    the run is refused or, with `min_workers`, goes on with those that are there. 0: at once."""
     threads_per_worker: int | None = Field(default=None, ge=1)
     """torch threads; by default the machine's cores divided by the workers. The last bit of a CPU result depends
     on it, so a resumed run keeps the number it began with."""
@@ -62,6 +64,12 @@ class Scaling(Config):
     def _says_what_it_waits_for(self) -> Self:
         if self.wait_for_nodes_s and self.use_gpu is None:
             raise ValueError("wait_for_nodes_s needs use_gpu=true or false: what is still to come cannot be seen")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.min_workers and self.min_workers > self.num_workers:
+            raise ValueError(f"min_workers={self.min_workers} is more than num_workers={self.num_workers}")
         return self
 
 

@@ -1,6 +1,5 @@
 """The run's folder on any storage that pyarrow reaches: whole files and whole folders, or nothing."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from pyarrow import fs as pafs
+
+from trainables.seal import MANIFEST, seal, sync_directory
 
 TEMPORARY = ".tmp-"
 """Prefix of what is still being written; nothing under such a name is ever read."""
@@ -169,7 +170,7 @@ class Folder:
             shutil.rmtree(old)
         else:
             filling.rename(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
@@ -188,47 +189,3 @@ class Folder:
         for info in self.fs.get_file_info(selector):
             if Path(info.path).name.startswith(TEMPORARY):
                 self.delete(f"{name}/{Path(info.path).name}" if name else Path(info.path).name)
-
-
-MANIFEST = "manifest.json"
-
-
-def seal(folder: Path) -> None:
-    """Write the manifest: size and SHA-256 of every file; then flush all of it to the disk."""
-    files = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
-    for file in folder.iterdir():
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-    _sync_directory(folder)
-
-
-def find_damage(folder: Path) -> str | None:
-    """What is wrong with a sealed folder, in words; None when every file is as it was written."""
-    try:
-        listed = json.loads((folder / MANIFEST).read_text())["files"]
-        files = {name: {"size": entry["size"], "sha256": entry["sha256"]} for name, entry in listed.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{MANIFEST} cannot be read ({type(error).__name__})"
-    for name, expected in files.items():
-        file = folder / name
-        if not file.is_file():
-            return f"{name} is missing"
-        if file.stat().st_size != expected["size"]:
-            return f"{name} has {file.stat().st_size} bytes instead of {expected['size']}"
-        if _fingerprint(file) != expected:
-            return f"{name} does not match its checksum"
-    return None
-
-
-def _fingerprint(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,5 +1,6 @@
 """What runs in each training process: build the worker's surroundings, then do what was asked for."""
 
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from trainables.engine.collectives import ProcessGroup
 from trainables.engine.feed import Feed
 from trainables.engine.report import Report
 from trainables.engine.rows import RowSource
-from trainables.engine.worker import CancelledError, Worker, never
+from trainables.engine.worker import CancelledError, Worker, never, nothing
 from trainables.plan import Plan
 from trainables.run import Run
 from trainables.sources import build_local_sources, build_ray_sources
@@ -58,9 +59,13 @@ def work_in_ray(config: dict[str, Any]) -> Any:
     def report(content: Report) -> None:
         ray.train.report({"report": content} if ray.train.get_context().get_world_rank() == 0 else {})
 
+    def find_notice() -> str | None:
+        info = ray.train.get_preemption_info()
+        return describe_drain(info.deadline_ms, len(info.preempted_node_ids)) if info else None
+
     plan: Plan = config["plan"]
     pipeline = plan.run.workload.build_pipeline()
-    process = Process(ray.train.torch.get_device(), wrap, report)
+    process = Process(ray.train.torch.get_device(), wrap, report, find_notice=find_notice)
     return _work(plan, pipeline, build_ray_sources, config["action"], process)
 
 
@@ -72,6 +77,13 @@ class Process:
     wrap: Callable[[nn.Module], nn.Module]
     report: Callable[[Report], None]
     is_cancelled: Callable[[], bool] = never
+    find_notice: Callable[[], str | None] = nothing
+
+
+def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
+    """What the cluster announces, in words; `deadline_ms` since the epoch, when there is one."""
+    when = "soon" if deadline_ms is None else time.strftime("at %H:%M:%S", time.localtime(deadline_ms / 1000))
+    return f"{num_machines} of the run's machines will be taken {when}"
 
 
 def _work(
@@ -107,6 +119,7 @@ def _work(
             run_id=plan.run_id,
             watch=plan.watch,
             is_cancelled=process.is_cancelled,
+            find_notice=process.find_notice,
         )
         return action(plan.run, worker)
     except CancelledError:

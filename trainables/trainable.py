@@ -17,18 +17,17 @@ import ray
 import ray.train
 from ray import tune
 from ray.data import ExecutionOptions
-from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from trainables.elastic import ElasticTrainer, WorkerCount
 from trainables.engine.loop import run_training
 from trainables.plan import Plan
-from trainables.run import WORKER_START_TIMEOUT_S
 from trainables.sources import materialize
 from trainables.train_worker import Action, RunError, explain, work_in_ray
 
-WORKER_START_FAILURES = 3
-"""Failed starts of the worker group before the run gives up; each waits for the group's start timeout."""
 ABORT_TIMEOUT_S = 30.0
+LEAVE_EARLY_S = 3.0
+"""How long before the announced end of a machine its workers are ended: one that the end overtakes is a failure."""
 
 
 class _Relay(ray.train.UserCallback):
@@ -124,25 +123,26 @@ def build_trainer(
     *,
     action: Action,
     callbacks: Sequence[ray.train.UserCallback] = (),
-) -> TorchTrainer:
-    """A TorchTrainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
+) -> ElasticTrainer:
+    """A trainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
     scaling = plan.scaling
     resources = {"CPU": scaling.cpus_per_worker}
     if plan.uses_gpu:
         resources["GPU"] = scaling.gpus_per_worker
-    return TorchTrainer(
+    scaling_config = ray.train.ScalingConfig(
+        num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
+    )
+    return ElasticTrainer(
         work_in_ray,
+        policy=WorkerCount(scaling_config, scaling, plan.run.training),
         train_loop_config={"plan": plan, "action": action},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
-        ),
+        scaling_config=scaling_config,
         run_config=ray.train.RunConfig(
             name=f"train_{uuid.uuid4().hex[:8]}",
             storage_path=(plan.folder / "ray").uri,
             callbacks=list(callbacks),
             failure_config=ray.train.FailureConfig(
-                max_failures=plan.run.training.max_failures,
-                controller_failure_limit=WORKER_START_FAILURES + scaling.wait_for_nodes_s // WORKER_START_TIMEOUT_S,
+                max_failures=plan.run.training.max_failures, preemption_grace_s=-LEAVE_EARLY_S
             ),
         ),
         datasets=datasets,
@@ -177,7 +177,7 @@ def _chain(error: BaseException) -> list[BaseException]:
         if inner in found:
             continue
         found.append(inner)
-        waiting += [other for other in (getattr(inner, "cause", None), inner.__cause__) if other is not None]
+        wrapped = [getattr(inner, name, None) for name in ("cause", "__cause__", "_base_exc", "controller_failure")]
+        waiting += [other for other in wrapped if other is not None]
         waiting += list(getattr(inner, "worker_failures", {}).values())
-        waiting += [other for other in (getattr(inner, "_base_exc", None),) if other is not None]
     return found

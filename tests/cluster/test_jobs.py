@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from ray_jobs.job_client import JobClient
 from ray_jobs.local_cluster import LocalCluster
+from tests.cluster.nodes import assert_same, count_rows, end, started_node, train_by_processes, wait_until
 from trainables.storage import Folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,25 +50,26 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+def build_command(cluster: LocalCluster, project: Path, words: tuple[str, ...]) -> dict[str, Any]:
+    """What a user does in a terminal there: the words, and where."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    settings = {
+        "RAY_API_SERVER_ADDRESS": cluster.address,
+        "RAY_AUTH_TOKEN": cluster.token,
+        "RAY_AUTH_MODE": "token",
+    }
+    return {
+        "args": [sys.executable, "-m", *words],
+        "cwd": project,
+        "env": {**environment, **settings, "PYTHONPATH": str(project)},
+        "text": True,
+    }
+
+
 @pytest.fixture
-def command(cluster, project, tmp_path):
-    """Builds what a user does in a terminal there: the words, and where."""
-
-    def build(*words: str) -> dict[str, Any]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        settings = {
-            "RAY_API_SERVER_ADDRESS": cluster.address,
-            "RAY_AUTH_TOKEN": cluster.token,
-            "RAY_AUTH_MODE": "token",
-        }
-        return {
-            "args": [sys.executable, "-m", *words],
-            "cwd": project,
-            "env": {**environment, **settings, "PYTHONPATH": str(project)},
-            "text": True,
-        }
-
-    return build
+def command(cluster, project):
+    """Builds one on the cluster of these tests."""
+    return lambda *words: build_command(cluster, project, words)
 
 
 @pytest.fixture
@@ -165,6 +168,26 @@ def test_plain_ray_job_submit_trains_and_plain_stop_loses_no_more_than_since_the
     rows = steps_of(folder)
     assert rows == list(range(1, len(rows) + 1))
     wait_for(lambda: JobClient(cluster.address, cluster.token).find("plain").status != "RUNNING")
+
+
+@pytest.mark.faults
+def test_a_submitted_training_that_loses_a_node_ends_as_if_it_had_not(project, toy, tmp_path, monkeypatch):
+    """Three raylets: a head without CPUs, on which the job's driver runs, and a node for each worker."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    training = {"epochs": 40, "max_failures": 5}
+    scaling = {"num_workers": 2, "use_gpu": False, "wait_for_nodes_s": 240}
+    experiment = toy(training=training, scaling=scaling, tracking={"run_name": "submitted"})
+    (project / "nodes.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    with LocalCluster(num_cpus=0) as head, started_node(head), started_node(head) as second:
+        words = ("ray_jobs", "submit", "nodes.yaml", "--json")
+        client = subprocess.Popen(**build_command(head, project, words), stdout=subprocess.PIPE)
+        wait_until(lambda: count_rows(experiment) >= 60, client)
+        end(second, signal.SIGKILL)
+        with started_node(head):
+            said, _ = client.communicate(timeout=500)
+        assert client.returncode == DONE and "restarting all workers from the last checkpoint" in said, said
+        assert json.loads(said.splitlines()[-1])["run_id"] == "submitted"
+    assert_same(experiment, train_by_processes(experiment, toy, tmp_path))
 
 
 def wait_for(condition, timeout_s: float = 240.0) -> None:

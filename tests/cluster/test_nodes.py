@@ -1,67 +1,35 @@
-"""Several Ray nodes on this machine: a training over two of them, of which one is lost, and then the head with all."""
+"""Several Ray nodes on this machine: a training over two of them, of which some are lost, announced or not."""
 
-import json
+import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 
 import psutil
 import pytest
 import yaml
 
+from ray_jobs.exit_codes import TERMINATED
 from ray_jobs.experiment import Experiment
-from ray_jobs.local_cluster import LocalCluster, free_ports
-from ray_jobs.planning import build_plan
-from tests.cluster.test_ray_runs import outcome
-from tests.distributed.launch import start_processes
-from trainables.run import Scaling
+from ray_jobs.local_cluster import LocalCluster
+from tests.cluster.nodes import (
+    ROOT,
+    assert_same,
+    count_rows,
+    drain,
+    end,
+    has_training_worker,
+    rows_of,
+    started_driver,
+    started_node,
+    train_by_processes,
+    wait_until,
+    words_of,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-NUM_STEPS = 320
 TRAINING = {"epochs": 40, "max_failures": 5}
+RARELY = {"checkpoint_every": "100000 epochs", "checkpoint_every_steps": None}
+RESTART = "restarting all workers from the last checkpoint"
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.filterwarnings("default")]
-
-
-@contextmanager
-def started_node(cluster: LocalCluster) -> Iterator[subprocess.Popen]:
-    """A further node with one CPU; up on entry, as two that start at once may take each other's sockets."""
-    agent, metrics = free_ports(2)
-    command = [
-        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={cluster.gcs_address}"),
-        *("--node-ip-address=127.0.0.1", "--num-cpus=1", f"--object-store-memory={200 * 2**20}"),
-        *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
-    ]
-    node = subprocess.Popen(
-        command, env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert node.stdout
-    try:
-        assert any("Ray runtime started" in line for line in node.stdout)
-        yield node
-    finally:
-        end(node)
-        node.stdout.close()
-
-
-def end(node: subprocess.Popen, number: signal.Signals = signal.SIGTERM) -> None:
-    """Send a signal to a node's own processes, raylet included, and see to it that nothing of it is left."""
-    try:
-        family = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-    _, alive = psutil.wait_procs(family, timeout=20)
-    for process in alive:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    node.wait()
 
 
 @pytest.fixture
@@ -73,73 +41,132 @@ def cluster(monkeypatch) -> Callable[[], LocalCluster]:
 
 
 @pytest.fixture
-def experiment(toy, tmp_path) -> Experiment:
-    waiting = {"num_workers": 2, "use_gpu": False, "wait_for_nodes_s": 240}
-    experiment = toy(training=TRAINING, scaling=waiting, tracking={"run_name": "nodes"})
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
-    return experiment
+def over_nodes(toy, tmp_path) -> Callable[..., Experiment]:
+    """Builds the experiment that the driver trains; keyword arguments are settings of `training`."""
+
+    def build(scaling=None, **training) -> Experiment:
+        waiting = {"num_workers": 2, "use_gpu": False, "wait_for_nodes_s": 240, **(scaling or {})}
+        experiment = toy(training={**TRAINING, **training}, scaling=waiting, tracking={"run_name": "nodes"})
+        (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+        return experiment
+
+    return build
 
 
 @pytest.fixture
-def reference(toy, tmp_path) -> Experiment:
+def reference_of(toy, tmp_path) -> Callable[[Experiment], Experiment]:
     """The same run by two plain processes, without Ray."""
-    local = toy(training=TRAINING, tracking={"run_name": "reference"})
-    local.folder.make()
-    plan = replace(build_plan(local), scaling=Scaling(num_workers=2))
-    assert start_processes(plan, tmp_path) == [0, 0]
-    return local
+    return lambda experiment: train_by_processes(experiment, toy, tmp_path)
 
 
-@contextmanager
-def started_driver(cluster: LocalCluster, folder: Path) -> Iterator[subprocess.Popen]:
-    command = [sys.executable, "-m", "tests.toy_workload", "train", str(folder / "experiment.yaml")]
-    environment = {**cluster.environment, "RAY_ADDRESS": cluster.gcs_address}
-    driver = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield driver
-    finally:
-        driver.kill()
-        driver.wait()
-        if driver.stdout:
-            driver.stdout.close()
-
-
-def wait_for_rows(experiment: Experiment, count: int, driver: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 300
-    rows = Path(experiment.folder.full("metrics.jsonl"))
-    while not rows.exists() or rows.read_bytes().count(b"\n") < count:
-        assert driver.poll() is None and time.monotonic() < deadline, driver.communicate()[0]
-        time.sleep(0.05)
-
-
-def assert_same(experiment: Experiment, reference: Experiment) -> None:
-    """Every step once, and the same weights to the last bit."""
-    (weights, rows), (expected_weights, expected_rows) = outcome(experiment), outcome(reference)
-    assert rows == expected_rows and [row["step"] for row in rows] == list(range(1, NUM_STEPS + 1))
-    assert [json.loads(row) for row in experiment.folder.read("metrics.jsonl").splitlines()] == rows
-    assert all(bool((weights[name] == expected_weights[name]).all()) for name in expected_weights)
-
-
-def test_a_node_that_is_killed_and_comes_back_costs_nothing_but_time(cluster, experiment, reference, tmp_path):
+def test_a_node_that_is_killed_and_comes_back_costs_nothing_but_time(cluster, over_nodes, reference_of, tmp_path):
+    experiment = over_nodes()
     with cluster() as head, started_node(head), started_node(head) as second, started_driver(head, tmp_path) as driver:
-        wait_for_rows(experiment, 60, driver)
+        wait_until(lambda: count_rows(experiment) >= 60, driver)
         end(second, signal.SIGKILL)
         with started_node(head):
-            words, _ = driver.communicate(timeout=400)
-    assert driver.returncode == 0, words
-    assert "restarting all workers from the last checkpoint" in words and "resumed from" in words
-    assert_same(experiment, reference)
+            driver.wait(timeout=400)
+    words = words_of(experiment)
+    assert driver.returncode == 0 and RESTART in words and "resumed from" in words, words
+    assert_same(experiment, reference_of(experiment))
 
 
-def test_a_cluster_that_is_lost_with_its_head_is_replaced_by_another(cluster, experiment, reference, tmp_path):
+def test_a_node_that_is_killed_again_during_the_recovery_costs_nothing_but_time(
+    cluster, over_nodes, reference_of, tmp_path
+):
+    """The second time it has a worker already, which may be training or still starting."""
+    experiment = over_nodes()
+    with cluster() as head, started_node(head), started_node(head) as second, started_driver(head, tmp_path) as driver:
+        wait_until(lambda: count_rows(experiment) >= 60, driver)
+        end(second, signal.SIGKILL)
+        with started_node(head) as third:
+            wait_until(lambda: has_training_worker(third), driver)
+            end(third, signal.SIGKILL)
+        with started_node(head):
+            driver.wait(timeout=500)
+    assert driver.returncode == 0 and RESTART in words_of(experiment), words_of(experiment)
+    assert_same(experiment, reference_of(experiment))
+
+
+def test_an_announced_end_of_a_node_saves_a_checkpoint_and_is_no_failure(cluster, over_nodes, reference_of, tmp_path):
+    """There is no other checkpoint, and a failure would end the run."""
+    experiment = over_nodes(**RARELY, epochs=100, max_failures=0)
+    with (
+        cluster() as head,
+        started_node(head),
+        started_node(head, drain_s=15) as second,
+        started_driver(head, tmp_path) as driver,
+    ):
+        wait_until(lambda: count_rows(experiment) >= 60, driver)
+        os.kill(second.pid, signal.SIGTERM)  # as Kubernetes and systemd do
+        wait_until(lambda: "will be taken at" in words_of(experiment), driver)
+        with started_node(head):
+            driver.wait(timeout=400)
+    words = words_of(experiment)
+    assert driver.returncode == 0 and words.count("resumed from") == 1 and RESTART not in words, words
+    assert_same(experiment, reference_of(experiment))
+
+
+def test_a_node_that_is_announced_too_late_is_no_failure_and_the_last_checkpoint_holds(
+    cluster, over_nodes, reference_of, tmp_path
+):
+    experiment = over_nodes(epochs=60, max_failures=0)
+    with (
+        cluster() as head,
+        started_node(head),
+        started_node(head, name="second") as second,
+        started_driver(head, tmp_path) as driver,
+    ):
+        wait_until(lambda: count_rows(experiment) >= 60, driver)
+        drain(head, "second", deadline_s=-1)
+        end(second, signal.SIGKILL)
+        with started_node(head):
+            driver.wait(timeout=400)
+    words = words_of(experiment)
+    assert driver.returncode == 0 and words.count("resumed from") == 1, words
+    assert_same(experiment, reference_of(experiment))
+
+
+def test_a_run_goes_on_with_fewer_workers_and_grows_when_the_node_is_back(cluster, over_nodes, tmp_path):
+    """The steps are counted on, with the same batch size; the run is stopped when it has grown."""
+    experiment = over_nodes({"min_workers": 1, "wait_for_nodes_s": 0}, epochs=100_000)
+    with cluster() as head, started_node(head), started_node(head) as second, started_driver(head, tmp_path) as driver:
+        wait_until(lambda: count_rows(experiment) >= 60, driver)
+        end(second, signal.SIGKILL)
+        wait_until(lambda: "was written by 2 workers and goes on with 1" in words_of(experiment), driver)
+        fewer = count_rows(experiment)
+        with started_node(head):
+            wait_until(lambda: "was written by 1 workers and goes on with 2" in words_of(experiment), driver)
+            grown = count_rows(experiment)
+            wait_until(lambda: count_rows(experiment) >= grown + 30, driver)
+            driver.send_signal(signal.SIGTERM)
+            driver.wait(timeout=120)
+    words, rows = words_of(experiment), rows_of(experiment)
+    assert driver.returncode == TERMINATED, words
+    assert words.count(RESTART) == 1 and words.count("resumed from") == 2, words  # growing is no failure
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1)) and 60 <= fewer < grown < len(rows)
+    assert [row["epoch"] for row in rows] == [1 + index // 8 for index in range(len(rows))]  # 64 rows, batches of 8
+
+
+def test_a_cluster_that_is_lost_with_its_head_is_replaced_by_another(cluster, over_nodes, reference_of, tmp_path):
+    experiment = over_nodes()
     with cluster() as first, started_node(first), started_node(first), started_driver(first, tmp_path) as driver:
-        wait_for_rows(experiment, 60, driver)
+        wait_until(lambda: count_rows(experiment) >= 60, driver)
         first.end(signal.SIGKILL)
         driver.wait(timeout=300)
     assert driver.returncode != 0 and not experiment.folder.exists("final_metrics.json")
     with cluster() as second, started_node(second), started_node(second), started_driver(second, tmp_path) as driver:
-        words, _ = driver.communicate(timeout=400)
-    assert driver.returncode == 0 and "resumed from" in words, words
-    assert_same(experiment, reference)
+        driver.wait(timeout=400)
+    assert driver.returncode == 0 and "resumed from" in words_of(experiment), words_of(experiment)
+    assert_same(experiment, reference_of(experiment))
+
+
+def test_a_cluster_that_ends_while_a_run_trains_leaves_no_process_and_no_folder(cluster, over_nodes, tmp_path):
+    experiment = over_nodes(epochs=100_000)
+    with cluster() as head:
+        with started_node(head), started_node(head), started_driver(head, tmp_path) as driver:
+            wait_until(lambda: count_rows(experiment) >= 10, driver)
+        family = [psutil.Process(head._head.pid), *psutil.Process(head._head.pid).children(recursive=True)]
+        folder = head._folder
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+    assert not os.path.exists(folder)

@@ -47,6 +47,15 @@ def test_machines_that_do_not_come_in_time_are_an_error(growing, monkeypatch, wa
         check_resources(scaling)
 
 
+def test_fewer_machines_do_where_fewer_workers_are_allowed(growing, monkeypatch):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    settings = {"num_workers": 4, "use_gpu": False, "wait_for_nodes_s": 1}
+    assert not check_resources(Scaling(min_workers=2, **settings))
+    assert growing == [[{"CPU": 1.0}] * 4, []]  # they were waited for
+    with pytest.raises(ValueError, match=r"scaling.min_workers=3: 3 CPU are needed and the cluster has 2; lower"):
+        check_resources(Scaling(min_workers=3, **settings))
+
+
 def test_who_waits_must_say_for_what():
     settings = {"workload": {"name": "toy"}, "training": {"epochs": 1}, "scaling": {"wait_for_nodes_s": 5}}
     with pytest.raises(ValueError, match="scaling: wait_for_nodes_s needs use_gpu=true or false"):

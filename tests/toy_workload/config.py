@@ -22,6 +22,10 @@ class ToyConfig(WorkloadConfig):
     kill_file: str | None = None
     """When this file exists, the process is killed after the step whose number it holds, or gets the signals that
     stand after the number, or raises an ERROR; the file goes first."""
+    reader_kill_file: str | None = None
+    """While this file holds a number above 0, a process that decodes rows counts it down and is killed."""
+    padding_bytes: int = Field(default=0, ge=0)
+    """Added to every row when it is decoded, so that few rows fill a memory."""
     nan_at_row: int | None = None
     """A row whose target is not a number."""
 

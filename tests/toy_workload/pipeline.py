@@ -1,6 +1,9 @@
 """Rows of the toy workload: x, eight float32 as bytes, and y."""
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +13,13 @@ from data_pipelines.pipeline import DataPipeline, Split
 from tests.toy_workload.config import ToyConfig
 
 FEATURES = 8
+
+
+def die_if_asked(file: Path) -> None:
+    """Count the file's number down and end as if killed by someone; nothing when there is none, or it is 0."""
+    if file.exists() and (count := int(file.read_text())):
+        file.write_text(str(count - 1))
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ToyPipeline(DataPipeline):
@@ -23,7 +33,9 @@ class ToyPipeline(DataPipeline):
 
     @property
     def key(self) -> str:
-        return f"toy-{self.config.num_rows}-{self.config.nan_at_row}"
+        return f"toy-{self.config.num_rows}-{self.config.nan_at_row}" + (
+            f"-{self.config.padding_bytes}" if self.config.padding_bytes else ""
+        )
 
     def facts(self):
         return {"features": FEATURES}
@@ -41,6 +53,16 @@ class ToyPipeline(DataPipeline):
             y[self.config.nan_at_row] = np.nan
             table = table.set_column(1, "y", pa.array(y))
         yield table.slice(start_row)
+
+    def decode(self, table: pa.Table) -> pa.Table:
+        if self.config.reader_kill_file:
+            die_if_asked(Path(self.config.reader_kill_file))
+        padding = np.zeros(self.config.padding_bytes * len(table), np.uint8)
+        offsets = pa.array(np.arange(len(table) + 1, dtype=np.int32) * self.config.padding_bytes)
+        column = pa.BinaryArray.from_buffers(
+            pa.binary(), len(table), [None, offsets.buffers()[1], pa.py_buffer(padding)]
+        )
+        return table.append_column("padding", column) if self.config.padding_bytes else table
 
     def collate(self, table: pa.Table):
         x = np.frombuffer(b"".join(table["x"].to_pylist()), np.float32).reshape(-1, FEATURES).copy()

@@ -9,7 +9,8 @@ import pytest
 from pyarrow import fs as pafs
 
 from trainables import storage
-from trainables.storage import MANIFEST, TEMPORARY, Folder, find_damage, seal
+from trainables.seal import MANIFEST, find_damage, seal
+from trainables.storage import TEMPORARY, Folder
 
 
 @pytest.fixture

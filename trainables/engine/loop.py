@@ -9,7 +9,7 @@ for each epoch:
             at the epoch's end: task.after_epoch
             evaluate, draw, save a model version
             at a stage's end: task.begin_stage, with a fresh optimiser, schedule and EMA
-            save a checkpoint
+            save a checkpoint, also when the end of a machine is announced
             one report: rows, metrics, panels, checkpoint
             end here if someone asked the run to stop
 """
@@ -65,6 +65,7 @@ class Loop:
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.outbox = Outbox(run, worker)
         self.stopped_by: str | None = None
+        self.notice: str | None = None
 
     @property
     def position(self) -> Position:
@@ -182,7 +183,8 @@ class Loop:
                     self._begin_stage(rows[-1])
             self._keep_rows(rows)
             self._look_for_stop()
-            if saves or position.is_finished or self.stopped_by:
+            self._look_for_notice()
+            if saves or position.is_finished or self.stopped_by or self.notice:
                 self.outbox.save_checkpoint(self.state)
         self._send()
 
@@ -192,6 +194,12 @@ class Loop:
         self.stopped_by = collectives.broadcast(None if self.position.is_finished else request)
         if self.stopped_by:
             self.outbox.tell_stop(self.stopped_by)
+
+    def _look_for_notice(self) -> None:
+        notice = self.worker.find_notice()
+        if notice and notice != self.notice:
+            self.outbox.say([f"{notice}; until then every report saves a checkpoint"])
+        self.notice = notice
 
     def _saves_checkpoint(self, ends_epoch: bool) -> bool:
         inside = self.training.checkpoint_every_steps

@@ -13,7 +13,8 @@ from trainables.engine.panels import picture_of, save_panels
 from trainables.engine.state import refuse_other_architecture
 from trainables.engine.worker import Worker
 from trainables.run import Run
-from trainables.storage import Folder, find_damage
+from trainables.seal import find_damage
+from trainables.storage import Folder
 
 
 def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> dict[str, Any]:

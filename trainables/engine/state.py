@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.layout import CHECKPOINTS, HISTORY, step_name
-from trainables.storage import Folder, find_damage
+from trainables.seal import find_damage
+from trainables.storage import Folder
 
 FORMAT = 1
 

@@ -85,7 +85,8 @@ class TrainState:
         self.generator.set_state(build_generator(self.generator.device, *parts).get_state())
         return [
             f"the checkpoint was written by {len(states)} workers and goes on with {collectives.world_size}: the batch "
-            "size and the order of the data stay, the random numbers differ from those of an uninterrupted run"
+            "size stays, and so does the order of the data (of streamed data from the next epoch on); the random "
+            "numbers differ from those of an uninterrupted run"
         ]
 
 

@@ -23,6 +23,10 @@ def never() -> bool:
     return False
 
 
+def nothing() -> str | None:
+    """No notice."""
+
+
 @dataclass(frozen=True)
 class Worker:
     """The surroundings of one rank."""
@@ -42,3 +46,6 @@ class Worker:
     watch: Watch | None = None
     is_cancelled: Callable[[], bool] = never
     """Asked before every step, of a single worker; when it says so, CancelledError ends the training at once."""
+    find_notice: Callable[[], str | None] = nothing
+    """What is announced to the run, such as a machine that will be taken from it; asked by all ranks at once, and the
+    same on all of them. While it stands every report saves a checkpoint."""

@@ -6,7 +6,8 @@ from safetensors.torch import load_file
 
 from trainables.engine.models import save_model
 from trainables.layout import load_aliases
-from trainables.storage import Folder, find_damage
+from trainables.seal import find_damage
+from trainables.storage import Folder
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from trainables.engine.state import (
     save_tensors,
 )
 from trainables.layout import step_name
-from trainables.storage import MANIFEST, Folder, seal
+from trainables.seal import MANIFEST, seal
+from trainables.storage import Folder
 
 
 @pytest.fixture

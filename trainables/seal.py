@@ -1,0 +1,51 @@
+"""Sealed folders: a manifest of sizes and checksums, written last, tells a whole folder from a damaged one."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest: size and SHA-256 of every file; then flush all of it to the disk."""
+    files = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
+    for file in folder.iterdir():
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+    sync_directory(folder)
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with a sealed folder, in words; None when every file is as it was written."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text())["files"]
+        files = {name: {"size": entry["size"], "sha256": entry["sha256"]} for name, entry in listed.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{MANIFEST} cannot be read ({type(error).__name__})"
+    for name, expected in files.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != expected["size"]:
+            return f"{name} has {file.stat().st_size} bytes instead of {expected['size']}"
+        if _fingerprint(file) != expected:
+            return f"{name} does not match its checksum"
+    return None
+
+
+def _fingerprint(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def sync_directory(folder: Path) -> None:
+    """Flush a directory's entries to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
