@@ -1,12 +1,11 @@
 """Strict YAML: plain data only, no duplicate keys, no tags, no anchors, and `1e-3` is a number."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-from data_pipelines.nearest import one_of
 
 MAX_BYTES = 1_000_000
 
@@ -46,8 +45,8 @@ _StrictLoader.add_implicit_resolver(
 def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ValueError naming the file, the line and the key."""
     if not file.is_file():
-        beside = [path.name for path in file.parent.glob("*.yaml")]
-        raise ValueError(f"{file}: there is no such file" + (f"; {one_of(file.name, beside)}" if beside else ""))
+        near = get_close_matches(file.name, [path.name for path in file.parent.glob("*.yaml")], n=1)
+        raise ValueError(f"{file}: there is no such file" + (f"; did you mean {near[0]!r}?" if near else ""))
     if file.stat().st_size > MAX_BYTES:
         raise ValueError(f"{file}: larger than {MAX_BYTES:,} bytes; this is no experiment file")
     try:
