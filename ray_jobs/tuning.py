@@ -4,7 +4,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import ray
 from ray import tune
+from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore
 
 from ray_jobs.orphans import freeing_orphans
 from ray_jobs.record import Record
@@ -35,6 +37,12 @@ class _Recorder(tune.Callback):
             self.error = RunError(result["error"], result["trace"])
 
 
+def beside_the_driver() -> tune.PlacementGroupFactory:
+    """A trial's resources on the driver's machine: the loss of another one then takes workers with it and no trial."""
+    here = {RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
+    return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[here])
+
+
 def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:
     """Train by Tune and Ray Train until the end, or until the run is asked to stop. Raises RunError when it fails.
 
@@ -43,7 +51,7 @@ def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()
     trainable = tune.with_parameters(RunTrainable, plan=plan)
     recorder = _Recorder(record)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, TRIAL_RESOURCES),
+        tune.with_resources(trainable, beside_the_driver()),
         run_config=tune.RunConfig(
             name=f"tune_{uuid.uuid4().hex[:8]}",
             storage_path=(plan.folder / "ray").uri,
