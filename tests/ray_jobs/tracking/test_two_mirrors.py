@@ -33,19 +33,24 @@ def wait_until(condition) -> None:
         time.sleep(0.05)
 
 
+def process_of(mirror: MirrorHandle) -> psutil.Process:
+    assert mirror._process is not None
+    return psutil.Process(mirror._process.pid)
+
+
 def has_come_to_the_lock(mirror: MirrorHandle) -> bool:
-    return any(file.path.endswith("/.session") for file in psutil.Process(mirror._process.pid).open_files())
+    return any(file.path.endswith("/.session") for file in process_of(mirror).open_files())
 
 
 def test_the_second_waits_for_the_first_and_finds_nothing_left_to_do(run):
     said: list[str] = []
-    first = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), arguments=OFFLINE)
+    first = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=OFFLINE)
     wait_until(lambda: segments_there(run))
-    second = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), arguments=OFFLINE)
+    second = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=OFFLINE)
     second.close()  # its run has ended too; it still waits for its turn
     wait_until(lambda: has_come_to_the_lock(second))
     first.wake()
-    assert second._process.poll() is None and segments_there(run) == 1
+    assert process_of(second).status() != psutil.STATUS_ZOMBIE and segments_there(run) == 1
     assert first.finish() == 0
     assert second.finish() == 0
     rows = [row for segment in segments_of(run) for row in segment.rows]
@@ -56,9 +61,9 @@ def test_the_second_waits_for_the_first_and_finds_nothing_left_to_do(run):
 
 def test_sync_does_not_wait_but_says_so(run):
     said: list[str] = []
-    mirror = MirrorHandle(run.folder, run.tracking, lambda text, **_: None, arguments=OFFLINE)
+    mirror = MirrorHandle(run.folder, run.tracking, lambda text, **_: None, options=OFFLINE)
     wait_until(lambda: segments_there(run))
-    sync = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), arguments=("--sync",))
+    sync = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=("--sync",))
     assert sync.finish() == 1
     assert said == [f"{run.folder} is being mirrored to W&B by another process; wait for its end"]
     assert mirror.finish() == 0 and segments_there(run) == 1
