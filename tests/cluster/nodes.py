@@ -1,9 +1,12 @@
 """Further Ray nodes on this machine, and a driver of its own: what the tests of lost machines are made of."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from ray_jobs.experiment import Experiment
-from ray_jobs.local_cluster import LocalCluster, free_ports
+from ray_jobs.local_cluster import PREFIX, TEMPORARY, LocalCluster, free_ports
 from ray_jobs.planning import build_plan
 from tests.cluster.test_ray_runs import outcome
 from tests.distributed.launch import start_processes
@@ -36,14 +39,16 @@ assert gcs.drain_node(node.node_id.hex(), reason, "", deadline_ms)[0]
 def started_node(cluster: LocalCluster, *, name: str = "", drain_s: int = 0) -> Iterator[subprocess.Popen]:
     """A further node with one CPU; up on entry, as two that start at once may take each other's sockets.
 
-    After a SIGTERM it announces its end to the cluster, and comes to it after `drain_s`.
+    After a SIGTERM it announces its end to the cluster, and comes to it after `drain_s`. Its folder is its own, as on
+    a machine of its own: nodes that share one take each other's copies of a job's package away.
     """
     agent, metrics = free_ports(2)
+    folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={cluster.gcs_address}"),
         *("--node-ip-address=127.0.0.1", "--num-cpus=1", f"--object-store-memory={200 * 2**20}"),
         *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
-        *([f"--node-name={name}"] if name else []),
+        *(f"--temp-dir={folder}", *([f"--node-name={name}"] if name else [])),
     ]
     environment = {**cluster.environment, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain_s)}
     node = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -54,6 +59,7 @@ def started_node(cluster: LocalCluster, *, name: str = "", drain_s: int = 0) -> 
     finally:
         end(node)
         node.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def family_of(node: subprocess.Popen) -> list[psutil.Process]:

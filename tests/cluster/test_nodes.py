@@ -107,10 +107,9 @@ def test_an_announced_end_of_a_node_saves_a_checkpoint_and_is_no_failure(cluster
     assert_same(experiment, reference_of(experiment))
 
 
-def test_a_node_that_is_announced_too_late_is_no_failure_and_the_last_checkpoint_holds(
-    cluster, over_nodes, reference_of, tmp_path
-):
-    experiment = over_nodes(epochs=60, max_failures=0)
+def test_a_node_that_is_announced_too_late_is_lost_like_any_other(cluster, over_nodes, reference_of, tmp_path):
+    """The workers that stay break off before the cluster has told of the announcement."""
+    experiment = over_nodes(epochs=60)
     with (
         cluster() as head,
         started_node(head),
