@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/python -m ray_jobs.demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not faults" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not faults" --numprocesses 3 --dist loadgroup
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults
