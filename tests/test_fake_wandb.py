@@ -172,6 +172,7 @@ def test_an_unknown_key_is_refused(tmp_path: Path):
         assert server.run("abc").is_finished
 
 
+@pytest.mark.faults
 def test_an_online_run_survives_a_failing_server(server: FakeWandb, tmp_path: Path):
     script = """
     run = begin("abc")

@@ -192,6 +192,7 @@ def test_one_streaming_ray_worker_gives_the_rows_of_a_local_one(toy, ray_cluster
     assert scores["test/mse"] == pytest.approx(result.final["best_metrics"]["test/mse"], rel=1e-6)
 
 
+@pytest.mark.faults
 def test_an_error_that_no_restart_cures_ends_the_run_at_once_and_frees_the_cluster(toy, ray_cluster):
     experiment = toy(workload={"nan_at_row": 3}, scaling={"num_workers": 1})
     with pytest.raises(RunError, match=r"train/loss is not finite at step \d+"):

@@ -63,6 +63,7 @@ def test_asha_stops_bad_trials_and_the_best_settings_are_found(search):
     wait_until_free()
 
 
+@pytest.mark.faults
 def test_population_based_training_changes_a_running_trial(search):
     """A trial with a hopeless rate goes on from the good one's weights, with another rate, to the last step."""
     setup = search(

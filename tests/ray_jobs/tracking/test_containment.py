@@ -113,7 +113,13 @@ AFTER_START: dict[str, Callable[[FakeWandb], None]] = {
 }
 
 
-@pytest.mark.parametrize("fault", AFTER_START)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(name, marks=pytest.mark.faults if name in ("refuses", "answers 404") else ())
+        for name in AFTER_START
+    ],
+)
 def test_a_server_that_is_lost_in_mid_run(server, tracked, reference, monkeypatch, fault):
     experiment = tracked()
     strike_once_begun(monkeypatch, server, AFTER_START[fault])

@@ -102,7 +102,7 @@ def test_tracking_changes_nothing_in_the_record(home, tracked, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["offline", "online"])
+@pytest.mark.parametrize("mode", [pytest.param("offline", marks=pytest.mark.faults), "online"])
 def test_a_run_that_is_killed_twice_goes_on_as_the_same_run(server, tracked, tmp_path, mode):
     kill = tmp_path / "kill"
     experiment = tracked({"workload": {"kill_file": str(kill)}}, mode=mode)

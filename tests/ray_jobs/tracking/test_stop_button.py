@@ -8,7 +8,7 @@ from ray_jobs.launch import RunStoppedError, train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, run_of, warnings_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("default")]
 
 
 def test_the_stop_button(server, tracked, toy, monkeypatch):

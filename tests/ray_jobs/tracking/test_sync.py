@@ -64,6 +64,7 @@ def test_the_offline_runs_of_a_folder_are_sent_in_order_and_once(server, tracked
     assert {name: len(versions) for name, versions in server.artifacts.items()} == versions
 
 
+@pytest.mark.faults
 def test_a_run_that_was_killed_and_went_on_offline_becomes_one(server, tracked, tmp_path):
     kill = tmp_path / "kill"
     experiment = tracked({"workload": {"kill_file": str(kill)}}, mode="offline")
@@ -94,6 +95,7 @@ def test_what_a_server_missed_in_mid_run_is_sent(server, tracked, monkeypatch):
     assert_arrived(server, experiment)
 
 
+@pytest.mark.faults
 def test_a_run_whose_first_part_arrived_gets_the_rest(server, tracked, tmp_path):
     kill = tmp_path / "kill"
     experiment = tracked({"workload": {"kill_file": str(kill)}})

@@ -156,7 +156,7 @@ def test_lambda_grows_in_each_pruned_round_and_the_doomed_weights_shrink(build):
 @pytest.mark.parametrize(
     ("struct", "training", "workload"),
     [
-        ("refill", {"ema": {"decay": 0.5}}, {"prunes_residual": True}),
+        pytest.param("refill", {"ema": {"decay": 0.5}}, {"prunes_residual": True}, marks=pytest.mark.faults),
         ("rsst", {"ema": {"decay": 0.5}, "clip_norm": 0.5, "accumulate": 2}, {"criteria": "saliency"}),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_resume_in_any_round_and_step_is_bit_exact(build, struct, training, wo
     [
         ("magnitude", "both", "global"),
         pytest.param("remain", "head", "layer-wise", marks=pytest.mark.slow),
-        pytest.param("l2", "mlp", "layer-wise", marks=pytest.mark.slow),
+        pytest.param("l2", "mlp", "layer-wise", marks=pytest.mark.faults),
     ],
 )
 def test_a_vit_loses_heads_and_neurons_as_its_target_says(build, criteria, target, sorting_mode):

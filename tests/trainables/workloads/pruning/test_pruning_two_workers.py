@@ -38,12 +38,12 @@ def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
     return load_file(folder.full(f"{name}/model.safetensors")), rows
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("cut", "workload"),
     [
         (11, {"struct": "refill", "prune_type": "rewind_lt", "rewind_epoch": 1}),
-        pytest.param(19, {"struct": "rsst"}, marks=pytest.mark.faults),
+        (19, {"struct": "rsst"}),
     ],
 )
 def test_two_workers_interrupted_in_a_later_round_end_as_if_they_were_not(tmp_path, cut, workload):
