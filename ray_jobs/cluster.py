@@ -17,6 +17,7 @@ SETTINGS = {
     # glibc gives large buffers back to the system after every step and faults them in again: a tenth of a CPU step
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_ARENA_MAX": "1",  # other arenas than the first, which a thread gets, hold no buffer above 64 MiB
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
