@@ -103,9 +103,10 @@ class Mirror:
 
     def _written_step(self) -> int:
         """The last step in the offline files. wandb says nothing of a full disk, and still writes after `finish`."""
-        deadline = time.monotonic() + CONFIRM_S
+        deadline, pause = time.monotonic() + CONFIRM_S, 0.02
         while (step := self.place.last_offline_step()) < self._session.logged_step and time.monotonic() < deadline:
-            time.sleep(0.2)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.5)
         return step
 
     def _refuse_loss(self, last_step: int) -> None:
