@@ -59,7 +59,8 @@ def ray_cluster() -> Iterator[None]:
     from ray_jobs.cluster import SETTINGS
 
     settings = {**SETTINGS, "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "40"}
-    os.environ.update(settings)
+    # Ray's workers give way to other processes, and the other test processes would leave them nothing
+    os.environ.update(settings, RAY_worker_niceness="0")
     root = str(Path(__file__).resolve().parent.parent)
     ray.init(
         address="local",
