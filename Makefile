@@ -26,9 +26,11 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.ladder
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.feed
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.report
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from benchmarks.synthetic import write_cifar10_like, write_heart_sounds, write_i
 class Case:
     """One workload of a size that a CPU steps through in a tenth of a second or so."""
 
-    write_raw: Callable[[Path], object]
+    write_raw: Callable[[Path, int], object]
+    """Writes so many files or rows to a folder."""
+    num_raw: int
     workload: dict[str, Any]
     """Settings; the path of the data is filled in."""
     batch_size: int
@@ -22,7 +25,8 @@ class Case:
 
 CASES = {
     "flow_matching": Case(
-        lambda folder: write_cifar10_like(folder, 4000),
+        write_cifar10_like,
+        4000,
         {
             "name": "flow_matching",
             "data": {"source": "cifar10"},
@@ -33,7 +37,8 @@ CASES = {
         batch_size=32,
     ),
     "super_resolution": Case(
-        lambda folder: write_images(folder, 400, side=256),
+        partial(write_images, side=256),
+        400,
         {
             "name": "super_resolution",
             "data": {"source": "folder", "scales": [4], "lr_patch_size": 24},
@@ -42,7 +47,8 @@ CASES = {
         batch_size=8,
     ),
     "video_prediction": Case(
-        lambda folder: write_moving_mnist_like(folder, 400),
+        write_moving_mnist_like,
+        400,
         {
             "name": "video_prediction",
             "data": {"source": "moving_mnist", "horizontal_flip": True, "brightness": 0.1},
@@ -57,7 +63,8 @@ CASES = {
         batch_size=4,
     ),
     "pruning": Case(
-        lambda folder: write_cifar10_like(folder, 4000),
+        write_cifar10_like,
+        4000,
         {
             "name": "pruning",
             "arch": "res20s",
@@ -67,7 +74,8 @@ CASES = {
         batch_size=32,
     ),
     "heart_sound_pretrain": Case(
-        lambda folder: write_heart_sounds(folder, 150, duration_s=12),
+        partial(write_heart_sounds, duration_s=12),
+        150,
         {
             "name": "heart_sound_pretrain",
             "data": {"sample_rate": 2000, "num_samples": 1600},

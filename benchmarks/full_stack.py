@@ -15,7 +15,8 @@ from trainables.engine.report import Report
 
 def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
     """Seconds per step of each log interval after the first, which warms up; the same from the first report to the
-    last, with all that lies between; from the start to the first step; the share of steps that waited for data."""
+    last, with all that lies between; from the start to the first step; the share of the time that waited for data; how
+    busy a GPU was."""
     heard: list[tuple[float, Report]] = []
     apply = Record.apply
 
@@ -28,11 +29,14 @@ def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
     _train(settings)
     (first_at, first), (last_at, last) = heard[0], heard[-1]
     speeds = [report["speed"] for _, report in heard[1:]]
+    samples = [report["system"].get("system/rank_0/gpu_utilization_percent") for _, report in heard[1:]]
+    busy = [sample for sample in samples if sample is not None]
     return {
         "blocks": [speed["step_s"] for speed in speeds],
         "wall_step_s": (last_at - first_at) / (last["step"] - first["step"]),
         "first_s": first_at - began - first["step"] * first["speed"]["step_s"],
         "data_wait_ratio": statistics.fmean(speed["data_wait_ratio"] for speed in speeds),
+        "gpu_percent": statistics.fmean(busy) if busy else None,
     }
 
 

@@ -47,15 +47,18 @@ def main() -> None:
         print(f"\n{name}\n\n{format_table(runs)}\n", flush=True)
 
 
-def climb(case: Case, layers: list[str], repeats: int, num_blocks: int) -> dict[str, list[dict[str, Any]]]:
-    """What was measured of each layer, once for each repeat."""
+def climb(
+    case: Case, layers: list[str], repeats: int, num_blocks: int, training: dict[str, Any] | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """What was measured of each layer, once for each repeat; `training` changes settings of that section."""
     runs: dict[str, list[dict[str, Any]]] = {layer: [] for layer in layers}
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
-        case.write_raw(folder / "raw")
+        case.write_raw(folder / "raw", case.num_raw)
         for repeat in range(repeats):
             for layer, of in runs.items():
                 settings = build_settings(case, folder, num_blocks, f"{layer}-{repeat}", LAYERS.get(layer, ("", {}))[1])
+                settings["training"] |= training or {}
                 of.append(_run(layer, settings, num_blocks))
             words = [
                 f"{layer} {1e3 * statistics.median(of[-1]['blocks']):.1f} ms"

@@ -1,6 +1,6 @@
 """The same work by what users would pick instead: plain PyTorch, Lightning with its W&B logger, Ray's stock pattern.
 
-python -m benchmarks.peers [--workload flow_matching] [--repeats 3] [--blocks 6]
+python -m benchmarks.peers [--workload flow_matching ...] [--repeats 3] [--blocks 6]
 
 The same network, loss, optimiser, clipping and EMA on the same images, one thread, W&B offline where there is W&B.
 All peers feed by a DataLoader; each number of loader processes is tried, and the quickest counts. Ours is `train` on
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, Case
 from benchmarks.ladder import STEPS_PER_BLOCK, TRACKED, build_settings
 from benchmarks.results import save_results
 from benchmarks.watched import run_module
@@ -23,32 +23,39 @@ PEERS = {"plain PyTorch": "ours", "Lightning": "ours with W&B", "Ray's stock pat
 """What each is compared with."""
 OURS: dict[str, dict[str, Any]] = {"ours": {}, "ours with W&B": TRACKED}
 LOADER_PROCESSES = (0, 1, 2)
+WORKLOADS = ("flow_matching", "pruning")
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--workload", choices=("flow_matching", "pruning"), default="flow_matching")
+    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=WORKLOADS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
-    case, blocks = CASES[options.workload], options.blocks
+    for name in options.workload:
+        runs = measure_workload(CASES[name], options.repeats, options.blocks)
+        save_results(f"peers_{name}", runs)
+        print(f"\n{name}\n\n{format_table(runs)}\n", flush=True)
+
+
+def measure_workload(case: Case, repeats: int, num_blocks: int) -> dict[str, list[dict[str, Any]]]:
+    """What was measured of ours and of each peer with each number of loader processes, once for each repeat."""
     runs: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
-        case.write_raw(folder / "raw")
-        for repeat in range(options.repeats):
+        case.write_raw(folder / "raw", case.num_raw)
+        for repeat in range(repeats):
             for name, changes in OURS.items():
-                settings = build_settings(case, folder, blocks, f"{name.replace(' ', '-')}-{repeat}", changes)
+                settings = build_settings(case, folder, num_blocks, f"{name.replace(' ', '-')}-{repeat}", changes)
                 runs.setdefault(name, []).append(run_module("benchmarks.full_stack", {"settings": settings}))
-            settings = build_settings(case, folder, blocks, "peer", {})
-            sizes = {"num_blocks": blocks, "steps_per_block": STEPS_PER_BLOCK}
+            settings = build_settings(case, folder, num_blocks, "peer", {})
+            sizes = {"num_blocks": num_blocks, "steps_per_block": STEPS_PER_BLOCK}
             for name in PEERS:
                 for processes in LOADER_PROCESSES:
                     arguments = {"peer": name, "settings": settings, "loader_processes": processes, **sizes}
                     runs.setdefault(f"{name}, {processes}", []).append(run_module("benchmarks.peer", arguments))
-    save_results(f"peers_{options.workload}", runs)
-    print(format_table(runs))
+    return runs
 
 
 def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:

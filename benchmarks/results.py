@@ -22,7 +22,12 @@ def save_results(name: str, figures: Any) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def load_results(name: str) -> Any:
-    """The figures; None when they were not measured."""
+def list_results() -> list[str]:
+    """What was measured, by name."""
+    return sorted(file.stem for file in RESULTS.glob("*.json"))
+
+
+def load_results(name: str) -> dict[str, Any] | None:
+    """`date`, `machine` and `figures`; None when it was not measured."""
     file = RESULTS / f"{name}.json"
-    return json.loads(file.read_text())["figures"] if file.exists() else None
+    return json.loads(file.read_text()) if file.exists() else None

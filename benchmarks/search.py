@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import save_results
 from ray_jobs.cluster import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,10 +40,26 @@ def main() -> None:
         settings, numbers = _settings(Path(temporary), options), list(range(options.trials))
         (searched,) = _run([("search", settings, numbers)])
         pure = _run([("pure", settings, numbers[first::CONCURRENCY]) for first in range(CONCURRENCY)])
-    ideal = sum(each["trained_s"] for each in pure) / CONCURRENCY
-    each, overhead = ideal * CONCURRENCY / options.trials, searched["search_s"] / ideal - 1
-    print(f"{options.trials} trials of {each:.1f} s of pure training, {CONCURRENCY} at a time: {ideal:.1f} s")
-    print(f"the search: {searched['search_s']:.1f} s; overhead {overhead:+.1%}")
+    found = {
+        "trials": options.trials,
+        "pure_s": sum(each["trained_s"] for each in pure) / CONCURRENCY,
+        "search_s": searched["search_s"],
+    }
+    save_results("search", found)
+    print(format_table(found))
+
+
+def format_table(found: dict[str, float]) -> str:
+    """Seconds of both, and what the search adds."""
+    trials, pure_s, search_s = found["trials"], found["pure_s"], found["search_s"]
+    each = pure_s * CONCURRENCY / trials
+    return "\n".join(
+        [
+            "| trials | pure training, two at a time | the search | overhead |",
+            "| --- | --- | --- | --- |",
+            f"| {trials} of {each:.1f} s | {pure_s:.1f} s | {search_s:.1f} s | {search_s / pure_s - 1:+.1%} |",
+        ]
+    )
 
 
 def _settings(folder: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Memory of streaming: a set of half the object store against one of ten times it, in one run.
+"""Streaming a set that the object store cannot hold: memory and time per row as the set grows 16-fold, in one run.
 
 python -m benchmarks.streaming [--store-mib 160]
 
-A Ray Train worker takes every batch of two epochs from the feed and trains nothing, so that the data path is as busy
-as it can be. Watches the private memory of every process of the run and the object store's pages, five times a second.
+A Ray Train worker takes every batch from the feed and trains nothing, so that the data path is as busy as it can be.
+The largest set is ten times the object store. Watches the private memory of every process of the run and the object
+store's pages, five times a second.
 """
 
 import argparse
@@ -11,10 +12,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import save_results
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
 from benchmarks.watched import run_module
 
 BATCH_SIZE = 256
+LARGEST = 10.0
+"""Times the object store."""
+GROWTH = (1, 4, 16)
 
 
 def main() -> None:
@@ -23,28 +28,38 @@ def main() -> None:
     parser.add_argument("--store-mib", type=int, default=160)
     options = parser.parse_args()
     results = {}
-    for share in (0.5, 10.0):
+    for factor in GROWTH:
+        share = LARGEST * factor / GROWTH[-1]
         num_rows = int(share * options.store_mib * 2**20 / ROW_BYTES) // 5 * 5
         with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
             write_cifar10_like(Path(temporary, "raw"), num_rows)
-            results[share] = {"set_rows": num_rows, **_run(Path(temporary), options.store_mib)}
-            print(f"{share:g} x the object store: {results[share]}", flush=True)
-    small, large = results[0.5], results[10.0]
-    print("| set | rows | peak memory of all processes | rows/s |\n| --- | --- | --- | --- |")
-    for share, result in results.items():
-        cells = (f"{share:g} x store", f"{result['set_rows']:,}", f"{result['peak_mib']:.0f} MiB")
-        print(f"| {' | '.join(cells)} | {result['rows_per_s']:.0f} |")
-    print(f"\npeak memory of the large set over the small one: {large['peak_mib'] / small['peak_mib']:.2f}")
+            results[f"{share:g} x the object store"] = _run(Path(temporary), options.store_mib)
+        print(f"{share:g} x the object store: done", flush=True)
+    save_results("streaming", results)
+    print(format_table(results))
+
+
+def format_table(results: dict[str, dict[str, float]]) -> str:
+    """Memory and time per row, and both against the smallest set."""
+    small = next(iter(results.values()))
+    lines = ["| set | rows | peak memory of all processes | against the first | time per row | against the first |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for name, result in results.items():
+        memory, rate = result["peak_mib"], result["rows_per_s"]
+        cells = [name, f"{result['rows']:,}", f"{memory:,.0f} MiB", f"{memory / small['peak_mib']:.2f}"]
+        cells += [f"{1e6 / rate:.1f} us", f"{small['rows_per_s'] / rate:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _run(folder: Path, store_mib: int) -> dict[str, Any]:
-    """Two epochs in a process of its own; its memory is watched from start to end."""
+    """In a process of its own; its memory is watched from start to end."""
     settings = {
         "workload": {"name": "flow_matching", "data": {"source": "cifar10", "path": str(folder / "raw")}},
         "training": {"epochs": 1, "batch_size": BATCH_SIZE, "feed": "stream"},
         "storage": {"path": str(folder / "out")},
     }
-    return run_module("benchmarks.streamed_ingest", {"settings": settings, "store_bytes": store_mib * 2**20})
+    return run_module("benchmarks.feed_ours", {"settings": settings, "store_bytes": store_mib * 2**20})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import save_results
 from ray_jobs.cluster import SETTINGS, connect
 
 NUM_TRIALS, NUM_REPORTS, STEPS_PER_REPORT, NUM_SCALARS = 4, 20, 5, 10
@@ -34,6 +35,7 @@ def main() -> None:
     for _ in range(options.repeats):
         for name, build in (("no callback", _none), ("ours", _ours), ("Ray's own", _stock)):
             seconds[name].append(_run(build))
+    save_results("tracking", seconds)
     print(format_table(seconds))
 
 

@@ -63,12 +63,18 @@ def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
 
 
 def ray_dataset(
-    split: ShardedSplit, pipeline: DataPipeline[Any], shard_indices: Sequence[int], *, concurrency: int
+    split: ShardedSplit,
+    pipeline: DataPipeline[Any],
+    shard_indices: Sequence[int],
+    *,
+    concurrency: int,
+    sharers: int = 1,
 ) -> "Dataset":
     """The decoded rows of the given shards, in the given order; lazy, nothing random.
 
     At most `concurrency` shards are read at the same time. The tasks ask for no CPU, for they must also run while
-    training workers hold every logical CPU; their number is what bounds them.
+    training workers hold every logical CPU; their number is what bounds them. In Ray's object store they take no more
+    than a half of it over `sharers`, the readers at the same time.
     A shard that cannot be read stops the iteration; `cause_of` digs out the ValueError.
     """
     items = [{"index": int(index)} for index in shard_indices]
@@ -87,7 +93,9 @@ def ray_dataset(
     dataset.context.raise_original_map_exception = True
     options = dataset.context.execution_options
     options.preserve_order = True
-    options.resource_limits = options.resource_limits.copy(object_store_memory=_store_bytes(split, concurrency))
+    options.resource_limits = options.resource_limits.copy(
+        object_store_memory=min(_store_bytes(split, concurrency), _smallest_store() // (2 * sharers))
+    )
     return dataset
 
 
@@ -107,9 +115,18 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
-    """Room for the shards being read, as many waiting, and two with the consumer."""
+    """Twice the room for the shards being read, as many waiting, and two with the consumer: Ray Data lets the readers
+    have about half of what it is allowed."""
     shard_bytes = split.decoded_bytes * max(shard.decoded_rows for shard in split.shards) // split.num_rows
-    return (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
+    return 2 * (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
+
+
+def _smallest_store() -> int:
+    """Bytes of the object store of the machine that has the least."""
+    import ray
+
+    stores = [node["Resources"].get("object_store_memory") for node in ray.nodes() if node["Alive"]]
+    return int(min(store for store in stores if store))
 
 
 def _load_in_task(items: pa.Table, *, split: ShardedSplit, pipeline: DataPipeline[Any]) -> pa.Table:

@@ -70,8 +70,9 @@ class Record:
 
     def apply(self, report: Report) -> None:
         """Take in one report of rank 0."""
+        panels = report["panels"]
         if "resumed_from" in report:
-            self._begin(report)
+            panels = [*self._begin(report["resumed_from"]), *panels]
         for message in report["messages"]:
             self.log(message, level="WARNING")
         if report["rows"]:
@@ -82,20 +83,19 @@ class Record:
             self.log(f"saved {report['checkpoint']}", prints=False)
         for panel in report["panels"]:
             append_table(self.folder, panel)
-        self._events.append(_to_event(report))
+        self._events.append(_to_event({**report, "panels": panels}))
         self.last = report
         if report["is_finished"]:
             self._finish(report)
 
-    def _begin(self, report: Report) -> None:
-        """Put back what belongs to the checkpoint; the files of its step may be there and their report lost."""
-        checkpoint = report["resumed_from"]  # pyright: ignore
+    def _begin(self, checkpoint: str | None) -> list[str]:
+        """Put back what belongs to the checkpoint; returns its panels, which may be there and their report lost."""
         self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
         remake_tables(self.folder, known)
-        self._events.append(_to_event({**report, "panels": known}))
         if checkpoint:
             self.log(f"resumed from {self.folder}/{checkpoint}")
+        return known
 
     def _rows_until(self, step: int) -> bytes:
         """The rows up to a checkpoint's step: its own, or the same ones out of a later checkpoint.

@@ -169,9 +169,9 @@ def test_every_pod_mounts_the_storage_and_what_it_mounts_is_there():
 
 def test_the_jobs_command_is_a_good_one():
     """Its settings are checked as `submit` checks them."""
-    from ray_jobs.cli import _check_words
+    from ray_jobs.cli import check_words
 
     words = load("kuberay.yaml")["spec"]["entrypoint"].split()
     assert words[:3] == ["python", "-m", "ray_jobs"]
-    file = _check_words([str(ROOT / word) if word.endswith(".yaml") else word for word in words[3:]])
+    file = check_words([str(ROOT / word) if word.endswith(".yaml") else word for word in words[3:]])
     assert file.is_file()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs import cli, submit
+from ray_jobs import cli, submit, verbs
 from ray_jobs.exit_codes import DONE
 from ray_jobs.experiment import check_experiment
 from ray_jobs.repeat import read_seeds
@@ -52,7 +52,7 @@ COMMANDS = [(page, words) for page, text in TEXTS.items() for words in commands_
 
 def check_command(words: Sequence[str]) -> None:
     """Raises ValueError, or SystemExit for what argparse refuses, when the command line would refuse the words."""
-    options = cli._parse(words)
+    options = cli.parse(words)
     assert options.verb in cli.VERBS, options.verb
     if options.verb == "submit":
         own, command = submit._parse([word for word in words if word != "submit"])
@@ -62,10 +62,10 @@ def check_command(words: Sequence[str]) -> None:
         return
     if options.target is None or not options.target.endswith(".yaml"):
         assert options.verb in ("sync", "check")
-        cli._read_options(options.rest, {})
+        verbs.read_options(options.rest, {})
         return
     options.target = str(ROOT / options.target)
-    experiment = cli._load(options, check_experiment)
+    experiment = verbs.load_target(options, check_experiment)
     assert options.verb != "sweep" or experiment.search is not None
     assert options.verb != "export" or "out" in options.changes
     assert options.verb != "repeat" or read_seeds(options.seeds)

@@ -59,7 +59,8 @@ def _ray_rows(plan: Plan, name: Split, split: ShardedSplit, pipeline: DataPipeli
         return ResidentRows(list(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
 
     def read(shards: Sequence[int]) -> Iterator[pa.Table]:
-        dataset: Any = ray_dataset(split, pipeline, shards, concurrency=READ_TASKS)
+        sharers = ray.train.get_context().get_world_size()
+        dataset: Any = ray_dataset(split, pipeline, shards, concurrency=READ_TASKS, sharers=sharers)
         return iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
     return _streamed(plan, split, read)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from ray_jobs.growing_file import GrowingFile
+from ray_jobs.growing_file import GrowingFile, whole_lines
 from ray_jobs.search.points import Point
 from trainables.storage import Folder
 
@@ -64,11 +64,7 @@ class Trials:
 
     def __init__(self, folder: Folder):
         self._file = GrowingFile(folder, TRIALS)
-        content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
-        whole = _without_torn_line(content)
-        if whole != content:
-            self._file.replace(whole)
-        self._trials = _parse(whole)
+        self._trials = _read_all(folder)
 
     def put(self, trial: Trial, *, is_kept: bool = True) -> None:
         """Add or change one; with `is_kept` false in memory alone, for what changes all the time."""
@@ -92,7 +88,7 @@ class Trials:
 
 def read_trials(folder: Folder) -> list[Trial]:
     """All trials as they stand on disk, by number; changes nothing."""
-    trials = _parse(_without_torn_line(folder.read(TRIALS)) if folder.exists(TRIALS) else b"")
+    trials = _read_all(folder)
     return [trials[number] for number in sorted(trials)]
 
 
@@ -103,13 +99,9 @@ def word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _without_torn_line(content: bytes) -> bytes:
-    """A line that a kill has torn is as if it never was."""
-    return content[: content.rfind(b"\n") + 1]
-
-
-def _parse(lines: bytes) -> dict[int, Trial]:
-    trials = [_read(json.loads(line)) for line in lines.splitlines()]
+def _read_all(folder: Folder) -> dict[int, Trial]:
+    content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
+    trials = [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
     return {trial.number: trial for trial in trials}  # the last one of a number counts
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs import cli
+from ray_jobs import cli, verbs
 from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
 from tests.conftest import TOY_TRAINING
 from trainables.train_worker import RunError
@@ -61,7 +61,7 @@ def test_show_prints_settings_that_load_as_the_same_experiment(file, tmp_path, c
     shown = capsys.readouterr().out.partition("---\n")[0]
     copy = tmp_path / "copy.yaml"
     copy.write_text(shown)
-    assert cli.load_experiment(copy) == cli.load_experiment(file, ["training.batch_size=16"])
+    assert verbs.load_experiment(copy) == verbs.load_experiment(file, ["training.batch_size=16"])
 
 
 def test_prepare_tells_the_folder_and_its_rows(file, tmp_path, capsys):
@@ -238,7 +238,7 @@ def changes(tmp_path, monkeypatch):
     seen: list[dict[str, Any]] = []
 
     def keep(options):
-        cli._load(options)
+        verbs.load_target(options)
         seen.append(options.changes)
         return {}
 

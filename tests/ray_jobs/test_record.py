@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ray_jobs.growing_file import GrowingFile
 from ray_jobs.progress import LogOnly
-from ray_jobs.record import FINAL, LOG, METRICS, GrowingFile, Record
+from ray_jobs.record import FINAL, LOG, METRICS, Record
 from trainables.engine.history import History, to_lines
 from trainables.engine.report import Report
 from trainables.storage import Folder
@@ -180,14 +181,24 @@ def test_what_ray_says_and_long_lines_stand_in_the_log_alone(folder, capsys):
 
 def test_a_growing_file_holds_all_that_was_added(folder):
     file = GrowingFile(folder, "file")
-    file.append(b"a")
-    file.append(b"b")
+    file.append(b"a\n")
+    file.append(b"b\n")
     again = GrowingFile(folder, "file")
-    again.append(b"c")
-    assert folder.read("file") == b"abc"
-    again.replace(b"x")
-    again.append(b"y")
-    assert folder.read("file") == b"xy"
+    again.append(b"c\n")
+    assert folder.read("file") == b"a\nb\nc\n"
+    again.replace(b"x\n")
+    again.append(b"y\n")
+    assert folder.read("file") == b"x\ny\n"
+
+
+@pytest.mark.parametrize("before, whole", [(b"a\nb\n{tor", b"a\nb\n"), (b"{tor", b""), (b"a\n", b"a\n")])
+def test_a_line_that_a_kill_has_torn_is_not_joined_to_the_next(folder, before, whole):
+    folder.write("file", before)
+    file = GrowingFile(folder, "file")
+    assert folder.read("file") == before  # whoever only looks changes nothing
+    file.append(b"c\n")
+    file.append(b"d\n")
+    assert folder.read("file") == whole + b"c\nd\n"
 
 
 def test_the_log_holds_the_lines_that_the_description_makes(folder):

@@ -18,13 +18,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from trainables.config import Cadence
+from trainables.engine.boundary import Due, find_due
 from trainables.engine.determinism import build_generator, seed_globals
-from trainables.engine.evaluation import frozen, goal_value, isolated_random, run_evaluation, split_finite
+from trainables.engine.evaluation import frozen, isolated_random, split_finite
 from trainables.engine.history import Row
 from trainables.engine.learner import Learner, Length
 from trainables.engine.meters import NonFiniteError, StepMeter
 from trainables.engine.outbox import Outbox
+from trainables.engine.selection import ModelSelection
 from trainables.engine.state import find_checkpoint, load_checkpoint
 from trainables.engine.stopping import find_request
 from trainables.engine.stopwatch import Stopwatch
@@ -64,6 +65,7 @@ class Loop:
         self.monitor = SystemMonitor(worker.device)
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.outbox = Outbox(run, worker)
+        self.selection = ModelSelection(run, worker, self.outbox)
         self.stopped_by: str | None = None
         self.notice: str | None = None
 
@@ -135,7 +137,7 @@ class Loop:
             position.step += 1
             position.step_in_epoch += 1
             self.state.task.after_step(self.progress)
-            self._boundary(ends_epoch=position.step_in_epoch == self.length.steps_per_epoch)
+            self._boundary(self._find_due())
             if position.is_finished or position.epoch != epoch or self.stopped_by:
                 break
         steps.close()
@@ -154,37 +156,31 @@ class Loop:
 
     # ---- between steps
 
-    def _boundary(self, *, ends_epoch: bool) -> None:
-        position, training = self.position, self.training
-        is_last = position.step >= self.length.num_steps
-        ends_stage = ends_epoch and self.progress.ends_stage
-        logs = position.step_in_epoch % training.log_every_steps == 0
-        evaluates = self._is_due(training.evaluate_every, ends_epoch, is_last or ends_stage)
-        draws = self._is_due(training.pictures_every, ends_epoch, is_last or ends_stage)
-        keeps_model = self._is_due(training.models_every, ends_epoch, False) or (ends_stage and not is_last)
-        saves = self._saves_checkpoint(ends_epoch)
-        if not any((logs, ends_epoch, is_last, evaluates, draws, keeps_model, saves)):
+    def _boundary(self, due: Due) -> None:
+        if not due:
             return
+        position = self.position
         rows = self._flush()
         self.outbox.tell_means(self.state.meter.epoch_means())
-        if ends_epoch:
+        if due.ends_epoch:
             self._end_epoch(rows[-1])
         with self.stopwatch.paused():
-            is_best = evaluates and self._evaluate(rows[-1])
-            position.is_finished = is_last or self._is_stale()
-            if draws:
+            is_best = due.evaluates and self._evaluate(rows[-1])
+            position.is_finished = due.is_last or self.selection.is_over(position)
+            if due.draws:
                 self._draw()
             self._close_row(rows[-1])
-            if is_best or keeps_model or position.is_finished:
-                self.outbox.save_model(self.state, ["latest", "best"] if is_best else ["latest"], is_kept=keeps_model)
-            if ends_epoch and not position.is_finished:
+            if is_best or due.keeps_model or position.is_finished:
+                aliases = ["latest", "best"] if is_best else ["latest"]
+                self.outbox.save_model(self.state, aliases, is_kept=due.keeps_model)
+            if due.ends_epoch and not position.is_finished:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
-                if ends_stage:
+                if due.ends_stage:
                     self._begin_stage(rows[-1])
             self._keep_rows(rows)
             self._look_for_stop()
             self._look_for_notice()
-            if saves or position.is_finished or self.stopped_by or self.notice:
+            if due.saves or position.is_finished or self.stopped_by or self.notice:
                 self.outbox.save_checkpoint(self.state)
         self._send()
 
@@ -201,15 +197,15 @@ class Loop:
             self.outbox.say([f"{notice}; until then every report saves a checkpoint"])
         self.notice = notice
 
-    def _saves_checkpoint(self, ends_epoch: bool) -> bool:
-        inside = self.training.checkpoint_every_steps
-        is_inside = inside is not None and self.position.step_in_epoch % inside == 0
-        return is_inside or self._is_due(self.training.checkpoint_every, ends_epoch, False)
-
-    def _is_due(self, cadence: Cadence | None, ends_epoch: bool, is_last: bool) -> bool:
-        if cadence is None:
-            return False
-        return is_last or cadence.is_due(step=self.position.step, epoch=self.position.epoch, ends_epoch=ends_epoch)
+    def _find_due(self) -> Due:
+        position, ends_epoch = self.position, self.position.step_in_epoch == self.length.steps_per_epoch
+        return find_due(
+            self.training,
+            position,
+            ends_epoch=ends_epoch,
+            ends_stage=ends_epoch and self.progress.ends_stage,
+            is_last=position.step >= self.length.num_steps,
+        )
 
     def _flush(self) -> list[Row]:
         """The rows since the last boundary; evaluation adds to the last of them."""
@@ -255,35 +251,14 @@ class Loop:
         self._note_latest(metrics)
         self.outbox.say(messages)
         self.state.learner.rebuild(is_new_stage=True)
-        self.position.best, self.position.stale_evaluations = None, 0
+        self.selection.forget(self.position)
 
     def _evaluate(self, row: Row) -> bool:
         """Adds the evaluation to the row; returns whether this is the best model so far."""
-        worker, state, position = self.worker, self.state, self.position
-        with self.stopwatch.evaluating(), state.learner.autocast():
-            evaluation = run_evaluation(
-                state.task, state.learner.evaluated, worker.feed, worker.collectives, worker.device
-            )
-        metrics, messages = split_finite(evaluation.metrics)
+        with self.stopwatch.evaluating():
+            metrics, is_best = self.selection.evaluate(self.state)
         row.update(metrics)
-        self.outbox.say(messages)
-        self.outbox.save_panels(evaluation.panels, state)
-        value, goal = goal_value(evaluation, self.run.workload.goal), self.run.workload.goal
-        stopping = self.training.early_stopping
-        resets = goal.is_better(value, position.best, stopping.min_delta if stopping else 0.0)
-        position.stale_evaluations = 0 if resets else position.stale_evaluations + 1
-        is_best = goal.is_better(value, position.best)
-        position.best = value if is_best else position.best
         return is_best
-
-    def _is_stale(self) -> bool:
-        stopping = self.training.early_stopping
-        if stopping is None or self.position.stale_evaluations < stopping.patience:
-            return False
-        self.outbox.say(
-            [f"stopped early: no better {self.run.workload.goal.metric} in {stopping.patience} evaluations"]
-        )
-        return True
 
     def _draw(self) -> None:
         if self.worker.collectives.rank == 0:

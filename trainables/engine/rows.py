@@ -129,7 +129,8 @@ class StreamedRows:
         windows = [window for window in _cut_into_windows(pieces, self._window) if window.stop > position]
         tables = self._rows_of([piece for window in windows for piece in window.pieces])
         for window in windows:
-            rows = ResidentRows([next(tables) for _ in window.pieces])
+            # joined by a copy, so that the window does not hold on to Ray's object store
+            rows = ResidentRows([pa.concat_tables([next(tables) for _ in window.pieces])])
             shuffled = _random(share.seed, "window", share.epoch, share.rank, window.number).permutation(rows.num_rows)
             while position < window.stop:
                 stop = min(position + share.batch_size - position % share.batch_size, window.stop)

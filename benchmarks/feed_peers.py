@@ -1,0 +1,81 @@
+"""The same prepared rows as a user of plain PyTorch would feed them; prints rows per second."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, get_worker_info
+
+from benchmarks.feed_rate import measure_rate
+from data_pipelines.pipeline import DataPipeline
+from data_pipelines.shards import ShardedSplit
+from ray_jobs.experiment import check_settings
+from ray_jobs.planning import build_plan
+from trainables.sources import open_splits
+
+TENSORS, TENSOR_LOADER, PARQUET_LOADER = "tensors", "DataLoader of a TensorDataset", "DataLoader of Parquet"
+
+
+class ParquetRows(IterableDataset):
+    """Batches from the shards, which the loader's processes share out; shuffled within windows of four, as ours."""
+
+    window = 4
+
+    def __init__(self, split: ShardedSplit, pipeline: DataPipeline, batch_size: int):
+        self._split, self._pipeline, self._batch_size = split, pipeline, batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        process = get_worker_info()
+        first, step = (process.id, process.num_workers) if process else (0, 1)
+        shards = torch.randperm(len(self._split.shards)).tolist()[first::step]
+        left = None
+        for start in range(0, len(shards), self.window):
+            tables = [self._split.load(shard, self._pipeline) for shard in shards[start : start + self.window]]
+            rows = pa.concat_tables([*([left] if left else []), *tables]).combine_chunks()
+            order = torch.randperm(len(rows)).numpy()
+            for begin in range(0, len(rows) - self._batch_size + 1, self._batch_size):
+                yield self._pipeline.collate(rows.take(pa.array(order[begin : begin + self._batch_size])))
+            left = rows.take(pa.array(order[len(rows) // self._batch_size * self._batch_size :]))
+
+
+def read_tensors(split: ShardedSplit, pipeline: DataPipeline) -> dict[str, Tensor]:
+    """All rows, [rows, values] each; rows of different sizes are not for this."""
+    rows = pa.concat_tables([split.load(index, pipeline) for index in range(len(split.shards))])
+    return {name: tensor.reshape(rows.num_rows, -1) for name, tensor in pipeline.collate(rows).items()}
+
+
+def take_by_index(data: TensorDataset, batch_size: int) -> Iterator[Any]:
+    """Batches that are cut out by one index each: no loader can be quicker."""
+    order = torch.randperm(len(data))
+    for start in range(0, len(data) - batch_size + 1, batch_size):
+        yield data[order[start : start + batch_size]]
+
+
+def main() -> None:
+    """Do what the arguments file says."""
+    arguments = json.loads(Path(sys.argv[1]).read_text())
+    torch.set_num_threads(1)
+    experiment = check_settings(arguments["settings"], origin="benchmark")
+    plan, pipeline = build_plan(experiment), experiment.workload.build_pipeline()
+    split, batch_size = open_splits(plan)["train"], experiment.training.batch_size
+    if arguments["peer"] == PARQUET_LOADER:
+        processes = arguments["processes"]
+        rows: Any = ParquetRows(split, pipeline, batch_size)
+        loader = DataLoader(rows, batch_size=None, num_workers=processes, persistent_workers=processes > 0)
+        print(json.dumps(measure_rate(lambda _: loader, batch_size)))
+        return
+    data = TensorDataset(*read_tensors(split, pipeline).values())
+    if arguments["peer"] == TENSORS:
+        print(json.dumps(measure_rate(lambda _: take_by_index(data, batch_size), batch_size)))
+        return
+    loader = DataLoader(data, batch_size=batch_size, shuffle=True, drop_last=True)
+    print(json.dumps(measure_rate(lambda _: loader, batch_size)))
+
+
+if __name__ == "__main__":
+    main()
