@@ -6,7 +6,7 @@ A row is what a batch holds before augmentation, which is the same code for all:
 patches are cut from, a clip that a window is cut from, a heart cycle. `resident` is our feed for a set that fits the
 object store, beside a TensorDataset: batches cut out by one index each, which is the limit, and by its DataLoader.
 `stream` reads every epoch again, beside a DataLoader over the same shards, with the same decoding and the same windows
-of shuffling, at its best number of processes.
+of shuffling; ours at its best number of read tasks (0: the worker reads by itself), theirs of processes.
 """
 
 import argparse
@@ -25,6 +25,7 @@ LOADER_PROCESSES = (0, 1, 2)
 SIZES = {"flow_matching": 100_000, "super_resolution": 1200, "video_prediction": 3000, "heart_sound_pretrain": 300}
 """Raw rows or files of each; a quarter of a GB, but for the heart sounds, which are cut into cycles anew as they are
 read."""
+READ_TASKS = (0, 2)
 RESIDENT, STREAM = "ours, resident", "ours, stream"
 
 
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 def measure_workload(case: Case, num_raw: int, repeats: int) -> dict[str, float]:
-    """Rows a second of every feed, the median of the repeats; of loaders the best."""
+    """Rows a second of every feed, the median of the repeats."""
     rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
@@ -51,19 +52,23 @@ def measure_workload(case: Case, num_raw: int, repeats: int) -> dict[str, float]
         settings = build_settings(case, folder, 1, "feed", {})
         settings["training"]["batch_size"] *= 4
         for _ in range(repeats):
-            for name, feed in ((RESIDENT, "resident"), (STREAM, "stream")):
-                of_ours = {**settings, "training": {**settings["training"], "feed": feed}}
-                rates.setdefault(name, []).append(_rate("benchmarks.feed_ours", {"settings": of_ours}))
+            rates.setdefault(RESIDENT, []).append(_rate_ours(settings, "resident", 2))
+            for read_tasks in READ_TASKS:
+                name = f"{STREAM}, {read_tasks} read tasks"
+                rates.setdefault(name, []).append(_rate_ours(settings, "stream", read_tasks))
             for name in (TENSORS, TENSOR_LOADER):
                 rates.setdefault(name, []).append(_rate("benchmarks.feed_peers", {"settings": settings, "peer": name}))
             for processes in LOADER_PROCESSES:
                 arguments = {"settings": settings, "peer": PARQUET_LOADER, "processes": processes}
                 name = f"{PARQUET_LOADER}, {processes} processes"
                 rates.setdefault(name, []).append(_rate("benchmarks.feed_peers", arguments))
-    medians = {name: statistics.median(of) for name, of in rates.items()}
-    loaders = [name for name in medians if name.startswith(PARQUET_LOADER)]
-    best = max(loaders, key=lambda name: medians[name])
-    return {**{name: rate for name, rate in medians.items() if name not in loaders}, best: medians[best]}
+    return {name: statistics.median(of) for name, of in rates.items()}
+
+
+def _rate_ours(settings: dict[str, Any], feed: str, read_tasks: int) -> float:
+    training = {**settings["training"], "feed": feed}
+    scaling = {**settings["scaling"], "read_tasks": read_tasks}
+    return _rate("benchmarks.feed_ours", {"settings": {**settings, "training": training, "scaling": scaling}})
 
 
 def _rate(module: str, arguments: dict[str, Any]) -> float:
@@ -73,21 +78,25 @@ def _rate(module: str, arguments: dict[str, Any]) -> float:
 def format_table(found: dict[str, dict[str, float]]) -> str:
     """Rows a second, and ours over theirs."""
     lines = [
-        "| | resident | of the limit | over TensorDataset's DataLoader | stream | over the best DataLoader |",
+        "| | resident | over a TensorDataset by index | over its DataLoader | stream | over the best DataLoader |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for workload, rates in found.items():
-        [(loader, theirs)] = [(name, rate) for name, rate in rates.items() if name.startswith(PARQUET_LOADER)]
+        stream, theirs = _find_best(rates, STREAM), _find_best(rates, PARQUET_LOADER)
         cells = [
             workload,
             f"{rates[RESIDENT]:,.0f} rows/s",
-            f"{100 * rates[RESIDENT] / rates[TENSORS]:.0f} %",
+            f"{rates[RESIDENT] / rates[TENSORS]:.2f}",
             f"{rates[RESIDENT] / rates[TENSOR_LOADER]:.2f}",
-            f"{rates[STREAM]:,.0f} rows/s",
-            f"{rates[STREAM] / theirs:.2f} ({loader.rpartition(', ')[2]})",
+            f"{rates[stream]:,.0f} rows/s ({stream.removeprefix(f'{STREAM}, ')})",
+            f"{rates[stream] / rates[theirs]:.2f} ({theirs.removeprefix(f'{PARQUET_LOADER}, ')})",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _find_best(rates: dict[str, float], name: str) -> str:
+    return max((other for other in rates if other.startswith(f"{name}, ")), key=lambda other: rates[other])
 
 
 if __name__ == "__main__":

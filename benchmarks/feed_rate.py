@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-WHOLE_S = 5.0
+WHOLE_S = 4.0
 """A feed is watched for at least so long after its first epoch, which is not counted."""
 
 

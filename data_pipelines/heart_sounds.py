@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
+from data_pipelines.byte_columns import tensor_of
 from data_pipelines.heart_config import HeartData
 from data_pipelines.heart_recordings import UNLABELLED, Recording
 from data_pipelines.heart_rows import STORED, count_rows, decode_rows, store_recording
@@ -123,10 +123,9 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `recording`, `is_good`."""
         import torch
 
-        raw = b"".join(table["signal"].to_pylist())
-        values = np.frombuffer(raw, "<i2").reshape(-1, self.data.num_samples).astype(np.float32)
-        values *= table["scale"].to_numpy()[:, None]
-        batch = {"signal": torch.from_numpy(values)}
+        scale = torch.from_numpy(table["scale"].to_numpy().copy())
+        signal = tensor_of(table["signal"]).view(torch.int16).reshape(-1, self.data.num_samples).float()
+        batch = {"signal": signal.mul_(scale[:, None])}
         for name in ("duration_s", "label", "subject", "recording", "is_good"):
             batch[name] = torch.from_numpy(table[name].to_numpy().copy())
         return batch

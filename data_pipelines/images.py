@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.byte_columns import tensor_of
 from data_pipelines.cifar10 import CIFAR10_CLASSES, find_cifar10
 from data_pipelines.cifar100 import CIFAR100_CLASSES, find_cifar100
 from data_pipelines.image_config import ImageData
@@ -115,10 +116,10 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
             )
 
     def collate(self, table: pa.Table) -> ImageBatch:
-        """One copy out of the Arrow buffers, which may be read-only memory shared with other processes."""
+        """The pixels as they lie in the table, without a copy."""
         import torch
 
-        image = torch.from_numpy(_pixels(table["image"])).reshape(-1, *self.shape)
+        image = tensor_of(table["image"]).reshape(-1, *self.shape)
         return {"image": image, "label": torch.from_numpy(np.array(table["label"].to_numpy(), dtype=np.int64))}
 
     def augment(self, batch: ImageBatch, *, generator: "torch.Generator") -> ImageBatch:
@@ -166,12 +167,3 @@ def _open_raw(data: ImageData) -> ImageSource:
     from data_pipelines.image_folder import FolderSource  # brings Pillow, which other sources do not need
 
     return FolderSource(path, raw_shape(data))
-
-
-def _pixels(column: pa.ChunkedArray) -> np.ndarray:
-    width = column.type.byte_width
-    parts = [np.empty(0, np.uint8)]
-    for chunk in column.chunks:
-        values = np.frombuffer(chunk.buffers()[1], np.uint8)
-        parts.append(values[chunk.offset * width : (chunk.offset + len(chunk)) * width])
-    return np.concatenate(parts)

@@ -134,7 +134,8 @@ class DataPipeline(ABC, Generic[Batch]):
 
     @abstractmethod
     def collate(self, table: pa.Table) -> Batch:
-        """Decoded rows to one batch of CPU tensors; runs on the training worker, pure."""
+        """Decoded rows to one batch of CPU tensors, which may lie in the table's memory; runs on the training worker,
+        pure. The table is the batch's own."""
 
     @abstractmethod
     def augment(self, batch: Batch, *, generator: "torch.Generator") -> Batch:

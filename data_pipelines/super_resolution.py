@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.byte_columns import bytes_of, offsets_of
+from data_pipelines.byte_columns import offsets_of, tensor_of
 from data_pipelines.pipeline import SPLITS, Facts, Split
 from data_pipelines.source_pipeline import SourcePipeline
 from data_pipelines.sr_batch import CHANNELS, PackedImages, PatchBatch, cut_patches
@@ -105,11 +105,11 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                 )
 
     def collate(self, table: pa.Table) -> PackedImages:
-        """One copy out of the Arrow buffers, which may be read-only memory shared with other processes."""
+        """The pixels as they lie in the table, without a copy."""
         import torch
 
         size = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1).astype(np.int64)
-        pixels = {name: torch.from_numpy(bytes_of(table[name])) for name in table.column_names[3:]}
+        pixels = {name: tensor_of(table[name]) for name in table.column_names[3:]}
         return {"size": torch.from_numpy(size), **pixels}
 
     def augment(self, batch: PackedImages, *, generator: "torch.Generator") -> PatchBatch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.byte_columns import bytes_of, offsets_of
+from data_pipelines.byte_columns import offsets_of, tensor_of
 from data_pipelines.pipeline import Facts, Split
 from data_pipelines.source_pipeline import SourcePipeline
 from data_pipelines.video_batch import PackedClips, WindowBatch, change_windows, cut_random_windows
@@ -102,10 +102,10 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             refuse_short(f"{name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
 
     def collate(self, table: pa.Table) -> PackedClips:
-        """One copy out of the Arrow buffers, which may be read-only memory shared with other processes."""
+        """The frames as they lie in the table, without a copy."""
         import torch
 
-        frames = torch.from_numpy(bytes_of(table["frames"])).view(-1, *self._shape)
+        frames = tensor_of(table["frames"]).view(-1, *self._shape)
         return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
 
     def augment(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:

@@ -56,6 +56,9 @@ class Scaling(Config):
     wait_for_nodes_s: int = Field(default=0, ge=0)
     """On a cluster that grows: how long to wait for machines that it lacks now, at the start and after a loss, before
     the run is refused or, with `min_workers`, goes on with those that are there. 0: at once."""
+    read_tasks: int = Field(default=2, ge=0, le=256)
+    """Shards that Ray Data reads and decodes at the same time for each worker, on any machine of the cluster. 0: of
+    streamed data the worker reads its own, in a thread, which is quickest where rows need no decoding."""
     threads_per_worker: int | None = Field(default=None, ge=1)
     """torch threads; by default the machine's cores divided by the workers. The last bit of a CPU result depends
     on it, so a resumed run keeps the number it began with."""

@@ -13,9 +13,6 @@ from trainables.plan import Plan
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-READ_TASKS = 2
-"""Shards that are read at the same time for each worker."""
-
 
 def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
     """Every split that has rows; nothing is read."""
@@ -25,9 +22,9 @@ def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
 
 def materialize(plan: Plan, pipeline: DataPipeline) -> "dict[str, Dataset]":
     """Every split decoded into Ray's object store, once for all workers; called by the driver when the set fits."""
-    splits = open_splits(plan).items()
+    splits, concurrency = open_splits(plan).items(), max(plan.scaling.read_tasks, 1)
     return {
-        name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=READ_TASKS).materialize()
+        name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=concurrency).materialize()
         for name, split in splits
     }
 
@@ -38,11 +35,15 @@ def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSo
 
 
 def _local_rows(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
+    if plan.feed == "resident":
+        return ResidentRows([split.load(shard, pipeline) for shard in range(len(split.shards))])
+    return _streamed_by_itself(plan, split, pipeline)
+
+
+def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     def read(shards: Sequence[int]) -> Iterator[pa.Table]:
         return (split.load(shard, pipeline) for shard in shards)
 
-    if plan.feed == "resident":
-        return ResidentRows(list(read(range(len(split.shards)))))
     return _streamed(plan, split, read)
 
 
@@ -57,10 +58,12 @@ def _ray_rows(plan: Plan, name: Split, split: ShardedSplit, pipeline: DataPipeli
     if plan.feed == "resident":
         shard: Any = ray.train.get_dataset_shard(name)
         return ResidentRows(list(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
+    if plan.scaling.read_tasks == 0:
+        return _streamed_by_itself(plan, split, pipeline)
 
     def read(shards: Sequence[int]) -> Iterator[pa.Table]:
         sharers = ray.train.get_context().get_world_size()
-        dataset: Any = ray_dataset(split, pipeline, shards, concurrency=READ_TASKS, sharers=sharers)
+        dataset: Any = ray_dataset(split, pipeline, shards, concurrency=plan.scaling.read_tasks, sharers=sharers)
         return iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
     return _streamed(plan, split, read)

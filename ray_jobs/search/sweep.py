@@ -28,7 +28,7 @@ from ray_jobs.search.setup import Setup
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.stop_signals import hearing_signals
 from ray_jobs.tracking.start import mirroring_trials
-from ray_jobs.tuning import TRIAL_RESOURCES
+from ray_jobs.tuning import beside_the_driver
 from ray_jobs.yaml_reader import dump_yaml
 from trainables.run import Scaling
 from trainables.search_trial import SearchTrial
@@ -154,11 +154,10 @@ def _any_values(setup: Setup) -> dict[str, Any]:
     return point
 
 
-def trial_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float]:
-    """A trial of one worker holds what that worker needs; one with a group of workers holds next to nothing."""
-    if scaling.num_workers > 1:
-        return TRIAL_RESOURCES
-    return worker_resources(scaling, uses_gpu)
+def trial_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float] | tune.PlacementGroupFactory:
+    """A trial of one worker holds what that worker needs; one with a group of workers holds next to nothing, and stands
+    beside the driver."""
+    return worker_resources(scaling, uses_gpu) if scaling.num_workers <= 1 else beside_the_driver()
 
 
 class _Teller:

@@ -123,7 +123,8 @@ class _Channel:
 def _begin_again(mirror: Mirror, options: argparse.Namespace, channel: _Channel, why: str) -> None:
     """Another session: offline when online cannot begin, else the same mode; returns when W&B is to be given up."""
     if options.sync or mirror.has_ended or options.session >= MAX_SESSIONS:
-        channel.say("warning", f"W&B did not take all of the run ({why}); {LATER}")
+        advice = "" if options.sync else f"; {LATER}"
+        channel.say("warning", f"W&B did not take all of the run ({why}){advice}")
         return
     _end_children()
     channel.restore()

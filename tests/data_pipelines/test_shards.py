@@ -1,6 +1,7 @@
 """Splits of a prepared folder, read in this process and through Ray."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,3 +78,16 @@ def test_ray_keeps_the_order_and_names_a_damaged_file(tmp_path: Path, ray_cluste
     assert type(cause) is ValueError
     assert str(cause).startswith(str(damaged))
     assert str(cause).endswith("it remakes just that shard")
+
+
+@pytest.mark.ray
+def test_readers_share_a_half_of_the_smallest_object_store(tmp_path: Path, ray_cluster: object) -> None:
+    import ray
+
+    split = _open(tmp_path)
+    warnings.simplefilter("ignore")  # as above
+    small = ray_dataset(split, PIPELINE, [0, 1], concurrency=2)
+    assert small.context.execution_options.resource_limits.object_store_memory == 12 * 1024**2  # the smallest blocks
+    store = min(node["Resources"]["object_store_memory"] for node in ray.nodes() if node["Alive"])
+    huge = ray_dataset(replace(split, decoded_bytes=10**13), PIPELINE, [0, 1], concurrency=2, sharers=3)
+    assert huge.context.execution_options.resource_limits.object_store_memory == int(store) // 6

@@ -61,15 +61,6 @@ def test_a_batch_gives_back_the_images(raw, tmp_path):
         assert pair.lr.shape == (3, height // 4, width // 4)
 
 
-def test_a_batch_has_memory_of_its_own():
-    pipeline = build()
-    table = pipeline.synthetic(2, seed=0)
-    before = table.to_pylist()
-    for tensor in pipeline.collate(table).values():
-        tensor.zero_()
-    assert table.to_pylist() == before
-
-
 def test_a_batch_of_no_rows_is_empty():
     pipeline = build()
     batch = pipeline.collate(pipeline.synthetic(2, seed=0).slice(0, 0))

@@ -11,7 +11,7 @@ from trainables.engine.determinism import derive_seed
 
 
 class RowSource(Protocol):
-    """The rows of one split in a worker."""
+    """The rows of one split in a worker. Every batch is a copy: whoever gets it may write into its memory."""
 
     num_rows: int
     is_resident: bool
@@ -119,7 +119,8 @@ class StreamedRows:
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
         """Rows [start, stop) in stored order."""
         pieces = self._pieces(range(len(self._shard_rows)), start, stop)
-        return rebatch(self._rows_of(pieces), batch_size)
+        for batch in rebatch(self._rows_of(pieces), batch_size):
+            yield batch.take(pa.array(np.arange(batch.num_rows)))
 
     def _chunks(self, share: Share, position: int) -> Iterator[pa.Table]:
         """Shuffled rows from `position` of the rank's epoch on, cut where a batch or a window ends."""

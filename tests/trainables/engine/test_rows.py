@@ -216,6 +216,18 @@ def test_an_ordered_pass_covers_every_row_once_over_the_ranks(sizes, world_size,
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
+@pytest.mark.parametrize("window", [1, 2])
+def test_every_batch_is_a_copy(kind, window):
+    shards = Shards([3, 4, 5])
+    rows = shards.streamed(window) if kind == "streamed" else ResidentRows(shards.tables)
+    stored = [table["row"].chunk(0).buffers()[1] for table in shards.tables]
+    for batch in [*rows.shuffled(share_of(12, 4), 0), *rows.ordered(0, 12, 4)]:
+        for chunk in batch["row"].chunks:
+            address = chunk.buffers()[1].address
+            assert not any(buffer.address <= address < buffer.address + buffer.size for buffer in stored)
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
 def test_a_rank_without_rows_gets_no_batch(kind):
     shards = Shards([3, 4])
     rows = shards.streamed(2) if kind == "streamed" else ResidentRows(shards.tables)
