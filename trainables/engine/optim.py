@@ -15,24 +15,23 @@ from trainables.task import ParameterGroup
 def build_optimizer(
     module: nn.Module, settings: Optimizer, groups: Sequence[ParameterGroup] | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser over the trainable parameters, by default as one group; fused on CUDA.
+    """The optimiser over the trainable parameters, by default as one group; fused.
 
     Raises ValueError unless `groups` hold every trainable parameter of the module once.
     """
     groups = [ParameterGroup("", list(module.parameters()))] if groups is None else groups
     _refuse_other_parameters(module, groups)
     parts = [part for group in groups for part in _split_by_decay(group, settings)]
-    is_fused = any(parameter.is_cuda for parameter in module.parameters())
     if settings.name == "sgd":
         return torch.optim.SGD(
             parts,
             lr=settings.learning_rate,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
-            fused=is_fused or None,
+            fused=True,
         )
     build = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return build(parts, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=is_fused or None)
+    return build(parts, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True)
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
