@@ -4,6 +4,7 @@ import json
 import statistics
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ray_jobs.experiment import check_settings
 from ray_jobs.launch import train
 from ray_jobs.record import Record
 from trainables.engine.report import Report
+from trainables.train_worker import RunError
 
 
 def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
 
     Record.apply = listen
     _train(settings)
+    assert heard[-1][1]["is_finished"], "the training did not reach its end"
     (first_at, first), (last_at, last) = heard[0], heard[-1]
     speeds = [report["speed"] for _, report in heard[1:]]
     samples = [report["system"].get("system/rank_0/gpu_utilization_percent") for _, report in heard[1:]]
@@ -48,7 +51,8 @@ def _train(settings: dict[str, Any]) -> None:
     from ray_jobs.search.setup import build_setup
     from ray_jobs.search.sweep import sweep
 
-    sweep(build_setup(experiment, "benchmark"))
+    with suppress(RunError):  # nothing was evaluated, so there is no best trial
+        sweep(build_setup(experiment, "benchmark"))
 
 
 if __name__ == "__main__":
