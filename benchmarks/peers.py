@@ -11,6 +11,7 @@ too, Ray's pattern one result every 20 steps. Needs `pip install quintet[bench]`
 import argparse
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,22 @@ PEERS = {"plain PyTorch": "ours", "Lightning": "ours with W&B", "Ray's stock pat
 """What each is compared with."""
 OURS: dict[str, dict[str, Any]] = {"ours": {}, "ours with W&B": TRACKED}
 LOADER_PROCESSES = (0, 1, 2)
-WORKLOADS = ("flow_matching", "pruning")
+WORKLOADS = {
+    "flow_matching": CASES["flow_matching"],
+    "pruning": CASES["pruning"],
+    "pruning_small_steps": replace(CASES["pruning"], batch_size=4),
+}
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=WORKLOADS)
+    parser.add_argument("--workload", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
     for name in options.workload:
-        runs = measure_workload(CASES[name], options.repeats, options.blocks)
+        runs = measure_workload(WORKLOADS[name], options.repeats, options.blocks)
         save_results(f"peers_{name}", runs)
         print(f"\n{name}\n\n{format_table(runs)}\n", flush=True)
 
