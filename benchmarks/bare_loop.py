@@ -43,7 +43,7 @@ def measure(
     generator = torch.Generator(device).manual_seed(0)
     host = pipeline.collate(pipeline.decode(pipeline.synthetic(training.batch_size, seed=0)))
     batch = pipeline.augment({name: tensor.to(device) for name, tensor in host.items()}, generator=generator)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4, weight_decay=0.01, fused=device.type == "cuda" or None)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4, weight_decay=0.01, fused=True)
     ema = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))
     called: Any = torch.compile(wrap(module)) if training.compile else wrap(module)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
