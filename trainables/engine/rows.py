@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from trainables.engine.determinism import derive_seed
+from trainables.engine.gather import Gatherer
 
 
 class RowSource(Protocol):
@@ -52,6 +54,7 @@ class ResidentRows:
 
     def __init__(self, tables: Sequence[pa.Table]):
         self._tables = [table.combine_chunks() for table in tables if table.num_rows]
+        self._gatherer = Gatherer(self._tables) if self._tables else None
         self._starts = np.cumsum([0, *(table.num_rows for table in self._tables)])
         self.num_rows = int(self._starts[-1])
 
@@ -59,12 +62,13 @@ class ResidentRows:
         """The rows with these indices, in ascending order."""
         indices = np.sort(indices)
         cuts = np.searchsorted(indices, self._starts)
-        parts = [
-            table.take(pa.array(indices[low:high] - start))
-            for table, start, low, high in zip(self._tables, self._starts, cuts[:-1], cuts[1:], strict=False)
+        picks = [
+            (number, indices[low:high] - self._starts[number])
+            for number, (low, high) in enumerate(pairwise(cuts))
             if high > low
         ]
-        return pa.concat_tables(parts)
+        assert self._gatherer, "there are no rows"
+        return self._gatherer.gather(picks)
 
     def shuffled(self, share: Share, start_batch: int) -> Iterator[pa.Table]:
         """Batch k of rank r is the r-th part of the k-th global batch of one permutation of all rows."""
