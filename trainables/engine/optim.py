@@ -15,7 +15,9 @@ from trainables.task import ParameterGroup
 def build_optimizer(
     module: nn.Module, settings: Optimizer, groups: Sequence[ParameterGroup] | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser over the trainable parameters, by default as one group; fused.
+    """The optimiser over the trainable parameters, by default as one group; Adam and AdamW fused.
+
+    SGD is not: where a gradient scaler skips the first step, torch's fused one goes on from a momentum never set.
 
     Raises ValueError unless `groups` hold every trainable parameter of the module once.
     """
@@ -28,7 +30,6 @@ def build_optimizer(
             lr=settings.learning_rate,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
-            fused=True,
         )
     build = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
     return build(parts, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True)

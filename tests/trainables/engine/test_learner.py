@@ -62,7 +62,7 @@ def test_steps_are_those_of_torch_with_its_own_clipping(clip_norm):
     task = SquareTask()
     reference = copy.deepcopy(task)
     learner = build(task, clip_norm=clip_norm)
-    optimizer = torch.optim.SGD(reference.module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.SGD(reference.module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for number in range(4):
         metrics = step(learner, make_batch(number))
         output = reference.loss(reference.module, make_batch(number), generator=torch.Generator())
