@@ -18,10 +18,10 @@ from typing import Any
 from benchmarks.cases import CASES, Case
 from benchmarks.feed_peers import PARQUET_LOADER, TENSOR_LOADER, TENSORS
 from benchmarks.ladder import build_settings
+from benchmarks.peers import LOADER_PROCESSES
 from benchmarks.results import save_results
 from benchmarks.watched import run_module
 
-LOADER_PROCESSES = (0, 1, 2)
 SIZES = {"flow_matching": 100_000, "super_resolution": 1200, "video_prediction": 3000, "heart_sound_pretrain": 300}
 """Raw rows or files of each; a quarter of a GB, but for the heart sounds, which are cut into cycles anew as they are
 read."""

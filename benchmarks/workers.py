@@ -41,13 +41,13 @@ def measure_workload(case: Case, repeats: int, num_blocks: int) -> dict[str, flo
         case.write_raw(Path(temporary) / "raw", case.num_raw)
         for repeat in range(repeats):
             for number in (1, 2):
-                changes = {"scaling": {"num_workers": number}}
+                training = {
+                    "batch_size": BATCH_FACTOR * case.batch_size,
+                    "log_every_steps": STEPS_PER_BLOCK,
+                    "max_steps": (num_blocks + 1) * STEPS_PER_BLOCK,
+                }
+                changes = {"scaling": {"num_workers": number}, "training": training}
                 settings = build_settings(case, Path(temporary), num_blocks, f"{number}-{repeat}", changes)
-                settings["training"].update(
-                    batch_size=BATCH_FACTOR * case.batch_size,
-                    log_every_steps=STEPS_PER_BLOCK,
-                    max_steps=(num_blocks + 1) * STEPS_PER_BLOCK,
-                )
                 arguments = {"num_blocks": num_blocks, "steps_per_block": STEPS_PER_BLOCK, "settings": settings}
                 bare = run_module("benchmarks.bare_loop" if number == 1 else "benchmarks.bare_ddp", arguments)
                 blocks.setdefault(f"bare {number}", []).extend(bare["blocks"])

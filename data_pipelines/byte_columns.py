@@ -1,5 +1,6 @@
 """Columns of byte strings, read out of their Arrow buffers without a loop over rows."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,24 +11,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def bounds_of(chunk: pa.Array) -> tuple[pa.Buffer, np.ndarray]:
+    """Of binary values of fixed size or large_binary ones: the buffer that holds them, and where in it each begins and
+    the last one ends."""
+    if pa.types.is_fixed_size_binary(chunk.type):
+        places = np.arange(chunk.offset, chunk.offset + len(chunk) + 1, dtype=np.int64)
+        return chunk.buffers()[1], places * chunk.type.byte_width
+    bounds = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+    return chunk.buffers()[2], bounds
+
+
 def offsets_of(column: pa.ChunkedArray) -> np.ndarray:
     """Of a large_binary column: where each value begins, and where the last one ends, counted over the chunks."""
     parts, before = [np.zeros(1, np.int64)], 0
     for chunk in column.chunks:
-        own = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-        parts.append(own[1:] - own[0] + before if len(chunk) else own[:0])
-        before = int(parts[-1][-1]) if len(chunk) else before
+        if len(chunk):
+            _, bounds = bounds_of(chunk)
+            parts.append(bounds[1:] - bounds[0] + before)
+            before = int(parts[-1][-1])
     return np.concatenate(parts)
 
 
 def bytes_of(column: pa.ChunkedArray) -> np.ndarray:
     """Of a large_binary column: the values behind one another, as uint8."""
-    parts = [np.empty(0, np.uint8)]
-    for chunk in column.chunks:
-        if len(chunk):
-            offsets = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-            parts.append(np.frombuffer(chunk.buffers()[2], np.uint8)[offsets[0] : offsets[-1]])
-    return np.concatenate(parts)
+    return np.concatenate([np.empty(0, np.uint8), *(part.to_numpy() for part in _parts_of(column))])
 
 
 def tensor_of(column: pa.ChunkedArray) -> "UInt8[Tensor, ' bytes']":
@@ -38,15 +45,14 @@ def tensor_of(column: pa.ChunkedArray) -> "UInt8[Tensor, ' bytes']":
     """
     import torch
 
-    parts = [torch.from_dlpack(_values_of(chunk)) for chunk in column.chunks if len(chunk)]
+    parts = [torch.from_dlpack(part) for part in _parts_of(column)]
     return parts[0] if len(parts) == 1 else torch.cat([torch.empty(0, dtype=torch.uint8), *parts])
 
 
-def _values_of(chunk: pa.Array) -> pa.Array:
-    if pa.types.is_fixed_size_binary(chunk.type):
-        width, buffer = chunk.type.byte_width, chunk.buffers()[1]
-        start, stop = chunk.offset * width, (chunk.offset + len(chunk)) * width
-    else:
-        offsets, buffer = np.frombuffer(chunk.buffers()[1], np.int64), chunk.buffers()[2]
-        start, stop = int(offsets[chunk.offset]), int(offsets[chunk.offset + len(chunk)])
-    return pa.Array.from_buffers(pa.uint8(), stop - start, [None, buffer], offset=start)
+def _parts_of(column: pa.ChunkedArray) -> Iterator[pa.Array]:
+    """The bytes of each chunk, where they lie."""
+    for chunk in column.chunks:
+        if len(chunk):
+            buffer, bounds = bounds_of(chunk)
+            start, stop = int(bounds[0]), int(bounds[-1])
+            yield pa.Array.from_buffers(pa.uint8(), stop - start, [None, buffer], offset=start)

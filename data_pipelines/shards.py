@@ -94,9 +94,17 @@ def ray_dataset(
     options = dataset.context.execution_options
     options.preserve_order = True
     options.resource_limits = options.resource_limits.copy(
-        object_store_memory=min(_store_bytes(split, concurrency), _smallest_store() // (2 * sharers))
+        object_store_memory=min(_store_bytes(split, concurrency), object_store_bytes() // (2 * sharers))
     )
     return dataset
+
+
+def object_store_bytes() -> int:
+    """Size of the cluster's smallest object store, as every node that reads the data holds a copy."""
+    import ray
+
+    sizes = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
+    return int(min(sizes))
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -119,14 +127,6 @@ def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
     have about half of what it is allowed."""
     shard_bytes = split.decoded_bytes * max(shard.decoded_rows for shard in split.shards) // split.num_rows
     return 2 * (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
-
-
-def _smallest_store() -> int:
-    """Bytes of the object store of the machine that has the least."""
-    import ray
-
-    stores = [node["Resources"].get("object_store_memory") for node in ray.nodes() if node["Alive"]]
-    return int(min(store for store in stores if store))
 
 
 def _load_in_task(items: pa.Table, *, split: ShardedSplit, pipeline: DataPipeline[Any]) -> pa.Table:

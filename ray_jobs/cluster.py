@@ -130,14 +130,6 @@ def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
     return max(int(min(have.get(kind, 0.0) // (scaling.num_workers * amount) for kind, amount in needed)), 1)
 
 
-def object_store_bytes() -> int:
-    """Size of the cluster's smallest object store, as every node that reads the data holds a copy."""
-    import ray
-
-    sizes = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
-    return int(min(sizes))
-
-
 def cluster_cpus() -> int:
     """CPUs of the whole cluster."""
     import ray

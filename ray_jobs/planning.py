@@ -10,7 +10,8 @@ import psutil
 from data_pipelines.config import input_paths
 from data_pipelines.pipeline import DataPipeline, Manifest
 from data_pipelines.prepare import prepare
-from ray_jobs.cluster import check_resources, cluster_cpus, connect, object_store_bytes
+from data_pipelines.shards import object_store_bytes
+from ray_jobs.cluster import check_resources, cluster_cpus, connect
 from ray_jobs.experiment import Experiment
 from ray_jobs.tracking.config import Tracking
 from trainables.layout import CHECKPOINTS

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.byte_columns import bounds_of
+
 Pick = tuple[int, np.ndarray]
 """The number of a table, and rows of it."""
 
@@ -74,11 +76,6 @@ class _Strings:
 
     @classmethod
     def of(cls, chunk: pa.Array) -> "_Strings":
-        if pa.types.is_fixed_size_binary(chunk.type):
-            width, data = chunk.type.byte_width, chunk.buffers()[1]
-            bounds = (chunk.offset + np.arange(len(chunk) + 1, dtype=np.int64)) * width
-        else:
-            data = chunk.buffers()[2]
-            bounds = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+        data, bounds = bounds_of(chunk)
         values = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
         return cls(values, bounds[:-1], bounds[1:])
