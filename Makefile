@@ -12,7 +12,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not faults" --numprocesses 3 --dist loadgroup
 
 faults: $(READY)
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from ray_jobs.experiment import check_settings
 from ray_jobs.planning import build_plan
 from trainables.engine.worker import Worker
 from trainables.run import Run
-from trainables.trainable import build_trainer, load_datasets
+from trainables.trainable import build_trainer, start_decoding
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +38,7 @@ def main() -> None:
     experiment = check_settings(arguments["settings"], origin="benchmark")
     experiment.folder.make()
     plan = build_plan(experiment)
-    print(json.dumps(build_trainer(plan, load_datasets(plan), action=take_all).fit().return_value))
+    print(json.dumps(build_trainer(plan, start_decoding(plan), action=take_all).fit().return_value))
 
 
 if __name__ == "__main__":

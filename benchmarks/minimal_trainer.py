@@ -1,6 +1,7 @@
 """The least that a TorchTrainer can do: one worker, the same network, one batch in memory, one report after a block."""
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -13,10 +14,8 @@ def measure(settings: dict[str, Any], steps_per_block: int, began: float) -> dic
     import ray
     import ray.train.torch
 
-    from ray_jobs.cluster import SETTINGS
-
-    root = str(Path(__file__).resolve().parent.parent)
-    ray.init(include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": root}})
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+    ray.init(include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
         result = ray.train.torch.TorchTrainer(
             _work,

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+import warnings
 
 from ray_jobs.ray_output import silence_workers
 from trainables.run import Scaling
@@ -36,8 +37,8 @@ def connect() -> None:
         environment.pop(name, None)  # Ray refuses a variable that stands in both
     import ray
 
-    _quieten()
     if ray.is_initialized():
+        _quieten()
         return
     is_local = "RAY_ADDRESS" not in os.environ and IS_JOB not in os.environ
     ray.init(
@@ -45,8 +46,10 @@ def connect() -> None:
         include_dashboard=False if is_local else None,
         log_to_driver=True,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": environment},
+        # processes of a cluster begun here inherit these; to give them again would hinder it to start some ahead
+        runtime_env=None if is_local else {"env_vars": environment},
     )
+    _quieten()
     silence_workers()
 
 
@@ -58,12 +61,17 @@ def _job_environment() -> dict[str, str]:
 
 def _quieten() -> None:
     import ray.data
+    from ray.air._internal import usage
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # the shards' reader is told how often to try again, for which there is no parameter that is not deprecated
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # Tune warns that the files of its own loggers, which are off, are not there
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # Tune counts the callbacks for Ray's statistics, which are off, and imports wandb for it: a second
+    usage.tag_callbacks = lambda callbacks: False
 
 
 def check_resources(scaling: Scaling) -> bool:

@@ -63,10 +63,10 @@ def _work(plan: Plan, action: partial) -> dict[str, Any]:
         return work_locally(plan, action)
     import ray.train
 
-    from trainables.trainable import as_run_error, build_trainer, load_datasets
+    from trainables.trainable import as_run_error, build_trainer, start_decoding
 
     try:
-        return build_trainer(plan, load_datasets(plan), action=action).fit().return_value  # pyright: ignore
+        return build_trainer(plan, start_decoding(plan), action=action).fit().return_value  # pyright: ignore
     except ray.train.TrainingFailedError as error:
         raise as_run_error(error) from error
     finally:

@@ -12,7 +12,7 @@ from ray_jobs.orphans import freeing_orphans
 from ray_jobs.record import Record
 from trainables.plan import Plan
 from trainables.train_worker import RunError
-from trainables.trainable import RunTrainable
+from trainables.trainable import RunTrainable, start_decoding
 
 TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
 """The trial only waits for its workers; Ray refuses an empty request, so it holds a kilobyte."""
@@ -48,7 +48,8 @@ def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()
 
     `trackers` hear of each result after the record has taken it in.
     """
-    trainable = tune.with_parameters(RunTrainable, plan=plan)
+    stored = start_decoding(plan)  # the rows go when the last who knows of them goes
+    trainable = tune.with_parameters(RunTrainable, plan=plan, stored=stored)
     recorder = _Recorder(record)
     tuner = tune.Tuner(
         tune.with_resources(trainable, beside_the_driver()),

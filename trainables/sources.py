@@ -11,22 +11,13 @@ from trainables.engine.rows import ResidentRows, RowSource, StreamedRows
 from trainables.plan import Plan
 
 if TYPE_CHECKING:
-    from ray.data import Dataset
+    from trainables.stored_rows import StoredRows
 
 
 def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
     """Every split that has rows; nothing is read."""
     names: list[Any] = [name for name, shards in plan.manifest.splits.items() if shards]
     return {name: open_split(plan.prepared, plan.manifest, name) for name in names}
-
-
-def materialize(plan: Plan, pipeline: DataPipeline) -> "dict[str, Dataset]":
-    """Every split decoded into Ray's object store, once for all workers; called by the driver when the set fits."""
-    splits, concurrency = open_splits(plan).items(), max(plan.scaling.read_tasks, 1)
-    return {
-        name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=concurrency).materialize()
-        for name, split in splits
-    }
 
 
 def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
@@ -47,17 +38,16 @@ def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline)
     return _streamed(plan, split, read)
 
 
-def build_ray_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
-    """Rows from the object store, or streamed by Ray Data tasks; called inside a Ray Train worker."""
-    return {name: _ray_rows(plan, name, split, pipeline) for name, split in open_splits(plan).items()}
+def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | None") -> dict[Split, RowSource]:
+    """Rows from the object store, where `stored` has them, or streamed by Ray Data tasks; called inside a worker."""
+    if stored:
+        return {name: ResidentRows(tables) for name, tables in stored.tables().items()}
+    return {name: _streamed_by_ray(plan, split, pipeline) for name, split in open_splits(plan).items()}
 
 
-def _ray_rows(plan: Plan, name: Split, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
+def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     import ray.train
 
-    if plan.feed == "resident":
-        shard: Any = ray.train.get_dataset_shard(name)
-        return ResidentRows(list(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
     if plan.scaling.read_tasks == 0:
         return _streamed_by_itself(plan, split, pipeline)
 

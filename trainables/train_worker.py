@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def work_locally(
 
 
 def work_in_ray(config: dict[str, Any]) -> Any:
-    """The train function of a TorchTrainer; `config` holds the `plan` and the `action`."""
+    """The train function of a TorchTrainer; `config` holds the `plan`, the `action` and, of resident rows, `stored`."""
     import ray.train
     import ray.train.torch
 
@@ -66,7 +67,8 @@ def work_in_ray(config: dict[str, Any]) -> Any:
     plan: Plan = config["plan"]
     pipeline = plan.run.workload.build_pipeline()
     process = Process(ray.train.torch.get_device(), wrap, report, find_notice=find_notice)
-    return _work(plan, pipeline, build_ray_sources, config["action"], process)
+    build_sources = partial(build_ray_sources, stored=config["stored"])
+    return _work(plan, pipeline, build_sources, config["action"], process)
 
 
 @dataclass(frozen=True)

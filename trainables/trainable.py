@@ -16,13 +16,13 @@ from typing import Any
 import ray
 import ray.train
 from ray import tune
-from ray.data import ExecutionOptions
 from ray.util.queue import Empty, Queue
 
 from trainables.elastic import ElasticTrainer, WorkerCount
 from trainables.engine.loop import run_training
 from trainables.plan import Plan
-from trainables.sources import materialize
+from trainables.sources import open_splits
+from trainables.stored_rows import StoredRows
 from trainables.train_worker import Action, RunError, explain, work_in_ray
 
 ABORT_TIMEOUT_S = 30.0
@@ -52,11 +52,12 @@ class _Relay(ray.train.UserCallback):
 
 
 class RunTrainable(tune.Trainable):
-    """One trial: one run, whose plan is given by `tune.with_parameters(RunTrainable, plan=...)`."""
+    """One trial: one run, whose `plan`, and `stored` rows if it has them, `tune.with_parameters` gives to `setup`."""
 
-    def setup(self, config: dict[str, Any], *, plan: Plan) -> None:  # pyright: ignore
-        """Nothing starts before the first step, as a checkpoint may be put in place after this."""
-        self._plan = plan
+    def setup(self, config: dict[str, Any], *, plan: Plan, stored: StoredRows | None = None) -> None:  # pyright: ignore
+        """Nothing starts before the first step, as a checkpoint may be put in place after this. Resident rows that are
+        not given are decoded by this trial."""
+        self._plan, self._stored = plan, stored
         self._thread: threading.Thread | None = None
         self._controller: Any = None
 
@@ -99,30 +100,33 @@ class RunTrainable(tune.Trainable):
 
     def _fit(self) -> None:
         try:
-            datasets = load_datasets(self._plan)
-            build_trainer(self._plan, datasets, action=run_training, callbacks=[_Relay(self._messages)]).fit()
+            stored = self._stored or start_decoding(self._plan)
+            build_trainer(self._plan, stored, action=run_training, callbacks=[_Relay(self._messages)]).fit()
         except BaseException as error:
             self._messages.put(("failed", as_run_error(error), None))
         else:
             self._messages.put(("failed", RunError("the workers ended before the training was finished"), None))
 
 
-def load_datasets(plan: Plan) -> dict[str, Any]:
-    """The splits in the object store, or none when the workers stream them. Raises RunError for a damaged shard."""
+def start_decoding(plan: Plan) -> StoredRows | None:
+    """Begin to decode the rows that are to be resident, in a thread of this process, which must outlive the workers."""
     if plan.feed == "stream":
-        return {}
+        return None
+    stored = StoredRows()
+    threading.Thread(target=_decode, args=(plan, stored), daemon=True).start()
+    return stored
+
+
+def _decode(plan: Plan, stored: StoredRows) -> None:
+    pipeline = plan.run.workload.build_pipeline()
     try:
-        return dict(materialize(plan, plan.run.workload.build_pipeline()))
+        stored.decode(open_splits(plan), pipeline, concurrency=max(plan.scaling.read_tasks, 1))
     except Exception as error:
-        raise RunError(explain(error)) from error
+        stored.fail(explain(error))
 
 
 def build_trainer(
-    plan: Plan,
-    datasets: dict[str, Any],
-    *,
-    action: Action,
-    callbacks: Sequence[ray.train.UserCallback] = (),
+    plan: Plan, stored: StoredRows | None, *, action: Action, callbacks: Sequence[ray.train.UserCallback] = ()
 ) -> ElasticTrainer:
     """A trainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
     scaling = plan.scaling
@@ -135,7 +139,7 @@ def build_trainer(
     return ElasticTrainer(
         work_in_ray,
         policy=WorkerCount(scaling_config, scaling, plan.run.training),
-        train_loop_config={"plan": plan, "action": action},
+        train_loop_config={"plan": plan, "action": action, "stored": stored},
         scaling_config=scaling_config,
         run_config=ray.train.RunConfig(
             name=f"train_{uuid.uuid4().hex[:8]}",
@@ -145,16 +149,7 @@ def build_trainer(
                 max_failures=plan.run.training.max_failures, preemption_grace_s=-LEAVE_EARLY_S
             ),
         ),
-        datasets=datasets,
-        dataset_config=ray.train.DataConfig(datasets_to_split=[], execution_options=_in_order()),
     )
-
-
-def _in_order() -> ExecutionOptions:
-    # Ray Train puts these in place of the dataset's own; without them the order of blocks is not kept
-    options = ExecutionOptions()
-    options.preserve_order = True
-    return options
 
 
 def _is_fatal(error: BaseException) -> bool:
