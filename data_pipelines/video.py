@@ -109,18 +109,22 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
 
     def augment(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:
-        """One random window of each clip."""
+        """One random window of each clip, changed as the settings say."""
+        data, windows = self.data, self.cut(batch, generator=generator)
+        if not (data.horizontal_flip or data.brightness):
+            return windows
+        return change_windows(windows, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
+
+    def cut(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:
+        """One random window of each clip, as it is."""
         data = self.data
-        windows = cut_random_windows(
+        return cut_random_windows(
             batch,
             num_past=data.num_past,
             num_future=data.num_future,
             stride=data.sample_interval,
             generator=generator,
         )
-        if not (data.horizontal_flip or data.brightness):
-            return windows
-        return change_windows(windows, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; clips of a few different lengths, a little longer than a window."""

@@ -19,23 +19,20 @@ from functools import partial
 from typing import Any
 
 from trainables.engine.boundary import Due, find_due
-from trainables.engine.determinism import build_generator, seed_globals
 from trainables.engine.evaluation import frozen, isolated_random, split_finite
 from trainables.engine.history import Row
-from trainables.engine.learner import Learner, Length
-from trainables.engine.meters import NonFiniteError, StepMeter
+from trainables.engine.interruption import Interruption
+from trainables.engine.meters import NonFiniteError
+from trainables.engine.opening import epoch_generator, measure_length, open_training, start_for_task
 from trainables.engine.outbox import Outbox
 from trainables.engine.selection import ModelSelection
-from trainables.engine.state import find_checkpoint, load_checkpoint
-from trainables.engine.stopping import find_request
 from trainables.engine.stopwatch import Stopwatch
 from trainables.engine.system_monitor import SystemMonitor, name_samples
 from trainables.engine.train_state import Position, TrainState
 from trainables.engine.watch import Watcher
 from trainables.engine.worker import CancelledError, Worker
-from trainables.layout import CHECKPOINTS, MODELS
 from trainables.run import Run
-from trainables.task import Progress, Start
+from trainables.task import Progress
 
 
 def run_training(run: Run, worker: Worker) -> None:
@@ -46,7 +43,7 @@ def run_training(run: Run, worker: Worker) -> None:
     loop = Loop(run, worker)
     with loop.outbox.hearing_warnings(), loop.monitor:
         loop.start()
-        while not (loop.position.is_finished or loop.stopped_by):
+        while not loop.is_over:
             loop.run_epoch()
 
 
@@ -57,17 +54,13 @@ class Loop:
 
     def __init__(self, run: Run, worker: Worker):
         self.run, self.worker, self.training = run, worker, run.training
-        steps_per_epoch = worker.feed.steps_per_epoch
-        num_stages = run.workload.num_stages
-        num_steps = self.training.max_steps or (self.training.epochs or 0) * num_stages * steps_per_epoch
-        self.length = Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps, num_stages)
+        self.length = measure_length(run, worker.feed.steps_per_epoch)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.outbox = Outbox(run, worker)
         self.selection = ModelSelection(run, worker, self.outbox)
-        self.stopped_by: str | None = None
-        self.notice: str | None = None
+        self.interruption = Interruption(worker, self.outbox)
 
     @property
     def position(self) -> Position:
@@ -80,45 +73,15 @@ class Loop:
         position, length = self.position, self.length
         return Progress(position.epoch, position.step, length.num_epochs, length.steps_per_epoch, length.num_stages)
 
-    # ---- start
+    @property
+    def is_over(self) -> bool:
+        """Whether it has reached its end, or was asked to stop."""
+        return self.position.is_finished or bool(self.interruption.stopped_by)
 
     def start(self) -> None:
         """Resume, or begin."""
-        collectives = self.worker.collectives
-        name, messages = collectives.broadcast(self._find_checkpoint() if collectives.rank == 0 else None)
-        checkpoint = load_checkpoint(self.worker.folder, name) if name else None
-        seed_globals(self.run.seed, collectives.rank)
-        task = self.run.workload.build_task(self.worker.facts, self.run.seed)
-        task.connect(collectives)
-        if checkpoint:
-            task.load_state_dict(checkpoint.state["task"])
-        learner = Learner(task, self.training, length=self.length, device=self.worker.device, wrap=self.worker.wrap)
-        meter = StepMeter(collectives, stops_on_nonfinite=self.training.on_nonfinite == "stop")
-        self.state = TrainState(task, learner, meter, self._epoch_generator(1))
-        if checkpoint:
-            messages += self.state.restore(checkpoint, collectives, self.run.seed, f"{self.worker.folder}/{name}")
-        else:
-            self._begin()
-        self.outbox.tell_start(name)
-        self.outbox.say(messages)
+        self.state = open_training(self.run, self.worker, self.length, self.outbox)
         self._send()
-
-    def _find_checkpoint(self) -> tuple[str | None, list[str]]:
-        for name in (CHECKPOINTS, MODELS):
-            self.worker.folder.remove_temporary(name)  # left by a writer that was killed
-        return find_checkpoint(self.worker.folder)
-
-    def _begin(self) -> None:
-        with isolated_random():
-            self.state.task.begin(self._start_for_task())
-        self.state.learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
-
-    def _start_for_task(self) -> Start:
-        worker = self.worker
-        return Start(worker.feed.ordered, worker.collectives, worker.device, self.run.seed)
-
-    def _epoch_generator(self, epoch: int) -> Any:
-        return build_generator(self.worker.device, self.run.seed, "step", self.worker.collectives.rank, epoch)
 
     # ---- steps
 
@@ -126,7 +89,7 @@ class Loop:
         """From where the run stands to the epoch's end, or to the end of the run."""
         position = self.position
         if position.step_in_epoch == 0:
-            self.state.generator = self._epoch_generator(position.epoch)
+            self.state.generator = epoch_generator(self.run, self.worker, position.epoch)
         epoch = position.epoch
         self.state.task.module.train()
         steps = self.worker.feed.epoch(epoch, position.step_in_epoch)
@@ -138,7 +101,7 @@ class Loop:
             position.step_in_epoch += 1
             self.state.task.after_step(self.progress)
             self._boundary(self._find_due())
-            if position.is_finished or position.epoch != epoch or self.stopped_by:
+            if position.epoch != epoch or self.is_over:
                 break
         steps.close()
 
@@ -178,24 +141,11 @@ class Loop:
                 if due.ends_stage:
                     self._begin_stage(rows[-1])
             self._keep_rows(rows)
-            self._look_for_stop()
-            self._look_for_notice()
-            if due.saves or position.is_finished or self.stopped_by or self.notice:
+            interruption = self.interruption
+            interruption.look(is_finished=position.is_finished)
+            if due.saves or position.is_finished or interruption.stopped_by or interruption.notice:
                 self.outbox.save_checkpoint(self.state)
         self._send()
-
-    def _look_for_stop(self) -> None:
-        collectives = self.worker.collectives
-        request = find_request(self.worker.folder) if collectives.rank == 0 else None
-        self.stopped_by = collectives.broadcast(None if self.position.is_finished else request)
-        if self.stopped_by:
-            self.outbox.tell_stop(self.stopped_by)
-
-    def _look_for_notice(self) -> None:
-        notice = self.worker.find_notice()
-        if notice and notice != self.notice:
-            self.outbox.say([f"{notice}; until then every report saves a checkpoint"])
-        self.notice = notice
 
     def _find_due(self) -> Due:
         position, ends_epoch = self.position, self.position.step_in_epoch == self.length.steps_per_epoch
@@ -245,7 +195,7 @@ class Loop:
     def _begin_stage(self, row: Row) -> None:
         """What the task finds is added to the last row of the stage that ended; `best` is of one stage alone."""
         with isolated_random():
-            found = self.state.task.begin_stage(self.progress.stage, self._start_for_task())
+            found = self.state.task.begin_stage(self.progress.stage, start_for_task(self.run, self.worker))
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)

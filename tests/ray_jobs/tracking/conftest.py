@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 from ray_jobs.experiment import Experiment
+from ray_jobs.tracking.mirror_handle import MirrorHandle
 from ray_jobs.tracking.names import load_identity
 from ray_jobs.tracking.segments import Segment, load_segment
 from tests.fake_wandb import FakeWandb
@@ -91,3 +94,22 @@ def warnings_of(experiment: Experiment) -> list[str]:
     """What the log warns of."""
     lines = experiment.folder.read("train.log").decode().splitlines()
     return [line.partition(" WARNING ")[2] for line in lines if " WARNING " in line]
+
+
+def killing_one_mirror(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) -> list[int]:
+    """The mirror's process is killed once, when W&B has something of it; the list then holds its number."""
+    monkeypatch.setattr("ray_jobs.tracking.mirror_handle.PAUSE_S", 0.0)
+    killed: list[int] = []
+    wake = MirrorHandle.wake
+
+    def kill_once(self: MirrorHandle) -> None:
+        if not killed and segments_of(experiment):
+            killed.append(self._process.pid)
+            os.killpg(self._process.pid, signal.SIGKILL)
+            assert self._process.end() == -signal.SIGKILL
+        elif not killed:
+            time.sleep(0.05)  # let it come up
+        wake(self)
+
+    monkeypatch.setattr(MirrorHandle, "wake", kill_once)
+    return killed

@@ -1,18 +1,16 @@
 """A W&B run holds what the record holds: read from W&B's own files and from a server."""
 
 import json
-import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from ray_jobs.launch import train
-from ray_jobs.tracking.mirror_handle import MirrorHandle
 from ray_jobs.tracking.names import METRIC_NAME, load_identity
 from tests.ray_jobs.tracking.conftest import (
     assert_same_rows,
+    killing_one_mirror,
     rows_of,
     run_of,
     segments_of,
@@ -127,20 +125,7 @@ def test_a_run_that_is_killed_twice_goes_on_as_the_same_run(server, tracked, tmp
 @pytest.mark.slow
 def test_a_mirror_that_is_killed_leaves_no_hole(home, tracked, monkeypatch):
     experiment = tracked({"training": {"epochs": 40}}, mode="offline")
-    monkeypatch.setattr("ray_jobs.tracking.mirror_handle.PAUSE_S", 0.0)
-    killed = []
-    wake = MirrorHandle.wake
-
-    def kill_once(self):
-        if not killed and segments_of(experiment):
-            killed.append(self._process.pid)
-            os.killpg(self._process.pid, signal.SIGKILL)
-            assert self._process.end() == -signal.SIGKILL
-        elif not killed:
-            time.sleep(0.05)  # let it come up
-        wake(self)
-
-    monkeypatch.setattr(MirrorHandle, "wake", kill_once)
+    killed = killing_one_mirror(monkeypatch, experiment)
     train(experiment)
     segments = segments_of(experiment)
     assert killed and len(segments) == 2

@@ -1,10 +1,8 @@
 """Mirrors that are forked from one process are mirrors like any other."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import psutil
@@ -19,6 +17,7 @@ from ray_jobs.tracking.mirror_process import Nursery
 from tests.ray_jobs.tracking.conftest import (
     ROOT,
     assert_same_rows,
+    killing_one_mirror,
     rows_of,
     run_of,
     segments_of,
@@ -71,19 +70,7 @@ def test_a_server_that_is_lost_is_lost_to_one_mirror(server, nursery, tracked):
 
 def test_a_mirror_that_is_killed_is_forked_again(nursery, tracked, monkeypatch):
     experiment = tracked({"training": {"epochs": 40}}, mode="offline")
-    monkeypatch.setattr("ray_jobs.tracking.mirror_handle.PAUSE_S", 0.0)
-    killed = []
-    wake = MirrorHandle.wake
-
-    def kill_once(self):
-        if not killed and segments_of(experiment):
-            killed.append(self._process.pid)
-            os.killpg(self._process.pid, signal.SIGKILL)
-        elif not killed:
-            time.sleep(0.05)  # let it come up
-        wake(self)
-
-    monkeypatch.setattr(MirrorHandle, "wake", kill_once)
+    killed = killing_one_mirror(monkeypatch, experiment)
     train(experiment)
     segments = segments_of(experiment)
     assert killed and len(segments) == 2

@@ -14,7 +14,7 @@ from data_pipelines.byte_columns import bytes_of, offsets_of
 from data_pipelines.manifest import load_manifest, read_manifest
 from data_pipelines.pipeline import DataPipeline, Facts, Split
 from data_pipelines.video import VideoPipeline
-from data_pipelines.video_batch import PackedClips, WindowBatch, cut_random_windows
+from data_pipelines.video_batch import PackedClips, WindowBatch
 from data_pipelines.video_config import VideoData
 from trainables.workloads.video_prediction.autoencoder import given_folder, hash_autoencoder, read_shape
 from trainables.workloads.video_prediction.config import Latents
@@ -119,14 +119,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
         """One random window of each clip, the same as of its frames; as latents."""
         from trainables.workloads.video_prediction.latents import take_latents
 
-        data = self._frames.data
-        windows = cut_random_windows(
-            batch,
-            num_past=data.num_past,
-            num_future=data.num_future,
-            stride=data.sample_interval,
-            generator=generator,
-        )
+        windows = self._frames.cut(batch, generator=generator)
         return {name: take_latents(each, self._settings.posterior, generator) for name, each in windows.items()}
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:

@@ -1,0 +1,63 @@
+"""How a training opens: from the newest undamaged checkpoint of its run, or anew."""
+
+import torch
+
+from trainables.engine.determinism import build_generator, seed_globals
+from trainables.engine.evaluation import isolated_random
+from trainables.engine.learner import Learner, Length
+from trainables.engine.meters import StepMeter
+from trainables.engine.outbox import Outbox
+from trainables.engine.state import find_checkpoint, load_checkpoint
+from trainables.engine.train_state import TrainState
+from trainables.engine.worker import Worker
+from trainables.layout import CHECKPOINTS, MODELS
+from trainables.run import Run
+from trainables.storage import Folder
+from trainables.task import Start
+
+
+def measure_length(run: Run, steps_per_epoch: int) -> Length:
+    """`max_steps`, or all epochs of all stages; the last epoch may be cut short."""
+    num_stages = run.workload.num_stages
+    num_steps = run.training.max_steps or (run.training.epochs or 0) * num_stages * steps_per_epoch
+    return Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps, num_stages)
+
+
+def open_training(run: Run, worker: Worker, length: Length, outbox: Outbox) -> TrainState:
+    """All ranks call it; what happened goes to the outbox."""
+    collectives = worker.collectives
+    name, messages = collectives.broadcast(_find_newest(worker.folder) if collectives.rank == 0 else None)
+    checkpoint = load_checkpoint(worker.folder, name) if name else None
+    seed_globals(run.seed, collectives.rank)
+    task = run.workload.build_task(worker.facts, run.seed)
+    task.connect(collectives)
+    if checkpoint:
+        task.load_state_dict(checkpoint.state["task"])
+    learner = Learner(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
+    meter = StepMeter(collectives, stops_on_nonfinite=run.training.on_nonfinite == "stop")
+    state = TrainState(task, learner, meter, epoch_generator(run, worker, 1))
+    if checkpoint:
+        messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
+    else:
+        with isolated_random():
+            task.begin(start_for_task(run, worker))
+        learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
+    outbox.tell_start(name)
+    outbox.say(messages)
+    return state
+
+
+def start_for_task(run: Run, worker: Worker) -> Start:
+    """What a task may use when it begins, and at the start of a stage."""
+    return Start(worker.feed.ordered, worker.collectives, worker.device, run.seed)
+
+
+def epoch_generator(run: Run, worker: Worker, epoch: int) -> torch.Generator:
+    """The random stream of one rank's steps in one epoch."""
+    return build_generator(worker.device, run.seed, "step", worker.collectives.rank, epoch)
+
+
+def _find_newest(folder: Folder) -> tuple[str | None, list[str]]:
+    for name in (CHECKPOINTS, MODELS):
+        folder.remove_temporary(name)  # left by a writer that was killed
+    return find_checkpoint(folder)
