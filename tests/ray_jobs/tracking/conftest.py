@@ -103,10 +103,11 @@ def killing_one_mirror(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) 
     wake = MirrorHandle.wake
 
     def kill_once(self: MirrorHandle) -> None:
-        if not killed and segments_of(experiment):
-            killed.append(self._process.pid)
-            os.killpg(self._process.pid, signal.SIGKILL)
-            assert self._process.end() == -signal.SIGKILL
+        process = self._process
+        if process and not killed and segments_of(experiment):
+            killed.append(process.pid)
+            os.killpg(process.pid, signal.SIGKILL)
+            assert process.end() == -signal.SIGKILL
         elif not killed:
             time.sleep(0.05)  # let it come up
         wake(self)
