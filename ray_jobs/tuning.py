@@ -4,12 +4,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import ray
 from ray import tune
-from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore
 
 from ray_jobs.orphans import freeing_orphans
 from ray_jobs.record import Record
+from trainables.placement import here
 from trainables.plan import Plan
 from trainables.train_worker import RunError
 from trainables.trainable import RunTrainable, start_decoding
@@ -39,8 +38,7 @@ class _Recorder(tune.Callback):
 
 def beside_the_driver() -> tune.PlacementGroupFactory:
     """A trial's resources on the driver's machine: the loss of another one then takes workers with it and no trial."""
-    here = {RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
-    return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[here])
+    return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[here()])
 
 
 def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:

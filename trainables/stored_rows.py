@@ -5,9 +5,11 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.exceptions import ActorDiedError
 
 from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import ShardedSplit, ray_dataset
+from trainables.placement import here
 
 MAX_WAITING = 10_000
 """More workers than a run may have."""
@@ -33,8 +35,9 @@ class StoredRows:
     """Filled by the process that starts the workers, which owns the rows; read by every worker."""
 
     def __init__(self) -> None:
-        actor: Any = ray.remote(_Promise).options(num_cpus=0, max_concurrency=MAX_WAITING)
-        self._promise = actor.remote()
+        actor: Any = ray.remote(_Promise)
+        options = {"num_cpus": 0, "max_concurrency": MAX_WAITING, "label_selector": here()}
+        self._promise = actor.options(**options).remote()
 
     def decode(self, splits: dict[Split, ShardedSplit], pipeline: DataPipeline[Any], *, concurrency: int) -> None:
         """Read every shard of the splits, `concurrency` at a time. Raises ValueError for a damaged one."""
@@ -50,5 +53,9 @@ class StoredRows:
 
     def tables(self) -> dict[Split, list[pa.Table]]:
         """Waits until they are there; the tables of each split, in the order of its shards, lie in shared memory."""
-        blocks: dict[Split, list[Any]] = ray.get(self._promise.wait.remote())
+        try:
+            blocks: dict[Split, list[Any]] = ray.get(self._promise.wait.remote())
+        except ActorDiedError as error:
+            message = "the process that knows where the decoded rows lie was lost; the same command goes on"
+            raise RuntimeError(message) from error
         return {name: ray.get(of) for name, of in blocks.items()}

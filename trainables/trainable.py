@@ -20,6 +20,7 @@ from ray.util.queue import Empty, Queue
 
 from trainables.elastic import ElasticTrainer, WorkerCount
 from trainables.engine.loop import run_training
+from trainables.placement import here
 from trainables.plan import Plan
 from trainables.sources import open_splits
 from trainables.stored_rows import StoredRows
@@ -94,7 +95,7 @@ class RunTrainable(tune.Trainable):
                 return
 
     def _launch(self) -> None:
-        self._messages: Any = Queue(maxsize=1, actor_options={"num_cpus": 0})
+        self._messages: Any = Queue(maxsize=1, actor_options={"num_cpus": 0, "label_selector": here()})
         self._thread = threading.Thread(target=self._fit, daemon=True)
         self._thread.start()
 
