@@ -26,7 +26,7 @@ class Case:
 CASES = {
     "flow_matching": Case(
         write_cifar10_like,
-        4000,
+        1500,  # `begin` learns a feature network from them
         {
             "name": "flow_matching",
             "data": {"source": "cifar10"},
