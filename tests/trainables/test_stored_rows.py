@@ -1,0 +1,40 @@
+"""Rows decoded into Ray's object store: whole, in order, and a clear word when they cannot be had."""
+
+import pyarrow as pa
+import pytest
+import ray
+
+from ray_jobs.planning import build_plan
+from trainables.sources import open_splits
+from trainables.stored_rows import StoredRows
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
+
+
+def test_the_tables_are_the_shards_in_order(ray_cluster, toy, monkeypatch):
+    monkeypatch.setattr("data_pipelines.parquet.SHARD_BYTES", 150)
+    plan = build_plan(toy())
+    pipeline, splits, stored = plan.run.workload.build_pipeline(), open_splits(plan), StoredRows()
+    stored.decode(splits, pipeline, concurrency=2)
+    tables = stored.tables()
+    assert list(tables) == list(splits)
+    for name, split in splits.items():
+        expected = [split.load(index, pipeline) for index in range(len(split.shards))]
+        assert len(split.shards) > 2
+        assert pa.concat_tables(tables[name]).equals(pa.concat_tables(expected))
+    assert stored.tables().keys() == tables.keys()  # a worker that is started again asks again
+
+
+def test_whoever_asks_for_rows_that_cannot_be_had_hears_why(ray_cluster):
+    stored = StoredRows()
+    stored.fail("shard 3 is damaged")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="shard 3 is damaged"):
+            stored.tables()
+
+
+def test_when_nobody_knows_of_the_rows_any_more_that_is_said(ray_cluster):
+    stored = StoredRows()
+    ray.kill(stored._promise)
+    with pytest.raises(RuntimeError, match="the same command goes on"):
+        stored.tables()
