@@ -23,7 +23,6 @@ class HeartSound:
     sound: Sound
     first_sounds_s: np.ndarray
     """Seconds of the middle of each S1."""
-    second_sounds_s: np.ndarray
 
 
 def generate_heart_sound(
@@ -51,12 +50,7 @@ def generate_heart_sound(
         samples += murmur * _murmur(generator, times, beats, systole)
     samples += _noise(generator, len(times), samples.std() * 10 ** (-snr_db / 20))
     is_inside = (beats > 0.05) & (beats < duration_s - 0.05)
-    seconds = beats + systole
-    return HeartSound(
-        Sound(0.5 * samples / np.abs(samples).max(), RATE),
-        beats[is_inside],
-        seconds[(seconds > 0.05) & (seconds < duration_s - 0.05)],
-    )
+    return HeartSound(Sound(0.5 * samples / np.abs(samples).max(), RATE), beats[is_inside])
 
 
 def _beat_times(generator: np.random.Generator, duration_s: float, beats_per_min: float) -> np.ndarray:

@@ -17,7 +17,6 @@ from data_pipelines.wav_files import Sound, read_wav
 from data_pipelines.wfdb_header import read_header, read_heart_sound
 
 _log = logging.getLogger(__name__)
-DATABASES = "abcdef"
 _LABELS = {"1": "abnormal", "-1": "normal"}
 _SUBJECT = {
     "a": re.compile(r"^C(\d+)S\d+", re.IGNORECASE),

@@ -1,4 +1,4 @@
-"""Names of runs for people, their ids for W&B, and the grammar of metric names; knows no wandb."""
+"""Names of runs for people, and their ids for W&B; knows no wandb."""
 
 import re
 import secrets
@@ -9,8 +9,6 @@ from typing import Literal
 
 from trainables.storage import Folder
 
-METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z0-9][A-Za-z0-9_+.@-]*)*")
-"""Words of letters, digits and `_`, parts separated by `/`."""
 IDENTITY = "run.json"
 """In the run's folder: its `Identity`."""
 STAMP = "%m%d_%H%M"

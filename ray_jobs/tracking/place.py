@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.segments import last_step
+from ray_jobs.tracking.transaction_log import last_step
 from trainables.storage import Folder
 
 WANDB = "wandb"

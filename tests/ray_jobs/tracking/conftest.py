@@ -16,10 +16,10 @@ import yaml
 from ray_jobs.experiment import Experiment
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from ray_jobs.tracking.names import load_identity
-from ray_jobs.tracking.segments import Segment, load_segment
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import wandb_environment
 from tests.fake_wandb.state import Run
+from tests.ray_jobs.tracking.segments import Segment, load_segment
 
 ROOT = Path(__file__).resolve().parents[3]
 Tracked = Callable[..., Experiment]

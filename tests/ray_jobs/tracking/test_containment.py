@@ -293,7 +293,7 @@ def test_a_value_that_wandb_does_not_take_is_left_out_and_named_once(home, tmp_p
     wandb.teardown()
     [warning] = said
     assert "'bad'" in warning
-    from ray_jobs.tracking.segments import load_segment
+    from tests.ray_jobs.tracking.segments import load_segment
 
     [file] = place.segments(offline=True)
     assert [(row["_step"], row["good"], "bad" in row) for row in load_segment(file).rows] == [

@@ -5,7 +5,6 @@ from datetime import datetime
 import pytest
 
 from ray_jobs.tracking.names import (
-    METRIC_NAME,
     artifact_name,
     automatic_name,
     load_identity,
@@ -69,13 +68,3 @@ def test_two_runs_of_one_name_have_two_ids(tmp_path):
 def test_an_artifact_belongs_to_one_run_and_has_a_name_that_wandb_takes():
     assert artifact_name("My run: 1/é", "abc") == "My_run__1__-abc"
     assert len(artifact_name("x" * 500, "abc")) == 128 and artifact_name("x" * 500, "abc").endswith("x-abc")
-
-
-@pytest.mark.parametrize("name", ["step", "train/loss", "val/x4/psnr", "baseline/test/mse", "val_accuracy", "a/b@2"])
-def test_metric_names(name):
-    assert METRIC_NAME.fullmatch(name)
-
-
-@pytest.mark.parametrize("name", ["", "/loss", "train/", "train//loss", "train loss", "_step", "1/x", "a/b c", "é"])
-def test_no_metric_names(name):
-    assert not METRIC_NAME.fullmatch(name)
