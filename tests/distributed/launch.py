@@ -1,5 +1,6 @@
 """Starts the engine in several processes with gloo, without Ray: what a TorchTrainer does, in a second."""
 
+import os
 import pickle
 import socket
 import subprocess
@@ -41,6 +42,9 @@ def _work(file: Path, num_workers: int, port: int, rank: int) -> None:
     pipeline = plan.run.workload.build_pipeline()
     train_worker._work(plan, pipeline, build_local_sources, run_training, process)
     dist.destroy_process_group()
+    sys.stderr.flush()
+    # a process that is done may still abort while it ends, by gloo's threads: github.com/pytorch/pytorch/issues/190489
+    os._exit(0)
 
 
 if __name__ == "__main__":
