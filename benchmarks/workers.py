@@ -4,8 +4,9 @@ python -m benchmarks.workers [--workload super_resolution ...] [--repeats 3] [--
 
 Samples a second of `train` on Ray, at four times the ladder's batch, so that a step takes some tenths of a second. The
 batch over all workers stays, so that the optimisation is the same; each worker computes half of it. Beside it the bare
-loop in one process and in two under torch's DistributedDataParallel, without Ray. On a machine with two cores the two
-workers have to share them with all of Ray's own processes.
+loop, without data path, reports and record: in the workers of a plain TorchTrainer, and in one process and in two under
+torch's DistributedDataParallel, without Ray. On a machine with two cores the two workers have to share them with all of
+Ray's own processes, and wait for each other whenever one of them has to.
 """
 
 import argparse
@@ -51,6 +52,8 @@ def measure_workload(case: Case, repeats: int, num_blocks: int) -> dict[str, flo
                 arguments = {"num_blocks": num_blocks, "steps_per_block": STEPS_PER_BLOCK, "settings": settings}
                 bare = run_module("benchmarks.bare_loop" if number == 1 else "benchmarks.bare_ddp", arguments)
                 blocks.setdefault(f"bare {number}", []).extend(bare["blocks"])
+                on_ray = run_module("benchmarks.ray_ddp", {"num_workers": number, **arguments})
+                blocks.setdefault(f"Ray {number}", []).extend(on_ray["blocks"])
                 ours = run_module("benchmarks.full_stack", {"settings": settings})
                 blocks.setdefault(f"ours {number}", []).extend(ours["blocks"])
     return {way: statistics.median(of) for way, of in blocks.items()}
@@ -59,12 +62,12 @@ def measure_workload(case: Case, repeats: int, num_blocks: int) -> dict[str, flo
 def format_table(found: dict[str, dict[str, float]]) -> str:
     """Samples a second of all, and the ratios."""
     lines = [
-        "| | one worker | two workers | two over one | bare loop | under DDP | two over one |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| | ours, 1 worker | 2 workers | 2 over 1 | TorchTrainer, 1 | 2 | 2 over 1 | DDP without Ray, 1 | 2 | 2 over 1 |",
+        "|" + " --- |" * 10,
     ]
     for name, steps in found.items():
         cells = []
-        for way in ("ours", "bare"):
+        for way in ("ours", "Ray", "bare"):
             one, two = steps[f"{way} 1"], steps[f"{way} 2"]
             size = BATCH_FACTOR * CASES[name].batch_size
             cells += [f"{size / one:.0f} samples/s", f"{size / two:.0f} samples/s", f"{one / two:.2f}"]
