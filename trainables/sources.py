@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import ShardedSplit, open_split, ray_dataset
-from trainables.engine.rows import ResidentRows, RowSource, StreamedRows
+from trainables.engine.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
     def read(shards: Sequence[int]) -> Iterator[pa.Table]:
         sharers = ray.train.get_context().get_world_size()
         dataset: Any = ray_dataset(split, pipeline, shards, concurrency=plan.scaling.read_tasks, sharers=sharers)
-        return iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+        # copied, so that a window of shards does not hold on to the object store
+        return map(copied, dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
     return _streamed(plan, split, read)
 

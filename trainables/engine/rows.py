@@ -83,6 +83,11 @@ class ResidentRows:
             yield self.take(np.arange(first, min(first + batch_size, stop)))
 
 
+def copied(table: pa.Table) -> pa.Table:
+    """The same rows in memory of their own."""
+    return ResidentRows([table]).take(np.arange(table.num_rows)) if table.num_rows else table
+
+
 @dataclass(frozen=True)
 class Piece:
     """A run of rows inside one shard."""
@@ -112,7 +117,7 @@ class StreamedRows:
     is_resident = False
 
     def __init__(self, shard_rows: Sequence[int], read: Callable[[Sequence[int]], Iterator[pa.Table]], *, window: int):
-        """`read` yields the rows of the given shards in that order, in tables of any size."""
+        """`read` yields the rows of the given shards in that order, in tables of any size, which this may keep."""
         self._shard_rows, self._read, self._window = [int(rows) for rows in shard_rows], read, window
         self.num_rows = sum(self._shard_rows)
 
@@ -134,13 +139,13 @@ class StreamedRows:
         windows = [window for window in _cut_into_windows(pieces, self._window) if window.stop > position]
         tables = self._rows_of([piece for window in windows for piece in window.pieces])
         for window in windows:
-            # joined by a copy, so that the window does not hold on to Ray's object store
-            rows = ResidentRows([pa.concat_tables([next(tables) for _ in window.pieces])])
+            rows = ResidentRows([next(tables) for _ in window.pieces])
             shuffled = _random(share.seed, "window", share.epoch, share.rank, window.number).permutation(rows.num_rows)
             while position < window.stop:
                 stop = min(position + share.batch_size - position % share.batch_size, window.stop)
                 yield rows.take(shuffled[position - window.start : stop - window.start])
                 position = stop
+            del rows  # or there were two windows in memory while the next is read
 
     def _pieces(self, order: Sequence[int], start: int, stop: int) -> list[Piece]:
         """Where the rows [start, stop) of the shards in `order` lie."""
