@@ -62,7 +62,7 @@ def measure_workload(case: Case, repeats: int, num_blocks: int) -> dict[str, flo
 def format_table(found: dict[str, dict[str, float]]) -> str:
     """Samples a second of all, and the ratios."""
     lines = [
-        "| | ours, 1 worker | 2 workers | 2 over 1 | TorchTrainer, 1 | 2 | 2 over 1 | DDP without Ray, 1 | 2 | 2 over 1 |",
+        "| | ours, 1 worker | 2 | 2 over 1 | TorchTrainer, 1 | 2 | 2 over 1 | DDP without Ray, 1 | 2 | 2 over 1 |",
         "|" + " --- |" * 10,
     ]
     for name, steps in found.items():

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import ShardedSplit, open_split, ray_dataset
+from trainables.engine.read_ahead import read_ahead
 from trainables.engine.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
 
@@ -33,7 +34,10 @@ def _local_rows(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowS
 
 def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     def read(shards: Sequence[int]) -> Iterator[pa.Table]:
-        return (split.load(shard, pipeline) for shard in shards)
+        tables = (split.load(shard, pipeline) for shard in shards)
+        # the shards of the next window, while batches are cut from this one
+        with read_ahead(tables, depth=max(plan.run.training.shuffle_window - 1, 1)) as ready:
+            yield from ready
 
     return _streamed(plan, split, read)
 

@@ -57,7 +57,7 @@ class Feed:
         tables = self._sources["train"].shuffled(share, start_step * self._accumulate)
         batches = map(self._to_host_batch, tables)
         step: list[Any] = []
-        with self._ahead(batches, "train", depth=2 * self._accumulate) as ready:
+        with self._ahead(batches, depth=2 * self._accumulate) as ready:
             for batch in ready:
                 step.append(self._to_device(batch))
                 if len(step) == self._accumulate:
@@ -72,15 +72,13 @@ class Feed:
         start = source.num_rows * self._rank // self._world_size
         stop = source.num_rows * (self._rank + 1) // self._world_size
         tables = source.ordered(start, stop, batch_size or self._micro_size)
-        with self._ahead(map(self._to_host_batch, tables), split, depth=2) as ready:
+        with self._ahead(map(self._to_host_batch, tables), depth=2) as ready:
             for batch in ready:
                 yield self._to_device(batch)
 
-    def _ahead(self, batches: Iterator[Any], split: Split, depth: int) -> AbstractContextManager[Iterator[Any]]:
-        """In a thread, unless a batch costs less than the thread does: rows in memory for a training on the CPU."""
-        if self._device.type == "cpu" and self._sources[split].is_resident:
-            return nullcontext(batches)
-        return read_ahead(batches, depth)
+    def _ahead(self, batches: Iterator[Any], depth: int) -> AbstractContextManager[Iterator[Any]]:
+        """In a thread for a GPU; on the CPU a batch, whose rows are in memory, costs less than a thread does."""
+        return read_ahead(batches, depth) if self._device.type == "cuda" else nullcontext(batches)
 
     def _to_host_batch(self, table: pa.Table) -> Any:
         batch = self._pipeline.collate(table)

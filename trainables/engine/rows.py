@@ -16,8 +16,6 @@ class RowSource(Protocol):
     """The rows of one split in a worker. Every batch is a copy: whoever gets it may write into its memory."""
 
     num_rows: int
-    is_resident: bool
-    """Whether a batch is taken from memory."""
 
     def shuffled(self, share: "Share", start_batch: int) -> Iterator[pa.Table]:
         """The batches of one epoch for one rank, from `start_batch` on, each of `share.batch_size` rows."""
@@ -49,8 +47,6 @@ def permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
 
 class ResidentRows:
     """A split kept decoded in memory, as Arrow tables that may lie in Ray's shared object store."""
-
-    is_resident = True
 
     def __init__(self, tables: Sequence[pa.Table]):
         self._tables = [table.combine_chunks() for table in tables if table.num_rows]
@@ -113,8 +109,6 @@ class StreamedRows:
     Every epoch the shards are put in a new order and the row sequence is cut into equal parts for the ranks; rows are
     shuffled within windows of a few shards. Both follow from (seed, epoch), so any batch can be found again.
     """
-
-    is_resident = False
 
     def __init__(self, shard_rows: Sequence[int], read: Callable[[Sequence[int]], Iterator[pa.Table]], *, window: int):
         """`read` yields the rows of the given shards in that order, in tables of any size, which this may keep."""

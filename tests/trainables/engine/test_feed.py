@@ -1,6 +1,5 @@
 """From stored rows to steps of micro-batches: counts, order, and shares of the ranks."""
 
-import threading
 from typing import Any
 
 import pyarrow as pa
@@ -114,14 +113,6 @@ def test_an_error_of_the_data_reaches_the_loop():
     feed._pipeline.collate = fail  # pyright: ignore
     with pytest.raises(ValueError, match="row 3 is broken"):
         next(feed.epoch(1, 0))
-
-
-def test_leaving_an_epoch_early_leaves_no_thread():
-    before = set(threading.enumerate())
-    steps = build().epoch(1, 0)
-    next(steps)
-    steps.close()
-    assert set(threading.enumerate()) == before
 
 
 def test_several_passes_make_one_epoch_and_each_goes_through_all_rows_in_an_order_of_its_own():

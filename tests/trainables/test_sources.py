@@ -1,0 +1,72 @@
+"""Rows that a worker reads by itself: ahead of need, but not far, in order, and without a thread left behind."""
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from trainables.engine.rows import Share
+from trainables.sources import _streamed_by_itself
+
+NUM_SHARDS, ROWS = 9, 10
+
+
+class Shards:
+    """Remembers what was read; the shard number `broken` cannot be."""
+
+    def __init__(self, broken: int | None = None):
+        self.shards = [SimpleNamespace(decoded_rows=ROWS)] * NUM_SHARDS
+        self.broken, self.read = broken, []
+
+    def load(self, index: int, pipeline: Any) -> pa.Table:
+        if index == self.broken:
+            raise ValueError(f"shard {index} is cut off")
+        self.read.append(index)
+        return pa.table({"row": list(range(ROWS * index, ROWS * (index + 1)))})
+
+
+def stream(shards: Any, window: int = 3) -> Any:
+    plan: Any = SimpleNamespace(run=SimpleNamespace(training=SimpleNamespace(shuffle_window=window)))
+    return _streamed_by_itself(plan, shards, SimpleNamespace())  # pyright: ignore
+
+
+def share(batch_size: int = 5) -> Share:
+    return Share(seed=0, epoch=1, rank=0, world_size=1, batch_size=batch_size, num_batches=90 // batch_size)
+
+
+@pytest.mark.parametrize("window", [1, 3, 20])
+def test_every_row_comes_once_and_in_stored_order_when_asked(window):
+    rows = stream(Shards(), window)
+    shuffled = [row for batch in rows.shuffled(share(), 0) for row in batch["row"].to_pylist()]
+    assert sorted(shuffled) == list(range(90)) and shuffled != sorted(shuffled)
+    assert [row for batch in rows.ordered(5, 25, 10) for row in batch["row"].to_pylist()] == list(range(5, 25))
+
+
+def test_the_next_window_is_read_while_batches_are_cut_from_this_one_and_no_more():
+    shards = Shards()
+    batches = stream(shards, window=3).shuffled(share(), 0)
+    next(batches)
+    deadline = time.monotonic() + 60.0
+    while len(shards.read) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert len(shards.read) == 6
+    batches.close()
+
+
+@pytest.mark.parametrize("taken", [0, 1, 7])
+def test_leaving_an_epoch_early_leaves_no_thread(taken):
+    before = set(threading.enumerate())
+    batches = stream(Shards()).shuffled(share(), 0)
+    for _ in range(taken):
+        next(batches)
+    batches.close()
+    assert set(threading.enumerate()) == before
+
+
+def test_an_error_of_a_shard_reaches_whoever_takes_batches():
+    with pytest.raises(ValueError, match="shard 4 is cut off"):
+        list(stream(Shards(broken=4)).shuffled(share(), 0))
