@@ -4,10 +4,12 @@ python -m benchmarks.streaming [--store-mib 160]
 
 A Ray Train worker takes every batch from the feed and trains nothing, so that the data path is as busy as it can be.
 The largest set is ten times the object store. Watches the private memory of every process of the run and the object
-store's pages, five times a second.
+store's pages, five times a second; the set is prepared before, in a process of its own, as its memory follows the size
+of the largest raw file.
 """
 
 import argparse
+import multiprocessing
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from benchmarks.results import save_results
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
 from benchmarks.watched import run_module
+from ray_jobs.experiment import check_settings
+from ray_jobs.planning import build_plan
 
 BATCH_SIZE = 256
 LARGEST = 10.0
@@ -59,7 +63,16 @@ def _run(folder: Path, store_mib: int) -> dict[str, Any]:
         "training": {"epochs": 1, "batch_size": BATCH_SIZE, "feed": "stream"},
         "storage": {"path": str(folder / "out")},
     }
+    preparing = multiprocessing.get_context("spawn").Process(target=_prepare, args=(settings,))
+    preparing.start()
+    preparing.join()
     return run_module("benchmarks.feed_ours", {"settings": settings, "store_bytes": store_mib * 2**20})
+
+
+def _prepare(settings: dict[str, Any]) -> None:
+    experiment = check_settings(settings, origin="benchmark")
+    experiment.folder.make()
+    build_plan(experiment)
 
 
 if __name__ == "__main__":
