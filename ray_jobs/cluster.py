@@ -24,6 +24,8 @@ SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is what a signal means
 }
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""A cluster that is begun with this is of one machine, and listens on loopback alone; else on every interface."""
 POLL_S = 2.0
 """How often to look whether a machine has come."""
 IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -41,6 +43,10 @@ def connect() -> None:
         _quieten()
         return
     is_local = "RAY_ADDRESS" not in os.environ and IS_JOB not in os.environ
+    if is_local:
+        from ray._private import ray_constants
+
+        ray_constants.ENABLE_RAY_CLUSTER = False  # LOOPBACK, which was read when Ray was imported
     ray.init(
         address="local" if is_local else None,
         include_dashboard=False if is_local else None,

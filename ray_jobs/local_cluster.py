@@ -20,7 +20,7 @@ from typing import Self
 
 import psutil
 
-from ray_jobs.cluster import SETTINGS
+from ray_jobs.cluster import LOOPBACK, SETTINGS
 from ray_jobs.job_client import JobClient
 from ray_jobs.package import list_package
 from ray_jobs.submit import send
@@ -47,6 +47,7 @@ class LocalCluster:
         self.gcs_address = f"127.0.0.1:{self._ports[0]}"
         self.token = secrets.token_hex(32)
         self.environment = {
+            **LOOPBACK,
             **os.environ,
             **SETTINGS,
             "RAY_AUTH_MODE": "token",

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pytest
 
+from ray_jobs.cluster import LOOPBACK
 from ray_jobs.experiment import Experiment
 from ray_jobs.local_cluster import PREFIX, TEMPORARY, LocalCluster, free_ports
 from ray_jobs.planning import build_plan
@@ -33,6 +35,12 @@ deadline_ms = int(1000 * (time.time() + float(sys.argv[3])))
 reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
 assert gcs.drain_node(node.node_id.hex(), reason, "", deadline_ms)[0]
 """
+
+
+def allow_further_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of clusters begun afterwards: Ray lets no node join one that listens on loopback alone."""
+    for name in LOOPBACK:
+        monkeypatch.setenv(name, "1")
 
 
 @contextmanager

@@ -17,7 +17,15 @@ import yaml
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from ray_jobs.job_client import JobClient
 from ray_jobs.local_cluster import LocalCluster
-from tests.cluster.nodes import assert_same, count_rows, end, started_node, train_by_processes, wait_until
+from tests.cluster.nodes import (
+    allow_further_nodes,
+    assert_same,
+    count_rows,
+    end,
+    started_node,
+    train_by_processes,
+    wait_until,
+)
 from trainables.storage import Folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,6 +182,7 @@ def test_plain_ray_job_submit_trains_and_plain_stop_loses_no_more_than_since_the
 def test_a_submitted_training_that_loses_a_node_ends_as_if_it_had_not(project, toy, tmp_path, monkeypatch):
     """Three raylets: a head without CPUs, on which the job's driver runs, and a node for each worker."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    allow_further_nodes(monkeypatch)
     training = {"epochs": 40, "max_failures": 5}
     scaling = {"num_workers": 2, "use_gpu": False, "wait_for_nodes_s": 240}
     experiment = toy(training=training, scaling=scaling, tracking={"run_name": "submitted"})

@@ -13,6 +13,7 @@ from ray_jobs.experiment import Experiment
 from ray_jobs.local_cluster import LocalCluster
 from tests.cluster.nodes import (
     ROOT,
+    allow_further_nodes,
     assert_same,
     count_rows,
     drain,
@@ -37,6 +38,7 @@ def cluster(monkeypatch) -> Callable[[], LocalCluster]:
     """Starts clusters whose head has no CPU of its own."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    allow_further_nodes(monkeypatch)
     return lambda: LocalCluster(num_cpus=0)
 
 

@@ -18,5 +18,5 @@ def test_folders_of_killed_clusters_go_and_those_of_living_ones_stay(tmp_path, m
     assert sorted(folder.name for folder in tmp_path.iterdir()) == sorted(names[1:])
 
 
-def testfree_ports_are_different():
+def test_free_ports_are_different():
     assert len(set(local_cluster.free_ports(5))) == 5
