@@ -30,6 +30,7 @@ def build_search_page(search: SearchRecord, link: Link) -> bytes:
             "Leaderboard",
             join(_leaderboard(search, label, places, link, len(labels) > 1) for label, places in groups.items()),
         ),
+        ("Changes", _mutations(search)),
         ("Curves", chart_grid(charts, "curve")),
         ("Pictures", tag("div", pictures, class_="galleries") if pictures else None),
         ("Best settings", join(_best(name, text) for name, text in search.best.items())),
@@ -92,6 +93,17 @@ def _leaderboard(search: SearchRecord, label: str, places: Sequence[Place], link
     numeric = [0, *range(2, len(columns) - 2)]
     shown = table(columns, rows, numeric, strong=[place.rank == 1 for place in places])
     return card(tag("h3", label) if has_title else None, tag("div", shown, class_="tall"), is_long=True)
+
+
+def _mutations(search: SearchRecord) -> Markup | None:
+    """What population-based training did to running trials."""
+    if not search.mutations:
+        return None
+    rows = [
+        [f"trial {item.trial}", item.epoch, item.key, word(item.before), word(item.after)] for item in search.mutations
+    ]
+    shown = table(["", "after epoch", "setting", "before", "went on from another's checkpoint with"], rows, [1, 3, 4])
+    return card(tag("div", shown, class_="tall"), is_long=True)
 
 
 def _charts(search: SearchRecord, label: str, places: Sequence[Place], has_title: bool) -> list[Chart]:

@@ -19,7 +19,7 @@ from ray_jobs.report.state import State
 from ray_jobs.search.config import Search
 from ray_jobs.search.leaderboard import BEST, LEADERBOARD
 from ray_jobs.search.points import count_points
-from ray_jobs.search.trials import Trial, read_trials
+from ray_jobs.search.trials import Mutation, Trial, read_mutations, read_trials
 from ray_jobs.tracking.briefing import BRIEFING
 from ray_jobs.yaml_reader import parse_yaml
 from trainables.run import validate_strictly
@@ -52,6 +52,7 @@ class SearchRecord:
     """Names of the metrics that trials are ranked by, the first one first."""
     places: Sequence[Place]
     """Best first, label by label."""
+    mutations: Sequence[Mutation]
     best: Mapping[str, str]
     """Files of best settings by name."""
     pictures: Mapping[str, bytes]
@@ -89,6 +90,7 @@ def gather_search(folder: Folder) -> SearchRecord:
         state=_state(folder, trials, _count_trials(settings.get("search") or {})),
         objectives=objectives,
         places=places,
+        mutations=read_mutations(folder),
         best={file: read_text(folder, file) for file in names if file.startswith(BEST[:4]) and file.endswith(BEST[4:])},
         pictures={file: folder.read(file) for file in names if file.endswith(".png")},
     )

@@ -45,7 +45,7 @@ def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[Goal]) -
     ] or [""] * len(goals)
     numbers = ",".join(str(member.number) for member in entry.trials)
     mark = "*" if entry.is_efficient and len(goals) > 1 else ""
-    epochs = "/".join(str(number) for number in (min(t.epoch for t in entry.trials), trial.num_epochs) if number)
+    epochs = f"{min(member.epoch for member in entry.trials)}/{trial.num_epochs}" if trial.num_epochs else ""
     states = ", ".join(dict.fromkeys(member.state for member in entry.trials))
     return [f"{place}{mark}", numbers, *(word(trial.values.get(key)) for key in keys), *values, epochs, states]
 

@@ -92,6 +92,33 @@ def read_trials(folder: Folder) -> list[Trial]:
     return [trials[number] for number in sorted(trials)]
 
 
+@dataclass(frozen=True)
+class Mutation:
+    """A setting that changed in a running trial, which went on from another's checkpoint."""
+
+    trial: int
+    epoch: int
+    """The last one that the trial had trained before."""
+    key: str
+    before: Any
+    after: Any
+
+
+def read_mutations(folder: Folder) -> list[Mutation]:
+    """In the order in which they came."""
+    last: dict[int, Trial] = {}
+    found = []
+    for trial in _lines(folder):
+        before = last.get(trial.number, trial).values
+        found += [
+            Mutation(trial.number, trial.epoch, key, before[key], value)
+            for key, value in trial.values.items()
+            if before[key] != value
+        ]
+        last[trial.number] = trial
+    return found
+
+
 def word(value: Any) -> str:
     """A value for people."""
     if isinstance(value, dict):
@@ -100,9 +127,12 @@ def word(value: Any) -> str:
 
 
 def _read_all(folder: Folder) -> dict[int, Trial]:
+    return {trial.number: trial for trial in _lines(folder)}  # the last one of a number counts
+
+
+def _lines(folder: Folder) -> list[Trial]:
     content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
-    trials = [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
-    return {trial.number: trial for trial in trials}  # the last one of a number counts
+    return [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
 
 
 def _read(content: dict[str, Any]) -> Trial:

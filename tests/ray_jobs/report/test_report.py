@@ -176,6 +176,25 @@ def test_a_search_is_ranked_and_its_trials_are_linked(search, write_run):  # noq
     assert Page(write_report("s", None, setup.experiment.storage.path)).words[:20] == page.words[:20]
 
 
+def test_labels_are_ranked_apart_and_what_changed_in_a_running_trial_is_told(search):  # noqa: F811
+    setup = search(space={RATE: [0.1, 0.2]}, ranks_apart=[RATE], tracking={"run_name": "s"})
+    setup.folder.make()
+    trials = Trials(setup.folder)
+    for number, label in enumerate(("low", "high")):
+        [trial] = setup.expand(number, number, {RATE: 0.1})
+        begun = trial.change(label=label, state="running", objectives=(2.0,), metrics={"test/mse": 2.0}, epoch=4)
+        trials.put(begun)
+        if label == "high":
+            trials.put(begun.change(values={RATE: 0.2}))
+    save_leaderboard(setup, trials)
+    page = report(setup.folder)
+    words = page.words.split()
+    assert words.count("rank") == 2 and "low" in words and "high" in words
+    [change] = [line for line in page.content.split("<tr") if "trial 1</td>" in line and RATE in line]
+    assert re.findall(r">([^<>]+)</td>", change) == ["trial 1", "4", RATE, "0.1", "0.2"]
+    assert page.words.count(RATE) and "trial 0" not in page.words.partition("Curves")[0].partition("Changes")[2]
+
+
 def test_a_search_that_has_just_begun_has_a_page(tmp_path):
     (tmp_path / "searches/s").mkdir(parents=True)
     (tmp_path / "searches/s/trials.jsonl").write_text("")

@@ -62,4 +62,7 @@ def test_the_table_shows_what_differs_and_how_far_the_search_is(search):
     table = format_leaderboard(setup, trials)
     assert table.splitlines()[0].split() == ["rank", "trial", "learning_rate", "test/mse", "epoch", "state"]
     assert table.splitlines()[1].split()[:4] == ["1", "1", "0.2", "1"]
+    trials.put(trials[1].change(state="running", epoch=0, num_epochs=6))
+    assert format_leaderboard(setup, trials).splitlines()[1].split() == ["1", "1", "0.2", "1", "0/6", "running"]
+    trials.put(trials[1].change(state="finished"))
     assert summarise_states(trials, 4, 2) == "2 of 4 trials over: 2 finished; about 10s to go"
