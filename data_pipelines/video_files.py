@@ -10,6 +10,7 @@ import numpy as np
 from data_pipelines.natural_order import natural_key
 from data_pipelines.pyav import import_av
 from data_pipelines.video_clips import FrameShape, Listing, Span, list_splits, split_last_fifth
+from data_pipelines.video_containers import check_is_whole
 from data_pipelines.video_frames import fit_frame
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".gif")
@@ -70,6 +71,7 @@ def _clips_below(folder: Path, root: Path) -> list[VideoClip]:
 
 
 def _open_clip(file: Path, root: Path) -> VideoClip:
+    check_is_whole(file)
     return VideoClip(file.relative_to(root).as_posix(), 0, count_frames(file), file)
 
 
