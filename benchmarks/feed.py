@@ -1,12 +1,13 @@
 """Rows a second from Parquet: our feed on Ray, against tensors in memory and against DataLoaders.
 
-python -m benchmarks.feed [--workload flow_matching ...] [--repeats 3]
+python -m benchmarks.feed [--workload flow_matching ...] [--repeats 2]
 
 A row is what a batch holds before augmentation, which is the same code for all: an image, a pair of images that
 patches are cut from, a clip that a window is cut from, a heart cycle. `resident` is our feed for a set that fits the
 object store, beside a TensorDataset: batches cut out by one index each, which is the limit, and by its DataLoader.
 `stream` reads every epoch again, beside a DataLoader over the same shards, with the same decoding and the same windows
-of shuffling; ours at its best number of read tasks (0: the worker reads by itself), theirs of processes.
+of shuffling; ours at its best number of read tasks (0: the worker reads by itself), on Ray and without it
+(scaling.num_workers=0), theirs at that of processes.
 """
 
 import argparse
@@ -25,7 +26,11 @@ from benchmarks.watched import run_module
 SIZES = {"flow_matching": 100_000, "super_resolution": 1200, "video_prediction": 3000, "heart_sound_pretrain": 300}
 """Raw rows or files of each; a quarter of a GB, but for the heart sounds, which are cut into cycles anew as they are
 read."""
-READ_TASKS = (0, 2)
+STREAMS = {
+    "0 read tasks": {"read_tasks": 0},
+    "2 read tasks": {"read_tasks": 2},
+    "without Ray": {"num_workers": 0},
+}
 RESIDENT, STREAM = "ours, resident", "ours, stream"
 
 
@@ -33,7 +38,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--workload", nargs="+", choices=sorted(SIZES), default=list(SIZES))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     found = {}
     for name in options.workload:
@@ -52,10 +57,9 @@ def measure_workload(case: Case, num_raw: int, repeats: int) -> dict[str, float]
         settings = build_settings(case, folder, 1, "feed", {})
         settings["training"]["batch_size"] *= 4
         for _ in range(repeats):
-            rates.setdefault(RESIDENT, []).append(_rate_ours(settings, "resident", 2))
-            for read_tasks in READ_TASKS:
-                name = f"{STREAM}, {read_tasks} read tasks"
-                rates.setdefault(name, []).append(_rate_ours(settings, "stream", read_tasks))
+            rates.setdefault(RESIDENT, []).append(_rate_ours(settings, "resident"))
+            for name, scaling in STREAMS.items():
+                rates.setdefault(f"{STREAM}, {name}", []).append(_rate_ours(settings, "stream", **scaling))
             for name in (TENSORS, TENSOR_LOADER):
                 rates.setdefault(name, []).append(_rate("benchmarks.feed_peers", {"settings": settings, "peer": name}))
             for processes in LOADER_PROCESSES:
@@ -65,10 +69,9 @@ def measure_workload(case: Case, num_raw: int, repeats: int) -> dict[str, float]
     return {name: statistics.median(of) for name, of in rates.items()}
 
 
-def _rate_ours(settings: dict[str, Any], feed: str, read_tasks: int) -> float:
-    training = {**settings["training"], "feed": feed}
-    scaling = {**settings["scaling"], "read_tasks": read_tasks}
-    return _rate("benchmarks.feed_ours", {"settings": {**settings, "training": training, "scaling": scaling}})
+def _rate_ours(settings: dict[str, Any], feed: str, **scaling: int) -> float:
+    changes = {"training": {**settings["training"], "feed": feed}, "scaling": {**settings["scaling"], **scaling}}
+    return _rate("benchmarks.feed_ours", {"settings": {**settings, **changes}})
 
 
 def _rate(module: str, arguments: dict[str, Any]) -> float:

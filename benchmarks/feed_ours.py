@@ -1,4 +1,4 @@
-"""A Ray Train worker that takes batches from the feed and trains nothing; prints rows per second."""
+"""A worker that takes batches from the feed and trains nothing, on Ray Train or without Ray; prints rows per second."""
 
 import json
 import os
@@ -10,10 +10,12 @@ import ray
 
 from benchmarks.feed_rate import measure_rate
 from ray_jobs.cluster import SETTINGS
-from ray_jobs.experiment import check_settings
+from ray_jobs.experiment import Experiment, check_settings
 from ray_jobs.planning import build_plan
 from trainables.engine.worker import Worker
+from trainables.plan import Plan
 from trainables.run import Run
+from trainables.train_worker import work_locally
 from trainables.trainable import build_trainer, start_decoding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +29,10 @@ def take_all(run: Run, worker: Worker) -> dict[str, Any]:
 def main() -> None:
     """Do what the arguments file says; the object store has `store_bytes`, if they are given."""
     arguments = json.loads(Path(sys.argv[1]).read_text())
+    experiment = check_settings(arguments["settings"], origin="benchmark")
+    if experiment.scaling.num_workers == 0:
+        print(json.dumps(work_locally(_plan(experiment), take_all)))
+        return
     ray.init(
         address="local",
         num_cpus=os.cpu_count(),
@@ -35,10 +41,13 @@ def main() -> None:
         log_to_driver=False,
         runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": str(ROOT)}},
     )
-    experiment = check_settings(arguments["settings"], origin="benchmark")
-    experiment.folder.make()
-    plan = build_plan(experiment)
+    plan = _plan(experiment)
     print(json.dumps(build_trainer(plan, start_decoding(plan), action=take_all).fit().return_value))
+
+
+def _plan(experiment: Experiment) -> Plan:
+    experiment.folder.make()
+    return build_plan(experiment)
 
 
 if __name__ == "__main__":
