@@ -76,7 +76,7 @@ def _format_head(head: str) -> str:
 
 
 def draw_ladders(ladders: dict[str, Any], file: Path) -> None:
-    """Bars: the median speed of each layer over that of the bare loop."""
+    """The speed of each layer over the median of the bare loop: the median of all blocks, and their quartiles."""
     import matplotlib  # pyright: ignore[reportMissingImports]
 
     matplotlib.use("svg")
@@ -84,23 +84,27 @@ def draw_ladders(ladders: dict[str, Any], file: Path) -> None:
     from matplotlib import pyplot  # pyright: ignore[reportMissingImports]
 
     figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
-    layers = [layer for layer in ladder.LAYERS if layer != "L0"]
-    width = 0.8 / len(layers)
+    layers = list(ladder.LAYERS)
     for index, layer in enumerate(layers):
-        shares = [_share(content["figures"], layer) for content in ladders.values()]
-        places = [place + (index - (len(layers) - 1) / 2) * width for place in range(len(ladders))]
-        axes.bar(places, shares, width, label=f"{layer}: {ladder.LAYERS[layer][0]}")
-    axes.axhline(100, color="black", linewidth=0.8)
+        found = [_shares(content["figures"], layer) for content in ladders.values()]
+        places = [place + (index - (len(layers) - 1) / 2) * 0.13 for place in range(len(ladders))]
+        middles = [middle for _, middle, _ in found]
+        reach = [[middle - low for low, middle, _ in found], [high - middle for _, middle, high in found]]
+        label = f"{layer}: {ladder.LAYERS[layer][0]}"
+        axes.errorbar(places, middles, reach, fmt="o", markersize=4, elinewidth=1.2, label=label)
+    axes.axhline(100, color="black", linewidth=0.6)
     axes.set_xticks(range(len(ladders)), [name.replace("_", " ") for name in ladders])
-    axes.set_ylim(90, 105)
     axes.set_ylabel("speed, % of the bare loop")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(file, metadata={"Date": None})
 
 
-def _share(runs: dict[str, Any], layer: str) -> float:
-    steps = {name: statistics.median(block for run in runs[name] for block in run["blocks"]) for name in ("L0", layer)}
-    return 100 * steps["L0"] / steps[layer]
+def _shares(runs: dict[str, Any], layer: str) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile of the speeds, in per cent."""
+    blocks = {name: [block for run in runs[name] for block in run["blocks"]] for name in ("L0", layer)}
+    bare = statistics.median(blocks["L0"])
+    low, middle, high = statistics.quantiles([100 * bare / block for block in blocks[layer]], n=4)
+    return low, middle, high
 
 
 if __name__ == "__main__":

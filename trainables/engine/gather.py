@@ -14,24 +14,30 @@ Pick = tuple[int, np.ndarray]
 
 class Gatherer:
     """Picks rows of tables with one schema. Arrow's own `take` goes through each table by itself, and leaves a batch in
-    as many pieces."""
+    as many pieces; so byte strings are copied here, and the other columns, which are small, joined beforehand."""
 
     def __init__(self, tables: Sequence[pa.Table]):
-        self._tables, self._schema = tables, tables[0].schema
+        self._schema = tables[0].schema
         self._strings = {
             field.name: [_Strings.of(table[field.name].chunk(0)) for table in tables]
             for field in self._schema
             if all(_is_plain(table[field.name]) for table in tables)
         }
+        others = [field.name for field in self._schema if field.name not in self._strings]
+        self._others = pa.concat_tables([table.select(others) for table in tables]).combine_chunks()
+        self._firsts = np.cumsum([0, *(table.num_rows for table in tables)])
 
     def gather(self, picks: Sequence[Pick]) -> pa.Table:
         """The rows in that order, in memory of their own."""
-        return pa.table([self._column(field, picks) for field in self._schema], schema=self._schema)
+        places = np.concatenate([rows + self._firsts[number] for number, rows in picks])
+        others = self._others.take(pa.array(places))
+        columns = [
+            self._gather_bytes(field, picks) if field.name in self._strings else others[field.name]
+            for field in self._schema
+        ]
+        return pa.table(columns, schema=self._schema)
 
-    def _column(self, field: pa.Field, picks: Sequence[Pick]) -> pa.Array | pa.ChunkedArray:
-        if field.name not in self._strings:
-            taken = [self._tables[number][field.name].take(pa.array(rows)) for number, rows in picks]
-            return pa.chunked_array([chunk for column in taken for chunk in column.chunks], field.type)
+    def _gather_bytes(self, field: pa.Field, picks: Sequence[Pick]) -> pa.Array:
         parts = [(self._strings[field.name][number], rows) for number, rows in picks]
         if pa.types.is_fixed_size_binary(field.type):
             return _gather_fixed(parts, field.type)

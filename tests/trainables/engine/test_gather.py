@@ -53,3 +53,12 @@ def test_rows_are_those_that_take_gives(picks):
 def test_byte_strings_lie_in_one_piece():
     found = Gatherer(TABLES).gather([(0, np.array([1, 3])), (1, np.array([0])), (2, np.array([0]))])
     assert found["fixed"].num_chunks == found["bytes"].num_chunks == 1
+
+
+@pytest.mark.parametrize("names", [["bytes"], ["fixed", "bytes"], ["number"]])
+def test_columns_of_one_kind_alone_will_do(names):
+    tables = [table.select(names) for table in TABLES]
+    found = Gatherer(tables).gather([(0, np.array([1, 3])), (2, np.array([0]))])
+    expected = pa.concat_tables([tables[0].take(pa.array([1, 3])), tables[2].take(pa.array([0]))])
+    found.validate(full=True)
+    assert found.to_pylist() == expected.to_pylist()
