@@ -31,7 +31,7 @@ def main() -> None:
     arguments = json.loads(Path(sys.argv[1]).read_text())
     experiment = check_settings(arguments["settings"], origin="benchmark")
     if experiment.scaling.num_workers == 0:
-        print(json.dumps(work_locally(_plan(experiment), take_all)))
+        print(json.dumps(work_locally(plan_of(experiment), take_all)))
         return
     ray.init(
         address="local",
@@ -41,11 +41,12 @@ def main() -> None:
         log_to_driver=False,
         runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": str(ROOT)}},
     )
-    plan = _plan(experiment)
+    plan = plan_of(experiment)
     print(json.dumps(build_trainer(plan, start_decoding(plan), action=take_all).fit().return_value))
 
 
-def _plan(experiment: Experiment) -> Plan:
+def plan_of(experiment: Experiment) -> Plan:
+    """Prepares the data, if that was not done."""
     experiment.folder.make()
     return build_plan(experiment)
 

@@ -5,12 +5,18 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def measure(settings: dict[str, Any], steps_per_block: int, began: float) -> dict[str, Any]:
     """Seconds from the start to the first step."""
+    return {"first_s": fit(_work, {"settings": settings, "steps_per_block": steps_per_block}, num_workers=1) - began}
+
+
+def fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_workers: int) -> Any:
+    """What the first of the workers returns; on a cluster of its own."""
     import ray
     import ray.train.torch
 
@@ -18,13 +24,12 @@ def measure(settings: dict[str, Any], steps_per_block: int, began: float) -> dic
     ray.init(include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
         result = ray.train.torch.TorchTrainer(
-            _work,
-            train_loop_config={"settings": settings, "steps_per_block": steps_per_block},
-            scaling_config=ray.train.ScalingConfig(num_workers=1),
+            work,
+            train_loop_config=config,
+            scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
             run_config=ray.train.RunConfig(storage_path=folder),
         ).fit()
-    first_at: Any = result.return_value
-    return {"first_s": first_at - began}
+    return result.return_value
 
 
 def _work(config: dict[str, Any]) -> float:

@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.feed_ours import plan_of
 from benchmarks.results import save_results
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
 from benchmarks.watched import run_module
 from ray_jobs.experiment import check_settings
-from ray_jobs.planning import build_plan
 
 BATCH_SIZE = 256
 LARGEST = 10.0
@@ -66,13 +66,12 @@ def _run(folder: Path, store_mib: int) -> dict[str, Any]:
     preparing = multiprocessing.get_context("spawn").Process(target=_prepare, args=(settings,))
     preparing.start()
     preparing.join()
+    assert preparing.exitcode == 0, "the set could not be prepared"
     return run_module("benchmarks.feed_ours", {"settings": settings, "store_bytes": store_mib * 2**20})
 
 
 def _prepare(settings: dict[str, Any]) -> None:
-    experiment = check_settings(settings, origin="benchmark")
-    experiment.folder.make()
-    build_plan(experiment)
+    plan_of(check_settings(settings, origin="benchmark"))
 
 
 if __name__ == "__main__":

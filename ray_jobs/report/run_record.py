@@ -13,7 +13,7 @@ from ray_jobs.report.chart import Point
 from ray_jobs.report.reading import read_json, read_lines, read_text, storage_of
 from ray_jobs.report.state import State, find_state, warnings_in
 from ray_jobs.search.setup import SEARCHES
-from ray_jobs.search.trials import read_trials
+from ray_jobs.search.trials import latest, read_history
 from ray_jobs.tracking.briefing import BRIEFING
 from ray_jobs.tracking.names import Identity, load_identity
 from trainables.layout import EVALUATIONS, MODELS, load_aliases, step_of
@@ -127,7 +127,7 @@ def _speed(events: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
 def _as_trial(folder: Folder, identity: Identity) -> State:
     """A trial that is not finished was stopped, or failed, by what its search knows."""
     search, _, number = identity.name.rpartition("-")
-    for trial in read_trials(storage_of(folder) / f"{SEARCHES}/{search}"):
+    for trial in latest(read_history(storage_of(folder) / f"{SEARCHES}/{search}")).values():
         if trial.id == number and trial.state in ("stopped", "failed"):
             return State("stopped" if trial.state == "stopped" else "failed", trial.words)
     return State("unfinished", f"a trial of the search {search}")

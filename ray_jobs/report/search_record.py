@@ -19,7 +19,7 @@ from ray_jobs.report.state import State
 from ray_jobs.search.config import Search
 from ray_jobs.search.leaderboard import BEST, LEADERBOARD
 from ray_jobs.search.points import count_points
-from ray_jobs.search.trials import Mutation, Trial, read_mutations, read_trials
+from ray_jobs.search.trials import Mutation, Trial, find_mutations, latest, read_history
 from ray_jobs.tracking.briefing import BRIEFING
 from ray_jobs.yaml_reader import parse_yaml
 from trainables.run import validate_strictly
@@ -72,7 +72,8 @@ class SearchRecord:
 def gather_search(folder: Folder) -> SearchRecord:
     """Read all of it; what is not there yet is empty."""
     settings = parse_yaml(read_text(folder, SETTINGS)) or {}
-    trials, name = read_trials(folder), PurePosixPath(folder.path).name
+    history, name = read_history(folder), PurePosixPath(folder.path).name
+    trials = [trial for _, trial in sorted(latest(history).items())]
     runs = storage_of(folder) / RUNS
     objectives = [goal["metric"] for goal in (settings.get("search") or {}).get("objectives", [])]
     objectives = objectives or _goal(runs, [f"{name}-{trial.id}" for trial in trials])
@@ -90,7 +91,7 @@ def gather_search(folder: Folder) -> SearchRecord:
         state=_state(folder, trials, _count_trials(settings.get("search") or {})),
         objectives=objectives,
         places=places,
-        mutations=read_mutations(folder),
+        mutations=find_mutations(history),
         best={file: read_text(folder, file) for file in names if file.startswith(BEST[:4]) and file.endswith(BEST[4:])},
         pictures={file: folder.read(file) for file in names if file.endswith(".png")},
     )

@@ -1,7 +1,7 @@
 """The trials of a search, and their record on disk: a line for each change, of which the last one of a trial counts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ class Trials:
 
     def __init__(self, folder: Folder):
         self._file = GrowingFile(folder, TRIALS)
-        self._trials = _read_all(folder)
+        self._trials = latest(read_history(folder))
 
     def put(self, trial: Trial, *, is_kept: bool = True) -> None:
         """Add or change one; with `is_kept` false in memory alone, for what changes all the time."""
@@ -86,10 +86,15 @@ class Trials:
         return [trial for trial in self if trial.point == point]
 
 
-def read_trials(folder: Folder) -> list[Trial]:
-    """All trials as they stand on disk, by number; changes nothing."""
-    trials = _read_all(folder)
-    return [trials[number] for number in sorted(trials)]
+def read_history(folder: Folder) -> list[Trial]:
+    """All trials on disk, once for each change, in the order of the changes; changes nothing."""
+    content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
+    return [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
+
+
+def latest(history: Iterable[Trial]) -> dict[int, Trial]:
+    """How each trial stands at the end of it, by number."""
+    return {trial.number: trial for trial in history}
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,11 @@ class Mutation:
     after: Any
 
 
-def read_mutations(folder: Folder) -> list[Mutation]:
+def find_mutations(history: Iterable[Trial]) -> list[Mutation]:
     """In the order in which they came."""
     last: dict[int, Trial] = {}
     found = []
-    for trial in _lines(folder):
+    for trial in history:
         before = last.get(trial.number, trial).values
         found += [
             Mutation(trial.number, trial.epoch, key, before[key], value)
@@ -124,15 +129,6 @@ def word(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={word(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _read_all(folder: Folder) -> dict[int, Trial]:
-    return {trial.number: trial for trial in _lines(folder)}  # the last one of a number counts
-
-
-def _lines(folder: Folder) -> list[Trial]:
-    content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
-    return [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
 
 
 def _read(content: dict[str, Any]) -> Trial:

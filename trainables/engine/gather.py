@@ -25,11 +25,12 @@ class Gatherer:
         }
         others = [field.name for field in self._schema if field.name not in self._strings]
         self._others = pa.concat_tables([table.select(others) for table in tables]).combine_chunks()
-        self._firsts = np.cumsum([0, *(table.num_rows for table in tables)])
+        self.starts = np.cumsum([0, *(table.num_rows for table in tables)])
+        """How many rows lie before each table, and before the end."""
 
     def gather(self, picks: Sequence[Pick]) -> pa.Table:
         """The rows in that order, in memory of their own."""
-        places = np.concatenate([rows + self._firsts[number] for number, rows in picks])
+        places = np.concatenate([rows + self.starts[number] for number, rows in picks])
         others = self._others.take(pa.array(places))
         columns = [
             self._gather_bytes(field, picks) if field.name in self._strings else others[field.name]

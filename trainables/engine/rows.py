@@ -49,21 +49,20 @@ class ResidentRows:
     """A split kept decoded in memory, as Arrow tables that may lie in Ray's shared object store."""
 
     def __init__(self, tables: Sequence[pa.Table]):
-        self._tables = [table.combine_chunks() for table in tables if table.num_rows]
-        self._gatherer = Gatherer(self._tables) if self._tables else None
-        self._starts = np.cumsum([0, *(table.num_rows for table in self._tables)])
-        self.num_rows = int(self._starts[-1])
+        whole = [table.combine_chunks() for table in tables if table.num_rows]
+        self._gatherer = Gatherer(whole) if whole else None
+        self.num_rows = sum(table.num_rows for table in whole)
 
     def take(self, indices: np.ndarray) -> pa.Table:
         """The rows with these indices, in ascending order."""
-        indices = np.sort(indices)
-        cuts = np.searchsorted(indices, self._starts)
+        assert self._gatherer, "there are no rows"
+        indices, starts = np.sort(indices), self._gatherer.starts
+        cuts = np.searchsorted(indices, starts)
         picks = [
-            (number, indices[low:high] - self._starts[number])
+            (number, indices[low:high] - starts[number])
             for number, (low, high) in enumerate(pairwise(cuts))
             if high > low
         ]
-        assert self._gatherer, "there are no rows"
         return self._gatherer.gather(picks)
 
     def shuffled(self, share: Share, start_batch: int) -> Iterator[pa.Table]:

@@ -1,6 +1,6 @@
 """The record of a search on disk."""
 
-from ray_jobs.search.trials import TRIALS, Mutation, Trial, Trials, read_mutations
+from ray_jobs.search.trials import TRIALS, Mutation, Trial, Trials, find_mutations, read_history
 from trainables.storage import Folder
 
 TRIAL = Trial(number=0, point=0, base=0, label="toy", seed=1, values={"a.b": [1, 2]})
@@ -40,8 +40,8 @@ def test_what_changes_all_the_time_is_kept_in_memory_alone(tmp_path):
 def test_settings_that_changed_in_a_running_trial_are_found_in_their_order(tmp_path):
     folder = Folder(str(tmp_path))
     trials = Trials(folder)
-    assert read_mutations(folder) == []
+    assert find_mutations(read_history(folder)) == []
     for values, epoch in (({"a": 1, "b": 2}, 0), ({"a": 1, "b": 2}, 3), ({"a": 1, "b": 4}, 3), ({"a": 5, "b": 4}, 6)):
         trials.put(TRIAL.change(values=values, epoch=epoch))
         trials.put(TRIAL.change(number=1, values={"a": 1, "b": 2}, epoch=epoch))
-    assert read_mutations(folder) == [Mutation(0, 3, "b", 2, 4), Mutation(0, 6, "a", 1, 5)]
+    assert find_mutations(read_history(folder)) == [Mutation(0, 3, "b", 2, 4), Mutation(0, 6, "a", 1, 5)]
