@@ -144,8 +144,8 @@ def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
     return max(int(min(have.get(kind, 0.0) // (scaling.num_workers * amount) for kind, amount in needed)), 1)
 
 
-def cluster_cpus() -> int:
-    """CPUs of the whole cluster."""
+def machine_cpus() -> int:
+    """CPUs of the cluster's largest machine; workers that hold few may all stand on it."""
     import ray
 
-    return int(ray.cluster_resources().get("CPU", 1))
+    return int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))

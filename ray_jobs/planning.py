@@ -11,7 +11,7 @@ from data_pipelines.config import input_paths
 from data_pipelines.pipeline import DataPipeline, Manifest
 from data_pipelines.prepare import prepare
 from data_pipelines.shards import object_store_bytes
-from ray_jobs.cluster import check_resources, cluster_cpus, connect
+from ray_jobs.cluster import check_resources, connect, machine_cpus
 from ray_jobs.experiment import Experiment
 from ray_jobs.tracking.config import Tracking
 from trainables.layout import CHECKPOINTS
@@ -125,13 +125,15 @@ def _settle(experiment: Experiment, manifest: Manifest) -> dict:
     folder = experiment.folder
     if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
         return folder.read_json(SETTLED)
-    is_local = experiment.scaling.num_workers == 0
-    cpus = (os.cpu_count() or 1) if is_local else cluster_cpus()
+    scaling = experiment.scaling
+    is_local = scaling.num_workers == 0
+    cpus = (os.cpu_count() or 1) if is_local else machine_cpus()
     feed = experiment.training.feed
     if feed == "auto":
         memory = psutil.virtual_memory().available if is_local else object_store_bytes()
         fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
         feed = "resident" if fits else "stream"
-    settled = {"feed": feed, "num_threads": max(cpus // max(experiment.scaling.num_workers, 1), 1)}
+    num_threads = max(cpus // max(scaling.num_workers, 1), 1 if is_local else int(scaling.cpus_per_worker), 1)
+    settled = {"feed": feed, "num_threads": num_threads}
     folder.write_json(SETTLED, settled)
     return settled

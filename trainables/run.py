@@ -60,8 +60,8 @@ class Scaling(Config):
     """Shards that Ray Data reads and decodes at the same time for each worker, on any machine of the cluster. 0: of
     streamed data the worker reads its own, in a thread, which is quickest where rows need no decoding."""
     threads_per_worker: int | None = Field(default=None, ge=1)
-    """torch threads; by default the machine's cores divided by the workers. The last bit of a CPU result depends
-    on it, so a resumed run keeps the number it began with."""
+    """torch threads; by default the cores of the (largest) machine divided by the workers, and at least
+    `cpus_per_worker`. The last bit of a CPU result depends on it, so a resumed run keeps the number it began with."""
 
     @model_validator(mode="after")
     def _says_what_it_waits_for(self) -> Self:

@@ -7,6 +7,7 @@ import pytest
 
 from data_pipelines.manifest import read_manifest
 from ray_jobs import planning
+from ray_jobs.cluster import machine_cpus
 from ray_jobs.planning import SETTLED, build_plan, prepare_data
 
 
@@ -17,7 +18,7 @@ def no_ray(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("asked for a cluster")
 
-    for name in ("connect", "check_resources", "cluster_cpus", "object_store_bytes"):
+    for name in ("connect", "check_resources", "machine_cpus", "object_store_bytes"):
         monkeypatch.setattr(planning, name, refuse)
 
 
@@ -102,6 +103,22 @@ def test_given_threads_win_over_settled_ones(toy, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert build_plan(toy(scaling={"threads_per_worker": None})).num_threads == 7
     assert build_plan(toy(scaling={"threads_per_worker": 2})).num_threads == 2
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "cpus_per_worker", "num_threads"), [(1, 1, 16), (2, 1, 8), (8, 1, 2), (8, 3, 3), (32, 0.5, 1)]
+)
+def test_workers_share_the_largest_machine_as_all_of_them_may_stand_on_it(
+    toy, monkeypatch, num_workers, cpus_per_worker, num_threads
+):
+    machines = [{"Alive": True, "Resources": {"CPU": 16.0}}] * 3 + [{"Alive": False, "Resources": {"CPU": 64.0}}]
+    machines.append({"Alive": True, "Resources": {}})
+    monkeypatch.setattr("ray.nodes", lambda: machines)
+    monkeypatch.setattr(planning, "machine_cpus", machine_cpus)
+    for name, answer in (("connect", None), ("check_resources", False), ("object_store_bytes", 2**40)):
+        monkeypatch.setattr(planning, name, lambda *arguments, answer=answer: answer)
+    scaling = {"num_workers": num_workers, "cpus_per_worker": cpus_per_worker, "threads_per_worker": None}
+    assert build_plan(toy(scaling=scaling, training={"batch_size": 32})).num_threads == num_threads
 
 
 def test_a_gpu_that_is_not_there_is_refused(toy, monkeypatch):

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
 from ray_jobs.experiment import Experiment
+from ray_jobs.launch import train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from ray_jobs.tracking.names import load_identity
 from tests.fake_wandb import FakeWandb
@@ -23,6 +25,8 @@ from tests.ray_jobs.tracking.segments import Segment, load_segment
 
 ROOT = Path(__file__).resolve().parents[3]
 Tracked = Callable[..., Experiment]
+BOUND_S = 45.0
+"""init 2 s, finish 5 s, both with the grace that the handle gives, on a machine that is busy."""
 
 
 @pytest.fixture
@@ -114,3 +118,33 @@ def killing_one_mirror(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) 
 
     monkeypatch.setattr(MirrorHandle, "wake", kill_once)
     return killed
+
+
+@pytest.fixture
+def reference(toy) -> Experiment:
+    """The same run without W&B."""
+    experiment = toy(tracking={"run_name": "reference"})
+    train(experiment)
+    return experiment
+
+
+def assert_unchanged(experiment: Experiment, reference: Experiment) -> None:
+    assert experiment.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
+    weights = "models/step_000000024/model.safetensors"
+    assert experiment.folder.read(weights) == reference.folder.read(weights)
+
+
+def train_within_bound(experiment: Experiment) -> None:
+    began = time.monotonic()
+    train(experiment)
+    assert time.monotonic() - began < BOUND_S
+    me = psutil.Process()
+    left = [child for child in me.children(recursive=True) if "mirror_main" in " ".join(child.cmdline())]
+    assert left == []
+
+
+def assert_recorded_offline(experiment: Experiment) -> None:
+    [segment] = [segment for segment in segments_of(experiment) if segment.rows]
+    assert_same_rows(segment.rows, rows_of(experiment))
+    assert segment.is_complete
+    assert any(artifact.type == "model" for artifact in segment.artifacts)

@@ -1,66 +1,25 @@
-"""Whatever W&B does: one warning, the same result, a bounded wait, and nothing lost."""
+"""Whatever the server does: one warning, the same result, a bounded wait, and nothing lost."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import psutil
 import pytest
 
-from ray_jobs.experiment import Experiment
 from ray_jobs.launch import train
-from ray_jobs.tracking.config import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.names import settle_identity
-from ray_jobs.tracking.place import Place
-from ray_jobs.tracking.session import Session
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import KEY
 from tests.ray_jobs.tracking.conftest import (
+    assert_recorded_offline,
     assert_same_rows,
+    assert_unchanged,
     rows_of,
     run_of,
-    segments_of,
+    train_within_bound,
     warnings_of,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-BOUND_S = 45.0
-"""init 2 s, finish 5 s, both with the grace that the handle gives, on a machine that is busy."""
-
-
-@pytest.fixture
-def reference(toy) -> Experiment:
-    """The same run without W&B."""
-    experiment = toy(tracking={"run_name": "reference"})
-    train(experiment)
-    return experiment
-
-
-def assert_unchanged(experiment: Experiment, reference: Experiment) -> None:
-    assert experiment.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
-    weights = "models/step_000000024/model.safetensors"
-    assert experiment.folder.read(weights) == reference.folder.read(weights)
-
-
-def train_within_bound(experiment: Experiment) -> None:
-    began = time.monotonic()
-    train(experiment)
-    assert time.monotonic() - began < BOUND_S
-    me = psutil.Process()
-    left = [child for child in me.children(recursive=True) if "mirror_main" in " ".join(child.cmdline())]
-    assert left == []
-
-
-def assert_recorded_offline(experiment: Experiment) -> None:
-    [segment] = [segment for segment in segments_of(experiment) if segment.rows]
-    assert_same_rows(segment.rows, rows_of(experiment))
-    assert segment.is_complete
-    assert any(artifact.type == "model" for artifact in segment.artifacts)
 
 
 AT_START: dict[str, Callable[[FakeWandb], None]] = {
@@ -155,148 +114,3 @@ def test_an_outage_that_ends_loses_nothing_and_warns_of_nothing(server, tracked,
     assert_unchanged(experiment, reference)
     assert warnings_of(experiment) == []
     assert_same_rows(run_of(server, experiment).history, rows_of(experiment))
-
-
-def shadow_wandb(folder: Path, monkeypatch, source: str) -> None:
-    """Put another package `wandb` in front of the real one, for the mirror's process."""
-    (folder / "shadow/wandb").mkdir(parents=True)
-    (folder / "shadow/wandb/__init__.py").write_text(source)
-    monkeypatch.syspath_prepend(str(folder / "shadow"))
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ("raise ImportError('No module named wandb')", "ImportError: No module named wandb"),
-        ("raise RuntimeError('its parts do not fit')", "RuntimeError: its parts do not fit"),
-        ("def init(:", "SyntaxError"),
-        ("__version__ = '0.12'", "AttributeError"),
-    ],
-    ids=["missing", "broken", "torn", "old"],
-)
-def test_a_package_that_cannot_be_used(home, tracked, reference, tmp_path, monkeypatch, source, words):
-    shadow_wandb(tmp_path, monkeypatch, source)
-    experiment = tracked(mode="offline")
-    train_within_bound(experiment)
-    assert_unchanged(experiment, reference)
-    [warning] = warnings_of(experiment)
-    assert words in warning and "W&B is off" in warning
-
-
-def test_a_folder_that_cannot_be_made(home, tracked, reference, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    experiment = tracked(mode="offline", folder=str(tmp_path / "file/below"))
-    train_within_bound(experiment)
-    assert_unchanged(experiment, reference)
-    [warning] = warnings_of(experiment)
-    assert "cannot be written" in warning and str(tmp_path / "file/below") in warning
-
-
-@pytest.fixture
-def mounted(tmp_path: Path):
-    """A function that mounts a small file system at a folder; skips where that is not allowed."""
-    folders: list[Path] = []
-
-    def mount(options: str) -> Path:
-        folder = tmp_path / "mounted"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("mounting a file system needs the rights of an administrator")
-        folders.append(folder)
-        return folder
-
-    yield mount
-    for folder in folders:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_read_only_folder(home, tracked, reference, mounted):
-    folder = mounted("ro")
-    experiment = tracked(mode="offline", folder=str(folder))
-    train_within_bound(experiment)
-    assert_unchanged(experiment, reference)
-    [warning] = warnings_of(experiment)
-    assert "cannot be written" in warning and "Read-only file system" in warning
-
-
-def test_a_full_disk(server, tracked, reference, mounted):
-    """W&B's own process does not say that its file is full; what is lacking is seen at the end, and sent by `sync`."""
-    experiment = tracked(mode="offline", folder=str(mounted("size=8k")))
-    train_within_bound(experiment)
-    assert_unchanged(experiment, reference)
-    [warning] = warnings_of(experiment)
-    assert "W&B" in warning and "python -m ray_jobs sync" in warning
-
-
-def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    experiment = tracked(mode="offline")
-    train_within_bound(experiment)
-    assert_unchanged(experiment, reference)
-    [warning] = warnings_of(experiment)
-    assert "its process cannot be started" in warning
-
-
-@pytest.mark.parametrize("mode", ["offline", "online"])
-def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypatch, mode):
-    experiment = tracked({"training": {"epochs": 30, "pictures_every": None}}, mode=mode, finish_timeout_s=30.0)
-    killed: list[int] = []
-    wake = MirrorHandle.wake
-
-    def kill_core(self: MirrorHandle) -> None:
-        if not killed and "W&B: " in experiment.folder.read("train.log").decode():
-            assert self._process is not None
-            killed.extend(kill_wandb_core(self._process.pid))
-        if not killed:
-            time.sleep(0.05)  # let it come up
-        wake(self)
-
-    monkeypatch.setattr(MirrorHandle, "wake", kill_core)
-    train(experiment)
-    assert killed
-    [warning] = warnings_of(experiment)
-    assert "W&B was lost" in warning and f"goes on {mode}" in warning
-    rows = rows_of(experiment)
-    if mode == "online":
-        assert_same_rows(run_of(server, experiment).history, rows)
-    else:
-        assert_same_rows([row for segment in segments_of(experiment) for row in segment.rows], rows)
-
-
-def kill_wandb_core(mirror: int) -> list[int]:
-    """Kill the mirror's wandb-core."""
-    cores = [child for child in psutil.Process(mirror).children(recursive=True) if "wandb-core" in child.name()]
-    for core in cores:
-        os.kill(core.pid, signal.SIGKILL)
-    return [core.pid for core in cores]
-
-
-def test_a_value_that_wandb_does_not_take_is_left_out_and_named_once(home, tmp_path, monkeypatch):
-    """In this process, whose W&B is then torn down."""
-    import wandb
-
-    tracking = Tracking(wandb=True, mode="offline")
-    from trainables.storage import Folder
-
-    run = Folder(str(tmp_path / "run"))
-    run.make()
-    place = Place(run, "run", tracking)
-    place.make()
-    said: list[str] = []
-    session = Session(tracking, settle_identity(run, ("x",), given="x"), place, said.append)
-    session.open("offline", {}, lambda: None)
-    for step in (1, 2):
-        values = {"step": step, "good": 0.5, "bad": object(), "nan": float("nan")}
-        session.log(values, {"good": "step"}, step=step, at=float(step))
-    session.finish(0)
-    wandb.teardown()
-    [warning] = said
-    assert "'bad'" in warning
-    from tests.ray_jobs.tracking.segments import load_segment
-
-    [file] = place.segments(offline=True)
-    assert [(row["_step"], row["good"], "bad" in row) for row in load_segment(file).rows] == [
-        (1, 0.5, False),
-        (2, 0.5, False),
-    ]
