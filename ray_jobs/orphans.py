@@ -1,7 +1,6 @@
 """Placement groups that outlive who made them: Ray frees those of a killed trial only when the whole job ends.
 
-The controller that reserves the workers of a trial dies with the trial's actor; its next start would wait for ever
-for the CPUs that its own workers held.
+The next start of a killed trial would wait for ever for the CPUs that its own workers held.
 """
 
 import threading

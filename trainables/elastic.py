@@ -5,14 +5,21 @@ may be twenty seconds old, and grows between any two steps. This one tries all w
 come back, then takes what there is, and grows right after a checkpoint, so that no step is repeated for it.
 """
 
+import asyncio
 import os
+import threading
+from contextlib import suppress
 from typing import Any
 
 import ray
 import ray.train
 from ray._private.state import state as cluster_state
+from ray.train import UserCallback
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
+from ray.train.v2._internal.execution.controller.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision, ScalingDecision, ScalingPolicy
 from ray.train.v2._internal.util import time_monotonic
 
@@ -104,11 +111,48 @@ def _brings_checkpoint(status: Any) -> bool:
 
 
 class ElasticTrainer(TorchTrainer):
-    """A TorchTrainer with this policy in place of Ray's."""
+    """A TorchTrainer with this policy in place of Ray's, whose controller is part of the actor that calls `fit`.
 
-    def __init__(self, *arguments: Any, policy: ScalingPolicy, **settings: Any):
+    Ray would start two processes more: one for the controller, and one that frees placement groups should that die
+    (`ray_jobs/orphans.py`).
+    """
+
+    def __init__(self, *arguments: Any, policy: ScalingPolicy, listener: UserCallback | None = None, **settings: Any):
+        """`listener` is called in this process, in the thread of `fit`; it need not be possible to pickle it."""
         super().__init__(*arguments, **settings)
-        self._policy = policy
+        self._policy, self._listener = policy, listener
+        self._is_aborted = threading.Event()
+        self._task: asyncio.Task[Any] | None = None
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        if self._listener:
+            callbacks.append(UserCallbackHandler([self._listener], self.train_run_context))
+        return [each for each in callbacks if not isinstance(each, PlacementGroupCleanerCallback)]
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
-        return super()._initialize_and_run_controller(**{**settings, "scaling_policy": self._policy})
+        settings["scaling_policy"] = self._policy
+        if ray.get_runtime_context().get_actor_id() is None:  # workers are given a handle of the controller's actor
+            return super()._initialize_and_run_controller(**settings)
+        return asyncio.run(self._control(settings))
+
+    async def _control(self, settings: dict[str, Any]) -> Any:
+        self._task = asyncio.current_task()
+        if self._is_aborted.is_set():
+            raise asyncio.CancelledError
+        controller = TrainController(**settings)
+        try:
+            await controller.run()
+        except asyncio.CancelledError:
+            self._policy.before_controller_abort()
+            if group := controller.get_worker_group():
+                group.abort()
+            raise
+        return controller.get_result()
+
+    def abort(self) -> None:
+        """From another thread: `fit` ends the workers, gives back what they hold and raises CancelledError."""
+        self._is_aborted.set()
+        if self._task:
+            with suppress(RuntimeError):  # it has just ended
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)

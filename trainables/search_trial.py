@@ -110,7 +110,7 @@ class SearchTrial(RunTrainable):
         messages, cancelled, asked = self._messages, self._cancelled, self._asked
 
         def report(content: Report) -> None:
-            messages.put(("report", content, None))
+            messages.put(("report", content))
             if self._waits:
                 asked.acquire()
 
@@ -120,7 +120,7 @@ class SearchTrial(RunTrainable):
         except CancelledError:
             return
         except BaseException as error:
-            messages.put(("failed", as_run_error(error), None))
+            messages.put(("failed", as_run_error(error)))
 
 
 def change_training(training: Training, config: Mapping[str, Any]) -> Training:

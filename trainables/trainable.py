@@ -1,26 +1,23 @@
 """The Ray Trainable of every workload: a Tune trial that drives a TorchTrainer and cleans up after it.
 
-The trial's actor holds no CPU; it starts Ray Train in a thread, passes on each report of rank 0 as one Tune result, and
-when Tune stops the trial it ends the workers and their placement group at once. Checkpoints are the engine's own,
-under the run's folder, so whoever starts next (Ray Train after the loss of a worker, Tune after the loss of this actor,
-or the user with the same command) goes on from the newest undamaged one.
+The trial's actor holds no CPU; it runs Ray Train's controller in a thread, passes on each report of rank 0 as one Tune
+result, and when Tune stops the trial it ends the workers and their placement group at once. Checkpoints are the
+engine's own, under the run's folder, so whoever starts next (Ray Train after the loss of a worker, Tune after the loss
+of this actor, or the user with the same command) goes on from the newest undamaged one.
 """
 
+import queue
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import ray
 import ray.train
 from ray import tune
-from ray.util.queue import Empty, Queue
 
 from trainables.elastic import ElasticTrainer, WorkerCount
 from trainables.engine.loop import run_training
-from trainables.placement import here
 from trainables.plan import Plan
 from trainables.sources import open_splits
 from trainables.stored_rows import StoredRows
@@ -31,25 +28,26 @@ LEAVE_EARLY_S = 3.0
 """How long before the announced end of a machine its workers are ended: one that the end overtakes is a failure."""
 
 
-class _Relay(ray.train.UserCallback):
-    """Lives in the Train controller; hands every report, and errors that no restart can cure, to the trial."""
+Messages = queue.Queue[tuple[str, Any]]
+"""From the thread that trains: a `report` of rank 0, workers that were `lost`, or how the run `failed`."""
 
-    def __init__(self, messages: Queue):
+
+class _Relay(ray.train.UserCallback):
+    """Hands every report, and errors that no restart can cure, to the trial."""
+
+    def __init__(self, messages: Messages):
         self._messages = messages
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        self._send("report", metrics[0]["report"])
+        self._messages.put(("report", metrics[0]["report"]))
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
         if fatal:
-            self._send("failed", as_run_error(fatal[0]))
+            self._messages.put(("failed", as_run_error(fatal[0])))
         else:
             ranks = ", ".join(str(rank) for rank in sorted(worker_exceptions))
-            self._send("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint")
-
-    def _send(self, kind: str, content: Any) -> None:
-        self._messages.put((kind, content, ray.get_runtime_context().current_actor))
+            self._messages.put(("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint"))
 
 
 class RunTrainable(tune.Trainable):
@@ -59,15 +57,14 @@ class RunTrainable(tune.Trainable):
         """Nothing starts before the first step, as a checkpoint may be put in place after this. Resident rows that are
         not given are decoded by this trial."""
         self._plan, self._stored = plan, stored
+        self._messages: Messages = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
-        self._controller: Any = None
 
     def step(self) -> dict[str, Any]:
         """Wait for the next `report` of rank 0, a `message` for the log, or the `error` that ends the trial."""
         if self._thread is None:
             self._launch()
-        kind, content, controller = self._messages.get()
-        self._controller = controller or self._controller
+        kind, content = self._messages.get()
         if kind == "lost":
             return {"message": content}
         if kind == "failed":
@@ -82,31 +79,28 @@ class RunTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """End the workers and free their placement group; called by Tune when the trial stops."""
-        if self._thread is None or not self._thread.is_alive() or self._controller is None:
+        if self._thread is None:
             return
-        aborted = self._controller.abort.remote()
+        self._trainer.abort()
         deadline = time.monotonic() + ABORT_TIMEOUT_S
-        while time.monotonic() < deadline:
-            # a controller that waits to put into the queue could not hear the abort
-            with suppress(Empty):
-                self._messages.get_nowait()
-            done, _ = ray.wait([aborted], timeout=0.1)
-            if done:
-                return
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            with suppress(queue.Empty):  # the thread may wait to put one
+                self._messages.get(timeout=0.05)
 
     def _launch(self) -> None:
-        self._messages: Any = Queue(maxsize=1, actor_options={"num_cpus": 0, "label_selector": here()})
+        self._trainer = build_trainer(
+            self._plan, self._stored or start_decoding(self._plan), action=run_training, listener=_Relay(self._messages)
+        )
         self._thread = threading.Thread(target=self._fit, daemon=True)
         self._thread.start()
 
     def _fit(self) -> None:
         try:
-            stored = self._stored or start_decoding(self._plan)
-            build_trainer(self._plan, stored, action=run_training, callbacks=[_Relay(self._messages)]).fit()
+            self._trainer.fit()
         except BaseException as error:
-            self._messages.put(("failed", as_run_error(error), None))
+            self._messages.put(("failed", as_run_error(error)))
         else:
-            self._messages.put(("failed", RunError("the workers ended before the training was finished"), None))
+            self._messages.put(("failed", RunError("the workers ended before the training was finished")))
 
 
 def start_decoding(plan: Plan) -> StoredRows | None:
@@ -127,7 +121,7 @@ def _decode(plan: Plan, stored: StoredRows) -> None:
 
 
 def build_trainer(
-    plan: Plan, stored: StoredRows | None, *, action: Action, callbacks: Sequence[ray.train.UserCallback] = ()
+    plan: Plan, stored: StoredRows | None, *, action: Action, listener: ray.train.UserCallback | None = None
 ) -> ElasticTrainer:
     """A trainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
     scaling = plan.scaling
@@ -140,12 +134,12 @@ def build_trainer(
     return ElasticTrainer(
         work_in_ray,
         policy=WorkerCount(scaling_config, scaling, plan.run.training),
+        listener=listener,
         train_loop_config={"plan": plan, "action": action, "stored": stored},
         scaling_config=scaling_config,
         run_config=ray.train.RunConfig(
             name=f"train_{uuid.uuid4().hex[:8]}",
             storage_path=(plan.folder / "ray").uri,
-            callbacks=list(callbacks),
             failure_config=ray.train.FailureConfig(
                 max_failures=plan.run.training.max_failures, preemption_grace_s=-LEAVE_EARLY_S
             ),
