@@ -133,6 +133,7 @@ class Training(Config):
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest L2 norm of the whole gradient."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the forward passes, in evaluations too; weights, optimiser and metrics are float32."""
     compile: bool = False
     channels_last: bool = False
     is_deterministic: bool = False

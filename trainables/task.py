@@ -165,7 +165,11 @@ class Evaluation:
 
 
 class Evaluator(ABC, Generic[Batch]):
-    """Collects what one evaluation needs. Made anew for every evaluation; runs without gradients, in eval mode."""
+    """Collects what one evaluation needs. Made anew for every evaluation; runs without gradients, in eval mode.
+
+    The module that it gets computes in `training.precision`, whoever evaluates, and answers in float32; the evaluator's
+    own computations are not autocast.
+    """
 
     split: Split | None = None
     """The split whose rows are passed to `update`, each row once over all ranks; None when no rows are needed."""

@@ -27,6 +27,15 @@ def test_train_and_evaluate_agree_on_the_metrics_of_the_best_model(file, tmp_pat
     assert json.loads((tmp_path / "storage/runs/toy-run/evaluations/001/metrics.json").read_text()) == evaluated
 
 
+def test_a_training_in_mixed_precision_is_evaluated_in_it_too(file, tmp_path, capsys):
+    words = ["--set", "training.precision=bf16", "--set", "tracking.run_name=bf16"]
+    code, _, _ = call(capsys, "train", file, *words)
+    final = json.loads((tmp_path / "storage/runs/bf16/final_metrics.json").read_text())
+    again, evaluated, _ = call(capsys, "evaluate", file, *words)
+    assert (code, again) == (DONE, DONE)
+    assert evaluated["metrics"]["test/mse"] == final["best_metrics"]["test/mse"]
+
+
 def test_a_checkpoint_folder_is_evaluated_with_its_averaged_weights(file, tmp_path, capsys):
     assert main(["train", str(file)]) == DONE
     run = tmp_path / "storage/runs/toy-run"

@@ -10,6 +10,7 @@ from torch import nn
 from trainables.config import Goal
 from trainables.engine.collectives import ProcessGroup
 from trainables.engine.feed import Feed
+from trainables.engine.precision import Precision, forward_in
 from trainables.task import Evaluation, Task
 
 
@@ -34,12 +35,18 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def run_evaluation(
-    task: Task, module: nn.Module, feed: Feed, collectives: ProcessGroup, device: torch.device
+    task: Task,
+    module: nn.Module,
+    feed: Feed,
+    collectives: ProcessGroup,
+    device: torch.device,
+    *,
+    precision: Precision,
 ) -> Evaluation:
     """Feed the evaluator its splits and compute; a collective."""
     share_buffers(module, collectives)
     evaluator = task.evaluator(collectives, device)
-    with frozen(module):
+    with frozen(module), forward_in(precision, module, device):
         for split in evaluator.splits:
             evaluator.begin_split(split)
             for batch in feed.ordered(split):

@@ -12,10 +12,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from trainables.config import Training
 from trainables.engine.ema import EmaModel
 from trainables.engine.optim import RateSchedule, build_optimizer, learning_rates, load_optimizer
+from trainables.engine.precision import autocast
 from trainables.engine.state import refuse_other_architecture
 from trainables.task import Task
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,15 @@ class Learner:
         self._build()
 
     def _build(self) -> None:
-        memory_format = torch.channels_last if self.training.channels_last else torch.preserve_format
-        module = self.task.module.to(self.device, memory_format=memory_format)  # pyright: ignore
+        module = self.task.module.to(self.device)
+        if self.training.channels_last:
+            _put_channels_last(module)
         self.ema = EmaModel(module, self.training.ema) if self.training.ema else None
         wrapped = self._wrap(module)
-        self.wrapped: Any = torch.compile(wrapped) if self.training.compile else wrapped
+        self.wrapped: Any = wrapped
+        if self.training.compile:
+            torch.compiler.reset()  # what earlier modules compiled counts towards a limit, after which all runs eagerly
+            self.wrapped = torch.compile(wrapped)
         self.optimizer = build_optimizer(module, self.training.optimizer, self.task.parameter_groups())
         self.schedule = RateSchedule(
             self.optimizer,
@@ -89,9 +92,7 @@ class Learner:
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision as the settings ask for."""
-        if self.training.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=DTYPES[self.training.precision])
+        return autocast(self.training.precision, self.device)
 
     def step(
         self, batches: Sequence[Any], generator: torch.Generator, look: Callable[[nn.Module], None] | None = None
@@ -117,8 +118,6 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
         means = {name: torch.stack([output[name] for output in outputs]).mean() for name in outputs[0]}
-        if self.scaler.is_enabled():
-            return means  # a gradient that overflows is the scaler's business
         return {**means, "train/grad_norm": grad_norm}
 
     def _backward(
@@ -174,3 +173,10 @@ class Learner:
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.num_skipped = state["num_skipped"]
+
+
+def _put_channels_last(module: nn.Module) -> None:
+    """The kernels of 2-D convolutions; torch's own way fails at those of 3-D ones."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

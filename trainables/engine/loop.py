@@ -25,6 +25,7 @@ from trainables.engine.interruption import Interruption
 from trainables.engine.meters import NonFiniteError
 from trainables.engine.opening import epoch_generator, measure_length, open_training, start_for_task
 from trainables.engine.outbox import Outbox
+from trainables.engine.precision import forward_in
 from trainables.engine.selection import ModelSelection
 from trainables.engine.stopwatch import Stopwatch
 from trainables.engine.system_monitor import SystemMonitor, name_samples
@@ -213,7 +214,7 @@ class Loop:
     def _draw(self) -> None:
         if self.worker.collectives.rank == 0:
             module = self.state.learner.evaluated
-            with frozen(module), self.state.learner.autocast():
+            with frozen(module), forward_in(self.training.precision, module, self.worker.device):
                 panels = self.state.task.draw(module, self.progress, self.worker.device)
             self.outbox.save_panels(panels, self.state)
 

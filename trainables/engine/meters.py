@@ -1,7 +1,7 @@
 """Per-step numbers, kept on the device until they are reduced over the workers into rows."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,9 +22,10 @@ class NonFiniteError(ArithmeticError):
 class StepMeter:
     """Collects scalars without synchronising; `flush` does one reduction for all steps since the last."""
 
-    def __init__(self, collectives: ProcessGroup, *, stops_on_nonfinite: bool):
+    def __init__(self, collectives: ProcessGroup, *, stops_on_nonfinite: bool, may_overflow: Collection[str] = ()):
+        """`may_overflow`: metrics that stop nothing, as the gradient norm of a step that a scaler leaves out."""
         self._collectives = collectives
-        self._stops = stops_on_nonfinite
+        self._stops, self._may_overflow = stops_on_nonfinite, may_overflow
         self._names: tuple[str, ...] = ()
         self._values: list[Tensor] = []
         self._rows: list[Row] = []
@@ -56,9 +57,10 @@ class StepMeter:
 
     def _add_values(self, row: Row, values: list[float], good: Sequence[Row]) -> None:
         bad = [name for name, value in zip(self._names, values, strict=True) if not math.isfinite(value)]
-        if bad and self._stops:
+        fatal = [name for name in bad if name not in self._may_overflow]
+        if fatal and self._stops:
             raise NonFiniteError(
-                f"{bad[0]} is not finite at step {row['step']} (epoch {row['epoch']}); try a lower learning rate or "
+                f"{fatal[0]} is not finite at step {row['step']} (epoch {row['epoch']}); try a lower learning rate or "
                 "training.clip_norm, or set training.on_nonfinite=skip to leave such steps out",
                 good,
             )

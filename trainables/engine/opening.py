@@ -34,7 +34,11 @@ def open_training(run: Run, worker: Worker, length: Length, outbox: Outbox) -> T
     if checkpoint:
         task.load_state_dict(checkpoint.state["task"])
     learner = Learner(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
-    meter = StepMeter(collectives, stops_on_nonfinite=run.training.on_nonfinite == "stop")
+    meter = StepMeter(
+        collectives,
+        stops_on_nonfinite=run.training.on_nonfinite == "stop",
+        may_overflow=["train/grad_norm"] if learner.scaler.is_enabled() else [],
+    )
     state = TrainState(task, learner, meter, epoch_generator(run, worker, 1))
     if checkpoint:
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")

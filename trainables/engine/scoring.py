@@ -29,7 +29,9 @@ def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> 
     refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
     task.module.load_state_dict(saved["weights"])
     task.module.to(worker.device)
-    evaluation = run_evaluation(task, task.module, worker.feed, worker.collectives, worker.device)
+    evaluation = run_evaluation(
+        task, task.module, worker.feed, worker.collectives, worker.device, precision=run.training.precision
+    )
     names: list[str] = []
     if worker.collectives.rank == 0:
         names = save_panels(target, evaluation.panels, step=saved["step"], epoch=saved["epoch"])

@@ -17,8 +17,14 @@ class ModelSelection:
     def evaluate(self, state: TrainState) -> tuple[dict[str, float], bool]:
         """The finite metrics of the model as it is, and whether it is the best so far. A collective."""
         worker, learner = self._worker, state.learner
-        with learner.autocast():
-            evaluation = run_evaluation(state.task, learner.evaluated, worker.feed, worker.collectives, worker.device)
+        evaluation = run_evaluation(
+            state.task,
+            learner.evaluated,
+            worker.feed,
+            worker.collectives,
+            worker.device,
+            precision=learner.training.precision,
+        )
         metrics, messages = split_finite(evaluation.metrics)
         self._outbox.say(messages)
         self._outbox.save_panels(evaluation.panels, state)

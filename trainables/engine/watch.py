@@ -55,7 +55,8 @@ def take_histogram(values: Tensor) -> tuple[Tensor, Tensor]:
     if bool(low == high):
         low, high = low - 0.5, high + 0.5
     edges = torch.linspace(0, 1, NUM_BINS + 1, device=finite.device) * (high - low) + low
-    return torch.histc(finite, NUM_BINS, min=float(low), max=float(high)), edges
+    # torch.histc has no deterministic kernel on CUDA
+    return torch.bincount(torch.bucketize(finite, edges[1:-1], right=True), minlength=NUM_BINS), edges
 
 
 def _save(folder: Folder, step: int, epoch: int, histograms: dict[str, tuple[Tensor, Tensor]]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -58,13 +59,26 @@ class Fixed:
 
 def run(evaluator: Evaluator, module: nn.Module, collectives: Any) -> Evaluation:
     parts: Any = Fixed(evaluator), Feed()
-    return run_evaluation(parts[0], module, parts[1], collectives, CPU)
+    return run_evaluation(parts[0], module, parts[1], collectives, CPU, precision="bf16")
 
 
 def test_every_split_is_announced_and_passed_in_order():
     evaluator = Listing(("val", "test"))
     assert run(evaluator, nn.Linear(1, 1), Alone()).metrics == {"number": 6.0}
     assert evaluator.seen == ["begin val", "val 0", "val 1", "begin test", "test 0", "test 1"]
+
+
+def test_the_model_computes_in_the_training_s_precision_and_what_is_made_of_it_in_float32():
+    class Scoring(Evaluator):
+        def compute(self, module: nn.Module) -> Evaluation:
+            output = module(torch.full((1, 64), 0.1))
+            assert output.dtype == torch.float32 and (output @ output.T).dtype == torch.float32
+            return Evaluation({"value": output.sum().item()})
+
+    module = nn.Linear(64, 1)
+    value = run(Scoring(), module, Alone()).metrics["value"]
+    exact = module(torch.full((1, 64), 0.1)).item()
+    assert value != exact and value == pytest.approx(exact, abs=0.02)
 
 
 def test_an_evaluator_of_one_split_need_not_know_of_several():

@@ -179,7 +179,7 @@ def test_an_fp16_overflow_is_skipped_by_the_scaler_and_the_scale_halved():
     metrics = step(learner, bad)
     assert same(bits(task.module), before)
     assert learner.scaler.get_scale() == scale / 2
-    assert "train/grad_norm" not in metrics
+    assert not metrics["train/grad_norm"].isfinite()
 
 
 def test_the_rate_of_a_step_is_the_one_it_is_told_before():
@@ -210,6 +210,28 @@ def test_channels_last_is_how_convolutions_lie_in_memory():
         learner = build(Convolution(), channels_last=channels_last)
         weight = learner.task.module.get_parameter("0.weight")
         assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
+def test_channels_last_leaves_convolutions_in_three_dimensions_as_they_are():
+    class Convolutions(SquareTask):
+        def __init__(self):
+            super().__init__()
+            self.module = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv2d(4, 5, 3))
+
+    weights = dict(build(Convolutions(), channels_last=True).task.module.named_parameters())
+    assert weights["0.weight"].is_contiguous()
+    assert weights["1.weight"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_every_build_may_compile_as_often_as_the_first(monkeypatch):
+    """torch counts what modules of one class compiled, and runs the ninth and all after it eagerly."""
+    resets: list[bool] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(True))
+    learner = build(SquareTask(), compile=True)
+    learner.rebuild()
+    assert len(resets) == 2
+    build(SquareTask()).rebuild()
+    assert len(resets) == 2
 
 
 def test_frozen_parameters_are_neither_moved_nor_counted_in_the_norm():

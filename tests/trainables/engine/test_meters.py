@@ -57,6 +57,18 @@ def test_a_flush_does_one_reduction_for_all_steps_and_none_without_steps():
     assert meter.flush() == [] and ranks.num_sums == 1
 
 
+def test_a_norm_that_may_overflow_is_left_out_of_its_row_and_stops_nothing():
+    ranks: Any = TwoRanks(0.0, 1)
+    meter = StepMeter(ranks, stops_on_nonfinite=True, may_overflow=["train/norm"])
+    add(meter, 1, loss=1.0, norm=float("inf"))
+    add(meter, 2, loss=2.0, norm=3.0)
+    first, second = meter.flush()
+    assert "train/norm" not in first and second["train/norm"] == 3.0
+    add(meter, 3, loss=float("nan"), norm=float("inf"))
+    with pytest.raises(NonFiniteError, match=r"train/loss is not finite at step 3"):
+        meter.flush()
+
+
 def test_values_of_any_float_type_and_shape_of_one_element_are_taken():
     meter, _ = build()
     values = {"a": torch.tensor([0.5], dtype=torch.bfloat16), "b": torch.tensor(0.25, requires_grad=True)}
