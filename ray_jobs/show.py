@@ -11,10 +11,29 @@ from ray_jobs.planning import prepared_folder
 from ray_jobs.record import FINAL
 from ray_jobs.yaml_reader import dump_yaml
 
+KNOWN_WITH_DATA = ("parameters", "macs", "train_rows", "steps_per_epoch", "data", "prepared")
+
 
 def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     """Text for people, and the same as plain data: parameters, macs, steps per epoch, data; whether the runs that this
-    one comes after are finished."""
+    one comes after are finished. Where the settings still lack data or weights these are None, and the text says why.
+    """
+    earlier = {each.run_id: each.folder.exists(FINAL) for each in earlier_experiments(experiment)}
+    lines = [
+        dump_yaml(experiment.model_dump(mode="json")).rstrip(),
+        "---",
+        f"run:              {experiment.run_id} in {experiment.folder}",
+        *(f"after:            {name}, {'finished' if done else 'to be trained'}" for name, done in earlier.items()),
+    ]
+    try:
+        described, found = _describe_size_and_data(experiment)
+    except ValueError as error:  # what `train` refuses too
+        described, found = [f"not known yet:    {error}"], dict.fromkeys(KNOWN_WITH_DATA)
+    run = {"run_id": experiment.run_id, "folder": str(experiment.folder), "after": earlier}
+    return "\n".join([*lines, *described]), run | found
+
+
+def _describe_size_and_data(experiment: Experiment) -> tuple[list[str], dict[str, Any]]:
     pipeline = experiment.workload.build_pipeline()
     folder = _find_prepared(experiment, pipeline)
     manifest = read_manifest(folder) if folder else None
@@ -22,29 +41,15 @@ def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
     num_rows, origin = _count_rows(pipeline, manifest)
     training = experiment.training
     steps = num_rows and num_rows // training.batch_size * training.passes_per_epoch
-    earlier = {each.run_id: each.folder.exists(FINAL) for each in earlier_experiments(experiment)}
-    summary = {
-        "run_id": experiment.run_id,
-        "folder": str(experiment.folder),
-        "after": earlier,
-        "parameters": parameters,
-        "macs": macs,
-        "train_rows": num_rows,
-        "steps_per_epoch": steps,
-        "data": pipeline.source,
-        "prepared": str(folder) if manifest else None,
-    }
+    prepared = str(folder) if manifest else None
     lines = [
-        dump_yaml(experiment.model_dump(mode="json")).rstrip(),
-        "---",
-        f"run:              {experiment.run_id} in {experiment.folder}",
-        *(f"after:            {name}, {'finished' if done else 'to be trained'}" for name, done in earlier.items()),
         f"parameters:       {parameters:,}",
         f"MACs per sample:  {macs:,} (convolutions, linear layers, attention products)",
         f"steps per epoch:  {steps or 'unknown'} ({origin})",
         f"data:             {pipeline.source}; {'' if manifest else 'to be '}prepared in {folder or '(unknown)'}",
     ]
-    return "\n".join(lines), summary
+    values = (parameters, macs, num_rows, steps, pipeline.source, prepared)
+    return lines, dict(zip(KNOWN_WITH_DATA, values, strict=True))
 
 
 def _find_prepared(experiment: Experiment, pipeline: DataPipeline) -> Path | None:

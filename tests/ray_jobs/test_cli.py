@@ -1,5 +1,6 @@
 """The command line on the toy workload: exit codes, hints, and the line of JSON."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_show_prints_settings_that_load_as_the_same_experiment(file, tmp_path, c
     copy = tmp_path / "copy.yaml"
     copy.write_text(shown)
     assert verbs.load_experiment(copy) == verbs.load_experiment(file, ["training.batch_size=16"])
+
+
+def test_show_says_what_it_can_of_an_experiment_whose_data_are_still_to_be_named(tmp_path, capsys):
+    file = tmp_path / "murmurs.yaml"
+    file.write_text("workload: {name: heart_sound_finetune, task: circor_murmur}\ntraining: {epochs: 1}\n")
+    assert main(["show", str(file), "--json"]) == DONE
+    shown, _, last = capsys.readouterr().out.rstrip().rpartition("\n")
+    summary = json.loads(last)
+    assert summary["run_id"].startswith("heart_sound_finetune-")
+    assert (summary["parameters"], summary["data"]) == (None, None)
+    assert "task: circor_murmur" in shown
+    assert "not known yet:    the task circor_murmur needs `workload.data.circor`" in shown
 
 
 def test_prepare_tells_the_folder_and_its_rows(file, tmp_path, capsys):
