@@ -15,9 +15,10 @@ class SuperResolutionData(Config):
     source: Literal["photographs", "uc_merced", "pairs", "div2k", "folder"] = "photographs"
     """`photographs`: colour photographs that scikit-image and scikit-learn bring along. `uc_merced`: the raw data,
     `[Images/]<class>/<image>`, of any such class folders. `pairs`: `[{train,val,test}/]{HR_x4,LR_x4,...}/<image>`,
-    or one `HR` beside the `LR_x4`, or `x4/{HR,LR}`; low resolution as given. `div2k`: the folders `DIV2K_train_HR` and
-    `DIV2K_valid_HR`, with `DIV2K_*_LR_bicubic/X4` when they are there. `folder`: `[{train,val,test}/]` with images at
-    any depth. But for `pairs` and `div2k`, low resolution is made by bicubic resizing as MATLAB does it."""
+    or one `HR` beside the `LR_x4`, or `x4/{HR,LR}`, or as Set5 is spread; low resolution as given. `div2k`: the
+    folders `DIV2K_train_HR` and `DIV2K_valid_HR`, with `DIV2K_*_LR_bicubic/X4` when they are there. `folder`:
+    `[{train,val,test}/]` with images at any depth. But for `pairs` and `div2k`, low resolution is made by bicubic
+    resizing as MATLAB does it."""
     path: InputPath | None = None
     """The raw data; needed by all but `photographs` until they are prepared."""
     prepared: FilePath | None = None

@@ -29,11 +29,11 @@ def list_pairs(root: Path, scales: Sequence[int]) -> Listing:
 
 
 def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
-    """`HR_x4` or `HR` beside `LR_x4`, or `x4/HR` and `x4/LR`; a file has the same name in both.
+    """Pairs of one of the layouts of `describe_layouts`.
 
     Raises ValueError naming the folder that is missing, or the images that only one side has.
     """
-    by_scale = {scale: _match(*_find_sides(folder, scale)) for scale in scales}
+    by_scale = {scale: _match(*_find_sides(folder, scale), scale) for scale in scales}
     names = sorted({name for pairs in by_scale.values() for name in pairs}, key=lambda name: natural_key(Path(name)))
     for scale, pairs in by_scale.items():
         missing = [name for name in names if name not in pairs]
@@ -44,7 +44,12 @@ def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
 
 def is_pair_folder(folder: Path, scale: int) -> bool:
     """Whether low-resolution images of this scale lie in the folder."""
-    return any((folder / name).is_dir() for name in (f"LR_x{scale}", f"x{scale}/LR"))
+    return any((folder / lr).is_dir() for _, lr in _layouts(scale))
+
+
+def describe_layouts(scale: int) -> str:
+    """The folders that may hold the pairs of a scale, for a message."""
+    return "; ".join(f"{hr} and {lr}" for hr, lr in _layouts(scale))
 
 
 def list_div2k(root: Path, scales: Sequence[int]) -> Listing:
@@ -69,18 +74,31 @@ def _div2k_part(root: Path, part: str, scales: Sequence[int]) -> list[ImageEntry
 
 
 def _find_sides(folder: Path, scale: int) -> tuple[Path, Path]:
-    layouts = [(f"HR_x{scale}", f"LR_x{scale}"), ("HR", f"LR_x{scale}"), (f"x{scale}/HR", f"x{scale}/LR")]
-    for hr, lr in layouts:
+    for hr, lr in _layouts(scale):
         if (folder / hr).is_dir() and (folder / lr).is_dir():
             return folder / hr, folder / lr
-    expected = "; ".join(f"{hr} and {lr}" for hr, lr in layouts)
-    raise ValueError(f"{folder} holds no pairs of scale {scale}; expected the folders {expected}")
+    raise ValueError(f"{folder} holds no pairs of scale {scale}; expected the folders {describe_layouts(scale)}")
 
 
-def _match(hr_folder: Path, lr_folder: Path) -> dict[str, Pair]:
-    hr, lr = (
-        {path.relative_to(folder).as_posix(): path for path in find_images(folder)} for folder in (hr_folder, lr_folder)
-    )
+def _layouts(scale: int) -> list[tuple[str, str]]:
+    """The two last are those of the usual downloads of Set5, Set14, B100 and Urban100."""
+    return [
+        (f"HR_x{scale}", f"LR_x{scale}"),
+        ("HR", f"LR_x{scale}"),
+        (f"x{scale}/HR", f"x{scale}/LR"),
+        ("HR", f"LR_bicubic/X{scale}"),
+        ("GTmod12", f"LRbicx{scale}"),
+    ]
+
+
+def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, Pair]:
+    """Files of the same name; those in `LR_bicubic` may have `x4` after it."""
+    ending = f"x{scale}" if lr_folder.parent.name == "LR_bicubic" else ""
+    hr = {path.relative_to(hr_folder).as_posix(): path for path in find_images(hr_folder)}
+    lr = {
+        path.relative_to(lr_folder).with_name(path.stem.removesuffix(ending) + path.suffix).as_posix(): path
+        for path in find_images(lr_folder)
+    }
     alone = sorted(set(hr) ^ set(lr))
     if alone:
         raise ValueError(f"{hr_folder} and {lr_folder}: only one of them holds {_few(alone)}; every image needs both")

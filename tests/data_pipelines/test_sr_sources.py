@@ -74,7 +74,15 @@ PAIRS = {
     "HR_x{s} beside LR_x{s}": ("HR_x2", "LR_x2", "HR_x4", "LR_x4"),
     "one HR": ("HR", "LR_x2", "HR", "LR_x4"),
     "x{s}/HR and x{s}/LR": ("x2/HR", "x2/LR", "x4/HR", "x4/LR"),
+    "HR and LR_bicubic/X{s}": ("HR", "LR_bicubic/X2", "HR", "LR_bicubic/X4"),
+    "GTmod12 and LRbicx{s}": ("GTmod12", "LRbicx2", "GTmod12", "LRbicx4"),
 }
+
+
+def test_low_resolution_may_carry_the_scale_in_its_name_as_the_usual_test_sets_do(tmp_path):
+    touch(tmp_path, *(f"HR/{image}.png" for image in range(5)), *(f"LR_bicubic/X4/{image}x4.png" for image in range(5)))
+    pair = Pair(tmp_path / "HR/0.png", tmp_path / "LR_bicubic/X4/0x4.png")
+    assert listed(tmp_path, "pairs")["train"][0] == ImageEntry("0.png", pairs={4: pair})
 
 
 @pytest.mark.parametrize("layout", PAIRS)

@@ -8,7 +8,7 @@ import torch
 
 from data_pipelines.sr_batch import Pair
 from data_pipelines.sr_entries import ImageEntry, find_images
-from data_pipelines.sr_pairs import is_pair_folder, pairs_in
+from data_pipelines.sr_pairs import describe_layouts, is_pair_folder, pairs_in
 from data_pipelines.sr_rows import read_entry, refuse_unmeasurable
 from trainables.task import Collectives
 
@@ -18,14 +18,23 @@ def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives
 
     Pairs as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
     """
-    if is_pair_folder(folder, scales[0]):
-        entries = pairs_in(folder, scales)
-    else:
-        entries = [ImageEntry(path.relative_to(folder).as_posix(), hr=path) for path in find_images(folder)]
+    entries = pairs_in(folder, scales) if is_pair_folder(folder, scales[0]) else _truths_in(folder, scales[0])
     for entry in entries[collectives.rank :: collectives.world_size]:
         image = read_entry(entry, scales)
         refuse_unmeasurable(image)
         yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
+
+
+def _truths_in(folder: Path, scale: int) -> list[ImageEntry]:
+    """All images of the folder; none may lie deeper, where low resolution of an unknown layout would count as truth."""
+    paths = find_images(folder)
+    deeper = [path for path in paths if path.parent != folder]
+    if deeper:
+        raise ValueError(
+            f"{folder} holds images in subfolders ({deeper[0].relative_to(folder)}) and no pairs of scale {scale}; "
+            f"give as `benchmark` the folder of the high-resolution images, or one with {describe_layouts(scale)}"
+        )
+    return [ImageEntry(path.name, hr=path) for path in paths]
 
 
 def _pair(lr: np.ndarray, hr: np.ndarray, scale: int) -> Pair:

@@ -95,15 +95,22 @@ def test_a_folder_with_truth_is_measured_whole_over_the_ranks(benchmark):
         assert metrics == pytest.approx(alone)
 
 
-def test_a_folder_of_pairs_is_taken_with_its_own_low_resolution(benchmark, tmp_path):
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [("HR", "LR_x2/{}.png"), ("HR", "LR_bicubic/X2/{}x2.png"), ("GTmod12", "LRbicx2/{}.png")],
+)
+def test_a_folder_of_pairs_is_taken_with_its_own_low_resolution(benchmark, tmp_path, hr, lr):
     made = evaluate(tiny_config(evaluation={"benchmark": str(benchmark)})).metrics
     for number in range(3):
         pixels = np.asarray(Image.open(benchmark / f"{number}.png"))
-        for name, image in (("HR", pixels), ("LR_x2", np.full_like(pixels[::2, ::2][: (30 + number) // 2], 9))):
-            (tmp_path / "pairs" / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(tmp_path / "pairs" / name / f"{number}.png")
+        grey = np.full_like(pixels[::2, ::2][: (30 + number) // 2], 9)
+        for name, image in ((f"{hr}/{number}.png", pixels), (lr.format(number), grey)):
+            (tmp_path / "pairs" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / "pairs" / name)
     given = evaluate(tiny_config(evaluation={"benchmark": str(tmp_path / "pairs")})).metrics
     assert given["baseline/test/psnr"] < made["baseline/test/psnr"] - 1
+    with pytest.raises(ValueError, match="no pairs of scale 3; give as `benchmark`"):
+        evaluate(tiny_config((3,), evaluation={"benchmark": str(tmp_path / "pairs")}))
 
 
 def test_images_without_truth_become_pictures_and_no_metrics(benchmark, tmp_path):
