@@ -44,10 +44,8 @@ class RealData:
         subset = sampler.gather(start.collectives)
         trained = None
         if start.collectives.rank == 0:
-            features = train_feature_network(
-                subset.images, subset.labels, num_classes=self.num_classes, seed=start.seed
-            )
-            trained = {"network": _on_cpu(features.network.state_dict()), "accuracy": features.accuracy}
+            features = train_feature_network(subset.images, subset.labels, num_classes=self.num_classes)
+            trained = {"network": features.network.state_dict(), "accuracy": features.accuracy}
             logger.info("feature network: accuracy %.3f on %d images", features.accuracy, len(subset.labels))
         self._take_network(start.collectives.broadcast(trained))
 

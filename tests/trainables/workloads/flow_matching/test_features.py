@@ -28,26 +28,35 @@ def test_a_large_image_is_averaged_over_blocks_and_a_small_one_is_kept():
 
 def test_training_tells_the_classes_apart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(features, "NUM_STEPS", 60)
-    trained = train_feature_network(*tiny_rows(80), num_classes=3, seed=0)
+    trained = train_feature_network(*tiny_rows(80), num_classes=3)
     images, labels = tiny_rows(40, seed=9)
     predicted = trained.network(images)[1].argmax(dim=1)
     assert (predicted == labels).float().mean() > 0.9
     assert trained.accuracy > 0.9 and not trained.network.training
 
 
-def test_training_depends_on_the_seed_alone_and_leaves_the_global_random_state():
+def test_training_is_repeatable_and_leaves_the_global_random_state():
     weights = []
-    for global_seed, seed in ((0, 1), (7, 1), (7, 2)):
+    for global_seed in (0, 7):
         torch.manual_seed(global_seed)
         before = torch.get_rng_state()
-        weights.append(train_feature_network(*tiny_rows(), num_classes=3, seed=seed).network.head.weight)
+        weights.append(train_feature_network(*tiny_rows(), num_classes=3).network.head.weight)
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+    assert torch.equal(*weights)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_images_on_an_accelerator_give_the_same_network():
+    images, labels = tiny_rows()
+    expected, found = (
+        train_feature_network(images.to(device), labels.to(device), num_classes=3).network.head.weight
+        for device in ("cpu", "cuda")
+    )
+    assert torch.equal(found, expected)
 
 
 def test_training_works_where_gradients_are_switched_off():
     with torch.no_grad():
-        off = train_feature_network(*tiny_rows(), num_classes=3, seed=1)
-    assert torch.equal(
-        off.network.head.weight, train_feature_network(*tiny_rows(), num_classes=3, seed=1).network.head.weight
-    )
+        off = train_feature_network(*tiny_rows(), num_classes=3)
+    assert torch.equal(off.network.head.weight, train_feature_network(*tiny_rows(), num_classes=3).network.head.weight)

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from .conftest import Ranks, run_ranks, solo, start_of
 SHAPE = (1, 4, 4)
 
 
-def learnt(collectives: Ranks | None = None) -> RealData:
+def learnt(collectives: Ranks | None = None, seed: int = 3) -> RealData:
     real = RealData(SHAPE, 3)
-    real.learn(start_of(collectives or solo()))
+    real.learn(replace(start_of(collectives or solo()), seed=seed))
     return real
 
 
@@ -31,6 +32,10 @@ def test_learning_is_repeatable_and_leaves_the_global_random_state():
     second = learnt()
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(weights(first), weights(second))
+
+
+def test_runs_with_other_seeds_are_measured_in_the_same_features():
+    assert torch.equal(weights(learnt(seed=0)), weights(learnt(seed=1)))
 
 
 def test_the_features_do_not_depend_on_the_number_of_ranks():
