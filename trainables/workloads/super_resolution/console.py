@@ -38,7 +38,7 @@ def _format_steps(config: "SuperResolutionConfig", moment: Moment) -> str:
 
 def _format_evaluation(config: "SuperResolutionConfig", row: Mapping[str, float]) -> Iterator[str]:
     """For example `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.650`; one line for each scale."""
-    split, title = config.evaluation.split, _title(config)
+    split, title = config.measured_split, _title(config)
     for index, scale in enumerate(config.data.scales):
         name = f"{split}/psnr" if index == 0 else f"{split}/x{scale}/psnr"
         if name not in row:
@@ -50,6 +50,8 @@ def _format_evaluation(config: "SuperResolutionConfig", row: Mapping[str, float]
 
 
 def _title(config: "SuperResolutionConfig") -> str:
+    if config.evaluation.benchmark is not None:
+        return config.evaluation.benchmark.name
     if config.data.source in _TITLES:
         return _TITLES[config.data.source]
     folder = config.data.path or config.data.prepared

@@ -94,7 +94,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
         self._counts[index] += 1
 
     def _name(self, means: Tensor) -> dict[str, float]:
-        split = "test" if self._config.evaluation.benchmark else self._config.evaluation.split
+        split = self._config.measured_split
         named: dict[str, float] = {}
         for index, scale in enumerate(self._scales):
             prefix = split if index == 0 else f"{split}/x{scale}"
@@ -105,7 +105,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
 
     def _note(self, metrics: dict[str, float]) -> dict[str, float]:
         assert self._standing is not None
-        split, best = self._config.evaluation.split, self._standing.best
+        split, best = self._config.measured_split, self._standing.best
         best.update(metrics[f"{split}/psnr"], self._standing.epoch)
         assert best.psnr is not None
         return {

@@ -38,7 +38,12 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
         return LossOutput(torch.stack(list(terms.values())).sum(), terms)
 
     def begin(self, start: Start) -> None:
-        """Choose the places that are drawn."""
+        """Choose the places that are drawn. Raises ValueError when a training would have nothing to measure."""
+        if self.config.evaluation.images is not None:
+            raise ValueError(
+                "`workload.evaluation.images` has no truth, and a training is judged by its PSNR; leave it out here "
+                "and give it to `evaluate` as --images"
+            )
         self.drawing.collect(start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> ImageEvaluator:

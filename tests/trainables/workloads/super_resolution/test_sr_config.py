@@ -42,6 +42,7 @@ def test_transenet_is_given_tiles_of_its_training_size_unless_told_otherwise():
 def test_the_goal_is_the_psnr_of_the_evaluated_split():
     assert tiny_config().goal.metric == "val/psnr" and tiny_config().goal.mode == "max"
     assert tiny_config(evaluation={"split": "test"}).goal.metric == "test/psnr"
+    assert tiny_config(evaluation={"benchmark": "/a"}).goal.metric == "test/psnr"
 
 
 def test_settings_import_neither_torch_nor_image_libraries():

@@ -36,8 +36,8 @@ def moment(**changes: Any) -> Moment:
 UC_MERCED = {"source": "uc_merced", "scales": [4]}
 
 
-def lines(data: Any = None, loss: str = "1*L1", **changes: Any) -> list[str]:
-    config = tiny_config(data=data or UC_MERCED, loss=loss)
+def lines(data: Any = None, loss: str = "1*L1", evaluation: Any = None, **changes: Any) -> list[str]:
+    config = tiny_config(data=data or UC_MERCED, loss=loss, evaluation=evaluation or {})
     return list(config.console_lines(moment(**changes)))
 
 
@@ -70,6 +70,12 @@ def test_further_scales_have_a_line_each():
     row = {**ROW, "val/x2/psnr": 33.0, "baseline/val/x2/psnr": 30.76}
     found = lines({"source": "uc_merced", "scales": [4, 2]}, row=row)
     assert found[2] == "[UCMerced x2]\tpsnr: 33.000\tbicubic: 30.760"
+
+
+def test_a_benchmark_has_its_own_title():
+    row = {name.replace("val/", "test/"): value for name, value in ROW.items()}
+    found = lines(evaluation={"benchmark": "/some/Set5"}, row=row)
+    assert found[1] == "[Set5 x4]\tpsnr: 26.100 (Best: 26.250 @epoch 1)\tbicubic: 25.650"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,9 @@ def test_a_folder_with_truth_is_measured_whole_over_the_ranks(benchmark):
     assert set(alone) == {"test/psnr", "test/ssim", "baseline/test/psnr", "baseline/test/ssim"}
     for metrics in run_ranks(2, lambda ranks: evaluate(config, ranks).metrics):
         assert metrics == pytest.approx(alone)
+    standing = Standing(2, Best())
+    assert evaluate(config, standing=standing).metrics.items() >= {"test/epoch": 2, "test/best_epoch": 2}.items()
+    assert standing.best.psnr == pytest.approx(alone[config.goal.metric])
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,12 @@ def test_the_best_epoch_and_the_drawn_places_survive_a_checkpoint():
     assert "val/epoch" in first and config.goal.metric in first
 
 
+def test_a_training_that_could_measure_nothing_is_refused():
+    config = tiny_config(evaluation={"images": "/a", "out": "/b"})
+    with pytest.raises(ValueError, match=r"`workload\.evaluation\.images` has no truth"):
+        SuperResolutionTask(config, 0).begin(start_of(config, solo()))
+
+
 def test_places_are_the_middles_of_the_first_images_whatever_the_number_of_ranks():
     config = tiny_config(pictures={"num_images": 4, "side": 48}, data={"scales": [2], "lr_patch_size": 30})
 
