@@ -9,8 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
+from data_pipelines.pipeline import Split
 from data_pipelines.sr_batch import Pair, unpack
-from trainables.task import ImagePanel, Start
+from trainables.task import Collectives, ImagePanel, Start
 from trainables.workloads.super_resolution.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.protocol import measure
@@ -23,28 +24,39 @@ BAR = 16
 
 
 class Drawing:
-    """Holds the cut-outs of the first scale; `collect` fills it, or a saved state does."""
+    """Holds the cut-outs of the first scale; `collect` fills it, or `add` and `gather`, or a saved state."""
 
-    def __init__(self, config: SuperResolutionConfig) -> None:
+    def __init__(self, config: SuperResolutionConfig, split: Split) -> None:
         self._config = config
+        self._split: Split = split
         self.scale = config.data.scales[0]
+        self._side = config.pictures.side // self.scale
+        self._found: list[Pair] = []
         self.lr: UInt8[Tensor, "images 3 height width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
         self.hr: UInt8[Tensor, "images 3 scaled_height scaled_width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
 
     def collect(self, start: Start) -> None:
-        """The middle of the first images of the evaluated split; a collective, and the same on all ranks."""
-        num_images, side = self._config.pictures.num_images, self._config.pictures.side // self.scale
-        found: list[Pair] = []
-        for batch in start.batches(self._config.evaluation.split):
-            found += [pair for pair in unpack(batch, self.scale) if min(pair.lr.shape[-2:]) >= side]
-            if len(found) >= num_images:
+        """The middle of the first images of the split; a collective, and the same on all ranks."""
+        for batch in start.batches(self._split):
+            for pair in unpack(batch, self.scale):
+                self.add(pair)
+            if len(self._found) == self._config.pictures.num_images:
                 break
-        pairs = [_middle(pair, side, self.scale) for pair in found[:num_images]]
-        for name, length in (("lr", side), ("hr", side * self.scale)):
-            own = torch.zeros(len(pairs), 3, length, length, dtype=torch.uint8, device=start.device)
-            for index, pair in enumerate(pairs):
+        self.gather(start.collectives, start.device)
+
+    def add(self, pair: Pair) -> None:
+        """Keep the middle of an image that is large enough, while there are too few."""
+        if len(self._found) < self._config.pictures.num_images and min(pair.lr.shape[-2:]) >= self._side:
+            self._found.append(_middle(pair, self._side, self.scale))
+
+    def gather(self, collectives: Collectives, device: torch.device) -> None:
+        """Take the first of what all ranks have added; a collective."""
+        for name, length in (("lr", self._side), ("hr", self._side * self.scale)):
+            own = torch.zeros(len(self._found), 3, length, length, dtype=torch.uint8, device=device)
+            for index, pair in enumerate(self._found):
                 own[index] = getattr(pair, name)
-            setattr(self, name, start.collectives.gather(own)[:num_images].cpu())
+            setattr(self, name, collectives.gather(own)[: self._config.pictures.num_images].cpu())
+        self._found.clear()
 
     def panels(self, module: nn.Module, device: torch.device) -> list[ImagePanel]:
         """One row for each cut-out: `<split>/comparison`; nothing when no image was large enough."""
@@ -56,8 +68,7 @@ class Drawing:
             for caption, image in self._row(module, lr, hr, device):
                 captions.append(caption)
                 pictures.append(_with_caption(image, caption))
-        key = f"{self._config.evaluation.split}/comparison"
-        return [ImagePanel(key, torch.stack(pictures), captions, columns=4)]
+        return [ImagePanel(f"{self._split}/comparison", torch.stack(pictures), captions, columns=4)]
 
     def state_dict(self) -> dict[str, Any]:
         """The cut-outs."""
@@ -87,7 +98,7 @@ def _middle(pair: Pair, side: int, scale: int) -> Pair:
     top, left = ((length - side) // 2 for length in pair.lr.shape[-2:])
     bottom, right = top + side, left + side
     hr = pair.hr[:, top * scale : bottom * scale, left * scale : right * scale]
-    return Pair(pair.lr[:, top:bottom, left:right], hr)
+    return Pair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the whole image
 
 
 def _with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:

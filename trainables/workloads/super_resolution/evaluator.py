@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from data_pipelines.pipeline import Split
 from data_pipelines.sr_batch import PackedImages, Pair, unpack
-from trainables.task import Collectives, Evaluation, Evaluator, ImagePanel
+from trainables.task import Collectives, Evaluation, Evaluator
 from trainables.workloads.super_resolution.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.benchmark import read_benchmark
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
@@ -42,25 +42,25 @@ class ImageEvaluator(Evaluator[PackedImages]):
     """Every metric is a mean over images, each counted once over all ranks.
 
     It reads a split of the run's data; or a benchmark folder; or only enlarges a folder of images without truth.
-    Apart from a training (`standing` is None) it also draws.
+    Apart from a training (`standing` is None) it also draws the first of the images it measures.
     """
 
     def __init__(
         self,
         config: SuperResolutionConfig,
-        drawing: Drawing,
         *,
         standing: Standing | None,
         collectives: Collectives,
         device: torch.device,
     ) -> None:
-        self._config, self._drawing, self._standing = config, drawing, standing
+        self._config, self._standing = config, standing
         self._collectives, self._device = collectives, device
         self._upscaler = Upscaler(config.inference, device)
         self._scales, self._metrics = config.data.scales, config.evaluation.metrics
         # for each scale: ours and bicubic, each metric
         self._sums = torch.zeros(len(self._scales), 2, len(self._metrics), dtype=torch.float64, device=device)
         self._counts = torch.zeros(len(self._scales), dtype=torch.float64, device=device)
+        self._drawing = Drawing(config, config.measured_split)
         reads_folder = config.evaluation.images is not None or config.evaluation.benchmark is not None
         self.split: Split | None = None if reads_folder else config.evaluation.split
 
@@ -82,7 +82,8 @@ class ImageEvaluator(Evaluator[PackedImages]):
         means = self._collectives.sum(self._sums) / self._collectives.sum(self._counts)[:, None, None]
         metrics = self._name(means)
         if self._standing is None:
-            return Evaluation(metrics, panels=self._draw(module))
+            self._drawing.gather(self._collectives, self._device)
+            return Evaluation(metrics, panels=self._drawing.panels(module, self._device))
         return Evaluation(metrics | self._note(metrics))
 
     def _add(self, module: nn.Module, index: int, pair: Pair) -> None:
@@ -92,6 +93,8 @@ class ImageEvaluator(Evaluator[PackedImages]):
             values = measure(image, pair.hr, scale=scale, protocol=protocol, metrics=self._metrics)
             self._sums[index, kind] += values
         self._counts[index] += 1
+        if index == 0 and self._standing is None:
+            self._drawing.add(pair)
 
     def _name(self, means: Tensor) -> dict[str, float]:
         split = self._config.measured_split
@@ -113,6 +116,3 @@ class ImageEvaluator(Evaluator[PackedImages]):
             f"{split}/best_psnr": best.psnr,
             f"{split}/best_epoch": best.epoch,
         }
-
-    def _draw(self, module: nn.Module) -> list[ImagePanel]:
-        return self._drawing.panels(module, self._device)

@@ -25,7 +25,7 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
         self.config = config
         with seeded_initialisation(seed, "super-resolution network"):
             self.module = build_network(config.network, config.data.scales)
-        self.drawing = Drawing(config)
+        self.drawing = Drawing(config, config.evaluation.split)
         self.best = Best()
         self._terms = parse_loss(config.loss)
         self._epoch: int | None = None
@@ -47,9 +47,9 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
         self.drawing.collect(start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> ImageEvaluator:
-        """During a training it also tells the best epoch so far; apart from one it draws."""
+        """During a training it also tells the best epoch so far; apart from one it draws what it measures."""
         standing = None if self._epoch is None else Standing(self._epoch, self.best)
-        return ImageEvaluator(self.config, self.drawing, standing=standing, collectives=collectives, device=device)
+        return ImageEvaluator(self.config, standing=standing, collectives=collectives, device=device)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """One low-resolution patch."""

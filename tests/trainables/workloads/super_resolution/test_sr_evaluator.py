@@ -10,18 +10,18 @@ from PIL import Image
 from data_pipelines.sr_batch import unpack
 from tests.image_fixtures import save_noise
 from tests.ranks import run_ranks, solo
+from trainables.task import ImagePanel
 from trainables.workloads.super_resolution.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.drawing import Drawing
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.protocol import measure
+from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 from .conftest import CPU, Nearest, start_of, tiny_batch, tiny_config
 
 
 def evaluate(config, collectives=None, batches=(), standing=None, module=None):
-    evaluator = ImageEvaluator(
-        config, Drawing(config), standing=standing, collectives=collectives or solo(), device=CPU
-    )
+    evaluator = ImageEvaluator(config, standing=standing, collectives=collectives or solo(), device=CPU)
     for batch in batches:
         evaluator.update(module or Nearest(), batch)
     return evaluator.compute(module or Nearest())
@@ -67,17 +67,24 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_first():
         assert found[number]["val/best_epoch"] == values.index(max(values[: number + 1])) + 1
 
 
-def test_apart_from_a_training_there_is_no_best_and_pictures_are_drawn():
-    config = tiny_config(evaluation={"split": "test"})
-    larger = tiny_config(data={"scales": [2], "lr_patch_size": 30})
-    drawing = Drawing(larger)
-    drawing.collect(start_of(larger, solo()))
-    evaluator = ImageEvaluator(config, drawing, standing=None, collectives=solo(), device=CPU)
+def test_apart_from_a_training_there_is_no_best_and_the_measured_images_are_drawn():
+    config = tiny_config(data={"scales": [2], "lr_patch_size": 30}, evaluation={"split": "test"})
+    task = SuperResolutionTask(config, 0)
+    validation = Drawing(config, "val")
+    validation.collect(start_of(config, solo()))
+    task.load_state_dict({**task.state_dict(), "drawing": validation.state_dict()})
+    evaluator = task.evaluator(solo(), CPU)
     assert evaluator.split == "test"
-    evaluator.update(Nearest(), tiny_batch(config))
+    images = tiny_batch(config, num_rows=3, seed=7)
+    evaluator.update(Nearest(), images)
     evaluation = evaluator.compute(Nearest())
     assert set(evaluation.metrics) == {"test/psnr", "test/ssim", "baseline/test/psnr", "baseline/test/ssim"}
-    assert len(evaluation.panels) == 1
+    [panel] = evaluation.panels
+    assert isinstance(panel, ImagePanel) and panel.key == "test/comparison" and len(panel.images) == 2 * 4
+    for row, pair in enumerate(unpack(images, 2)[:2]):
+        top, left = ((side - 24) // 2 * 2 for side in pair.lr.shape[-2:])
+        truth = pair.hr[:, top : top + 48, left : left + 48]
+        assert torch.equal(panel.images[4 * row + 3, :, :192:4, ::4], truth)
 
 
 @pytest.fixture

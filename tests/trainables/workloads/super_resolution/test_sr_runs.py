@@ -120,7 +120,7 @@ def test_a_saved_model_is_evaluated_with_other_settings(tmp_path, raw):
     summary = evaluate(experiment, None, changes)
     assert {"test/psnr", "baseline/test/psnr", "test/x3/ssim"} <= summary["metrics"].keys()
     assert "test/best_psnr" not in summary["metrics"]
-    assert [Path(path).parent.name for path in summary["pictures"]] == ["comparison"]
+    assert [Path(path).parts[-3:-1] for path in summary["pictures"]] == [("test", "comparison")]
     out = tmp_path / "out"
     changes = {"workload.evaluation.images": str(raw / "Images/a"), "workload.evaluation.out": str(out)}
     summary = evaluate(experiment, None, changes)
