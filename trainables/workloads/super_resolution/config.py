@@ -108,8 +108,9 @@ class SuperResolutionConfig(WorkloadConfig):
         "out": "workload.evaluation.out",
     }
 
-    metric_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "val/epoch", "*": "val/epoch"}
-    """A tracker is told of epochs alone, as the original does."""
+    metric_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "epoch", "*": "epoch"}
+    """A tracker is told of epochs alone, as the original does. Every row has `epoch`; `val/epoch` is only in those of
+    evaluations, and not when another split is measured."""
 
     @property
     def name_parts(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ray_jobs.experiment import check_settings
+from trainables.workloads.super_resolution.config import SuperResolutionConfig
 
 from .conftest import SYMUNET, TRANSENET, tiny_config
 
@@ -43,6 +44,11 @@ def test_the_goal_is_the_psnr_of_the_evaluated_split():
     assert tiny_config().goal.metric == "val/psnr" and tiny_config().goal.mode == "max"
     assert tiny_config(evaluation={"split": "test"}).goal.metric == "test/psnr"
     assert tiny_config(evaluation={"benchmark": "/a"}).goal.metric == "test/psnr"
+
+
+def test_a_tracker_is_told_of_epochs_alone_along_an_axis_that_every_row_has():
+    axes = SuperResolutionConfig.metric_axes
+    assert axes["train/*"] is None and {axes["train/epoch_*"], axes["*"]} == {"epoch"}
 
 
 def test_settings_import_neither_torch_nor_image_libraries():
