@@ -14,7 +14,7 @@ def compute_scc(image: Image, reference: Image) -> Float[Tensor, ""]:
     """Correlation of the two images after a Laplacian, in windows of 8x8; mean over windows and channels.
 
     The Laplacian is 8 in the middle and -1 around it, taken where it fits; windows in which one of the images has no
-    edges count as 0, as in the package sewar.
+    edges count as 0. (The package sewar also counts the image's mirrored borders; its numbers differ.)
     """
     local = local_moments(_laplacian(image), _laplacian(reference))
     spread = (local.var_x * local.var_y).sqrt()
