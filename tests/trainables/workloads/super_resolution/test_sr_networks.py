@@ -102,6 +102,19 @@ def test_a_bicubic_skip_makes_an_untrained_tail_of_zeros_the_bicubic_image():
     assert torch.allclose(network(image), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["edsr", "transenet"])
+def test_under_autocast_the_colours_are_not_rounded(name):
+    """The last layer gives nothing, so that only the mean colour is left."""
+    network: Any = build_network(tiny_config(network=NETWORKS[name]).network, [2]).eval()
+    last = network.tails["2"][1] if name == "edsr" else network.tail
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        enlarged = network(torch.rand(1, 3, 12, 12))
+    mean = network.add_mean.bias.view(1, 3, 1, 1) / (255 if name == "edsr" else 1)
+    assert enlarged.dtype == torch.float32 and torch.allclose(enlarged, mean.expand_as(enlarged), atol=1e-6)
+
+
 def test_the_mean_colour_is_frozen():
     network = build_network(Edsr(num_blocks=1, num_channels=4), [2])
     frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]

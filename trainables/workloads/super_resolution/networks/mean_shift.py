@@ -1,13 +1,17 @@
 """Taking the mean colour off and putting it back, as a frozen convolution like in the published networks."""
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from trainables.workloads.super_resolution.network_config import RgbMean
 
 
 class MeanShift(nn.Conv2d):
-    """Adds `sign` times the mean colour. It is a 1x1 convolution so that parameter counts and files match."""
+    """Adds `sign` times the mean colour. It is a 1x1 convolution so that parameter counts and files match.
+
+    It computes in float32, also under autocast: bfloat16 would round whole colours to 8 bits, a grey level or more.
+    """
 
     def __init__(self, rgb_mean: RgbMean, *, sign: int, rgb_range: float = 1.0) -> None:
         super().__init__(3, 3, 1)
@@ -16,3 +20,8 @@ class MeanShift(nn.Conv2d):
             assert self.bias is not None
             self.bias.copy_(sign * rgb_range * torch.tensor(rgb_mean))
         self.requires_grad_(False)
+
+    def forward(self, input: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """The shifted colours, in the weight's own precision."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.to(self.weight.dtype))
