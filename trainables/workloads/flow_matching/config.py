@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config, InputPath
+from data_pipelines.config import Config, FilePath, InputPath
 from data_pipelines.image_config import ImageData
 from trainables.config import Goal, WorkloadConfig
 
@@ -101,7 +101,10 @@ class Reflow(Config):
     teacher: InputPath
     """Folder of a model saved by a flow-matching run."""
     num_pairs: int = Field(default=1_000_000, ge=1)
+    """They are made by `prepare`, or when a run begins, by one process of the machine where the command runs."""
     sampling: Sampling = Sampling(solver="dopri5", nfe=None, guidance=1.0)
+    prepared: FilePath | None = None
+    """Folder of the pairs; by default made under the storage path."""
 
 
 class FlowMatchingConfig(WorkloadConfig):

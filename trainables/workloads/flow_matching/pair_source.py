@@ -1,5 +1,7 @@
 """Makes reflow's pairs of noise and image with the teacher."""
 
+import logging
+
 import torch
 
 from trainables.randomness import seeded_generator
@@ -10,9 +12,14 @@ from trainables.workloads.flow_matching.real_data import RealData
 from trainables.workloads.flow_matching.reflow import ReflowBatch
 from trainables.workloads.flow_matching.teacher import TeacherCard, load_task_state, load_weights
 
+MANY_PAIRS = 10_000
+"""More of them take hours on a CPU, but for networks as small as those of tests and demonstrations."""
+
+logger = logging.getLogger(__name__)
+
 
 class PairSource:
-    """The teacher in eval mode, on an accelerator when there is one."""
+    """The teacher in eval mode, on an accelerator when there is one; to be closed after use."""
 
     def __init__(self, settings: Reflow, card: TeacherCard) -> None:
         facts = card.facts
@@ -24,6 +31,12 @@ class PairSource:
             self._network = VelocityNetwork(card.config.network, channels=self._shape[0], num_classes=self._null_label)
         self._network.load_state_dict(load_weights(settings.teacher))
         self._network.to(self._device).eval()
+        if self._device.type == "cpu" and settings.num_pairs > MANY_PAIRS:
+            logger.warning(
+                "no GPU is seen here: the teacher makes %d pairs on the CPU; run `prepare` on a machine with one, or "
+                "lower workload.reflow.num_pairs",
+                settings.num_pairs,
+            )
         real = RealData(self._shape, self._null_label)
         real.load_state_dict(load_task_state(settings.teacher))
         self._class_ratios = torch.tensor(real.class_ratios())
@@ -49,3 +62,8 @@ class PairSource:
                 f"the teacher {self._settings.teacher} made images that are not finite (chunk {chunk_index})"
             )
         return {"image": image.clamp(-1, 1), "noise": noise, "label": label}
+
+    def close(self) -> None:
+        """Give the accelerator's memory back, which a training worker on this machine needs."""
+        self._network.cpu()
+        torch.cuda.empty_cache()

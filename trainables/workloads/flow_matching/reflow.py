@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -45,9 +46,13 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
     @property
     def key(self) -> str:
         """Depends on the teacher's weights and on all settings that change the pairs."""
-        settings = self._settings.model_dump(mode="json", exclude={"teacher"})
+        settings = self._settings.model_dump(mode="json", exclude={"teacher", "prepared"})
         text = json.dumps([self.source_hash(), settings, PAIRS_PER_CHUNK], sort_keys=True)
         return f"reflow-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    @property
+    def prepared(self) -> Path | None:
+        return self._settings.prepared
 
     @property
     def source(self) -> str:
@@ -84,11 +89,11 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
         """
         if split != "train":
             return
-        source = self._open_teacher()
-        for index in range(start_row // PAIRS_PER_CHUNK, -(-self._settings.num_pairs // PAIRS_PER_CHUNK)):
-            first_row = index * PAIRS_PER_CHUNK
-            pairs = source.make(index, min(PAIRS_PER_CHUNK, self._settings.num_pairs - first_row))
-            yield self._table(pairs).slice(max(0, start_row - first_row))
+        with closing(self._open_teacher()) as source:
+            for index in range(start_row // PAIRS_PER_CHUNK, -(-self._settings.num_pairs // PAIRS_PER_CHUNK)):
+                first_row = index * PAIRS_PER_CHUNK
+                pairs = source.make(index, min(PAIRS_PER_CHUNK, self._settings.num_pairs - first_row))
+                yield self._table(pairs).slice(max(0, start_row - first_row))
 
     def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
         """Noise must be finite, images in [-1, 1], and labels those of a class."""

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from trainables.workloads.flow_matching import reflow
+from trainables.workloads.flow_matching import pair_source, reflow
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Network, Reflow, Sampling
 from trainables.workloads.flow_matching.guidance import generate
 from trainables.workloads.flow_matching.reflow import ReflowPipeline
@@ -101,6 +101,24 @@ def test_making_can_start_again_at_any_row(teacher: Path, solver: Sampling, star
     assert read(pairs, start_row).equals(read(pairs).slice(start_row))
 
 
+def test_the_memory_of_the_accelerator_is_given_back_when_all_pairs_are_made(teacher: Path, monkeypatch):
+    freed: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
+    tables = pipeline(teacher).read_raw("train", 0)
+    next(tables)
+    assert not freed
+    assert len(list(tables)) == 2 and freed == [True]
+
+
+def test_many_pairs_on_a_cpu_are_warned_of(teacher: Path, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(pair_source, "MANY_PAIRS", 10)
+    read(pipeline(teacher))
+    assert not caplog.text
+    read(pipeline(teacher, num_pairs=11))
+    assert "the teacher makes 11 pairs on the CPU" in caplog.text
+
+
 @pytest.mark.parametrize("is_one_chunk", [True, False])
 def test_collating_a_slice_gives_writable_tensors_of_its_rows(teacher: Path, is_one_chunk: bool):
     pairs = pipeline(teacher)
@@ -116,7 +134,9 @@ def test_collating_a_slice_gives_writable_tensors_of_its_rows(teacher: Path, is_
 def test_the_key_changes_with_the_teacher_and_the_settings(teacher: Path):
     keys = {pipeline(teacher).key, pipeline(teacher, num_pairs=11).key}
     keys.add(pipeline(teacher, sampling=Sampling(solver="heun", nfe=4)).key)
+    keys.add(pipeline(teacher, prepared=teacher / "pairs").key)  # another place, the same pairs
     assert pipeline(teacher).key in keys and len(keys) == 3
+    assert pipeline(teacher, prepared=teacher / "pairs").prepared == teacher / "pairs"
     weights = FlowMatchingTask(tiny_config(), FACTS, seed=9).module.state_dict()
     save_file(dict(weights), teacher / "model.safetensors")
     assert pipeline(teacher).key not in keys
