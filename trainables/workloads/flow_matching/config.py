@@ -115,7 +115,8 @@ class FlowMatchingConfig(WorkloadConfig):
     network: Network = Network()
     coupling: Literal["independent", "optimal_transport"] = "independent"
     label_drop_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Share of training samples whose label becomes the null class, for classifier-free guidance."""
+    """Share of training samples whose label becomes the null class, for classifier-free guidance. With 0 all
+    `guidance` must be 1."""
     pictures: Pictures = Pictures()
     evaluation: Evaluation = Evaluation()
     reflow: Reflow | None = None
@@ -124,6 +125,20 @@ class FlowMatchingConfig(WorkloadConfig):
     def _reflow_has_its_pairs(self) -> Self:
         if self.reflow is not None and self.coupling != "independent":
             raise ValueError(f"`coupling` is {self.coupling}, but `reflow` gives the pairs; leave it independent")
+        return self
+
+    @model_validator(mode="after")
+    def _guidance_has_a_null_class(self) -> Self:
+        if self.label_drop_ratio or self.reflow is not None:  # a teacher may have learnt it
+            return self
+        drawn = {"evaluation.sampling": self.evaluation.sampling, "pictures.sampling": self.pictures.sampling}
+        drawn |= {f"pictures.comparisons.{index}": each for index, each in enumerate(self.pictures.comparisons)}
+        guided = [name for name, sampling in drawn.items() if sampling.guidance != 1]
+        if guided:
+            raise ValueError(
+                f"`label_drop_ratio` is 0, so the null class of guidance is never learnt; set `guidance: 1.0` in "
+                f"{', '.join(guided)}, or a ratio above 0"
+            )
         return self
 
     evaluation_options: ClassVar[dict[str, str]] = {

@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.workloads.flow_matching.config import CALLS_PER_STEP, Sampling, Solver
+from trainables.workloads.flow_matching.config import CALLS_PER_STEP, Evaluation, Pictures, Sampling, Solver
 from trainables.workloads.flow_matching.guidance import GuidedVelocity, generate
+
+from .conftest import tiny_config
 
 NULL = 3
 
@@ -72,3 +74,10 @@ def test_generated_images_carry_no_gradient():
 
     sampling = Sampling(solver="euler", nfe=2, guidance=1.0)
     assert not generate(Learnt(), noise(), LABEL, null_label=NULL, sampling=sampling).images.requires_grad
+
+
+def test_guidance_without_a_null_class_that_was_learnt_is_refused():
+    with pytest.raises(ValueError, match=r"set `guidance: 1\.0` in evaluation\.sampling, pictures\.comparisons\.0, or"):
+        tiny_config(label_drop_ratio=0.0, evaluation=Evaluation(sampling=Sampling(guidance=0.0)))
+    unguided = Sampling(guidance=1.0)
+    tiny_config(label_drop_ratio=0.0, pictures=Pictures(sampling=unguided, comparisons=(unguided,)))

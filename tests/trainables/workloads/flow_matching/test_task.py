@@ -5,9 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.task import ImagePanel, Progress, TablePanel
+from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, FACTS, run_ranks, solo, start_of, tiny_config, tiny_rows
+
+UNGUIDED = Pictures(sampling=Sampling(guidance=1.0), comparisons=())
 
 
 def build(seed: int = 3, **changes) -> FlowMatchingTask:
@@ -28,7 +31,7 @@ class Recorder(nn.Module):
 
 
 def test_loss_equals_the_mean_square_of_the_velocity_error_written_as_loops():
-    task, module, rows = build(label_drop_ratio=0.0), Recorder(), batch(4)
+    task, module, rows = build(label_drop_ratio=0.0, pictures=UNGUIDED), Recorder(), batch(4)
     loss = task.loss(module, rows, generator=torch.Generator().manual_seed(0)).loss
     x_1 = rows["image"].double() / 127.5 - 1
     squares = []
