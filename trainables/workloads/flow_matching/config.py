@@ -125,6 +125,11 @@ class FlowMatchingConfig(WorkloadConfig):
     def _reflow_has_its_pairs(self) -> Self:
         if self.reflow is not None and self.coupling != "independent":
             raise ValueError(f"`coupling` is {self.coupling}, but `reflow` gives the pairs; leave it independent")
+        if self.reflow is not None and (self.data.horizontal_flip or self.data.crop_padding):
+            raise ValueError(
+                "`data.horizontal_flip` and `data.crop_padding` change images, and a changed one is not what the "
+                "teacher makes of the noise; leave both out with `reflow`"
+            )
         return self
 
     @model_validator(mode="after")

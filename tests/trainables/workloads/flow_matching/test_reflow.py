@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from data_pipelines.image_config import ImageData
 from trainables.workloads.flow_matching import pair_source, reflow
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Network, Reflow, Sampling
 from trainables.workloads.flow_matching.guidance import generate
@@ -99,6 +100,11 @@ def test_all_rows_are_made_with_the_fixed_schema(teacher: Path):
 def test_making_can_start_again_at_any_row(teacher: Path, solver: Sampling, start_row: int):
     pairs = pipeline(teacher, sampling=solver)
     assert read(pairs, start_row).equals(read(pairs).slice(start_row))
+
+
+def test_changes_of_images_are_refused_as_pairs_are_not_changed(teacher: Path):
+    with pytest.raises(ValueError, match="not what the teacher makes of the noise"):
+        student_config(teacher, data=ImageData(horizontal_flip=True))
 
 
 def test_the_memory_of_the_accelerator_is_given_back_when_all_pairs_are_made(teacher: Path, monkeypatch):
