@@ -37,7 +37,7 @@ def _format_steps(config: "SuperResolutionConfig", moment: Moment) -> str:
 
 
 def _format_evaluation(config: "SuperResolutionConfig", row: Mapping[str, float]) -> Iterator[str]:
-    """For example `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.650`; one line for each scale."""
+    """For example `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.123`; one line for each scale."""
     split, title = config.measured_split, _title(config)
     for index, scale in enumerate(config.data.scales):
         name = f"{split}/psnr" if index == 0 else f"{split}/x{scale}/psnr"
