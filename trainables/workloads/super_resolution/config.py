@@ -91,7 +91,7 @@ class SuperResolutionConfig(WorkloadConfig):
     data: SuperResolutionData = SuperResolutionData()
     network: AnyNetwork = SymUNet()
     loss: str = "1*L1"
-    """Terms weight*TYPE joined by +; types: L1, MSE, FFT, FFTL1, StableFFT, Freq."""
+    """Terms weight*TYPE joined by +; types: L1, MSE, FFT, FFTL1, StableFFT, Freq, FreqNorm."""
     evaluation: Evaluation = Evaluation()
     pictures: Pictures = Pictures()
 

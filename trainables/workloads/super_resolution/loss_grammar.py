@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from data_pipelines.nearest import one_of
 
-LOSS_TYPES = ("L1", "MSE", "FFT", "FFTL1", "StableFFT", "Freq")
+LOSS_TYPES = ("L1", "MSE", "FFT", "FFTL1", "StableFFT", "Freq", "FreqNorm")
 
 
 @dataclass(frozen=True)

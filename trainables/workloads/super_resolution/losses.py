@@ -11,7 +11,7 @@ from trainables.workloads.super_resolution.loss_grammar import Term
 
 Images = Float[Tensor, "batch channels height width"]
 _FREQUENCY_WEIGHT = 0.01
-"""Of the frequency part beside L1 in StableFFT and Freq."""
+"""Of the frequency part beside L1 in StableFFT, Freq and FreqNorm."""
 
 
 def compute_terms(terms: Sequence[Term], image: Images, target: Images) -> dict[str, Float[Tensor, ""]]:
@@ -38,7 +38,7 @@ def stable_fft_loss(image: Images, target: Images) -> Float[Tensor, ""]:
 
 
 def frequency_loss(image: Images, target: Images) -> Float[Tensor, ""]:
-    """L1, and 0.01 of `fft_magnitude_loss`."""
+    """L1, and 0.01 of `fft_magnitude_loss`; the original has two names for it."""
     return functional.l1_loss(image, target) + _FREQUENCY_WEIGHT * fft_magnitude_loss(image, target)
 
 
@@ -49,4 +49,5 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "FFTL1": fft_magnitude_loss,
     "StableFFT": stable_fft_loss,
     "Freq": frequency_loss,
+    "FreqNorm": frequency_loss,
 }

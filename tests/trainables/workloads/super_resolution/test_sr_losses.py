@@ -56,6 +56,7 @@ def naive(name: str) -> float:
         "FFTL1": mean(half),
         "StableFFT": L1 + 0.01 * mean(without_mean),
         "Freq": L1 + 0.01 * mean(half),
+        "FreqNorm": L1 + 0.01 * mean(half),
     }[name]
 
 
