@@ -143,6 +143,8 @@ def test_an_image_too_small_to_be_measured_is_named(tmp_path):
         evaluate(tiny_config(evaluation={"benchmark": str(tmp_path / "set")}))
 
 
-def test_torch_is_left_with_the_images_on_their_device():
-    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_bicubic_image_lies_where_the_image_does():
+    image = torch.zeros(3, 4, 4, dtype=torch.uint8, device="cuda")
     assert enlarge_bicubic(image, 2).device == image.device
