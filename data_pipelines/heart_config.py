@@ -96,7 +96,8 @@ class HeartData(Config):
     split_seed: int = Field(default=42, ge=0)
     val_ratio: float = Field(default=0.15, ge=0, lt=1)
     test_ratio: float = Field(default=0.15, ge=0, lt=1)
-    """Shares of the subjects, stratified by their labels. Pretraining has no test split."""
+    """Shares of the subjects, stratified by their labels; `test_ratio` and `split_seed` alone say who is tested on.
+    Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
     held_out_database: Literal["a", "b", "c", "d", "e", "f"] | None = None
     """physionet2016 only: test on all of this database and on nothing else."""
     shot_ratio: float = Field(default=1.0, gt=0, le=1)
@@ -107,8 +108,9 @@ class HeartData(Config):
     """physionet2016 only: train on recordings that are marked as of poor quality; they are always tested on."""
     filters_cycles: bool = False
     """Drop cycles that are mostly silent or one spike; only for pretraining, as it may drop a class."""
-    withheld_task: TaskName | None = None
-    """Pretraining only: leave out the subjects that this task tests on, so that its test set stays unseen."""
+    withheld_tasks: tuple[TaskName, ...] = ()
+    """Pretraining only: leave out the subjects that these tasks test on, so that their test sets stay unseen;
+    `test_ratio` and `split_seed` must be those of the tasks."""
     augmentation: Augmentation = LIGHT
 
     @model_validator(mode="after")

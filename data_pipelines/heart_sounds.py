@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     HeartBatch = dict[str, torch.Tensor]
 
-_RULES = 2
+_RULES = 3
 """Counts up when a rule changes that turns recordings into rows."""
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
 """Settings that do not change the rows, or that stand in the digest in another way."""

@@ -14,7 +14,7 @@ from data_pipelines.heart_config import HeartData, Synthetic
 from data_pipelines.heart_generator import generate_heart_sound
 from data_pipelines.heart_recordings import UNLABELLED, Recording
 from data_pipelines.heart_rows import STORED, store_recording
-from data_pipelines.heart_splits import choose_few, split_subjects, stratum_of_subjects
+from data_pipelines.heart_splits import choose_few, split_each_database, stratum_of_subjects
 from data_pipelines.heart_tasks import TASKS, TaskName
 from data_pipelines.pascal2011 import read_pascal
 from data_pipelines.physionet2016 import read_physionet2016
@@ -66,14 +66,13 @@ def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequenc
     """Subjects by split, sorted. Raises ValueError when a held-out database is not there."""
     if task is None:
         return _split_for_pretraining(data, recordings)
-    strata = stratum_of_subjects(recordings)
-    held_out = [each.subject for each in recordings if each.database == data.held_out_database]
     if data.held_out_database is not None:
-        subjects = _hold_out(data, strata, sorted(set(held_out)))
+        subjects = _hold_out(data, recordings)
     else:
         ratios: dict[Split, float] = {"train": 1 - data.val_ratio - data.test_ratio}
         ratios |= {"val": data.val_ratio, "test": data.test_ratio}
-        subjects = split_subjects(strata, ratios, data.split_seed)
+        subjects = split_each_database(recordings, ratios, data.split_seed)
+    strata = stratum_of_subjects(recordings)
     subjects["train"] = choose_few(subjects["train"], strata, data.shot_ratio, data.split_seed)
     return subjects
 
@@ -97,19 +96,19 @@ def hash_recordings(recordings: Sequence[Recording]) -> str:
 
 def _split_for_pretraining(data: HeartData, recordings: Sequence[Recording]) -> dict[Split, list[str]]:
     withheld: set[str] = set()
-    if data.withheld_task is not None:
-        task = data.withheld_task
-        withheld = set(split_by_subject(data, task, list_recordings(data, task))["test"])
-    strata = stratum_of_subjects([each for each in recordings if each.subject not in withheld])
-    return split_subjects(strata, {"train": 1 - data.val_ratio, "val": data.val_ratio}, data.split_seed)
+    for task in data.withheld_tasks:
+        withheld |= set(split_by_subject(data, task, list_recordings(data, task))["test"])
+    rest = [each for each in recordings if each.subject not in withheld]
+    return split_each_database(rest, {"train": 1 - data.val_ratio, "val": data.val_ratio}, data.split_seed)
 
 
-def _hold_out(data: HeartData, strata: dict[str, str], held_out: list[str]) -> dict[Split, list[str]]:
+def _hold_out(data: HeartData, recordings: Sequence[Recording]) -> dict[Split, list[str]]:
+    held_out = {each.subject for each in recordings if each.database == data.held_out_database}
     if not held_out:
         raise ValueError(f"held_out_database is {data.held_out_database!r}, of which there are no recordings")
-    rest = {subject: stratum for subject, stratum in strata.items() if subject not in set(held_out)}
-    subjects = split_subjects(rest, {"train": 1 - data.val_ratio, "val": data.val_ratio}, data.split_seed)
-    return {**subjects, "test": held_out}
+    rest = [each for each in recordings if each.subject not in held_out]
+    subjects = split_each_database(rest, {"train": 1 - data.val_ratio, "val": data.val_ratio}, data.split_seed)
+    return {**subjects, "test": sorted(held_out)}
 
 
 def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Recording]:

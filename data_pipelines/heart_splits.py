@@ -21,14 +21,28 @@ def stratum_of_subjects(recordings: Sequence[Recording]) -> dict[str, str]:
 def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], seed: int) -> dict[Split, list[str]]:
     """Subjects of each split, sorted.
 
-    Strata are gone through one after the other, each in random order, and the next subject goes to the split that lacks
-    most: so the sizes are right to one subject, and to two within each stratum.
+    The last split is drawn first and the first is what remains: so who is tested on does not follow from how the others
+    are divided. Sizes are right to one subject, and to two within each stratum.
     """
     found: dict[Split, list[str]] = {split: [] for split in ratios}
-    for done, subject in enumerate(_shuffled(strata, seed), start=1):
-        open_splits: list[Split] = [split for split, ratio in ratios.items() if ratio > 0]
-        lacks = [ratios[split] * done - len(found[split]) for split in open_splits]
-        found[open_splits[lacks.index(max(lacks))]].append(subject)
+    rest, share = dict(strata), 1.0
+    first, *others = ratios
+    for split in reversed(others):
+        found[split] = _draw(rest, ratios[split] / share, seed)
+        rest = {subject: stratum for subject, stratum in rest.items() if subject not in set(found[split])}
+        share -= ratios[split]
+    return {**found, first: sorted(rest)}
+
+
+def split_each_database(
+    recordings: Sequence[Recording], ratios: Mapping[Split, float], seed: int
+) -> dict[Split, list[str]]:
+    """`split_subjects` of every database by itself, so that nobody changes sides by what else is read."""
+    found: dict[Split, list[str]] = {split: [] for split in ratios}
+    for database in sorted({recording.database for recording in recordings}):
+        strata = stratum_of_subjects([each for each in recordings if each.database == database])
+        for split, subjects in split_subjects(strata, ratios, seed).items():
+            found[split] += subjects
     return {split: sorted(subjects) for split, subjects in found.items()}
 
 
@@ -40,6 +54,15 @@ def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float,
     for subject in _shuffled({subject: strata[subject] for subject in subjects}, seed):
         members.setdefault(strata[subject], []).append(subject)
     return sorted(subject for names in members.values() for subject in names[: max(round(ratio * len(names)), 1)])
+
+
+def _draw(strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
+    """A share of the subjects, spread evenly over the strata, which are gone through one after the other."""
+    drawn: list[str] = []
+    for done, subject in enumerate(_shuffled(strata, seed), start=1):
+        if ratio * done > len(drawn) + 0.5:
+            drawn.append(subject)
+    return sorted(drawn)
 
 
 def _shuffled(strata: Mapping[str, str], seed: int) -> list[str]:

@@ -97,12 +97,31 @@ def test_a_held_out_database_is_the_whole_test_set_and_nothing_else(tmp_path):
                          list_recordings(data, "physionet2016"))  # fmt: skip
 
 
-def test_pretraining_can_withhold_what_a_task_tests_on():
-    tested = set(HeartPipeline(settings(), "synthetic_murmur").facts()["subjects"]["test"])
-    everyone = HeartPipeline(settings(), None).facts()["subjects"]
-    kept = HeartPipeline(settings(withheld_task="synthetic_murmur"), None).facts()["subjects"]
-    assert tested and tested < set(everyone["train"] + everyone["val"])
+def subjects_of(data: HeartData, task: TaskName | None) -> dict[str, list[str]]:
+    return HeartPipeline(data, task).facts()["subjects"]
+
+
+def test_pretraining_with_another_share_for_validation_withholds_just_what_a_task_tests_on():
+    people = SMALL.model_copy(update={"num_subjects": 40})
+    tested = set(subjects_of(settings(synthetic=people), "synthetic_murmur")["test"])
+    everyone = subjects_of(settings(synthetic=people, val_ratio=0.1), None)
+    kept = subjects_of(settings(synthetic=people, val_ratio=0.1, withheld_tasks=["synthetic_murmur"]), None)
+    assert len(tested) == 6 and tested < set(everyone["train"] + everyone["val"])
     assert set(kept["train"] + kept["val"]) == set(everyone["train"] + everyone["val"]) - tested
+
+
+def test_the_test_subjects_of_several_tasks_are_withheld_whatever_else_is_read(circor, tmp_path):
+    for name in "ab":
+        rows = "".join(f"{name},set_{name}/normal__{n}_1_A.wav,{['normal', 'murmur'][n % 2]},\n" for n in range(8))
+        for number in range(8):
+            write_wav(tmp_path / f"pascal/set_{name}/normal__{number}_1_A.wav", seed=number)
+        (tmp_path / f"pascal/set_{name}.csv").write_text(f"dataset,fname,label,sublabel\n{rows}")
+    data = settings(circor=circor, pascal=tmp_path / "pascal")
+    tested = {*subjects_of(data, "circor_murmur")["test"], *subjects_of(data, "pascal")["test"]}
+    first = {"val_ratio": 0.1, "pascal_sets": ["a", "b"], "withheld_tasks": ["circor_murmur", "pascal"]}
+    kept = subjects_of(data.model_copy(update=settings(**first).model_dump(include=set(first))), None)
+    assert {name.partition(":")[0] for name in tested} == {"circor", "pascal"}
+    assert not tested & {*kept["train"], *kept["val"]} and any("pascal:a" in name for name in kept["train"])
 
 
 def test_balancing_repeats_rare_training_cycles_only():

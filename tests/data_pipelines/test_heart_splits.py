@@ -24,6 +24,15 @@ def test_the_split_follows_from_the_seed_and_not_from_the_order():
     assert split_subjects(STRATA, RATIOS, 1) != split_subjects(STRATA, RATIOS, 2)  # pyright: ignore
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_who_is_tested_on_does_not_follow_from_the_share_for_validation(seed):
+    found = [
+        split_subjects(STRATA, {"train": 0.85 - val_ratio, "val": val_ratio, "test": 0.15}, seed)["test"]
+        for val_ratio in (0, 0.1, 0.15, 0.4)
+    ]
+    assert len(found[0]) == 30 and all(each == found[0] for each in found)
+
+
 def test_few_shots_are_whole_subjects_of_every_stratum_and_nested():
     subjects = sorted(STRATA)
     few, more = (choose_few(subjects, STRATA, ratio, seed=3) for ratio in (0.1, 0.4))

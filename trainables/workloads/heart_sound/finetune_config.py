@@ -66,8 +66,8 @@ class FinetuneConfig(WorkloadConfig):
     def _keeps_labelled_cycles(self) -> Self:
         if self.data.filters_cycles:
             raise ValueError("`data.filters_cycles` is for pretraining only: it could drop cycles of one class")
-        if self.data.withheld_task is not None:
-            raise ValueError("`data.withheld_task` is for pretraining only")
+        if self.data.withheld_tasks:
+            raise ValueError("`data.withheld_tasks` is for pretraining only")
         if self.data.held_out_database is not None and self.task != "physionet2016":
             raise ValueError(f"`data.held_out_database` is for the task physionet2016, and this is {self.task}")
         return self

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from trainables.workloads.heart_sound.class_loss import classification_loss, wei
 from trainables.workloads.heart_sound.finetune_config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune_evaluator import FinetuneEvaluator
 from trainables.workloads.heart_sound.finetune_network import FinetuneNetwork
-from trainables.workloads.heart_sound.pretrained import find_model, load_encoder
+from trainables.workloads.heart_sound.pretrained import load_encoder, pretraining_subjects
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
     def begin(self, start: Start) -> None:
         """Count the training cycles of each class, for their weights."""
         if self.config.pretrained is not None:
-            find_model(self.config.pretrained)
+            self._warn_of_seen(self.config.pretrained)
         elif self.config.mode == "linear":
             logger.warning("linear evaluation without `workload.pretrained`: the encoder is random and stays so")
         counts = torch.zeros_like(self._counts)
@@ -67,6 +68,16 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         if (self._counts == 0).any():
             names = [name for name, count in zip(self.facts["class_names"], self._counts, strict=True) if count == 0]
             logger.warning("no training cycles of %s; the classes cannot be learnt", ", ".join(names))
+
+    def _warn_of_seen(self, pretrained: Path) -> None:
+        tested = set(self.facts["subjects"]["test"])
+        seen = tested & pretraining_subjects(pretrained)
+        if seen:
+            logger.warning(
+                "%d of the %d test subjects, such as %s, were in the pretraining of %s; give it `withheld_tasks: [%s]` "
+                "with the `test_ratio` and `split_seed` of here",
+                *(len(seen), len(tested), min(seen), pretrained, self.config.task),
+            )
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
         """The loss of single cycles."""

@@ -43,7 +43,7 @@ class PretrainConfig(WorkloadConfig):
         if self.data.shot_ratio != 1 or self.data.balances_classes or self.data.held_out_database:
             raise ValueError(
                 "`shot_ratio`, `balances_classes` and `held_out_database` need labels, which pretraining has not; "
-                "`withheld_task` keeps a task's test subjects out"
+                "`withheld_tasks` keeps the test subjects of tasks out"
             )
         if self.data.num_samples % self.contrast.num_parts:
             raise ValueError(

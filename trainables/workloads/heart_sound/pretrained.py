@@ -1,6 +1,8 @@
 """Takes the encoder out of a saved pretraining model."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,15 @@ from trainables.workloads.heart_sound.encoder_config import EncoderConfig
 
 WEIGHTS, METADATA = "model.safetensors", "metadata.json"
 PREFIX = "encoder."
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `metadata.json` says of a pretraining model."""
+
+    encoder: EncoderConfig
+    subjects: Mapping[str, Sequence[str]]
+    """By split."""
 
 
 def find_model(path: Path) -> Path:
@@ -34,7 +45,7 @@ def find_model(path: Path) -> Path:
 def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
     """The encoder's state dict, on the CPU. Raises ValueError naming each setting in which it is another encoder."""
     folder = find_model(path)
-    theirs = _read_settings(folder / METADATA)
+    theirs = _read_card(folder).encoder
     ours = settings.model_dump(exclude={"dropout"})
     differing = [
         f"{name}: pretrained {value}, here {ours[name]}"
@@ -50,9 +61,16 @@ def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
     return {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
 
 
-def _read_settings(file: Path) -> EncoderConfig:
+def pretraining_subjects(path: Path) -> set[str]:
+    """Everyone whom the pretraining trained on or chose its model by."""
+    subjects = _read_card(find_model(path)).subjects
+    return {*subjects["train"], *subjects["val"]}
+
+
+def _read_card(folder: Path) -> Card:
+    file = folder / METADATA
     try:
         metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return EncoderConfig.model_validate(metadata["workload"]["encoder"])
+        return Card(EncoderConfig.model_validate(metadata["workload"]["encoder"]), metadata["facts"]["subjects"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(f"{file} does not describe a heart-sound model: {error}") from error

@@ -55,6 +55,15 @@ def test_linear_evaluation_changes_nothing_of_the_encoder(stage, pretrained, tmp
     assert "workload.pretrained" in [each["metadata"].get("setting") for each in inputs]
 
 
+def test_test_subjects_of_the_pretraining_are_warned_of(stage, pretrained, tmp_path):
+    withheld = {"data": {"withheld_tasks": ["synthetic_murmur"]}}
+    train(stage("pretrain", "withheld", withheld))
+    for name in ("first", "withheld"):
+        result = train(stage("finetune", f"on_{name}", {"pretrained": str(tmp_path / "runs" / name)}))
+        is_told = "of the 2 test subjects, such as synthetic:" in result.folder.read("train.log").decode()
+        assert is_told == (name == "first")
+
+
 def test_full_fine_tuning_starts_at_the_encoder_and_moves_it_with_its_own_rate(stage, pretrained, tmp_path):
     workload = {"pretrained": str(tmp_path / "runs/first"), "encoder_rate_factor": 0.01}
     result = train(stage("finetune", "full", workload))
@@ -139,7 +148,7 @@ def test_the_other_encoders_train_too(stage, sequence):
     ("settings", "message"),
     [
         ({"data": {"filters_cycles": True}}, "`data.filters_cycles` is for pretraining only"),
-        ({"data": {"withheld_task": "pascal"}}, "`data.withheld_task` is for pretraining only"),
+        ({"data": {"withheld_tasks": ["pascal"]}}, "`data.withheld_tasks` is for pretraining only"),
         ({"task": "pascal", "data": {"held_out_database": "a"}}, "is for the task physionet2016, and this is pascal"),
     ],
 )
