@@ -93,6 +93,8 @@ class Schedule(Config):
 
     name: Literal["constant", "cosine", "linear", "multistep"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
+    warmup_epochs: int = Field(default=0, ge=0)
+    """In place of `warmup_steps`: as many steps as these epochs have."""
     final_ratio: float = Field(default=0.0, ge=0, le=1)
     """Learning rate at the end as a share of the peak, for cosine and linear."""
     per: Literal["step", "epoch"] = "step"
@@ -100,6 +102,12 @@ class Schedule(Config):
     milestones: tuple[int, ...] = ()
     """multistep only: epochs after which the factor is multiplied by `gamma`."""
     gamma: float = Field(default=0.1, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_one_warmup(self) -> Self:
+        if self.warmup_steps and self.warmup_epochs:
+            raise ValueError("give `warmup_steps` or `warmup_epochs`, not both")
+        return self
 
 
 class Ema(Config):
@@ -170,6 +178,11 @@ class Training(Config):
             raise ValueError("give exactly one of `epochs` and `max_steps`")
         if self.batch_size % self.accumulate:
             raise ValueError(f"`accumulate` ({self.accumulate}) must divide `batch_size` ({self.batch_size})")
+        if self.epochs is not None and self.epochs <= self.schedule.warmup_epochs:
+            raise ValueError(
+                f"`schedule.warmup_epochs` ({self.schedule.warmup_epochs}) must be below `epochs` ({self.epochs}), or "
+                "the rate never reaches its peak; train longer or give a shorter warm-up"
+            )
         return self
 
 

@@ -138,6 +138,14 @@ def test_a_part_out_of_range_is_refused_by_name(build, changes):
         build(**changes)
 
 
+def test_a_warm_up_is_given_once_and_ends_before_the_training():
+    with pytest.raises(ValueError, match="`warmup_steps` or `warmup_epochs`"):
+        Schedule(warmup_steps=1, warmup_epochs=1)
+    with pytest.raises(ValueError, match=r"`schedule.warmup_epochs` \(5\) must be below `epochs` \(5\)"):
+        Training(epochs=5, schedule=Schedule(warmup_epochs=5))
+    assert Training(epochs=6, schedule=Schedule(warmup_epochs=5)).epochs == 6
+
+
 def test_nesterov_without_momentum_is_refused():
     """torch refuses it too, but only once the workers run."""
     with pytest.raises(ValueError, match="momentum"):

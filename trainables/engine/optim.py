@@ -105,11 +105,12 @@ class RateSchedule:
 def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoch: int) -> float:
     """Factor on the learning rate of the step after `step` done steps, out of `num_steps`.
 
-    Linear warm-up (step + 1) / warmup_steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear:
+    Linear warm-up (step + 1) / warm-up steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear:
     1 - (1 - final) p, with p the share of the steps after the warm-up that are done.
     """
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
+    num_warmup = settings.warmup_steps or settings.warmup_epochs * steps_per_epoch
+    if step < num_warmup:
+        return (step + 1) / num_warmup
     if settings.name == "constant":
         return 1.0
     if settings.name == "multistep":
@@ -117,7 +118,7 @@ def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoc
         return settings.gamma ** sum(epoch >= milestone for milestone in settings.milestones)
     if settings.per == "epoch":
         step = step // steps_per_epoch * steps_per_epoch
-    done = max(step - settings.warmup_steps, 0) / max(num_steps - settings.warmup_steps, 1)
+    done = max(step - num_warmup, 0) / max(num_steps - num_warmup, 1)
     done = min(done, 1.0)
     if settings.name == "linear":
         return 1.0 - (1.0 - settings.final_ratio) * done

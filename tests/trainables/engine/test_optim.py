@@ -69,6 +69,10 @@ def test_per_epoch_each_epoch_keeps_the_factor_of_its_first_step(name, warmup):
     assert len(set(by_epoch[warmup:])) == len({step // PER_EPOCH for step in range(warmup, STEPS)})
 
 
+def test_a_warm_up_in_epochs_has_the_steps_of_these_epochs():
+    assert factors(name="cosine", warmup_epochs=3) == factors(name="cosine", warmup_steps=3 * PER_EPOCH)
+
+
 def test_a_warm_up_longer_than_the_run_is_no_error():
     assert factors(num_steps=3, name="cosine", warmup_steps=10) == pytest.approx([0.1, 0.2, 0.3])
 
