@@ -114,6 +114,7 @@ def _recordings_of(patient: Patient, subject: str, files: Mapping[str, Path], ta
             Recording(
                 name=wav.removesuffix(".wav"),
                 subject=f"circor:{subject}",
+                patient=f"circor:{patient.name}",
                 database="circor",
                 labels=labels,
                 stratum=stratum,

@@ -17,7 +17,8 @@ class Recording:
     name: str
     """Unique in its database."""
     subject: str
-    """With the database's name, so that it is unique among all of them; recordings of one child share it."""
+    """With the database's name, so that it is unique among all of them; recordings of one child share it. Splits are by
+    subject."""
     database: str
     labels: Mapping[str, str]
     """Class name by task; a task that is absent has no label here."""
@@ -27,6 +28,8 @@ class Recording:
     """Raises ValueError naming the file."""
     read_states: Callable[[], States | None] = lambda: None
     """Annotated states, None without usable ones."""
+    patient: str = ""
+    """Whom the challenge scores, when that is not the subject."""
     is_good: bool = True
     """False when the data set marks the quality as poor."""
     files: tuple[Path, ...] = ()

@@ -31,6 +31,7 @@ STORED = pa.schema(
             ("repetitions", pa.int64()),
             ("label", pa.int64()),
             ("subject", pa.int64()),
+            ("patient", pa.int64()),
             ("recording", pa.int64()),
             ("is_good", pa.int64()),
         )
@@ -41,7 +42,7 @@ how many there were before some were dropped; without a beat the samples are win
 
 
 def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
-    """The row without label and subject. Raises ValueError naming the recording."""
+    """The row without label, subject and patient. Raises ValueError naming the recording."""
     try:
         samples = preprocess(recording.read(), rate=data.sample_rate, band_hz=data.band_hz)
     except ValueError as error:
@@ -61,6 +62,7 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
         "repetitions": 1,
         "label": UNLABELLED,
         "subject": number,
+        "patient": number,
         "recording": number,
         "is_good": int(recording.is_good),
     }
@@ -93,7 +95,7 @@ def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
             values = resample_cycle(waveform[start:end], data.num_samples)
             rows["signal"].append(np.round(values).astype("<i2").tobytes())
             rows["duration_s"].append((end - start) / data.sample_rate)
-            for name in ("scale", "label", "subject", "recording", "is_good"):
+            for name in ("scale", "label", "subject", "patient", "recording", "is_good"):
                 rows[name].append(row[name])
     return pa.table(rows, schema=schema)
 
@@ -121,6 +123,7 @@ def _decoded_schema(num_samples: int) -> pa.Schema:
             ("duration_s", pa.float32()),
             ("label", pa.int64()),
             ("subject", pa.int64()),
+            ("patient", pa.int64()),
             ("recording", pa.int64()),
             ("is_good", pa.int64()),
         ]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     HeartBatch = dict[str, torch.Tensor]
 
-_RULES = 3
+_RULES = 4
 """Counts up when a rule changes that turns recordings into rows."""
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
 """Settings that do not change the rows, or that stand in the digest in another way."""
@@ -120,13 +120,14 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return decode_rows(table, self.data)
 
     def collate(self, table: pa.Table) -> "HeartBatch":
-        """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `recording`, `is_good`."""
+        """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `patient`, `recording`,
+        `is_good`."""
         import torch
 
         scale = torch.from_numpy(table["scale"].to_numpy().copy())
         signal = tensor_of(table["signal"]).view(torch.int16).reshape(-1, self.data.num_samples).float()
         batch = {"signal": signal.mul_(scale[:, None])}
-        for name in ("duration_s", "label", "subject", "recording", "is_good"):
+        for name in ("duration_s", "label", "subject", "patient", "recording", "is_good"):
             batch[name] = torch.from_numpy(table[name].to_numpy().copy())
         return batch
 
@@ -158,10 +159,14 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return split_recordings(self.data, self.task, self._recordings)
 
     @cached_property
-    def _numbers(self) -> tuple[dict[str, int], dict[int, int]]:
-        """Subjects and recordings counted in their order."""
-        subjects = {name: number for number, name in enumerate(dict.fromkeys(r.subject for r in self._recordings))}
-        return subjects, {id(recording): number for number, recording in enumerate(self._recordings)}
+    def _numbers(self) -> dict[str, dict[str | int, int]]:
+        """Subjects, patients and recordings counted in their order."""
+        names: dict[str, list[str | int]] = {
+            "subject": [each.subject for each in self._recordings],
+            "patient": [each.patient or each.subject for each in self._recordings],
+            "recording": [id(each) for each in self._recordings],
+        }
+        return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
 
     @cached_property
     def _repetitions(self) -> dict[str, int]:
@@ -189,8 +194,10 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         }
 
     def _row(self, recording: Recording, split: Split) -> pa.Table:
-        row = store_recording(recording, self._numbers[1][id(recording)], self.data)
-        row |= {"subject": self._numbers[0][recording.subject]}
+        numbers = self._numbers
+        row = store_recording(recording, numbers["recording"][id(recording)], self.data)
+        row |= {"subject": numbers["subject"][recording.subject]}
+        row |= {"patient": numbers["patient"][recording.patient or recording.subject]}
         if self.task is not None:
             word = recording.labels[self.task]
             row |= {"label": TASKS[self.task].classes.index(word)}

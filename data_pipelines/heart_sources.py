@@ -48,6 +48,8 @@ def split_recordings(
     data: HeartData, task: TaskName | None, recordings: Sequence[Recording]
 ) -> dict[Split, list[Recording]]:
     """Recordings of each split in their order; no subject is in two of them."""
+    if task is not None:
+        _warn_of_mixed_patients(task, recordings)
     subjects = split_by_subject(data, task, recordings)
     places: dict[str, Split] = {subject: split for split, names in subjects.items() for subject in names}
     found: dict[Split, list[Recording]] = {split: [] for split in subjects}
@@ -92,6 +94,18 @@ def hash_recordings(recordings: Sequence[Recording]) -> str:
         for file in recording.files:
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _warn_of_mixed_patients(task: TaskName, recordings: Sequence[Recording]) -> None:
+    labels: dict[str, set[str]] = {}
+    for recording in recordings:
+        labels.setdefault(recording.patient or recording.subject, set()).add(recording.labels[task])
+    mixed = sorted(patient for patient, found in labels.items() if len(found) > 1)
+    if mixed:
+        _log.warning(
+            "people with recordings of several classes: %d, such as %s; scores by patient leave them out",
+            *(len(mixed), mixed[0]),
+        )
 
 
 def _split_for_pretraining(data: HeartData, recordings: Sequence[Recording]) -> dict[Split, list[str]]:

@@ -35,6 +35,8 @@ def test_a_child_recorded_in_both_campaigns_is_one_subject(tmp_path):
     write_circor(tmp_path, PATIENTS)
     subjects = {each.name.partition("_")[0]: each.subject for each in read_circor(tmp_path, None)}
     assert subjects["100"] == subjects["300"] != subjects["200"]
+    patients = {each.name.partition("_")[0]: each.patient for each in read_circor(tmp_path, None)}
+    assert len(set(patients.values())) == 3
 
 
 def test_a_missing_outcome_stops_the_outcome_task_alone(tmp_path):

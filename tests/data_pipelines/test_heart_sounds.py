@@ -86,6 +86,28 @@ def test_no_subject_is_on_two_sides(task, circor, tmp_path):
     assert all(sides[:2]) and sum(map(len, sides)) == len(set().union(*sides))
 
 
+def test_a_child_of_both_campaigns_is_on_one_side_and_two_patients(circor):
+    pipeline = HeartPipeline(settings(circor=circor), "circor_murmur")
+    rows = [
+        row for split in pipeline.num_raw_rows() for table in pipeline.read_raw(split, 0) for row in table.to_pylist()
+    ]
+    assert len({row["subject"] for row in rows}) == 15 and len({row["patient"] for row in rows}) == 16
+    child = next(row for row in rows if row["recording"] == 0)
+    labels = {row["patient"]: row["label"] for row in rows if row["subject"] == child["subject"]}
+    assert sorted(labels.values()) == [0, 1]  # Present in one campaign, Unknown in the other
+
+
+def test_people_with_recordings_of_several_classes_are_warned_of(tmp_path, caplog):
+    write_physionet(tmp_path, {f"a{n:04d}": ["1", "-1"][n % 2] for n in range(12)})
+    (tmp_path / "annotations").mkdir()
+    rows = "\n".join(f"a{n:04d},C{min(n, 10)}S0" for n in range(12))
+    (tmp_path / "annotations/Online Appendix_training set.csv").write_text(
+        f"Challenge record name,Original record name\n{rows}"
+    )
+    HeartPipeline(settings(physionet2016=tmp_path), "physionet2016").facts()
+    assert "people with recordings of several classes: 1, such as physionet2016:a:10; scores by patient" in caplog.text
+
+
 def test_a_held_out_database_is_the_whole_test_set_and_nothing_else(tmp_path):
     write_physionet(tmp_path, {f"{d}{n:04d}": ["1", "-1"][n % 2] for d in "abc" for n in range(4)})
     data = settings(physionet2016=tmp_path, held_out_database="b", val_ratio=0.2)

@@ -1,6 +1,6 @@
 """From cycles to recordings to patients: the mean of the logits, then their softmax."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -12,7 +12,7 @@ class Answers:
     logits: np.ndarray
     """float64 [count, classes]."""
     label: np.ndarray
-    subject: np.ndarray
+    patient: np.ndarray
     recording: np.ndarray
     is_good: np.ndarray
 
@@ -22,13 +22,17 @@ class Answers:
         exponents = np.exp(self.logits - self.logits.max(axis=1, keepdims=True, initial=-np.inf))
         return exponents / exponents.sum(axis=1, keepdims=True)
 
+    def where(self, is_chosen: np.ndarray) -> "Answers":
+        """The rows for which `is_chosen` holds."""
+        return Answers(*(getattr(self, field.name)[is_chosen] for field in fields(self)))
+
     def by(self, keys: np.ndarray) -> "Answers":
         """One row for each different key, in ascending order: the mean of its logits, the rest of its first row."""
         _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         sums = np.zeros((len(first), self.logits.shape[1]))
         np.add.at(sums, inverse, self.logits)
         return Answers(
-            sums / counts[:, None], self.label[first], self.subject[first], self.recording[first], self.is_good[first]
+            sums / counts[:, None], self.label[first], self.patient[first], self.recording[first], self.is_good[first]
         )
 
     def by_recording(self) -> "Answers":
@@ -36,6 +40,10 @@ class Answers:
         return self.by(self.recording)
 
     def by_patient(self) -> "Answers":
-        """One row for each subject, in which every recording counts the same."""
+        """One row for each patient, in which every recording counts the same; none for patients whose recordings have
+        different labels."""
         recordings = self.by_recording()
-        return recordings.by(recordings.subject)
+        patients = recordings.by(recordings.patient)
+        first_label = patients.label[np.searchsorted(patients.patient, recordings.patient)]
+        mixed = recordings.patient[recordings.label != first_label]
+        return patients.where(~np.isin(patients.patient, mixed))

@@ -17,7 +17,7 @@ from trainables.workloads.heart_sound.drawing import draw_cycles
 from trainables.workloads.heart_sound.task_scores import score_split
 
 NUM_SHOWN = 6
-FIELDS = ("label", "subject", "recording", "is_good")
+FIELDS = ("label", "patient", "recording", "is_good")
 
 
 class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):

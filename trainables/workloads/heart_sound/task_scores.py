@@ -30,7 +30,7 @@ def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
     scores = {"loss": _cross_entropy(cycles), **score(unit.label, unit.probabilities, positive=task.positive)}
     levels = {"cycle": cycles, "recording": recordings, "patient": patients}
     for name, level in levels.items():
-        if name == task.unit:
+        if name == task.unit or not len(level.label):
             continue
         found = score(level.label, level.probabilities, positive=task.positive)
         scores |= {f"{name}_{key}": value for key, value in found.items()}
@@ -61,7 +61,7 @@ def score_challenge(unit: Answers, predicted: np.ndarray, task: HeartTask) -> Sc
 def _score_any_present(recordings: Answers, patients: Answers) -> Scores:
     """The weighted accuracy when any recording's murmur counts as the patient's."""
     answers = predict(recordings.probabilities, positive=0)
-    predicted = np.array([any_present(answers[recordings.subject == each]) for each in patients.subject])
+    predicted = np.array([any_present(answers[recordings.patient == each]) for each in patients.patient])
     value = weighted_accuracy(count_confusion(patients.label, predicted, 3), MURMUR_WEIGHTS)
     return {} if value is None else {"weighted_accuracy_any_present": value}
 

@@ -12,29 +12,39 @@ def answers_of(num_classes: int, seed: int = 0) -> Answers:
     """Nine recordings of five patients, in random order, unequally many cycles."""
     generator = np.random.default_rng(seed)
     recording = generator.permutation(np.repeat(np.arange(9), [1, 2, 3, 4, 5, 6, 1, 2, 3]))
-    subject = np.array([7, 7, 3, 3, 3, 1, 5, 5, 4])[recording]
-    label = (subject % num_classes).astype(np.int64)
-    return Answers(generator.normal(size=(27, num_classes)), label, subject, recording, recording % 2)
+    patient = np.array([7, 7, 3, 3, 3, 1, 5, 5, 4])[recording]
+    label = (patient % num_classes).astype(np.int64)
+    return Answers(generator.normal(size=(27, num_classes)), label, patient, recording, recording % 2)
 
 
 def test_a_patient_is_the_mean_of_its_recordings_and_they_of_their_cycles():
     cycles = answers_of(3)
     patients = cycles.by_patient()
-    assert patients.subject.tolist() == [1, 3, 4, 5, 7]
-    for row, subject in enumerate(patients.subject):
+    assert patients.patient.tolist() == [1, 3, 4, 5, 7]
+    for row, patient in enumerate(patients.patient):
         means = []
-        for recording in sorted(set(cycles.recording[cycles.subject == subject])):
+        for recording in sorted(set(cycles.recording[cycles.patient == patient])):
             means.append(cycles.logits[cycles.recording == recording].mean(axis=0))
         assert patients.logits[row] == pytest.approx(np.mean(means, axis=0))
-        assert patients.label[row] == subject % 3
+        assert patients.label[row] == patient % 3
     assert cycles.by_recording().recording.tolist() == list(range(9))
+
+
+def test_a_patient_whose_recordings_have_different_labels_is_not_scored_as_one():
+    cycles = answers_of(2)
+    label = np.where(cycles.recording == 4, 1 - cycles.label, cycles.label)  # of patient 3, who has three recordings
+    mixed = Answers(cycles.logits, label, cycles.patient, cycles.recording, cycles.is_good)
+    assert mixed.by_patient().patient.tolist() == [1, 4, 5, 7]
+    assert len(mixed.by_recording().label) == 9
+    alone = mixed.where(mixed.patient == 3)
+    assert not any(name.startswith("patient_") for name in score_split(alone, TASKS["synthetic_murmur"])[0])
 
 
 def test_probabilities_are_a_softmax_that_does_not_overflow():
     answers = answers_of(2)
     expected = np.exp(answers.logits) / np.exp(answers.logits).sum(1, keepdims=True)
     assert answers.probabilities == pytest.approx(expected)
-    large = Answers(1000 * answers.logits, answers.label, answers.subject, answers.recording, answers.is_good)
+    large = Answers(1000 * answers.logits, answers.label, answers.patient, answers.recording, answers.is_good)
     assert np.isfinite(large.probabilities).all()
 
 
@@ -68,6 +78,6 @@ def test_the_loss_is_the_mean_cross_entropy_of_cycles_and_the_baseline_that_of_t
 
 def test_one_class_alone_has_no_areas():
     cycles = answers_of(2)
-    one = Answers(cycles.logits, np.ones(27, np.int64), cycles.subject, cycles.recording, cycles.is_good)
+    one = Answers(cycles.logits, np.ones(27, np.int64), cycles.patient, cycles.recording, cycles.is_good)
     scores, _ = score_split(one, TASKS["physionet2016"])
     assert "auroc" not in scores and "macc" not in scores and "specificity" not in scores and "sensitivity" in scores
