@@ -31,7 +31,8 @@ def nt_xent(
     num_own, num_views, half = len(own), len(everything), len(first)
     places = rank * num_own + torch.arange(num_own, device=own.device)
     positive = rank * num_own + torch.arange(num_own, device=own.device).roll(-half)
-    similarity = own @ everything.T / temperature
+    with torch.autocast(own.device.type, enabled=False):  # 1 / temperature multiplies the rounding errors
+        similarity = own @ everything.T / temperature
     columns = torch.arange(num_views, device=own.device)
     is_left_out = columns == places[:, None]
     if subject is not None:

@@ -31,11 +31,14 @@ def selective_scan(
     c: Float[Tensor, "batch time state"],
     d: Float[Tensor, " inner"],
 ) -> Sequence3:
-    """y in float32. States are computed again in the backward pass, as they are `state` times as large as x."""
+    """y in float32, whatever the precision around it.
+
+    States are computed again in the backward pass, as they are `state` times as large as x.
+    """
     arguments = [tensor.float() for tensor in (x, dt, a, b, c, d)]
-    if not torch.is_grad_enabled():
-        return _scan(*arguments)
     with torch.autocast(x.device.type, enabled=False):
+        if not torch.is_grad_enabled():
+            return _scan(*arguments)
         return checkpoint(_scan, *arguments, use_reentrant=False, preserve_rng_state=False)  # pyright: ignore
 
 

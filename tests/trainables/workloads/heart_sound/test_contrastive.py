@@ -36,6 +36,12 @@ def test_the_loss_is_that_of_the_paper(pair, temperature):
     )
 
 
+def test_similarities_are_of_full_precision_under_autocast(pair):
+    expected = nt_xent(pair[0], pair[1], temperature=0.07)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(nt_xent(pair[0], pair[1], temperature=0.07), expected)
+
+
 def test_negatives_of_the_same_subject_are_left_out(pair):
     subject = torch.tensor([1, 1, 2, 3, 3, 3])
     found = nt_xent(pair[0], pair[1], temperature=0.5, subject=subject)

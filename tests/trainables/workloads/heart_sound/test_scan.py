@@ -50,6 +50,24 @@ def test_the_selective_scan_is_the_recurrence_of_the_paper(way):
                 assert float(selective_scan(x, dt, a, b, c, d)[batch, t, channel]) == pytest.approx(float(y), abs=1e-5)
 
 
+@pytest.mark.parametrize("has_gradient", [True, False])
+def test_the_selective_scan_is_of_full_precision_under_autocast(has_gradient):
+    generator = torch.Generator().manual_seed(0)
+    x, b, c = (torch.randn(2, 9, size, generator=generator) for size in (3, 4, 4))
+    arguments = (
+        x,
+        torch.rand(2, 9, 3, generator=generator),
+        -torch.rand(3, 4, generator=generator),
+        b,
+        c,
+        torch.ones(3),
+    )
+    with torch.set_grad_enabled(has_gradient):
+        expected = selective_scan(*arguments)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(selective_scan(*arguments), expected)
+
+
 def test_gradients_of_the_selective_scan_are_exact():
     torch.manual_seed(0)
     x, b, c = (torch.randn(1, 5, size, requires_grad=True) for size in (2, 3, 3))
