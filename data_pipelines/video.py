@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 class VideoPipeline(SourcePipeline[PackedClips]):
     """Reads the clips that `VideoData` names; each row holds one clip, raw pixels in the order frame, channel, row,
-    column. Windows are cut from them on the worker, so other windows need no other rows."""
+    column. Windows are cut from them on the worker, so other windows need no other rows,
+    unless they are so long that they decide how long clips are cut."""
 
     embedded = {"bouncing_digits": "clips generated from scikit-learn's digits"}
 
@@ -41,8 +42,11 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     @property
     def row_settings(self) -> list[Any]:
         """The length of a clip, the digits of generated clips, and the camera."""
-        generated = self.data.digits.model_dump() if self._is_generated else {}
-        return [self.data.max_clip_frames, generated, self.data.camera_name]
+        data = self.data
+        generated = data.digits.model_dump() if self._is_generated else {}
+        settings = [data.max_clip_frames, generated, data.camera_name]
+        decides_cuts = 2 * data.window_frames > data.max_clip_frames  # parts of a long clip could be too short for it
+        return [*settings, data.window_frames] if decides_cuts else settings
 
     @property
     def schema(self) -> pa.Schema:

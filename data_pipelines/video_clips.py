@@ -104,11 +104,12 @@ def split_last_fifth(clips: Sequence[Clip]) -> Listing:
     )
 
 
-def cut_long_clips(clips: Iterable[Clip], max_frames: int) -> list[Clip]:
-    """Clips of more than `max_frames` as several of equal length, give or take one frame."""
+def cut_long_clips(clips: Iterable[Clip], max_frames: int, *, window_frames: int) -> list[Clip]:
+    """Clips of more than `max_frames` as several of equal length, give or take one frame; longer ones where a window
+    would not fit into such parts."""
     pieces: list[Clip] = []
     for clip in clips:
-        count = -(-clip.num_frames // max_frames)
+        count = min(-(-clip.num_frames // max_frames), clip.num_frames // window_frames)
         if count <= 1:
             pieces.append(clip)
             continue

@@ -49,8 +49,8 @@ class VideoData(Config):
     sample_interval: int = Field(default=1, ge=1, le=1000)
     """The distance between two frames of a window, in frames of the clip: its true stride."""
     max_clip_frames: int = Field(default=256, ge=2)
-    """Longer clips are stored as several of equal length, and no window crosses two: a whole stored clip travels to
-    the training worker, which cuts one window of it."""
+    """Longer clips are stored as several of equal length, each with room for a window, and no window crosses two: a
+    whole stored clip travels to the training worker, which cuts one window of it."""
     horizontal_flip: bool = False
     """Mirror each training window with probability 1/2."""
     brightness: float = Field(default=0.0, ge=0, lt=1)

@@ -12,7 +12,8 @@ def list_clips(data: VideoData) -> Listing:
     """All clips, long ones in pieces; ValueError names what is missing, or a clip shorter than a window."""
     listing = _list(data)
     clips: dict[Split, Sequence[Clip]] = {
-        split: cut_long_clips(found, data.max_clip_frames) for split, found in listing.clips.items()
+        split: cut_long_clips(found, data.max_clip_frames, window_frames=data.window_frames)
+        for split, found in listing.clips.items()
     }
     for found in clips.values():
         for clip in found:

@@ -91,10 +91,18 @@ def test_a_single_clip_is_split_in_time(tmp_path):
     assert [path.name for path in clips["test"][0].files] == ["00008.png", "00009.png"]
 
 
-@pytest.mark.parametrize(("length", "pieces"), [(10, [10]), (11, [5, 6]), (30, [10, 10, 10]), (31, [7, 8, 8, 8])])
-def test_long_clips_are_cut_into_equal_pieces_without_losing_a_frame(tmp_path, length, pieces):
+@pytest.mark.parametrize(
+    ("length", "window", "pieces"),
+    [
+        (10, 2, [10]), (11, 2, [5, 6]), (30, 2, [10, 10, 10]), (31, 2, [7, 8, 8, 8]),
+        (11, 6, [11]), (15, 8, [15]), (21, 8, [10, 11]), (7, 8, [7]),
+    ],
+)  # fmt: skip
+def test_long_clips_are_cut_into_equal_pieces_with_room_for_a_window_and_without_losing_a_frame(
+    tmp_path, length, window, pieces
+):
     clip = FrameClip("a", tuple(tmp_path / f"{number}.png" for number in range(length)))
-    cut = cut_long_clips([clip], 10)
+    cut = cut_long_clips([clip], 10, window_frames=window)
     assert [piece.num_frames for piece in cut] == pieces
     assert [file for piece in cut for file in piece.files] == list(clip.files)
     assert len({piece.name for piece in cut}) == len(cut)

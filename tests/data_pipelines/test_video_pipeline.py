@@ -76,6 +76,8 @@ def test_other_windows_need_no_other_rows(raw):
     one, other = build(source="frames", path=raw), build(source="frames", path=raw, num_past=1, sample_interval=2)
     assert one.key == other.key
     assert build(source="frames", path=raw, width=24).key != one.key
+    long = [build(source="frames", path=raw, max_clip_frames=32, num_past=num_past) for num_past in (19, 20)]
+    assert long[0].key != long[1].key, "such windows decide how long clips are cut"
 
 
 def test_one_change_is_drawn_for_all_frames_of_a_window():
