@@ -7,12 +7,11 @@ from torch import Tensor
 from data_pipelines.heart_config import Augmentation
 
 Signal = Float[Tensor, "batch samples"]
+Band = tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]
 
 
-def augment_cycles(
-    signal: Signal, settings: Augmentation, *, band: tuple[float, float], generator: torch.Generator
-) -> Signal:
-    """A changed copy; each row draws for itself. `band` is the pass band as shares of the Nyquist frequency."""
+def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, generator: torch.Generator) -> Signal:
+    """A changed copy; each row draws for itself. `band` is each row's pass band as shares of its Nyquist frequency."""
     draw = _Draw(len(signal), generator, signal.device)
     signal = _warp(signal, settings, draw)
     loudness = 1 + settings.amplitude_ratio * draw.symmetric() * draw.chance(settings.amplitude_probability)
@@ -74,7 +73,7 @@ def _mask_time(signal: Signal, settings: Augmentation, draw: _Draw) -> Signal:
     return signal * keep
 
 
-def _mask_band(signal: Signal, settings: Augmentation, draw: _Draw, band: tuple[float, float]) -> Signal:
+def _mask_band(signal: Signal, settings: Augmentation, draw: _Draw, band: Band) -> Signal:
     low, high = band
     width = settings.frequency_mask_ratio * (high - low) * draw.uniform()
     width = width * draw.chance(settings.frequency_mask_probability)

@@ -133,18 +133,19 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
     def augment(self, batch: "HeartBatch", *, generator: "torch.Generator") -> "HeartBatch":
         """A changed `signal`; in pretraining two, independently changed, the other one as `other_signal`."""
-        changed = {**batch, "signal": self.change(batch["signal"], generator)}
+        changed = {**batch, "signal": self.change(batch, generator)}
         if self.task is None:
-            changed["other_signal"] = self.change(batch["signal"], generator)
+            changed["other_signal"] = self.change(batch, generator)
         return changed
 
-    def change(self, signal: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
-        """One random change of cycles, [batch, samples]."""
+    def change(self, batch: "HeartBatch", generator: "torch.Generator") -> "torch.Tensor":
+        """One random change of each `signal`; its rate follows from `duration_s`, as all have the same number of
+        values."""
         from data_pipelines.heart_augment import augment_cycles
 
-        nyquist = self.data.sample_rate / 2
-        low, high = self.data.band_hz
-        return augment_cycles(signal, self.data.augmentation, band=(low / nyquist, high / nyquist), generator=generator)
+        nyquist = batch["signal"].shape[1] / batch["duration_s"] / 2
+        low, high = ((edge / nyquist).clamp(max=1) for edge in self.data.band_hz)
+        return augment_cycles(batch["signal"], self.data.augmentation, band=(low, high), generator=generator)
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Recordings of one made-up cycle; the classes take turns."""

@@ -14,7 +14,8 @@ BAND = (0.1, 0.6)
 
 def change(signal, seed=0, **settings):
     generator = torch.Generator().manual_seed(seed)
-    return augment_cycles(signal, Augmentation(**{**NOTHING, **settings}), band=BAND, generator=generator)
+    low, high = (torch.full((len(signal),), edge) for edge in BAND)
+    return augment_cycles(signal, Augmentation(**{**NOTHING, **settings}), band=(low, high), generator=generator)
 
 
 @pytest.fixture

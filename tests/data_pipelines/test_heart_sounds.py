@@ -207,6 +207,22 @@ def test_two_views_differ_in_pretraining_and_a_task_has_one():
         assert "other_signal" not in views or not torch.equal(views["signal"], views["other_signal"])
 
 
+def test_the_frequency_mask_lies_in_the_pass_band_of_short_and_long_cycles():
+    import torch
+
+    only = dict.fromkeys(("shift", "stretch", "amplitude", "noise", "time_mask"), 0)
+    augmentation = {f"{name}_probability": value for name, value in {**only, "frequency_mask": 1}.items()}
+    pipeline = HeartPipeline(settings(augmentation={**augmentation, "frequency_mask_ratio": 0.5}), None)
+    signal = torch.randn(64, 400, generator=torch.Generator().manual_seed(1))
+    for duration_s in (0.3, 1.2):
+        batch = {"signal": signal, "duration_s": torch.full((64,), duration_s)}
+        found = pipeline.change(batch, torch.Generator().manual_seed(0))
+        lost = (torch.fft.rfft(signal) - torch.fft.rfft(found)).abs().amax(0) > 1e-3
+        hertz = torch.fft.rfftfreq(400, duration_s / 400)
+        assert 25 <= float(hertz[lost].min()) < 40
+        assert min(400, hertz[-1]) - 40 < float(hertz[lost].max()) <= 400
+
+
 def test_wrong_rows_are_named(tmp_path):
     pipeline = HeartPipeline(settings(), "synthetic_murmur")
     table = pipeline.synthetic(3, 0)

@@ -46,7 +46,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         self._logits[self._split].append(module(batch["signal"]).double().cpu())
         self._fields[self._split].append(torch.stack([batch[name] for name in FIELDS], dim=1).cpu())
         if self._shown is None:
-            self._shown = batch["signal"][:NUM_SHOWN].cpu()
+            self._shown, self._durations = (batch[name][:NUM_SHOWN].cpu() for name in ("signal", "duration_s"))
             self._captions = [self._task.classes[int(label)] for label in batch["label"][:NUM_SHOWN]]
 
     def compute(self, module: nn.Module) -> Evaluation:
@@ -64,7 +64,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             unit = answers.by_patient() if self._task.unit == "patient" else answers.by_recording()
             panels += draw_split(split, unit, self._task)
         if self._shown is not None:
-            panels.append(draw_cycles("val/cycles", self._shown, self._captions))
+            panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
         return Evaluation(metrics, panels)
 
     def _gather(self, split: Split) -> Answers:

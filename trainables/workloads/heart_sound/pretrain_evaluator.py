@@ -11,7 +11,7 @@ from trainables.task import Collectives, Evaluation, Evaluator, LossOutput, Pane
 from trainables.workloads.heart_sound.drawing import draw_cycles
 
 NUM_SHOWN = 6
-TwoViews = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+TwoViews = Callable[[dict[str, Tensor], torch.Generator], tuple[Tensor, Tensor]]
 
 
 class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
@@ -40,12 +40,13 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
         generator = torch.Generator(self._device).manual_seed(
             seeded_generator(self._seed, "validation views", number).initial_seed()
         )
-        views = self._two_views(batch["signal"], generator)
+        views = self._two_views(dict(batch), generator)
         first, second = (module(view) for view in views)
         self._rows.append((first.float(), second.float(), batch["subject"]))
         if len(self._shown) == 0:
             pairs = torch.stack(views, dim=1)[:NUM_SHOWN]
-            self._shown.append(pairs.flatten(0, 1).cpu())
+            durations = batch["duration_s"][:NUM_SHOWN].repeat_interleave(2)
+            self._shown += [pairs.flatten(0, 1).cpu(), durations.cpu()]
 
     def compute(self, module: nn.Module) -> Evaluation:
         """`val/loss` and its parts, how often the other view is the nearest, and the same of a constant embedding."""
@@ -74,8 +75,9 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
     def _panels(self) -> list[Panel]:
         if self._collectives.rank:
             return []
-        captions = [f"cycle {index // 2 + 1}, view {index % 2 + 1}" for index in range(len(self._shown[0]))]
-        return [draw_cycles("val/views", self._shown[0], captions)]
+        views, durations = self._shown
+        captions = [f"cycle {index // 2 + 1}, view {index % 2 + 1}" for index in range(len(views))]
+        return [draw_cycles("val/views", views, durations, captions)]
 
 
 def _retrieval(first: Tensor, second: Tensor) -> Tensor:

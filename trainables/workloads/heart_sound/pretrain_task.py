@@ -1,6 +1,6 @@
 """Learns embeddings in which two views of a heart cycle are near and other cycles are far."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from trainables.randomness import seeded_initialisation
 from trainables.task import Collectives, LossOutput, Panel, Progress, Task
 from trainables.workloads.heart_sound.contrastive import nt_xent, sub_structure_loss
 from trainables.workloads.heart_sound.pretrain_config import PretrainConfig
-from trainables.workloads.heart_sound.pretrain_evaluator import PretrainEvaluator
+from trainables.workloads.heart_sound.pretrain_evaluator import PretrainEvaluator, TwoViews
 from trainables.workloads.heart_sound.pretrain_network import PretrainNetwork
 
 
@@ -74,9 +74,9 @@ class PretrainTask(Task[Mapping[str, Any]]):
         """Nothing of its own: the evaluation shows its views."""
         return ()
 
-    def _two_views(self) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
+    def _two_views(self) -> TwoViews:
         pipeline = HeartPipeline(self.config.data, None)
-        return lambda signal, generator: (pipeline.change(signal, generator), pipeline.change(signal, generator))
+        return lambda batch, generator: (pipeline.change(batch, generator), pipeline.change(batch, generator))
 
     def _over_ranks(self, collectives: Collectives) -> dict[str, Any]:
         return {
