@@ -88,16 +88,18 @@ class Transformer(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
-        x = x + sinusoidal_positions(x.shape[1], x.shape[2]).to(x)
+        x = x + sinusoidal_positions(x.shape[1], x.shape[2], device=x.device).to(x.dtype)
         for layer in self.layers:
             x = layer(x)
         return x
 
 
-def sinusoidal_positions(length: int, width: int) -> Float[Tensor, "length width"]:
+def sinusoidal_positions(
+    length: int, width: int, *, device: torch.device | None = None
+) -> Float[Tensor, "length width"]:
     """Vaswani et al. 2017, section 3.5."""
-    rates = torch.exp(-math.log(10_000) * torch.arange(0, width, 2) / width)
-    angles = torch.arange(length)[:, None] * rates
+    rates = torch.exp(-math.log(10_000) * torch.arange(0, width, 2, device=device) / width)
+    angles = torch.arange(length, device=device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
 
 

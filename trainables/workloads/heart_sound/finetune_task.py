@@ -39,6 +39,8 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             self.module.encoder.load_state_dict(load_encoder(config.pretrained, config.encoder))
         self._counts = torch.zeros(num_classes, dtype=torch.float64)
         """Training cycles of each class."""
+        self._weights: Tensor | None = None
+        """Of the classes, on the training's device once a step has asked for them."""
         self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.float64)
         """Training answers since the last evaluation, [true, predicted], over all ranks."""
         self._answers: list[Tensor] = []
@@ -64,7 +66,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         counts = torch.zeros_like(self._counts)
         for batch in start.batches("train"):
             counts += torch.bincount(batch["label"].cpu(), minlength=len(counts))
-        self._counts = start.collectives.sum(counts)
+        self._counts, self._weights = start.collectives.sum(counts), None
         if (self._counts == 0).any():
             names = [name for name, count in zip(self.facts["class_names"], self._counts, strict=True) if count == 0]
             logger.warning("no training cycles of %s; the classes cannot be learnt", ", ".join(names))
@@ -82,14 +84,18 @@ class FinetuneTask(Task[Mapping[str, Any]]):
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
         """The loss of single cycles."""
         logits, label = module(batch["signal"]), batch["label"]
-        settings = self.config.loss
-        is_weighted = settings.weighs_classes and bool(self._counts.sum())
-        weights = weigh_classes(self._counts, settings.largest_weight).to(logits.device) if is_weighted else None
         predicted = logits.detach().argmax(dim=1)
         self._answers.append(label * logits.shape[1] + predicted)
         return LossOutput(
-            classification_loss(logits, label, settings, weights), {"accuracy": (predicted == label).float().mean()}
+            classification_loss(logits, label, self.config.loss, self._class_weights(logits.device)),
+            {"accuracy": (predicted == label).float().mean()},
         )
+
+    def _class_weights(self, device: torch.device) -> Tensor | None:
+        settings = self.config.loss
+        if self._weights is None and settings.weighs_classes and bool(self._counts.sum()):
+            self._weights = weigh_classes(self._counts, settings.largest_weight).to(device)
+        return self._weights
 
     def after_step(self, progress: Progress) -> None:
         """Add the step's answers of all ranks."""
@@ -121,4 +127,4 @@ class FinetuneTask(Task[Mapping[str, Any]]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`."""
-        self._counts, self._confusion = state["counts"], state["confusion"].clone()
+        self._counts, self._confusion, self._weights = state["counts"], state["confusion"].clone(), None

@@ -29,6 +29,8 @@ class Process:
         self.num_timesteps, self.prediction = settings.num_timesteps, settings.prediction
         self.betas: Float64[Tensor, " timesteps"] = compute_betas(settings)
         self.alpha_bars: Float64[Tensor, " timesteps"] = (1 - self.betas).cumprod(0)
+        self._near = self.alpha_bars
+        """On the device that last asked: a copy in every step would wait for it."""
 
     def add_noise(
         self, x_0: Float[Tensor, "batch ..."], eps: Float[Tensor, "batch ..."], t: Int64[Tensor, " batch"]
@@ -67,7 +69,9 @@ class Process:
         return (x_t - signal * x_0) / noise
 
     def _factors(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        alpha_bar = self.alpha_bars.to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
+        if self._near.device != t.device:
+            self._near = self.alpha_bars.to(t.device)
+        alpha_bar = self._near[t].view(-1, *[1] * (like.ndim - 1))
         return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
 
 

@@ -80,6 +80,7 @@ def test_positions_differ_and_odd_widths_fit():
     positions = sinusoidal_positions(50, 8)
     assert len({tuple(row.tolist()) for row in positions}) == 50
     assert sinusoidal_positions(3, 7).shape == (3, 7)
+    assert sinusoidal_positions(3, 8, device=torch.device("meta")).device.type == "meta"
 
 
 def test_parts_are_described_each_by_itself():

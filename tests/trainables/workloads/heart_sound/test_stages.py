@@ -13,6 +13,7 @@ from ray_jobs.locate import best_model, named_runs
 from trainables.layout import step_of
 from trainables.storage import Folder
 from trainables.train_worker import RunError
+from trainables.workloads.heart_sound.class_loss import weigh_classes
 from trainables.workloads.heart_sound.finetune_config import ClassLoss, FinetuneConfig
 from trainables.workloads.heart_sound.pretrain_config import PretrainConfig
 
@@ -62,6 +63,18 @@ def test_test_subjects_of_the_pretraining_are_warned_of(stage, pretrained, tmp_p
         result = train(stage("finetune", f"on_{name}", {"pretrained": str(tmp_path / "runs" / name)}))
         is_told = "of the 2 test subjects, such as synthetic:" in result.folder.read("train.log").decode()
         assert is_told == (name == "first")
+
+
+def test_the_weights_of_the_classes_are_computed_once(stage, monkeypatch):
+    calls = []
+
+    def count(counts: torch.Tensor, largest: float) -> torch.Tensor:
+        calls.append(counts)
+        return weigh_classes(counts, largest)
+
+    monkeypatch.setattr("trainables.workloads.heart_sound.finetune_task.weigh_classes", count)
+    result = train(stage("finetune", "weighed", {}, epochs=2))
+    assert len(calls) == 1 < len(rows_of(result.folder))
 
 
 def test_full_fine_tuning_starts_at_the_encoder_and_moves_it_with_its_own_rate(stage, pretrained, tmp_path):

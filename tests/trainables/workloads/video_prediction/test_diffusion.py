@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.randomness import seeded_generator
 from trainables.workloads.video_prediction.config import Diffusion, Sampling
@@ -34,6 +35,21 @@ def test_the_cosine_schedule_is_the_published_one():
         expected = math.cos(((t + 1) / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2 / start
         assert alpha_bars[t].item() == pytest.approx(expected, rel=1e-9)
     assert compute_betas(Diffusion(schedule="cosine"))[-1] == 0.999
+
+
+def test_the_table_is_copied_to_a_device_once():
+    class Copies(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += func is torch.ops.aten._to_copy.default and args[0].device == CPU
+            return func(*args, **(kwargs or {}))
+
+    forward, frames = process(), torch.zeros(2, 1, 3, 4, 4, device="meta")
+    with Copies() as copies:
+        for _ in range(3):
+            forward.add_noise(frames, frames, torch.zeros(2, dtype=torch.int64, device="meta"))
+    assert copies.count == 1 and forward.alpha_bars.device == CPU
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
