@@ -85,6 +85,10 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(clips) for split, clips in self._raw.clips.items()}
 
+    def num_raw_frames(self, split: Split) -> int:
+        """Frames of all clips of a split."""
+        return sum(clip.num_frames for clip in self._raw.clips[split])
+
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         for clip in self._raw.clips[split][start_row:]:
             frames = clip.read(self._shape)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from trainables.workloads.video_prediction.latents import LatentSpace
 
+_log = logging.getLogger(__name__)
 _RULES = 1
 """Counts up when a rule changes that turns frames into latents."""
 _ANY = "(any)"
@@ -81,11 +83,12 @@ class LatentPipeline(DataPipeline[PackedClips]):
         return self._frames.num_raw_rows()
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        """Runs the autoencoder for training clips, on an accelerator when there is one."""
+        """Runs the autoencoder for training clips, on an accelerator when there is one, and frees it afterwards."""
+        space = self._load_space() if split == "train" else None
         for table in self._frames.read_raw(split, start_row):
             nothing = [b""] * table.num_rows
-            if split == "train":
-                yield self._table(table, frames=nothing, latents=self._encode(table))
+            if space is not None:
+                yield self._table(table, frames=nothing, latents=self._encode(table, space))
             else:
                 yield self._table(table, frames=table["frames"], latents=nothing)
 
@@ -136,19 +139,29 @@ class LatentPipeline(DataPipeline[PackedClips]):
         columns = {"name": clips["name"], "num_frames": clips["num_frames"], "frames": frames, "latents": latents}
         return pa.table(columns, schema=self.schema)
 
-    def _encode(self, table: pa.Table) -> list[bytes]:
-        import torch
-
-        batch, space = self._frames.collate(table), self._space
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        clips = batch["frames"].split(batch["length"].tolist())
-        return [space.moments(clip.to(device)).cpu().numpy().astype("<f4").tobytes() for clip in clips]
-
-    @cached_property
-    def _space(self) -> "LatentSpace":
+    def _load_space(self) -> "LatentSpace":
         from trainables.workloads.video_prediction.latents import LatentSpace
 
         return LatentSpace(self._settings, height=self._frames.data.height, width=self._frames.data.width)
+
+    def _encode(self, table: pa.Table, space: "LatentSpace") -> list[bytes]:
+        batch = self._frames.collate(table)
+        clips = batch["frames"].split(batch["length"].tolist())
+        return [space.moments(clip.to(self._device)).cpu().numpy().astype("<f4").tobytes() for clip in clips]
+
+    @cached_property
+    def _device(self) -> "torch.device":
+        """Where frames are encoded."""
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        _log.warning(
+            "this machine has no GPU, so the autoencoder encodes the %d training frames on the CPU, which may take "
+            "long; run `prepare` where there is one, or set `latents.is_stored` to false",
+            self._frames.num_raw_frames("train"),
+        )
+        return torch.device("cpu")
 
     @cached_property
     def _autoencoder_hash(self) -> str:

@@ -65,6 +65,13 @@ def test_training_rows_hold_the_posterior_of_each_frame_and_others_the_frames(fo
     assert torch.equal(pipeline.collate(tested)["frames"], frames.collate(tested)["frames"])
 
 
+def test_frames_that_a_machine_without_gpu_encodes_are_counted_in_one_warning(folder, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    prepare(build(folder), tmp_path / "prepared")
+    told = [record.getMessage() for record in caplog.records if "on the CPU" in record.getMessage()]
+    assert len(told) == 1 and "encodes the 48 training frames on the CPU" in told[0]
+
+
 def test_a_window_of_latents_is_the_latents_of_the_same_window(folder, tmp_path):
     pipeline, frames = build(folder), VideoPipeline(VideoData.model_validate(LATENT_DATA))
     windows = pipeline.augment(pipeline.collate(load(pipeline, tmp_path / "data", "train")), generator=generator(5))
