@@ -125,3 +125,11 @@ class HeartData(Config):
         if not self.synthetic.duration_s >= 2 * self.window_s and self.unit == "window":
             raise ValueError("`window_s` must be at most half of `synthetic.duration_s`")
         return self
+
+
+class PretrainData(HeartData):
+    """What pretraining does otherwise, also where only some of the settings are given."""
+
+    val_ratio: float = Field(default=0.1, ge=0, lt=1)
+    filters_cycles: bool = True
+    augmentation: Augmentation = STRONG

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from data_pipelines.config import Config
-from data_pipelines.heart_config import STRONG, HeartData
+from data_pipelines.heart_config import PretrainData
 from trainables.config import Goal, WorkloadConfig
 from trainables.workloads.heart_sound.encoder_config import EncoderConfig
 
@@ -32,7 +32,7 @@ class PretrainConfig(WorkloadConfig):
     """SimCLR's loss (Chen et al. 2020) on heart cycles and on their sub-structures."""
 
     name: Literal["heart_sound_pretrain"] = "heart_sound_pretrain"
-    data: HeartData = HeartData(val_ratio=0.1, augmentation=STRONG, filters_cycles=True)
+    data: PretrainData = PretrainData()
     encoder: EncoderConfig = EncoderConfig()
     contrast: Contrast = Contrast()
     validation_size: int = Field(default=64, ge=2)

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from data_pipelines.heart_config import STRONG
 from ray_jobs.launch import train
 from ray_jobs.locate import best_model, named_runs
 from trainables.layout import step_of
@@ -28,8 +29,8 @@ def rows_of(folder: Folder) -> list[dict]:
 
 @pytest.fixture
 def pretrained(stage):
-    experiment = stage("pretrain", "first", {"contrast": {"masks_same_subject": True}})
-    return train(experiment)
+    workload = {"contrast": {"masks_same_subject": True}, "data": {"val_ratio": 0.2}}
+    return train(stage("pretrain", "first", workload, epochs=3))
 
 
 def test_pretraining_records_its_losses_beside_those_of_a_constant_embedding(pretrained):
@@ -168,6 +169,12 @@ def test_the_other_encoders_train_too(stage, sequence):
 def test_settings_of_the_other_stage_are_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         FinetuneConfig.model_validate(settings)
+
+
+def test_pretraining_keeps_its_defaults_beside_settings_that_are_given():
+    data = PretrainConfig.model_validate({"data": {"sample_rate": 2000}}).data
+    assert (data.sample_rate, data.val_ratio, data.filters_cycles) == (2000, 0.1, True) and data.augmentation == STRONG
+    assert FinetuneConfig().data.augmentation != STRONG
 
 
 def test_pretraining_refuses_what_needs_labels_and_parts_that_do_not_divide():
