@@ -34,16 +34,25 @@ class ArrayClip(Span):
         return np.stack([fit_frame(Image.fromarray(np.asarray(frame)), shape) for frame in frames])
 
 
-def list_moving_mnist(path: Path, settings: BouncingDigits) -> Listing:
+def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, int]) -> Listing:
     """The file's sequences are test clips when training clips can be generated from MNIST's training digits beside
-    it; otherwise their last fifth is."""
+    it; otherwise their last fifth is.
+
+    Raises ValueError when generated clips of `size`, height and width, would show digits of another size than the file.
+    """
     folder = path if path.is_dir() else path.parent
     file = path / TEST_FILE if path.is_dir() else path
-    num_frames, num_clips = open_sequences(file).shape[:2]
+    num_frames, num_clips, *published = open_sequences(file).shape
     clips = [ArrayClip(f"sequence-{index}", 0, num_frames, file, index) for index in range(num_clips)]
     digits = next((folder / name for name in _TRAIN_DIGITS if (folder / name).is_file()), None)
     if digits is None:
         return split_last_fifth(clips)
+    if tuple(published) != size:
+        raise ValueError(
+            f"{file}: has frames of {published[0]}x{published[1]}, but `height` and `width` are {size[0]} and "
+            f"{size[1]}; these are resized and clips generated from {digits.name} are not, so set both to the file's, "
+            "or move the digits away to train on sequences of the file"
+        )
     train = generated_clips(settings, "train", settings.num_train_clips, digits)
     return Listing({"train": train, "test": clips}, f"train is generated from {digits.name}; test is {file.name}")
 

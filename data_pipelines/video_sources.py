@@ -40,7 +40,7 @@ def _list(data: VideoData) -> Listing:
     if data.source == "moving_mnist":
         from data_pipelines.moving_mnist import list_moving_mnist
 
-        return list_moving_mnist(path, data.digits)
+        return list_moving_mnist(path, data.digits, size=(data.height, data.width))
     if data.source == "videos":
         from data_pipelines.video_files import list_video_files
 

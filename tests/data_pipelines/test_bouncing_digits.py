@@ -113,7 +113,7 @@ def test_moving_mnist_is_time_first(tmp_path):
     sequences = np.random.default_rng(0).integers(0, 256, (20, 10, 64, 64), dtype=np.uint8)
     np.save(tmp_path / TEST_FILE, sequences)
     for path in (tmp_path, tmp_path / TEST_FILE):
-        clips = list_moving_mnist(path, SETTINGS).clips
+        clips = list_moving_mnist(path, SETTINGS, size=(64, 64)).clips
         assert (len(clips["train"]), len(clips["test"])) == (8, 2)
         assert np.array_equal(clips["test"][1].read(FrameShape(1, 64, 64))[:, 0], sequences[:, 9])
 
@@ -121,14 +121,16 @@ def test_moving_mnist_is_time_first(tmp_path):
 def test_moving_mnist_generates_training_clips_of_the_training_digits_beside_it(tmp_path):
     np.save(tmp_path / TEST_FILE, np.zeros((20, 4, 64, 64), np.uint8))
     write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.full((6, 28, 28), 77, np.uint8))
-    listing = list_moving_mnist(tmp_path, SETTINGS)
+    listing = list_moving_mnist(tmp_path, SETTINGS, size=(64, 64))
     assert (len(listing.clips["train"]), len(listing.clips["test"])) == (3, 4)
     assert set(np.unique(listing.clips["train"][0].read(FrameShape(1, 64, 64)))) == {0, 77}
     assert "generated" in listing.rule
+    with pytest.raises(ValueError, match=r"frames of 64x64, but `height` and `width` are 32 and 64; .* set both"):
+        list_moving_mnist(tmp_path, SETTINGS, size=(32, 64))
 
 
 @pytest.mark.parametrize("array", [np.zeros((20, 64, 64), np.uint8), np.zeros((2, 2, 8, 8), np.float32)])
 def test_arrays_of_another_form_are_refused(tmp_path, array):
     np.save(tmp_path / TEST_FILE, array)
     with pytest.raises(ValueError, match=r"mnist_test_seq\.npy: holds .* expected uint8 \(time, sequence"):
-        list_moving_mnist(tmp_path, SETTINGS)
+        list_moving_mnist(tmp_path, SETTINGS, size=(64, 64))
