@@ -33,11 +33,15 @@ class States:
 
 
 def find_cycles(samples: np.ndarray, rate: int, states: States | None = None) -> np.ndarray:
-    """int64 [count, 2]: first sample and end of each cycle, from one first sound to the next, whatever it lasts."""
-    onsets = onsets_of(states) if states is not None else np.empty(0)
-    if len(onsets) < 2:
-        onsets = np.maximum(find_first_sounds(samples, rate) - LEAD_S, 0.0)
-    return _between(onsets, rate, len(samples))
+    """int64 [count, 2]: first sample and end of each cycle, from one first sound to the next, whatever it lasts.
+
+    By the envelope where no annotated cycle is as long as a heart's.
+    """
+    if states is not None:
+        cycles = _between(onsets_of(states), rate, len(samples))
+        if any(lasts_as_a_cycle((start, end), rate) for start, end in cycles.tolist()):
+            return cycles
+    return _between(np.maximum(find_first_sounds(samples, rate) - LEAD_S, 0.0), rate, len(samples))
 
 
 def onsets_of(states: States) -> np.ndarray:

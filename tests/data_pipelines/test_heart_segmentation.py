@@ -83,6 +83,15 @@ def test_states_give_cycles_from_one_first_sound_to_the_next_but_not_across_a_ga
     assert cycles.tolist() == [[1000, 2600], [4200, 6200]]
 
 
+@pytest.mark.parametrize("rows", [[(0.5, 0.6, 1), (0.6, 6, 0), (6, 6.1, 1)], [(0.5, 0.6, 1), (6, 6.1, 1)], []])
+def test_states_without_a_cycle_as_long_as_a_hearts_leave_it_to_the_envelope(rows):
+    made = generate_heart_sound(np.random.default_rng(0), duration_s=10, beats_per_min=75)
+    samples = preprocess(made.sound, rate=RATE, band_hz=(25, 400))
+    starts, ends, states = np.array(rows).T if rows else np.empty((3, 0))
+    found = find_cycles(samples, RATE, States(starts, ends, states.astype(int)))
+    assert len(found) > 8 and found.tolist() == find_cycles(samples, RATE).tolist()
+
+
 def test_silence_and_a_moment_have_no_beats():
     assert find_cycles(np.zeros(4 * RATE), RATE).shape == (0, 2)
     assert find_cycles(np.random.default_rng(0).normal(size=200), RATE).shape == (0, 2)
