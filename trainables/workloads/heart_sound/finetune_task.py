@@ -16,7 +16,7 @@ from trainables.workloads.heart_sound.class_loss import classification_loss, wei
 from trainables.workloads.heart_sound.finetune_config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune_evaluator import FinetuneEvaluator
 from trainables.workloads.heart_sound.finetune_network import FinetuneNetwork
-from trainables.workloads.heart_sound.pretrained import load_encoder, pretraining_subjects
+from trainables.workloads.heart_sound.pretrained import differing_data, load_encoder, pretraining_subjects
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,9 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         """Count the training cycles of each class, for their weights."""
         if self.config.pretrained is not None:
             self._warn_of_seen(self.config.pretrained)
+            differing = differing_data(self.config.pretrained, self.config.data)
+            if differing:
+                logger.warning("the encoder was pretrained on other samples; %s", "; ".join(differing))
         elif self.config.mode == "linear":
             logger.warning("linear evaluation without `workload.pretrained`: the encoder is random and stays so")
         counts = torch.zeros_like(self._counts)

@@ -11,12 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from data_pipelines.heart_config import HeartData
 from trainables.layout import MODELS, load_aliases
 from trainables.storage import Folder
 from trainables.workloads.heart_sound.encoder_config import EncoderConfig
 
 WEIGHTS, METADATA = "model.safetensors", "metadata.json"
 PREFIX = "encoder."
+SAMPLE_SETTINGS = ("sample_rate", "band_hz", "unit", "num_samples", "window_s")
+"""Of the data, those that decide what a sample looks like."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Card:
     """What `metadata.json` says of a pretraining model."""
 
     encoder: EncoderConfig
+    data: Mapping[str, Any]
+    """Settings as JSON."""
     subjects: Mapping[str, Sequence[str]]
     """By split."""
 
@@ -61,6 +66,13 @@ def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
     return {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
 
 
+def differing_data(path: Path, data: HeartData) -> list[str]:
+    """Settings in which the pretraining's samples were others, in words."""
+    theirs = _read_card(find_model(path)).data
+    ours = data.model_dump(mode="json", include=set(SAMPLE_SETTINGS))
+    return [f"{name}: pretrained {theirs[name]}, here {value}" for name, value in ours.items() if theirs[name] != value]
+
+
 def pretraining_subjects(path: Path) -> set[str]:
     """Everyone whom the pretraining trained on or chose its model by."""
     subjects = _read_card(find_model(path)).subjects
@@ -71,6 +83,9 @@ def _read_card(folder: Path) -> Card:
     file = folder / METADATA
     try:
         metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return Card(EncoderConfig.model_validate(metadata["workload"]["encoder"]), metadata["facts"]["subjects"])
+        workload = metadata["workload"]
+        encoder = EncoderConfig.model_validate(workload["encoder"])
+        data = {name: workload["data"][name] for name in SAMPLE_SETTINGS}
+        return Card(encoder, data, metadata["facts"]["subjects"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(f"{file} does not describe a heart-sound model: {error}") from error

@@ -145,6 +145,15 @@ def test_an_encoder_of_other_settings_is_refused_by_their_names(stage, pretraine
         train(experiment.override({"workload.encoder.state_size": 3}))
 
 
+def test_other_samples_than_those_of_the_pretraining_are_warned_of_by_name(stage, pretrained, tmp_path):
+    workload = {"pretrained": str(tmp_path / "runs/first")}
+    same = train(stage("finetune", "same", workload))
+    other = train(stage("finetune", "other", {**workload, "data": {"num_samples": 256, "sample_rate": 2000}}))
+    told = "on other samples; sample_rate: pretrained 1000, here 2000; num_samples: pretrained 128, here 256"
+    assert "on other samples" not in same.folder.read("train.log").decode()
+    assert told in other.folder.read("train.log").decode()
+
+
 def test_a_folder_that_is_no_model_is_named(stage, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=r"`workload\.pretrained`: no model\.safetensors in .*empty"):
