@@ -55,11 +55,14 @@ def list_video_files(root: Path) -> Listing:
 
 
 def count_frames(file: Path) -> int:
-    """By counting packets, without decoding; ValueError names a file that is no video."""
+    """By counting packets, without decoding; those that an edit list cuts off are decoded for others' sake alone.
+
+    ValueError names a file that is no video.
+    """
     av = import_av()
     try:
         with av.open(str(file)) as container:
-            return sum(1 for packet in container.demux(video=0) if packet.size)
+            return sum(1 for packet in container.demux(video=0) if packet.size and not packet.is_discard)
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise _unreadable(file, error) from error
 

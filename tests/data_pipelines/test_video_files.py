@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.video_clips import FrameShape
-from data_pipelines.video_files import count_frames, list_video_files
+from data_pipelines.video_files import VideoClip, count_frames, list_video_files
 
 SHAPE = FrameShape(3, 32, 48)
 
@@ -35,6 +35,23 @@ def test_every_file_is_a_clip_in_natural_order(tmp_path):
     ]
     assert clips["train"][0].read(SHAPE)[:, 1, 5, 5].tolist() == [10 * place for place in range(12)]
     assert clips["train"][0].cut(3, 5).read(SHAPE)[:, 1, 5, 5].tolist() == [30, 40]
+
+
+def test_frames_that_a_trimmed_file_hides_are_not_counted(tmp_path):
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
+    with av.open(str(tmp_path / "trimmed.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.options = {"g": "12", "sc_threshold": "1000000000"}  # only the first frame stands by itself
+        images = [
+            av.VideoFrame.from_ndarray(np.full((32, 48, 3), 100 + n, np.uint8), format="rgb24") for n in range(12)
+        ]
+        for packet in [packet for image in [*images, None] for packet in stream.encode(image)]:
+            hidden = round(4 / (10 * packet.time_base))  # times below 0 become an edit list
+            packet.pts, packet.dts = packet.pts - hidden, packet.dts - hidden
+            container.mux(packet)
+    clip = VideoClip("trimmed", 0, count_frames(tmp_path / "trimmed.mp4"), tmp_path / "trimmed.mp4")
+    assert clip.num_frames == len(clip.read(SHAPE)) == 8
 
 
 def test_one_file_is_split_in_time(tmp_path):
