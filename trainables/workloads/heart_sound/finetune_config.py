@@ -28,10 +28,19 @@ class ClassLoss(Config):
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     focal_gamma: float = Field(default=0.0, ge=0)
-    """0 is cross-entropy; above, sure answers weigh less. Focal loss has no label smoothing."""
+    """0 is cross-entropy; from 1 on, sure answers weigh less. Focal loss has no label smoothing."""
     weighs_classes: bool = True
     """n / (C n_c) over the training cycles, at most `largest_weight`."""
     largest_weight: float = Field(default=10.0, ge=1)
+
+    @model_validator(mode="after")
+    def _gradient_is_finite(self) -> Self:
+        if 0 < self.focal_gamma < 1:
+            raise ValueError(
+                f"`focal_gamma` is {self.focal_gamma}; give 0 or at least 1: below, the gradient of a sure answer is "
+                "infinite"
+            )
+        return self
 
     @model_validator(mode="after")
     def _focal_is_not_smoothed(self) -> Self:

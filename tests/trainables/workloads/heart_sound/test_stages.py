@@ -193,3 +193,5 @@ def test_pretraining_refuses_what_needs_labels_and_parts_that_do_not_divide():
         PretrainConfig.model_validate({"contrast": {"num_parts": 3}})
     with pytest.raises(ValidationError, match="set `label_smoothing` to 0"):
         ClassLoss(focal_gamma=2)
+    with pytest.raises(ValidationError, match=r"`focal_gamma` is 0\.5; give 0 or at least 1"):
+        ClassLoss(focal_gamma=0.5, label_smoothing=0)
