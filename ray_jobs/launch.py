@@ -2,6 +2,7 @@
 
 import signal
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,16 +126,23 @@ def _refuse_other_settings(experiment: Experiment) -> None:
     folder = experiment.folder
     if not folder.exists(CONFIG):
         return
-    before = _flatten({key: folder.read_json(CONFIG).get(key) for key in ("seed", "workload", "training")})
-    now = _flatten(experiment.run.model_dump(mode="json"))
+    before = {key: folder.read_json(CONFIG).get(key) for key in ("seed", "workload", "training")}
+    advice = "choose another tracking.run_name, or train it anew with --new"
+    refuse_differences(
+        f"{folder} holds a run with other settings; {advice}", before, experiment.run.model_dump(mode="json")
+    )
+
+
+def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise ValueError when settings that were kept differ: `words`, and a line for each dotted key."""
+    before, now = _flatten(there), _flatten(here)
     changed = [
         f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key)
     ]
     if changed:
-        advice = "choose another tracking.run_name, or train it anew with --new"
-        raise ValueError("\n".join([f"{folder} holds a run with other settings; {advice}:", *changed[:20]]))
+        raise ValueError("\n".join([f"{words}:", *changed[:20]]))
 
 
 def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:

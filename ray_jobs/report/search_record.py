@@ -19,13 +19,12 @@ from ray_jobs.report.state import State
 from ray_jobs.search.config import Search
 from ray_jobs.search.leaderboard import BEST, LEADERBOARD
 from ray_jobs.search.points import count_points
+from ray_jobs.search.setup import SETTINGS
 from ray_jobs.search.trials import Mutation, Trial, find_mutations, latest, read_history
 from ray_jobs.tracking.briefing import BRIEFING
 from ray_jobs.yaml_reader import parse_yaml
 from trainables.run import validate_strictly
 from trainables.storage import Folder
-
-SETTINGS = "search.yaml"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from trainables.config import Goal
 from trainables.storage import Folder
 
 SEARCHES = "searches"
+SETTINGS = "search.yaml"
+CHANGEABLE = ("num_points", "max_concurrent", "retries")
+"""Settings of a search that may be others when it goes on."""
 NUM_CHECKED = 1000
 """Points that are checked before the start."""
 
@@ -41,7 +44,7 @@ class Setup:
     def name(self) -> str:
         """The given name, or one by a digest of all that decides which trials there are but their number."""
         workload, settings = self.experiment.workload.name, self.search.model_dump(mode="json")
-        for changeable in ("num_points", "max_concurrent", "retries"):
+        for changeable in CHANGEABLE:
             del settings[changeable]
         content = json.dumps([[base.digest for base in self.bases], settings], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]

@@ -4,13 +4,14 @@ import signal
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ray import tune
 
 from ray_jobs.cluster import check_resources, connect, count_rooms, worker_resources
 from ray_jobs.exit_codes import STOPPED, TERMINATED
-from ray_jobs.launch import RunStoppedError, set_aside
+from ray_jobs.launch import RunStoppedError, refuse_differences, set_aside
 from ray_jobs.lock import locked
 from ray_jobs.orphans import freeing_orphans
 from ray_jobs.planning import OnProgress, prepare_data
@@ -24,12 +25,12 @@ from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.recorder import SearchRecorder
 from ray_jobs.search.runs import Runs
 from ray_jobs.search.schedulers import build_scheduler, tell_earlier_results
-from ray_jobs.search.setup import Setup
+from ray_jobs.search.setup import CHANGEABLE, SETTINGS, Setup
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.stop_signals import hearing_signals
 from ray_jobs.tracking.start import mirroring_trials
 from ray_jobs.tuning import beside_the_driver
-from ray_jobs.yaml_reader import dump_yaml
+from ray_jobs.yaml_reader import dump_yaml, parse_yaml
 from trainables.run import Scaling
 from trainables.search_trial import SearchTrial
 from trainables.train_worker import RunError
@@ -59,18 +60,46 @@ def sweep(
     folder.make()
     with locked(folder):
         if is_new:
-            set_aside(folder)
+            _set_aside(setup)
+        _refuse_other_settings(setup)
         trials = Trials(folder)
         extent = _measure(setup, trials, extension)
         for base in setup.bases:
             prepare_data(base, on_progress)
-        folder.write("search.yaml", dump_yaml(setup.experiment.model_dump(mode="json")).encode())
+        folder.write(SETTINGS, dump_yaml(setup.experiment.model_dump(mode="json")).encode())
         log = SearchLog(folder)
         log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
         if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
             with hearing_ray(log.keep):
                 _run(setup, trials, extent, log)
         return _conclude(setup, trials, extent, log)
+
+
+def _set_aside(setup: Setup) -> None:
+    """The search and its runs, which its trials would otherwise find finished."""
+    for trial in Trials(setup.folder):
+        run = setup.runs / setup.run_name(trial)
+        if run.exists():
+            with locked(run):
+                set_aside(run)
+    set_aside(setup.folder)
+
+
+def _refuse_other_settings(setup: Setup) -> None:
+    """A name given by the user may belong to a search with other settings."""
+    if not setup.folder.exists(SETTINGS):
+        return
+    there = _deciding(parse_yaml(setup.folder.read(SETTINGS).decode()))
+    advice = "choose another tracking.run_name, or search anew with --new"
+    words = f"{setup.folder} holds a search with other settings; {advice}"
+    refuse_differences(words, there, _deciding(setup.experiment.model_dump(mode="json")))
+
+
+def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    """Which trials there are and how they are judged; further experiments by name, as their folder may have moved."""
+    search = {key: value for key, value in settings["search"].items() if key not in CHANGEABLE}
+    search["experiments"] = [PurePath(file).name for file in search["experiments"]]
+    return {"search": search, **{key: settings[key] for key in ("seed", "workload", "training")}}
 
 
 def _measure(setup: Setup, trials: Trials, extension: int) -> Extent:

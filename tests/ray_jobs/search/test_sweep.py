@@ -1,0 +1,62 @@
+"""What the sweep verb refuses, and what it sets aside, before any trial."""
+
+import pytest
+
+from ray_jobs.search import sweep as module
+from ray_jobs.search.sweep import sweep
+from ray_jobs.search.trials import Trials
+from ray_jobs.yaml_reader import dump_yaml
+from tests.ray_jobs.search.conftest import RATE
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+class GoesOnError(Exception):
+    """Nothing was refused."""
+
+
+@pytest.fixture
+def mine(search, monkeypatch):
+    """Builds searches of one name, of which one has begun."""
+
+    def go_on(*arguments):
+        raise GoesOnError
+
+    def build(*, space=None, **settings):
+        space = space or {RATE: {"uniform": [0.1, 0.2]}}
+        return search(space=space, num_points=2, tracking={"run_name": "mine"}, **settings)
+
+    monkeypatch.setattr(module, "_measure", go_on)
+    begun = build()
+    begun.folder.write("search.yaml", dump_yaml(begun.experiment.model_dump(mode="json")).encode())
+    (trial,) = begun.expand(0, 0, {RATE: 0.1})
+    Trials(begun.folder).put(trial.change(state="finished"))
+    (begun.runs / "mine-0000").write("final_metrics.json", b"{}")
+    return build
+
+
+def test_other_settings_under_the_same_name_are_refused_and_listed(mine):
+    changed = mine(space={RATE: {"uniform": [0.1, 0.3]}}, training={"epochs": 4}, take="last")
+    with pytest.raises(ValueError) as caught:
+        sweep(changed)
+    first_line, *lines = str(caught.value).splitlines()
+    assert first_line.startswith(f"{changed.folder} holds a search with other settings; ")
+    assert "tracking.run_name" in first_line and "--new" in first_line
+    assert lines == [
+        f"  search.space.{RATE}.uniform: [0.1, 0.2] there, [0.1, 0.3] here",
+        "  search.take: 'best' there, 'last' here",
+        "  training.epochs: 3 there, 4 here",
+    ]
+
+
+def test_more_points_and_other_places_are_no_other_settings(mine):
+    with pytest.raises(GoesOnError):
+        sweep(mine(retries=5, max_concurrent=1, scaling={"num_workers": 2}))
+
+
+def test_new_sets_the_runs_aside_as_well_so_that_no_trial_is_found_finished(mine):
+    changed = mine(training={"epochs": 4})
+    with pytest.raises(GoesOnError):
+        sweep(changed, is_new=True)
+    assert (changed.runs / "mine-0000").names() == ["earlier"]
+    assert changed.folder.names("earlier/001") == ["search.yaml", "trials.jsonl"]
