@@ -45,7 +45,7 @@ def draw_curves(setup: Setup, entries: Sequence[Entry]) -> Image.Image | None:
     lines = []
     for colour, entry in zip(_shades(len(entries)), entries, strict=True):
         for trial in entry.trials:
-            rows = read_rows(setup.build(trial).folder)
+            rows = read_rows(setup.run(trial))
             points = [(float(row["epoch"]), row[goal.metric]) for row in rows if goal.metric in row]
             if points:
                 lines.append(Line("", points, colour=colour))

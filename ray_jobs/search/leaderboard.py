@@ -120,8 +120,7 @@ def _to_experiment(setup: Setup, entry: Entry) -> str:
 
 
 def _model(setup: Setup, trial: Trial) -> str:
-    run = setup.build(trial).folder
     try:
-        return str(best_model(run))
+        return str(best_model(setup.run(trial)))
     except ValueError:
         return ""  # it has none yet

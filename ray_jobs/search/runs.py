@@ -73,7 +73,7 @@ class Runs:
 
     def final_metrics(self, trial: Trial) -> dict[str, float] | None:
         """Of a run that had finished before its trial was told so; None for any other."""
-        folder = self._setup.build(trial).folder
+        folder = self._setup.run(trial)
         if not folder.exists(FINAL):
             return None
         final = folder.read_json(FINAL)

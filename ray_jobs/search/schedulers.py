@@ -130,7 +130,7 @@ def tell_earlier_results(scheduler: TrialScheduler, setup: Setup, trials: Iterab
 def _results(setup: Setup, trial: Trial, time: str) -> Iterable[dict[str, float]]:
     goal = setup.goals(trial)[0]
     sign = 1.0 if goal.mode == "max" else -1.0
-    for row in read_rows(setup.build(trial).folder):
+    for row in read_rows(setup.run(trial)):
         value = row.get(goal.metric)
         if value is not None and math.isfinite(value):
             yield {time: row[time], OBJECTIVE: sign * value}

@@ -61,12 +61,22 @@ class Setup:
         return Folder(self.experiment.storage.path) / RUNS
 
     def goals(self, trial: Trial) -> Sequence[Goal]:
-        """What a trial is judged by."""
-        return self.search.objectives or (self.build(trial).workload.goal,)
+        """What a trial is judged by; one that is no valid experiment, by what its experiment is judged by."""
+        if self.search.objectives:
+            return self.search.objectives
+        try:
+            experiment = self.build(trial)
+        except ValueError:
+            experiment = self.bases[trial.base]
+        return (experiment.workload.goal,)
 
     def run_name(self, trial: Trial) -> str:
         """The name of a trial's run and of its folder."""
         return f"{self.name}-{trial.id}"
+
+    def run(self, trial: Trial) -> Folder:
+        """The folder of a trial's run, also of one that is no valid experiment."""
+        return self.runs / self.run_name(trial)
 
     def build(self, trial: Trial) -> Experiment:
         """A trial as an experiment. Raises ValueError when its settings do not fit together."""

@@ -78,7 +78,7 @@ def sweep(
 def _set_aside(setup: Setup) -> None:
     """The search and its runs, which its trials would otherwise find finished."""
     for trial in Trials(setup.folder):
-        run = setup.runs / setup.run_name(trial)
+        run = setup.run(trial)
         if run.exists():
             with locked(run):
                 set_aside(run)

@@ -36,6 +36,26 @@ def test_points_are_ranked_by_their_mean_over_seeds_and_failures_come_last(searc
     assert best_trial(entries[0], setup.goals(entries[0].trials[0])[0]).objectives == (1.0,)
 
 
+def test_points_that_are_no_valid_experiments_stand_in_the_table_without_a_value(search):
+    space = {"training.batch_size": {"integer": [8, 12]}, "training.accumulate": {"integer": [4, 6]}}
+    setup = search(space=space, searcher="tpe", num_points=2, training={"batch_size": 24})
+    setup.folder.make()
+    trials = Trials(setup.folder)
+    for point, values in enumerate(({"training.batch_size": 9, "training.accumulate": 4}, {})):
+        (trial,) = setup.expand(point, point, values)
+        trials.put(trial.change(state="failed", words="no valid experiment"))
+    with pytest.raises(ValueError, match="accumulate"):
+        setup.build(trials[0])
+    assert "failed" in format_leaderboard(setup, trials)
+    trials.put(trials[1].change(state="finished", objectives=(1.0,), metrics={"test/mse": 1.0}))
+    save_leaderboard(setup, trials)
+    rows = list(csv.DictReader(setup.folder.read("leaderboard.csv").decode().splitlines()))
+    assert [(row["rank"], row["trial"], row["words"]) for row in rows] == [
+        ("1", "1", trials[1].words),
+        ("2", "0", trials[0].words),
+    ]
+
+
 def test_with_two_objectives_points_that_nothing_beats_are_marked(search):
     setup = search(space={RATE: [0.1, 0.2, 0.3]}, objectives=TWO)
     trials = fill(setup, [((1.0, 5.0),), ((2.0, 9.0),), ((2.5, 4.0),)])
