@@ -18,15 +18,18 @@ def equivalent_units(group: UnitGroup, masks: Mapping[str, Mask]) -> float:
 
 
 def count_by_mask(group: UnitGroup, masks: Mapping[str, Mask], fillback_rate: float) -> int:
-    """clamp(ceil(n + (C - n) f), 1, C): the mask's budget as whole units, and a share f of the rest (Refill+)."""
+    """ceil(n + (C - n) f): the mask's budget as whole units, and a share f of the rest (Refill+)."""
     n = equivalent_units(group, masks)
-    return _clamp(math.ceil(round(n + (group.num_units - n) * fillback_rate, 9)), group.num_units)
+    return math.ceil(round(n + (group.num_units - n) * fillback_rate, 9))
 
 
 def count_by_rate(group: UnitGroup, rate: float, num_prunings: int, fillback_rate: float) -> int:
-    """round(n + (H - n) f) with n = H (1 - rate)^k of the dense group's H units after k prunings; 1 at least."""
+    """round(n + (H - n) f) with n = H (1 - rate)^k of the dense group's H units after k prunings.
+
+    More than the group has, where earlier prunings of all layers together took more than its share.
+    """
     n = group.num_dense * (1 - rate) ** num_prunings
-    return _clamp(math.floor(n + (group.num_units - n) * fillback_rate + 0.5), group.num_units)
+    return math.floor(n + (group.num_units - n) * fillback_rate + 0.5)
 
 
 def choose_units(
@@ -34,10 +37,10 @@ def choose_units(
 ) -> dict[str, list[int]]:
     """For each group the places of the units that stay, ascending: those with the highest scores, ties by place.
 
-    Globally, the counts of all groups of one kind are pooled; every group keeps its best unit.
+    Globally, the counts of all groups of one kind are pooled. Every group keeps its best unit.
     """
     if not is_global:
-        return {group.name: _best(scores[group.name], counts[group.name]) for group in groups}
+        return {group.name: _best(scores[group.name], max(1, counts[group.name])) for group in groups}
     kept: dict[str, list[int]] = {}
     for kind in dict.fromkeys(group.kind for group in groups):
         kept |= _choose_pooled([group for group in groups if group.kind == kind], counts, scores)
@@ -54,7 +57,7 @@ def _choose_pooled(
         for place, score in enumerate(scores[group.name])
         if place not in kept[group.name]
     ]
-    num_free = sum(counts[group.name] for group in groups) - len(groups)
+    num_free = max(0, sum(counts[group.name] for group in groups) - len(groups))
     for _, order, place in sorted(others)[:num_free]:
         kept[groups[order].name].append(place)
     return {name: sorted(places) for name, places in kept.items()}
@@ -63,7 +66,3 @@ def _choose_pooled(
 def _best(scores: Tensor, count: int) -> list[int]:
     order = sorted(range(len(scores)), key=lambda place: (-float(scores[place]), place))
     return sorted(order[:count])
-
-
-def _clamp(count: int, num_units: int) -> int:
-    return max(1, min(count, num_units))

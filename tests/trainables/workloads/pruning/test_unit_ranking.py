@@ -27,7 +27,7 @@ def test_the_mask_is_worth_its_weights_divided_by_the_fan_in(num_alive, fillback
     channels = group("a", 8)
     n = num_alive / 9
     assert equivalent_units(channels, conv_mask(num_alive)) == pytest.approx(n)
-    expected = max(1, min(8, math.ceil(round(n + (8 - n) * fillback, 9))))
+    expected = math.ceil(round(n + (8 - n) * fillback, 9))
     assert count_by_mask(channels, conv_mask(num_alive), fillback) == expected
 
 
@@ -58,7 +58,9 @@ def test_a_residual_stream_counts_all_convolutions_that_write_it_but_the_stem():
 def test_heads_follow_the_power_of_the_rate_and_never_come_back(num_dense, rate, left):
     found, now = [], num_dense
     for times in range(1, 7):
-        now = count_by_rate(group("a", now, num_dense=num_dense), rate, times, 0.0)
+        heads = group("a", now, num_dense=num_dense)
+        counts = {"a": count_by_rate(heads, rate, times, 0.0)}
+        now = len(choose_units([heads], counts, {"a": torch.rand(now)}, is_global=False)["a"])
         found.append(now)
     assert found == left == [max(1, math.floor(num_dense * (1 - rate) ** k + 0.5)) for k in range(1, 7)]
 
@@ -85,3 +87,13 @@ def test_globally_units_of_one_kind_compete_and_every_layer_keeps_one():
     kept = choose_units(groups, {"a": 2, "b": 2, "c": 2}, scores, is_global=True)
     assert kept == {"a": [1, 2, 3], "b": [1], "c": [1, 2]}
     assert choose_units(groups, {"a": 1, "b": 1, "c": 1}, scores, is_global=True) == {"a": [3], "b": [1], "c": [2]}
+    assert choose_units(groups[:2], {"a": 0, "b": 0}, scores, is_global=True) == {"a": [3], "b": [1]}
+
+
+def test_globally_the_power_of_the_rate_is_left_although_one_layer_has_lost_more_than_its_share():
+    """Of 8 + 8 heads 4 + 4 are due after two prunings; the first of them left 2 and 8."""
+    first, second = group("a", 2, num_dense=8), group("b", 8)
+    counts = {item.name: count_by_rate(item, 0.29, 2, 0.0) for item in (first, second)}
+    scores = {"a": torch.arange(2.0), "b": torch.arange(8.0) + 9}
+    kept = choose_units([first, second], counts, scores, is_global=True)
+    assert counts == {"a": 4, "b": 4} and sum(map(len, kept.values())) == 8
