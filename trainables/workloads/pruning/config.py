@@ -155,8 +155,13 @@ class PruningConfig(WorkloadConfig):
         return self.pruning_times
 
     def refuse_training(self, training: Training) -> None:
-        """The rewind point must be an epoch of round 0, and every round is judged at its end."""
+        """The rewind point must be an epoch of round 0, and every round is judged at its end, by the same weights."""
         super().refuse_training(training)
+        if self.struct == "rsst" and self.pruning_times > 1 and training.ema is not None:
+            raise ValueError(
+                "`training.ema` is given, but with struct: rsst units are removed at a round's end, where an average "
+                "would begin anew and the round be judged without it; leave it out, or set `workload.struct` to refill"
+            )
         if self.pruning_times > 1 and training.evaluate_every is None:
             raise ValueError("`training.evaluate_every` is null, but rounds are compared by their accuracy; set it")
         if self.rewind_epoch is not None and (training.epochs is None or self.rewind_epoch > training.epochs):

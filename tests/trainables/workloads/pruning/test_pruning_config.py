@@ -92,6 +92,7 @@ def test_bad_settings_are_refused_by_name(workload, key, words):
         ({"epochs": 1}, "`workload.rewind_epoch` is 2, but a round has `training.epochs` = 1"),
         ({"max_steps": 100}, "give `training.epochs`, the epochs of one stage"),
         ({"epochs": 2, "evaluate_every": None}, "`training.evaluate_every` is null"),
+        ({"epochs": 2, "ema": {}}, "`training.ema` is given, but with struct: rsst"),
     ],
 )
 def test_a_training_that_does_not_fit_the_rounds_is_refused(training, words):

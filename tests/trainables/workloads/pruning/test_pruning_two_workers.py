@@ -20,7 +20,7 @@ def build(tmp_path, name: str, **workload) -> Experiment:
             "batch_size": 320,
             "keep_checkpoints": 100,
             "checkpoint_every_steps": 1,
-            "ema": {"decay": 0.9},
+            "ema": {"decay": 0.9} if workload.get("struct") == "refill" else None,
             "optimizer": {"name": "sgd", "learning_rate": 0.05},
         },
         "scaling": {"num_workers": 0, "threads_per_worker": 1},
