@@ -84,7 +84,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
         uses_gpu = check_resources(scaling)
     else:
         uses_gpu = _has_local_gpu(scaling.use_gpu)
-    settled = _settle(experiment, manifest)
+    settled = _settle(experiment, prepared, manifest)
     return Plan(
         run=experiment.run,
         run_id=experiment.run_id,
@@ -121,10 +121,17 @@ def _has_local_gpu(asked: bool | None) -> bool:
     return torch.cuda.is_available()
 
 
-def _settle(experiment: Experiment, manifest: Manifest) -> dict:
+def _settle(experiment: Experiment, prepared: Path, manifest: Manifest) -> dict:
     folder = experiment.folder
     if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
-        return folder.read_json(SETTLED)
+        settled = folder.read_json(SETTLED)
+        before = settled.get("source_hash", manifest.source_hash)
+        if before != manifest.source_hash:
+            raise ValueError(
+                f"{folder} was trained on other data: the source hash was {before}, and in {prepared} it is "
+                f"{manifest.source_hash}; prepare the earlier data there again, or train anew with --new"
+            )
+        return settled
     scaling = experiment.scaling
     is_local = scaling.num_workers == 0
     cpus = (os.cpu_count() or 1) if is_local else machine_cpus()
@@ -134,6 +141,6 @@ def _settle(experiment: Experiment, manifest: Manifest) -> dict:
         fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
         feed = "resident" if fits else "stream"
     num_threads = max(cpus // max(scaling.num_workers, 1), 1 if is_local else int(scaling.cpus_per_worker), 1)
-    settled = {"feed": feed, "num_threads": num_threads}
+    settled = {"feed": feed, "num_threads": num_threads, "source_hash": manifest.source_hash}
     folder.write_json(SETTLED, settled)
     return settled

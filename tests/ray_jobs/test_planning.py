@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_pipelines.manifest import read_manifest
+from data_pipelines.manifest import read_manifest, save_manifest
 from ray_jobs import planning
 from ray_jobs.cluster import machine_cpus
 from ray_jobs.planning import SETTLED, build_plan, prepare_data
@@ -94,9 +94,27 @@ def test_what_was_settled_stays_when_the_machine_changes_once_there_is_a_checkpo
     set_free_memory(monkeypatch, 1)
     again = build_plan(experiment)
     assert (again.feed, again.num_threads) == ("resident", 7)
-    assert experiment.folder.read_json(SETTLED) == {"feed": "resident", "num_threads": 7}
+    settled = {"feed": "resident", "num_threads": 7, "source_hash": first.manifest.source_hash}
+    assert experiment.folder.read_json(SETTLED) == settled
     fresh = build_plan(toy(scaling={"threads_per_worker": None}, tracking={"run_name": "fresh"}))
     assert (fresh.feed, fresh.num_threads) == ("stream", 3)
+
+
+def test_a_resume_on_changed_data_is_refused_with_both_hashes_and_a_new_run_is_not(toy):
+    experiment = toy()
+    manifest = build_plan(experiment).manifest
+    changed = manifest.model_copy(update={"source_hash": "changed"})
+    folder, _ = prepare_data(experiment)
+    save_manifest(folder, changed)
+    assert build_plan(experiment).manifest == changed
+    save_manifest(folder, manifest)
+    build_plan(experiment)
+    experiment.folder.write("checkpoints/step_000000001/manifest.json", b"{}")
+    build_plan(experiment)
+    save_manifest(folder, changed)
+    with pytest.raises(ValueError, match=rf"was {manifest.source_hash}, and in {folder} it is changed; .* --new"):
+        build_plan(experiment)
+    assert build_plan(toy(tracking={"run_name": "fresh"})).manifest == changed
 
 
 def test_given_threads_win_over_settled_ones(toy, monkeypatch):
