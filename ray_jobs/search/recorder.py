@@ -62,7 +62,7 @@ class SearchRecorder(tune.Callback):
             self._take(number, report)
 
     def _take(self, number: int, report: Report) -> None:
-        trial = self._trials[number]
+        trial = self._timed(self._trials[number])
         if report["is_finished"]:
             self._ended.add(number)
         if "stopped_by" in report:
@@ -71,12 +71,12 @@ class SearchRecorder(tune.Callback):
         moved = trial.change(epoch=epoch, step=report["step"], num_epochs=report["num_epochs"])
         goals, metrics = self._setup.goals(trial), report["metrics"]
         values = tuple(metrics[goal.metric] for goal in goals if goal.metric in metrics)
-        is_measured = len(values) == len(goals)
+        is_measured, is_new = len(values) == len(goals), bool(report["speed"]["evaluation_s"])
         takes_last = self._setup.search.take == "last"
         is_better = is_measured and (
             not trial.objectives or takes_last or goals[0].is_better(values[0], trial.objectives[0])
         )
-        if is_better and (values != trial.objectives or not trial.metrics):
+        if is_better and (is_new or values != trial.objectives):
             self._put(moved.change(objectives=values, metrics=dict(metrics)), "")
             return
         self._trials.put(moved, is_kept=False)
@@ -85,7 +85,7 @@ class SearchRecorder(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """It failed, and goes on from its checkpoint."""
         number = int(trial.trial_id)
-        current = self._trials[number]
+        current = self._timed(self._trials[number])
         words = current.words or LOST
         changed = current.change(failures=current.failures + 1, words=words)
         self._put(changed, f"failed ({words}) and goes on from its checkpoint")
@@ -108,9 +108,15 @@ class SearchRecorder(tune.Callback):
             self._end(self._trials[number].change(state="stopped", words=f"stopped by {who}"), f"stopped by {who}")
 
     def _end(self, trial: Trial, words: str) -> None:
-        since = self._since.pop(trial.number, time.monotonic())
-        self._put(trial.change(seconds=round(trial.seconds + time.monotonic() - since, 3)), words)
+        self._put(self._timed(trial), words)
         self._runs.close(trial.number)
+
+    def _timed(self, trial: Trial) -> Trial:
+        """With what has passed since it was started or last looked at; a pause ends with a start."""
+        now = time.monotonic()
+        seconds = trial.seconds + now - self._since.get(trial.number, now)
+        self._since[trial.number] = now
+        return trial.change(seconds=round(seconds, 3))
 
     def _put(self, trial: Trial, words: str) -> None:
         self._trials.put(trial)
