@@ -109,12 +109,17 @@ class Setup:
         for base in range(len(self.bases)):
             for key, dimension in self.search.space.items():
                 for value in dimension.extremes:
-                    self._override(base, {key: value})
+                    self._override(base, {key: value, **self._belonging(key, value)})
             for number in range(NUM_CHECKED if chooser else 0):
                 values = chooser.choose(number) if chooser and self._is_wanted(number) else None
                 if values is None:
                     break
                 self._override(base, values)
+
+    def _belonging(self, key: str, value: Any) -> Point:
+        """The values of other keys that belong to this one."""
+        space = self.search.space
+        return {other: dimension.derive(other, value) for other, dimension in space.items() if dimension.of == key}
 
     def _is_wanted(self, number: int) -> bool:
         return self.search.num_points is None or number < self.search.num_points

@@ -90,6 +90,19 @@ def test_a_combination_that_is_no_experiment_is_refused(search):
         search(space={"training.batch_size": [8, 12], "training.accumulate": [4, 8]}, training={"batch_size": 8})
 
 
+@pytest.mark.parametrize("searcher", ["grid", "random", "tpe"])
+def test_values_are_checked_together_with_those_that_belong_to_them(search, searcher):
+    """None of these batch sizes is divided by the 3 that the experiment accumulates."""
+    derived = {"of": "training.batch_size", "map": {"8": 4, "16": 8}}
+    space = {"training.batch_size": [8, 16], "training.accumulate": derived}
+    training = {"batch_size": 9, "accumulate": 3}
+    assert search(space=space, searcher=searcher, num_points=2, training=training).num_points == 2
+    with pytest.raises(ValueError, match="accumulate"):
+        search(space={"training.batch_size": [8, 16]}, searcher=searcher, num_points=2, training=training)
+    with pytest.raises(ValueError, match="`map` has no entry for training.batch_size = 24"):
+        search(space={**space, "training.batch_size": [8, 24]}, searcher=searcher, num_points=2, training=training)
+
+
 def test_an_experiment_without_a_search_is_refused(toy):
     with pytest.raises(ValueError, match="has no `search` section"):
         build_setup(toy(), "toy")
