@@ -10,7 +10,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from ray_jobs.search.points import Chooser
 from ray_jobs.search.runs import Runs
 from ray_jobs.search.setup import Setup
-from ray_jobs.search.trials import Trial, Trials
+from ray_jobs.search.trials import Trial, Trials, measured
 from trainables.search_trial import METRIC, MODE, PLAN, PREFIX, RUNS, WAITS
 
 
@@ -74,7 +74,7 @@ class TrialFeeder(SearchAlgorithm):
         for point in sorted({trial.point for trial in self._trials} - self._told):
             trials = self._trials.of_point(point)
             if all(trial.is_over for trial in trials):
-                reached = [trial.objectives for trial in trials if trial.objectives]
+                reached = [trial.objectives for trial in measured(trials)]
                 means = [sum(values) / len(reached) for values in zip(*reached, strict=True)] if reached else None
                 self._chooser.tell(trials[0].values, means)
                 self._told.add(point)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray_jobs.search.setup import Setup
-from ray_jobs.search.trials import Trial, Trials
+from ray_jobs.search.trials import Trial, Trials, measured
 from trainables.config import Goal
 
 
@@ -37,7 +37,7 @@ def rank(setup: Setup, trials: Trials) -> list[Entry]:
 
 
 def _summarise(label: str, trials: Sequence[Trial]) -> Entry:
-    reached = [trial.objectives for trial in trials if trial.objectives and trial.state != "failed"]
+    reached = [trial.objectives for trial in measured(trials)]
     columns = list(zip(*reached, strict=True))
     deviations = tuple(statistics.stdev(values) if len(values) > 1 else 0.0 for values in columns)
     return Entry(label, tuple(trials), tuple(statistics.fmean(values) for values in columns), deviations)
@@ -70,8 +70,7 @@ def _with_efficiency(setup: Setup, entry: Entry, entries: Sequence[Entry]) -> En
 
 def best_trial(entry: Entry, goal: Goal) -> Trial:
     """The best seed of an entry."""
-    reached = [trial for trial in entry.trials if trial.objectives]
-    return (min if goal.mode == "min" else max)(reached, key=lambda trial: trial.objectives[0])
+    return (min if goal.mode == "min" else max)(measured(entry.trials), key=lambda trial: trial.objectives[0])
 
 
 def varying_keys(trials: Trials) -> list[str]:

@@ -97,6 +97,11 @@ def latest(history: Iterable[Trial]) -> dict[int, Trial]:
     return {trial.number: trial for trial in history}
 
 
+def measured(trials: Iterable[Trial]) -> list[Trial]:
+    """Those whose values count: for the ranking, for the best settings, and for whoever chooses the next point."""
+    return [trial for trial in trials if trial.objectives and trial.state != "failed"]
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A setting that changed in a running trial, which went on from another's checkpoint."""

@@ -1,14 +1,18 @@
 """The ranking of a search."""
 
 import csv
+from types import SimpleNamespace
 
 import pytest
 
 from ray_jobs.experiment import load_experiment
+from ray_jobs.search.feeder import TrialFeeder
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.trials import Trials
 from tests.ray_jobs.search.conftest import RATE
+
+pytestmark = pytest.mark.filterwarnings("default")
 
 TWO = [{"metric": "test/mse", "mode": "min"}, {"metric": "speed", "mode": "max"}]
 
@@ -34,6 +38,20 @@ def test_points_are_ranked_by_their_mean_over_seeds_and_failures_come_last(searc
     assert entries[0].means == (2.0,) and entries[0].deviations == pytest.approx((2**0.5,))
     assert entries[1].means == (2.5,) and entries[1].deviations == (0.0,)
     assert best_trial(entries[0], setup.goals(entries[0].trials[0])[0]).objectives == (1.0,)
+
+
+def test_what_a_failed_trial_reached_counts_nowhere(search):
+    setup = search(space={RATE: {"uniform": [0.1, 0.5]}}, searcher="tpe", num_points=3, seeds=[0, 1])
+    trials = fill(setup, [(4.0, 1.0), (0.5, 0.6)])
+    for number in (1, 2, 3):
+        trials.put(trials[number].change(state="failed"))
+    first, second = rank(setup, trials)
+    assert first.means == (4.0,) and second.means == ()
+    assert best_trial(first, setup.goals(trials[0])[0]) == trials[0]
+    told = []
+    chooser = SimpleNamespace(tell=lambda point, values: told.append(values), choose=lambda number: None)
+    feeder = TrialFeeder(setup, trials, [], chooser, num_points=3, limit=1, say=print)  # pyright: ignore
+    assert feeder.next_trial() is None and told == [[4.0], None]
 
 
 def test_points_that_are_no_valid_experiments_stand_in_the_table_without_a_value(search):

@@ -99,7 +99,7 @@ def test_values_are_checked_together_with_those_that_belong_to_them(search, sear
     assert search(space=space, searcher=searcher, num_points=2, training=training).num_points == 2
     with pytest.raises(ValueError, match="accumulate"):
         search(space={"training.batch_size": [8, 16]}, searcher=searcher, num_points=2, training=training)
-    with pytest.raises(ValueError, match="`map` has no entry for training.batch_size = 24"):
+    with pytest.raises(ValueError, match=r"`map` has no entry for .* = 24"):
         search(space={**space, "training.batch_size": [8, 24]}, searcher=searcher, num_points=2, training=training)
 
 
