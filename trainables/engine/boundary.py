@@ -19,6 +19,8 @@ class Due:
     draws: bool
     keeps_model: bool
     """Saves a model version that is never deleted."""
+    keeps_best: bool
+    """The best version of the stage is never deleted either."""
     saves: bool
     """A checkpoint."""
 
@@ -48,5 +50,6 @@ def find_due(training: Training, position: Position, *, ends_epoch: bool, ends_s
         evaluates=is_due(training.evaluate_every, is_end),
         draws=is_due(training.pictures_every, is_end),
         keeps_model=is_due(training.models_every, False) or (ends_stage and not is_last),
+        keeps_best=ends_stage and not is_last,
         saves=saves_inside or is_due(training.checkpoint_every, False),
     )

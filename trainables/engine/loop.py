@@ -136,7 +136,7 @@ class Loop:
             self._close_row(rows[-1])
             if is_best or due.keeps_model or position.is_finished:
                 aliases = ["latest", "best"] if is_best else ["latest"]
-                self.outbox.save_model(self.state, aliases, is_kept=due.keeps_model)
+                self.outbox.save_model(self.state, aliases, is_kept=due.keeps_model, keeps_best=due.keeps_best)
             if due.ends_epoch and not position.is_finished:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
                 if due.ends_stage:

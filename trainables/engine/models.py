@@ -23,19 +23,24 @@ def save_model(
     metadata: Mapping[str, Any],
     aliases: Sequence[str],
     is_kept: bool,
+    keeps_best: bool = False,
 ) -> str:
-    """Write a version, move the aliases to it, drop versions that nothing names any more. Rank 0 only."""
+    """Write a version, move the aliases to it, drop versions that nothing names any more. Rank 0 only.
+
+    With `keeps_best` the version that is `best` now stays when another one becomes it.
+    """
     version = step_name(step)
     with folder.new_folder(f"{MODELS}/{version}") as files:
         save_tensors(weights, files / "model.safetensors")
         torch.save(dict(task_state), files / "task.pt")
         Folder(str(files)).write_json("metadata.json", metadata)
     known = load_aliases(folder)
-    kept = sorted({*known["kept"], version}) if is_kept else known["kept"]
+    best = version if "best" in aliases else known["best"]
+    kept = {*known["kept"], *([version] if is_kept else []), *([best] if keeps_best and best else [])}
     named: Aliases = {
         "latest": version if "latest" in aliases else known["latest"],
-        "best": version if "best" in aliases else known["best"],
-        "kept": kept,
+        "best": best,
+        "kept": sorted(kept),
     }
     folder.write_json(ALIASES, named)
     for old in folder.names(MODELS):

@@ -75,7 +75,7 @@ class Outbox:
             folder, position = self._worker.folder, state.position
             self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
 
-    def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool) -> None:
+    def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool) -> None:
         """Write a model version."""
         if not self._is_writer:
             return
@@ -88,6 +88,7 @@ class Outbox:
             metadata=self._describe(state),
             aliases=aliases,
             is_kept=is_kept,
+            keeps_best=keeps_best,
         )
 
     def _describe(self, state: TrainState) -> dict[str, Any]:

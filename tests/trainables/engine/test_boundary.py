@@ -13,7 +13,7 @@ def due(changes: dict, *, step_in_epoch: int, **at: bool) -> set[str]:
     training = Training(epochs=3, **{**EVERY_STEP, **changes})
     where = Position(epoch=2, step=10 + step_in_epoch, step_in_epoch=step_in_epoch)
     found = find_due(training, where, **{"ends_epoch": False, "ends_stage": False, "is_last": False, **at})
-    assert bool(found) == (found != Due(*[False] * 8))
+    assert bool(found) == (found != Due(*[False] * 9))
     return {name for name, value in vars(found).items() if value}
 
 
@@ -31,7 +31,7 @@ def due(changes: dict, *, step_in_epoch: int, **at: bool) -> set[str]:
         (
             {"pictures_every": "3 epochs"},
             {"step_in_epoch": 10, "ends_epoch": True, "ends_stage": True},
-            {"ends_epoch", "ends_stage", "draws", "keeps_model"},
+            {"ends_epoch", "ends_stage", "draws", "keeps_model", "keeps_best"},
         ),
         (
             {},

@@ -15,7 +15,7 @@ def folder(tmp_path) -> Folder:
     return Folder(str(tmp_path))
 
 
-def save(folder: Folder, step: int, *aliases: str, is_kept: bool = False) -> str:
+def save(folder: Folder, step: int, *aliases: str, **keeps: bool) -> str:
     return save_model(
         folder,
         step=step,
@@ -23,7 +23,7 @@ def save(folder: Folder, step: int, *aliases: str, is_kept: bool = False) -> str
         task_state={"mean": torch.tensor(step), "words": ["a"]},
         metadata={"global_step": step, "metrics": {"x": 0.1}},
         aliases=aliases,
-        is_kept=is_kept,
+        **{"is_kept": False, **keeps},
     )
 
 
@@ -66,6 +66,16 @@ def test_versions_that_the_cadence_asked_for_stay(folder):
     save(folder, 4, "latest", "best")
     assert versions(folder) == [1, 3, 4]
     assert load_aliases(folder)["kept"] == ["step_000000001", "step_000000003"]
+
+
+def test_the_best_version_stays_when_it_is_asked_for(folder):
+    save(folder, 1, "latest", "best")
+    save(folder, 2, "latest", "best")
+    save(folder, 3, "latest", is_kept=True, keeps_best=True)
+    save(folder, 4, "latest", "best")
+    save(folder, 5, "latest", "best")
+    assert versions(folder) == [2, 3, 5]
+    assert load_aliases(folder)["kept"] == ["step_000000002", "step_000000003"]
 
 
 def test_a_version_that_is_saved_again_after_a_resume_replaces_itself(folder):

@@ -55,13 +55,20 @@ def test_each_stage_is_evaluated_at_its_end_and_what_the_next_one_finds_stands_i
     assert final["metrics"]["test/width"] == 2
 
 
-def test_the_last_model_of_each_stage_is_kept_and_best_is_of_the_last_stage(toy):
-    experiment = toy(**{**STAGED, "training": {**STAGED["training"], "evaluate_every": "1 epochs"}})
+def test_the_last_and_the_best_model_of_each_stage_are_kept_and_best_is_of_the_last_stage(toy):
+    """A rate that grows too high, so that the first epochs are the best ones."""
+    training = {**STAGED["training"], "evaluate_every": "4 steps", "optimizer": {"learning_rate": 0.3}}
+    experiment = toy(**{**STAGED, "training": training})
     train(experiment)
+    values = {row["step"]: row["test/mse"] for row in rows_of(experiment) if "test/mse" in row}
+    best = [
+        min((step for step in values if stage < step <= stage + 16), key=lambda step: values[step])
+        for stage in (0, 16, 32)
+    ]
+    assert not {16, 32} >= set(best[:2])
     aliases = load_aliases(experiment.folder)
-    assert aliases["kept"] == ["step_000000016", "step_000000032"]
-    values = {row["step"]: row["test/mse"] for row in rows_of(experiment) if "test/mse" in row and row["step"] > 32}
-    assert aliases["best"] == f"step_{min(values, key=lambda step: values[step]):09d}"
+    assert aliases["kept"] == [f"step_{step:09d}" for step in sorted({16, 32, *best[:2]})]
+    assert aliases["best"] == f"step_{best[2]:09d}"
 
 
 @pytest.mark.parametrize("step", [16, 20, 33])
