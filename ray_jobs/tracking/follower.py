@@ -27,6 +27,7 @@ class Update:
     epoch: int
     time: float
     """Seconds since the epoch, when the step was reported."""
+    ends_epoch: bool
     values: Row = field(default_factory=dict)
     panels: list[str] = field(default_factory=list)
     """Description files of pictures and tables, in the run's folder."""
@@ -55,7 +56,8 @@ class Follower:
         self._read_rows()
         while self._rows and self._rows[0]["step"] <= event["step"]:
             row = self._rows.popleft()
-            update = Update(int(row["step"]), int(row["epoch"]), event["time"], row)
+            ends_epoch = row["step"] % event["steps_per_epoch"] == 0
+            update = Update(int(row["step"]), int(row["epoch"]), event["time"], ends_epoch, row)
             if update.step == event["step"]:
                 row.update(event.get("system", {}))
             update.panels = self._take_panels(update.step)

@@ -18,12 +18,15 @@ from ray_jobs.tracking.place import Place
 from ray_jobs.tracking.session import CONFIRM_S, Session, SessionLostError
 from trainables.config import Cadence
 from trainables.engine.stopping import request_stop
+from trainables.layout import PICTURES
 from trainables.storage import Folder
 
 Mode = Literal["online", "offline"]
 Say = Callable[[str, Any], None]
 """Tells the driver something: `info`, `warning`, or `sent` with counts."""
 STAGING = "models"
+WATCHED = f"{PICTURES}/watch/"
+"""Histograms, which `tracking.watch` asks for."""
 
 
 class Mirror:
@@ -140,8 +143,9 @@ class Mirror:
         self._axes |= {name: self._axis(name) for name in update.values.keys() - self._axes.keys()}
         axes = {name: axis for name in update.values if (axis := self._axes[name]) is not None}
         values = {name: update.values[name] for name in axes}
-        if _is_due(self.briefing.tracking.log_images, update):
-            for description in update.panels:
+        takes_all = _is_due(self.briefing.tracking.log_images, update)
+        for description in update.panels:
+            if takes_all or description.startswith(WATCHED):
                 self._add_panel(description, values, axes)
         if not values:
             return
@@ -187,4 +191,4 @@ class Mirror:
 def _is_due(setting: bool | Cadence, update: Update) -> bool:
     if isinstance(setting, bool):
         return setting
-    return setting.is_due(step=update.step, epoch=update.epoch, ends_epoch=True)
+    return setting.is_due(step=update.step, epoch=update.epoch, ends_epoch=update.ends_epoch)

@@ -19,7 +19,8 @@ class Recorded:
     def report(self, step: int, *steps: int, **event: Any) -> None:
         """Rows of `steps`, then the event of `step`."""
         self.rows += b"".join(line({"step": s, "epoch": 1, "train/loss": s / 10}) for s in steps)
-        self.events += line({"time": 100.0 + step, "step": step, "epoch": 1, "panels": [], "system": {}, **event})
+        told = {"time": 100.0 + step, "step": step, "epoch": 1, "steps_per_epoch": 4, "panels": [], "system": {}}
+        self.events += line({**told, **event})
         self.write()
 
     def write(self) -> None:
@@ -66,7 +67,9 @@ def test_every_row_is_told_once_with_the_time_of_its_report(record):
     assert first[0].values == {"step": 1, "epoch": 1, "train/loss": 0.1}
     assert list(follower.updates()) == []
     record.report(5, 3, 4, 5)
-    assert steps(list(follower.updates())) == [3, 4, 5] and follower.sent == 5
+    second = list(follower.updates())
+    assert steps(second) == [3, 4, 5] and follower.sent == 5
+    assert [update.step for update in (*first, *second) if update.ends_epoch] == [4]
 
 
 def test_who_has_been_told_before_hears_only_the_rest(record):

@@ -158,8 +158,9 @@ def test_an_online_run_arrives_with_its_artifacts_and_its_lineage(server, tracke
 
 @pytest.mark.slow
 def test_pictures_and_models_can_be_thinned_out_or_left_out(home, tracked):
-    thin = tracked(mode="offline", log_images="2 epochs", log_model="16 steps")
-    none = tracked(mode="offline", log_images=False, log_model=False, run_name="none")
+    drawn = {"training": {"pictures_every": "4 steps"}}
+    thin = tracked(drawn, mode="offline", log_images="2 epochs", log_model="16 steps")
+    none = tracked(mode="offline", log_images=False, log_model=False, run_name="none", watch="all", watch_every_steps=8)
     for experiment in (thin, none):
         train(experiment)
     [segment] = segments_of(thin)
@@ -167,6 +168,7 @@ def test_pictures_and_models_can_be_thinned_out_or_left_out(home, tracked):
     assert {artifact.metadata["global_step"] for artifact in segment.artifacts if artifact.type == "model"} <= {16, 24}
     [segment] = segments_of(none)
     assert not any("eval/pictures" in row for row in segment.rows) and segment.artifacts == []
+    assert [row["_step"] for row in segment.rows if "watch/gradients/0.weight" in row] == [8, 16, 24]
     assert none.folder.exists("pictures/eval/pictures/step_000000024.png")
 
 
