@@ -69,8 +69,11 @@ class MirrorHandle:
     def wake(self) -> None:
         """There is something new in the record."""
         self._drain()
-        if self._process is None or self._process.stdin.closed:
-            return  # it has ended
+        if self._process is None or self._deadline < math.inf:
+            return  # there is none, or it was told that the run has ended
+        if self._process.stdin.closed:
+            self._restart(self._process)
+            return
         try:
             os.write(self._process.stdin.fileno(), b"\n")
         except BlockingIOError:
@@ -79,7 +82,8 @@ class MirrorHandle:
             self._restart(self._process)
 
     def _restart(self, process: MirrorProcess) -> None:
-        """The process is gone. It ends by itself, with a warning of its own, when W&B cannot be used."""
+        """The process is gone; too soon for another, a later wake looks again. It ends by itself, with a warning of its
+        own, when W&B cannot be used."""
         code = self._end(process)
         if code >= 0 or not self._restarts_left or time.monotonic() - self._started < PAUSE_S:
             return
