@@ -85,7 +85,7 @@ class Search(Config):
     """A trial counts with its best evaluation, or with its last."""
     scheduler: Scheduler = Fifo()
     max_concurrent: int | None = Field(default=None, ge=1)
-    """Trials at the same time; by default as many as the cluster has room for."""
+    """Trials at the same time; by default, and always with pbt, as many as the cluster has room for."""
     retries: int = Field(default=1, ge=0, le=100)
     """How often a failed trial goes on from its checkpoint before it is marked as failed."""
 
@@ -138,3 +138,8 @@ class Search(Config):
         for key in scheduler.mutates:
             if key not in self.space or self.space[key].of is not None:
                 raise ValueError(f"`mutates` names {key!r}; {one_of(key, self.space)}")
+        for key, dimension in self.space.items():
+            if dimension.of in scheduler.mutates:
+                raise ValueError(f"{key} is `of` {dimension.of}, which `mutates` names; it would not change with it")
+        if self.max_concurrent is not None:
+            raise ValueError("`max_concurrent` has no effect with pbt, whose trials all take turns; leave it out")

@@ -51,6 +51,7 @@ def test_values_that_cannot_be_compared_are_ranked_apart(search):
 
 
 PBT = {"name": "pbt", "perturb_every": "1 epochs"}
+DECAY = "training.optimizer.weight_decay"
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,15 @@ PBT = {"name": "pbt", "perturb_every": "1 epochs"}
         ({}, "at least one of `space`, `seeds` and `experiments`"),
         ({"seeds": [1, 1]}, "name each seed once"),
         (
-            {
-                "space": {RATE: [0.1]},
-                "scheduler": {"name": "pbt", "perturb_every": "1 epochs", "mutates": ["workload.width"]},
-            },
+            {"space": {RATE: [0.1]}, "scheduler": {**PBT, "mutates": ["workload.width"]}},
             "cannot change in a running trial",
         ),
         ({"space": {RATE: [0.1]}, "scheduler": {"name": "hyperband"}}, "asha"),
+        ({"space": {RATE: [0.1]}, "scheduler": {**PBT, "mutates": [RATE]}, "max_concurrent": 1}, "leave it out"),
+        (
+            {"space": {RATE: [0.1], DECAY: {"of": RATE, "times": 0.1}}, "scheduler": {**PBT, "mutates": [RATE]}},
+            f"{DECAY} is `of` {RATE}, which `mutates` names",
+        ),
     ],
 )
 def test_what_is_refused_before_anything_starts(search, settings, words):
