@@ -15,7 +15,8 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from ray_jobs.record import METRICS
+from ray_jobs.growing_file import whole_lines
+from ray_jobs.record import EVENTS, METRICS
 from ray_jobs.search.config import Asha, MedianStopping, PopulationBased, Search
 from ray_jobs.search.dimension import Dimension
 from ray_jobs.search.setup import Setup
@@ -42,7 +43,7 @@ def build_scheduler(search: Search, seed: int) -> TrialScheduler:
             reduction_factor=scheduler.reduction_factor,
         )
     if isinstance(scheduler, MedianStopping):
-        return MedianStoppingRule(
+        return _Median(
             time_attr=_time(scheduler.grace),
             metric=OBJECTIVE,
             mode="max",
@@ -95,6 +96,20 @@ def clip(dimension: Dimension, value: Any) -> Any:
     return int(min(max(whole, low), high - (high - low) % dimension.step))
 
 
+class _Median(MedianStoppingRule):
+    """The median rule, which knows what trials have reached before an interruption."""
+
+    def recall(self, trial: Any, results: Iterable[dict[str, float]]) -> None:
+        """Take note of an earlier trial; it is stopped by nothing."""
+        self._results[trial] += results
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """One that goes on is no other than it was, as its id says."""
+        super().on_trial_add(tune_controller, trial)
+        for known in [other for other in self._results if other.trial_id == trial.trial_id]:
+            self._results[trial] = self._results.pop(known)
+
+
 @dataclass(frozen=True)
 class _Earlier:
     """A trial as far as ASHA and the median rule look at it."""
@@ -120,6 +135,9 @@ def tell_earlier_results(scheduler: TrialScheduler, setup: Setup, trials: Iterab
         if not results:
             continue
         earlier: Any = _Earlier(trial.id)
+        if isinstance(scheduler, _Median):
+            scheduler.recall(earlier, results)
+            continue
         scheduler.on_trial_add(_NoController(), earlier)  # pyright: ignore
         for result in results:
             scheduler.on_trial_result(_NoController(), earlier, result)  # pyright: ignore
@@ -130,13 +148,20 @@ def tell_earlier_results(scheduler: TrialScheduler, setup: Setup, trials: Iterab
 def _results(setup: Setup, trial: Trial, time: str) -> Iterable[dict[str, float]]:
     goal = setup.goals(trial)[0]
     sign = 1.0 if goal.mode == "max" else -1.0
-    for row in read_rows(setup.run(trial)):
+    run = setup.run(trial)
+    lengths = [event["steps_per_epoch"] for event in _read_lines(run, EVENTS)[:1]]
+    for row in read_rows(run) if lengths else []:
         value = row.get(goal.metric)
         if value is not None and math.isfinite(value):
-            yield {time: row[time], OBJECTIVE: sign * value}
+            passed = row["step"] if time == "step" else row["step"] // lengths[0]
+            yield {time: passed, OBJECTIVE: sign * value}
 
 
 def read_rows(run: Folder) -> list[dict[str, float]]:
     """The rows of a run's record."""
-    content = run.read(METRICS) if run.exists(METRICS) else b""
-    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    return _read_lines(run, METRICS)
+
+
+def _read_lines(run: Folder, name: str) -> list[dict[str, Any]]:
+    content = run.read(name) if run.exists(name) else b""
+    return [json.loads(line) for line in whole_lines(content).splitlines()]

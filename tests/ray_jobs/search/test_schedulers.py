@@ -25,23 +25,29 @@ def interrupted(search):
         for number in range(3):
             (trial,) = setup.expand(number, number, {RATE: 0.1 * (number + 1)})
             rows = [{"step": 8 * e, "epoch": e, "test/mse": number + 1 + 1 / e} for e in range(1, 5)]
-            setup.build(trial).folder.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+            write(setup.run(trial), rows)
             trials.put(trial.change(state="finished"))
         return setup, trials
 
     return build
 
 
-class Newcomer:
+def write(run, rows):
+    run.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    run.write("events.jsonl", b'{"step": 0, "steps_per_epoch": 8}\n')
+
+
+class Live:
     """A trial as far as schedulers look at it."""
 
-    trial_id = "0009"
+    def __init__(self, trial_id):
+        self.trial_id = trial_id
 
 
-def decide(scheduler, epochs, value):
-    """What happens to a new trial with this error at each of these epochs."""
+def decide(scheduler, epochs, value, trial_id="0009"):
+    """What happens to a trial with this error at each of these epochs."""
     controller = SimpleNamespace(get_live_trials=list)
-    trial = Newcomer()
+    trial = Live(trial_id)
     scheduler.on_trial_add(controller, trial)
     return [scheduler.on_trial_result(controller, trial, {"epoch": e, OBJECTIVE: -value}) for e in epochs]
 
@@ -61,6 +67,50 @@ def test_a_restarted_scheduler_stops_what_the_interrupted_one_would_have_stopped
     told = build_scheduler(setup.search, 0)
     tell_earlier_results(told, setup, trials)
     assert decide(told, (1, 2), 0.5) == ["CONTINUE", "CONTINUE"]
+
+
+MEDIAN = {"name": "median", "grace": "2 epochs", "min_trials": 3}
+
+
+def test_the_median_rule_is_told_of_a_trial_that_it_would_stop_now(interrupted):
+    """Its results came when there were too few others."""
+    setup, trials = interrupted(MEDIAN)
+    (trial,) = setup.expand(3, 3, {RATE: 0.4})
+    write(setup.run(trial), [{"step": 8 * e, "epoch": e, "test/mse": 9.0} for e in range(1, 5)])
+    trials.put(trial.change(state="finished"))
+    (invalid,) = setup.expand(4, 4, {RATE: -1.0})
+    trials.put(invalid.change(state="failed"))
+    told = build_scheduler(setup.search, 0)
+    tell_earlier_results(told, setup, trials)
+    assert decide(told, (1, 2), 9.5) == ["CONTINUE", "STOP"]
+
+
+def test_an_open_trial_that_goes_on_is_not_among_the_others_and_keeps_its_best(interrupted):
+    setup, trials = interrupted(MEDIAN)
+    trials.put(trials[2].change(state="running"))
+    told = build_scheduler(setup.search, 0)
+    tell_earlier_results(told, setup, trials)
+    assert decide(told, (3, 4), 9.0, trial_id="0002") == ["CONTINUE", "CONTINUE"]
+    setup, trials = interrupted({**MEDIAN, "min_trials": 2})
+    trials.put(trials[0].change(state="running"))
+    told = build_scheduler(setup.search, 0)
+    tell_earlier_results(told, setup, trials)
+    assert decide(told, (3, 4), 9.0, trial_id="0000") == ["CONTINUE", "CONTINUE"]
+
+
+def test_epochs_of_earlier_results_are_those_that_have_passed_as_in_live_ones(interrupted):
+    """Evaluations in the middle of an epoch; an interrupted trial had passed one when its row says the second."""
+    setup, trials = interrupted(MEDIAN)
+    for trial in trials:
+        write(setup.run(trial), [{"step": step, "epoch": 2, "test/mse": 1.0} for step in (12, 15)])
+    told = build_scheduler(setup.search, 0)
+    tell_earlier_results(told, setup, trials)
+    assert decide(told, (2,), 9.0) == ["CONTINUE"]
+    for trial in trials:
+        write(setup.run(trial), [{"step": step, "epoch": 2, "test/mse": 1.0} for step in (12, 16)])
+    told = build_scheduler(setup.search, 0)
+    tell_earlier_results(told, setup, trials)
+    assert decide(told, (2,), 9.0) == ["STOP"]
 
 
 def test_changed_values_stay_in_their_range():
