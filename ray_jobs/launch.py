@@ -104,7 +104,10 @@ def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
             if mirror:
                 mirror.wake()
 
-        work_locally(plan, run_training, report)
+        try:
+            work_locally(plan, run_training, report)
+        finally:
+            record.flush()
 
 
 def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:

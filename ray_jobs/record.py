@@ -76,17 +76,24 @@ class Record:
         for message in report["messages"]:
             self.log(message, level="WARNING")
         if report["rows"]:
-            self._rows.append(to_lines(report["rows"]))
+            self._rows.append(to_lines(report["rows"]), can_wait=True)
         for line in self._describe(report):
             self.log(line, prints=not isinstance(line, LogOnly))
         if "checkpoint" in report:
             self.log(f"saved {report['checkpoint']}", prints=False)
         for panel in report["panels"]:
             append_table(self.folder, panel)
-        self._events.append(_to_event({**report, "panels": panels}))
+        self._events.append(_to_event({**report, "panels": panels}), can_wait=True)
+        if report["is_finished"] or not report.keys().isdisjoint(("resumed_from", "checkpoint", "stopped_by")):
+            self.flush()
         self.last = report
         if report["is_finished"]:
             self._finish(report)
+
+    def flush(self) -> None:
+        """Store what has waited, which it does on object stores alone; when the run is left, whatever the cause."""
+        self._rows.flush()
+        self._events.flush()
 
     def _begin(self, checkpoint: str | None) -> list[str]:
         """Put back what belongs to the checkpoint; returns its panels, which may be there and their report lost."""

@@ -33,6 +33,7 @@ class _Recorder(tune.Callback):
         if "message" in result:
             self.record.log(result["message"], level="WARNING")
         if "error" in result:
+            self.record.flush()
             self.error = RunError(result["error"], result["trace"])
 
 
@@ -59,8 +60,11 @@ def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()
             failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
         ),
     )
-    with freeing_orphans():
-        [result] = tuner.fit()
+    try:
+        with freeing_orphans():
+            [result] = tuner.fit()
+    finally:
+        record.flush()
     if recorder.error:
         raise recorder.error
     if result.error:

@@ -59,6 +59,7 @@ class Runs:
         """Give the run's folder back."""
         run = self._open.pop(number, None)
         if run is not None:
+            run.record.flush()
             run.held.close()
 
     def ask_to_stop(self, who: str) -> None:

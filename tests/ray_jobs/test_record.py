@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ray_jobs import growing_file
 from ray_jobs.growing_file import GrowingFile
 from ray_jobs.progress import LogOnly
-from ray_jobs.record import FINAL, LOG, METRICS, Record
+from ray_jobs.record import EVENTS, FINAL, LOG, METRICS, Record
 from trainables.engine.history import History, to_lines
 from trainables.engine.report import Report
 from trainables.storage import Folder
@@ -67,6 +69,7 @@ def test_a_fresh_start_drops_the_rows_of_one_that_left_no_checkpoint(folder):
     assert folder.read(METRICS) == b""
     record.apply(make_report(1, 2))
     record.apply(make_report(3))
+    record.flush()
     assert rows_in(folder) == make_rows(1, 2, 3)
 
 
@@ -101,6 +104,7 @@ def test_a_restart_inside_one_record_goes_back_to_the_checkpoint(folder, record)
     save_history(folder, "checkpoints/step_000000002", 1, 2)
     record.apply(make_report(resumed_from="checkpoints/step_000000002"))
     record.apply(make_report(3, 4, 5))
+    record.flush()
     assert rows_in(folder) == make_rows(1, 2, 3, 4, 5)
 
 
@@ -189,6 +193,31 @@ def test_a_growing_file_holds_all_that_was_added(folder):
     again.replace(b"x\n")
     again.append(b"y\n")
     assert folder.read("file") == b"x\ny\n"
+
+
+def test_where_a_record_is_stored_as_a_whole_it_waits_for_a_checkpoint_the_end_or_some_seconds(folder, monkeypatch):
+    folder.is_local = False
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(growing_file, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    record, stored = Record(folder, prints=False), []
+
+    def apply(step: int, after_s: float, **report: Any) -> None:
+        clock.now += after_s
+        record.apply(make_report(step, **report))
+        found = [folder.read(name).splitlines() for name in (METRICS, EVENTS)]
+        assert len(found[1]) == len(found[0])
+        stored.append(len(found[0]))
+
+    apply(1, 0.0)
+    apply(2, 1.0)
+    apply(3, 1.0)
+    apply(4, growing_file.PAUSE_S)
+    apply(5, 1.0)
+    apply(6, 1.0, checkpoint="checkpoints/step_000000006")
+    apply(7, 1.0)
+    assert stored == [1, 1, 1, 4, 4, 6, 6]
+    record.flush()
+    assert len(folder.read(METRICS).splitlines()) == 7
 
 
 @pytest.mark.parametrize("before, whole", [(b"a\nb\n{tor", b"a\nb\n"), (b"{tor", b""), (b"a\n", b"a\n")])
