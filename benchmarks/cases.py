@@ -78,7 +78,7 @@ CASES = {
         150,
         {
             "name": "heart_sound_pretrain",
-            "data": {"sample_rate": 2000, "num_samples": 1600},
+            "data": {"sample_rate": 2000, "num_samples": 1600, "filters_cycles": False},
             "encoder": {"channels": [16, 32, 48, 64], "num_layers": 1, "state_size": 8},
         },
         batch_size=16,
