@@ -119,11 +119,12 @@ class MirrorHandle:
             return 1
         self.close()
         self._reader.join(max(self._deadline - time.monotonic(), 0.0))
-        if self._reader.is_alive():
-            self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
-            self._has_warned = True
+        is_late = self._reader.is_alive()
         code = self._end(self._process)
         self._drain()
+        if is_late and not self._has_warned:  # it may just have said so itself
+            self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
+            self._has_warned = True
         if code and not self._has_warned and not self.sent:
             self._log(f"the mirror of the run to W&B failed (exit code {code}); {LATER}", level="WARNING")
         return code
