@@ -35,6 +35,11 @@ class Recording:
     files: tuple[Path, ...] = ()
     """What its content hash covers."""
 
+    @property
+    def scored_as(self) -> str:
+        """Whose recording it is for the challenge."""
+        return self.patient or self.subject
+
 
 class Groups:
     """Names joined into groups: the same child may have been recorded under several."""

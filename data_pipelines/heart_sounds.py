@@ -164,7 +164,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         """Subjects, patients and recordings counted in their order."""
         names: dict[str, list[str | int]] = {
             "subject": [each.subject for each in self._recordings],
-            "patient": [each.patient or each.subject for each in self._recordings],
+            "patient": [each.scored_as for each in self._recordings],
             "recording": [id(each) for each in self._recordings],
         }
         return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
@@ -198,7 +198,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         numbers = self._numbers
         row = store_recording(recording, numbers["recording"][id(recording)], self.data)
         row |= {"subject": numbers["subject"][recording.subject]}
-        row |= {"patient": numbers["patient"][recording.patient or recording.subject]}
+        row |= {"patient": numbers["patient"][recording.scored_as]}
         if self.task is not None:
             word = recording.labels[self.task]
             row |= {"label": TASKS[self.task].classes.index(word)}

@@ -99,7 +99,7 @@ def hash_recordings(recordings: Sequence[Recording]) -> str:
 def _warn_of_mixed_patients(task: TaskName, recordings: Sequence[Recording]) -> None:
     labels: dict[str, set[str]] = {}
     for recording in recordings:
-        labels.setdefault(recording.patient or recording.subject, set()).add(recording.labels[task])
+        labels.setdefault(recording.scored_as, set()).add(recording.labels[task])
     mixed = sorted(patient for patient, found in labels.items() if len(found) > 1)
     if mixed:
         _log.warning(

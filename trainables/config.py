@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from trainables.task import Task
 
 
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
 class Cadence(Config):
     """How often something happens: `5 epochs`, `200 steps`, or the same as a mapping `{epochs: 5}`."""
 
@@ -140,7 +143,7 @@ class Training(Config):
     """Micro-batches per optimiser step."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest L2 norm of the whole gradient."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Of the forward passes, in evaluations too; weights, optimiser and metrics are float32."""
     compile: bool = False
     channels_last: bool = False

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from trainables.config import Goal
+from trainables.config import Goal, Precision
 from trainables.engine.collectives import ProcessGroup
 from trainables.engine.feed import Feed
-from trainables.engine.precision import Precision, forward_in
+from trainables.engine.precision import forward_in
 from trainables.task import Evaluation, Task
 
 

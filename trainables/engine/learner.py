@@ -1,7 +1,7 @@
 """The learner: module, optimiser, schedule, scaler and EMA, and the one step that moves them all."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,10 +90,6 @@ class Learner:
         """The rates of the coming step, by metric name."""
         return learning_rates(self.optimizer)
 
-    def autocast(self) -> AbstractContextManager:
-        """Mixed precision as the settings ask for."""
-        return autocast(self.training.precision, self.device)
-
     def step(
         self, batches: Sequence[Any], generator: torch.Generator, look: Callable[[nn.Module], None] | None = None
     ) -> dict[str, Tensor]:
@@ -125,7 +121,7 @@ class Learner:
     ) -> dict[str, Tensor]:
         is_last = index == len(batches) - 1
         no_sync = getattr(self.wrapped, "no_sync", nullcontext)
-        with nullcontext() if is_last else no_sync(), self.autocast():
+        with nullcontext() if is_last else no_sync(), autocast(self.training.precision, self.device):
             output = self.task.loss(self.wrapped, batch, generator=generator)
             self.scaler.scale(output.loss / len(batches)).backward()
         metrics = {f"train/{name}": value.detach().float() for name, value in output.metrics.items()}
