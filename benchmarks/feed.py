@@ -23,9 +23,9 @@ from benchmarks.peers import LOADER_PROCESSES
 from benchmarks.results import save_results
 from benchmarks.watched import run_module
 
-SIZES = {"flow_matching": 100_000, "super_resolution": 1200, "video_prediction": 3000, "heart_sound_pretrain": 300}
-"""Raw rows or files of each; a quarter of a GB, but for the heart sounds, which are cut into cycles anew as they are
-read."""
+SIZES = {"flow_matching": 100_000, "super_resolution": 1200, "video_prediction": 3000, "heart_sound_pretrain": 3000}
+"""Raw rows or files of each; a quarter of a GB as read, and half as much of heart sounds, which are cut into cycles
+anew as they are read."""
 STREAMS = {
     "0 read tasks": {"read_tasks": 0},
     "2 read tasks": {"read_tasks": 2},

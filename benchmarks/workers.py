@@ -1,8 +1,9 @@
 """Two workers with one thread each against one worker with one thread, on the same batch over all workers.
 
-python -m benchmarks.workers [--workload super_resolution ...] [--repeats 3] [--blocks 6]
+python -m benchmarks.workers [--workload super_resolution ...] [--repeats 3] [--blocks 24]
 
-Samples a second of `train` on Ray, at four times the ladder's batch, so that a step takes some tenths of a second. The
+Samples a second of `train` on Ray, at four times the ladder's batch, so that a step takes some tenths of a second, for
+half a minute or more, as Ray goes on starting processes of its own for some seconds after a training has begun. The
 batch over all workers stays, so that the optimisation is the same; each worker computes half of it. Beside it the bare
 loop, without data path, reports and record: in the workers of a plain TorchTrainer, and in one process and in two under
 torch's DistributedDataParallel, without Ray. On a machine with two cores the two workers have to share them with all of
@@ -28,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--workload", nargs="+", choices=sorted(CASES), default=["super_resolution"])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--blocks", type=int, default=24)
     options = parser.parse_args()
     found = {name: measure_workload(CASES[name], options.repeats, options.blocks) for name in options.workload}
     save_results("workers", found)

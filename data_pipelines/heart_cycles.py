@@ -1,5 +1,7 @@
 """From a stored recording to its samples: every cycle brought to the same number of values, or windows."""
 
+from functools import cache
+
 import numpy as np
 
 PEAK_TO_MEAN = 50.0
@@ -10,8 +12,13 @@ MAX_NEAR_ZERO = 0.3
 
 def resample_cycle(values: np.ndarray, num_samples: int) -> np.ndarray:
     """[num_samples] by straight lines, from the first value to the last: nothing is cut or filled."""
-    places = np.linspace(0, len(values) - 1, num_samples)
-    return np.interp(places, np.arange(len(values)), values)
+    places = _count(num_samples) * ((len(values) - 1) / (num_samples - 1))
+    return np.interp(places, np.arange(len(values), dtype=np.float64), values)
+
+
+@cache
+def _count(end: int) -> np.ndarray:
+    return np.arange(end, dtype=np.float64)
 
 
 def is_clean(values: np.ndarray) -> bool:

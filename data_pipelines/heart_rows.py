@@ -39,6 +39,8 @@ STORED = pa.schema(
 )
 """A waveform is 16-bit numbers times `scale`; a cycle goes from a start to before its end, in samples. `num_found` is
 how many there were before some were dropped; without a beat the samples are windows instead."""
+_SAID = ("scale", "label", "subject", "patient", "recording", "is_good")
+"""What every sample takes over from its recording."""
 
 
 def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
@@ -87,17 +89,17 @@ def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, in
 
 def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
     """A row for each cycle: its values as 16-bit numbers times `scale`, its length, and what its recording says."""
-    schema = _decoded_schema(data.num_samples)
-    rows: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for row in table.to_pylist():
+    signals, durations, sources = [], [], []
+    for number, row in enumerate(table.select(["waveform", "starts", "ends", "repetitions"]).to_pylist()):
         waveform = np.frombuffer(row["waveform"], "<i2")
         for start, end in list(zip(row["starts"], row["ends"], strict=True)) * row["repetitions"]:
             values = resample_cycle(waveform[start:end], data.num_samples)
-            rows["signal"].append(np.round(values).astype("<i2").tobytes())
-            rows["duration_s"].append((end - start) / data.sample_rate)
-            for name in ("scale", "label", "subject", "patient", "recording", "is_good"):
-                rows[name].append(row[name])
-    return pa.table(rows, schema=schema)
+            signals.append(np.rint(values).astype("<i2").tobytes())
+            durations.append((end - start) / data.sample_rate)
+            sources.append(number)
+    said = table.select(_SAID).take(pa.array(sources, pa.int64()))
+    columns = [pa.array(signals, pa.binary(2 * data.num_samples)), pa.array(durations, pa.float32()), *said.columns]
+    return pa.table(columns, names=["signal", "duration_s", *_SAID])
 
 
 def _cut(samples: np.ndarray, recording: Recording, data: HeartData) -> list[tuple[int, int]]:
@@ -113,18 +115,3 @@ def _fall_back(num_samples: int, recording: Recording, data: HeartData) -> list[
 
 def _pairs(bounds: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in bounds]
-
-
-def _decoded_schema(num_samples: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("signal", pa.binary(2 * num_samples)),
-            ("scale", pa.float32()),
-            ("duration_s", pa.float32()),
-            ("label", pa.int64()),
-            ("subject", pa.int64()),
-            ("patient", pa.int64()),
-            ("recording", pa.int64()),
-            ("is_good", pa.int64()),
-        ]
-    )
