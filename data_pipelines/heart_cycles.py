@@ -1,6 +1,6 @@
 """From a stored recording to its samples: every cycle brought to the same number of values, or windows."""
 
-from functools import cache
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,15 +10,11 @@ MAX_NEAR_ZERO = 0.3
 """A cycle with a larger share of values below a thousandth of its peak is silence with a click."""
 
 
-def resample_cycle(values: np.ndarray, num_samples: int) -> np.ndarray:
-    """[num_samples] by straight lines, from the first value to the last: nothing is cut or filled."""
-    places = _count(num_samples) * ((len(values) - 1) / (num_samples - 1))
-    return np.interp(places, np.arange(len(values), dtype=np.float64), values)
-
-
-@cache
-def _count(end: int) -> np.ndarray:
-    return np.arange(end, dtype=np.float64)
+def resample_cycles(waveform: np.ndarray, starts: Sequence[int], ends: Sequence[int], num_samples: int) -> np.ndarray:
+    """[cycles, num_samples] by straight lines, each from its first value to its last: nothing is cut or filled."""
+    firsts, lasts = np.asarray(starts, np.float64), np.asarray(ends, np.float64) - 1
+    places = firsts[:, None] + np.arange(num_samples) * ((lasts - firsts) / (num_samples - 1))[:, None]
+    return np.interp(places, np.arange(len(waveform)), waveform)
 
 
 def is_clean(values: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.heart_config import HeartData
-from data_pipelines.heart_cycles import is_clean, resample_cycle
+from data_pipelines.heart_cycles import is_clean, resample_cycles
 from data_pipelines.heart_recordings import UNLABELLED, Recording
 from data_pipelines.heart_segmentation import cut_windows, find_cycles, lasts_as_a_cycle
 from data_pipelines.heart_signal import preprocess
@@ -89,16 +89,19 @@ def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, in
 
 def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
     """A row for each cycle: its values as 16-bit numbers times `scale`, its length, and what its recording says."""
-    signals, durations, sources = [], [], []
+    signals, lengths, sources = [np.empty((0, data.num_samples), "<i2")], [], []
     for number, row in enumerate(table.select(["waveform", "starts", "ends", "repetitions"]).to_pylist()):
-        waveform = np.frombuffer(row["waveform"], "<i2")
-        for start, end in list(zip(row["starts"], row["ends"], strict=True)) * row["repetitions"]:
-            values = resample_cycle(waveform[start:end], data.num_samples)
-            signals.append(np.rint(values).astype("<i2").tobytes())
-            durations.append((end - start) / data.sample_rate)
-            sources.append(number)
-    said = table.select(_SAID).take(pa.array(sources, pa.int64()))
-    columns = [pa.array(signals, pa.binary(2 * data.num_samples)), pa.array(durations, pa.float32()), *said.columns]
+        starts, ends, repetitions = row["starts"], row["ends"], row["repetitions"]
+        values = resample_cycles(np.frombuffer(row["waveform"], "<i2"), starts, ends, data.num_samples)
+        signals += [np.rint(values).astype("<i2")] * repetitions
+        lengths += [end - start for start, end in zip(starts, ends, strict=True)] * repetitions
+        sources += [number] * len(starts) * repetitions
+    signal = pa.py_buffer(np.concatenate(signals))
+    columns = [
+        pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * data.num_samples), len(sources), [None, signal]),
+        pa.array(np.array(lengths) / data.sample_rate, pa.float32()),
+        *table.select(_SAID).take(pa.array(sources, pa.int64())).columns,
+    ]
     return pa.table(columns, names=["signal", "duration_s", *_SAID])
 
 

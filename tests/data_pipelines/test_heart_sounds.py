@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from data_pipelines.heart_config import HeartData, Synthetic
-from data_pipelines.heart_cycles import is_clean, resample_cycle
+from data_pipelines.heart_cycles import is_clean, resample_cycles
 from data_pipelines.heart_sounds import HeartPipeline
 from data_pipelines.heart_sources import list_recordings, repetitions, split_by_subject
 from data_pipelines.heart_tasks import TaskName
@@ -262,9 +262,12 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
         settings(**changes)
 
 
-def test_a_cycle_is_brought_to_any_length_without_losing_its_ends():
-    ramp = np.arange(50.0)
-    assert resample_cycle(ramp, 99) == pytest.approx(np.linspace(0, 49, 99))
+def test_cycles_are_brought_to_any_length_without_losing_their_ends():
+    waveform, starts, ends = np.random.default_rng(0).normal(size=90), [0, 30, 30, 71], [30, 80, 32, 90]
+    for found, start, end in zip(resample_cycles(waveform, starts, ends, 99), starts, ends, strict=True):
+        cycle = waveform[start:end]
+        assert found == pytest.approx(np.interp(np.linspace(0, len(cycle) - 1, 99), np.arange(len(cycle)), cycle))
+        assert found[[0, -1]] == pytest.approx(cycle[[0, -1]])
 
 
 def test_clicks_and_silence_are_no_clean_cycles_and_murmurs_are():
