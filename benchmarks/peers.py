@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
+    if options.repeats < 2:
+        parser.error("--repeats must be at least 2: the first only chooses the loader processes")
     for name in options.workload:
         case, factor = WORKLOADS[name]
         runs = measure_workload(case, options.repeats, options.blocks * factor)

@@ -92,6 +92,8 @@ def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
     signals, lengths, sources = [np.empty((0, data.num_samples), "<i2")], [], []
     for number, row in enumerate(table.select(["waveform", "starts", "ends", "repetitions"]).to_pylist()):
         starts, ends, repetitions = row["starts"], row["ends"], row["repetitions"]
+        if not starts:
+            continue
         values = resample_cycles(np.frombuffer(row["waveform"], "<i2"), starts, ends, data.num_samples)
         signals += [np.rint(values).astype("<i2")] * repetitions
         lengths += [end - start for start, end in zip(starts, ends, strict=True)] * repetitions

@@ -1,6 +1,7 @@
 """Stored recordings and the cycles that they are decoded to."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -268,6 +269,15 @@ def test_cycles_are_brought_to_any_length_without_losing_their_ends():
         cycle = waveform[start:end]
         assert found == pytest.approx(np.interp(np.linspace(0, len(cycle) - 1, 99), np.arange(len(cycle)), cycle))
         assert found[[0, -1]] == pytest.approx(cycle[[0, -1]])
+
+
+def test_a_recording_without_a_cycle_gives_no_rows():
+    pipeline = HeartPipeline(settings(), None)
+    (row,) = pipeline.synthetic(1, seed=0).to_pylist()
+    empty = {**row, "waveform": b"", "starts": [], "ends": []}
+    for rows, expected in (([empty], 0), ([row, empty, row], 2)):
+        table = pipeline.decode(pa.Table.from_pylist(rows, schema=pipeline.schema))
+        assert table.num_rows == expected == len(pipeline.collate(table)["signal"])
 
 
 def test_clicks_and_silence_are_no_clean_cycles_and_murmurs_are():
