@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.cases import Case
-from benchmarks.ladder import LAYERS, climb
+from benchmarks.ladder import LAYERS, climb, step_s
 from benchmarks.results import save_results
 from benchmarks.synthetic import write_cifar10_like, write_moving_mnist_like
 
@@ -77,7 +77,7 @@ def format_table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def _format_rows(name: str, batch_size: int, runs: dict[str, list[dict[str, Any]]]) -> list[str]:
-    steps = {layer: statistics.median(block for run in of for block in run["blocks"]) for layer, of in runs.items()}
+    steps = {layer: step_s(of) for layer, of in runs.items()}
     limit, rows = next(iter(steps.values())), []
     for layer, step in steps.items():
         busy = [run["gpu_percent"] for run in runs[layer] if run["gpu_percent"] is not None]

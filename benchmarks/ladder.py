@@ -60,11 +60,7 @@ def climb(
                 settings = build_settings(case, folder, num_blocks, f"{layer}-{repeat}", LAYERS.get(layer, ("", {}))[1])
                 settings["training"] |= training or {}
                 of.append(_run(layer, settings, num_blocks))
-            words = [
-                f"{layer} {1e3 * statistics.median(of[-1]['blocks']):.1f} ms"
-                for layer, of in runs.items()
-                if of[-1].get("blocks")
-            ]
+            words = [f"{layer} {1e3 * step_s(of[-1:]):.1f} ms" for layer, of in runs.items() if of[-1].get("blocks")]
             print(f"repeat {repeat + 1}: {', '.join(words)}", flush=True)
     return runs
 
@@ -100,18 +96,27 @@ def build_settings(case: Case, folder: Path, num_blocks: int, name: str, changes
     return settings
 
 
+def blocks_of(runs: list[dict[str, Any]]) -> list[float]:
+    """Seconds per step of every block of all runs."""
+    return [block for run in runs for block in run["blocks"]]
+
+
+def step_s(runs: list[dict[str, Any]]) -> float:
+    """The median of all blocks."""
+    return statistics.median(blocks_of(runs))
+
+
 def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:
     """Median step times over all blocks, their quartiles, ratios to L0, memory of all processes, time to first step."""
     stepping = {layer: of for layer, of in runs.items() if layer in LAYERS}
-    blocks = {layer: [block for run in of for block in run["blocks"]] for layer, of in stepping.items()}
     first = next(iter(stepping))
     lines = [
         f"| layer | step, median | quartiles | speed against {first} | with all between | memory | first step after |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for layer, of in stepping.items():
-        low, middle, high = statistics.quantiles(blocks[layer], n=4)
-        step = 100 * statistics.median(blocks[first]) / middle
+        low, middle, high = statistics.quantiles(blocks_of(of), n=4)
+        step = 100 * step_s(stepping[first]) / middle
         wall = 100 * _mean(stepping[first], "wall_step_s") / _mean(of, "wall_step_s")
         cells = [
             f"{layer}: {LAYERS[layer][0]}",

@@ -10,14 +10,13 @@ too, Ray's pattern one result every 20 steps. Needs `pip install quintet[bench]`
 """
 
 import argparse
-import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import CASES, Case
-from benchmarks.ladder import STEPS_PER_BLOCK, TRACKED, build_settings
+from benchmarks.ladder import STEPS_PER_BLOCK, TRACKED, build_settings, step_s
 from benchmarks.results import save_results
 from benchmarks.watched import run_module
 
@@ -62,29 +61,24 @@ def measure_workload(case: Case, repeats: int, num_blocks: int) -> dict[str, lis
             arguments = {"peer": peer, "settings": settings, "loader_processes": processes, **sizes}
             return {**run_module("benchmarks.peer", arguments), "loader_processes": processes}
 
-        chosen = {
-            peer: min((measure_peer(peer, processes) for processes in LOADER_PROCESSES), key=_step_s) for peer in PEERS
-        }
+        tried = {peer: [measure_peer(peer, processes) for processes in LOADER_PROCESSES] for peer in PEERS}
+        chosen = {peer: min(of, key=lambda run: step_s([run]))["loader_processes"] for peer, of in tried.items()}
         for repeat in range(1, repeats):
             for name, changes in OURS.items():
                 ours = build_settings(case, folder, num_blocks, f"{name.replace(' ', '-')}-{repeat}", changes)
                 runs.setdefault(name, []).append(run_module("benchmarks.full_stack", {"settings": ours}))
-            for peer, tried in chosen.items():
-                runs.setdefault(peer, []).append(measure_peer(peer, tried["loader_processes"]))
+            for peer, processes in chosen.items():
+                runs.setdefault(peer, []).append(measure_peer(peer, processes))
     return runs
-
-
-def _step_s(*runs: dict[str, Any]) -> float:
-    return statistics.median(block for run in runs for block in run["blocks"])
 
 
 def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:
     """Median step times, and how much faster ours is."""
     lines = ["| | step, median | loader processes | steps a second, ours over theirs |", "| --- | --- | --- | --- |"]
-    lines += [f"| {name} | {1e3 * _step_s(*runs[name]):.1f} ms | | |" for name in OURS]
+    lines += [f"| {name} | {1e3 * step_s(runs[name]):.1f} ms | | |" for name in OURS]
     for peer, ours in PEERS.items():
-        theirs, processes = _step_s(*runs[peer]), runs[peer][0]["loader_processes"]
-        lines.append(f"| {peer} | {1e3 * theirs:.1f} ms | {processes} | {theirs / _step_s(*runs[ours]):.2f} ({ours}) |")
+        theirs, processes = step_s(runs[peer]), runs[peer][0]["loader_processes"]
+        lines.append(f"| {peer} | {1e3 * theirs:.1f} ms | {processes} | {theirs / step_s(runs[ours]):.2f} ({ours}) |")
     return "\n".join(lines)
 
 

@@ -101,9 +101,8 @@ def draw_ladders(ladders: dict[str, Any], file: Path) -> None:
 
 def _shares(runs: dict[str, Any], layer: str) -> tuple[float, float, float]:
     """Lower quartile, median and upper quartile of the speeds, in per cent."""
-    blocks = {name: [block for run in runs[name] for block in run["blocks"]] for name in ("L0", layer)}
-    bare = statistics.median(blocks["L0"])
-    low, middle, high = statistics.quantiles([100 * bare / block for block in blocks[layer]], n=4)
+    bare = ladder.step_s(runs["L0"])
+    low, middle, high = statistics.quantiles([100 * bare / block for block in ladder.blocks_of(runs[layer])], n=4)
     return low, middle, high
 
 
