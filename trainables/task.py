@@ -93,15 +93,32 @@ class Progress:
         return self.epochs_per_stage * self.steps_per_epoch
 
 
+class Recall(Protocol):
+    """What was learnt of the prepared data, by this run or by one before it on the same data."""
+
+    def __call__(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `learn` returns, plain data and CPU tensors, the same on every rank; a collective, as `learn` may be.
+
+        `settings`, as JSON, hold all that it follows from beside the rows of the prepared data.
+        """
+        ...
+
+
+def learn_anew(name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A `Recall` that remembers nothing."""
+    return learn()
+
+
 @dataclass(frozen=True)
 class Start:
-    """What a task may use once before the first step of the run or of a later stage."""
+    """What a task may use before the first step of the run or of a later stage, and before evaluations."""
 
     batches: Callable[[Split], Iterable[Any]]
     """One ordered pass over this rank's share of a split, as batches on `device`, not augmented."""
     collectives: Collectives
     device: torch.device
     seed: int
+    recall: Recall = learn_anew
 
 
 @dataclass(frozen=True)
@@ -221,6 +238,10 @@ class Task(ABC, Generic[Batch]):
     def begin(self, start: Start) -> None:
         """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights
         to start from. EMA and optimiser are built from what it leaves."""
+
+    def prepare_evaluation(self, start: Start) -> None:
+        """After `begin`, and before the evaluation of a saved model; on all ranks. What evaluators have to know of the
+        data beside the rows that they are passed; `state_dict` keeps it."""
 
     def after_step(self, progress: Progress) -> None:
         """After each optimiser step."""

@@ -13,6 +13,7 @@ from torch import nn
 from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import cause_of
 from trainables.engine.collectives import ProcessGroup
+from trainables.engine.data_memory import DataMemory
 from trainables.engine.feed import Feed
 from trainables.engine.report import Report
 from trainables.engine.rows import RowSource
@@ -20,6 +21,7 @@ from trainables.engine.worker import CancelledError, Worker, never, nothing
 from trainables.plan import Plan
 from trainables.run import Run
 from trainables.sources import build_local_sources, build_ray_sources
+from trainables.storage import Folder
 
 
 class RunError(RuntimeError):
@@ -118,6 +120,7 @@ def _work(
             pipeline=pipeline,
             feed=feed,
             facts=plan.manifest.facts,
+            memory=DataMemory(Folder(str(plan.prepared)), plan.manifest.source_hash, collectives),
             run_id=plan.run_id,
             watch=plan.watch,
             is_cancelled=process.is_cancelled,

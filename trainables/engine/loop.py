@@ -23,7 +23,7 @@ from trainables.engine.evaluation import frozen, isolated_random, split_finite
 from trainables.engine.history import Row
 from trainables.engine.interruption import Interruption
 from trainables.engine.meters import NonFiniteError
-from trainables.engine.opening import epoch_generator, measure_length, open_training, start_for_task
+from trainables.engine.opening import epoch_generator, measure_length, open_training
 from trainables.engine.outbox import Outbox
 from trainables.engine.precision import forward_in
 from trainables.engine.selection import ModelSelection
@@ -196,7 +196,7 @@ class Loop:
     def _begin_stage(self, row: Row) -> None:
         """What the task finds is added to the last row of the stage that ended; `best` is of one stage alone."""
         with isolated_random():
-            found = self.state.task.begin_stage(self.progress.stage, start_for_task(self.run, self.worker))
+            found = self.state.task.begin_stage(self.progress.stage, self.worker.start(self.run.seed))
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)

@@ -13,7 +13,6 @@ from trainables.engine.worker import Worker
 from trainables.layout import CHECKPOINTS, MODELS
 from trainables.run import Run
 from trainables.storage import Folder
-from trainables.task import Start
 
 
 def measure_length(run: Run, steps_per_epoch: int) -> Length:
@@ -44,16 +43,12 @@ def open_training(run: Run, worker: Worker, length: Length, outbox: Outbox) -> T
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
     else:
         with isolated_random():
-            task.begin(start_for_task(run, worker))
+            task.begin(worker.start(run.seed))
+            task.prepare_evaluation(worker.start(run.seed))
         learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
     outbox.tell_start(name)
     outbox.say(messages)
     return state
-
-
-def start_for_task(run: Run, worker: Worker) -> Start:
-    """What a task may use when it begins, and at the start of a stage."""
-    return Start(worker.feed.ordered, worker.collectives, worker.device, run.seed)
 
 
 def epoch_generator(run: Run, worker: Worker, epoch: int) -> torch.Generator:

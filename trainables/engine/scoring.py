@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from trainables.engine.evaluation import run_evaluation, split_finite
+from trainables.engine.evaluation import isolated_random, run_evaluation, split_finite
 from trainables.engine.panels import picture_of, save_panels
 from trainables.engine.state import refuse_other_architecture
 from trainables.engine.worker import Worker
@@ -29,6 +29,8 @@ def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> 
     refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
     task.module.load_state_dict(saved["weights"])
     task.module.to(worker.device)
+    with isolated_random():
+        task.prepare_evaluation(worker.start(run.seed))
     evaluation = run_evaluation(
         task, task.module, worker.feed, worker.collectives, worker.device, precision=run.training.precision
     )

@@ -8,10 +8,12 @@ from torch import nn
 
 from data_pipelines.pipeline import DataPipeline, Facts
 from trainables.engine.collectives import ProcessGroup
+from trainables.engine.data_memory import DataMemory
 from trainables.engine.feed import Feed
 from trainables.engine.report import Report
 from trainables.engine.watch import Watch
 from trainables.storage import Folder
+from trainables.task import Start
 
 
 class CancelledError(RuntimeError):
@@ -42,6 +44,7 @@ class Worker:
     pipeline: DataPipeline
     feed: Feed
     facts: Facts
+    memory: DataMemory
     run_id: str
     watch: Watch | None = None
     is_cancelled: Callable[[], bool] = never
@@ -49,3 +52,7 @@ class Worker:
     find_notice: Callable[[], str | None] = nothing
     """What is announced to the run, such as a machine that will be taken from it; asked by all ranks at once, and the
     same on all of them. While it stands every report saves a checkpoint."""
+
+    def start(self, seed: int) -> Start:
+        """What a task gets when it begins, at the start of a stage, and before evaluations."""
+        return Start(self.feed.ordered, self.collectives, self.device, seed, self.memory.recall)

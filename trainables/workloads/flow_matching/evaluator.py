@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from data_pipelines.pipeline import Split
-from trainables.metrics.frechet import RunningMoments
 from trainables.randomness import seeded_generator
 from trainables.task import Collectives, Evaluation, Evaluator, ImagePanel
 from trainables.workloads.flow_matching import config
@@ -38,8 +36,7 @@ class _Tally:
 class SampleEvaluator(Evaluator[Mapping[str, Any]]):
     """Scores `num_samples` samples; noise and labels depend on the seed alone, not on the number of ranks.
 
-    It reads the training split only while the statistics of its extractor are not known, as in an evaluation with
-    Inception weights of a model that was trained without.
+    What it compares with is settled before (`settle_reference`), so it needs no rows.
     """
 
     def __init__(
@@ -53,7 +50,6 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         collectives: Collectives,
         device: torch.device,
     ) -> None:
-        self.split: Split | None = None if extractor.name in real.gaussians else "train"
         self._settings = settings
         self._real = real
         self._extractor = extractor
@@ -61,12 +57,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         self._seed = seed
         self._collectives = collectives
         self._device = device
-        self._moments = RunningMoments(extractor.feature_dim, device)
         self._labels = choose_labels(settings.num_samples, real.class_ratios(), seed)
-
-    def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
-        """Add real images; each row of the training split once over all ranks."""
-        self._moments.add(self._extractor.forward(to_uint8(batch["image"]))[0])
 
     def compute(self, module: nn.Module) -> Evaluation:
         """Scores, with the trivial generator's beside them; a collective.
@@ -74,8 +65,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         `eval/nfe_ode` and `eval/nfe_net` are means over the samples, as dopri5's steps differ between chunks.
         Raises FloatingPointError on all ranks when a sample holds a value that is not finite.
         """
-        self.prepare()
-        scorer = self._scorer()
+        scorer = Scorer(self._extractor, self._collectives, self._device)
         tally = self._generate_all(module, scorer)
         metrics = self._mean_cost(tally)
         real, name = self._real.gaussians[self._extractor.name], self._extractor.name
@@ -86,27 +76,9 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
             metrics |= {f"baseline/{key}": value for key, value in scores.items()}
         return Evaluation(metrics=metrics, panels=[self._panel(tally)])
 
-    def prepare(self) -> None:
-        """Settle the real images' statistics and the trivial generator's scores, each once; a collective."""
-        name, num_samples = self._extractor.name, self._settings.num_samples
-        if name not in self._real.gaussians:
-            self._real.gaussians[name] = self._moments.over_ranks(self._collectives.sum).gaussian()
-        if self._real.baseline(name, num_samples) is None and self._real.pixels is not None:
-            scorer = self._scorer()
-            for chunk in self._chunks():
-                generator = seeded_generator(self._seed, "trivial generator", chunk.index)
-                scorer.add(self._real.pixels.sample(chunk.stop - chunk.start, generator=generator), chunk)
-            self._real.keep_baseline(name, num_samples, scorer.compute(self._real.gaussians[name]))
-
-    def _scorer(self) -> Scorer:
-        return Scorer(self._extractor, self._collectives, self._device)
-
-    def _chunks(self) -> list[Chunk]:
-        return list(deal_chunks(self._settings.num_samples, self._settings.batch_size, self._collectives))
-
     def _generate_all(self, module: nn.Module, scorer: Scorer) -> _Tally:
         tally = _Tally()
-        for chunk in self._chunks():
+        for chunk in deal_chunks(self._settings.num_samples, self._settings.batch_size, self._collectives):
             samples = self._generate(module, chunk)
             is_finite = samples.images.isfinite().flatten(1).all(dim=1)
             images = to_uint8(samples.images.nan_to_num())

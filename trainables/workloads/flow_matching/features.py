@@ -15,6 +15,8 @@ from trainables.workloads.flow_matching.pixels import to_unit_range
 
 MAX_SIDE = 32
 """Larger images are averaged down to this, which bounds the cost; finer detail does not count in the distance."""
+RULES = 1
+"""Counts up when the network or its training change otherwise than by the constants below."""
 NUM_STEPS = 300
 BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
@@ -36,12 +38,14 @@ class FeatureNetwork(nn.Module):
             *_convolution(64, 64, stride=2),
         )
         self.head = nn.Linear(self.feature_dim, num_classes)
+        self.to(memory_format=torch.channels_last)  # a third less time on a CPU
 
     def forward(
         self, images: UInt8[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
         """Features and logits of images of any size with values 0 to 255."""
-        features = self.layers(to_unit_range(shrink(images))).mean(dim=(2, 3))
+        pixels = to_unit_range(shrink(images)).contiguous(memory_format=torch.channels_last)
+        features = self.layers(pixels).mean(dim=(2, 3))
         return features, self.head(features)
 
 
@@ -61,6 +65,18 @@ def shrink(images: UInt8[Tensor, "batch channels height width"]) -> UInt8[Tensor
     if side == (height, width):
         return images
     return functional.interpolate(images.float(), size=side, mode="area").round().to(torch.uint8)
+
+
+def describe_training() -> dict[str, float]:
+    """What a trained network follows from beside its images."""
+    return {
+        "rules": RULES,
+        "max_side": MAX_SIDE,
+        "steps": NUM_STEPS,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "seed": SEED,
+    }
 
 
 def train_feature_network(

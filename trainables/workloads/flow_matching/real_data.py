@@ -1,5 +1,6 @@
 """What the task knows of its real images: a feature network, statistics, and the trivial generator's scores."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,11 +11,11 @@ from torch import Tensor
 
 from trainables.metrics.frechet import Gaussian
 from trainables.task import Start
-from trainables.workloads.flow_matching.features import FeatureNetwork, train_feature_network
+from trainables.workloads.flow_matching.features import FeatureNetwork, describe_training, train_feature_network
 from trainables.workloads.flow_matching.pixel_statistics import PixelStatistics, PixelSums
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.scoring import Scores
-from trainables.workloads.flow_matching.subset import SubsetSampler
+from trainables.workloads.flow_matching.subset import SUBSET_SIZE, SubsetSampler
 
 logger = logging.getLogger(__name__)
 
@@ -31,23 +32,28 @@ class RealData:
         self.gaussians: dict[str, Gaussian] = {}
         self._baselines: dict[str, Scores] = {}
 
-    @torch.no_grad()
     def learn(self, start: Start) -> None:
-        """One pass over the training split, then rank 0 trains the feature network; a collective."""
+        """Pixel statistics and the feature network, once for a data set; a collective."""
+        recipe = {**describe_training(), "subset": SUBSET_SIZE}
+        self._take(start.recall("feature_network", recipe, lambda: self._learn(start)))
+
+    @torch.no_grad()
+    def _learn(self, start: Start) -> dict[str, Any]:
+        """One pass over the training split, then rank 0 trains the feature network."""
         sums = PixelSums(self.shape, self.num_classes, start.device)
         sampler = SubsetSampler(self.shape, start.device)
         for batch in start.batches("train"):
             images = to_uint8(batch["image"])
             sums.add(images, batch["label"])
             sampler.add(images, batch["label"])
-        self.pixels = sums.over_ranks(start.collectives)
+        pixels = sums.over_ranks(start.collectives)
         subset = sampler.gather(start.collectives)
         trained = None
         if start.collectives.rank == 0:
             features = train_feature_network(subset.images, subset.labels, num_classes=self.num_classes)
             trained = {"network": features.network.state_dict(), "accuracy": features.accuracy}
             logger.info("feature network: accuracy %.3f on %d images", features.accuracy, len(subset.labels))
-        self._take_network(start.collectives.broadcast(trained))
+        return {**start.collectives.broadcast(trained), "pixels": pixels.state_dict()}
 
     def class_ratios(self) -> list[float]:
         """Shares of the classes in the training split; equal ones before it was seen."""
@@ -80,17 +86,25 @@ class RealData:
         """Restore `state_dict`."""
         if not state:
             return
-        self._take_network(state)
-        self.pixels = PixelStatistics.from_state_dict(state["pixels"])
+        self._take(state)
         self.gaussians = {name: Gaussian.from_state_dict(value) for name, value in state["gaussians"].items()}
         self._baselines = {name: Scores(**scores) for name, scores in state["baselines"].items()}
 
-    def _take_network(self, trained: Mapping[str, Any]) -> None:
+    def fingerprint(self, extractor: str) -> str:
+        """Of all that an extractor's scores follow from, beside the samples and the published weights."""
+        digest = hashlib.sha256()
+        for part in (self.network, self.pixels, self.gaussians.get(extractor)):
+            for tensor in part.state_dict().values() if part is not None else ():
+                digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _take(self, learnt: Mapping[str, Any]) -> None:
         with torch.random.fork_rng(devices=[]):
             self.network = FeatureNetwork(self.shape[0], self.num_classes)
-        self.network.load_state_dict(trained["network"])
+        self.network.load_state_dict(learnt["network"])
         self.network.eval().requires_grad_(False)
-        self.accuracy = trained["accuracy"]
+        self.accuracy = learnt["accuracy"]
+        self.pixels = PixelStatistics.from_state_dict(learnt["pixels"])
 
 
 def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from trainables.workloads.flow_matching.network import VelocityNetwork
 from trainables.workloads.flow_matching.path import drop_labels, sample_path
 from trainables.workloads.flow_matching.pixels import to_unit_range
 from trainables.workloads.flow_matching.real_data import RealData
+from trainables.workloads.flow_matching.reference import settle_reference
 from trainables.workloads.flow_matching.scoring import Extractor
 from trainables.workloads.flow_matching.teacher import (
     WEIGHTS,
@@ -69,24 +70,33 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         return LossOutput(functional.mse_loss(velocity.float(), path.velocity))
 
     def begin(self, start: Start) -> None:
-        """Learn the real images' statistics and score the trivial generator; a reflow task has its teacher's."""
+        """Learn the real images' statistics; a reflow task has its teacher's."""
         if self.config.reflow is not None:
             find_file(self.config.reflow.teacher, WEIGHTS)
         if not self.real.gaussians:
             if self.config.reflow is not None:
                 logger.warning("the teacher saved no statistics: eval/fid_local compares with the teacher's images")
             self.real.learn(start)
-        extractors = [self._local_extractor(start.device)]
+
+    def prepare_evaluation(self, start: Start) -> None:
+        """Settle what samples are compared with. Raises ValueError when a reflow task cannot know it."""
+        settle_reference(self.real, self._local_extractor(start.device), self.config.evaluation, start)
         if self.config.evaluation.inception_weights is not None:
-            extractors.append(self._inception_extractor(start.device))
-        for extractor in extractors:
-            self._settle(extractor, start)
+            self._refuse_generated_images()
+            settle_reference(self.real, self._inception_extractor(start.device), self.config.evaluation, start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> SampleEvaluator:
         """With the published features when their weights are given, else with the local ones."""
-        if self.config.evaluation.inception_weights is not None:
-            return self._evaluator(self._inception_extractor(device), collectives, device)
-        return self._evaluator(self._local_extractor(device), collectives, device)
+        is_published = self.config.evaluation.inception_weights is not None
+        return SampleEvaluator(
+            self.config.evaluation,
+            self.real,
+            self._inception_extractor(device) if is_published else self._local_extractor(device),
+            class_names=self.class_names,
+            seed=self.seed,
+            collectives=collectives,
+            device=device,
+        )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Noise at t = 0 with the first label."""
@@ -110,29 +120,12 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         x_0 = torch.randn(x_1.shape, generator=generator, device=x_1.device)
         return pair_optimally(x_0, x_1) if self.config.coupling == "optimal_transport" else x_0
 
-    @torch.no_grad()
-    def _settle(self, extractor: Extractor, start: Start) -> None:
-        evaluator = self._evaluator(extractor, start.collectives, start.device)
-        if evaluator.split is not None:
-            for batch in start.batches(evaluator.split):
-                evaluator.update(self.module, batch)
-        evaluator.prepare()
-
-    def _evaluator(self, extractor: Extractor, collectives: Collectives, device: torch.device) -> SampleEvaluator:
-        if self.config.reflow is not None and extractor.name == "inception" and "inception" not in self.real.gaussians:
+    def _refuse_generated_images(self) -> None:
+        if self.config.reflow is not None and "inception" not in self.real.gaussians:
             raise ValueError(
                 f"the teacher {self.config.reflow.teacher} knows no Inception statistics of its real images, and the "
                 f"data here are generated; train the teacher with `evaluation.inception_weights`, or leave it out here"
             )
-        return SampleEvaluator(
-            self.config.evaluation,
-            self.real,
-            extractor,
-            class_names=self.class_names,
-            seed=self.seed,
-            collectives=collectives,
-            device=device,
-        )
 
     def _local_extractor(self, device: torch.device) -> Extractor:
         network = self.real.network

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from trainables.workloads.pruning.masks import Mask
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, measure_size
 from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
-from trainables.workloads.pruning.pixels import measure_pixels
+from trainables.workloads.pruning.pixels import PixelStatistics, measure_pixels
 from trainables.workloads.pruning.pretrained import load_pretrained
 from trainables.workloads.pruning.removal import Kept, remove_units, shrink
 from trainables.workloads.pruning.rewind import copy_state, rewind
@@ -85,13 +86,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         if self.config.pretrained is not None:
             matching = load_pretrained(self.module, self.config.pretrained)
             logger.warning("%d tensors taken from %s", len(matching), self.config.pretrained)
-        found = measure_pixels(
-            start.batches("train"),
-            channels=self.blueprint.channels,
-            num_classes=self.num_classes,
-            collectives=start.collectives,
-            device=start.device,
-        )
+        found = PixelStatistics(**start.recall("pixel_statistics", {}, lambda: asdict(self._measure_pixels(start))))
         self.majority = found.majority
         published = IMAGENET if self.config.normalisation == "imagenet" else PUBLISHED.get(self.config.data.source)
         self.module.get_submodule("normalize").set(*(published or (found.mean, found.std)))  # pyright: ignore
@@ -130,6 +125,15 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.rounds.append(following)
         self._updates, self._ends_round = 0, False
         return found
+
+    def _measure_pixels(self, start: Start) -> PixelStatistics:
+        return measure_pixels(
+            start.batches("train"),
+            channels=self.blueprint.channels,
+            num_classes=self.num_classes,
+            collectives=start.collectives,
+            device=start.device,
+        )
 
     @staticmethod
     def _measure(network: nn.Module, start: Start) -> float:

@@ -11,8 +11,9 @@ from tests.ranks import Ranks, run_ranks, solo
 from trainables.task import Start
 from trainables.workloads.flow_matching import features
 from trainables.workloads.flow_matching.config import Evaluation, FlowMatchingConfig, Network, Pictures, Sampling
+from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-__all__ = ["CPU", "FACTS", "Ranks", "run_ranks", "solo", "start_of", "tiny_config", "tiny_rows"]
+__all__ = ["CPU", "FACTS", "Ranks", "begin", "run_ranks", "solo", "start_of", "tiny_config", "tiny_rows"]
 
 CPU = torch.device("cpu")
 FACTS = {"channels": 1, "height": 4, "width": 4, "class_names": ["dark", "light", "mixed"]}
@@ -52,6 +53,13 @@ def start_of(collectives: Ranks, num_rows: int = 48) -> Start:
             yield {"image": image, "label": label}
 
     return Start(batches, collectives, CPU, seed=3)
+
+
+def begin(task: FlowMatchingTask, start: Start) -> FlowMatchingTask:
+    """As the engine begins a run."""
+    task.begin(start)
+    task.prepare_evaluation(start)
+    return task
 
 
 @pytest.fixture(autouse=True)

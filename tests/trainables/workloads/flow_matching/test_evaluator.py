@@ -1,10 +1,14 @@
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from trainables.engine.data_memory import DataMemory
+from trainables.storage import Folder
 from trainables.task import Evaluation, ImagePanel
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
@@ -12,7 +16,7 @@ from trainables.workloads.flow_matching.evaluator import draw_noise, name_scores
 from trainables.workloads.flow_matching.scoring import Extractor, Scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, FACTS, Ranks, run_ranks, solo, start_of, tiny_config
+from .conftest import CPU, FACTS, Ranks, begin, run_ranks, solo, start_of, tiny_config
 
 BUILDING = threading.Lock()
 """The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
@@ -21,7 +25,7 @@ BUILDING = threading.Lock()
 def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
     with BUILDING:
         task = FlowMatchingTask(config or tiny_config(), FACTS, seed=3)
-    task.begin(start_of(collectives))
+    begin(task, start_of(collectives))
     nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
     task.module.eval()
     return task
@@ -102,17 +106,31 @@ def test_samples_that_are_not_finite_stop_all_ranks():
         assert message == "5 of 22 generated images are not finite (solver euler, guidance 1)"
 
 
-def test_the_training_split_is_read_only_when_its_statistics_are_unknown():
-    task = begun_task(solo())
-    assert task.evaluator(solo(), CPU).split is None
-    known = task.real.gaussians.pop("local")
-    with torch.no_grad():
-        evaluator = task.evaluator(solo(), CPU)
-        assert evaluator.split == "train"
-        for batch in start_of(solo()).batches("train"):
-            evaluator.update(task.module, batch)
-        evaluator.compute(task.module)
-    assert torch.allclose(task.real.gaussians["local"].covariance, known.covariance, atol=1e-12)
+def test_a_second_run_on_the_same_data_reads_and_measures_nothing(tmp_path: Path):
+    """It recalls what the first one has learnt, and is scored alike."""
+
+    def refuse(split: str) -> Any:
+        raise AssertionError(f"{split} was read")
+
+    memory = DataMemory(Folder(str(tmp_path)), "rows", solo())
+    start = replace(start_of(solo()), recall=memory.recall)
+    tasks = [FlowMatchingTask(tiny_config(), FACTS, seed=seed) for seed in (3, 3)]
+    first = begin(tasks[0], start)
+    second = begin(tasks[1], replace(start, batches=refuse))
+    assert first.real.fingerprint("local") == second.real.fingerprint("local")
+    assert first.real.baseline("local", 22) == second.real.baseline("local", 22) is not None
+    names = sorted(file.name.partition("-")[0] for file in (tmp_path / "learnt").iterdir())
+    assert names == ["feature_network", "local_baseline", "local_moments"]
+
+
+@pytest.mark.parametrize("changes", [{"num_samples": 20}, {"batch_size": 11}])
+def test_other_samples_of_the_trivial_generator_are_scored_anew(tmp_path: Path, changes: dict[str, int]):
+    memory = DataMemory(Folder(str(tmp_path)), "rows", solo())
+    start = replace(start_of(solo()), recall=memory.recall)
+    for config in (tiny_config(), tiny_config(evaluation=settings(**changes))):
+        begin(FlowMatchingTask(config, FACTS, seed=3), start)
+    assert len(list((tmp_path / "learnt").glob("local_baseline-*"))) == 2
+    assert len(list((tmp_path / "learnt").glob("local_moments-*"))) == 1
 
 
 def test_samples_shown_are_the_first_with_the_names_of_their_classes():
@@ -140,11 +158,8 @@ def test_inception_weights_given_to_the_evaluation_alone_make_it_read_the_real_i
     later.load_state_dict(task.state_dict())
     forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1).float())  # noqa: E731
     later._inception = Extractor("inception", 2, 16, forward)
-    evaluator = later.evaluator(solo(), CPU)
-    assert evaluator.split == "train"
-    for batch in start_of(solo()).batches("train"):
-        evaluator.update(later.module, batch)
-    metrics = evaluator.compute(later.module.eval()).metrics
+    later.prepare_evaluation(start_of(solo()))
+    metrics = later.evaluator(solo(), CPU).compute(later.module.eval()).metrics
     assert {"eval/fid_score", "baseline/eval/fid_score"} <= set(metrics) and "eval/fid_local" not in metrics
     assert config.goal.metric in metrics
 

@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from trainables.workloads.flow_matching.guidance import generate
 from trainables.workloads.flow_matching.reflow import ReflowPipeline
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, FACTS, solo, start_of, tiny_config
+from .conftest import CPU, FACTS, begin, solo, start_of, tiny_config
 
 
 class Images:
@@ -40,7 +41,7 @@ def teacher(tmp_path: Path) -> Path:
     """A saved model, as the engine writes it."""
     config = tiny_config()
     task = FlowMatchingTask(config, FACTS, seed=3)
-    task.begin(start_of(solo()))
+    begin(task, start_of(solo()))
     nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
     folder = tmp_path / "teacher"
     folder.mkdir()
@@ -215,7 +216,7 @@ def test_the_student_is_measured_against_the_teachers_real_images(teacher: Path)
         raise AssertionError(f"{split} was read")
 
     start = start_of(solo())
-    student.begin(type(start)(refuse, start.collectives, CPU, 1))
+    begin(student, replace(start, batches=refuse, seed=1))
     metrics = student.evaluator(solo(), CPU).compute(student.module.eval()).metrics
     assert "eval/fid_local" in metrics and "baseline/eval/fid_local" in metrics
 
@@ -225,7 +226,7 @@ def test_a_teacher_without_statistics_makes_the_student_learn_them_with_a_warnin
 ):
     (teacher / "task.pt").unlink()
     student = FlowMatchingTask(student_config(teacher), FACTS, seed=1)
-    student.begin(start_of(solo()))
+    begin(student, start_of(solo()))
     assert "compares with the teacher's images" in caplog.text
     assert "local" in student.real.gaussians
 
@@ -262,4 +263,4 @@ def test_published_scores_are_refused_without_the_teachers_inception_statistics(
     student._inception = student._local_extractor(CPU)
     student._inception = type(student._inception)("inception", 64, 3, student._inception.forward)
     with pytest.raises(ValueError, match="knows no Inception statistics"):
-        student.evaluator(solo(), CPU)
+        begin(student, start_of(solo()))

@@ -8,7 +8,7 @@ from trainables.task import ImagePanel, Progress, TablePanel
 from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, FACTS, run_ranks, solo, start_of, tiny_config, tiny_rows
+from .conftest import CPU, FACTS, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
 
 UNGUIDED = Pictures(sampling=Sampling(guidance=1.0), comparisons=())
 
@@ -99,8 +99,7 @@ def test_images_that_do_not_fit_the_levels_are_refused_before_the_first_step():
 def test_statistics_of_the_real_images_count_every_row_once_over_the_ranks():
     def body(collectives):
         task = build()
-        task.begin(start_of(collectives))
-        return task
+        return begin(task, start_of(collectives))
 
     images, _ = tiny_rows()
     for task in run_ranks(2, body):
@@ -112,7 +111,7 @@ def test_statistics_of_the_real_images_count_every_row_once_over_the_ranks():
 
 def test_a_restored_task_evaluates_like_the_one_that_began():
     task = build()
-    task.begin(start_of(solo()))
+    begin(task, start_of(solo()))
     file = io.BytesIO()
     torch.save(task.state_dict(), file)
     file.seek(0)
