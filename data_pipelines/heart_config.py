@@ -20,24 +20,25 @@ class Synthetic(Config):
 
 
 class Augmentation(Config):
-    """Random changes of one cycle, in this order; a probability of 0 leaves one out."""
+    """Random changes of one cycle, in this order; a probability of 0 leaves one out. The defaults, for fine-tuning, are
+    light."""
 
-    shift_probability: float = Field(default=0.8, ge=0, le=1)
-    shift_ratio: float = Field(default=0.1, ge=0, le=0.5)
+    shift_probability: float = Field(default=0.5, ge=0, le=1)
+    shift_ratio: float = Field(default=0.05, ge=0, le=0.5)
     """Circular, up to this share of the cycle to either side."""
-    stretch_probability: float = Field(default=0.5, ge=0, le=1)
+    stretch_probability: float = Field(default=0.0, ge=0, le=1)
     stretch_ratio: float = Field(default=0.1, ge=0, lt=1)
     """Around the middle, by a factor up to this far from 1; the ends are cut or filled with zeros."""
-    amplitude_probability: float = Field(default=0.8, ge=0, le=1)
-    amplitude_ratio: float = Field(default=0.2, ge=0, lt=1)
-    noise_probability: float = Field(default=0.5, ge=0, le=1)
-    noise_snr_db: tuple[float, float] = (20.0, 40.0)
+    amplitude_probability: float = Field(default=0.5, ge=0, le=1)
+    amplitude_ratio: float = Field(default=0.1, ge=0, lt=1)
+    noise_probability: float = Field(default=0.3, ge=0, le=1)
+    noise_snr_db: tuple[float, float] = (25.0, 40.0)
     """White noise, with this signal-to-noise ratio."""
-    time_mask_probability: float = Field(default=0.5, ge=0, le=1)
+    time_mask_probability: float = Field(default=0.0, ge=0, le=1)
     num_time_masks: int = Field(default=2, ge=0)
     time_mask_ratio: float = Field(default=0.0375, ge=0, le=0.5)
     """Largest share of the cycle that one mask silences."""
-    frequency_mask_probability: float = Field(default=0.3, ge=0, le=1)
+    frequency_mask_probability: float = Field(default=0.0, ge=0, le=1)
     frequency_mask_ratio: float = Field(default=0.15, ge=0, le=1)
     """Largest share of the pass band that the one mask removes; the mask lies inside the pass band."""
 
@@ -48,20 +49,18 @@ class Augmentation(Config):
         return self
 
 
-STRONG = Augmentation()
-"""For pretraining."""
-LIGHT = Augmentation(
-    shift_probability=0.5,
-    shift_ratio=0.05,
-    stretch_probability=0,
-    amplitude_probability=0.5,
-    amplitude_ratio=0.1,
-    noise_probability=0.3,
-    noise_snr_db=(25.0, 40.0),
-    time_mask_probability=0,
-    frequency_mask_probability=0,
-)
-"""For fine-tuning."""
+class StrongAugmentation(Augmentation):
+    """For pretraining: all of them, also where only some of the settings are given."""
+
+    shift_probability: float = Field(default=0.8, ge=0, le=1)
+    shift_ratio: float = Field(default=0.1, ge=0, le=0.5)
+    stretch_probability: float = Field(default=0.5, ge=0, le=1)
+    amplitude_probability: float = Field(default=0.8, ge=0, le=1)
+    amplitude_ratio: float = Field(default=0.2, ge=0, lt=1)
+    noise_probability: float = Field(default=0.5, ge=0, le=1)
+    noise_snr_db: tuple[float, float] = (20.0, 40.0)
+    time_mask_probability: float = Field(default=0.5, ge=0, le=1)
+    frequency_mask_probability: float = Field(default=0.3, ge=0, le=1)
 
 
 class HeartData(Config):
@@ -111,7 +110,7 @@ class HeartData(Config):
     withheld_tasks: tuple[TaskName, ...] = ()
     """Pretraining only: leave out the subjects that these tasks test on, so that their test sets stay unseen;
     `test_ratio` and `split_seed` must be those of the tasks."""
-    augmentation: Augmentation = LIGHT
+    augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -132,4 +131,4 @@ class PretrainData(HeartData):
 
     val_ratio: float = Field(default=0.1, ge=0, lt=1)
     filters_cycles: bool = True
-    augmentation: Augmentation = STRONG
+    augmentation: StrongAugmentation = StrongAugmentation()

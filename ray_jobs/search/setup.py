@@ -20,6 +20,8 @@ SEARCHES = "searches"
 SETTINGS = "search.yaml"
 CHANGEABLE = ("num_points", "max_concurrent", "retries")
 """Settings of a search that may be others when it goes on."""
+DECIDING = {"seed", "workload", "training"}
+"""Sections of an experiment that decide what its trials are."""
 NUM_CHECKED = 1000
 """Points that are checked before the start."""
 
@@ -49,6 +51,15 @@ class Setup:
         content = json.dumps([[base.digest for base in self.bases], settings], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
         return self.experiment.tracking.run_name or f"{workload}-search-{digest}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """For the search's folder: those of its file, and under `further` what the other experiments decide."""
+        further = {
+            label: base.model_dump(mode="json", include=DECIDING)
+            for label, base in list(zip(self.labels, self.bases, strict=True))[1:]
+        }
+        return {**self.experiment.model_dump(mode="json"), **({"further": further} if further else {})}
 
     @property
     def folder(self) -> Folder:

@@ -25,7 +25,7 @@ from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.recorder import SearchRecorder
 from ray_jobs.search.runs import Runs
 from ray_jobs.search.schedulers import build_scheduler, tell_earlier_results
-from ray_jobs.search.setup import CHANGEABLE, SETTINGS, Setup
+from ray_jobs.search.setup import CHANGEABLE, DECIDING, SETTINGS, Setup
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.stop_signals import hearing_signals
 from ray_jobs.tracking.start import mirroring_trials
@@ -66,7 +66,7 @@ def sweep(
         extent = _measure(setup, trials, extension)
         for base in setup.bases:
             prepare_data(base, on_progress)
-        folder.write(SETTINGS, dump_yaml(setup.experiment.model_dump(mode="json")).encode())
+        folder.write(SETTINGS, dump_yaml(setup.settings).encode())
         log = SearchLog(folder)
         log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
         if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
@@ -92,14 +92,14 @@ def _refuse_other_settings(setup: Setup) -> None:
     there = _deciding(parse_yaml(setup.folder.read(SETTINGS).decode()))
     advice = "choose another tracking.run_name, or search anew with --new"
     words = f"{setup.folder} holds a search with other settings; {advice}"
-    refuse_differences(words, there, _deciding(setup.experiment.model_dump(mode="json")))
+    refuse_differences(words, there, _deciding(setup.settings))
 
 
 def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
     """Which trials there are and how they are judged; further experiments by name, as their folder may have moved."""
     search = {key: value for key, value in settings["search"].items() if key not in CHANGEABLE}
     search["experiments"] = [PurePath(file).name for file in search["experiments"]]
-    return {"search": search, **{key: settings[key] for key in ("seed", "workload", "training")}}
+    return {"search": search, **{key: settings[key] for key in sorted(DECIDING)}, "further": settings.get("further")}
 
 
 def _measure(setup: Setup, trials: Trials, extension: int) -> Extent:

@@ -1,5 +1,7 @@
 """What the sweep verb refuses, and what it sets aside, before any trial."""
 
+from dataclasses import replace
+
 import pytest
 
 from ray_jobs.search import sweep as module
@@ -47,6 +49,23 @@ def test_other_settings_under_the_same_name_are_refused_and_listed(mine):
         "  search.take: 'best' there, 'last' here",
         "  training.epochs: 3 there, 4 here",
     ]
+
+
+def test_a_further_experiment_that_was_edited_is_refused_like_the_first(mine):
+    """Otherwise the trials that are left would train with other settings than those that are done."""
+
+    def with_further(num_epochs: int):
+        setup = mine()
+        other = setup.bases[0].override({"training.epochs": num_epochs})
+        return replace(setup, bases=(*setup.bases, other), labels=("toy", "other"))
+
+    begun = with_further(5)
+    begun.folder.write("search.yaml", dump_yaml(begun.settings).encode())
+    with pytest.raises(GoesOnError):
+        sweep(with_further(5))
+    with pytest.raises(ValueError, match="holds a search with other settings") as caught:
+        sweep(with_further(6))
+    assert str(caught.value).splitlines()[1:] == ["  further.other.training.epochs: 5 there, 6 here"]
 
 
 def test_more_points_and_other_places_are_no_other_settings(mine):

@@ -26,8 +26,8 @@ class Sampling(Config):
     tolerance: float = Field(default=1e-5, gt=0, lt=1)
     """dopri5 only: absolute and relative tolerance."""
     guidance: float = Field(default=2.0, ge=0)
-    """Weight w of classifier-free guidance, v = v_null + w (v_label - v_null). 1 means none; any other value doubles
-    the network calls."""
+    """Weight w of classifier-free guidance, v = v_null + w (v_label - v_null). 1 means none, and 0 that labels are
+    ignored; any other value doubles the network calls."""
 
     @model_validator(mode="after")
     def _nfe_fits_the_solver(self) -> Self:
@@ -116,7 +116,7 @@ class FlowMatchingConfig(WorkloadConfig):
     coupling: Literal["independent", "optimal_transport"] = "independent"
     label_drop_ratio: float = Field(default=0.1, ge=0, le=1)
     """Share of training samples whose label becomes the null class, for classifier-free guidance. With 0 all
-    `guidance` must be 1."""
+    `guidance` must be 1; with 1 no label is learnt, and it must be 0."""
     pictures: Pictures = Pictures()
     evaluation: Evaluation = Evaluation()
     reflow: Reflow | None = None
@@ -133,16 +133,20 @@ class FlowMatchingConfig(WorkloadConfig):
         return self
 
     @model_validator(mode="after")
-    def _guidance_has_a_null_class(self) -> Self:
-        if self.label_drop_ratio or self.reflow is not None:  # a teacher may have learnt it
+    def _guidance_uses_what_is_learnt(self) -> Self:
+        possible = {0.0: 1.0, 1.0: 0.0}.get(self.label_drop_ratio)
+        if possible is None or self.reflow is not None:  # a teacher may have learnt the rest
             return self
         drawn = {"evaluation.sampling": self.evaluation.sampling, "pictures.sampling": self.pictures.sampling}
         drawn |= {f"pictures.comparisons.{index}": each for index, each in enumerate(self.pictures.comparisons)}
-        guided = [name for name, sampling in drawn.items() if sampling.guidance != 1]
-        if guided:
+        wrong = [name for name, sampling in drawn.items() if sampling.guidance != possible]
+        if wrong:
+            never, other = (
+                ("the null class of guidance is never", "above 0") if possible else ("no label is ever", "below 1")
+            )
             raise ValueError(
-                f"`label_drop_ratio` is 0, so the null class of guidance is never learnt; set `guidance: 1.0` in "
-                f"{', '.join(guided)}, or a ratio above 0"
+                f"`label_drop_ratio` is {self.label_drop_ratio:g}, so {never} learnt; set "
+                f"`guidance: {possible}` in {', '.join(wrong)}, or a ratio {other}"
             )
         return self
 

@@ -26,7 +26,7 @@ class GuidedVelocity:
     """v = v_null + w (v_label - v_null), the right-hand side for one batch of labels.
 
     Both halves run as one forward pass over twice the batch, counted as two network evaluations of each sample.
-    With w = 1 the formula is v_label, which costs one.
+    With w = 1 the formula is v_label, and with w = 0 v_null, which cost one.
     """
 
     def __init__(self, module: nn.Module, label: Int[Tensor, " batch"], null_label: int, guidance: float) -> None:
@@ -40,11 +40,12 @@ class GuidedVelocity:
         self, t: Float[Tensor, ""], x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         time = t.to(x).expand(len(x))
-        if self.guidance == 1:
+        null_label = torch.full_like(self.label, self.null_label)
+        if self.guidance in (0, 1):
             self.num_evaluations += 1
-            return self.module(x, time, self.label).to(x)
+            return self.module(x, time, self.label if self.guidance else null_label).to(x)
         self.num_evaluations += 2
-        labels = torch.cat([self.label, torch.full_like(self.label, self.null_label)])
+        labels = torch.cat([self.label, null_label])
         velocity = self.module(torch.cat([x, x]), torch.cat([time, time]), labels).to(x)
         v_label, v_null = velocity.chunk(2)
         return v_null + self.guidance * (v_label - v_null)

@@ -8,6 +8,7 @@ from trainables.workloads.flow_matching.guidance import GuidedVelocity, generate
 from .conftest import tiny_config
 
 NULL = 3
+UNLABELLED = Pictures(sampling=Sampling(guidance=0.0), comparisons=())
 
 
 class Field(nn.Module):
@@ -81,3 +82,25 @@ def test_guidance_without_a_null_class_that_was_learnt_is_refused():
         tiny_config(label_drop_ratio=0.0, evaluation=Evaluation(sampling=Sampling(guidance=0.0)))
     unguided = Sampling(guidance=1.0)
     tiny_config(label_drop_ratio=0.0, pictures=Pictures(sampling=unguided, comparisons=(unguided,)))
+
+
+def test_samples_of_labels_that_are_never_learnt_are_refused():
+    with pytest.raises(
+        ValueError, match=r"so no label is ever learnt; set `guidance: 0\.0` in evaluation\.sampling, or a"
+    ):
+        tiny_config(label_drop_ratio=1.0, pictures=UNLABELLED)
+    tiny_config(label_drop_ratio=1.0, pictures=UNLABELLED, evaluation=Evaluation(sampling=Sampling(guidance=0.0)))
+
+
+def test_without_labels_the_network_is_called_once_with_the_null_class():
+    labels = []
+
+    class Spy(nn.Module):
+        def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+            labels.append(label)
+            return x
+
+    sampling = Sampling(solver="euler", nfe=3, guidance=0.0)
+    samples = generate(Spy(), noise(), LABEL, null_label=NULL, sampling=sampling)
+    assert (samples.nfe_ode, samples.nfe_net) == (3, 3)
+    assert all(label.tolist() == [NULL] * len(LABEL) for label in labels)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.task import ImagePanel, Progress, TablePanel
-from trainables.workloads.flow_matching.config import Pictures, Sampling
+from trainables.workloads.flow_matching.config import Evaluation, Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, FACTS, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
@@ -45,7 +45,13 @@ def test_loss_equals_the_mean_square_of_the_velocity_error_written_as_loops():
 
 def test_labels_are_dropped_to_the_null_class_only_as_wanted():
     module = Recorder()
-    build(label_drop_ratio=1.0).loss(module, batch(), generator=torch.Generator().manual_seed(0))
+    unlabelled = Sampling(guidance=0.0)
+    task = build(
+        label_drop_ratio=1.0,
+        evaluation=Evaluation(sampling=unlabelled),
+        pictures=Pictures(sampling=unlabelled, comparisons=()),
+    )
+    task.loss(module, batch(), generator=torch.Generator().manual_seed(0))
     assert (module.label == 3).all()
 
 

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from data_pipelines.heart_config import STRONG
+from data_pipelines.heart_config import Augmentation, StrongAugmentation
 from ray_jobs.launch import train
 from ray_jobs.locate import best_model, named_runs
 from trainables.layout import step_of
@@ -182,8 +183,17 @@ def test_settings_of_the_other_stage_are_refused(settings, message):
 
 def test_pretraining_keeps_its_defaults_beside_settings_that_are_given():
     data = PretrainConfig.model_validate({"data": {"sample_rate": 2000}}).data
-    assert (data.sample_rate, data.val_ratio, data.filters_cycles) == (2000, 0.1, True) and data.augmentation == STRONG
-    assert FinetuneConfig().data.augmentation != STRONG
+    assert (data.sample_rate, data.val_ratio, data.filters_cycles) == (2000, 0.1, True)
+    assert data.augmentation == StrongAugmentation()
+
+
+@pytest.mark.parametrize(
+    ("config", "augmentation"), [(PretrainConfig, StrongAugmentation), (FinetuneConfig, Augmentation)]
+)
+def test_each_stage_keeps_its_augmentation_beside_one_setting_that_is_given(config: Any, augmentation: Any):
+    found = config.model_validate({"data": {"augmentation": {"shift_ratio": 0.2}}}).data.augmentation
+    assert found == augmentation(shift_ratio=0.2)
+    assert StrongAugmentation().time_mask_probability > 0 == Augmentation().time_mask_probability
 
 
 def test_pretraining_refuses_what_needs_labels_and_parts_that_do_not_divide():
