@@ -58,7 +58,9 @@ class Scaling(Config):
     the run is refused or, with `min_workers`, goes on with those that are there. 0: at once."""
     read_tasks: int = Field(default=2, ge=0, le=256)
     """Shards that Ray Data reads and decodes at the same time for each worker, on any machine of the cluster. 0: of
-    streamed data the worker reads its own, in a thread, which is quickest where rows need no decoding."""
+    streamed data the worker reads its own, in `read_threads`, which is quickest where decoding costs little."""
+    read_threads: int = Field(default=2, ge=1, le=64)
+    """Shards that a worker which reads for itself, as without Ray, decodes at the same time."""
     threads_per_worker: int | None = Field(default=None, ge=1)
     """torch threads; by default the cores of the (largest) machine divided by the workers, and at least
     `cpus_per_worker`. The last bit of a CPU result depends on it, so a resumed run keeps the number it began with."""

@@ -1,13 +1,14 @@
 """From a plan to the rows that a worker feeds on: through Ray Data, or read by the worker itself in local mode."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import ShardedSplit, open_split, ray_dataset
-from trainables.engine.read_ahead import read_ahead
+from trainables.engine.read_ahead import map_ahead
 from trainables.engine.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
 
@@ -28,18 +29,19 @@ def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSo
 
 def _local_rows(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     if plan.feed == "resident":
-        return ResidentRows([split.load(shard, pipeline) for shard in range(len(split.shards))])
+        return ResidentRows(list(_load(plan, split, pipeline, range(len(split.shards)))))
     return _streamed_by_itself(plan, split, pipeline)
 
 
 def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
-    def read(shards: Sequence[int]) -> Iterator[pa.Table]:
-        tables = (split.load(shard, pipeline) for shard in shards)
-        # the shards of the next window, while batches are cut from this one
-        with read_ahead(tables, depth=max(plan.run.training.shuffle_window - 1, 1)) as ready:
-            yield from ready
+    return _streamed(plan, split, partial(_load, plan, split, pipeline))
 
-    return _streamed(plan, split, read)
+
+def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, shards: Sequence[int]) -> Iterator[pa.Table]:
+    """The shards of the next window, while batches are cut from this one."""
+    threads = plan.scaling.read_threads
+    depth = max(plan.run.training.shuffle_window, threads)
+    return map_ahead(partial(split.load, pipeline=pipeline), shards, threads=threads, depth=depth)
 
 
 def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | None") -> dict[Split, RowSource]:

@@ -1,4 +1,4 @@
-"""Rows that a worker reads by itself: ahead of need, but not far, in order, and without a thread left behind."""
+"""Rows that a worker reads by itself: ahead of need, but not far, in order, and without threads left behind."""
 
 import threading
 import time
@@ -29,7 +29,8 @@ class Shards:
 
 
 def stream(shards: Any, window: int = 3) -> Any:
-    plan: Any = SimpleNamespace(run=SimpleNamespace(training=SimpleNamespace(shuffle_window=window)))
+    run = SimpleNamespace(training=SimpleNamespace(shuffle_window=window))
+    plan: Any = SimpleNamespace(run=run, scaling=SimpleNamespace(read_threads=2))
     return _streamed_by_itself(plan, shards, SimpleNamespace())  # pyright: ignore
 
 

@@ -1,10 +1,34 @@
-"""Reading ahead: the next batches are made in a thread while the training step runs."""
+"""Reading ahead: what comes next is made in threads while the training step runs."""
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, depth: int
+) -> Generator[Result, None, None]:
+    """`map` in order, by several threads, at most `depth` results ahead of the one in hand; to be closed, or dropped,
+    by who leaves early."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class read_ahead(AbstractContextManager[Iterator[Any]]):  # noqa: N801

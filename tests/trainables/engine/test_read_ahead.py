@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from trainables.engine.read_ahead import read_ahead
+from trainables.engine.read_ahead import map_ahead, read_ahead
 
 
 def threads() -> set[threading.Thread]:
@@ -105,3 +105,50 @@ def test_items_are_made_while_the_reader_works():
     with read_ahead(items(), 1) as ready:
         next(ready)
         assert made.wait(timeout=5)
+
+
+@pytest.mark.parametrize(("workers", "depth"), [(1, 1), (2, 2), (3, 7)])
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_mapped_results_come_in_order_whichever_is_ready_first(workers, depth, count):
+    def double(number):
+        time.sleep(0.002 * (number % 3))
+        return 2 * number
+
+    before = threads()
+    assert list(map_ahead(double, range(count), threads=workers, depth=depth)) == [2 * n for n in range(count)]
+    assert threads() == before
+
+
+def test_mapping_goes_on_in_all_its_threads_at_once():
+    together = threading.Barrier(2, timeout=5)  # raises when one comes alone
+    assert list(map_ahead(lambda item: together.wait() >= 0, range(2), threads=2, depth=2)) == [True, True]
+
+
+def test_an_error_in_mapping_arrives_after_the_good_results():
+    def half(number):
+        if number == 3:
+            raise ValueError("of the function")
+        return number
+
+    before, seen = threads(), []
+    with pytest.raises(ValueError, match="of the function"):
+        for result in map_ahead(half, range(10), threads=2, depth=2):
+            seen.append(result)
+    assert seen == [0, 1, 2]
+    assert threads() == before
+
+
+@pytest.mark.parametrize("taken", [1, 3])
+def test_mapping_stops_at_its_depth_and_when_it_is_left(taken):
+    made = []
+    before = threads()
+    results = map_ahead(lambda number: made.append(number), range(100), threads=2, depth=4)
+    for _ in range(taken):
+        next(results)
+    deadline = time.monotonic() + 5
+    while len(made) < taken + 4 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.005)
+    assert len(made) == taken + 4
+    results.close()
+    assert threads() == before
