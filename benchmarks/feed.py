@@ -44,7 +44,7 @@ def main() -> None:
     for name in options.workload:
         found[name] = measure_workload(CASES[name], SIZES[name], options.repeats)
         print(f"{name}: {found[name]}", flush=True)
-    save_results("feed", found)
+    save_results("feed", found, keeps_others=True)
     print(format_table(found))
 
 

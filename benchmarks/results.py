@@ -10,9 +10,13 @@ from typing import Any
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def save_results(name: str, figures: Any) -> None:
-    """Replace the file."""
+def save_results(name: str, figures: Any, *, keeps_others: bool = False) -> None:
+    """Replace the file, or with `keeps_others` only the entries of `figures` in it."""
     import torch
+
+    before = load_results(name) if keeps_others else None
+    if before:
+        figures = {**before["figures"], **figures}
 
     machine = {"cores": os.cpu_count(), "system": platform.system(), "torch": torch.__version__}
     if torch.cuda.is_available():

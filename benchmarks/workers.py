@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=24)
     options = parser.parse_args()
     found = {name: measure_workload(CASES[name], options.repeats, options.blocks) for name in options.workload}
-    save_results("workers", found)
+    save_results("workers", found, keeps_others=True)
     print(format_table(found))
 
 
