@@ -1,6 +1,6 @@
 """Settings of the phonocardiograms that both heart-sound stages read."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,27 +19,33 @@ class Synthetic(Config):
     seed: int = Field(default=0, ge=0)
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+HalfShare = Annotated[float, Field(ge=0, le=0.5)]
+Change = Annotated[float, Field(ge=0, lt=1)]
+"""Of a factor, from 1 up or down."""
+
+
 class Augmentation(Config):
     """Random changes of one cycle, in this order; a probability of 0 leaves one out. The defaults, for fine-tuning, are
     light."""
 
-    shift_probability: float = Field(default=0.5, ge=0, le=1)
-    shift_ratio: float = Field(default=0.05, ge=0, le=0.5)
+    shift_probability: Share = 0.5
+    shift_ratio: HalfShare = 0.05
     """Circular, up to this share of the cycle to either side."""
-    stretch_probability: float = Field(default=0.0, ge=0, le=1)
-    stretch_ratio: float = Field(default=0.1, ge=0, lt=1)
+    stretch_probability: Share = 0.0
+    stretch_ratio: Change = 0.1
     """Around the middle, by a factor up to this far from 1; the ends are cut or filled with zeros."""
-    amplitude_probability: float = Field(default=0.5, ge=0, le=1)
-    amplitude_ratio: float = Field(default=0.1, ge=0, lt=1)
-    noise_probability: float = Field(default=0.3, ge=0, le=1)
+    amplitude_probability: Share = 0.5
+    amplitude_ratio: Change = 0.1
+    noise_probability: Share = 0.3
     noise_snr_db: tuple[float, float] = (25.0, 40.0)
     """White noise, with this signal-to-noise ratio."""
-    time_mask_probability: float = Field(default=0.0, ge=0, le=1)
+    time_mask_probability: Share = 0.0
     num_time_masks: int = Field(default=2, ge=0)
-    time_mask_ratio: float = Field(default=0.0375, ge=0, le=0.5)
+    time_mask_ratio: HalfShare = 0.0375
     """Largest share of the cycle that one mask silences."""
-    frequency_mask_probability: float = Field(default=0.0, ge=0, le=1)
-    frequency_mask_ratio: float = Field(default=0.15, ge=0, le=1)
+    frequency_mask_probability: Share = 0.0
+    frequency_mask_ratio: Share = 0.15
     """Largest share of the pass band that the one mask removes; the mask lies inside the pass band."""
 
     @model_validator(mode="after")
@@ -52,15 +58,15 @@ class Augmentation(Config):
 class StrongAugmentation(Augmentation):
     """For pretraining: all of them, also where only some of the settings are given."""
 
-    shift_probability: float = Field(default=0.8, ge=0, le=1)
-    shift_ratio: float = Field(default=0.1, ge=0, le=0.5)
-    stretch_probability: float = Field(default=0.5, ge=0, le=1)
-    amplitude_probability: float = Field(default=0.8, ge=0, le=1)
-    amplitude_ratio: float = Field(default=0.2, ge=0, lt=1)
-    noise_probability: float = Field(default=0.5, ge=0, le=1)
+    shift_probability: Share = 0.8
+    shift_ratio: HalfShare = 0.1
+    stretch_probability: Share = 0.5
+    amplitude_probability: Share = 0.8
+    amplitude_ratio: Change = 0.2
+    noise_probability: Share = 0.5
     noise_snr_db: tuple[float, float] = (20.0, 40.0)
-    time_mask_probability: float = Field(default=0.5, ge=0, le=1)
-    frequency_mask_probability: float = Field(default=0.3, ge=0, le=1)
+    time_mask_probability: Share = 0.5
+    frequency_mask_probability: Share = 0.3
 
 
 class HeartData(Config):

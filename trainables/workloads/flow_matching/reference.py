@@ -1,6 +1,7 @@
 """What generated images are compared with: the real images' features, and the trivial generator's scores."""
 
 from dataclasses import asdict
+from functools import partial
 
 import torch
 
@@ -32,8 +33,9 @@ def settle_reference(real: RealData, extractor: Extractor, settings: Evaluation,
             "batch_size": settings.batch_size,
             "seed": start.seed,
         }
-        learn = lambda: asdict(_score_trivial(pixels, real.gaussians[name], extractor, settings, start))  # noqa: E731
-        real.keep_baseline(name, num_samples, Scores(**start.recall(f"{name}_baseline", key, learn)))
+        score = partial(_score_trivial, pixels, real.gaussians[name], extractor, settings, start)
+        known = start.recall(f"{name}_baseline", key, lambda: asdict(score()))
+        real.keep_baseline(name, num_samples, Scores(**known))
 
 
 def _measure(extractor: Extractor, start: Start) -> Gaussian:
