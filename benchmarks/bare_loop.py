@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -41,7 +42,7 @@ def measure(
     memory_format: Any = torch.channels_last if training.channels_last else torch.preserve_format
     module = task.module.to(device, memory_format=memory_format).train()  # pyright: ignore
     generator = torch.Generator(device).manual_seed(0)
-    host = pipeline.collate(pipeline.decode(pipeline.synthetic(training.batch_size, seed=0)))
+    host = pipeline.cut(pipeline.decode(pipeline.synthetic(training.batch_size, seed=0)), np.random.default_rng(0))
     batch = pipeline.augment({name: tensor.to(device) for name, tensor in host.items()}, generator=generator)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4, weight_decay=0.01, fused=True)
     ema = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))

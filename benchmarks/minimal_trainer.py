@@ -33,6 +33,7 @@ def fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_wo
 
 
 def _work(config: dict[str, Any]) -> float:
+    import numpy as np
     import ray.train.torch
     import torch
 
@@ -44,7 +45,7 @@ def _work(config: dict[str, Any]) -> float:
     task = experiment.workload.build_task(pipeline.facts(), experiment.seed)
     module, generator = ray.train.torch.prepare_model(task.module.train()), torch.Generator().manual_seed(0)
     rows = pipeline.decode(pipeline.synthetic(experiment.training.batch_size, seed=0))
-    batch = pipeline.augment(pipeline.collate(rows), generator=generator)
+    batch = pipeline.augment(pipeline.cut(rows, np.random.default_rng(0)), generator=generator)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4)
     first_at = time.time()
     for _ in range(config["steps_per_block"]):

@@ -1,6 +1,7 @@
 """Columns of byte strings, read out of their Arrow buffers without a loop over rows."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,18 @@ def offsets_of(column: pa.ChunkedArray) -> np.ndarray:
 def bytes_of(column: pa.ChunkedArray) -> np.ndarray:
     """Of a large_binary column: the values behind one another, as uint8."""
     return np.concatenate([np.empty(0, np.uint8), *(part.to_numpy() for part in _parts_of(column))])
+
+
+def strings_of(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """As `bounds_of`, the buffer as uint8."""
+    buffer, bounds = bounds_of(chunk)
+    return np.empty(0, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8), bounds
+
+
+def values_of(column: pa.ChunkedArray) -> "list[UInt8[np.ndarray, ' bytes']]":
+    """Of a binary column of fixed size or a large_binary one: each value by itself, where it lies."""
+    strings = [strings_of(chunk) for chunk in column.chunks if len(chunk)]
+    return [values[start:stop] for values, bounds in strings for start, stop in pairwise(bounds.tolist())]
 
 
 def tensor_of(column: pa.ChunkedArray) -> "UInt8[Tensor, ' bytes']":

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from data_pipelines.config import Config
@@ -135,11 +136,20 @@ class DataPipeline(ABC, Generic[Batch]):
     @abstractmethod
     def collate(self, table: pa.Table) -> Batch:
         """Decoded rows to one batch of CPU tensors, which may lie in the table's memory; runs on the training worker,
-        pure. The table is the batch's own."""
+        pure. The table is the batch's own. What evaluation gets, and training where `cut` says nothing else."""
 
-    @abstractmethod
+    takes_parts: bool = False
+    """Whether `cut` takes but a part of each row. Nothing is copied for it beforehand: its table lies in memory that
+    others read too."""
+
+    def cut(self, table: pa.Table, random: np.random.Generator) -> Batch:
+        """Decoded rows to one training batch of CPU tensors, as `collate` does; of rows that hold more than a batch
+        needs, as an image of which a patch is trained on, only the part that is drawn with `random`."""
+        return self.collate(table)
+
     def augment(self, batch: Batch, *, generator: "torch.Generator") -> Batch:
-        """A randomly changed copy, on the batch's device; training only. All randomness comes from `generator`."""
+        """A randomly changed copy of a training batch, on its device. All randomness comes from `generator`."""
+        return batch
 
     @abstractmethod
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:

@@ -1,10 +1,15 @@
 """Images of different sizes as one batch, and the aligned training patches that are cut from them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.byte_columns import values_of
+
 if TYPE_CHECKING:
-    import torch
-    from jaxtyping import Int64, UInt8
+    from jaxtyping import UInt8
     from torch import Tensor
 
 PackedImages = dict[str, "Tensor"]
@@ -38,46 +43,55 @@ def unpack(batch: PackedImages, scale: int) -> list[Pair]:
     return pairs
 
 
+class StoredPair(NamedTuple):
+    """One image as it is stored, at high resolution cut to a multiple of the scale."""
+
+    lr: "UInt8[np.ndarray, 'height width channels']"
+    hr: "UInt8[np.ndarray, 'scaled_height scaled_width channels']"
+
+
+def pairs_of(table: pa.Table, scale: int) -> list[StoredPair]:
+    """The images of stored rows, where they lie."""
+    pairs = []
+    pixels = zip(values_of(table["hr"]), values_of(table[f"lr_x{scale}"]), strict=True)
+    for height, width, (hr, lr) in zip(table["height"].to_pylist(), table["width"].to_pylist(), pixels, strict=True):
+        low_height, low_width = height // scale, width // scale
+        whole = hr.reshape(height, width, CHANNELS)
+        used = whole[: low_height * scale, : low_width * scale]
+        pairs.append(StoredPair(lr.reshape(low_height, low_width, CHANNELS), used))
+    return pairs
+
+
 def cut_patches(
-    batch: PackedImages, scale: int, side: int, *, is_augmented: bool, generator: "torch.Generator"
+    pairs: Sequence[StoredPair], scale: int, side: int, *, is_augmented: bool, random: np.random.Generator
 ) -> PatchBatch:
     """One patch of each image at a random place, aligned at both resolutions.
 
-    With `is_augmented` each is transposed, and mirrored along either axis, with probability 1/2 each: all eight
+    With `is_augmented` each is mirrored along either axis, and transposed, with probability 1/2 each: all eight
     dihedral states are equally likely. Where an image is smaller than the patch, its mirror image goes on.
     """
     import torch
 
-    size = batch["size"]
-    draws = torch.rand(len(size), 5, generator=generator, device=size.device)
-    low = size // scale
-    corner = (draws[:, :2] * ((low - side).clamp(min=0) + 1)).long()
-    states = draws[:, 2:] < 0.5 if is_augmented else torch.zeros_like(draws[:, 2:], dtype=torch.bool)
-    return {
-        "lr": _gather(batch[f"lr_x{scale}"], low, low, corner, states, side),
-        "hr": _gather(batch["hr"], size, low * scale, corner * scale, states, side * scale),
-    }
+    draws = random.random((len(pairs), 5))
+    states = (draws[:, 2:] < 0.5) & is_augmented
+    lr = np.empty((len(pairs), CHANNELS, side, side), np.uint8)
+    hr = np.empty((len(pairs), CHANNELS, scale * side, scale * side), np.uint8)
+    for row, (pair, state) in enumerate(zip(pairs, states.tolist(), strict=True)):
+        height, width, _ = pair.lr.shape
+        top, left = int(draws[row, 0] * max(height - side + 1, 1)), int(draws[row, 1] * max(width - side + 1, 1))
+        lr[row] = _turn(_cut(pair.lr, top, left, side), state)
+        hr[row] = _turn(_cut(pair.hr, scale * top, scale * left, scale * side), state)
+    return {"lr": torch.from_numpy(lr), "hr": torch.from_numpy(hr)}
 
 
-def _gather(
-    pixels: "Tensor", stored: "Tensor", used: "Tensor", corner: "Tensor", states: "Tensor", side: int
-) -> "Tensor":
-    """Patches [batch, 3, side, side] of packed images of size `stored`, of which the upper left `used` counts."""
-    import torch
-
-    steps = torch.arange(side, device=pixels.device)
-    down = torch.where(states[:, :1], side - 1 - steps, steps) + corner[:, :1]
-    right = torch.where(states[:, 1:2], side - 1 - steps, steps) + corner[:, 1:]
-    down, right = _mirror(down, used[:, :1]), _mirror(right, used[:, 1:])
-    numel = stored.prod(dim=1)
-    start = (numel.cumsum(0) - numel)[:, None, None]
-    places = down[:, :, None] * stored[:, 1][:, None, None] + right[:, None, :] + start
-    places = torch.where(states[:, 2][:, None, None], places.transpose(1, 2), places)
-    patches = pixels.view(-1, CHANNELS).index_select(0, places.flatten())
-    return patches.view(*places.shape, CHANNELS).permute(0, 3, 1, 2).contiguous()
+def _cut(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    patch = image[top : top + side, left : left + side]
+    missing = [(0, side - extent) for extent in patch.shape[:2]]
+    return np.pad(patch, [*missing, (0, 0)], mode="symmetric") if patch.shape[:2] != (side, side) else patch
 
 
-def _mirror(index: "Int64[Tensor, 'batch side']", length: "Int64[Tensor, 'batch 1']") -> "Int64[Tensor, 'batch side']":
-    """Indices beyond the end run back again, the last one repeated."""
-    folded = index % (2 * length)
-    return folded.minimum(2 * length - 1 - folded)
+def _turn(patch: np.ndarray, state: Sequence[bool]) -> np.ndarray:
+    """[height, width, channels] to a view, [channels, height, width]."""
+    is_flipped, is_mirrored, is_transposed = state
+    patch = patch[:: -1 if is_flipped else 1, :: -1 if is_mirrored else 1]
+    return patch.transpose(2, 1, 0) if is_transposed else patch.transpose(2, 0, 1)

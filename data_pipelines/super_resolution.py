@@ -12,12 +12,10 @@ import pyarrow as pa
 from data_pipelines.byte_columns import offsets_of, tensor_of
 from data_pipelines.pipeline import SPLITS, Facts, Split
 from data_pipelines.source_pipeline import SourcePipeline
-from data_pipelines.sr_batch import CHANNELS, PackedImages, PatchBatch, cut_patches
+from data_pipelines.sr_batch import CHANNELS, PackedImages, PatchBatch, cut_patches, pairs_of
 from data_pipelines.sr_config import SuperResolutionData
 
 if TYPE_CHECKING:
-    import torch
-
     from data_pipelines.sr_entries import Listing
     from data_pipelines.sr_rows import ScaledImage
 
@@ -27,6 +25,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
     column, channel, at high resolution and at the low resolution of every scale."""
 
     embedded = {"photographs": "photographs of scikit-image and scikit-learn"}
+    takes_parts = True
 
     def __init__(self, data: SuperResolutionData) -> None:
         self.data: SuperResolutionData = data
@@ -105,29 +104,19 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                 )
 
     def collate(self, table: pa.Table) -> PackedImages:
-        """The pixels as they lie in the table, without a copy."""
+        """The pixels of whole images as they lie in the table, without a copy."""
         import torch
 
         size = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1).astype(np.int64)
         pixels = {name: tensor_of(table[name]) for name in table.column_names[3:]}
         return {"size": torch.from_numpy(size), **pixels}
 
-    def augment(self, batch: PackedImages, *, generator: "torch.Generator") -> PatchBatch:
-        """One patch of each image, all at one of the scales.
-
-        With several scales their choice costs one synchronisation with the device, as shapes depend on it.
-        """
-        import torch
-
-        scales = self.data.scales
-        drawn = torch.randint(len(scales), (), generator=generator, device=generator.device) if scales[1:] else 0
-        return cut_patches(
-            batch,
-            scales[int(drawn)],
-            self.data.lr_patch_size,
-            is_augmented=self.data.is_augmented,
-            generator=generator,
-        )
+    def cut(self, table: pa.Table, random: np.random.Generator) -> PatchBatch:
+        """One patch of each image, all at one of the scales."""
+        data = self.data
+        scale = data.scales[random.integers(len(data.scales))]
+        pairs = pairs_of(table, scale)
+        return cut_patches(pairs, scale, data.lr_patch_size, is_augmented=data.is_augmented, random=random)
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; images of a few different sizes, a little larger than a patch."""

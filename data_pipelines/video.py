@@ -1,7 +1,7 @@
 """Clips of frames: what is stored, and the windows that a training worker gets."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.byte_columns import offsets_of, tensor_of
+from data_pipelines.byte_columns import offsets_of, tensor_of, values_of
 from data_pipelines.pipeline import Facts, Split
 from data_pipelines.source_pipeline import SourcePipeline
 from data_pipelines.video_batch import PackedClips, WindowBatch, change_windows, cut_random_windows
@@ -17,6 +17,7 @@ from data_pipelines.video_config import VideoData
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Shaped
 
     from data_pipelines.video_clips import FrameShape, Listing
 
@@ -27,6 +28,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     unless they are so long that they decide how long clips are cut."""
 
     embedded = {"bouncing_digits": "clips generated from scikit-learn's digits"}
+    takes_parts = True
 
     def __init__(self, data: VideoData) -> None:
         self.data: VideoData = data
@@ -110,29 +112,31 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             refuse_short(f"{name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
 
     def collate(self, table: pa.Table) -> PackedClips:
-        """The frames as they lie in the table, without a copy."""
+        """The frames of whole clips as they lie in the table, without a copy."""
         import torch
 
         frames = tensor_of(table["frames"]).view(-1, *self._shape)
         return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
 
-    def augment(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:
-        """One random window of each clip, changed as the settings say."""
-        data, windows = self.data, self.cut(batch, generator=generator)
-        if not (data.horizontal_flip or data.brightness):
-            return windows
-        return change_windows(windows, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
+    def cut(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+        """One random window of each clip."""
+        return self.cut_windows([frames.reshape(-1, *self._shape) for frames in values_of(table["frames"])], random)
 
-    def cut(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:
-        """One random window of each clip, as it is."""
+    def cut_windows(
+        self, clips: "Sequence[Shaped[np.ndarray, 'frames ...']]", random: np.random.Generator
+    ) -> WindowBatch:
+        """The same of whatever stands for the frames."""
         data = self.data
         return cut_random_windows(
-            batch,
-            num_past=data.num_past,
-            num_future=data.num_future,
-            stride=data.sample_interval,
-            generator=generator,
+            clips, num_past=data.num_past, num_future=data.num_future, stride=data.sample_interval, random=random
         )
+
+    def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
+        """Changed as the settings say."""
+        data = self.data
+        if not (data.horizontal_flip or data.brightness):
+            return batch
+        return change_windows(batch, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; clips of a few different lengths, a little longer than a window."""

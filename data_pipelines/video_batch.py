@@ -1,10 +1,13 @@
-"""Clips of different lengths as one batch, and the windows of past and future frames that are cut from them."""
+"""Clips of different lengths as one batch, and the training windows that are cut from them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Int64
+    from jaxtyping import Shaped
     from torch import Tensor
 
 PackedClips = dict[str, "Tensor"]
@@ -14,37 +17,26 @@ WindowBatch = dict[str, "Tensor"]
 """`past`, uint8 [batch, num_past, channels, height, width], and `future`, the same with num_future."""
 
 
-def cut_windows(
-    batch: PackedClips,
-    clip: "Int64[Tensor, ' windows']",
-    start: "Int64[Tensor, ' windows']",
-    *,
-    count: int,
-    stride: int,
-) -> "Tensor":
-    """uint8 [windows, count, channels, height, width]: of each named clip every `stride`-th frame from `start` on."""
-    import torch
-
-    length = batch["length"]
-    offset = (length.cumsum(0) - length)[clip] + start
-    places = offset[:, None] + stride * torch.arange(count, device=length.device)
-    return batch["frames"][places]
-
-
 def cut_random_windows(
-    batch: PackedClips, *, num_past: int, num_future: int, stride: int, generator: "torch.Generator"
+    clips: Sequence["Shaped[np.ndarray, 'frames ...']"],
+    *,
+    num_past: int,
+    num_future: int,
+    stride: int,
+    random: np.random.Generator,
 ) -> WindowBatch:
-    """One window of each clip; every place where a whole window fits is equally likely."""
+    """Of each clip every `stride`-th frame of one window; every place where a whole one fits is equally likely."""
     import torch
 
-    length = batch["length"]
-    count = num_past + num_future
-    num_places = length - (count - 1) * stride
-    draws = torch.rand(len(length), generator=generator, device=length.device, dtype=torch.float64)
-    start = (draws * num_places).long()
-    clip = torch.arange(len(length), device=length.device)
-    frames = cut_windows(batch, clip, start, count=count, stride=stride)
-    return {"past": frames[:, :num_past], "future": frames[:, num_past:]}
+    _, *shape = clips[0].shape
+    past = np.empty((len(clips), num_past, *shape), clips[0].dtype)
+    future = np.empty((len(clips), num_future, *shape), clips[0].dtype)
+    span = (num_past + num_future - 1) * stride + 1
+    for row, (clip, draw) in enumerate(zip(clips, random.random(len(clips)), strict=True)):
+        start = int(draw * (len(clip) - span + 1))
+        window = clip[start : start + span : stride]
+        past[row], future[row] = window[:num_past], window[num_past:]
+    return {"past": torch.from_numpy(past), "future": torch.from_numpy(future)}
 
 
 def change_windows(

@@ -40,7 +40,7 @@ def experiment(request) -> Experiment:
 @pytest.fixture
 def batch(experiment, tmp_path):
     pipeline = experiment.workload.build_pipeline()
-    return pipeline.collate(pipeline.decode(pipeline.synthetic(16, seed=0)))
+    return pipeline.cut(pipeline.decode(pipeline.synthetic(16, seed=0)), np.random.default_rng(0))
 
 
 def test_its_demonstration_is_small_and_named_after_it_or_after_the_family_whose_stage_it_is(experiment, request):

@@ -56,10 +56,9 @@ def test_windows_have_the_true_stride_and_never_cross_clips(raw, tmp_path):
     pipeline = build(source="frames", path=raw, num_past=2, num_future=2, sample_interval=2)
     prepare(pipeline, tmp_path / "prepared")
     (table,) = load_all(pipeline, tmp_path / "prepared", "train")
-    batch = pipeline.collate(table)
     seen: dict[int, set[int]] = {row: set() for row in range(4)}
     for seed in range(300):
-        windows = pipeline.augment(batch, generator=generator(seed))
+        windows = pipeline.cut(table, np.random.default_rng(seed))
         assert windows["past"].shape == windows["future"].shape == (4, 2, 3, 16, 16)
         levels = torch.cat([windows["past"], windows["future"]], dim=1)[:, :, 0, 8, 8].tolist()
         for row, (first, second, third, fourth) in enumerate(levels):
@@ -98,7 +97,7 @@ def test_one_change_is_drawn_for_all_frames_of_a_window():
 @pytest.mark.parametrize("settings", [{"horizontal_flip": True}, {"brightness": 0.3}, {}])
 def test_augmentation_is_only_what_was_asked_for(settings):
     pipeline = build(**settings)
-    batch = pipeline.collate(pipeline.synthetic(8, 0))
+    batch = pipeline.cut(pipeline.synthetic(8, 0), np.random.default_rng(0))
     plain = build().augment(batch, generator=generator(1))
     changed = pipeline.augment(batch, generator=generator(1))
     assert torch.equal(plain["past"], changed["past"]) == (not settings)

@@ -21,6 +21,11 @@ def build_generator(device: torch.device, *parts: int | str) -> torch.Generator:
     return generator
 
 
+def build_numpy_generator(*parts: int | str) -> np.random.Generator:
+    """The same for NumPy."""
+    return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
+
+
 def seed_globals(seed: int, rank: int) -> None:
     """Seed Python, NumPy and torch; dropout, for example, draws from torch's global state."""
     random.seed(derive_seed(seed, "python", rank))

@@ -2,12 +2,15 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
 import torch
 
 from data_pipelines.pipeline import DataPipeline, Split
+from trainables.engine.determinism import build_numpy_generator
 from trainables.engine.read_ahead import read_ahead
 from trainables.engine.rows import RowSource, Share
 
@@ -54,8 +57,9 @@ class Feed:
             batch_size=self._micro_size,
             num_batches=self._steps_per_pass * self._accumulate,
         )
-        tables = self._sources["train"].shuffled(share, start_step * self._accumulate)
-        batches = map(self._to_host_batch, tables)
+        start = start_step * self._accumulate
+        tables = self._sources["train"].shuffled(share, start, copies=not self._pipeline.takes_parts)
+        batches = map(partial(self._training_batch, number), count(start), tables)
         step: list[Any] = []
         with self._ahead(batches, depth=2 * self._accumulate) as ready:
             for batch in ready:
@@ -72,7 +76,7 @@ class Feed:
         start = source.num_rows * self._rank // self._world_size
         stop = source.num_rows * (self._rank + 1) // self._world_size
         tables = source.ordered(start, stop, batch_size or self._micro_size)
-        with self._ahead(map(self._to_host_batch, tables), depth=2) as ready:
+        with self._ahead(map(self._whole_batch, tables), depth=2) as ready:
             for batch in ready:
                 yield self._to_device(batch)
 
@@ -80,8 +84,15 @@ class Feed:
         """In a thread for a GPU; on the CPU a batch, whose rows are in memory, costs less than a thread does."""
         return read_ahead(batches, depth) if self._device.type == "cuda" else nullcontext(batches)
 
-    def _to_host_batch(self, table: pa.Table) -> Any:
-        batch = self._pipeline.collate(table)
+    def _training_batch(self, number: int, index: int, table: pa.Table) -> Any:
+        """What is drawn follows from the place of the batch alone, so a resumed run draws the same."""
+        random = build_numpy_generator(self._seed, "cut", number, self._rank, index)
+        return self._pinned(self._pipeline.cut(table, random))
+
+    def _whole_batch(self, table: pa.Table) -> Any:
+        return self._pinned(self._pipeline.collate(table))
+
+    def _pinned(self, batch: Any) -> Any:
         if self._device.type != "cuda":
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}

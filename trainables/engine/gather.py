@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.byte_columns import bounds_of
+from data_pipelines.byte_columns import strings_of
 
 Pick = tuple[int, np.ndarray]
 """The number of a table, and rows of it."""
@@ -83,6 +83,5 @@ class _Strings:
 
     @classmethod
     def of(cls, chunk: pa.Array) -> "_Strings":
-        data, bounds = bounds_of(chunk)
-        values = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+        values, bounds = strings_of(chunk)
         return cls(values, bounds[:-1], bounds[1:])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -11,10 +12,15 @@ from trainables.engine.rows import ResidentRows
 
 
 class NumberPipeline:
-    """Its batch is the numbers of its rows."""
+    """Its batch is the numbers of its rows, that of training also a number that was drawn."""
+
+    takes_parts = False
 
     def collate(self, table: pa.Table) -> dict[str, torch.Tensor]:
         return {"row": torch.tensor(table["row"].to_pylist())}
+
+    def cut(self, table: pa.Table, random: np.random.Generator) -> dict[str, torch.Tensor]:
+        return {**self.collate(table), "drawn": torch.tensor(random.integers(2**60))}
 
 
 def build(num_rows: int = 50, *, rank: int = 0, world_size: int = 1, seed: int = 0, **settings: Any) -> Feed:
@@ -83,6 +89,20 @@ def test_an_epoch_goes_on_at_any_step(accumulate):
         assert epoch_of(feed, epoch=2, start=start) == whole[start:]
 
 
+@pytest.mark.parametrize("takes_parts", [True, False])
+def test_what_is_drawn_differs_in_every_batch_and_is_drawn_again_after_a_resume(takes_parts):
+    def drawn(epoch: int, start: int = 0, **settings: Any) -> list[list[int]]:
+        feed = build(24, accumulate=2, batch_size=6, **settings)
+        feed._pipeline.takes_parts = takes_parts
+        return [[int(batch["drawn"]) for batch in step] for step in feed.epoch(epoch, start)]
+
+    places = [{"epoch": 1}, {"epoch": 2}, {"epoch": 1, "seed": 1}, {"epoch": 1, "world_size": 3, "rank": 2}]
+    every = [number for place in places for number in flat(drawn(**place))]
+    assert len(set(every)) == len(every) == 4 * 8
+    for start in range(9):
+        assert drawn(1, start, passes=2) == drawn(1, passes=2)[start:]
+
+
 def test_the_order_follows_from_seed_and_epoch():
     assert epoch_of(build(), epoch=1) == epoch_of(build(), epoch=1)
     orders = [str(epoch_of(build(seed=seed), epoch=epoch)) for seed in (0, 1) for epoch in (1, 2)]
@@ -107,10 +127,10 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are():
 def test_an_error_of_the_data_reaches_the_loop():
     feed = build()
 
-    def fail(table: pa.Table) -> Any:
+    def fail(*_: Any) -> Any:
         raise ValueError("row 3 is broken")
 
-    feed._pipeline.collate = fail  # pyright: ignore
+    feed._pipeline.cut = fail  # pyright: ignore
     with pytest.raises(ValueError, match="row 3 is broken"):
         next(feed.epoch(1, 0))
 

@@ -1,5 +1,6 @@
 """Rows as workers see them: each once, the same on any day, and found again at any batch."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -23,7 +24,7 @@ def table_of(values: Sequence[int]) -> pa.Table:
 
 
 def numbers(tables: Iterator[pa.Table]) -> list[list[int]]:
-    return [table["row"].to_pylist() for table in tables]
+    return list(map(lambda table: table["row"].to_pylist(), tables))
 
 
 def flat(batches: Sequence[Sequence[int]]) -> list[int]:
@@ -200,6 +201,38 @@ def test_memory_holds_one_window_at_a_time():
     assert shards.opened <= 3
 
 
+@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 30])
+def test_a_window_is_gone_before_the_next_is_read(copies, batch_size):
+    shards: list[weakref.ref] = []
+    earlier: list[int] = []
+
+    def read(wanted: Sequence[int]) -> Iterator[pa.Table]:
+        for index in wanted:
+            if len(shards) % 2 == 0:
+                earlier.append(sum(shard() is not None for shard in shards))
+            values = np.arange(10) + 10 * index
+            shards.append(weakref.ref(values))
+            column = pa.Array.from_buffers(pa.int64(), 10, [None, pa.py_buffer(values)])
+            del values
+            yield pa.table({"row": column})
+            del column
+
+    rows = StreamedRows([10] * 8, read, window=2)
+    seen = numbers(rows.shuffled(share_of(80, batch_size), 0, copies=copies))
+    assert sorted(flat(seen)) == sorted(flat(numbers(rows.shuffled(share_of(80, batch_size), 0))))
+    assert earlier[:4] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+@pytest.mark.parametrize("sizes", AWKWARD)
+def test_batches_that_are_not_copied_hold_the_same_rows(kind, sizes):
+    shards = Shards(sizes)
+    rows = shards.streamed(2) if kind == "streamed" else ResidentRows(shards.tables)
+    share = share_of(rows.num_rows, 3)
+    assert numbers(rows.shuffled(share, 2, copies=False)) == numbers(rows.shuffled(share, 2))
+
+
 @pytest.mark.parametrize("sizes", AWKWARD)
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
@@ -217,14 +250,18 @@ def test_an_ordered_pass_covers_every_row_once_over_the_ranks(sizes, world_size,
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 @pytest.mark.parametrize("window", [1, 2])
-def test_every_batch_is_a_copy(kind, window):
+def test_every_batch_is_a_copy_but_for_those_of_which_parts_are_taken(kind, window):
     shards = Shards([3, 4, 5])
     rows = shards.streamed(window) if kind == "streamed" else ResidentRows(shards.tables)
     stored = [table["row"].chunk(0).buffers()[1] for table in shards.tables]
-    for batch in [*rows.shuffled(share_of(12, 4), 0), *rows.ordered(0, 12, 4)]:
-        for chunk in batch["row"].chunks:
-            address = chunk.buffers()[1].address
-            assert not any(buffer.address <= address < buffer.address + buffer.size for buffer in stored)
+
+    def is_copied(batch: pa.Table) -> bool:
+        addresses = [chunk.buffers()[1].address for chunk in batch["row"].chunks]
+        return not any(each.address <= address < each.address + each.size for each in stored for address in addresses)
+
+    share = share_of(12, 4)
+    assert all(map(is_copied, [*rows.shuffled(share, 0), *rows.ordered(0, 12, 4)]))
+    assert not all(map(is_copied, rows.shuffled(share, 0, copies=False)))
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])

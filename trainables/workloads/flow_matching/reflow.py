@@ -16,7 +16,6 @@ from trainables.workloads.flow_matching.config import Reflow
 from trainables.workloads.flow_matching.teacher import METADATA, WEIGHTS, TeacherCard, find_file, read_card
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from trainables.workloads.flow_matching.pair_source import PairSource
@@ -37,7 +36,8 @@ class ReflowBatch(TypedDict):
 
 
 class ReflowPipeline(DataPipeline[ReflowBatch]):
-    """Pairs made by the teacher; `images` is the pipeline of the real images, which must be those of the teacher."""
+    """Pairs made by the teacher; `images` is the pipeline of the real images, which must be those of the teacher. They
+    are not augmented: a flipped image is not what the teacher makes of the noise."""
 
     def __init__(self, settings: Reflow, images: DataPipeline[Any]) -> None:
         self._settings = settings
@@ -118,10 +118,6 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
             "noise": torch.from_numpy(_floats(table, "x0").reshape(shape)),
             "label": torch.from_numpy(table["label"].to_numpy().copy()),
         }
-
-    def augment(self, batch: ReflowBatch, *, generator: "torch.Generator") -> ReflowBatch:
-        """Unchanged: a flipped image is not what the teacher makes of the noise."""
-        return batch
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         import torch

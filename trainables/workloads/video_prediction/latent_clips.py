@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.byte_columns import bytes_of, offsets_of
+from data_pipelines.byte_columns import bytes_of, offsets_of, values_of
 from data_pipelines.manifest import load_manifest, read_manifest
 from data_pipelines.pipeline import DataPipeline, Facts, Split
 from data_pipelines.video import VideoPipeline
@@ -35,6 +35,8 @@ class LatentPipeline(DataPipeline[PackedClips]):
     """The clips of `VideoPipeline`. Rows of the training split hold the scaled posterior of each frame, little-endian
     float32 in the order frame, means before deviations, channel, row, column; other rows hold the frames themselves,
     which predictions are compared with."""
+
+    takes_parts = True
 
     def __init__(self, settings: Latents, data: VideoData) -> None:
         self._settings, self._frames = settings, VideoPipeline(data)
@@ -110,20 +112,19 @@ class LatentPipeline(DataPipeline[PackedClips]):
             refuse_short(f"{name} (row {first_row + row} of {file})", length, self._frames.data)
 
     def collate(self, table: pa.Table) -> PackedClips:
-        """Of training rows `frames` are the posteriors, float32 [all frames, moments, h, w]."""
-        import torch
+        """Of rows that hold frames."""
+        return self._frames.collate(table)
 
-        if not _has_latents(table):
-            return self._frames.collate(table)
-        moments = torch.from_numpy(bytes_of(table["latents"]).view("<f4")).view(-1, *self._shape)
-        return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": moments}
+    def cut(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+        """The posteriors, float32 [batch, time, moments, h, w], of the window that would be cut of the frames."""
+        clips = [latents.view("<f4").reshape(-1, *self._shape) for latents in values_of(table["latents"])]
+        return self._frames.cut_windows(clips, random)
 
-    def augment(self, batch: PackedClips, *, generator: "torch.Generator") -> WindowBatch:
-        """One random window of each clip, the same as of its frames; as latents."""
+    def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
+        """Latents, drawn from the posteriors or their means."""
         from trainables.workloads.video_prediction.latents import take_latents
 
-        windows = self._frames.cut(batch, generator=generator)
-        return {name: take_latents(each, self._settings.posterior, generator) for name, each in windows.items()}
+        return {name: take_latents(each, self._settings.posterior, generator) for name, each in batch.items()}
 
     def synthetic(self, num_rows: int, seed: int) -> pa.Table:
         """Training rows: normal means, small deviations."""

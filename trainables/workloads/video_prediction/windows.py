@@ -7,7 +7,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from data_pipelines.video_batch import PackedClips, cut_windows
+from data_pipelines.video_batch import PackedClips
 from trainables.randomness import seeded_generator
 
 
@@ -35,8 +35,10 @@ def cut_even_windows(batch: PackedClips, *, num_past: int, num_future: int, stri
         if length >= span
         for start in choose_starts(length - span + 1, per_clip)
     ]
-    table = torch.tensor(places, dtype=torch.int64, device=batch["length"].device).reshape(-1, 2)
-    frames = cut_windows(batch, table[:, 0], table[:, 1], count=num_past + num_future, stride=stride)
+    length = batch["length"]
+    table = torch.tensor(places, dtype=torch.int64, device=length.device).reshape(-1, 2)
+    first = (length.cumsum(0) - length)[table[:, 0]] + table[:, 1]
+    frames = batch["frames"][first[:, None] + stride * torch.arange(num_past + num_future, device=length.device)]
     return Window(frames[:, :num_past], frames[:, num_past:])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,8 +55,8 @@ def tiny_batch(config: SuperResolutionConfig, num_rows: int = 3, seed: int = 0) 
 
 def tiny_patches(config: SuperResolutionConfig, num_rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
     """Training patches of them."""
-    generator = torch.Generator().manual_seed(seed)
-    return SuperResolutionPipeline(config.data).augment(tiny_batch(config, num_rows, seed), generator=generator)
+    pipeline = SuperResolutionPipeline(config.data)
+    return pipeline.cut(pipeline.synthetic(num_rows, seed), np.random.default_rng(seed))
 
 
 def start_of(config: SuperResolutionConfig, collectives: Ranks, num_rows: int = 6) -> Start:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -54,6 +55,12 @@ def tiny_clips(config: VideoPredictionConfig, num_rows: int = 4, seed: int = 0) 
     """Clips of noise, a little longer than a window."""
     pipeline = VideoPipeline(config.data)
     return pipeline.collate(pipeline.synthetic(num_rows, seed))
+
+
+def tiny_windows(config: VideoPredictionConfig, num_rows: int = 4, seed: int = 0) -> dict[str, Tensor]:
+    """Training windows of them."""
+    pipeline = VideoPipeline(config.data)
+    return pipeline.cut(pipeline.synthetic(num_rows, seed), np.random.default_rng(seed))
 
 
 def start_of(config: VideoPredictionConfig, collectives: Ranks, num_rows: int = 6) -> Start:

@@ -74,8 +74,9 @@ def test_frames_that_a_machine_without_gpu_encodes_are_counted_in_one_warning(fo
 
 def test_a_window_of_latents_is_the_latents_of_the_same_window(folder, tmp_path):
     pipeline, frames = build(folder), VideoPipeline(VideoData.model_validate(LATENT_DATA))
-    windows = pipeline.augment(pipeline.collate(load(pipeline, tmp_path / "data", "train")), generator=generator(5))
-    raw = frames.augment(frames.collate(pa.concat_tables(frames.read_raw("train", 0))), generator=generator(5))
+    cut = pipeline.cut(load(pipeline, tmp_path / "data", "train"), np.random.default_rng(5))
+    windows = pipeline.augment(cut, generator=generator(0))
+    raw = frames.cut(pa.concat_tables(frames.read_raw("train", 0)), np.random.default_rng(5))
     space = tiny_task_space(folder)
     for name in ("past", "future"):
         torch.testing.assert_close(windows[name], space.encode(raw[name]))
@@ -89,7 +90,7 @@ def tiny_task_space(folder: Path):
 
 def test_sampled_latents_are_drawn_around_the_mean(folder):
     mean, sample = build(folder), build(folder, posterior="sample")
-    batch = mean.collate(mean.synthetic(4, seed=0))
+    batch = mean.cut(mean.synthetic(4, seed=0), np.random.default_rng(0))
     drawn, means = (pipeline.augment(batch, generator=generator(1))["past"] for pipeline in (sample, mean))
     assert (drawn - means).std().item() == pytest.approx(0.01, rel=0.1) and sample.key == mean.key
     again = sample.augment(batch, generator=generator(1))["past"]

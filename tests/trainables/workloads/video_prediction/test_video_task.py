@@ -6,7 +6,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from data_pipelines.video import VideoPipeline
 from tests.ranks import run_ranks, solo
 from tests.trainables.workloads.video_prediction.conftest import (
     CPU,
@@ -16,6 +15,7 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_clips,
     tiny_config,
     tiny_task,
+    tiny_windows,
 )
 from trainables.task import ImagePanel, Progress
 from trainables.workloads.video_prediction.drawing import Shown, draw_columns
@@ -33,7 +33,7 @@ def generator(seed: int) -> torch.Generator:
 def test_the_loss_is_the_mean_square_of_what_is_left_of_the_target(prediction):
     config = tiny_config(diffusion={"num_timesteps": 20, "prediction": prediction})
     task = tiny_task(config)
-    batch = VideoPipeline(config.data).augment(tiny_clips(config), generator=generator(0))
+    batch = tiny_windows(config)
     loss = task.loss(task.module, batch, generator=generator(1)).loss
     drawn = generator(1)
     t = torch.randint(20, (4,), generator=drawn)
@@ -54,7 +54,7 @@ def test_the_loss_is_the_mean_square_of_what_is_left_of_the_target(prediction):
 def test_the_baseline_network_learns_frames_directly():
     config = tiny_config(network=SIMVP)
     task = tiny_task(config)
-    batch = VideoPipeline(config.data).augment(tiny_clips(config), generator=generator(0))
+    batch = tiny_windows(config)
     loss = task.loss(task.module, batch, generator=generator(1)).loss
     past, future = (batch[name].float() / 127.5 - 1 for name in ("past", "future"))
     assert loss.item() == pytest.approx((task.module(past) - future).square().mean().item())
