@@ -7,6 +7,7 @@ import time
 import warnings
 
 from ray_jobs.ray_output import silence_workers
+from trainables.engine import allocator
 from trainables.run import Scaling
 
 SETTINGS = {
@@ -15,9 +16,7 @@ SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # glibc gives large buffers back to the system after every step and faults them in again: a tenth of a CPU step
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    **allocator.VARIABLES,
     "MALLOC_ARENA_MAX": "1",  # other arenas than the first, which a thread gets, hold no buffer above 64 MiB
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours

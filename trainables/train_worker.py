@@ -12,6 +12,7 @@ from torch import nn
 
 from data_pipelines.pipeline import DataPipeline, Split
 from data_pipelines.shards import cause_of
+from trainables.engine.allocator import keep_freed_buffers
 from trainables.engine.collectives import ProcessGroup
 from trainables.engine.data_memory import DataMemory
 from trainables.engine.feed import Feed
@@ -137,6 +138,7 @@ def _work(
 
 def _set_up_torch(plan: Plan) -> None:
     is_deterministic = plan.run.training.is_deterministic
+    keep_freed_buffers()
     torch.set_num_threads(plan.num_threads)
     torch.use_deterministic_algorithms(is_deterministic)
     torch.backends.cudnn.benchmark = not is_deterministic
