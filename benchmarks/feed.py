@@ -2,9 +2,9 @@
 
 python -m benchmarks.feed [--workload flow_matching ...] [--repeats 2]
 
-A row is what a batch holds before augmentation, which is the same code for all: an image, a pair of images that
-patches are cut from, a clip that a window is cut from, a heart cycle. `resident` is our feed for a set that fits the
-object store, beside a TensorDataset: batches cut out by one index each, which is the limit, and by its DataLoader.
+A row is what a batch holds before augmentation: an image, a pair of patches cut out of one, a window cut out of a clip
+(both by the same code for all), a heart cycle. `resident` is our feed for a set that fits the object store, beside one
+in memory: batches cut out by one index each, which is the limit, and a DataLoader that collates them of single rows.
 `stream` reads every epoch again, beside a DataLoader over the same shards, with the same decoding and the same windows
 of shuffling; ours at its best number of read tasks (0: the worker reads by itself), on Ray and without it
 (scaling.num_workers=0), theirs at that of processes.
@@ -81,7 +81,7 @@ def _rate(module: str, arguments: dict[str, Any]) -> float:
 def format_table(found: dict[str, dict[str, float]]) -> str:
     """Rows a second, and ours over theirs."""
     lines = [
-        "| | resident | over a TensorDataset by index | over its DataLoader | stream | over the best DataLoader |",
+        "| | resident | over rows in memory by index | over their DataLoader | stream | over the best DataLoader |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for workload, rates in found.items():

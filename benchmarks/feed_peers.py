@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
 from benchmarks.feed_rate import measure_rate
 from data_pipelines.pipeline import DataPipeline
@@ -19,6 +20,33 @@ from ray_jobs.planning import build_plan
 from trainables.sources import open_splits
 
 TENSORS, TENSOR_LOADER, PARQUET_LOADER = "tensors", "DataLoader of a TensorDataset", "DataLoader of Parquet"
+
+
+class CutRows(Dataset):
+    """Rows in memory, of which every batch takes parts: windows or patches cut at random."""
+
+    def __init__(self, rows: pa.Table, pipeline: DataPipeline):
+        self._rows, self._pipeline, self._random = rows, pipeline, np.random.default_rng(torch.initial_seed())
+
+    def __len__(self) -> int:
+        return self._rows.num_rows
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: tensor[0] for name, tensor in self.take(torch.tensor([index])).items()}
+
+    def take(self, indices: Tensor) -> dict[str, Tensor]:
+        """One batch."""
+        return self._pipeline.cut(
+            pa.concat_tables([self._rows.slice(index, 1) for index in indices.tolist()]), self._random
+        )
+
+
+class WholeRows(TensorDataset):
+    """Rows of one size, as tensors in memory."""
+
+    def take(self, indices: Tensor) -> tuple[Tensor, ...]:
+        """One batch, cut out by one index for each tensor: no loader can be quicker."""
+        return self[indices]
 
 
 class ParquetRows(IterableDataset):
@@ -39,21 +67,27 @@ class ParquetRows(IterableDataset):
             rows = pa.concat_tables([*([left] if left else []), *tables]).combine_chunks()
             order = torch.randperm(len(rows)).numpy()
             for begin in range(0, len(rows) - self._batch_size + 1, self._batch_size):
-                yield self._pipeline.collate(rows.take(pa.array(order[begin : begin + self._batch_size])))
+                chosen = order[begin : begin + self._batch_size]
+                if self._pipeline.takes_parts:
+                    yield CutRows(rows, self._pipeline).take(torch.from_numpy(chosen))
+                else:
+                    yield self._pipeline.collate(rows.take(pa.array(chosen)))
             left = rows.take(pa.array(order[len(rows) // self._batch_size * self._batch_size :]))
 
 
-def read_tensors(split: ShardedSplit, pipeline: DataPipeline) -> dict[str, Tensor]:
-    """All rows, [rows, values] each; rows of different sizes are not for this."""
-    rows = pa.concat_tables([split.load(index, pipeline) for index in range(len(split.shards))])
-    return {name: tensor.reshape(rows.num_rows, -1) for name, tensor in pipeline.collate(rows).items()}
+def read_all(split: ShardedSplit, pipeline: DataPipeline) -> CutRows | WholeRows:
+    """All rows in memory; whole ones must be of one size."""
+    rows = pa.concat_tables([split.load(index, pipeline) for index in range(len(split.shards))]).combine_chunks()
+    if pipeline.takes_parts:
+        return CutRows(rows, pipeline)
+    return WholeRows(*(tensor.reshape(rows.num_rows, -1) for tensor in pipeline.collate(rows).values()))
 
 
-def take_by_index(data: TensorDataset, batch_size: int) -> Iterator[Any]:
-    """Batches that are cut out by one index each: no loader can be quicker."""
+def take_by_index(data: CutRows | WholeRows, batch_size: int) -> Iterator[Any]:
+    """Batches in a random order."""
     order = torch.randperm(len(data))
     for start in range(0, len(data) - batch_size + 1, batch_size):
-        yield data[order[start : start + batch_size]]
+        yield data.take(order[start : start + batch_size])
 
 
 def main() -> None:
@@ -69,7 +103,7 @@ def main() -> None:
         loader = DataLoader(rows, batch_size=None, num_workers=processes, persistent_workers=processes > 0)
         print(json.dumps(measure_rate(lambda _: loader, batch_size)))
         return
-    data = TensorDataset(*read_tensors(split, pipeline).values())
+    data = read_all(split, pipeline)
     if arguments["peer"] == TENSORS:
         print(json.dumps(measure_rate(lambda _: take_by_index(data, batch_size), batch_size)))
         return
