@@ -65,11 +65,11 @@ class ParquetRows(IterableDataset):
         for start in range(0, len(shards), self.window):
             tables = [self._split.load(shard, self._pipeline) for shard in shards[start : start + self.window]]
             rows = pa.concat_tables([*([left] if left else []), *tables]).combine_chunks()
-            order = torch.randperm(len(rows)).numpy()
+            parts, order = CutRows(rows, self._pipeline), torch.randperm(len(rows)).numpy()
             for begin in range(0, len(rows) - self._batch_size + 1, self._batch_size):
                 chosen = order[begin : begin + self._batch_size]
                 if self._pipeline.takes_parts:
-                    yield CutRows(rows, self._pipeline).take(torch.from_numpy(chosen))
+                    yield parts.take(torch.from_numpy(chosen))
                 else:
                     yield self._pipeline.collate(rows.take(pa.array(chosen)))
             left = rows.take(pa.array(order[len(rows) // self._batch_size * self._batch_size :]))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainables.engine.rows import ResidentRows, Share, StreamedRows, permutation, rebatch, regroup
+from trainables.engine.rows import ResidentRows, Share, StreamedRows, permutation
 
 AWKWARD = [
     pytest.param([7, 1, 5, 12, 3, 1, 8], id="uneven"),
@@ -289,17 +289,3 @@ def test_a_read_that_fails_is_passed_on():
 
     with pytest.raises(ValueError, match="shard 1 is damaged"):
         list(StreamedRows([3, 3], read, window=1).ordered(0, 6, 2))
-
-
-@pytest.mark.parametrize("piece", [1, 2, 3, 10])
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 25])
-def test_rebatched_and_regrouped_rows_are_the_same_rows(piece, batch_size):
-    shards = Shards([10, 11], piece)
-    batches = numbers(rebatch(shards.read([0, 1]), batch_size))
-    assert batches == [list(range(first, min(first + batch_size, 21))) for first in range(0, 21, batch_size)]
-    assert numbers(regroup(shards.read([0, 1]), [10, 1, 3, 7])) == [
-        list(range(0, 10)),
-        [10],
-        [11, 12, 13],
-        list(range(14, 21)),
-    ]
