@@ -6,7 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test faults check bench clean
 
 demo: $(READY)
-	$(BIN)/python -m ray_jobs.demo $(ARGS)
+	$(BIN)/python -m ray_jobs.commands.demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not faults" --numprocesses 3 --dist loadgroup

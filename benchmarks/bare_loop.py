@@ -17,8 +17,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ray_jobs.experiment import check_settings
-from trainables.engine.system_monitor import SystemMonitor
+from ray_jobs.settings.experiment import check_settings
+from trainables.engine.process.system_monitor import SystemMonitor
+from trainables.workloads import build_pipeline, build_task
 
 
 def measure(
@@ -37,8 +38,8 @@ def measure(
     torch.set_num_threads(1)
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    pipeline = experiment.workload.build_pipeline()
-    task = experiment.workload.build_task(pipeline.facts(), experiment.seed)
+    pipeline = build_pipeline(experiment.workload)
+    task = build_task(experiment.workload, pipeline.facts(), experiment.seed)
     memory_format: Any = torch.channels_last if training.channels_last else torch.preserve_format
     module = task.module.to(device, memory_format=memory_format).train()  # pyright: ignore
     generator = torch.Generator(device).manual_seed(0)

@@ -9,14 +9,14 @@ from typing import Any
 import ray
 
 from benchmarks.feed_rate import measure_rate
-from ray_jobs.cluster import SETTINGS
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.planning import build_plan
-from trainables.engine.worker import Worker
+from ray_jobs.cluster.connection import SETTINGS
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.settings.experiment import Experiment, check_settings
+from trainables.engine.loop.worker_context import Worker
 from trainables.plan import Plan
+from trainables.ray_train.run_trainable import build_trainer, start_decoding
+from trainables.ray_train.worker_main import work_locally
 from trainables.run import Run
-from trainables.train_worker import work_locally
-from trainables.trainable import build_trainer, start_decoding
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
 from benchmarks.feed_rate import measure_rate
-from data_pipelines.pipeline import DataPipeline
-from data_pipelines.shards import ShardedSplit
-from ray_jobs.experiment import check_settings
-from ray_jobs.planning import build_plan
-from trainables.sources import open_splits
+from data_pipelines.contract.pipeline import DataPipeline
+from data_pipelines.prepared.ray_dataset import ShardedSplit
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.settings.experiment import check_settings
+from trainables.ray_train.row_sources import open_splits
+from trainables.workloads import build_pipeline
 
 TENSORS, TENSOR_LOADER, PARQUET_LOADER = "tensors", "DataLoader of a TensorDataset", "DataLoader of Parquet"
 
@@ -95,7 +96,7 @@ def main() -> None:
     arguments = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
     experiment = check_settings(arguments["settings"], origin="benchmark")
-    plan, pipeline = build_plan(experiment), experiment.workload.build_pipeline()
+    plan, pipeline = build_plan(experiment), build_pipeline(experiment.workload)
     split, batch_size = open_splits(plan)["train"], experiment.training.batch_size
     if arguments["peer"] == PARQUET_LOADER:
         processes = arguments["processes"]

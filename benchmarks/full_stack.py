@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.experiment import check_settings
-from ray_jobs.launch import train
-from ray_jobs.record import Record
-from trainables.engine.report import Report
-from trainables.train_worker import RunError
+from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import check_settings
+from trainables.engine.files.messages import Report
+from trainables.ray_train.worker_main import RunError
 
 
 def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def _train(settings: dict[str, Any]) -> None:
     if experiment.search is None:
         train(experiment)
         return
-    from ray_jobs.search.setup import build_setup
     from ray_jobs.search.sweep import sweep
+    from ray_jobs.search.sweep_plan import build_setup
 
     with suppress(RunError):  # nothing was evaluated, so there is no best trial
         sweep(build_setup(experiment, "benchmark"))

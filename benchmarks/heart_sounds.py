@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_pipelines.circor import read_circor
-from data_pipelines.heart_generator import generate_heart_sound
-from data_pipelines.heart_segmentation import find_first_sounds
-from data_pipelines.heart_signal import preprocess
-from data_pipelines.wav_files import Sound
-from trainables.workloads.heart_sound.scan import linear_recurrence, scan_plainly
+from data_pipelines.heart_sounds.datasets.circor import read_circor
+from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
+from data_pipelines.heart_sounds.signal.preprocessing import preprocess
+from data_pipelines.heart_sounds.signal.segmentation import find_first_sounds
+from data_pipelines.readers.wav_file import Sound
+from trainables.workloads.heart_sound.networks.selective_scan import linear_recurrence, scan_plainly
 
 LENGTH, STATE = 250, 16
 SIZES = ((1, 64), (1, 512), (8, 512))

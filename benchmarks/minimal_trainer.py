@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainables.workloads import build_pipeline, build_task
+
 
 def measure(settings: dict[str, Any], steps_per_block: int, began: float) -> dict[str, Any]:
     """Seconds from the start to the first step."""
@@ -37,12 +39,12 @@ def _work(config: dict[str, Any]) -> float:
     import ray.train.torch
     import torch
 
-    from ray_jobs.experiment import check_settings
+    from ray_jobs.settings.experiment import check_settings
 
     experiment = check_settings(config["settings"], origin="benchmark")
     torch.set_num_threads(1)
-    pipeline = experiment.workload.build_pipeline()
-    task = experiment.workload.build_task(pipeline.facts(), experiment.seed)
+    pipeline = build_pipeline(experiment.workload)
+    task = build_task(experiment.workload, pipeline.facts(), experiment.seed)
     module, generator = ray.train.torch.prepare_model(task.module.train()), torch.Generator().manual_seed(0)
     rows = pipeline.decode(pipeline.synthetic(experiment.training.batch_size, seed=0))
     batch = pipeline.augment(pipeline.cut(rows, np.random.default_rng(0)), generator=generator)

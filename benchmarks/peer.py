@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.synthetic import ROW_BYTES
-from ray_jobs.experiment import check_settings
+from ray_jobs.settings.experiment import check_settings
+from trainables.workloads import build_pipeline, build_task
 
 
 class Images(Dataset):
@@ -45,8 +46,8 @@ class Work:
         torch.set_num_threads(1)
         torch.manual_seed(0)
         data: Any = experiment.workload.data  # pyright: ignore
-        pipeline = experiment.workload.build_pipeline()
-        self.task = experiment.workload.build_task(pipeline.facts(), experiment.seed)
+        pipeline = build_pipeline(experiment.workload)
+        self.task = build_task(experiment.workload, pipeline.facts(), experiment.seed)
         self.module = self.task.module.train()
         self.generator = torch.Generator().manual_seed(0)
         self.ema = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))
@@ -144,7 +145,7 @@ def run_ray(arguments: dict[str, Any], folder: str) -> list[float]:
     from ray import tune
     from ray.air.integrations.wandb import WandbLoggerCallback
 
-    from ray_jobs.cluster import connect
+    from ray_jobs.cluster.connection import connect
 
     def trainable(config: dict[str, Any]) -> None:
         blocks = run_plain(Work(**config), lambda loss: tune.report({"train/loss": loss}))

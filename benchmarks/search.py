@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import save_results
-from ray_jobs.cluster import SETTINGS
+from ray_jobs.cluster.connection import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONCURRENCY = 2
@@ -85,11 +85,11 @@ def _settings(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _search(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
-    from ray_jobs.cluster import connect
-    from ray_jobs.experiment import check_settings
-    from ray_jobs.planning import prepare_data
-    from ray_jobs.search.setup import build_setup
+    from ray_jobs.cluster.connection import connect
+    from ray_jobs.runs.planning import prepare_data
     from ray_jobs.search.sweep import sweep
+    from ray_jobs.search.sweep_plan import build_setup
+    from ray_jobs.settings.experiment import check_settings
 
     setup = build_setup(check_settings(settings, origin="benchmark"), "benchmark")
     prepare_data(setup.experiment)
@@ -101,10 +101,10 @@ def _search(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
 
 
 def _pure(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
-    from ray_jobs.experiment import check_settings
-    from ray_jobs.planning import build_plan
-    from trainables.engine.loop import run_training
-    from trainables.train_worker import work_locally
+    from ray_jobs.runs.planning import build_plan
+    from ray_jobs.settings.experiment import check_settings
+    from trainables.engine.loop.loop import run_training
+    from trainables.ray_train.worker_main import work_locally
 
     rates = settings["search"]["space"]["training.optimizer.learning_rate"]
     settings = {**settings, "search": None, "scaling": {"num_workers": 0, "threads_per_worker": 1}}

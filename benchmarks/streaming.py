@@ -18,7 +18,7 @@ from benchmarks.feed_ours import plan_of
 from benchmarks.results import save_results
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
 from benchmarks.watched import run_module
-from ray_jobs.experiment import check_settings
+from ray_jobs.settings.experiment import check_settings
 
 BATCH_SIZE = 256
 LARGEST = 10.0

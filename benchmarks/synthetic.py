@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import wavfile
 
-from data_pipelines.heart_generator import generate_heart_sound
+from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
 ROW_BYTES = 1 + 3 * 32 * 32

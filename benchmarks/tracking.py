@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import save_results
-from ray_jobs.cluster import SETTINGS, connect
+from ray_jobs.cluster.connection import SETTINGS, connect
 
 NUM_TRIALS, NUM_REPORTS, STEPS_PER_REPORT, NUM_SCALARS = 4, 20, 5, 10
 Build = Callable[[Path], AbstractContextManager[list[Any]]]
@@ -129,7 +129,7 @@ def _ours(folder: Path) -> Iterator[list[Any]]:
     """As `sweep` does it."""
     from ray_jobs.tracking.callback import RecordWandbCallback
     from ray_jobs.tracking.mirror_handle import MirrorHandle
-    from ray_jobs.tracking.mirror_process import Nursery
+    from ray_jobs.tracking.mirror_launcher import Nursery
 
     recorder = _build_recorder(folder)
 
@@ -151,9 +151,9 @@ def _build_recorder(folder: Path) -> Any:
     """Writes the record of every trial, as `train` does of its one."""
     from ray import tune
 
-    from ray_jobs.experiment import check_settings
-    from ray_jobs.launch import describe
-    from ray_jobs.record import Record
+    from ray_jobs.run_folder.run_recorder import Record
+    from ray_jobs.runs.training import describe
+    from ray_jobs.settings.experiment import check_settings
 
     class Recorder(tune.Callback):
         def __init__(self) -> None:

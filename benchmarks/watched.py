@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from ray_jobs.cluster import SETTINGS
+from ray_jobs.cluster.connection import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 INTERVAL_S = 0.2

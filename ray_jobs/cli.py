@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.nearest import one_of
+from data_pipelines.contract.did_you_mean import one_of
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
-from ray_jobs.experiment import check_experiment
+from ray_jobs.settings.experiment import check_experiment
 from ray_jobs.verbs import WORK_VERBS, Verb, load_target
 
 
@@ -80,7 +80,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def _submit(options: argparse.Namespace) -> dict[str, Any]:
     """run one of these verbs as a job on a Ray cluster"""
-    from ray_jobs.submit import submit
+    from ray_jobs.cluster.submit_job import submit
 
     options.words.remove("submit")
     return submit(options.words, check_words)

@@ -9,11 +9,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_pipelines.nearest import one_of
-from ray_jobs.experiment import Experiment, load_experiment
+from data_pipelines.contract.did_you_mean import one_of
+from ray_jobs.settings.experiment import Experiment, load_experiment
 
 if TYPE_CHECKING:
-    from ray_jobs.launch import Result
+    from ray_jobs.runs.training import Result
 
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
 OPTIONS = ("set", "json", "new", "checkpoint")
@@ -35,15 +35,15 @@ def _load_to_train(options: argparse.Namespace) -> Experiment:
     experiment = load_target(options)
     if not experiment.after:
         return experiment
-    from ray_jobs.chain import train_earlier
+    from ray_jobs.runs.prerequisites import train_earlier
 
     train_earlier(experiment, _train_one)
     return load_target(options)
 
 
 def _train_one(experiment: Experiment, *, is_new: bool = False) -> "Result":
-    from ray_jobs.launch import train
-    from ray_jobs.prepare import progress_bar
+    from ray_jobs.commands.prepare import progress_bar
+    from ray_jobs.runs.training import train
 
     with progress_bar() as on_progress:
         return train(experiment, on_progress=on_progress, is_new=is_new)
@@ -51,7 +51,7 @@ def _train_one(experiment: Experiment, *, is_new: bool = False) -> "Result":
 
 def read_options(words: Sequence[str], known: Mapping[str, str]) -> dict[str, Any]:
     """Options such as `--num-samples 500` that a workload offers for its evaluation, as dotted settings."""
-    from ray_jobs.yaml_reader import parse_yaml
+    from ray_jobs.settings.strict_yaml import parse_yaml
 
     changes = {}
     remaining = iter(words)
@@ -68,14 +68,14 @@ def read_options(words: Sequence[str], known: Mapping[str, str]) -> dict[str, An
 
 def _prepare(options: argparse.Namespace) -> dict[str, Any]:
     """turn raw data into Parquet"""
-    from ray_jobs.prepare import prepare_experiment
+    from ray_jobs.commands.prepare import prepare_experiment
 
     return prepare_experiment(load_target(options))
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     """train, or go on with an interrupted training"""
-    from ray_jobs.progress import format_metrics
+    from ray_jobs.console import format_metrics
 
     result = _train_one(_load_to_train(options), is_new=options.new)
     metrics = result.final["metrics"]
@@ -85,7 +85,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 def _repeat(options: argparse.Namespace) -> dict[str, Any]:
     """train with several seeds; mean and standard deviation"""
-    from ray_jobs.repeat import format_spreads, read_seeds, repeat
+    from ray_jobs.commands.repeat import format_spreads, read_seeds, repeat
 
     seeds = read_seeds(options.seeds)
     spreads, summary = repeat(_load_to_train(options), seeds, lambda one: _train_one(one, is_new=options.new))
@@ -95,9 +95,9 @@ def _repeat(options: argparse.Namespace) -> dict[str, Any]:
 
 def _sweep(options: argparse.Namespace) -> dict[str, Any]:
     """run the experiment's search, or go on with it"""
-    from ray_jobs.prepare import progress_bar
-    from ray_jobs.search.setup import build_setup
+    from ray_jobs.commands.prepare import progress_bar
     from ray_jobs.search.sweep import sweep
+    from ray_jobs.search.sweep_plan import build_setup
 
     setup = build_setup(_load_to_train(options), Path(options.target).stem, options.set)
     with progress_bar() as on_progress:
@@ -106,8 +106,8 @@ def _sweep(options: argparse.Namespace) -> dict[str, Any]:
 
 def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """evaluate a trained model"""
-    from ray_jobs.evaluate import evaluate
-    from ray_jobs.progress import format_metrics, format_table
+    from ray_jobs.commands.evaluate import evaluate
+    from ray_jobs.console import format_metrics, format_table
 
     experiment = load_target(options)
     summaries = []
@@ -126,8 +126,8 @@ def _evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
     """write a trained model in a form that needs no training code"""
-    from ray_jobs.export import export
-    from ray_jobs.progress import format_value
+    from ray_jobs.commands.export import export
+    from ray_jobs.console import format_value
 
     experiment = load_target(options)
     checkpoint = options.checkpoint[-1] if options.checkpoint else None
@@ -138,7 +138,7 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
 
 def _show(options: argparse.Namespace) -> dict[str, Any]:
     """print the resolved experiment, its size and its data"""
-    from ray_jobs.show import describe
+    from ray_jobs.commands.show import describe
 
     text, summary = describe(load_target(options))
     print(text, flush=True)
@@ -147,8 +147,8 @@ def _show(options: argparse.Namespace) -> dict[str, Any]:
 
 def _sync(options: argparse.Namespace) -> dict[str, Any]:
     """send what W&B lacks of the runs in a folder"""
-    from ray_jobs.tracking.sync import sync
-    from trainables.storage import Folder
+    from data_pipelines.storage.folder import Folder
+    from ray_jobs.commands.sync import sync
 
     if options.target is None:
         raise ValueError("sync needs a run's folder, a storage path or an experiment")
@@ -175,7 +175,7 @@ def _report(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check(options: argparse.Namespace) -> dict[str, Any]:
     """say what this machine has and what a run would do here, W&B included"""
-    from ray_jobs.check import check
+    from ray_jobs.commands.check import check
 
     text, summary = check(load_target(options) if options.target else None)
     print(text, flush=True)

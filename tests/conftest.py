@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.experiment import Experiment, check_settings
-from trainables.workloads import WORKLOADS
+from ray_jobs.settings.experiment import Experiment, check_settings
+from trainables.workloads import WORKLOADS, Workload
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a process that a shell starts in the background ignores Ctrl-C, and so would all that it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
-WORKLOADS["toy"] = "tests.toy_workload.config:ToyConfig"
+WORKLOADS["toy"] = Workload(
+    config="tests.toy_workload.config:ToyConfig",
+    pipeline="tests.toy_workload.pipeline:ToyPipeline",
+    task="tests.toy_workload.task:ToyTask",
+)
 
 TOY_TRAINING = {
     "epochs": 3,
@@ -56,7 +60,7 @@ def ray_cluster() -> Iterator[None]:
     """One local Ray cluster of two CPUs, shared by all tests that train on Ray."""
     import ray
 
-    from ray_jobs.cluster import SETTINGS
+    from ray_jobs.cluster.connection import SETTINGS
 
     settings = {**SETTINGS, "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "40"}
     # Ray's workers give way to other processes, and the other test processes would leave them nothing

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.experiment import check_settings
+from ray_jobs.settings.experiment import check_settings
 
 
 def settings_with(dotted: str = "", value: Any = None) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs import cli, submit, verbs
+from ray_jobs import cli, verbs
+from ray_jobs.cluster import submit_job
+from ray_jobs.commands.repeat import read_seeds
 from ray_jobs.exit_codes import DONE
-from ray_jobs.experiment import check_experiment
-from ray_jobs.repeat import read_seeds
-from trainables.workloads import WORKLOADS, workload_class
+from ray_jobs.settings.experiment import check_experiment
+from trainables.workloads import WORKLOADS, config_class
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -55,7 +56,7 @@ def check_command(words: Sequence[str]) -> None:
     options = cli.parse(words)
     assert options.verb in cli.VERBS, options.verb
     if options.verb == "submit":
-        own, command = submit._parse([word for word in words if word != "submit"])
+        own, command = submit_job._parse([word for word in words if word != "submit"])
         assert bool(command) != bool(own.attach or own.stop)
         if command:
             check_command(command if command[0] in cli.VERBS else ["train", *command])
@@ -105,7 +106,7 @@ def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
     "words", [["--help"], ["check"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
 )
 def test_what_needs_no_data_really_runs(words, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ray_jobs.tracking.diagnosis.diagnose", lambda tracking: {})
+    monkeypatch.setattr("ray_jobs.tracking.wandb_check.diagnose", lambda tracking: {})
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(ROOT)
     try:
@@ -124,7 +125,7 @@ def test_a_workloads_page_tells_the_options_of_its_evaluation(name):
     page = "heart_sound" if name.startswith("heart_sound") else name
     told = re.findall(r"(?s)`evaluate` takes .*?\n\n", TEXTS[f"docs/workloads/{page}.md"])
     options = set(re.findall(r"`--([a-z0-9-]+)", " ".join(told))) | set(re.findall(r" --([a-z-]+) ", " ".join(told)))
-    assert options == set(workload_class(name).evaluation_options)
+    assert options == set(config_class(name).evaluation_options)
 
 
 def test_every_target_of_make_that_is_named_is_there():

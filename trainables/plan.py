@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from data_pipelines.pipeline import Manifest
+from data_pipelines.contract.pipeline import Manifest
+from data_pipelines.storage.folder import Folder
 from trainables.run import Run, Scaling
-from trainables.storage import Folder
 
 if TYPE_CHECKING:
-    from trainables.engine.watch import Watch
+    from trainables.engine.files.histograms import Watch
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config
-from trainables.config import Training
+from data_pipelines.contract.config import Config
+from trainables.contract.training_config import Training
 from trainables.workloads import AnyWorkload
 
 ConfigT = TypeVar("ConfigT", bound=Config)

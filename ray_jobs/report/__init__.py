@@ -1,0 +1,1 @@
+"""The verb `report`: runs and searches as self-contained HTML files."""

@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from data_pipelines.nearest import one_of
-from ray_jobs.experiment import Storage
-from ray_jobs.locate import RUNS, find_run, list_runs
-from ray_jobs.report.reading import storage_of
-from ray_jobs.report.run_page import build_run_page
-from ray_jobs.report.run_record import gather_run
-from ray_jobs.report.search_page import build_search_page
-from ray_jobs.report.search_record import gather_search
-from ray_jobs.search.setup import SEARCHES
+from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.storage.folder import Folder
+from ray_jobs.report.page.run_page import build_run_page
+from ray_jobs.report.page.search_page import build_search_page
+from ray_jobs.report.record.run_record import gather_run
+from ray_jobs.report.record.search_record import gather_search
+from ray_jobs.report.record.tolerant_io import storage_of
+from ray_jobs.run_folder.identity import IDENTITY
+from ray_jobs.runs.model_references import RUNS, find_run, list_runs
+from ray_jobs.search.sweep_plan import SEARCHES
 from ray_jobs.search.trials import TRIALS
-from ray_jobs.tracking.names import IDENTITY
-from trainables.storage import Folder
+from ray_jobs.settings.experiment import Storage
 
 REPORT = "report.html"
 

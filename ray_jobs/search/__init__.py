@@ -1,0 +1,1 @@
+"""The verb `sweep`: searches under Ray Tune."""

@@ -6,13 +6,13 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ray_jobs.locate import best_model
-from ray_jobs.progress import format_duration
+from ray_jobs.console import format_duration
+from ray_jobs.runs.model_references import best_model
 from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
-from ray_jobs.search.setup import Setup
+from ray_jobs.search.sweep_plan import Setup
 from ray_jobs.search.trials import Trial, Trials, word
-from ray_jobs.yaml_reader import dump_yaml
-from trainables.config import Goal
+from ray_jobs.settings.strict_yaml import dump_yaml
+from trainables.contract.training_config import Goal
 
 LEADERBOARD, BEST = "leaderboard.csv", "best.yaml"
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ray_jobs.search.setup import Setup
+from ray_jobs.search.sweep_plan import Setup
 from ray_jobs.search.trials import Trial, Trials, measured
-from trainables.config import Goal
+from trainables.contract.training_config import Goal
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 from ray import tune
 
-from ray_jobs.search.log import LOG
-from ray_jobs.search.runs import Runs
-from ray_jobs.search.setup import Setup
+from ray_jobs.search.open_runs import Runs
+from ray_jobs.search.search_log import LOG
+from ray_jobs.search.sweep_plan import Setup
 from ray_jobs.search.trials import Trial, Trials
-from trainables.engine.report import Report
+from trainables.engine.files.messages import Report
 
 LOST = f"its process was lost; see {LOG}"
 

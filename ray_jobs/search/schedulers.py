@@ -15,15 +15,15 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from ray_jobs.growing_file import whole_lines
-from ray_jobs.record import EVENTS, METRICS
-from ray_jobs.search.config import Asha, MedianStopping, PopulationBased, Search
-from ray_jobs.search.dimension import Dimension
-from ray_jobs.search.setup import Setup
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.append_file import whole_lines
+from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
+from ray_jobs.search.sweep_plan import Setup
 from ray_jobs.search.trials import Trial
-from trainables.config import Cadence
-from trainables.search_trial import OBJECTIVE
-from trainables.storage import Folder
+from ray_jobs.settings.search import Asha, MedianStopping, PopulationBased, Search
+from ray_jobs.settings.search_dimension import Dimension
+from trainables.contract.training_config import Cadence
+from trainables.ray_train.search_trial import OBJECTIVE
 
 TIMES = {"epochs": "epoch", "steps": "step"}
 NEVER = 10**9

@@ -9,31 +9,31 @@ from typing import Any
 
 from ray import tune
 
-from ray_jobs.cluster import check_resources, connect, count_rooms, worker_resources
+from ray_jobs.cluster.connection import check_resources, connect, count_rooms, worker_resources
+from ray_jobs.cluster.placement_group_reaper import freeing_orphans
+from ray_jobs.cluster.ray_logs import hearing_ray
 from ray_jobs.exit_codes import STOPPED, TERMINATED
-from ray_jobs.launch import RunStoppedError, refuse_differences, set_aside
-from ray_jobs.lock import locked
-from ray_jobs.orphans import freeing_orphans
-from ray_jobs.planning import OnProgress, prepare_data
-from ray_jobs.ray_output import hearing_ray
-from ray_jobs.search.drawing import save_pictures
-from ray_jobs.search.feeder import TrialFeeder
+from ray_jobs.run_folder.run_lock import locked
+from ray_jobs.runs.planning import OnProgress, prepare_data
+from ray_jobs.runs.stop_signals import hearing_signals
+from ray_jobs.runs.training import RunStoppedError, refuse_differences, set_aside
+from ray_jobs.runs.tune_run import beside_the_driver
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
-from ray_jobs.search.log import SearchLog
-from ray_jobs.search.points import build_chooser
+from ray_jobs.search.open_runs import Runs
+from ray_jobs.search.plots import save_pictures
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.recorder import SearchRecorder
-from ray_jobs.search.runs import Runs
+from ray_jobs.search.samplers import build_chooser
 from ray_jobs.search.schedulers import build_scheduler, tell_earlier_results
-from ray_jobs.search.setup import CHANGEABLE, DECIDING, SETTINGS, Setup
+from ray_jobs.search.search_algorithm import TrialFeeder
+from ray_jobs.search.search_log import SearchLog
+from ray_jobs.search.sweep_plan import CHANGEABLE, DECIDING, SETTINGS, Setup
 from ray_jobs.search.trials import Trial, Trials
-from ray_jobs.stop_signals import hearing_signals
-from ray_jobs.tracking.start import mirroring_trials
-from ray_jobs.tuning import beside_the_driver
-from ray_jobs.yaml_reader import dump_yaml, parse_yaml
+from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
+from ray_jobs.tracking.mirror_run import mirroring_trials
+from trainables.ray_train.search_trial import SearchTrial
+from trainables.ray_train.worker_main import RunError
 from trainables.run import Scaling
-from trainables.search_trial import SearchTrial
-from trainables.train_worker import RunError
 
 TABLE_S = 30.0
 """How often the whole table is printed while trials run."""

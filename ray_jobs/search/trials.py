@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from ray_jobs.growing_file import GrowingFile, whole_lines
-from ray_jobs.search.points import Point
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.append_file import GrowingFile, whole_lines
+from ray_jobs.search.samplers import Point
 
 TRIALS = "trials.jsonl"
 

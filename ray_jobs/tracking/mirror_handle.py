@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.mirror_process import MirrorProcess, start_alone
-from ray_jobs.tracking.names import LATER
-from ray_jobs.tracking.session import GRACE_S
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.identity import LATER
+from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.mirror_launcher import MirrorProcess, start_alone
+from ray_jobs.tracking.wandb_session import GRACE_S
 
 RESTARTS = 3
 PAUSE_S = 10.0

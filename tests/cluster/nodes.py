@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ray_jobs.cluster import LOOPBACK
-from ray_jobs.experiment import Experiment
-from ray_jobs.local_cluster import PREFIX, TEMPORARY, LocalCluster, free_ports
-from ray_jobs.planning import build_plan
+from ray_jobs.cluster.connection import LOOPBACK
+from ray_jobs.cluster.local_cluster import PREFIX, TEMPORARY, LocalCluster, free_ports
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.settings.experiment import Experiment
 from tests.cluster.test_ray_runs import outcome
 from tests.distributed.launch import start_processes
 from trainables.run import Scaling

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from data_pipelines.storage.folder import Folder
+from ray_jobs.cluster.local_cluster import LocalCluster
+from ray_jobs.cluster.ray_job_client import JobClient
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
-from ray_jobs.job_client import JobClient
-from ray_jobs.local_cluster import LocalCluster
 from tests.cluster.nodes import (
     allow_further_nodes,
     assert_same,
@@ -26,10 +27,12 @@ from tests.cluster.nodes import (
     train_by_processes,
     wait_until,
 )
-from trainables.storage import Folder
 
 ROOT = Path(__file__).resolve().parents[2]
-LINE = '    "toy": "tests.toy_workload.config:ToyConfig",\n'
+LINE = (
+    '    "toy": Workload("tests.toy_workload.config:ToyConfig", "tests.toy_workload.pipeline:ToyPipeline", '
+    '"tests.toy_workload.task:ToyTask"),\n'
+)
 EXPERIMENT = """
 workload: {name: toy, num_rows: 64}
 training: {epochs: 3, batch_size: 8, log_every_steps: 3, optimizer: {learning_rate: 1e-2}}
@@ -53,7 +56,11 @@ def project(tmp_path_factory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "tests/__init__.py").touch()
     register = folder / "trainables/workloads/__init__.py"
-    register.write_text(register.read_text().replace("WORKLOADS = {\n", "WORKLOADS = {\n" + LINE))
+    register.write_text(
+        register.read_text().replace(
+            "WORKLOADS: dict[str, Workload] = {\n", "WORKLOADS: dict[str, Workload] = {\n" + LINE
+        )
+    )
     (folder / "toy.yaml").write_text(EXPERIMENT)
     return folder
 

@@ -8,13 +8,13 @@ import sys
 import psutil
 import pytest
 
-from ray_jobs.local_cluster import LocalCluster
+from ray_jobs.cluster.local_cluster import LocalCluster
 from tests.cluster.nodes import ROOT
 
 TRAINING = """
 import time
 import ray  # as in a search, where it is there before the connection
-from ray_jobs.cluster import connect
+from ray_jobs.cluster.connection import connect
 
 connect()
 ray.get(ray.remote(lambda: None).remote())

@@ -8,9 +8,9 @@ import psutil
 import pytest
 import yaml
 
+from ray_jobs.cluster.local_cluster import LocalCluster
 from ray_jobs.exit_codes import TERMINATED
-from ray_jobs.experiment import Experiment
-from ray_jobs.local_cluster import LocalCluster
+from ray_jobs.settings.experiment import Experiment
 from tests.cluster.nodes import (
     ROOT,
     allow_further_nodes,

@@ -15,13 +15,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from ray_jobs.evaluate import evaluate
-from ray_jobs.launch import train
-from ray_jobs.planning import build_plan
+from ray_jobs.commands.evaluate import evaluate
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.runs.training import train
 from tests.distributed.launch import start_processes
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of
-from trainables.engine.state import find_checkpoint
-from trainables.train_worker import RunError
+from trainables.engine.files.checkpoints import find_checkpoint
+from trainables.ray_train.worker_main import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_STEPS = 24
@@ -99,9 +99,9 @@ def test_a_killed_trial_is_started_again_and_its_workers_and_their_reservation_a
     two_workers, reference, monkeypatch
 ):
     """Its workers hold all CPUs of the cluster, which Ray by itself would not give back before the job's end."""
-    from ray_jobs import tuning
+    from ray_jobs.runs import tune_run
 
-    killed, apply = [], tuning._Recorder.on_trial_result
+    killed, apply = [], tune_run._Recorder.on_trial_result
 
     def apply_and_kill(self, iteration, trials, trial, result, **info):
         pid = result["pid"]
@@ -110,7 +110,7 @@ def test_a_killed_trial_is_started_again_and_its_workers_and_their_reservation_a
             killed.append(pid)
             os.kill(pid, signal.SIGKILL)
 
-    monkeypatch.setattr(tuning._Recorder, "on_trial_result", apply_and_kill)
+    monkeypatch.setattr(tune_run._Recorder, "on_trial_result", apply_and_kill)
     experiment = two_workers("trial_killed")
     train(experiment)
     assert killed and "resumed from" in experiment.folder.read("train.log").decode()

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ray_jobs import local_cluster
+from ray_jobs.cluster import local_cluster
+from ray_jobs.cluster.local_cluster import LocalCluster
 from ray_jobs.exit_codes import DONE, FAILED
-from ray_jobs.launch import train
-from ray_jobs.local_cluster import LocalCluster
-from ray_jobs.planning import prepare_data
+from ray_jobs.runs.planning import prepare_data
+from ray_jobs.runs.training import train
 from tests.cluster.nodes import ROOT, started_driver
 from tests.cluster.test_ray_runs import assert_same, wait_until_free
-from trainables.train_worker import RunError
+from trainables.ray_train.worker_main import RunError
 
 PADDED = {"num_rows": 128, "padding_bytes": 2 * 2**20}
 """256 MiB when they are decoded, in eight shards."""

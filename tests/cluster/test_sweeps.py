@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ray_jobs.search.setup import build_setup
 from ray_jobs.search.sweep import sweep
+from ray_jobs.search.sweep_plan import build_setup
 from ray_jobs.search.trials import Trials
 from tests.cluster.test_ray_runs import wait_until_free
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of
-from trainables.train_worker import RunError
+from trainables.ray_train.worker_main import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = "training.optimizer.learning_rate"

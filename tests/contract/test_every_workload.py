@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from data_pipelines.parquet import write_shard
-from ray_jobs.chain import earlier_experiments
-from ray_jobs.experiment import Experiment, load_experiment
-from ray_jobs.yaml_reader import read_yaml
-from trainables.engine.collectives import ProcessGroup
-from trainables.engine.determinism import build_generator
-from trainables.workloads import WORKLOADS
+from data_pipelines.prepared.shard_files import write_shard
+from ray_jobs.runs.prerequisites import earlier_experiments
+from ray_jobs.settings.experiment import Experiment, load_experiment
+from ray_jobs.settings.strict_yaml import read_yaml
+from trainables.engine.process.collectives import ProcessGroup
+from trainables.engine.process.determinism import build_generator
+from trainables.workloads import WORKLOADS, build_pipeline, build_task
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "ray_jobs/experiments"
 KEY = re.compile(r"(baseline/)?((train|val|eval|test)/)?[a-z0-9_/+]+")
@@ -39,7 +39,7 @@ def experiment(request) -> Experiment:
 
 @pytest.fixture
 def batch(experiment, tmp_path):
-    pipeline = experiment.workload.build_pipeline()
+    pipeline = build_pipeline(experiment.workload)
     return pipeline.cut(pipeline.decode(pipeline.synthetic(16, seed=0)), np.random.default_rng(0))
 
 
@@ -58,7 +58,7 @@ def test_one_command_demonstrates_all_stages_of_a_family():
 
 
 def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_path):
-    pipeline = experiment.workload.build_pipeline()
+    pipeline = build_pipeline(experiment.workload)
     table = pipeline.synthetic(8, seed=0)
     assert isinstance(table, pa.Table) and table.schema == pipeline.schema and table.num_rows == 8
     write_shard(table, tmp_path / "train-00000.parquet")
@@ -66,8 +66,8 @@ def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tm
 
 
 def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradient(experiment, batch):
-    pipeline = experiment.workload.build_pipeline()
-    task = experiment.workload.build_task(pipeline.facts(), seed=0)
+    pipeline = build_pipeline(experiment.workload)
+    task = build_task(experiment.workload, pipeline.facts(), seed=0)
     batch = pipeline.augment(batch, generator=build_generator(CPU, 0))  # as in every training step
     losses = []
     for _ in range(2):
@@ -79,16 +79,16 @@ def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradien
 
 
 def test_the_same_seed_builds_the_same_module_and_leaves_the_global_random_state_alone(experiment):
-    facts = experiment.workload.build_pipeline().facts()
+    facts = build_pipeline(experiment.workload).facts()
     before = torch.get_rng_state()
-    first, second, other = (experiment.workload.build_task(facts, seed).module.state_dict() for seed in (0, 0, 1))
+    first, second, other = (build_task(experiment.workload, facts, seed).module.state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
 def test_augmentation_follows_from_its_generator_and_does_not_change_its_input(experiment, batch):
-    pipeline = experiment.workload.build_pipeline()
+    pipeline = build_pipeline(experiment.workload)
     before = {name: tensor.clone() for name, tensor in batch.items()}
     first, second = (pipeline.augment(batch, generator=build_generator(CPU, 3)) for _ in range(2))
     assert all(torch.equal(batch[name], before[name]) for name in before)
@@ -96,16 +96,16 @@ def test_augmentation_follows_from_its_generator_and_does_not_change_its_input(e
 
 
 def test_the_task_state_survives_a_file_without_pickles_of_code(experiment):
-    facts = experiment.workload.build_pipeline().facts()
-    task = experiment.workload.build_task(facts, 0)
+    facts = build_pipeline(experiment.workload).facts()
+    task = build_task(experiment.workload, facts, 0)
     file = io.BytesIO()
     torch.save(task.state_dict(), file)
     file.seek(0)
-    experiment.workload.build_task(facts, 0).load_state_dict(torch.load(file, weights_only=True))
+    build_task(experiment.workload, facts, 0).load_state_dict(torch.load(file, weights_only=True))
 
 
 def test_example_inputs_are_one_sample(experiment):
-    task = experiment.workload.build_task(experiment.workload.build_pipeline().facts(), 0)
+    task = build_task(experiment.workload, build_pipeline(experiment.workload).facts(), 0)
     with torch.no_grad():
         output = task.module.eval()(*task.example_inputs())
     assert len(output) == 1 and all(len(tensor) == 1 for tensor in task.example_inputs())

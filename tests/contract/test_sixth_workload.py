@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LINE = '    "toy": "tests.toy_workload.config:ToyConfig",\n'
+LINE = (
+    '    "toy": Workload("tests.toy_workload.config:ToyConfig", "tests.toy_workload.pipeline:ToyPipeline", '
+    '"tests.toy_workload.task:ToyTask"),\n'
+)
 EXPERIMENT = """
 workload: {name: toy, kill_file: KILL}
 training: {epochs: 2, batch_size: 8, checkpoint_every_steps: 3, optimizer: {learning_rate: 1e-2}}
@@ -27,7 +30,9 @@ def project(tmp_path: Path) -> Path:
     (copy / "tests/__init__.py").touch()
     register = copy / "trainables/workloads/__init__.py"
     before = register.read_text()
-    register.write_text(before.replace("WORKLOADS = {\n", "WORKLOADS = {\n" + LINE))
+    register.write_text(
+        before.replace("WORKLOADS: dict[str, Workload] = {\n", "WORKLOADS: dict[str, Workload] = {\n" + LINE)
+    )
     assert len(register.read_text().splitlines()) == len(before.splitlines()) + 1
     (copy / "toy.yaml").write_text(EXPERIMENT.replace("KILL", str(tmp_path / "kill")))
     return copy

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import wavfile
 
-from data_pipelines.heart_generator import RATE, generate_heart_sound
+from data_pipelines.heart_sounds.datasets.synthetic import RATE, generate_heart_sound
 
 
 def write_wav(path: Path, *, rate: int = RATE, duration_s: float = 3.0, seed: int = 0, channels: int = 1) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.bicubic import cubic_kernel, downscale, quantise, resize_bicubic, resize_matrix
+from data_pipelines.super_resolution.bicubic import cubic_kernel, downscale, quantise, resize_bicubic, resize_matrix
 from tests.image_fixtures import noise
 
 SET5 = os.environ.get("QUINTET_SET5")

@@ -6,17 +6,17 @@ import struct
 import numpy as np
 import pytest
 
-from data_pipelines.bouncing_digits import (
+from data_pipelines.images.sources import DigitsSource
+from data_pipelines.video.bouncing_digits import (
     draw_clip,
     generated_clips,
     list_bouncing_digits,
     read_idx_images,
     reflect,
 )
-from data_pipelines.image_sources import DigitsSource
-from data_pipelines.moving_mnist import TEST_FILE, list_moving_mnist
-from data_pipelines.video_clips import FrameShape
-from data_pipelines.video_config import BouncingDigits
+from data_pipelines.video.clips import FrameShape
+from data_pipelines.video.config import BouncingDigits
+from data_pipelines.video.moving_mnist import TEST_FILE, list_moving_mnist
 
 SHAPE = FrameShape(1, 32, 40)
 SETTINGS = BouncingDigits(num_train_clips=3, num_test_clips=2, num_frames=12, digit_size=8)

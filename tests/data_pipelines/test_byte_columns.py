@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipelines.byte_columns import bytes_of, offsets_of, tensor_of
+from data_pipelines.prepared.byte_columns import bytes_of, offsets_of, tensor_of
 
 VALUES = [b"abc", b"", b"de", b"fghij", b"k", b""]
 

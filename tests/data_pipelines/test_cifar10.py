@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipelines.cifar10 import BinaryCifar10, PickledCifar10, find_cifar10
-from data_pipelines.image_config import ImageData
-from data_pipelines.image_sources import LabelledImages
-from data_pipelines.images import ImagePipeline
-from data_pipelines.pipeline import Split
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.images.cifar10 import BinaryCifar10, PickledCifar10, find_cifar10
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
+from data_pipelines.images.sources import LabelledImages
 
 NAMES = [f"class{number}" for number in range(10)]
 LENGTHS = {

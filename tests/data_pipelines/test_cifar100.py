@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipelines.cifar100 import find_cifar100
-from data_pipelines.image_config import ImageData
-from data_pipelines.images import ImagePipeline
+from data_pipelines.images.cifar100 import find_cifar100
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
 
 NAMES = [f"fine{number}".encode() for number in range(100)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from data_pipelines.image_sources import DigitsSource
+from data_pipelines.images.sources import DigitsSource
 
 
 def test_values_are_spread_over_a_byte() -> None:

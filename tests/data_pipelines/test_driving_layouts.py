@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from data_pipelines.driving_layouts import list_bench2drive, list_nuscenes
-from data_pipelines.video_clips import FrameShape
-from data_pipelines.video_config import VideoData
-from data_pipelines.video_sources import list_clips
+from data_pipelines.video.clips import FrameShape
+from data_pipelines.video.config import VideoData
+from data_pipelines.video.driving_layouts import list_bench2drive, list_nuscenes
+from data_pipelines.video.sources import list_clips
 from tests.video_fixtures import save_frames
 
 CLIPS = [f"AccidentTwoWays_Town12_Route{number}_Weather0" for number in (9, 10, 1444)]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from data_pipelines.heart_augment import augment_cycles
-from data_pipelines.heart_config import Augmentation
+from data_pipelines.heart_sounds.augmentation import augment_cycles
+from data_pipelines.heart_sounds.config import Augmentation
 
 NOTHING = {
     f"{name}_probability": 0 for name in ("shift", "stretch", "amplitude", "noise", "time_mask", "frequency_mask")

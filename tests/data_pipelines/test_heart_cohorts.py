@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from data_pipelines.circor import read_circor, read_states
-from data_pipelines.pascal2011 import join_key, read_pascal
-from data_pipelines.physionet2016 import read_physionet2016
-from data_pipelines.wfdb_header import read_heart_sound
+from data_pipelines.heart_sounds.datasets.circor import read_circor, read_states
+from data_pipelines.heart_sounds.datasets.pascal2011 import join_key, read_pascal
+from data_pipelines.heart_sounds.datasets.physionet2016 import read_physionet2016
+from data_pipelines.readers.wfdb_header import read_heart_sound
 from tests.data_pipelines.heart_files import write_circor, write_physionet, write_wav
 
 STATES = "0\t0.5\t0\n0.5\t0.6\t1\n0.6\t0.8\t2\n0.8\t0.9\t3\n0.9\t1.3\t4\n1.3\t1.4\t1\n"

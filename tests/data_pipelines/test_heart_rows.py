@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipelines.heart_config import HeartData, Synthetic
-from data_pipelines.heart_generator import generate_heart_sound
-from data_pipelines.heart_recordings import Recording
-from data_pipelines.heart_rows import count_rows, store_recording
-from data_pipelines.heart_segmentation import States
-from data_pipelines.heart_sounds import HeartPipeline
-from data_pipelines.prepare import prepare
-from data_pipelines.wav_files import Sound
+from data_pipelines.heart_sounds.config import HeartData, Synthetic
+from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
+from data_pipelines.heart_sounds.pipeline import HeartPipeline
+from data_pipelines.heart_sounds.recordings import Recording
+from data_pipelines.heart_sounds.rows import count_rows, store_recording
+from data_pipelines.heart_sounds.signal.segmentation import States
+from data_pipelines.prepared.prepare import prepare
+from data_pipelines.readers.wav_file import Sound
 
 DATA = HeartData(sample_rate=1000, num_samples=128, synthetic=Synthetic(num_subjects=12, duration_s=4))
 NOISE = Sound(np.random.default_rng(0).normal(size=8 * 1000), 1000)

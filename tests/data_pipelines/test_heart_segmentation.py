@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
-from data_pipelines.heart_envelope import HOP_S, Envelope
-from data_pipelines.heart_first_sounds import choose_first_sounds, systole_steps
-from data_pipelines.heart_generator import generate_heart_sound
-from data_pipelines.heart_segmentation import States, cut_windows, estimate_period, find_cycles, find_first_sounds
-from data_pipelines.heart_signal import preprocess
+from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
+from data_pipelines.heart_sounds.signal.envelope import HOP_S, Envelope
+from data_pipelines.heart_sounds.signal.preprocessing import preprocess
+from data_pipelines.heart_sounds.signal.s1_detection import choose_first_sounds, systole_steps
+from data_pipelines.heart_sounds.signal.segmentation import (
+    States,
+    cut_windows,
+    estimate_period,
+    find_cycles,
+    find_first_sounds,
+)
 
 RATE = 2000
 

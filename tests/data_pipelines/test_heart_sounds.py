@@ -5,14 +5,14 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from data_pipelines.heart_config import HeartData, Synthetic
-from data_pipelines.heart_cycles import is_clean, resample_cycles
-from data_pipelines.heart_sounds import HeartPipeline
-from data_pipelines.heart_sources import list_recordings, repetitions, split_by_subject
-from data_pipelines.heart_tasks import TaskName
-from data_pipelines.manifest import load_manifest
-from data_pipelines.pipeline import Split
-from data_pipelines.prepare import prepare
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.heart_sounds.config import HeartData, Synthetic
+from data_pipelines.heart_sounds.pipeline import HeartPipeline
+from data_pipelines.heart_sounds.signal.cycles import is_clean, resample_cycles
+from data_pipelines.heart_sounds.sources import list_recordings, repetitions, split_by_subject
+from data_pipelines.heart_sounds.tasks import TaskName
+from data_pipelines.prepared.manifest import load_manifest
+from data_pipelines.prepared.prepare import prepare
 from tests.data_pipelines.heart_files import write_circor, write_physionet, write_wav
 
 SMALL = Synthetic(num_subjects=12, recordings_per_subject=2, duration_s=4)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipelines.heart_splits import choose_few, split_subjects
+from data_pipelines.heart_sounds.splits import choose_few, split_subjects
 
 RATIOS = {"train": 0.7, "val": 0.15, "test": 0.15}
 STRATA = {f"s{number:03d}": "abc"[(number % 10) // 4] for number in range(200)}

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from data_pipelines.image_augmentation import crop_padded, flip_half
-from data_pipelines.image_config import ImageData
-from data_pipelines.images import ImagePipeline
+from data_pipelines.images.augmentation import crop_padded, flip_half
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
 
 IMAGES = torch.randint(1, 256, (40, 3, 6, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

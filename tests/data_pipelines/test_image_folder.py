@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.image_folder import FolderSource
-from data_pipelines.image_sources import ImageShape
-from data_pipelines.pipeline import Split
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.images.class_folders import FolderSource
+from data_pipelines.images.sources import ImageShape
 
 SHAPE = ImageShape(1, 4, 4)
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from data_pipelines.image_config import ImageData
-from data_pipelines.images import ImageBatch, ImagePipeline
-from data_pipelines.prepare import load_manifest, prepare
-from data_pipelines.shards import open_split
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImageBatch, ImagePipeline
+from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.ray_dataset import open_split
 
 DIGITS = ImagePipeline(ImageData())
 
@@ -169,7 +169,8 @@ def test_pipeline_pickles_small_and_equal(tmp_path: Path) -> None:
 
 def test_importing_the_pipelines_imports_neither_torch_nor_ray() -> None:
     code = (
-        "import sys, data_pipelines.images, data_pipelines.prepare, data_pipelines.shards; "
+        "import sys, data_pipelines.images.pipeline, data_pipelines.prepared.prepare;"
+        "import data_pipelines.prepared.ray_dataset; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'sklearn', 'PIL')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

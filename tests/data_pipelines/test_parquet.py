@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipelines.image_config import ImageData
-from data_pipelines.images import ImagePipeline
-from data_pipelines.parquet import SHARD_BYTES, choose_rows_per_shard, cut_tables, load_shard, write_shard
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
+from data_pipelines.prepared.shard_files import SHARD_BYTES, choose_rows_per_shard, cut_tables, load_shard, write_shard
 
 PIPELINE = ImagePipeline(ImageData())
 FACTS = PIPELINE.facts()

@@ -9,11 +9,11 @@ from threading import Thread
 import pyarrow as pa
 import pytest
 
-from data_pipelines.image_config import ImageData
-from data_pipelines.images import ImagePipeline
-from data_pipelines.pipeline import Manifest, Split
-from data_pipelines.prepare import load_manifest, prepare
-from data_pipelines.shards import open_split
+from data_pipelines.contract.pipeline import Manifest, Split
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
+from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.ray_dataset import open_split
 
 ROWS = 200
 

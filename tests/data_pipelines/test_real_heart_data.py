@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.heart_config import HeartData
-from data_pipelines.heart_sounds import HeartPipeline
-from data_pipelines.heart_tasks import TaskName
+from data_pipelines.heart_sounds.config import HeartData
+from data_pipelines.heart_sounds.pipeline import HeartPipeline
+from data_pipelines.heart_sounds.tasks import TaskName
 
 FOLDER = os.environ.get("QUINTET_HEART_DATA")
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="QUINTET_HEART_DATA names no folder of real heart sounds")

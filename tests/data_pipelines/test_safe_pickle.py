@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipelines.safe_pickle import load_plain_pickle
+from data_pipelines.readers.safe_pickle import load_plain_pickle
 
 
 class _Payload:

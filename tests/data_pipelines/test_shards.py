@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from data_pipelines.image_config import ImageData
-from data_pipelines.images import ImagePipeline
-from data_pipelines.prepare import prepare
-from data_pipelines.shards import ShardedSplit, cause_of, open_split, ray_dataset
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
+from data_pipelines.prepared.prepare import prepare
+from data_pipelines.prepared.ray_dataset import ShardedSplit, cause_of, open_split, ray_dataset
 
 PIPELINE = ImagePipeline(ImageData())
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from data_pipelines.sr_batch import PatchBatch, cut_patches, pairs_of, unpack
-from data_pipelines.sr_config import SuperResolutionData
-from data_pipelines.super_resolution import SuperResolutionPipeline
+from data_pipelines.super_resolution.batch import PatchBatch, cut_patches, pairs_of, unpack
+from data_pipelines.super_resolution.config import SuperResolutionData
+from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.image_fixtures import noise
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data_pipelines.bicubic import resize_bicubic
-from data_pipelines.sr_entries import ImageEntry, Pair
-from data_pipelines.sr_rows import read_entry
+from data_pipelines.super_resolution.bicubic import resize_bicubic
+from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
+from data_pipelines.super_resolution.rows import read_entry
 from tests.image_fixtures import save_noise
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.pipeline import SPLITS, Split
-from data_pipelines.sr_config import SuperResolutionData
-from data_pipelines.sr_entries import ImageEntry, Pair
-from data_pipelines.sr_sources import list_images
-from data_pipelines.sr_splits import split_by_class_rule, split_by_folder_rule, take_val
+from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.super_resolution.config import SuperResolutionData
+from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
+from data_pipelines.super_resolution.sources import list_images
+from data_pipelines.super_resolution.splits import split_by_class_rule, split_by_folder_rule, take_val
 
 
 def touch(root: Path, *names: str) -> None:

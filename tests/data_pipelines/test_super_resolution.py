@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipelines.pipeline import SPLITS
-from data_pipelines.prepare import load_manifest, prepare
-from data_pipelines.shards import open_split
-from data_pipelines.sr_batch import unpack
-from data_pipelines.sr_config import SuperResolutionData
-from data_pipelines.super_resolution import SuperResolutionPipeline
+from data_pipelines.contract.pipeline import SPLITS
+from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.super_resolution.batch import unpack
+from data_pipelines.super_resolution.config import SuperResolutionData
+from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.image_fixtures import save_noise
 
 
@@ -168,7 +168,7 @@ def test_wrong_settings_are_explained(settings, message):
 
 def test_importing_the_pipeline_imports_neither_torch_nor_ray_nor_image_libraries():
     code = (
-        "import sys, data_pipelines.super_resolution; "
+        "import sys, data_pipelines.super_resolution.pipeline; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'skimage', 'PIL')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

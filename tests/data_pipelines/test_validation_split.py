@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipelines.image_config import ImageData
-from data_pipelines.image_sources import DigitsSource, LabelledImages, WithValidation, count_validation
-from data_pipelines.images import ImagePipeline
-from data_pipelines.prepare import load_manifest, prepare
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
+from data_pipelines.images.sources import DigitsSource, LabelledImages, WithValidation, count_validation
+from data_pipelines.prepared.prepare import load_manifest, prepare
 
 
 class Parts:

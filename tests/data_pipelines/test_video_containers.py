@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipelines.video_containers import check_is_whole
-from data_pipelines.video_files import list_video_files
+from data_pipelines.readers.video_container import check_is_whole
+from data_pipelines.video.video_files import list_video_files
 
 KINDS = {"mkv": "ffv1", "webm": "libvpx", "avi": "ffv1", "mp4": "mpeg4", "mov": "mpeg4"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.video_clips import FrameShape
-from data_pipelines.video_files import VideoClip, count_frames, list_video_files
+from data_pipelines.video.clips import FrameShape
+from data_pipelines.video.video_files import VideoClip, count_frames, list_video_files
 
 SHAPE = FrameShape(3, 32, 48)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.video_clips import FrameShape, cut_long_clips, split_last_fifth
-from data_pipelines.video_frames import FrameClip, fit_frame, list_frame_folders, order_frames
+from data_pipelines.video.clips import FrameShape, cut_long_clips, split_last_fifth
+from data_pipelines.video.frame_folders import FrameClip, fit_frame, list_frame_folders, order_frames
 from tests.video_fixtures import save_frames
 
 SHAPE = FrameShape(3, 8, 8)

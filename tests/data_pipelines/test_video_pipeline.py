@@ -9,11 +9,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from data_pipelines.prepare import load_manifest, prepare
-from data_pipelines.shards import open_split
-from data_pipelines.video import VideoPipeline
-from data_pipelines.video_batch import change_windows
-from data_pipelines.video_config import VideoData
+from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.video.batch import change_windows
+from data_pipelines.video.config import VideoData
+from data_pipelines.video.pipeline import VideoPipeline
 from tests.video_fixtures import save_frames
 
 DIGITS = {"num_train_clips": 6, "num_test_clips": 2, "num_frames": 12, "digit_size": 8}

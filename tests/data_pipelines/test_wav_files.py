@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from data_pipelines.wav_files import read_wav
+from data_pipelines.readers.wav_file import read_wav
 
 
 @pytest.mark.parametrize(

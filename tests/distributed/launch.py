@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from trainables.plan import Plan
+from trainables.workloads import build_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,15 +33,15 @@ def _work(file: Path, num_workers: int, port: int, rank: int) -> None:
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
 
-    from trainables import train_worker
-    from trainables.engine.loop import run_training
-    from trainables.sources import build_local_sources
+    from trainables.engine.loop.loop import run_training
+    from trainables.ray_train import worker_main
+    from trainables.ray_train.row_sources import build_local_sources
 
     plan: Plan = pickle.loads(file.read_bytes())
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=num_workers)
-    process = train_worker.Process(torch.device("cpu"), DistributedDataParallel, lambda report: None)
-    pipeline = plan.run.workload.build_pipeline()
-    train_worker._work(plan, pipeline, build_local_sources, run_training, process)
+    process = worker_main.Process(torch.device("cpu"), DistributedDataParallel, lambda report: None)
+    pipeline = build_pipeline(plan.run.workload)
+    worker_main._work(plan, pipeline, build_local_sources, run_training, process)
     dist.destroy_process_group()
     sys.stderr.flush()
     # a process that is done may still abort while it ends, by gloo's threads: github.com/pytorch/pytorch/issues/190489

@@ -5,8 +5,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from trainables.engine.collectives import ProcessGroup
-from trainables.workloads.heart_sound.contrastive import nt_xent, sub_structure_loss
+from trainables.engine.process.collectives import ProcessGroup
+from trainables.workloads.heart_sound.pretrain.contrastive import nt_xent, sub_structure_loss
 
 pytestmark = pytest.mark.slow
 

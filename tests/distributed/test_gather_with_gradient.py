@@ -6,7 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing
 from torch import Tensor
 
-from trainables.engine.collectives import ProcessGroup
+from trainables.engine.process.collectives import ProcessGroup
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.planning import build_plan
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.distributed.launch import start_processes
-from trainables.engine.state import find_checkpoint
+from trainables.engine.files.checkpoints import find_checkpoint
 
 
 def experiment_of(name: str, run_name: str, folder: str) -> Experiment:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ray_jobs.launch import train
-from ray_jobs.planning import build_plan
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.runs.training import train
 from tests.distributed.launch import start_processes
-from trainables.engine.state import find_checkpoint
+from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.plan import Plan
 
 STEPS = sorted(random.Random(21).sample(range(1, 24), 5))

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from ray_jobs.check import check
 from ray_jobs.cli import DONE, main
-from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.diagnosis import diagnose
+from ray_jobs.commands.check import check
+from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.wandb_check import diagnose
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import KEY
 

@@ -9,7 +9,7 @@ import yaml
 from ray_jobs import cli, verbs
 from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
 from tests.ray_jobs.command import call, fail
-from trainables.train_worker import RunError
+from trainables.ray_train.worker_main import RunError
 
 
 def test_show_tells_size_and_data_and_writes_nothing(file, tmp_path, capsys):

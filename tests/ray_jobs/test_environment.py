@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.environment import describe_environment
-from ray_jobs.launch import train
+from ray_jobs.run_folder.environment import describe_environment
+from ray_jobs.runs.training import train
 
 SECRETS = {
     "WANDB_API_KEY": "wandbkey-4711-secret",

@@ -3,7 +3,7 @@
 import json
 
 from ray_jobs.cli import main
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
 
 
 def test_several_checkpoints_are_evaluated_one_after_another_and_compared(toy, tmp_path, capsys):

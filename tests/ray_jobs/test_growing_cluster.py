@@ -3,9 +3,9 @@
 import pytest
 import ray
 
-from ray_jobs import cluster
-from ray_jobs.cluster import check_resources
-from ray_jobs.experiment import check_settings
+from ray_jobs.cluster import connection
+from ray_jobs.cluster.connection import check_resources
+from ray_jobs.settings.experiment import check_settings
 from trainables.run import Scaling
 
 
@@ -21,8 +21,8 @@ def growing(monkeypatch):
 
     look.count = 0
     monkeypatch.setattr(ray, "cluster_resources", look)
-    monkeypatch.setattr(cluster, "_ask_for", asked.append)
-    monkeypatch.setattr(cluster, "POLL_S", 0.0)
+    monkeypatch.setattr(connection, "_ask_for", asked.append)
+    monkeypatch.setattr(connection, "POLL_S", 0.0)
     return asked
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ray.job_submission import JobStatus
 
-from ray_jobs import job_client
-from ray_jobs.job_client import JobClient, JobError, find_address, find_token, settle_token
+from ray_jobs.cluster import ray_job_client
+from ray_jobs.cluster.ray_job_client import JobClient, JobError, find_address, find_token, settle_token
 
 TOKEN = "the-right-token"
 
@@ -19,7 +19,7 @@ TOKEN = "the-right-token"
 @pytest.fixture
 def no_token(monkeypatch, tmp_path):
     """A machine without any."""
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", *job_client.ADDRESS_VARIABLES):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", *ray_job_client.ADDRESS_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
@@ -100,13 +100,13 @@ def test_no_cluster_and_another_server_are_named(dashboard):
 
 
 def test_a_cluster_beyond_this_machine_is_warned_about(no_token, monkeypatch, capsys):
-    monkeypatch.setattr(job_client, "_refuses", lambda address, token: token is None)
+    monkeypatch.setattr(ray_job_client, "_refuses", lambda address, token: token is None)
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     settle_token("http://head.example:8265")
     assert "the token goes to http://head.example:8265 unencrypted" in capsys.readouterr().err
     settle_token("https://head.example")
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(job_client, "_refuses", lambda address, token: False)
+    monkeypatch.setattr(ray_job_client, "_refuses", lambda address, token: False)
     settle_token("https://head.example")
     assert "asks for no token" in capsys.readouterr().err
 
@@ -145,12 +145,12 @@ def test_credentials_in_an_address_are_refused_and_not_shown(no_token):
 )
 def test_the_exit_code_is_the_jobs_own(status, driver, code):
     info = SimpleNamespace(status=status, driver_exit_code=driver, message="")
-    assert job_client._exit_code(info) == code
+    assert ray_job_client._exit_code(info) == code
 
 
 def test_a_job_that_did_not_start_says_why(capsys):
     info = SimpleNamespace(status="FAILED", driver_exit_code=None, message="no space for the package")
-    assert job_client._exit_code(info) == 1
+    assert ray_job_client._exit_code(info) == 1
     assert capsys.readouterr().err == "no space for the package\n"
 
 
@@ -170,10 +170,10 @@ def test_the_log_goes_on_where_it_was_when_the_connection_comes_back(monkeypatch
     done = SimpleNamespace(status=JobStatus.FAILED, driver_exit_code=3, message="")
     rays: Any = SimpleNamespace(tail_job_logs=tail, get_job_info=lambda job: done)
     client._client = rays
-    monkeypatch.setattr(job_client.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(ray_job_client.time, "sleep", lambda seconds: None)
     assert client.follow("job") == 3
     assert capsys.readouterr().out == "one two three"
-    monkeypatch.setattr(job_client, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(ray_job_client, "PATIENCE_S", 0.01)
     with pytest.raises(JobError, match="http://head:8265 does not answer any more"):
         client.follow("job")
 
@@ -196,11 +196,11 @@ def test_a_cluster_whose_agent_is_not_there_yet_is_waited_for_and_one_without_is
 
     rays: Any = SimpleNamespace(submit_job=submit_job)
     client._client = rays
-    monkeypatch.setattr(job_client.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(ray_job_client.time, "sleep", lambda seconds: None)
     if asked == 3:
         client.submit("true", Path("package.zip"), {}, "job")
     else:
-        monkeypatch.setattr(job_client, "AGENT_PATIENCE_S", 0.0)
+        monkeypatch.setattr(ray_job_client, "AGENT_PATIENCE_S", 0.0)
         with pytest.raises(JobError, match=r"start this one with a --dashboard-agent-listen-port of its own"):
             client.submit("true", Path("package.zip"), {}, "job")
     assert calls == ["job"] * asked

@@ -9,10 +9,10 @@ import yaml
 
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import FAILED
-from ray_jobs.experiment import load_experiment
-from ray_jobs.launch import CONFIG, train
-from ray_jobs.lock import locked
-from ray_jobs.record import FINAL, METRICS
+from ray_jobs.run_folder.run_lock import locked
+from ray_jobs.run_folder.run_recorder import FINAL, METRICS
+from ray_jobs.runs.training import CONFIG, train
+from ray_jobs.settings.experiment import load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -129,7 +129,7 @@ def test_an_error_of_ours_is_one_paragraph_and_its_trace_stands_in_the_log(toy, 
     def break_down(*_):
         raise PermissionError(13, "Permission denied", "/some/file")
 
-    monkeypatch.setattr("ray_jobs.launch.work_locally", break_down)
+    monkeypatch.setattr("ray_jobs.runs.training.work_locally", break_down)
     assert main(["train", str(file)]) == FAILED
     cause = "[Errno 13] Permission denied: '/some/file'"
     shown = capsys.readouterr().err

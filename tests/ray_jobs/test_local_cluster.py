@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from ray_jobs import local_cluster
+from ray_jobs.cluster import local_cluster
 
 
 def test_folders_of_killed_clusters_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):

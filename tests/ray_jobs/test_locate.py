@@ -2,10 +2,10 @@
 
 import pytest
 
-from ray_jobs.evaluate import evaluate
-from ray_jobs.experiment import load_experiment
-from ray_jobs.launch import train
-from ray_jobs.locate import best_model, locate_model
+from ray_jobs.commands.evaluate import evaluate
+from ray_jobs.runs.model_references import best_model, locate_model
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import load_experiment
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_setting_may_be_an_artifact(tmp_path, monkeypatch):
         asked.append((reference, into))
         return tmp_path / "there"
 
-    monkeypatch.setattr("ray_jobs.tracking.artifacts.download_artifact", download)
+    monkeypatch.setattr("ray_jobs.tracking.wandb_artifacts.download_artifact", download)
     file = tmp_path / "reflow.yaml"
     teacher = "wandb:team/project/name:best"
     file.write_text(f"workload: {{name: flow_matching, reflow: {{teacher: '{teacher}'}}}}\ntraining: {{epochs: 1}}\n")

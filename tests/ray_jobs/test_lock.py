@@ -13,15 +13,15 @@ from typing import Any
 import psutil
 import pytest
 
-from ray_jobs import lock
-from ray_jobs.lock import LOCK, find_holder, locked
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder import run_lock
+from ray_jobs.run_folder.run_lock import LOCK, find_holder, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys, time
-from ray_jobs.lock import locked
-from trainables.storage import Folder
+from ray_jobs.run_folder.run_lock import locked
+from data_pipelines.storage.folder import Folder
 with locked(Folder(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -43,7 +43,7 @@ def holder(tmp_path: Path):
 
 def write_lock(folder: Path, **changes: Any) -> None:
     """A lock of this live process, with changes."""
-    identity = {"host": socket.gethostname(), "pid": os.getpid(), "created": lock._started(os.getpid())}
+    identity = {"host": socket.gethostname(), "pid": os.getpid(), "created": run_lock._started(os.getpid())}
     (folder / LOCK).write_text(json.dumps({**identity, "since": "2024-01-01 10:00:00", **changes}))
 
 
@@ -81,7 +81,7 @@ def test_the_lock_of_a_process_that_ended_well_is_gone(tmp_path, holder):
 
 
 def test_a_process_number_that_was_given_anew_is_no_holder(tmp_path):
-    write_lock(tmp_path, created=lock._started(os.getpid()) - 1000)
+    write_lock(tmp_path, created=run_lock._started(os.getpid()) - 1000)
     with locked(Folder(str(tmp_path))):
         pass
 
@@ -134,7 +134,7 @@ def test_two_folders_have_two_locks(tmp_path):
 
 def count_holders(folder: Folder, monkeypatch, step: str) -> int:
     """Let a second contender try to enter, and stay, while the first is inside the function `step` of the lock."""
-    original = getattr(lock, step)
+    original = getattr(run_lock, step)
     with ExitStack() as stack:
         entered: list[str] = []
 
@@ -144,12 +144,12 @@ def count_holders(folder: Folder, monkeypatch, step: str) -> int:
                 entered.append(name)
 
         def interleaved(*arguments: Any) -> Any:
-            monkeypatch.setattr(lock, step, original)
+            monkeypatch.setattr(run_lock, step, original)
             answer = original(*arguments)
             enter("second")
             return answer
 
-        monkeypatch.setattr(lock, step, interleaved)
+        monkeypatch.setattr(run_lock, step, interleaved)
         enter("first")
         return len(entered)
 

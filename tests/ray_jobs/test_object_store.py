@@ -7,11 +7,11 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
+from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import DONE, TERMINATED
-from ray_jobs.launch import train
-from trainables.engine.state import find_checkpoint
-from trainables.storage import Folder
+from ray_jobs.runs.training import train
+from trainables.engine.files.checkpoints import find_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("default")
 

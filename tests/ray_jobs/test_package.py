@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs import package
-from ray_jobs.package import list_package, write_package
+from ray_jobs.cluster import working_dir_package
+from ray_jobs.cluster.working_dir_package import list_package, write_package
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,7 @@ def folder(tmp_path):
 def test_the_package_holds_the_project_and_never_git_environments_or_results(folder, tmp_path):
     names = [".gitignore", ".rayignore", "b.yaml", "code/a.py"]
     assert list_package(folder) == names
-    target = tmp_path / "out/package.zip"
+    target = tmp_path / "out/working_dir_package.zip"
     write_package(folder, names, target)
     with zipfile.ZipFile(target) as packed:
         assert packed.namelist() == names and packed.read("code/a.py") == b"x"
@@ -57,15 +57,15 @@ def test_an_unchanged_folder_gives_the_same_bytes_whenever_it_is_packed(folder, 
 
 
 def test_too_many_files_and_too_many_bytes_are_refused_with_the_biggest(folder, monkeypatch):
-    monkeypatch.setattr(package, "MAX_FILES", 10)
+    monkeypatch.setattr(working_dir_package, "MAX_FILES", 10)
     for index in range(12):
         (folder / f"code/{index}.txt").write_text("x")
     with pytest.raises(
         ValueError, match=r"(?s)package of 16 files .* at most 10 .*\.rayignore.*\n  code/: 13 files\n  \./: 3 files"
     ):
         list_package(folder)
-    monkeypatch.setattr(package, "MAX_FILES", 100)
-    monkeypatch.setattr(package, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(working_dir_package, "MAX_FILES", 100)
+    monkeypatch.setattr(working_dir_package, "MAX_BYTES", 2**20)
     (folder / "code/weights.bin").write_bytes(bytes(2**21))
     with pytest.raises(ValueError, match=r"(?s)2\.0 MiB, and at most 100 and 1 MiB.*\n  code/weights\.bin: 2\.0 MiB"):
         list_package(folder)
@@ -106,5 +106,5 @@ def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):
 def test_this_project_is_a_small_package():
     files = list_package(ROOT)
     assert sum((ROOT / name).stat().st_size for name in files) < 5 * 2**20
-    assert "ray_jobs/submit.py" in files and "ray_jobs/experiments/demo/flow_matching.yaml" in files
+    assert "ray_jobs/cluster/submit_job.py" in files and "ray_jobs/experiments/demo/flow_matching.yaml" in files
     assert not [name for name in files if name.startswith(("tests/", "benchmarks/", ".git/"))]

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_pipelines.manifest import read_manifest, save_manifest
-from ray_jobs import planning
-from ray_jobs.cluster import machine_cpus
-from ray_jobs.planning import SETTLED, build_plan, prepare_data
+from data_pipelines.prepared.manifest import read_manifest, save_manifest
+from ray_jobs.cluster.connection import machine_cpus
+from ray_jobs.runs import planning
+from ray_jobs.runs.planning import SETTLED, build_plan, prepare_data
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.progress import (
+from ray_jobs.console import (
     Console,
     LogOnly,
     describe_plainly,
@@ -16,7 +16,7 @@ from ray_jobs.progress import (
     format_value,
     moment_of,
 )
-from trainables.config import Goal
+from trainables.contract.training_config import Goal
 
 
 def make_report(row: dict[str, Any], **changes: Any) -> Any:

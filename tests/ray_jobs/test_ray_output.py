@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from ray_jobs.ray_output import LOGGERS, hearing_ray
+from ray_jobs.cluster.ray_logs import LOGGERS, hearing_ray
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from ray_jobs import growing_file
-from ray_jobs.growing_file import GrowingFile
-from ray_jobs.progress import LogOnly
-from ray_jobs.record import EVENTS, FINAL, LOG, METRICS, Record
-from trainables.engine.history import History, to_lines
-from trainables.engine.report import Report
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from ray_jobs.console import LogOnly
+from ray_jobs.run_folder import append_file
+from ray_jobs.run_folder.append_file import GrowingFile
+from ray_jobs.run_folder.run_recorder import EVENTS, FINAL, LOG, METRICS, Record
+from trainables.engine.files.history import History, to_lines
+from trainables.engine.files.messages import Report
 
 
 def make_rows(*steps: int) -> list[dict[str, Any]]:
@@ -198,7 +198,7 @@ def test_a_growing_file_holds_all_that_was_added(folder):
 def test_where_a_record_is_stored_as_a_whole_it_waits_for_a_checkpoint_the_end_or_some_seconds(folder, monkeypatch):
     folder.is_local = False
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(growing_file, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(append_file, "time", SimpleNamespace(monotonic=lambda: clock.now))
     record, stored = Record(folder, prints=False), []
 
     def apply(step: int, after_s: float, **report: Any) -> None:
@@ -211,7 +211,7 @@ def test_where_a_record_is_stored_as_a_whole_it_waits_for_a_checkpoint_the_end_o
     apply(1, 0.0)
     apply(2, 1.0)
     apply(3, 1.0)
-    apply(4, growing_file.PAUSE_S)
+    apply(4, append_file.PAUSE_S)
     apply(5, 1.0)
     apply(6, 1.0, checkpoint="checkpoints/step_000000006")
     apply(7, 1.0)

@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from ray_jobs.cli import main
-from ray_jobs.repeat import format_spreads, summarise
+from ray_jobs.commands.repeat import format_spreads, summarise
 
 EXPERIMENT = """
 workload:

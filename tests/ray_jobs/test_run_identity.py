@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.experiment import check_settings, load_experiment
+from ray_jobs.settings.experiment import check_settings, load_experiment
 from tests.settings import problems_of, settings_with
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def test_the_run_id_does_not_change_with_where_it_runs(file: Path, override: str
 
 
 def test_the_run_id_is_the_same_in_another_process(file: Path) -> None:
-    code = "import sys; from tests.conftest import WORKLOADS; from ray_jobs.experiment import *; "
+    code = "import sys; from tests.conftest import WORKLOADS; from ray_jobs.settings.experiment import *; "
     code += "print(load_experiment(Path(sys.argv[1])).run_id)"
     command = [sys.executable, "-c", code, str(file)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)

@@ -7,12 +7,12 @@ import threading
 import pytest
 import yaml
 
+from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import DONE, INTERRUPTED, STOPPED, TERMINATED
-from ray_jobs.launch import train
-from ray_jobs.stop_signals import stopping_on_signals
-from trainables.engine.stopping import find_request, request_stop
-from trainables.storage import Folder
+from ray_jobs.runs.stop_signals import stopping_on_signals
+from ray_jobs.runs.training import train
+from trainables.engine.process.stop_request import find_request, request_stop
 
 FILES = ("metrics.jsonl", "models/step_000000024/model.safetensors", "checkpoints/step_000000024/ema.safetensors")
 

@@ -6,11 +6,11 @@ import io
 import pytest
 import torch
 
-from ray_jobs.tables import append_table, remake_tables
-from trainables.engine.panels import save_panels
-from trainables.layout import find_panels
-from trainables.storage import Folder
-from trainables.task import ImagePanel, TablePanel
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.table_csv import append_table, remake_tables
+from trainables.contract.task import ImagePanel, TablePanel
+from trainables.engine.files.panel_files import save_panels
+from trainables.run_paths import find_panels
 
 
 @pytest.fixture(params=["local", "remote"])

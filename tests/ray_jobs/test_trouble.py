@@ -9,13 +9,13 @@ import yaml
 
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import DONE, FAILED
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
 from tests.toy_workload.task import ToyTask
-from trainables.engine import state
-from trainables.engine.evaluation import goal_value
-from trainables.engine.state import find_checkpoint
-from trainables.task import Evaluation
-from trainables.train_worker import RunError
+from trainables.contract.task import Evaluation
+from trainables.engine.files import checkpoints
+from trainables.engine.files.checkpoints import find_checkpoint
+from trainables.engine.loop.evaluation import goal_value
+from trainables.ray_train.worker_main import RunError
 
 
 def test_a_disk_that_fills_up_during_a_checkpoint_leaves_the_one_before_and_the_run_goes_on_from_it(
@@ -25,7 +25,7 @@ def test_a_disk_that_fills_up_during_a_checkpoint_leaves_the_one_before_and_the_
     train(reference)
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
-    save = state.save_tensors
+    save = checkpoints.save_tensors
 
     def fill_up(tensors, target):
         save(tensors, target)
@@ -33,7 +33,7 @@ def test_a_disk_that_fills_up_during_a_checkpoint_leaves_the_one_before_and_the_
             target.write_bytes(target.read_bytes()[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(state, "save_tensors", fill_up)
+    monkeypatch.setattr(checkpoints, "save_tensors", fill_up)
     assert main(["train", str(file)]) == FAILED
     assert "No space left on device" in capsys.readouterr().err
     assert find_checkpoint(experiment.folder) == ("checkpoints/step_000000008", [])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.yaml_reader import MAX_BYTES, parse_yaml, read_yaml
+from ray_jobs.settings.strict_yaml import MAX_BYTES, parse_yaml, read_yaml
 
 
 def written(folder: Path, content: bytes) -> Path:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainables.config import Goal, WorkloadConfig
+from trainables.contract.training_config import Goal, WorkloadConfig
 
 
 class ToyConfig(WorkloadConfig):
@@ -38,15 +38,3 @@ class ToyConfig(WorkloadConfig):
     def num_stages(self) -> int:
         """One for each round."""
         return self.rounds
-
-    def build_pipeline(self):
-        """Made-up rows."""
-        from tests.toy_workload.pipeline import ToyPipeline
-
-        return ToyPipeline(self)
-
-    def build_task(self, facts, seed):
-        """The network."""
-        from tests.toy_workload.task import ToyTask
-
-        return ToyTask(self, facts, seed)

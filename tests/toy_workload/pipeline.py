@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from data_pipelines.pipeline import DataPipeline, Split
+from data_pipelines.contract.pipeline import DataPipeline, Split
 from tests.toy_workload.config import ToyConfig
 
 FEATURES = 8

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toy_workload.config import ToyConfig
-from trainables.task import (
+from trainables.contract.task import (
     Collectives,
     Evaluation,
     Evaluator,

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from trainables.charts import (
+from trainables.line_charts import (
     BOTTOM,
     COLOURS,
     HEIGHT,

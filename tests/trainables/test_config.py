@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import TypeAdapter
 
-from trainables.config import Cadence, EarlyStopping, Ema, Goal, Optimizer, Schedule, Training
+from trainables.contract.training_config import Cadence, EarlyStopping, Ema, Goal, Optimizer, Schedule, Training
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import ray
 import ray.train
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision
 
-from trainables import elastic
-from trainables.config import Training
-from trainables.elastic import MIN_PATIENCE_S, WorkerCount, allowed_counts
+from trainables.contract.training_config import Training
+from trainables.ray_train import worker_count
+from trainables.ray_train.worker_count import MIN_PATIENCE_S, WorkerCount, allowed_counts
+from trainables.ray_train.worker_main import RunError
 from trainables.run import Scaling
-from trainables.train_worker import RunError
 
 TRAINING = Training(epochs=1, batch_size=48, accumulate=2)
 
@@ -45,7 +45,7 @@ class Policy(WorkerCount):
 
     def look(self, num_workers: int, *, age_s: float = 100.0, **report: Any) -> int | None:
         """Workers that running ones are to become; None to go on."""
-        state = SimpleNamespace(num_workers=num_workers, start_time=elastic.time_monotonic() - age_s)
+        state = SimpleNamespace(num_workers=num_workers, start_time=worker_count.time_monotonic() - age_s)
         content = SimpleNamespace(metrics={"report": report}) if report else None
         status = SimpleNamespace(worker_statuses={0: SimpleNamespace(training_report=content)})
         decision: Any = self.make_decision_for_running_worker_group(state, status)
@@ -57,7 +57,7 @@ def leaving(monkeypatch) -> dict[str, int]:
     """Nodes whose end is announced."""
     nodes: dict[str, int] = {}
     monkeypatch.setattr(ray, "get", lambda value: value)
-    monkeypatch.setattr(elastic.cluster_state, "get_draining_nodes", lambda: nodes)
+    monkeypatch.setattr(worker_count.cluster_state, "get_draining_nodes", lambda: nodes)
     return nodes
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from trainables.engine.state import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
-from trainables.handover import copy_newest_checkpoint, put_checkpoint
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, put_checkpoint
 
 
 def save(folder, step):

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from trainables.randomness import seeded_generator, seeded_initialisation
+from trainables.contract.seeding import seeded_generator, seeded_initialisation
 
 
 def draw(seed: int, purpose: str, index: int = 0) -> tuple[float, ...]:

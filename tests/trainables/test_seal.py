@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.seal import MANIFEST, find_damage, seal
+from data_pipelines.storage.checksums import MANIFEST, find_damage, seal
 
 
 @pytest.fixture

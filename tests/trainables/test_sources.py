@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from trainables.engine.rows import Share
-from trainables.sources import _streamed_by_itself
+from trainables.engine.data.rows import Share
+from trainables.ray_train.row_sources import _streamed_by_itself
 
 NUM_SHARDS, ROWS = 9, 10
 

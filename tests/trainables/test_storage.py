@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pyarrow import fs as pafs
 
-from trainables import storage
-from trainables.seal import MANIFEST, find_damage
-from trainables.storage import TEMPORARY, Folder
+from data_pipelines.storage import folder as folder_module
+from data_pipelines.storage.checksums import MANIFEST, find_damage
+from data_pipelines.storage.folder import TEMPORARY, Folder
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def remote(tmp_path: Path, monkeypatch) -> Path:
     """The folder behind `mock://`: a file system that pyarrow reaches, and that is not the local one."""
     root = tmp_path / "bucket"
     root.mkdir()
-    original = storage.split_uri
+    original = folder_module.split_uri
 
     def split(uri: str) -> Any:
         if not uri.startswith("mock://"):
             return original(uri)
         return pafs.SubTreeFileSystem(str(root), pafs.LocalFileSystem()), uri.removeprefix("mock://")
 
-    monkeypatch.setattr(storage, "split_uri", split)
+    monkeypatch.setattr(folder_module, "split_uri", split)
     return root
 
 
@@ -59,7 +59,7 @@ def test_a_file_and_a_folder_can_be_moved(folder):
 
 
 def test_the_options_of_a_uri_stay_behind_its_path():
-    uri = storage.join_uri("s3://bucket/runs/?region=here&scheme=http", "a b")
+    uri = folder_module.join_uri("s3://bucket/runs/?region=here&scheme=http", "a b")
     assert uri == "s3://bucket/runs/a%20b?region=here&scheme=http"
 
 
@@ -97,7 +97,7 @@ def test_a_writer_that_dies_in_the_middle_leaves_the_old_content(tmp_path, monke
     def die(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*((storage.os, "fsync") if step == "fsync" else (Path, "replace")), die)
+    monkeypatch.setattr(*((folder_module.os, "fsync") if step == "fsync" else (Path, "replace")), die)
     with pytest.raises(KeyboardInterrupt):
         folder.write("file", b"new")
     monkeypatch.undo()

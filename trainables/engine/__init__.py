@@ -1,0 +1,1 @@
+"""The engine: trains any task; knows no workload."""

@@ -1,0 +1,1 @@
+"""Metrics, each with a naive oracle in its test."""

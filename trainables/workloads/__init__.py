@@ -1,41 +1,165 @@
-"""THE REGISTER of workloads: a new one is a folder beside this file and one line in `WORKLOADS`."""
+"""THE REGISTER of workloads: a new one is a folder beside this file and one entry in `WORKLOADS`.
+
+A workload outside the project needs no entry here. An installed package announces it by an entry point of the group
+`quintet.workloads`, or an experiment names it as `workload.name: package.module:NAME`; both lead to a `Workload`.
+"""
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import Annotated, Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, SerializeAsAny, ValidationInfo, WithJsonSchema
 
-from data_pipelines.nearest import one_of
-from trainables.config import WorkloadConfig
+from data_pipelines.contract.did_you_mean import one_of
+from trainables.contract.training_config import WorkloadConfig
 
-WORKLOADS = {
-    "flow_matching": "trainables.workloads.flow_matching.config:FlowMatchingConfig",
-    "super_resolution": "trainables.workloads.super_resolution.config:SuperResolutionConfig",
-    "video_prediction": "trainables.workloads.video_prediction.config:VideoPredictionConfig",
-    "pruning": "trainables.workloads.pruning.config:PruningConfig",
-    "heart_sound_pretrain": "trainables.workloads.heart_sound.pretrain_config:PretrainConfig",
-    "heart_sound_finetune": "trainables.workloads.heart_sound.finetune_config:FinetuneConfig",
+if TYPE_CHECKING:
+    from data_pipelines.contract.pipeline import DataPipeline, Facts
+    from trainables.contract.progress_snapshot import Moment
+    from trainables.contract.task import Task
+
+ENTRY_POINTS = "quintet.workloads"
+"""The group of entry points by which installed packages announce workloads."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The parts of a workload, each as `module:name`, imported on demand, or as the object itself."""
+
+    config: str | type[WorkloadConfig]
+    """The class of its settings; its module should import no torch, so that an experiment is checked at once."""
+    pipeline: str | Callable[[Any], "DataPipeline"]
+    """Takes the settings and returns the data pipeline: a `DataPipeline` class or a function."""
+    task: str | Callable[[Any, "Facts", int], "Task"]
+    """Takes the settings, the facts of the data and the seed, and returns the task: a `Task` class or a function."""
+    console: str | Callable[[Any, "Moment"], Sequence[str] | None] | None = None
+    """Takes the settings and a snapshot of a training; returns the lines that the terminal shows instead of the common
+    one, or None for that one."""
+
+
+WORKLOADS: dict[str, Workload] = {
+    "flow_matching": Workload(
+        config="trainables.workloads.flow_matching.config:FlowMatchingConfig",
+        pipeline="trainables.workloads.flow_matching.data:build_pipeline",
+        task="trainables.workloads.flow_matching.task:FlowMatchingTask",
+    ),
+    "super_resolution": Workload(
+        config="trainables.workloads.super_resolution.config:SuperResolutionConfig",
+        pipeline="trainables.workloads.super_resolution.data:build_pipeline",
+        task="trainables.workloads.super_resolution.task:SuperResolutionTask",
+        console="trainables.workloads.super_resolution.console:format_lines",
+    ),
+    "video_prediction": Workload(
+        config="trainables.workloads.video_prediction.config:VideoPredictionConfig",
+        pipeline="trainables.workloads.video_prediction.data:build_pipeline",
+        task="trainables.workloads.video_prediction.task:VideoPredictionTask",
+    ),
+    "pruning": Workload(
+        config="trainables.workloads.pruning.config:PruningConfig",
+        pipeline="trainables.workloads.pruning.data:build_pipeline",
+        task="trainables.workloads.pruning.task:PruningTask",
+    ),
+    "heart_sound_pretrain": Workload(
+        config="trainables.workloads.heart_sound.pretrain.config:PretrainConfig",
+        pipeline="trainables.workloads.heart_sound.data:build_pretrain_pipeline",
+        task="trainables.workloads.heart_sound.pretrain.task:PretrainTask",
+    ),
+    "heart_sound_finetune": Workload(
+        config="trainables.workloads.heart_sound.finetune.config:FinetuneConfig",
+        pipeline="trainables.workloads.heart_sound.data:build_finetune_pipeline",
+        task="trainables.workloads.heart_sound.finetune.task:FinetuneTask",
+    ),
 }
 
 
-def workload_class(name: str) -> type[WorkloadConfig]:
-    """The settings class of a registered workload; imports only that workload."""
-    if name not in WORKLOADS:
-        raise ValueError(f"{name!r} is not a workload; {one_of(name, WORKLOADS)}")
-    module, _, class_name = WORKLOADS[name].partition(":")
-    return getattr(import_module(module), class_name)
+def find_workload(name: str) -> Workload:
+    """The workload of a registered name, of an entry point, or of a reference `package.module:NAME`.
+
+    Raises ValueError that says which names there are, or what is wrong with the reference.
+    """
+    if name in WORKLOADS:
+        return WORKLOADS[name]
+    announced = _announced()
+    if name in announced:
+        return _outside(announced[name].value, f"the entry point {name!r} of {ENTRY_POINTS}")
+    if ":" in name:
+        return _outside(name, f"workload.name: {name}")
+    known = [*WORKLOADS, *announced]
+    raise ValueError(f"{name!r} is not a workload; {one_of(name, known)}; one of your own is package.module:NAME")
+
+
+def workload_names() -> list[str]:
+    """Registered names, then those of entry points, in alphabetical order."""
+    return [*WORKLOADS, *sorted(_announced().keys() - WORKLOADS.keys())]
+
+
+def config_class(name: str) -> type[WorkloadConfig]:
+    """The settings class of a workload; imports only that workload. Raises ValueError like `find_workload`."""
+    return _part(find_workload(name).config)
+
+
+def build_pipeline(config: WorkloadConfig) -> "DataPipeline":
+    """The data of a workload; imports no torch."""
+    return _part(find_workload(config.name).pipeline)(config)
+
+
+def build_task(config: WorkloadConfig, facts: "Facts", seed: int) -> "Task":
+    """The task with its module. Weights drawn while it is built follow from `seed` alone; the global random state is
+    left as it was."""
+    from trainables.contract.seeding import seeded_initialisation
+
+    task = _part(find_workload(config.name).task)
+    with seeded_initialisation(seed, getattr(task, "weights_stream", "network")):
+        return task(config, facts, seed)
+
+
+def console_lines(config: WorkloadConfig, moment: "Moment") -> Sequence[str] | None:
+    """The workload's own lines for the terminal; None when it has none, or none for this moment."""
+    console = find_workload(config.name).console
+    return _part(console)(config, moment) if console else None
+
+
+def _part(reference: Any) -> Any:
+    return _import(reference) if isinstance(reference, str) else reference
+
+
+def _import(reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+@cache
+def _announced() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+
+
+@cache
+def _outside(reference: str, origin: str) -> Workload:
+    try:
+        workload = _import(reference)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{origin} cannot be imported: {error}; it must be package.module:NAME, importable from the working folder "
+            "or installed, also on the machines of a cluster"
+        ) from error
+    if not isinstance(workload, Workload):
+        raise ValueError(f"{origin} is a {type(workload).__name__}; it must be a trainables.workloads.Workload")
+    return workload
 
 
 def _validate(value: Any, info: ValidationInfo) -> WorkloadConfig:
     if isinstance(value, WorkloadConfig):
         return value
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        raise ValueError(f"a workload needs its `name`; one of {', '.join(WORKLOADS)}")
-    config_class = workload_class(value["name"])
+        raise ValueError(f"a workload needs its `name`; one of {', '.join(workload_names())}")
+    settings = config_class(value["name"])
     if info.mode == "json":
-        return config_class.model_validate_json(json.dumps(value), strict=True)
-    return config_class.model_validate(value)
+        return settings.model_validate_json(json.dumps(value), strict=True)
+    return settings.model_validate(value)
 
 
 AnyWorkload = Annotated[SerializeAsAny[WorkloadConfig], PlainValidator(_validate), WithJsonSchema({"type": "object"})]

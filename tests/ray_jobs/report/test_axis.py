@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from ray_jobs.report.axis import build_axis, linear_ticks, log_ticks
-from ray_jobs.report.numbers import number, short
+from ray_jobs.report.charts.axis import build_axis, linear_ticks, log_ticks
+from ray_jobs.report.format_numbers import number, short
 
 
 @pytest.mark.parametrize("seed", range(20))

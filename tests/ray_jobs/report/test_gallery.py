@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ray_jobs.report.gallery import Budget, choose, gather_galleries, read_cell, shrink
-from ray_jobs.report.table import gather_tables
+from ray_jobs.report.record.gallery import Budget, choose, gather_galleries, read_cell, shrink
+from ray_jobs.report.record.table import gather_tables
 from tests.ray_jobs.report.conftest import encode, write_picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ray_jobs.report.grouping import Words, group, profiles, read_name
+from ray_jobs.report.charts.chart_groups import Words, group, profiles, read_name
 
 EACH = [(float(step), 1.0 / step) for step in range(1, 101)]
 FEW = [(50.0, 2.0), (100.0, 1.0)]

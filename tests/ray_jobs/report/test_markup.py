@@ -1,6 +1,6 @@
 """Markup is escaped unless it was made as markup."""
 
-from ray_jobs.report.markup import Markup, join, tag
+from ray_jobs.report.html import Markup, join, tag
 
 PLANTED = '<script>alert("1")</script>'
 

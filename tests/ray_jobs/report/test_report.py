@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import BAD_INPUT, DONE, main
-from ray_jobs.evaluate import evaluate
-from ray_jobs.launch import train
+from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.report.report import write_report
+from ray_jobs.runs.training import train
 from ray_jobs.search.leaderboard import save_leaderboard
 from ray_jobs.search.trials import Trials
-from ray_jobs.yaml_reader import dump_yaml
+from ray_jobs.settings.strict_yaml import dump_yaml
 from tests.ray_jobs.report.conftest import encode, make_event, make_row, write_picture
 from tests.ray_jobs.search.conftest import RATE, search  # noqa: F401
-from trainables.storage import Folder
 
 ROOT = Path(__file__).resolve().parents[3]
 PLANTED = "<script>alert(1)</script>"

@@ -1,6 +1,6 @@
 """What differs from the defaults."""
 
-from ray_jobs.report.settings import Change, find_changes, flatten
+from ray_jobs.report.record.settings import Change, find_changes, flatten
 
 
 def test_only_what_differs_is_shown_with_its_default(toy):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ray_jobs.lock import locked
-from ray_jobs.report.run_record import gather_run
-from ray_jobs.report.state import State, find_failure, warnings_in
+from ray_jobs.report.record.run_record import gather_run
+from ray_jobs.report.record.run_status import State, find_failure, warnings_in
+from ray_jobs.run_folder.run_lock import locked
 from tests.ray_jobs.report.conftest import make_event
 
 STAMP = "2026-11-21 13:20:50"

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ray_jobs.report.thinning import split_at_gaps, thin
+from ray_jobs.report.charts.downsample import split_at_gaps, thin
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 5000])

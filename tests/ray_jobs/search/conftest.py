@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.search.setup import Setup, build_setup
+from ray_jobs.search.sweep_plan import Setup, build_setup
 
 RATE = "training.optimizer.learning_rate"
 

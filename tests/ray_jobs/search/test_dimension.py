@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ray_jobs.search.dimension import Dimension
+from ray_jobs.settings.search_dimension import Dimension
 
 
 def dimension(value) -> Dimension:

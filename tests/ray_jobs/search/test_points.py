@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from ray_jobs.search.points import Parzen, build_chooser
+from ray_jobs.search.samplers import Parzen, build_chooser
 from tests.ray_jobs.search.conftest import RATE
-from trainables.config import Goal
+from trainables.contract.training_config import Goal
 
 GOALS = (Goal(metric="test/mse", mode="min"),)
 

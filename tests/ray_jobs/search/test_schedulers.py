@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ray_jobs.search.dimension import Dimension
 from ray_jobs.search.schedulers import build_scheduler, clip, tell_earlier_results
 from ray_jobs.search.trials import Trials
+from ray_jobs.settings.search_dimension import Dimension
 from tests.ray_jobs.search.conftest import RATE
-from trainables.search_trial import OBJECTIVE
+from trainables.ray_train.search_trial import OBJECTIVE
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -7,7 +7,7 @@ import pytest
 from ray_jobs.search import sweep as module
 from ray_jobs.search.sweep import sweep
 from ray_jobs.search.trials import Trials
-from ray_jobs.yaml_reader import dump_yaml
+from ray_jobs.settings.strict_yaml import dump_yaml
 from tests.ray_jobs.search.conftest import RATE
 
 pytestmark = pytest.mark.filterwarnings("default")

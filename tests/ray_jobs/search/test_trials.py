@@ -1,7 +1,7 @@
 """The record of a search on disk."""
 
+from data_pipelines.storage.folder import Folder
 from ray_jobs.search.trials import TRIALS, Mutation, Trial, Trials, find_mutations, read_history
-from trainables.storage import Folder
 
 TRIAL = Trial(number=0, point=0, base=0, label="toy", seed=1, values={"a.b": [1, 2]})
 

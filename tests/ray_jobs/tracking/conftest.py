@@ -14,10 +14,10 @@ import psutil
 import pytest
 import yaml
 
-from ray_jobs.experiment import Experiment
-from ray_jobs.launch import train
+from ray_jobs.run_folder.identity import load_identity
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import Experiment
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.names import load_identity
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import wandb_environment
 from tests.fake_wandb.state import Run

@@ -10,12 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ray_jobs.launch import train
-from ray_jobs.tracking.config import Tracking
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.identity import settle_identity
+from ray_jobs.runs.training import train
+from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.names import settle_identity
-from ray_jobs.tracking.place import Place
-from ray_jobs.tracking.session import Session
+from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.wandb_session import Session
 from tests.ray_jobs.tracking.conftest import (
     assert_same_rows,
     assert_unchanged,
@@ -26,7 +27,6 @@ from tests.ray_jobs.tracking.conftest import (
     warnings_of,
 )
 from tests.ray_jobs.tracking.segments import load_segment
-from trainables.storage import Folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 

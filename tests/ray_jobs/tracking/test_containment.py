@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import KEY

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.record import EVENTS, METRICS
-from ray_jobs.tracking.follower import Follower, Update
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
+from ray_jobs.tracking.record_reader import Follower, Update
 
 
 class Recorded:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ray_jobs.tracking.media import cut_grid, read_media
-from trainables.engine.panels import draw_grid, save_panels
-from trainables.storage import Folder
-from trainables.task import ImagePanel, TablePanel, VideoPanel
+from data_pipelines.storage.folder import Folder
+from ray_jobs.tracking.wandb_media import cut_grid, read_media
+from trainables.contract.task import ImagePanel, TablePanel, VideoPanel
+from trainables.engine.files.panel_files import draw_grid, save_panels
 
 pytestmark = pytest.mark.filterwarnings("default")
 

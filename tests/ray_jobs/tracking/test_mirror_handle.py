@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from data_pipelines.storage.folder import Folder
+from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking import mirror_handle as module
-from ray_jobs.tracking.config import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from trainables.storage import Folder
 
 
 class Process:

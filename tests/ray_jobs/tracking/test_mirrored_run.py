@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.launch import train
-from ray_jobs.tracking.names import load_identity
+from ray_jobs.run_folder.identity import load_identity
+from ray_jobs.runs.training import train
 from tests.ray_jobs.tracking.conftest import (
     assert_same_rows,
     killing_one_mirror,

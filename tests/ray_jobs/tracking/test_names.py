@@ -4,14 +4,14 @@ from datetime import datetime
 
 import pytest
 
-from ray_jobs.tracking.names import (
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.identity import (
     artifact_name,
     automatic_name,
     load_identity,
     refuse_unsafe_name,
     settle_identity,
 )
-from trainables.storage import Folder
 
 RSST = ("rsst", "vit_small", "cifar100", "sched_exp_custom_exponents", "reg_0.5", "exp3", "crit_l1", "rate_0.15")
 REFILL = ("refill", "vit_small", "cifar100", "fill_0.1", "crit_magnitude", "rate_0.2")

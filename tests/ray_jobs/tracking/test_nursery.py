@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from ray_jobs.experiment import Experiment
-from ray_jobs.launch import train
-from ray_jobs.record import Record
-from ray_jobs.tracking import start
+from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import Experiment
+from ray_jobs.tracking import mirror_run
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.mirror_process import Nursery
+from ray_jobs.tracking.mirror_launcher import Nursery
 from tests.ray_jobs.tracking.conftest import (
     ROOT,
     assert_same_rows,
@@ -35,7 +35,7 @@ def nursery(home, monkeypatch) -> Iterator[Nursery]:
     def start_mirror(experiment: Experiment, record: Record) -> MirrorHandle:
         return MirrorHandle(record.folder, experiment.tracking, record.log, start=nursery.start)
 
-    monkeypatch.setattr(start, "start_mirror", start_mirror)
+    monkeypatch.setattr(mirror_run, "start_mirror", start_mirror)
     yield nursery
     nursery.close()
 
@@ -100,7 +100,7 @@ def test_a_nursery_that_is_killed_takes_no_mirror_with_it_and_is_replaced(nurser
 
 
 def test_it_ends_with_a_driver_that_is_killed(home):
-    source = "from ray_jobs.tracking.mirror_process import Nursery; print(Nursery()._process.pid, flush=True); input()"
+    source = "from ray_jobs.tracking.mirror_launcher import Nursery; print(Nursery()._process.pid, flush=True); input()"
     command = [sys.executable, "-c", source]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None

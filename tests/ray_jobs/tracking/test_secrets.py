@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from tests.fake_wandb.process import KEY
 from tests.ray_jobs.tracking.conftest import run_of

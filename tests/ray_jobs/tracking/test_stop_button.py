@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ray_jobs.launch import RunStoppedError, train
+from ray_jobs.runs.training import RunStoppedError, train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, run_of, warnings_of
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
-from ray_jobs.launch import train
-from ray_jobs.locate import locate_model
-from ray_jobs.tracking.sync import find_runs, sync
+from ray_jobs.commands.sync import find_runs, sync
+from ray_jobs.runs.model_references import locate_model
+from ray_jobs.runs.training import train
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import sync as sync_by_wandb
 from tests.fake_wandb.process import wandb_environment
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, run_of, train_apart
-from trainables.storage import Folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 

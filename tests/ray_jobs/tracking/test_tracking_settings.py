@@ -2,8 +2,8 @@
 
 import pytest
 
-from ray_jobs.tracking.config import Tracking
-from ray_jobs.tracking.mirror_main import mode_of
+from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.mirror_process_main import mode_of
 from tests.settings import problems_of, settings_with
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of
 

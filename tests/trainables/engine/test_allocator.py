@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from trainables.engine.allocator import VARIABLES
+from trainables.engine.process.malloc_settings import VARIABLES
 
 CODE = """
 import resource, sys
 import torch
-from trainables.engine.allocator import keep_freed_buffers
+from trainables.engine.process.malloc_settings import keep_freed_buffers
 if sys.argv[1:]:
     keep_freed_buffers()
 for number in range(8):

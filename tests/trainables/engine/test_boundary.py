@@ -2,9 +2,9 @@
 
 import pytest
 
-from trainables.config import Training
-from trainables.engine.boundary import Due, find_due
-from trainables.engine.train_state import Position
+from trainables.contract.training_config import Training
+from trainables.engine.loop.due_actions import Due, find_due
+from trainables.engine.loop.train_state import Position
 
 EVERY_STEP = {"log_every_steps": 100, "evaluate_every": None, "pictures_every": None, "checkpoint_every": None}
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 
+from data_pipelines.storage.folder import Folder
 from tests.ranks import run_ranks, solo
-from trainables.engine.data_memory import DataMemory
-from trainables.storage import Folder
+from trainables.engine.data.dataset_statistics import DataMemory
 
 
 class Lesson:

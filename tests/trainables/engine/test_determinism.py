@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.engine.determinism import (
+from trainables.engine.process.determinism import (
     build_generator,
     capture_random_states,
     derive_seed,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.config import Ema
-from trainables.engine.ema import EmaModel, compute_decay
+from trainables.contract.training_config import Ema
+from trainables.engine.step.ema import EmaModel, compute_decay
 
 
 def build() -> nn.Module:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.engine.evaluation import run_evaluation
-from trainables.task import Evaluation, Evaluator
+from trainables.contract.task import Evaluation, Evaluator
+from trainables.engine.loop.evaluation import run_evaluation
 
 CPU = torch.device("cpu")
 

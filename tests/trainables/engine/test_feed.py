@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from trainables.engine.feed import Feed, count_steps
-from trainables.engine.rows import ResidentRows
+from trainables.engine.data.feed import Feed, count_steps
+from trainables.engine.data.rows import ResidentRows
 
 
 class NumberPipeline:

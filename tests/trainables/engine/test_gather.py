@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainables.engine.gather import Gatherer
+from trainables.engine.data.arrow_gather import Gatherer
 
 SCHEMA = pa.schema(
     [

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from trainables.engine.history import History, Row, to_lines
+from trainables.engine.files.history import History, Row, to_lines
 
 
 def odd_floats() -> list[float]:

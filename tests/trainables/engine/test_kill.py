@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import Experiment, check_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = random.Random(20).sample(range(1, 24), 20)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from trainables.config import Ema, Optimizer, Schedule, Training
-from trainables.engine.learner import Learner, Length
-from trainables.task import LossOutput, Task
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.training_config import Ema, Optimizer, Schedule, Training
+from trainables.engine.step.train_step import Learner, Length
 
 CPU = torch.device("cpu")
 

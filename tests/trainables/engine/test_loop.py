@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ray_jobs.launch import train
-from ray_jobs.planning import build_plan
-from ray_jobs.record import Record
+from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.runs.training import train
 from tests.toy_workload.config import ToyConfig
-from trainables.engine.loop import run_training
-from trainables.engine.state import find_checkpoint
-from trainables.engine.worker import CancelledError
-from trainables.train_worker import RunError, work_locally
+from trainables.engine.files.checkpoints import find_checkpoint
+from trainables.engine.loop.loop import run_training
+from trainables.engine.loop.worker_context import CancelledError
+from trainables.ray_train.worker_main import RunError, work_locally
 
 
 def rows_of(experiment) -> list[dict]:

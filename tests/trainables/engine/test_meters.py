@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.engine.meters import NonFiniteError, StepMeter
+from trainables.engine.files.row_metrics import NonFiniteError, StepMeter
 
 
 class TwoRanks:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainables.engine.models import save_model
-from trainables.layout import load_aliases
-from trainables.seal import find_damage
-from trainables.storage import Folder
+from data_pipelines.storage.checksums import find_damage
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.model_versions import save_model
+from trainables.run_paths import load_aliases
 
 
 @pytest.fixture

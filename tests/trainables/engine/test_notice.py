@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from ray_jobs.launch import train
-from ray_jobs.planning import build_plan
-from ray_jobs.record import Record
-from trainables import train_worker
-from trainables.engine.loop import run_training
-from trainables.train_worker import describe_drain, work_locally
+from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.runs.training import train
+from trainables.engine.loop.loop import run_training
+from trainables.ray_train import worker_main
+from trainables.ray_train.worker_main import describe_drain, work_locally
 
 RARELY = {"checkpoint_every": "100 epochs", "checkpoint_every_steps": None, "keep_checkpoints": 100}
 
@@ -21,9 +21,9 @@ def test_every_report_saves_a_checkpoint_while_a_notice_stands(toy, monkeypatch)
     notices = iter([None, None, "gone at 12:00", "gone at 12:00", "gone at 11:00", None, None, None, None])
     experiment.folder.make()
     plan, record = build_plan(experiment), Record(experiment.folder)
-    process = train_worker.Process
+    process = worker_main.Process
     monkeypatch.setattr(
-        train_worker, "Process", lambda *items: replace(process(*items), find_notice=lambda: next(notices))
+        worker_main, "Process", lambda *items: replace(process(*items), find_notice=lambda: next(notices))
     )
     work_locally(plan, run_training, record.apply)
     steps = [int(name.removeprefix("step_")) for name in experiment.folder.names("checkpoints")]

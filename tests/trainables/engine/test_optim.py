@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.config import Optimizer, Schedule
-from trainables.engine.optim import RateSchedule, build_optimizer, compute_factor, learning_rates, load_optimizer
-from trainables.task import ParameterGroup
+from trainables.contract.task import ParameterGroup
+from trainables.contract.training_config import Optimizer, Schedule
+from trainables.engine.step.optim import RateSchedule, build_optimizer, compute_factor, learning_rates, load_optimizer
 
 STEPS, PER_EPOCH = 60, 7
 

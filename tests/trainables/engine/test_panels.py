@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables.engine.panels import draw_grid, encode_png, picture_of, save_panels
-from trainables.storage import Folder
-from trainables.task import ImagePanel, TablePanel, VideoPanel
+from data_pipelines.storage.folder import Folder
+from trainables.contract.task import ImagePanel, TablePanel, VideoPanel
+from trainables.engine.files.panel_files import draw_grid, encode_png, picture_of, save_panels
 
 
 def images(count: int, channels: int, height: int = 3, width: int = 4) -> torch.Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.engine.precision import forward_in
+from trainables.engine.step.precision import forward_in
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from trainables.engine.read_ahead import map_ahead, read_ahead
+from trainables.engine.data.prefetch import map_ahead, read_ahead
 
 
 def threads() -> set[threading.Thread]:

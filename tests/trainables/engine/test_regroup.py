@@ -3,7 +3,7 @@
 import pytest
 
 from tests.trainables.engine.test_rows import Shards, numbers
-from trainables.engine.rows import rebatch, regroup
+from trainables.engine.data.rows import rebatch, regroup
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 10])

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainables.engine.rows import ResidentRows, Share, StreamedRows, permutation
+from trainables.engine.data.rows import ResidentRows, Share, StreamedRows, permutation
 
 AWKWARD = [
     pytest.param([7, 1, 5, 12, 3, 1, 8], id="uneven"),

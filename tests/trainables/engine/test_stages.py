@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from ray_jobs.launch import train
+from ray_jobs.runs.training import train
 from tests.settings import problems_of
-from trainables.engine.models import load_aliases
-from trainables.engine.optim import compute_factor
-from trainables.task import Progress
+from trainables.contract.task import Progress
+from trainables.engine.files.model_versions import load_aliases
+from trainables.engine.step.optim import compute_factor
 
 STAGED = {
     "workload": {"rounds": 3},

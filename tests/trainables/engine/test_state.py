@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from trainables.engine.state import (
+from data_pipelines.storage.checksums import MANIFEST, seal
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import (
     Checkpoint,
     find_checkpoint,
     load_checkpoint,
@@ -18,9 +20,7 @@ from trainables.engine.state import (
     save_checkpoint,
     save_tensors,
 )
-from trainables.layout import step_name
-from trainables.seal import MANIFEST, seal
-from trainables.storage import Folder
+from trainables.run_paths import step_name
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import pytest
 
-from ray_jobs import launch
+from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import STOPPED
-from ray_jobs.launch import RunStoppedError, train
-from ray_jobs.record import Record
-from trainables.engine.stopping import find_request, request_stop, withdraw_request
-from trainables.storage import Folder
+from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.runs import training
+from ray_jobs.runs.training import RunStoppedError, train
+from trainables.engine.process.stop_request import find_request, request_stop, withdraw_request
 
 
 def test_a_request_names_who_asked_until_it_is_withdrawn(tmp_path):
@@ -33,7 +33,7 @@ def stopping(monkeypatch):
             if report["step"] == step:
                 request_stop(self.folder, "a test")
 
-        monkeypatch.setattr(launch.Record, "apply", apply_and_ask)
+        monkeypatch.setattr(training.Record, "apply", apply_and_ask)
 
     return at
 

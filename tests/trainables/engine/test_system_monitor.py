@@ -7,7 +7,7 @@ import pynvml
 import pytest
 import torch
 
-from trainables.engine.system_monitor import SystemMonitor, find_gpu_reader, name_samples
+from trainables.engine.process.system_monitor import SystemMonitor, find_gpu_reader, name_samples
 
 CPU = torch.device("cpu")
 

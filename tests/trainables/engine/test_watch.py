@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.engine.watch import NUM_BINS, Watch, Watcher, take_histogram
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.histograms import NUM_BINS, Watch, Watcher, take_histogram
 
 
 @pytest.mark.parametrize("shape", [(1000,), (7, 5, 3), ()])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.metrics.frechet import Gaussian, RunningMoments, compute_frechet_distance
+from trainables.metrics.generative.frechet import Gaussian, RunningMoments, compute_frechet_distance
 
 
 def gaussian(mean, covariance) -> Gaussian:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.ranks import run_ranks, solo
-from trainables.metrics.fvd import ClipDistances
-from trainables.metrics.i3d import SIDE, I3dFeatures, to_input
-from trainables.metrics.i3d_network import I3d, pad_same, pool_same
+from trainables.metrics.generative.fvd import ClipDistances
+from trainables.metrics.generative.i3d import SIDE, I3dFeatures, to_input
+from trainables.metrics.generative.i3d_network import I3d, pad_same, pool_same
 
 CPU = torch.device("cpu")
 

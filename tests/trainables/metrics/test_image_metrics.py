@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.image_fixtures import noise
-from trainables.metrics.luma import compute_luma
-from trainables.metrics.psnr import MAX_PSNR_DB, compute_channel_psnr, compute_psnr
-from trainables.metrics.sam import compute_sam
-from trainables.metrics.scc import compute_scc
-from trainables.metrics.ssim import compute_ssim
-from trainables.metrics.uqi import compute_uqi
+from trainables.metrics.images.luma import compute_luma
+from trainables.metrics.images.psnr import MAX_PSNR_DB, compute_channel_psnr, compute_psnr
+from trainables.metrics.images.sam import compute_sam
+from trainables.metrics.images.scc import compute_scc
+from trainables.metrics.images.ssim import compute_ssim
+from trainables.metrics.images.uqi import compute_uqi
 
 
 def pair(channels: int = 3, height: int = 14, width: int = 17, spread: int = 40) -> tuple[torch.Tensor, torch.Tensor]:

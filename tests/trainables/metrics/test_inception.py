@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.metrics import inception
-from trainables.metrics.inception import InceptionFeatures
+from trainables.metrics.generative import inception
+from trainables.metrics.generative.inception import InceptionFeatures
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.metrics.inception_score import compute_inception_score
+from trainables.metrics.generative.inception_score import compute_inception_score
 
 
 def naive_score(logits: np.ndarray) -> float:

@@ -1,16 +1,12 @@
 """Settings of the flow-matching workload; torch-free, so that an experiment is checked in milliseconds."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config, FilePath, InputPath
-from data_pipelines.image_config import ImageData
-from trainables.config import Goal, WorkloadConfig
-
-if TYPE_CHECKING:
-    from data_pipelines.pipeline import DataPipeline, Facts
-    from trainables.task import Task
+from data_pipelines.contract.config import Config, FilePath, InputPath
+from data_pipelines.images.config import ImageData
+from trainables.contract.training_config import Goal, WorkloadConfig
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
@@ -174,20 +170,3 @@ class FlowMatchingConfig(WorkloadConfig):
             return Goal(metric=f"eval/fid_{suffix}", mode="min")
         local = "_local" if self.evaluation.inception_weights is None else ""
         return Goal(metric=f"eval/inception_score{local}_mean", mode="max")
-
-    def build_pipeline(self) -> "DataPipeline":
-        """Labelled images, or the teacher's pairs for reflow."""
-        from data_pipelines.images import ImagePipeline
-
-        images = ImagePipeline(self.data)
-        if self.reflow is None:
-            return images
-        from trainables.workloads.flow_matching.reflow import ReflowPipeline
-
-        return ReflowPipeline(self.reflow, images)
-
-    def build_task(self, facts: "Facts", seed: int) -> "Task":
-        """The U-Net with its loss; `facts` gives image shape and class names."""
-        from trainables.workloads.flow_matching.task import FlowMatchingTask
-
-        return FlowMatchingTask(self, facts, seed)

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.randomness import seeded_generator
-from trainables.task import Collectives, Evaluation, Evaluator, ImagePanel
+from trainables.contract.seeding import seeded_generator
+from trainables.contract.task import Collectives, Evaluation, Evaluator, ImagePanel
 from trainables.workloads.flow_matching import config
-from trainables.workloads.flow_matching.drawing import zoom_of
-from trainables.workloads.flow_matching.guidance import Samples, generate
-from trainables.workloads.flow_matching.labels import choose_labels
+from trainables.workloads.flow_matching.eval_labels import choose_labels
+from trainables.workloads.flow_matching.flow.guidance import Samples, generate
 from trainables.workloads.flow_matching.pixels import to_uint8
-from trainables.workloads.flow_matching.real_data import RealData
-from trainables.workloads.flow_matching.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
+from trainables.workloads.flow_matching.plots import zoom_of
+from trainables.workloads.flow_matching.reference.reference_statistics import RealData
+from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
 
 NUM_SHOWN = 80
 """Most pictures of `eval/sample_images`."""

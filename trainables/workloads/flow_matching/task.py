@@ -9,20 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_pipelines.pipeline import Facts
-from trainables.randomness import seeded_initialisation
-from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from data_pipelines.contract.pipeline import Facts
+from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Start, Task
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
-from trainables.workloads.flow_matching.coupling import pair_optimally
-from trainables.workloads.flow_matching.drawing import Drawing
 from trainables.workloads.flow_matching.evaluator import SampleEvaluator
-from trainables.workloads.flow_matching.network import VelocityNetwork
-from trainables.workloads.flow_matching.path import drop_labels, sample_path
+from trainables.workloads.flow_matching.flow.coupling import pair_optimally
+from trainables.workloads.flow_matching.flow.network import VelocityNetwork
+from trainables.workloads.flow_matching.flow.path import drop_labels, sample_path
 from trainables.workloads.flow_matching.pixels import to_unit_range
-from trainables.workloads.flow_matching.real_data import RealData
-from trainables.workloads.flow_matching.reference import settle_reference
-from trainables.workloads.flow_matching.scoring import Extractor
-from trainables.workloads.flow_matching.teacher import (
+from trainables.workloads.flow_matching.plots import Drawing
+from trainables.workloads.flow_matching.reference.reference_scores import settle_reference
+from trainables.workloads.flow_matching.reference.reference_statistics import RealData
+from trainables.workloads.flow_matching.reference.scoring import Extractor
+from trainables.workloads.flow_matching.reflow.teacher import (
     WEIGHTS,
     find_file,
     load_task_state,
@@ -42,13 +41,14 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
     loaded when its teacher is gone.
     """
 
+    weights_stream = "velocity network"
+
     def __init__(self, config: FlowMatchingConfig, facts: Facts, seed: int) -> None:
         self.config = config
         self.seed = seed
         self.class_names: list[str] = list(facts["class_names"])
         shape = (facts["channels"], facts["height"], facts["width"])
-        with seeded_initialisation(seed, "velocity network"):
-            network = VelocityNetwork(config.network, channels=shape[0], num_classes=len(self.class_names))
+        network = VelocityNetwork(config.network, channels=shape[0], num_classes=len(self.class_names))
         network.check_size(shape[1], shape[2])
         self.module = network
         self.real = RealData(shape, len(self.class_names))
@@ -135,7 +135,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
 
     def _inception_extractor(self, device: torch.device) -> Extractor:
         if self._inception is None:
-            from trainables.metrics.inception import InceptionFeatures
+            from trainables.metrics.generative.inception import InceptionFeatures
 
             assert self.config.evaluation.inception_weights is not None
             network = InceptionFeatures(self.config.evaluation.inception_weights).to(device)

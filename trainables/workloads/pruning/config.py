@@ -1,16 +1,12 @@
 """Settings of the pruning workload; torch-free, so that an experiment is checked in milliseconds."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data_pipelines.config import Config, InputPath
-from data_pipelines.image_config import ImageData
-from trainables.config import Goal, Training, WorkloadConfig
-
-if TYPE_CHECKING:
-    from data_pipelines.pipeline import DataPipeline, Facts
-    from trainables.task import Task
+from data_pipelines.contract.config import Config, InputPath
+from data_pipelines.images.config import ImageData
+from trainables.contract.training_config import Goal, Training, WorkloadConfig
 
 Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res18"]
 Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency"]
@@ -182,15 +178,3 @@ class PruningConfig(WorkloadConfig):
             parts.append(f"fill_{self.fillback_rate}")
         parts += [f"crit_{self.criteria}", f"rate_{self.rate}"]
         return (*parts, "pretrained") if self.pretrained else tuple(parts)
-
-    def build_pipeline(self) -> "DataPipeline":
-        """Labelled images."""
-        from data_pipelines.images import ImagePipeline
-
-        return ImagePipeline(self.data)
-
-    def build_task(self, facts: "Facts", seed: int) -> "Task":
-        """The network with its rounds; `facts` gives image shape and class names."""
-        from trainables.workloads.pruning.task import PruningTask
-
-        return PruningTask(self, facts, seed)

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.pipeline import Split
-from trainables.task import Collectives, Evaluation, Evaluator
+from data_pipelines.contract.pipeline import Split
+from trainables.contract.task import Collectives, Evaluation, Evaluator
 
 SPLITS: tuple[Split, ...] = ("val", "test")
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trainables.workloads.pruning.latency import measure_latency
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
-from trainables.workloads.pruning.removal import build_with
+from trainables.workloads.pruning.selection.physical_removal import build_with
 
 FORMAT = 1
 WEIGHTS, PLAN, ONNX = "model.safetensors", "plan.json", "model.onnx"

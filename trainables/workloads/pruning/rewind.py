@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups
-from trainables.workloads.pruning.removal import build_with, slice_state
+from trainables.workloads.pruning.selection.physical_removal import build_with, slice_state
 
 
 def copy_state(network: nn.Module) -> dict[str, Tensor]:

@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_pipelines.pipeline import Facts
-from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from data_pipelines.contract.pipeline import Facts
+from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Start, Task
 from trainables.workloads.pruning.config import PruningConfig
-from trainables.workloads.pruning.doomed import Doomed, mark_doomed
-from trainables.workloads.pruning.drawing import draw_rounds
 from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
 from trainables.workloads.pruning.export import export_network
-from trainables.workloads.pruning.masks import Mask
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, measure_size
 from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
-from trainables.workloads.pruning.pixels import PixelStatistics, measure_pixels
+from trainables.workloads.pruning.pixel_statistics import PixelStatistics, measure_pixels
+from trainables.workloads.pruning.plots import draw_rounds
 from trainables.workloads.pruning.pretrained import load_pretrained
-from trainables.workloads.pruning.removal import Kept, remove_units, shrink
+from trainables.workloads.pruning.pull_schedules import compute_lambda, compute_progress
 from trainables.workloads.pruning.rewind import copy_state, rewind
 from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
-from trainables.workloads.pruning.schedules import compute_lambda, compute_progress
-from trainables.workloads.pruning.selection import prune_weights, select_units, target_groups
+from trainables.workloads.pruning.selection.magnitude_masks import Mask
+from trainables.workloads.pruning.selection.physical_removal import Kept, remove_units, shrink
+from trainables.workloads.pruning.selection.pruning_marks import Doomed, mark_doomed
+from trainables.workloads.pruning.selection.unit_selection import prune_weights, select_units, target_groups
 
 logger = logging.getLogger(__name__)
 

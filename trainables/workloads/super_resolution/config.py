@@ -1,20 +1,17 @@
 """Settings of the super-resolution workload; torch-free, so that an experiment is checked in milliseconds."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data_pipelines.config import Config, FilePath, InputPath
-from data_pipelines.sr_config import SuperResolutionData
-from trainables.config import Goal, WorkloadConfig
+from data_pipelines.contract.config import Config, FilePath, InputPath
+from data_pipelines.super_resolution.config import SuperResolutionData
+from trainables.contract.training_config import Goal, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
 
 if TYPE_CHECKING:
-    from data_pipelines.pipeline import DataPipeline, Facts
-    from trainables.moment import Moment
-    from trainables.task import Task
+    pass
 
 ProtocolName = Literal["uc_merced", "y_channel", "div2k"]
 MetricName = Literal["psnr", "ssim", "scc", "sam", "uqi"]
@@ -150,21 +147,3 @@ class SuperResolutionConfig(WorkloadConfig):
     def goal(self) -> Goal:
         """PSNR at the first scale."""
         return Goal(metric=f"{self.measured_split}/psnr", mode="max")
-
-    def console_lines(self, moment: "Moment") -> Sequence[str]:
-        """The lines that users of this family of systems know."""
-        from trainables.workloads.super_resolution.console import format_lines
-
-        return format_lines(self, moment)
-
-    def build_pipeline(self) -> "DataPipeline":
-        """Whole images with random patches."""
-        from data_pipelines.super_resolution import SuperResolutionPipeline
-
-        return SuperResolutionPipeline(self.data)
-
-    def build_task(self, facts: "Facts", seed: int) -> "Task":
-        """The network with its loss."""
-        from trainables.workloads.super_resolution.task import SuperResolutionTask
-
-        return SuperResolutionTask(self, seed)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from trainables.moment import Moment
+from trainables.contract.progress_snapshot import Moment
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 
 if TYPE_CHECKING:

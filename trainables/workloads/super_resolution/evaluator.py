@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.pipeline import Split
-from data_pipelines.sr_batch import PackedImages, Pair, unpack
-from trainables.task import Collectives, Evaluation, Evaluator
-from trainables.workloads.super_resolution.baseline import enlarge_bicubic
-from trainables.workloads.super_resolution.benchmark import read_benchmark
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.super_resolution.batch import PackedImages, Pair, unpack
+from trainables.contract.task import Collectives, Evaluation, Evaluator
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
-from trainables.workloads.super_resolution.drawing import Drawing
-from trainables.workloads.super_resolution.own_images import enlarge_folder
-from trainables.workloads.super_resolution.protocol import measure
-from trainables.workloads.super_resolution.upscaler import Upscaler
+from trainables.workloads.super_resolution.inference.enlarge_folder import enlarge_folder
+from trainables.workloads.super_resolution.inference.upscaler import Upscaler
+from trainables.workloads.super_resolution.plots import Drawing
+from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
+from trainables.workloads.super_resolution.protocols.benchmark import read_benchmark
+from trainables.workloads.super_resolution.protocols.protocol import measure
 
 
 @dataclass

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from data_pipelines.nearest import one_of
+from data_pipelines.contract.did_you_mean import one_of
 
 LOSS_TYPES = ("L1", "MSE", "FFT", "FFTL1", "StableFFT", "Freq", "FreqNorm")
 

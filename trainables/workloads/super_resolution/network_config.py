@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config
+from data_pipelines.contract.config import Config
 
 RgbMean = tuple[float, float, float]
 DIV2K_MEAN: RgbMean = (0.4488, 0.4371, 0.4040)

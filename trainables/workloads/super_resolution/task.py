@@ -6,25 +6,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.sr_batch import PatchBatch
-from trainables.randomness import seeded_initialisation
-from trainables.task import Collectives, ImagePanel, LossOutput, Progress, Start, Task
+from data_pipelines.contract.pipeline import Facts
+from data_pipelines.super_resolution.batch import PatchBatch
+from trainables.contract.task import Collectives, ImagePanel, LossOutput, Progress, Start, Task
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
-from trainables.workloads.super_resolution.drawing import Drawing
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.losses import compute_terms
 from trainables.workloads.super_resolution.networks.factory import build_network
-from trainables.workloads.super_resolution.pixels import to_unit_range
+from trainables.workloads.super_resolution.plots import Drawing
+from trainables.workloads.super_resolution.unit_range import to_unit_range
 
 
 class SuperResolutionTask(Task[Mapping[str, Any]]):
     """Training batches are patches of one scale; evaluated batches are whole images at every scale."""
 
-    def __init__(self, config: SuperResolutionConfig, seed: int) -> None:
+    weights_stream = "super-resolution network"
+
+    def __init__(self, config: SuperResolutionConfig, facts: Facts, seed: int) -> None:
         self.config = config
-        with seeded_initialisation(seed, "super-resolution network"):
-            self.module = build_network(config.network, config.data.scales)
+        self.module = build_network(config.network, config.data.scales)
         self.drawing = Drawing(config, config.evaluation.split)
         self.best = Best()
         self._terms = parse_loss(config.loss)

@@ -1,18 +1,13 @@
 """Settings of the video-prediction workload; torch-free, so that an experiment is checked in milliseconds."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config, InputPath
-from data_pipelines.video_config import VideoData
-from trainables.config import Goal, WorkloadConfig
+from data_pipelines.contract.config import Config, InputPath
+from data_pipelines.video.config import VideoData
+from trainables.contract.training_config import Goal, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
-
-if TYPE_CHECKING:
-    from data_pipelines.pipeline import DataPipeline, Facts
-    from trainables.task import Task
-
 
 LATENT_SIDE = 8
 """Pixels to one latent of Stable Diffusion, along each side."""
@@ -177,19 +172,3 @@ class VideoPredictionConfig(WorkloadConfig):
                 f"`diffusion.num_timesteps` ({self.diffusion.num_timesteps})"
             )
         return self
-
-    def build_pipeline(self) -> "DataPipeline":
-        """Clips with random windows, of frames or of stored latents."""
-        if self.latents is not None and self.latents.is_stored:
-            from trainables.workloads.video_prediction.latent_clips import LatentPipeline
-
-            return LatentPipeline(self.latents, self.data)
-        from data_pipelines.video import VideoPipeline
-
-        return VideoPipeline(self.data)
-
-    def build_task(self, facts: "Facts", seed: int) -> "Task":
-        """The network with its loss."""
-        from trainables.workloads.video_prediction.task import VideoPredictionTask
-
-        return VideoPredictionTask(self, facts, seed)

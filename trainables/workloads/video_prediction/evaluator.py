@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from data_pipelines.video_batch import PackedClips
-from trainables.metrics.fvd import ClipDistances, ClipFeatures
-from trainables.task import Collectives, Evaluation, Evaluator
+from data_pipelines.video.batch import PackedClips
+from trainables.contract.task import Collectives, Evaluation, Evaluator
+from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
-from trainables.workloads.video_prediction.drawing import Shown, draw_predictions, to_grey_levels
-from trainables.workloads.video_prediction.predictors import Predictor, roll_out
+from trainables.workloads.video_prediction.diffusion.predictors import Predictor, roll_out
+from trainables.workloads.video_prediction.plots import Shown, draw_predictions, to_grey_levels
 from trainables.workloads.video_prediction.scores import score_frames, score_names
-from trainables.workloads.video_prediction.spaces import Space
+from trainables.workloads.video_prediction.spaces.frame_spaces import Space
 from trainables.workloads.video_prediction.windows import cut_even_windows, noise_of
 
 _OURS, _COPY, _BEST = range(3)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.config import Config
+from data_pipelines.contract.config import Config
 
 
 class Size(NamedTuple):

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from trainables.metrics.psnr import PEAK, compute_psnr
-from trainables.metrics.ssim import WINDOW, compute_ssim
+from trainables.metrics.images.psnr import PEAK, compute_psnr
+from trainables.metrics.images.ssim import WINDOW, compute_ssim
 
 Frames = Float[Tensor, "time channels height width"]
 """Grey levels in 0..1."""

@@ -7,18 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.pipeline import Facts
-from data_pipelines.pyav import import_av
-from data_pipelines.video_batch import WindowBatch
-from trainables.metrics.fvd import ClipFeatures
-from trainables.randomness import seeded_initialisation
-from trainables.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from data_pipelines.contract.pipeline import Facts
+from data_pipelines.readers.pyav import import_av
+from data_pipelines.video.batch import WindowBatch
+from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from trainables.metrics.generative.fvd import ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
-from trainables.workloads.video_prediction.drawing import Shown, draw_columns
+from trainables.workloads.video_prediction.diffusion.predictors import (
+    DiffusionPredictor,
+    Predictor,
+    RegressionPredictor,
+)
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator
 from trainables.workloads.video_prediction.network_config import SIZES, DiT
-from trainables.workloads.video_prediction.predictors import DiffusionPredictor, Predictor, RegressionPredictor
-from trainables.workloads.video_prediction.spaces import PixelSpace, Space
+from trainables.workloads.video_prediction.plots import Shown, draw_columns
+from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace, Space
 from trainables.workloads.video_prediction.windows import Window, cut_even_windows, noise_of
 
 logger = logging.getLogger(__name__)
@@ -27,11 +30,12 @@ logger = logging.getLogger(__name__)
 class VideoPredictionTask(Task[Mapping[str, Any]]):
     """Training batches are windows; evaluated batches are whole clips."""
 
+    weights_stream = "video-prediction network"
+
     def __init__(self, config: VideoPredictionConfig, facts: Facts, seed: int) -> None:
         self.config, self.seed = config, seed
         self.space = _build_space(config, facts)
-        with seeded_initialisation(seed, "video-prediction network"):
-            self.module = _build_network(config, self.space)
+        self.module = _build_network(config, self.space)
         self.predictor = _build_predictor(config, self.space)
         self._drawn: Window | None = None
         self._reads_latents = config.latents is not None and config.latents.is_stored
@@ -111,7 +115,7 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
     def _clip_features(self, device: torch.device) -> ClipFeatures | None:
         weights = self.config.evaluation.i3d_weights
         if self._features is None and weights is not None:
-            from trainables.metrics.i3d import I3dFeatures
+            from trainables.metrics.generative.i3d import I3dFeatures
 
             self._features = I3dFeatures(weights).to(device)
         return self._features
@@ -128,7 +132,7 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
 def _build_space(config: VideoPredictionConfig, facts: Facts) -> Space:
     if config.latents is None:
         return PixelSpace(facts["channels"], facts["height"], facts["width"])
-    from trainables.workloads.video_prediction.latents import LatentSpace
+    from trainables.workloads.video_prediction.spaces.latents import LatentSpace
 
     return LatentSpace(config.latents, height=facts["height"], width=facts["width"])
 

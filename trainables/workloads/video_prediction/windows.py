@@ -7,8 +7,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from data_pipelines.video_batch import PackedClips
-from trainables.randomness import seeded_generator
+from data_pipelines.video.batch import PackedClips
+from trainables.contract.seeding import seeded_generator
 
 
 class Window(NamedTuple):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tests.ranks import Ranks, run_ranks, solo
-from trainables.task import Start
-from trainables.workloads.flow_matching import features
+from trainables.contract.task import Start
 from trainables.workloads.flow_matching.config import Evaluation, FlowMatchingConfig, Network, Pictures, Sampling
+from trainables.workloads.flow_matching.reference import features
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 __all__ = ["CPU", "FACTS", "Ranks", "begin", "run_ranks", "solo", "start_of", "tiny_config", "tiny_rows"]

@@ -1,9 +1,9 @@
 import torch
 from torch import Tensor, nn
 
-from trainables.task import Progress
+from trainables.contract.task import Progress
 from trainables.workloads.flow_matching.config import Pictures
-from trainables.workloads.flow_matching.drawing import Drawing, strip, zoom_of
+from trainables.workloads.flow_matching.plots import Drawing, strip, zoom_of
 
 from .conftest import CPU, tiny_config
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.engine.data_memory import DataMemory
-from trainables.storage import Folder
-from trainables.task import Evaluation, ImagePanel
+from data_pipelines.storage.folder import Folder
+from trainables.contract.task import Evaluation, ImagePanel
+from trainables.engine.data.dataset_statistics import DataMemory
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
 from trainables.workloads.flow_matching.evaluator import draw_noise, name_scores
-from trainables.workloads.flow_matching.scoring import Extractor, Scores
+from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, FACTS, Ranks, begin, run_ranks, solo, start_of, tiny_config

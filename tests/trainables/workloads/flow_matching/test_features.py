@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.workloads.flow_matching import features
-from trainables.workloads.flow_matching.features import FeatureNetwork, shrink, train_feature_network
+from trainables.workloads.flow_matching.reference import features
+from trainables.workloads.flow_matching.reference.features import FeatureNetwork, shrink, train_feature_network
 
 from .conftest import tiny_rows
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.workloads.flow_matching.config import CALLS_PER_STEP, Evaluation, Pictures, Sampling, Solver
-from trainables.workloads.flow_matching.guidance import GuidedVelocity, generate
+from trainables.workloads.flow_matching.flow.guidance import GuidedVelocity, generate
 
 from .conftest import tiny_config
 

@@ -1,6 +1,6 @@
 import torch
 
-from trainables.workloads.flow_matching.labels import choose_labels
+from trainables.workloads.flow_matching.eval_labels import choose_labels
 
 
 def test_labels_have_the_class_frequencies_of_the_data():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from trainables.workloads.flow_matching.config import Network
-from trainables.workloads.flow_matching.network import SelfAttention, VelocityNetwork, sinusoid
+from trainables.workloads.flow_matching.flow.network import SelfAttention, VelocityNetwork, sinusoid
 
 
 def build(multipliers: tuple[int, ...] = (1, 2), channels: int = 1) -> VelocityNetwork:

@@ -1,6 +1,6 @@
 import torch
 
-from trainables.workloads.flow_matching.path import drop_labels, path_at, sample_path
+from trainables.workloads.flow_matching.flow.path import drop_labels, path_at, sample_path
 
 
 def generator(seed: int = 0) -> torch.Generator:

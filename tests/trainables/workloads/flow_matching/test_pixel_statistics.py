@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from trainables.workloads.flow_matching.pixel_statistics import PixelStatistics, PixelSums
+from trainables.workloads.flow_matching.reference.pixel_statistics import PixelStatistics, PixelSums
 
 from .conftest import CPU, Ranks, run_ranks, tiny_rows
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainables.metrics.frechet import Gaussian
-from trainables.workloads.flow_matching.real_data import RealData
-from trainables.workloads.flow_matching.scoring import Scores
+from trainables.metrics.generative.frechet import Gaussian
+from trainables.workloads.flow_matching.reference.reference_statistics import RealData
+from trainables.workloads.flow_matching.reference.scoring import Scores
 
 from .conftest import Ranks, run_ranks, solo, start_of
 

@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from data_pipelines.image_config import ImageData
-from trainables.workloads.flow_matching import pair_source, reflow
+from data_pipelines.images.config import ImageData
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Network, Reflow, Sampling
-from trainables.workloads.flow_matching.guidance import generate
-from trainables.workloads.flow_matching.reflow import ReflowPipeline
+from trainables.workloads.flow_matching.flow.guidance import generate
+from trainables.workloads.flow_matching.reflow import pair_generator
+from trainables.workloads.flow_matching.reflow import pipeline as reflow_pipeline
+from trainables.workloads.flow_matching.reflow.pipeline import ReflowPipeline
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, FACTS, begin, solo, start_of, tiny_config
@@ -33,7 +34,7 @@ class Images:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflow, "PAIRS_PER_CHUNK", 4)
+    monkeypatch.setattr(reflow_pipeline, "PAIRS_PER_CHUNK", 4)
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_the_memory_of_the_accelerator_is_given_back_when_all_pairs_are_made(tea
 
 def test_many_pairs_on_a_cpu_are_warned_of(teacher: Path, monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(pair_source, "MANY_PAIRS", 10)
+    monkeypatch.setattr(pair_generator, "MANY_PAIRS", 10)
     read(pipeline(teacher))
     assert not caplog.text
     read(pipeline(teacher, num_pairs=11))

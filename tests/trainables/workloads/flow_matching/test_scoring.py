@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.metrics.frechet import Gaussian, compute_frechet_distance
-from trainables.metrics.inception_score import compute_inception_score
-from trainables.workloads.flow_matching.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
+from trainables.metrics.generative.frechet import Gaussian, compute_frechet_distance
+from trainables.metrics.generative.inception_score import compute_inception_score
+from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
 
 from .conftest import CPU, Ranks, run_ranks, solo
 

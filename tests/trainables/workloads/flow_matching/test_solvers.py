@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainables.workloads.flow_matching.config import CALLS_PER_STEP, Sampling, Solver
-from trainables.workloads.flow_matching.solvers import solve
+from trainables.workloads.flow_matching.flow.solvers import solve
 
 ORDERS: list[tuple[Solver, int]] = [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)]
 X_0 = torch.tensor([[0.5, -1.0], [2.0, 0.0]], dtype=torch.float64)

@@ -1,6 +1,6 @@
 import torch
 
-from trainables.workloads.flow_matching.subset import Subset, SubsetSampler
+from trainables.workloads.flow_matching.reference.reservoir import Subset, SubsetSampler
 
 from .conftest import CPU, Ranks, run_ranks, solo
 

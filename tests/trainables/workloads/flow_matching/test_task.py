@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.task import ImagePanel, Progress, TablePanel
+from trainables.contract.task import ImagePanel, Progress, TablePanel
 from trainables.workloads.flow_matching.config import Evaluation, Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 

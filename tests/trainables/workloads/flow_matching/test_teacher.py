@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.workloads.flow_matching.teacher import METADATA, load_task_state, load_weights, read_card
+from trainables.workloads.flow_matching.reflow.teacher import METADATA, load_task_state, load_weights, read_card
 
 from .conftest import FACTS, tiny_config
 

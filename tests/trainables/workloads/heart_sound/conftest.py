@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.experiment import Experiment, check_settings
+from ray_jobs.settings.experiment import Experiment, check_settings
 
 DATA = {"sample_rate": 1000, "num_samples": 128, "synthetic": {"num_subjects": 12, "duration_s": 4.0}}
 ENCODER = {"channels": [4, 4, 6, 8], "num_layers": 1, "state_size": 2, "dropout": 0.1}

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from trainables.workloads.heart_sound.class_loss import classification_loss, weigh_classes
-from trainables.workloads.heart_sound.finetune_config import ClassLoss
+from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
+from trainables.workloads.heart_sound.finetune.config import ClassLoss
 
 LOGITS = torch.tensor([[1.0, -0.5, 0.2], [0.3, 0.3, 2.0], [-1.0, 0.5, 0.0], [0.0, 0.1, 0.2]])
 LABEL = torch.tensor([0, 2, 1, 0])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainables.workloads.heart_sound.contrastive import nt_xent, sub_structure_loss
+from trainables.workloads.heart_sound.pretrain.contrastive import nt_xent, sub_structure_loss
 
 
 def naive(first, second, temperature, subject=None) -> float:

@@ -4,13 +4,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trainables.workloads.heart_sound.encoder import Encoder, sinusoidal_positions
-from trainables.workloads.heart_sound.encoder_config import EncoderConfig
-from trainables.workloads.heart_sound.finetune_config import Head
-from trainables.workloads.heart_sound.finetune_network import FinetuneNetwork
-from trainables.workloads.heart_sound.mamba import DT_RANGE, Mamba
-from trainables.workloads.heart_sound.pretrain_config import Contrast
-from trainables.workloads.heart_sound.pretrain_network import PretrainNetwork
+from trainables.workloads.heart_sound.finetune.config import Head
+from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
+from trainables.workloads.heart_sound.networks.config import EncoderConfig
+from trainables.workloads.heart_sound.networks.encoder import Encoder, sinusoidal_positions
+from trainables.workloads.heart_sound.networks.mamba import DT_RANGE, Mamba
+from trainables.workloads.heart_sound.pretrain.config import Contrast
+from trainables.workloads.heart_sound.pretrain.network import PretrainNetwork
 
 SMALL = {"channels": (4, 6, 8, 8), "num_layers": 1, "state_size": 3, "num_heads": 2}
 

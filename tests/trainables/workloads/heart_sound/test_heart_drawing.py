@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainables.workloads.heart_sound.drawing import SHOWN_HZ, spectrogram
+from trainables.workloads.heart_sound.plots import SHOWN_HZ, spectrogram
 
 
 @pytest.mark.parametrize("duration_s", [0.3, 0.8, 1.6])

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from trainables.workloads.heart_sound import scan
-from trainables.workloads.heart_sound.scan import linear_recurrence, scan_plainly, selective_scan
+from trainables.workloads.heart_sound.networks import selective_scan as selective_scan_module
+from trainables.workloads.heart_sound.networks.selective_scan import linear_recurrence, scan_plainly, selective_scan
 
 
 @pytest.fixture(params=[0, 10**9], ids=["steps", "chunks"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(scan, "BUSY_STEP", request.param)
+    monkeypatch.setattr(selective_scan_module, "BUSY_STEP", request.param)
 
 
 def tensors(length: int) -> tuple[torch.Tensor, torch.Tensor]:

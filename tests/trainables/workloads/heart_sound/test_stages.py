@@ -9,15 +9,15 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from data_pipelines.heart_config import Augmentation, StrongAugmentation
-from ray_jobs.launch import train
-from ray_jobs.locate import best_model, named_runs
-from trainables.layout import step_of
-from trainables.storage import Folder
-from trainables.train_worker import RunError
-from trainables.workloads.heart_sound.class_loss import weigh_classes
-from trainables.workloads.heart_sound.finetune_config import ClassLoss, FinetuneConfig
-from trainables.workloads.heart_sound.pretrain_config import PretrainConfig
+from data_pipelines.heart_sounds.config import Augmentation, StrongAugmentation
+from data_pipelines.storage.folder import Folder
+from ray_jobs.runs.model_references import best_model, named_runs
+from ray_jobs.runs.training import train
+from trainables.ray_train.worker_main import RunError
+from trainables.run_paths import step_of
+from trainables.workloads.heart_sound.finetune.class_loss import weigh_classes
+from trainables.workloads.heart_sound.finetune.config import ClassLoss, FinetuneConfig
+from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 
 
 def weights_of(folder: Folder) -> dict[str, torch.Tensor]:
@@ -74,7 +74,7 @@ def test_the_weights_of_the_classes_are_computed_once(stage, monkeypatch):
         calls.append(counts)
         return weigh_classes(counts, largest)
 
-    monkeypatch.setattr("trainables.workloads.heart_sound.finetune_task.weigh_classes", count)
+    monkeypatch.setattr("trainables.workloads.heart_sound.finetune.task.weigh_classes", count)
     result = train(stage("finetune", "weighed", {}, epochs=2))
     assert len(calls) == 1 < len(rows_of(result.folder))
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data_pipelines.heart_tasks import TASKS
-from trainables.workloads.heart_sound.aggregation import Answers
-from trainables.workloads.heart_sound.task_scores import score_split
+from data_pipelines.heart_sounds.tasks import TASKS
+from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.task_scores import score_split
 
 
 def answers_of(num_classes: int, seed: int = 0) -> Answers:

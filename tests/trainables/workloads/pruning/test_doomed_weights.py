@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from tests.pruning_networks import images, lively, some_units, tiny
-from trainables.workloads.pruning.doomed import Doomed, mark_doomed
-from trainables.workloads.pruning.masks import prune_globally
 from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors
+from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
+from trainables.workloads.pruning.selection.pruning_marks import Doomed, mark_doomed
 
 
 def marked(arch: str = "res20s", seed: int = 0) -> tuple[nn.Module, Doomed, dict, dict]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.experiment import check_settings, load_experiment
+from ray_jobs.settings.experiment import check_settings, load_experiment
 from tests.settings import problems_of
-from trainables.workloads import workload_class
+from trainables.workloads import config_class
 from trainables.workloads.pruning.config import PruningConfig
 
 EXPERIMENTS = Path(__file__).resolve().parents[4] / "ray_jobs/experiments"
@@ -53,7 +53,7 @@ def test_refill_without_fillback_prints_it_as_a_float():
 
 
 def test_other_workloads_have_facts_of_their_own():
-    other: type[Any] = workload_class("flow_matching")
+    other: type[Any] = config_class("flow_matching")
     assert other().name_parts == ("flow_matching", "digits", "independent", "ch128")
 
 

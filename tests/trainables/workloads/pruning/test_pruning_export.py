@@ -10,7 +10,7 @@ from tests.pruning_networks import ARCHS, images, lively, some_units, tiny
 from trainables.workloads.pruning.export import export_network, export_program, load_exported
 from trainables.workloads.pruning.latency import measure_latency
 from trainables.workloads.pruning.networks.build import measure_size
-from trainables.workloads.pruning.removal import remove_units
+from trainables.workloads.pruning.selection.physical_removal import remove_units
 
 NAMES = ["a", "b", "c", "d"]
 

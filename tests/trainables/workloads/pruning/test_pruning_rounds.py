@@ -8,17 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_pipelines.image_sources import DigitsSource
+from data_pipelines.images.sources import DigitsSource
+from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import main
-from ray_jobs.evaluate import evaluate
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.launch import train
-from trainables.engine.state import load_checkpoint
-from trainables.storage import Folder
+from ray_jobs.commands.evaluate import evaluate
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import Experiment, check_settings
+from trainables.engine.files.checkpoints import load_checkpoint
 from trainables.workloads.pruning.export import load_exported
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
-from trainables.workloads.pruning.removal import slice_state
+from trainables.workloads.pruning.selection.physical_removal import slice_state
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.planning import build_plan
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.distributed.launch import start_processes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_pipelines.cifar10 import find_cifar10
+from data_pipelines.images.cifar10 import find_cifar10
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network
 from trainables.workloads.pruning.networks.normalisation import IMAGENET

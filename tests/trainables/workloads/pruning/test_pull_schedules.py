@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from trainables.workloads.pruning.config import Regularisation
-from trainables.workloads.pruning.schedules import compute_lambda, compute_progress
+from trainables.workloads.pruning.pull_schedules import compute_lambda, compute_progress
 
 SCHEDULES = ("x", "x^2", "x^3", "exp", "exp_custom", "exp_custom_exponents")
 QUARTERS = (0.25, 0.5, 0.75, 1.0)

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from tests.pruning_networks import Alone, images, lively, tiny
-from trainables.workloads.pruning.criteria import score_units
-from trainables.workloads.pruning.masks import prune_globally
 from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors
+from trainables.workloads.pruning.selection.importance import score_units
+from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
 
 ARCHS = ("res20s", "vit_tiny")
 

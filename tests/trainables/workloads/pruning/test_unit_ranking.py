@@ -6,10 +6,15 @@ import pytest
 import torch
 
 from tests.pruning_networks import tiny
-from trainables.workloads.pruning.masks import prune_globally
 from trainables.workloads.pruning.networks.build import build_network, find_groups, prunable_tensors
 from trainables.workloads.pruning.networks.units import Member, UnitGroup, one_each
-from trainables.workloads.pruning.ranking import choose_units, count_by_mask, count_by_rate, equivalent_units
+from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
+from trainables.workloads.pruning.selection.unit_counts import (
+    choose_units,
+    count_by_mask,
+    count_by_rate,
+    equivalent_units,
+)
 
 
 def group(name: str, num_units: int, kind: str = "head", num_dense: int | None = None) -> UnitGroup:

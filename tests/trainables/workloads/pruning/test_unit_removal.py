@@ -7,7 +7,7 @@ import torch
 
 from tests.pruning_networks import ARCHS, images, lively, mask_units, some_units, tiny
 from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
-from trainables.workloads.pruning.removal import remove_units, shrink, slice_state
+from trainables.workloads.pruning.selection.physical_removal import remove_units, shrink, slice_state
 
 KINDS = [
     ("res20s", ("channel",)),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.workloads.pruning.masks import prune_globally
+from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
 
 
 def weights(seed: int = 0) -> dict[str, torch.Tensor]:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.super_resolution import SuperResolutionPipeline
+from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.ranks import Ranks
-from trainables.task import Start
+from trainables.contract.task import Start
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 
 CPU = torch.device("cpu")

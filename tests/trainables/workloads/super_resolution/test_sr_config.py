@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ray_jobs.experiment import check_settings
+from ray_jobs.settings.experiment import check_settings
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 
 from .conftest import SYMUNET, TRANSENET, tiny_config
@@ -53,9 +53,9 @@ def test_a_tracker_is_told_of_epochs_alone_along_an_axis_that_every_row_has():
 
 def test_settings_import_neither_torch_nor_image_libraries():
     code = (
-        "import sys; from ray_jobs.experiment import check_settings; "
+        "import sys; from ray_jobs.settings.experiment import check_settings; "
         "e = check_settings({'workload': {'name': 'super_resolution'}, 'training': {'epochs': 1}}, origin='x'); "
-        "e.workload.build_pipeline(); "
+        "build_pipeline(e.workload); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'PIL', 'skimage')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from trainables.moment import Moment
+from trainables.contract.progress_snapshot import Moment
+from trainables.workloads import console_lines
 
 from .conftest import tiny_config
 
@@ -38,7 +39,7 @@ UC_MERCED = {"source": "uc_merced", "scales": [4]}
 
 def lines(data: Any = None, loss: str = "1*L1", evaluation: Any = None, **changes: Any) -> list[str]:
     config = tiny_config(data=data or UC_MERCED, loss=loss, evaluation=evaluation or {})
-    return list(config.console_lines(moment(**changes)))
+    return list(console_lines(config, moment(**changes)))
 
 
 def test_an_epoch_begins_with_its_number_and_learning_rate():

@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from data_pipelines.sr_batch import unpack
+from data_pipelines.super_resolution.batch import unpack
 from tests.image_fixtures import save_noise
 from tests.ranks import run_ranks, solo
-from trainables.task import ImagePanel
-from trainables.workloads.super_resolution.baseline import enlarge_bicubic
-from trainables.workloads.super_resolution.drawing import Drawing
+from trainables.contract.task import ImagePanel
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
-from trainables.workloads.super_resolution.protocol import measure
+from trainables.workloads.super_resolution.plots import Drawing
+from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
+from trainables.workloads.super_resolution.protocols.protocol import measure
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 from .conftest import CPU, Nearest, start_of, tiny_batch, tiny_config

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.workloads.super_resolution.back_projection import back_project, resize
-from trainables.workloads.super_resolution.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.config import Inference
+from trainables.workloads.super_resolution.inference.back_projection import back_project, resize
+from trainables.workloads.super_resolution.inference.self_ensemble import ensemble
+from trainables.workloads.super_resolution.inference.tiling import cut_axis, upscale_tiled
+from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 from trainables.workloads.super_resolution.network_config import Edsr
 from trainables.workloads.super_resolution.networks.factory import build_network
-from trainables.workloads.super_resolution.pixels import to_grey_levels, to_unit_range
-from trainables.workloads.super_resolution.self_ensemble import ensemble
-from trainables.workloads.super_resolution.tiling import cut_axis, upscale_tiled
-from trainables.workloads.super_resolution.upscaler import Upscaler
+from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
+from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_unit_range
 
 from .conftest import CPU, Nearest
 

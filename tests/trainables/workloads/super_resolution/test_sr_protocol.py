@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from tests.image_fixtures import noise
-from trainables.metrics.luma import compute_luma
-from trainables.metrics.psnr import compute_channel_psnr, compute_psnr
-from trainables.metrics.sam import compute_sam
-from trainables.metrics.scc import compute_scc
-from trainables.metrics.ssim import compute_ssim
-from trainables.metrics.uqi import compute_uqi
-from trainables.workloads.super_resolution.protocol import measure
+from trainables.metrics.images.luma import compute_luma
+from trainables.metrics.images.psnr import compute_channel_psnr, compute_psnr
+from trainables.metrics.images.sam import compute_sam
+from trainables.metrics.images.scc import compute_scc
+from trainables.metrics.images.ssim import compute_ssim
+from trainables.metrics.images.uqi import compute_uqi
+from trainables.workloads.super_resolution.protocols.protocol import measure
 
 
 def pair(height: int = 44, width: int = 48) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.evaluate import evaluate
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.launch import train
+from ray_jobs.commands.evaluate import evaluate
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.image_fixtures import save_noise
 
 from .conftest import SYMUNET

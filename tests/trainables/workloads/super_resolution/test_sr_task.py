@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.ranks import run_ranks, solo
-from trainables.task import Progress
-from trainables.workloads.super_resolution.drawing import BAR
+from trainables.contract.task import Progress
+from trainables.workloads.super_resolution.plots import BAR
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 from .conftest import CPU, NETWORKS, Nearest, start_of, tiny_batch, tiny_config, tiny_patches

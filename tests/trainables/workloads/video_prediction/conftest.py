@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from data_pipelines.video import VideoPipeline
+from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import Ranks
-from trainables.randomness import seeded_initialisation
-from trainables.task import Start
-from trainables.workloads.video_prediction.autoencoder import VaeShape
+from trainables.contract.seeding import seeded_initialisation
+from trainables.contract.task import Start
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.networks.vae import Vae
+from trainables.workloads.video_prediction.spaces.autoencoder import VaeShape
 from trainables.workloads.video_prediction.task import VideoPredictionTask
 
 CPU = torch.device("cpu")

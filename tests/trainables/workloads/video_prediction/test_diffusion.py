@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainables.randomness import seeded_generator
+from trainables.contract.seeding import seeded_generator
 from trainables.workloads.video_prediction.config import Diffusion, Sampling
-from trainables.workloads.video_prediction.diffusion import Estimate, Process, compute_betas
-from trainables.workloads.video_prediction.sampling import choose_timesteps, draw_samples, transition
+from trainables.workloads.video_prediction.diffusion.process import Estimate, Process, compute_betas
+from trainables.workloads.video_prediction.diffusion.sampling import choose_timesteps, draw_samples, transition
 
 CPU = torch.device("cpu")
 

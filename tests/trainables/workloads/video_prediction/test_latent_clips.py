@@ -11,16 +11,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from data_pipelines.prepare import prepare
-from data_pipelines.shards import open_split
-from data_pipelines.video import VideoPipeline
-from data_pipelines.video_config import VideoData
-from ray_jobs.experiment import check_settings
-from ray_jobs.launch import train
+from data_pipelines.prepared.prepare import prepare
+from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.video.config import VideoData
+from data_pipelines.video.pipeline import VideoPipeline
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import check_settings
 from tests.video_fixtures import save_frames
 from trainables.workloads.video_prediction.config import Latents
-from trainables.workloads.video_prediction.latent_clips import LatentPipeline
-from trainables.workloads.video_prediction.latents import load_vae
+from trainables.workloads.video_prediction.spaces.latent_clips import LatentPipeline
+from trainables.workloads.video_prediction.spaces.latents import load_vae
 
 from .conftest import DATA, NETWORK, save_autoencoder, tiny_config
 
@@ -83,7 +83,7 @@ def test_a_window_of_latents_is_the_latents_of_the_same_window(folder, tmp_path)
 
 
 def tiny_task_space(folder: Path):
-    from trainables.workloads.video_prediction.latents import LatentSpace
+    from trainables.workloads.video_prediction.spaces.latents import LatentSpace
 
     return LatentSpace(Latents(weights=folder), height=12, width=16)
 

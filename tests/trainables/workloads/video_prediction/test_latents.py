@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from data_pipelines.video import VideoPipeline
+from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import run_ranks
 from tests.trainables.workloads.video_prediction.conftest import (
     CPU,
@@ -15,10 +15,10 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_config,
     tiny_windows,
 )
-from trainables.workloads.video_prediction.autoencoder import VaeShape
 from trainables.workloads.video_prediction.config import Latents
-from trainables.workloads.video_prediction.latents import LatentSpace, load_vae
 from trainables.workloads.video_prediction.networks.vae import Vae
+from trainables.workloads.video_prediction.spaces.autoencoder import VaeShape
+from trainables.workloads.video_prediction.spaces.latents import LatentSpace, load_vae
 from trainables.workloads.video_prediction.task import VideoPredictionTask
 
 LATENT_DATA = {**DATA, "channels": 3, "height": 32, "width": 64}

@@ -16,12 +16,12 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_config,
     tiny_task,
 )
-from trainables.task import ImagePanel, VideoPanel
+from trainables.contract.task import ImagePanel, VideoPanel
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
+from trainables.workloads.video_prediction.diffusion.predictors import RegressionPredictor, roll_out
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator, best_draw
-from trainables.workloads.video_prediction.predictors import RegressionPredictor, roll_out
 from trainables.workloads.video_prediction.scores import score_frames, score_names
-from trainables.workloads.video_prediction.spaces import PixelSpace
+from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace
 from trainables.workloads.video_prediction.windows import choose_starts, cut_even_windows, noise_of
 
 

@@ -6,10 +6,10 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from trainables.randomness import seeded_initialisation
+from trainables.contract.seeding import seeded_initialisation
 from trainables.workloads.video_prediction.network_config import ConvolutionalBaseline, DiT, PastEncoder
 from trainables.workloads.video_prediction.networks.dit import VideoDiT, encode_positions
-from trainables.workloads.video_prediction.networks.past import PastFrames
+from trainables.workloads.video_prediction.networks.past_encoder import PastFrames
 from trainables.workloads.video_prediction.networks.simvp import SimVP
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from ray_jobs.experiment import Experiment, check_settings
-from ray_jobs.launch import train
-from trainables.storage import Folder
+from data_pipelines.storage.folder import Folder
+from ray_jobs.runs.training import train
+from ray_jobs.settings.experiment import Experiment, check_settings
 
 from .conftest import DATA, NETWORK
 

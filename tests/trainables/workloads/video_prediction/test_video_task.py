@@ -17,9 +17,9 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_task,
     tiny_windows,
 )
-from trainables.task import ImagePanel, Progress
-from trainables.workloads.video_prediction.drawing import Shown, draw_columns
-from trainables.workloads.video_prediction.spaces import PixelSpace
+from trainables.contract.task import ImagePanel, Progress
+from trainables.workloads.video_prediction.plots import Shown, draw_columns
+from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace
 
 SIMVP = {"name": "simvp", "channels": 8, "hidden_channels": 16, "num_blocks": 1}
 PROGRESS = Progress(epoch=1, step=1, num_epochs=1, steps_per_epoch=1)

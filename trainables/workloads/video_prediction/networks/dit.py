@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.workloads.video_prediction.network_config import SIZES, DiT
-from trainables.workloads.video_prediction.networks.past import PastFrames
+from trainables.workloads.video_prediction.networks.past_encoder import PastFrames
 
 _TIME_DIM = 256
 _MAX_PERIOD = 10_000

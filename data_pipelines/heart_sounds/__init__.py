@@ -1,0 +1,1 @@
+"""Phonocardiograms: recordings, their heart cycles, and the data sets that hold them."""

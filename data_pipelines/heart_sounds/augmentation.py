@@ -1,0 +1,86 @@
+"""Random changes of heart cycles on the device: shift, stretch, loudness, noise, time masks, a frequency mask."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from data_pipelines.heart_sounds.config import Augmentation
+
+Signal = Float[Tensor, "batch samples"]
+Band = tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]
+
+
+def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, generator: torch.Generator) -> Signal:
+    """A changed copy; each row draws for itself. `band` is each row's pass band as shares of its Nyquist frequency."""
+    draw = _Draw(len(signal), generator, signal.device)
+    signal = _warp(signal, settings, draw)
+    loudness = 1 + settings.amplitude_ratio * draw.symmetric() * draw.chance(settings.amplitude_probability)
+    signal = _add_noise(signal * loudness[:, None], settings, draw, generator)
+    signal = _mask_time(signal, settings, draw)
+    return _mask_band(signal, settings, draw, band)
+
+
+class _Draw:
+    """One number for each row."""
+
+    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
+        self._count, self._generator, self._device = count, generator, device
+
+    def uniform(self) -> Tensor:
+        return torch.rand(self._count, generator=self._generator, device=self._device)
+
+    def symmetric(self) -> Tensor:
+        return 2 * self.uniform() - 1
+
+    def chance(self, probability: float) -> Tensor:
+        return (self.uniform() < probability).float()
+
+
+def _warp(signal: Signal, settings: Augmentation, draw: _Draw) -> Signal:
+    """Circular shift, then stretch around the middle, as one reading at places between the samples."""
+    length = signal.shape[1]
+    shift = settings.shift_ratio * length * draw.symmetric() * draw.chance(settings.shift_probability)
+    factor = 1 + settings.stretch_ratio * draw.symmetric() * draw.chance(settings.stretch_probability)
+    places = torch.arange(length, device=signal.device, dtype=signal.dtype)
+    middle = (length - 1) / 2
+    stretched = (places - middle) / factor[:, None] + middle
+    is_inside = (stretched >= 0) & (stretched <= length - 1)
+    wanted = torch.remainder(stretched - shift.round()[:, None], length)
+    low = wanted.floor()
+    weight = wanted - low
+    low = low.long() % length
+    values = torch.lerp(signal.gather(1, low), signal.gather(1, (low + 1) % length), weight)
+    return values * is_inside
+
+
+def _add_noise(signal: Signal, settings: Augmentation, draw: _Draw, generator: torch.Generator) -> Signal:
+    low, high = settings.noise_snr_db
+    ratio = 10 ** (-(low + (high - low) * draw.uniform()) / 20) * draw.chance(settings.noise_probability)
+    noise = torch.randn(signal.shape, generator=generator, device=signal.device, dtype=signal.dtype)
+    level = signal.square().mean(dim=1).sqrt() * ratio
+    return signal + level[:, None] * noise
+
+
+def _mask_time(signal: Signal, settings: Augmentation, draw: _Draw) -> Signal:
+    places = torch.arange(signal.shape[1], device=signal.device) / signal.shape[1]
+    is_masked_row = draw.chance(settings.time_mask_probability)
+    keep = torch.ones_like(signal)
+    for _ in range(settings.num_time_masks):
+        width = settings.time_mask_ratio * draw.uniform() * is_masked_row
+        start = draw.uniform() * (1 - width)
+        inside = (places >= start[:, None]) & (places < (start + width)[:, None])
+        keep = keep * ~inside
+    return signal * keep
+
+
+def _mask_band(signal: Signal, settings: Augmentation, draw: _Draw, band: Band) -> Signal:
+    low, high = band
+    width = settings.frequency_mask_ratio * (high - low) * draw.uniform()
+    width = width * draw.chance(settings.frequency_mask_probability)
+    start = low + draw.uniform() * (high - low - width)
+    if settings.frequency_mask_probability == 0:
+        return signal
+    spectrum = torch.fft.rfft(signal)
+    shares = torch.linspace(0, 1, spectrum.shape[1], device=signal.device)
+    inside = (shares >= start[:, None]) & (shares < (start + width)[:, None])
+    return torch.fft.irfft(spectrum * ~inside, n=signal.shape[1])

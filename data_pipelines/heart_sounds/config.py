@@ -1,0 +1,140 @@
+"""Settings of the phonocardiograms that both heart-sound stages read."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.contract.config import Config, FilePath, InputPath
+from data_pipelines.heart_sounds.tasks import TaskName
+
+
+class Synthetic(Config):
+    """Made-up phonocardiograms; used when no path of real ones is given."""
+
+    num_subjects: int = Field(default=60, ge=6)
+    recordings_per_subject: int = Field(default=2, ge=1)
+    duration_s: float = Field(default=8.0, ge=2, le=120)
+    murmur_ratio: float = Field(default=0.4, gt=0, lt=1)
+    """Share of the subjects with a systolic murmur."""
+    seed: int = Field(default=0, ge=0)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+HalfShare = Annotated[float, Field(ge=0, le=0.5)]
+Change = Annotated[float, Field(ge=0, lt=1)]
+"""Of a factor, from 1 up or down."""
+
+
+class Augmentation(Config):
+    """Random changes of one cycle, in this order; a probability of 0 leaves one out. The defaults, for fine-tuning, are
+    light."""
+
+    shift_probability: Share = 0.5
+    shift_ratio: HalfShare = 0.05
+    """Circular, up to this share of the cycle to either side."""
+    stretch_probability: Share = 0.0
+    stretch_ratio: Change = 0.1
+    """Around the middle, by a factor up to this far from 1; the ends are cut or filled with zeros."""
+    amplitude_probability: Share = 0.5
+    amplitude_ratio: Change = 0.1
+    noise_probability: Share = 0.3
+    noise_snr_db: tuple[float, float] = (25.0, 40.0)
+    """White noise, with this signal-to-noise ratio."""
+    time_mask_probability: Share = 0.0
+    num_time_masks: int = Field(default=2, ge=0)
+    time_mask_ratio: HalfShare = 0.0375
+    """Largest share of the cycle that one mask silences."""
+    frequency_mask_probability: Share = 0.0
+    frequency_mask_ratio: Share = 0.15
+    """Largest share of the pass band that the one mask removes; the mask lies inside the pass band."""
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> Self:
+        if self.noise_snr_db[0] > self.noise_snr_db[1]:
+            raise ValueError(f"`noise_snr_db` is {self.noise_snr_db}; give the smaller ratio first")
+        return self
+
+
+class StrongAugmentation(Augmentation):
+    """For pretraining: all of them, also where only some of the settings are given."""
+
+    shift_probability: Share = 0.8
+    shift_ratio: HalfShare = 0.1
+    stretch_probability: Share = 0.5
+    amplitude_probability: Share = 0.8
+    amplitude_ratio: Change = 0.2
+    noise_probability: Share = 0.5
+    noise_snr_db: tuple[float, float] = (20.0, 40.0)
+    time_mask_probability: Share = 0.5
+    frequency_mask_probability: Share = 0.3
+
+
+class HeartData(Config):
+    """Which phonocardiograms, how they are cut, and how their subjects are split.
+
+    A task reads its own data set; pretraining joins all that are given. Without any path the recordings are made up.
+    """
+
+    circor: InputPath | None = None
+    """CirCor DigiScope 2022: the folder above or of `training_data`."""
+    physionet2016: InputPath | None = None
+    """PhysioNet/CinC 2016: the folder that holds `training-a` to `training-f`."""
+    pascal: InputPath | None = None
+    """PASCAL 2011: the folder that holds `set_a` and `set_b`."""
+    folder: InputPath | None = None
+    """Any folder of wav files, for pretraining; each file counts as a subject of its own."""
+    synthetic: Synthetic = Synthetic()
+    prepared: FilePath | None = None
+    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    pascal_sets: tuple[Literal["a", "b"], ...] = Field(default=("b",), min_length=1)
+    """Set A was recorded by phone and set B by a stethoscope; they are joined only when both are named."""
+    sample_rate: int = Field(default=5000, ge=1000, le=48_000)
+    """Hz; recordings of any rate are resampled to it."""
+    band_hz: tuple[float, float] = (25.0, 400.0)
+    """Pass band; murmurs lie inside it."""
+    unit: Literal["cycle", "window"] = "cycle"
+    """What a sample is: a heart cycle brought to `num_samples`, or a window of fixed length."""
+    num_samples: int = Field(default=4000, ge=64, le=100_000)
+    """Values of one sample."""
+    window_s: float = Field(default=2.0, gt=0)
+    hop_s: float = Field(default=1.0, gt=0)
+    split_seed: int = Field(default=42, ge=0)
+    val_ratio: float = Field(default=0.15, ge=0, lt=1)
+    test_ratio: float = Field(default=0.15, ge=0, lt=1)
+    """Shares of the subjects, stratified by their labels; `test_ratio` and `split_seed` alone say who is tested on.
+    Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
+    held_out_database: Literal["a", "b", "c", "d", "e", "f"] | None = None
+    """physionet2016 only: test on all of this database and on nothing else."""
+    shot_ratio: float = Field(default=1.0, gt=0, le=1)
+    """Few-shot: share of the training subjects of every stratum that is used, at least one of each."""
+    balances_classes: bool = False
+    """Training recordings of rarer classes are repeated, up to tenfold, so that classes weigh about the same."""
+    uses_poor_quality: bool = True
+    """physionet2016 only: train on recordings that are marked as of poor quality; they are always tested on."""
+    filters_cycles: bool = False
+    """Drop cycles that are mostly silent or one spike; only for pretraining, as it may drop a class."""
+    withheld_tasks: tuple[TaskName, ...] = ()
+    """Pretraining only: leave out the subjects that these tasks test on, so that their test sets stay unseen;
+    `test_ratio` and `split_seed` must be those of the tasks."""
+    augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        low, high = self.band_hz
+        if not 0 < low < high < self.sample_rate / 2:
+            raise ValueError(
+                f"`band_hz` is {self.band_hz}; it must rise and lie below half of `sample_rate` ({self.sample_rate})"
+            )
+        if self.val_ratio + self.test_ratio >= 1:
+            raise ValueError("`val_ratio` and `test_ratio` together must be below 1, or nothing is left to train on")
+        if not self.synthetic.duration_s >= 2 * self.window_s and self.unit == "window":
+            raise ValueError("`window_s` must be at most half of `synthetic.duration_s`")
+        return self
+
+
+class PretrainData(HeartData):
+    """What pretraining does otherwise, also where only some of the settings are given."""
+
+    val_ratio: float = Field(default=0.1, ge=0, lt=1)
+    filters_cycles: bool = True
+    augmentation: StrongAugmentation = StrongAugmentation()

@@ -1,0 +1,1 @@
+"""The layouts of published heart-sound data sets, and a synthetic one."""

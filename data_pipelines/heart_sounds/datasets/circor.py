@@ -1,0 +1,174 @@
+"""CirCor DigiScope 2022 (public part): patients with text files or a table, wav files, and annotated states.
+
+Known defects handled: folders nested twice, tables without Outcome, broken or missing state files, states that are
+unsorted, repeated or outside the recording, and children recorded in both campaigns under two names.
+"""
+
+import csv
+import logging
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.heart_sounds.recordings import Groups, Recording, index_files
+from data_pipelines.heart_sounds.signal.segmentation import States
+from data_pipelines.heart_sounds.tasks import TASKS
+from data_pipelines.readers.wav_file import read_wav
+
+_log = logging.getLogger(__name__)
+_MURMURS = TASKS["circor_murmur"].classes
+_OUTCOMES = TASKS["circor_outcome"].classes
+NUM_STATES = 4
+TOLERANCE_S = 0.001
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the text file or the table's row says."""
+
+    name: str
+    fields: Mapping[str, str]
+    recordings: tuple[tuple[str, str | None], ...]
+    """File names of each wav and its states."""
+
+
+def read_circor(root: Path, task: str | None) -> list[Recording]:
+    """All recordings by patient. Raises ValueError when the folder is none of CirCor or lacks the task's label."""
+    files = index_files(root, (".wav", ".tsv", ".txt", ".csv"))
+    patients = _patients_from_text(files) or _patients_from_table(files)
+    if not patients:
+        raise ValueError(f"{root} holds no CirCor patients; expected <patient>.txt files or training_data.csv in it")
+    groups = Groups()
+    for patient in patients:
+        other = _clean_id(patient.fields.get("Additional ID", ""))
+        groups.join(patient.name, other or patient.name)
+    return [
+        recording
+        for patient in patients
+        for recording in _recordings_of(patient, groups.find(patient.name), files, task)
+    ]
+
+
+def _patients_from_text(files: Mapping[str, Path]) -> list[Patient]:
+    names = sorted(name for name in files if re.fullmatch(r"\d+\.txt", name))
+    return [_parse_text(files[name]) for name in names]
+
+
+def _parse_text(path: Path) -> Patient:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    first = lines[0].split() if lines else []
+    if len(first) < 2 or not first[1].isdigit() or len(lines) < 1 + int(first[1]):
+        raise ValueError(
+            f"{path}: the first line must be `<patient> <number of recordings> <rate>` before as many lines"
+        )
+    rows = [line.split() for line in lines[1 : 1 + int(first[1])]]
+    if any(len(row) < 3 for row in rows):
+        raise ValueError(f"{path}: each recording's line must be `<location> <hea> <wav> <tsv>`")
+    pairs = (line[1:].partition(":") for line in lines if line.startswith("#"))
+    fields = {key.strip(): value.strip() for key, _, value in pairs}
+    return Patient(first[0], fields, tuple((row[2], row[3] if len(row) > 3 else None) for row in rows))
+
+
+def _patients_from_table(files: Mapping[str, Path]) -> list[Patient]:
+    path = files.get("training_data.csv")
+    if path is None:
+        return []
+    wavs: dict[str, list[str]] = {}
+    for name in sorted(files):
+        if name.endswith(".wav"):
+            wavs.setdefault(name.partition("_")[0], []).append(name)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if rows and "Patient ID" not in rows[0]:
+        raise ValueError(f"{path}: has no column `Patient ID`")
+    return [
+        Patient(
+            name := _clean_id(row["Patient ID"]),
+            row,
+            tuple((wav, f"{wav.removesuffix('.wav')}.tsv") for wav in wavs.get(name, ())),
+        )
+        for row in rows
+    ]
+
+
+def _clean_id(value: str) -> str:
+    """`69096.0` is 69096; empty for nan."""
+    value = (value or "").strip().removesuffix(".0")
+    return "" if value.lower() in ("", "nan", "none") else value
+
+
+def _recordings_of(patient: Patient, subject: str, files: Mapping[str, Path], task: str | None) -> list[Recording]:
+    labels = _labels_of(patient, task)
+    stratum = "/".join(labels.get(name, "?") for name in ("circor_murmur", "circor_outcome"))
+    found = []
+    for wav, tsv in patient.recordings:
+        if wav not in files:
+            raise ValueError(f"{wav} of patient {patient.name} is missing; copy it to the other recordings")
+        states = files.get(tsv) if tsv else None
+        found.append(
+            Recording(
+                name=wav.removesuffix(".wav"),
+                subject=f"circor:{subject}",
+                patient=f"circor:{patient.name}",
+                database="circor",
+                labels=labels,
+                stratum=stratum,
+                read=partial(read_wav, files[wav]),
+                read_states=partial(read_states, states) if states else _no_states,
+                files=(files[wav], *([states] if states else [])),
+            )
+        )
+    return found
+
+
+def _labels_of(patient: Patient, task: str | None) -> dict[str, str]:
+    labels = {}
+    for name, field, allowed in (("circor_murmur", "Murmur", _MURMURS), ("circor_outcome", "Outcome", _OUTCOMES)):
+        value = patient.fields.get(field)
+        if value in allowed:
+            labels[name] = value
+        elif task == name:
+            raise ValueError(
+                f"patient {patient.name} has {field} {value!r}, expected one of {', '.join(allowed)}; old copies of "
+                "CirCor lack Outcome, version 1.0.2 or newer has it"
+            )
+    return labels
+
+
+def _no_states() -> None:
+    return None
+
+
+def read_states(path: Path) -> States | None:
+    """The usable rows of a state file in time order, each once; None, with a warning, when none of it can be used.
+
+    A file without a state above 4 is expected, so that one of another meaning is refused as a whole.
+    """
+    rows = set()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        row = _parse_state(line)
+        if row is None or row[2] > NUM_STATES:
+            _log.warning("%s: %r is no state; the recording is cut by its envelope instead", path, line[:60])
+            return None
+        if row[1] > row[0]:
+            rows.add(row)
+    starts, ends, states = np.array(sorted(rows)).T if rows else np.empty((3, 0))
+    if np.any(starts[1:] < ends[:-1] - TOLERANCE_S):
+        _log.warning("%s: its states overlap; the recording is cut by its envelope instead", path)
+        return None
+    return States(starts, ends, states.astype(np.int64)) if len(starts) else None
+
+
+def _parse_state(line: str) -> tuple[float, float, int] | None:
+    words = line.split()
+    try:
+        start, end, state = float(words[0]), float(words[1]), int(float(words[2]))
+    except (IndexError, ValueError, OverflowError):
+        return None
+    is_whole = len(words) == 3 and math.isfinite(start) and math.isfinite(end) and start >= 0 and state >= 0
+    return (start, end, state) if is_whole else None

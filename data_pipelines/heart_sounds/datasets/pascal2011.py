@@ -1,0 +1,84 @@
+"""PASCAL 2011 ("Classifying Heart Sounds"): set A from telephones, set B from a digital stethoscope.
+
+The tables name files as they were called before the archives were unpacked; both names are brought to one key. Copies
+of the same files in class folders (`Heartbeat_Sound`) are left out.
+"""
+
+import csv
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from data_pipelines.heart_sounds.recordings import Recording
+from data_pipelines.readers.wav_file import read_wav
+
+_log = logging.getLogger(__name__)
+CLASSES = {"normal": "normal", "murmur": "murmur", "extrastole": "extrasystole", "extrasystole": "extrasystole"}
+"""Classes of the task by the table's word; extra heart sounds and artifacts are other phenomena and have none."""
+KNOWN = (*CLASSES, "extrahls", "artifact", "")
+
+
+def join_key(name: str) -> str:
+    """What a file and its row in the table have in common."""
+    stem = Path(name.strip()).name.removesuffix(".wav").replace("Btraining_", "")
+    stem = re.sub(r"_+", "_", stem)
+    return f"Aunlabelledtest{stem}" if stem.startswith("_") else stem
+
+
+def read_pascal(root: Path, task: str | None, sets: tuple[str, ...]) -> list[Recording]:
+    """Recordings of the named sets by name; without a task unlabelled ones, extra sounds and artifacts too.
+
+    Raises ValueError when a set is not there, has a row of an unknown class, or a row without a file.
+    """
+    found = [recording for name in sets for recording in _read_set(root, name)]
+    return [each for each in found if task is None or task in each.labels]
+
+
+def _read_set(root: Path, name: str) -> Iterator[Recording]:
+    folders = [path for path in (root / f"set_{name}", root) if path.name == f"set_{name}" and path.is_dir()]
+    tables = [path for path in (root / f"set_{name}.csv", root.parent / f"set_{name}.csv") if path.is_file()]
+    if not folders or not tables:
+        raise ValueError(f"{root} lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011")
+    files = {join_key(path.name): path for path in sorted(folders[0].glob("*.wav"))}
+    labels = _read_table(tables[0])
+    absent = sorted(set(labels) - set(files))
+    if absent:
+        raise ValueError(f"{tables[0]}: {len(absent)} rows have no file in {folders[0]}, the first is {absent[0]}")
+    surplus = sorted(set(files) - set(labels))
+    if surplus:
+        _log.warning("%s: %d files have no row in the table, the first is %s", folders[0], len(surplus), surplus[0])
+    for key in sorted(files):
+        yield _recording(name, key, files[key], labels.get(key, ""))
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    labels: dict[str, str] = {}
+    for number, row in enumerate(rows, start=2):
+        label = (row.get("label") or "").strip().lower()
+        if "fname" not in row or label not in KNOWN:
+            raise ValueError(
+                f"{path}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}"
+            )
+        key = join_key(row["fname"])
+        if labels.setdefault(key, label) != label:
+            raise ValueError(f"{path}: line {number} gives {key} a second class, {label}")
+    return labels
+
+
+def _recording(name: str, key: str, path: Path, word: str) -> Recording:
+    match = re.search(r"_(\d+)_\d+_[A-F]\d*$", key)
+    subject = match[1] if name == "b" and match else key
+    labels: Mapping[str, str] = {"pascal": CLASSES[word]} if word in CLASSES else {}
+    return Recording(
+        name=f"{name}/{key}",
+        subject=f"pascal:{name}:{subject}",
+        database=f"pascal_{name}",
+        labels=labels,
+        stratum=f"{name}/{labels.get('pascal', '?')}",
+        read=partial(read_wav, path),
+        files=(path,),
+    )

@@ -1,0 +1,206 @@
+"""Phonocardiograms: each recording is stored once as a waveform, and decoded into heart cycles or windows."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import Counts, DataPipeline, Facts, Split
+from data_pipelines.heart_sounds.config import HeartData
+from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
+from data_pipelines.heart_sounds.rows import STORED, count_rows, decode_rows, store_recording
+from data_pipelines.heart_sounds.sources import (
+    databases_of,
+    hash_recordings,
+    list_recordings,
+    make_rows,
+    repetitions,
+    split_by_subject,
+    split_recordings,
+)
+from data_pipelines.heart_sounds.tasks import TASKS, TaskName
+from data_pipelines.prepared.byte_columns import tensor_of
+from data_pipelines.prepared.manifest import load_manifest, read_manifest
+
+if TYPE_CHECKING:
+    import torch
+
+    HeartBatch = dict[str, torch.Tensor]
+
+_RULES = 4
+"""Counts up when a rule changes that turns recordings into rows."""
+_SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
+"""Settings that do not change the rows, or that stand in the digest in another way."""
+
+
+class HeartPipeline(DataPipeline["HeartBatch"]):
+    """Labelled for a task; without one unlabelled, and each sample augmented to two views."""
+
+    def __init__(self, data: HeartData, task: TaskName | None) -> None:
+        self.data: HeartData = data
+        self.task: TaskName | None = task
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HeartPipeline, (self.data, self.task)  # without the listing of the raw data
+
+    @property
+    def key(self) -> str:
+        """`<task>-<digest>`; without the raw data, that of the folder prepared before."""
+        if not self._has_raw and self.data.prepared is not None:
+            manifest = read_manifest(self.data.prepared)
+            if manifest is not None and manifest.pipeline.startswith(f"{self._family}-"):
+                return manifest.pipeline
+        paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
+        settings = self.data.model_dump(mode="json", exclude=_SHAPING)
+        digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
+        return f"{self._family}-{digest.hexdigest()[:8]}"
+
+    @property
+    def prepared(self) -> Path | None:
+        return self.data.prepared
+
+    @property
+    def source(self) -> str:
+        """The data sets with their paths."""
+        words = {name: getattr(self.data, name, None) for name in databases_of(self.data, self.task)}
+        return ", ".join(
+            "synthetic phonocardiograms" if name == "synthetic" else f"{name} at {path}" for name, path in words.items()
+        )
+
+    @property
+    def schema(self) -> pa.Schema:
+        return STORED
+
+    def facts(self) -> Facts:
+        """Shape and classes, and the subjects of every split by name; from the prepared folder without raw data."""
+        prepared = self.data.prepared
+        if not self._has_raw and prepared is not None and read_manifest(prepared) is not None:
+            return load_manifest(prepared, self).facts
+        return {
+            "num_samples": self.data.num_samples,
+            "class_names": list(TASKS[self.task].classes) if self.task else [],
+            "databases": list(databases_of(self.data, self.task)),
+            "subjects": split_by_subject(self.data, self.task, self._recordings),
+            "num_recordings": {split: len(found) for split, found in self._splits.items()},
+            "class_recordings": self._count_classes(),
+        }
+
+    def source_hash(self) -> str:
+        return hash_recordings(self._recordings)
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return {split: len(recordings) for split, recordings in self._splits.items()}
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        return (self._row(recording, split) for recording in self._splits[split][start_row:])
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Labels must number a class, and cycles lie inside their waveform."""
+        num_classes = len(facts["class_names"])
+        for number, row in enumerate(table.select(["label", "starts", "ends", "waveform"]).to_pylist(), first_row):
+            if not (0 <= row["label"] < num_classes or (num_classes == 0 and row["label"] == UNLABELLED)):
+                raise ValueError(f"{file}: row {number} has the label {row['label']}, expected 0..{num_classes - 1}")
+            length = len(row["waveform"]) // 2
+            bounds = zip(row["starts"], row["ends"], strict=True)
+            if not all(0 <= start < end <= length for start, end in bounds):
+                raise ValueError(f"{file}: row {number} has a cycle outside its {length} samples")
+
+    def count(self, table: pa.Table) -> Counts:
+        """Recordings and cycles by class, in pretraining by data set."""
+        if self.task is None:
+            return count_rows(table, [self._recordings[number].database for number in table["recording"].to_pylist()])
+        return count_rows(table, [TASKS[self.task].classes[label] for label in table["label"].to_pylist()])
+
+    def decode(self, table: pa.Table) -> pa.Table:
+        """A row for each cycle."""
+        return decode_rows(table, self.data)
+
+    def collate(self, table: pa.Table) -> "HeartBatch":
+        """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `patient`, `recording`,
+        `is_good`."""
+        import torch
+
+        scale = torch.from_numpy(table["scale"].to_numpy().copy())
+        signal = tensor_of(table["signal"]).view(torch.int16).reshape(-1, self.data.num_samples).float()
+        batch = {"signal": signal.mul_(scale[:, None])}
+        for name in ("duration_s", "label", "subject", "patient", "recording", "is_good"):
+            batch[name] = torch.from_numpy(table[name].to_numpy().copy())
+        return batch
+
+    def augment(self, batch: "HeartBatch", *, generator: "torch.Generator") -> "HeartBatch":
+        """A changed `signal`; in pretraining two, independently changed, the other one as `other_signal`."""
+        changed = {**batch, "signal": self.change(batch, generator)}
+        if self.task is None:
+            changed["other_signal"] = self.change(batch, generator)
+        return changed
+
+    def change(self, batch: "HeartBatch", generator: "torch.Generator") -> "torch.Tensor":
+        """One random change of each `signal`; its rate follows from `duration_s`, as all have the same number of
+        values."""
+        from data_pipelines.heart_sounds.augmentation import augment_cycles
+
+        nyquist = batch["signal"].shape[1] / batch["duration_s"] / 2
+        low, high = ((edge / nyquist).clamp(max=1) for edge in self.data.band_hz)
+        return augment_cycles(batch["signal"], self.data.augmentation, band=(low, high), generator=generator)
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Recordings of one made-up cycle; the classes take turns."""
+        return make_rows(self.data, len(TASKS[self.task].classes) if self.task else 0, num_rows, seed)
+
+    @cached_property
+    def _recordings(self) -> list[Recording]:
+        return list_recordings(self.data, self.task)
+
+    @cached_property
+    def _splits(self) -> dict[Split, list[Recording]]:
+        return split_recordings(self.data, self.task, self._recordings)
+
+    @cached_property
+    def _numbers(self) -> dict[str, dict[str | int, int]]:
+        """Subjects, patients and recordings counted in their order."""
+        names: dict[str, list[str | int]] = {
+            "subject": [each.subject for each in self._recordings],
+            "patient": [each.scored_as for each in self._recordings],
+            "recording": [id(each) for each in self._recordings],
+        }
+        return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
+
+    @cached_property
+    def _repetitions(self) -> dict[str, int]:
+        if self.task is None or not self.data.balances_classes:
+            return {}
+        return repetitions(self.task, self._splits["train"])
+
+    @property
+    def _family(self) -> str:
+        return f"heart-{self.task or 'pretrain-' + '-'.join(databases_of(self.data, None))}"
+
+    @property
+    def _has_raw(self) -> bool:
+        names = databases_of(self.data, self.task)
+        paths = [getattr(self.data, name, None) for name in names if name != "synthetic"]
+        return all(path is not None and path.exists() for path in paths)
+
+    def _count_classes(self) -> dict[str, dict[str, int]]:
+        """Recordings of each class in each split."""
+        if self.task is None:
+            return {}
+        return {
+            split: {name: sum(each.labels[self.task] == name for each in found) for name in TASKS[self.task].classes}
+            for split, found in self._splits.items()
+        }
+
+    def _row(self, recording: Recording, split: Split) -> pa.Table:
+        numbers = self._numbers
+        row = store_recording(recording, numbers["recording"][id(recording)], self.data)
+        row |= {"subject": numbers["subject"][recording.subject]}
+        row |= {"patient": numbers["patient"][recording.scored_as]}
+        if self.task is not None:
+            word = recording.labels[self.task]
+            row |= {"label": TASKS[self.task].classes.index(word)}
+            row |= {"repetitions": self._repetitions.get(word, 1) if split == "train" else 1}
+        return pa.table({name: [value] for name, value in row.items()}, schema=self.schema)

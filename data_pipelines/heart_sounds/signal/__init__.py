@@ -1,0 +1,1 @@
+"""Signal processing of phonocardiograms: filtering, envelopes, segmentation into cycles."""

@@ -1,0 +1,133 @@
+"""Finds heart cycles: from the states of an annotation, or from the peaks of the sound's envelope.
+
+The envelope's autocorrelation gives the heart period, dynamic programming (Ellis 2007, "Beat tracking by dynamic
+programming") one sound per period; `heart_first_sounds` tells whether it is the first or the second.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_pipelines.heart_sounds.signal.envelope import HOP_S, compute_envelope
+from data_pipelines.heart_sounds.signal.s1_detection import choose_first_sounds, systole_steps
+
+PERIOD_S = (0.27, 1.65)
+"""36 to 222 beats per minute: infants are among the patients."""
+CYCLE_S = (0.25, 1.8)
+LEAD_S = 0.05
+"""From the beginning of a valve sound to its loudest moment."""
+NEARLY = 0.85
+"""Of the best rating, for a shorter period."""
+TIGHTNESS = 60.0
+"""Of the distances between sounds, against the envelope in units of its standard deviation."""
+S1 = 1
+
+
+@dataclass(frozen=True)
+class States:
+    """Annotated intervals in time order: start and end in seconds, [count], and 1 S1, 2 systole, 3 S2, 4 diastole."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    states: np.ndarray
+
+
+def find_cycles(samples: np.ndarray, rate: int, states: States | None = None) -> np.ndarray:
+    """int64 [count, 2]: first sample and end of each cycle, from one first sound to the next, whatever it lasts.
+
+    By the envelope where no annotated cycle is as long as a heart's.
+    """
+    if states is not None:
+        cycles = _between(onsets_of(states), rate, len(samples))
+        if any(lasts_as_a_cycle((start, end), rate) for start, end in cycles.tolist()):
+            return cycles
+    return _between(np.maximum(find_first_sounds(samples, rate) - LEAD_S, 0.0), rate, len(samples))
+
+
+def onsets_of(states: States) -> np.ndarray:
+    """Seconds at which each annotated S1 begins, when no unannotated stretch lies before the next one.
+
+    A gap is marked by a NaN between the onsets around it.
+    """
+    found: list[float] = []
+    for index in np.flatnonzero((states.states == S1) | (states.states == 0)):
+        found.append(float(states.starts[index]) if states.states[index] == S1 else np.nan)
+    return np.array(found)
+
+
+def cut_windows(num_samples: int, rate: int, window_s: float, hop_s: float) -> np.ndarray:
+    """int64 [count, 2]: windows of equal length; the only one of a shorter recording ends with it."""
+    width, hop = round(window_s * rate), max(round(hop_s * rate), 1)
+    starts = np.arange(0, max(num_samples - width, 0) + 1, hop)
+    return np.stack([starts, np.minimum(starts + width, num_samples)], axis=1)
+
+
+def find_first_sounds(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Seconds of the loudest moment of every first heart sound; empty when the sound has no beat."""
+    envelope = compute_envelope(samples, rate, shortest_s=2 * PERIOD_S[0])
+    period = estimate_period(envelope.loudness)
+    if period is None:
+        return np.empty(0)
+    return choose_first_sounds(envelope, track_beats(envelope.loudness, period), period) * HOP_S
+
+
+def estimate_period(loudness: np.ndarray) -> float | None:
+    """The heart period in steps of the envelope; None without one.
+
+    The smallest lag that is rated nearly as high as the best: twice the period correlates as well. Where systole and
+    diastole are alike, so does half of it, but there no sound follows at the distance that systole would have.
+    """
+    count = len(loudness)
+    first, last = round(PERIOD_S[0] / HOP_S), min(round(PERIOD_S[1] / HOP_S), count * 2 // 3)
+    if last <= first + 1:
+        return None
+    spectrum = np.fft.rfft(loudness, 2 * count)
+    products = np.fft.irfft(np.abs(spectrum) ** 2)[: last + 2]
+    correlation = products / (count - np.arange(len(products)))
+    inner = correlation[first : last + 1]
+    is_peak = (inner >= correlation[first - 1 : last]) & (inner >= correlation[first + 1 : last + 2])
+    lags = np.flatnonzero(is_peak) + first
+    if not len(lags) or correlation[lags].max() <= 0:
+        return None
+    ratings = np.array([correlation[lag] + correlation[_systoles(lag)].max() / 2 for lag in lags.tolist()])
+    return float(lags[ratings >= NEARLY * ratings.max()][0])
+
+
+def _systoles(period: int) -> slice:
+    """The steps within a fifth of the systole that a heart of this period has."""
+    systole = systole_steps(period)
+    return slice(int(0.8 * systole), min(int(1.2 * systole), round(0.65 * period)) + 2)
+
+
+def track_beats(loudness: np.ndarray, period: float) -> np.ndarray:
+    """Steps of the envelope, one per period, that are loud and evenly spaced (Ellis 2007, equation 4)."""
+    nearest, farthest = max(round(0.6 * period), 1), round(1.6 * period)
+    gaps = np.arange(farthest, nearest - 1, -1)
+    penalty = TIGHTNESS * np.log(gaps / period) ** 2
+    score, before = loudness.copy(), np.full(len(loudness), -1)
+    for step in range(nearest, len(loudness)):
+        earliest = step - farthest
+        skipped = max(-earliest, 0)
+        candidates = score[max(earliest, 0) : step - nearest + 1] - penalty[skipped:]
+        best = int(candidates.argmax())
+        if candidates[best] > 0:
+            score[step] += candidates[best]
+            before[step] = max(earliest, 0) + best
+    tail = max(len(loudness) - round(1.2 * period), 0)
+    beats = [tail + int(score[tail:].argmax())]
+    while before[beats[-1]] >= 0:
+        beats.append(int(before[beats[-1]]))
+    return np.array(beats[::-1])
+
+
+def lasts_as_a_cycle(cycle: tuple[int, int], rate: int) -> bool:
+    """False for an interval that no heart cycle takes: a first sound was missed, or something else taken for one."""
+    return CYCLE_S[0] <= (cycle[1] - cycle[0]) / rate <= CYCLE_S[1]
+
+
+def _between(onsets: np.ndarray, rate: int, num_samples: int) -> np.ndarray:
+    if len(onsets) < 2:
+        return np.empty((0, 2), np.int64)
+    bounds = np.stack([onsets[:-1], onsets[1:]], axis=1)
+    bounds = bounds[np.isfinite(bounds).all(axis=1)]  # a NaN is a gap
+    return np.minimum(np.round(bounds * rate).astype(np.int64), num_samples)

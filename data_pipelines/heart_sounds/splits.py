@@ -1,0 +1,74 @@
+"""Splits by subject: nobody is on two sides, and every side has about the same share of every stratum."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.heart_sounds.recordings import Recording
+
+
+def stratum_of_subjects(recordings: Sequence[Recording]) -> dict[str, str]:
+    """Each subject's stratum; the rarest among its recordings, so that rare ones are spread first."""
+    strata: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for recording in recordings:
+        strata.setdefault(recording.subject, set()).add(recording.stratum)
+        counts[recording.stratum] = counts.get(recording.stratum, 0) + 1
+    return {subject: min(sorted(names), key=lambda name: counts[name]) for subject, names in strata.items()}
+
+
+def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], seed: int) -> dict[Split, list[str]]:
+    """Subjects of each split, sorted.
+
+    The last split is drawn first and the first is what remains: so who is tested on does not follow from how the others
+    are divided. Sizes are right to one subject, and to two within each stratum.
+    """
+    found: dict[Split, list[str]] = {split: [] for split in ratios}
+    rest, share = dict(strata), 1.0
+    first, *others = ratios
+    for split in reversed(others):
+        found[split] = _draw(rest, ratios[split] / share, seed)
+        rest = {subject: stratum for subject, stratum in rest.items() if subject not in set(found[split])}
+        share -= ratios[split]
+    return {**found, first: sorted(rest)}
+
+
+def split_each_database(
+    recordings: Sequence[Recording], ratios: Mapping[Split, float], seed: int
+) -> dict[Split, list[str]]:
+    """`split_subjects` of every database by itself, so that nobody changes sides by what else is read."""
+    found: dict[Split, list[str]] = {split: [] for split in ratios}
+    for database in sorted({recording.database for recording in recordings}):
+        strata = stratum_of_subjects([each for each in recordings if each.database == database])
+        for split, subjects in split_subjects(strata, ratios, seed).items():
+            found[split] += subjects
+    return {split: sorted(subjects) for split, subjects in found.items()}
+
+
+def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
+    """A share of the subjects of every stratum, at least one of each; a larger share contains a smaller one."""
+    if ratio == 1:
+        return list(subjects)
+    members: dict[str, list[str]] = {}
+    for subject in _shuffled({subject: strata[subject] for subject in subjects}, seed):
+        members.setdefault(strata[subject], []).append(subject)
+    return sorted(subject for names in members.values() for subject in names[: max(round(ratio * len(names)), 1)])
+
+
+def _draw(strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
+    """A share of the subjects, spread evenly over the strata, which are gone through one after the other."""
+    drawn: list[str] = []
+    for done, subject in enumerate(_shuffled(strata, seed), start=1):
+        if ratio * done > len(drawn) + 0.5:
+            drawn.append(subject)
+    return sorted(drawn)
+
+
+def _shuffled(strata: Mapping[str, str], seed: int) -> list[str]:
+    generator = np.random.default_rng(seed)
+    order = []
+    for stratum in sorted(set(strata.values())):
+        names = sorted(subject for subject, name in strata.items() if name == stratum)
+        order += [names[index] for index in generator.permutation(len(names))]
+    return order

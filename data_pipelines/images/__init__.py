@@ -1,0 +1,1 @@
+"""Labelled images: CIFAR-10, CIFAR-100, folders of classes, embedded digits."""

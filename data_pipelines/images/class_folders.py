@@ -1,0 +1,131 @@
+"""Image files in one folder per class, listed in a fixed order and split by a fixed rule."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.images.sources import ImageShape, LabelledImages
+from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image
+from data_pipelines.readers.natural_order import visible_entries
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class _ImageFile:
+    path: Path
+    label: int
+
+
+class FolderSource:
+    """`<root>/{train,test}/<class>/<image>`, or `<root>/<class>/<image>` with every tenth image as a test image.
+
+    Classes are numbered in natural order. Hidden files are skipped; any other stranger is an error.
+    Rows are ordered by the SHA-256 of the file's name in the folder, so that every shard mixes the classes.
+    """
+
+    def __init__(self, root: Path, shape: ImageShape) -> None:
+        if not root.is_dir():
+            raise ValueError(f"{root} is not a folder; expected one with a folder of images per class")
+        self.root = root
+        self.shape = shape
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the class folders, in natural order."""
+        roots = [self.root / "train", self.root / "test"] if self._is_split else [self.root]
+        names = [tuple(path.name for path in self._class_folders(root)) for root in roots]
+        if names[0] != names[-1]:
+            differing = ", ".join(sorted(set(names[0]) ^ set(names[-1])))
+            raise ValueError(
+                f"{self.root}: train and test must have the same classes; only one of them has {differing}"
+            )
+        if len(names[0]) < 2:
+            raise ValueError(f"{roots[0]} has {len(names[0])} class folders, expected at least 2")
+        return names[0]
+
+    def num_rows(self) -> dict[Split, int]:
+        return {split: len(files) for split, files in self._files.items()}
+
+    def read(self, split: Split, start_row: int) -> Iterator[LabelledImages]:
+        files = self._files[split]
+        for first in range(start_row, len(files), _CHUNK):
+            chunk = files[first : first + _CHUNK]
+            images = np.stack([load_image(file.path, self.shape) for file in chunk])
+            yield LabelledImages(images, np.array([file.label for file in chunk], dtype=np.int64))
+
+    def content_hash(self) -> str:
+        digest = hashlib.sha256()
+        for files in self._files.values():
+            for file in files:
+                digest.update(f"{self._name(file)}\n{file.path.stat().st_size}\n".encode())
+                digest.update(file.path.read_bytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _is_split(self) -> bool:
+        inner = {
+            entry.name: any(path.is_dir() for path in entry.iterdir())
+            for entry in visible_entries(self.root)
+            if entry.is_dir()
+        }
+        if not (inner.get("train") or inner.get("test")):
+            return False
+        if set(inner) != {"train", "test"}:
+            raise ValueError(
+                f"{self.root} holds {', '.join(sorted(inner))}; expected exactly the folders train and test"
+            )
+        return True
+
+    @cached_property
+    def _files(self) -> dict[Split, list[_ImageFile]]:
+        splits: dict[Split, list[_ImageFile]] = {"train": [], "test": []}
+        for label, name in enumerate(self.class_names):
+            for split, paths in self._split_class(name).items():
+                splits[split].extend(_ImageFile(path, label) for path in paths)
+        return {split: sorted(files, key=self._order) for split, files in splits.items()}
+
+    def _split_class(self, name: str) -> dict[Split, list[Path]]:
+        if self._is_split:
+            return {
+                "train": self._images(self.root / "train" / name),
+                "test": self._images(self.root / "test" / name),
+            }
+        paths = self._images(self.root / name)
+        if len(paths) < 2:
+            raise ValueError(f"{self.root / name} has 1 image; expected at least 2, one of them for testing")
+        test = paths[9::10] or paths[-1:]
+        return {"train": [path for path in paths if path not in set(test)], "test": test}
+
+    def _class_folders(self, root: Path) -> list[Path]:
+        for path in visible_entries(root):
+            self._refuse_outside(path)
+            if not path.is_dir():
+                raise ValueError(f"{path} is not a class folder; move it out of {root}")
+        return visible_entries(root)
+
+    def _images(self, folder: Path) -> list[Path]:
+        paths = visible_entries(folder)
+        if not paths:
+            raise ValueError(f"{folder} is a class without images; add some or remove the folder")
+        for path in paths:
+            self._refuse_outside(path)
+            if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+                raise ValueError(f"{path} is not an image file; allowed: {', '.join(IMAGE_SUFFIXES)}")
+        return paths
+
+    def _refuse_outside(self, path: Path) -> None:
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
+            raise ValueError(f"{path} is a link to outside {self.root}; copy the file into the folder instead")
+
+    def _name(self, file: _ImageFile) -> str:
+        return file.path.relative_to(self.root).as_posix()
+
+    def _order(self, file: _ImageFile) -> str:
+        return hashlib.sha256(os.fsencode(self._name(file))).hexdigest()

@@ -1,0 +1,50 @@
+"""Settings of the labelled-image data that flow matching and pruning read."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.contract.config import Config, FilePath, InputPath
+
+
+class ImageData(Config):
+    """Which labelled images to read."""
+
+    source: Literal["digits", "cifar10", "cifar100", "folder"] = "digits"
+    """`digits`: scikit-learn's 1,797 handwritten digits, 8x8, grey (embedded). `cifar10`: the python or the binary
+    form. `cifar100`: the python form, fine labels. `folder`: `<path>/<class>/<image>` or
+    `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif."""
+    path: InputPath | None = None
+    """The raw data; needed by all but `digits` until they are prepared."""
+    prepared: FilePath | None = None
+    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    size: int | None = Field(default=None, ge=4, le=4096)
+    """`folder` only: side in pixels that images are resized and centre-cropped to. Needed by `folder`."""
+    channels: Literal[1, 3] = 3
+    """`folder` only: 1 for grey, 3 for RGB."""
+    horizontal_flip: bool = False
+    """Flip half of the training images left to right."""
+    crop_padding: int = Field(default=0, ge=0, le=64)
+    """Pad the training images by this many black pixels on each side and cut out a random window of their own size."""
+    validation_ratio: float = Field(default=0.0, ge=0, lt=1)
+    """This share of the training rows, the last ones in stored order, becomes the split `val`: with 0.1, CIFAR gives
+    45,000, 5,000 and 10,000 rows."""
+
+    @property
+    def validation_rule(self) -> str:
+        """The rule in words, for the manifest."""
+        return f"the last {100 * self.validation_ratio:g} % of the training rows in stored order, rounded down"
+
+    @model_validator(mode="after")
+    def _digits_need_no_path(self) -> Self:
+        if self.source == "digits" and self.path is not None:
+            raise ValueError("`path` is not read by source: digits; name the `source` of what lies there")
+        return self
+
+    @model_validator(mode="after")
+    def _folder_needs_a_size(self) -> Self:
+        if self.source == "folder" and self.size is None:
+            raise ValueError("`size` is needed with source: folder; give the side in pixels, for example size: 32")
+        if self.source != "folder" and self.size is not None:
+            raise ValueError(f"`size` is only for source: folder; {self.source} has a fixed size")
+        return self

@@ -1,0 +1,169 @@
+"""Labelled images: what is stored, and what a training worker gets."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import Facts, Manifest, Split
+from data_pipelines.images.cifar10 import CIFAR10_CLASSES, find_cifar10
+from data_pipelines.images.cifar100 import CIFAR100_CLASSES, find_cifar100
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.sources import (
+    DigitsSource,
+    ImageSource,
+    LabelledImages,
+    WithValidation,
+    count_validation,
+    raw_shape,
+)
+from data_pipelines.prepared.byte_columns import tensor_of
+from data_pipelines.prepared.source_pipeline import SourcePipeline, given_path
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int64, UInt8
+    from torch import Tensor
+
+
+class ImageBatch(TypedDict):
+    """Images with their classes."""
+
+    image: "UInt8[Tensor, 'batch channels height width']"
+    label: "Int64[Tensor, ' batch']"
+
+
+class ImagePipeline(SourcePipeline[ImageBatch]):
+    """Reads the images that `ImageData` names; each row holds raw pixels in the order channel, height, width."""
+
+    embedded = {"digits": "scikit-learn digits"}
+
+    def __init__(self, data: ImageData) -> None:
+        self.data: ImageData = data
+        self.shape = raw_shape(data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ImagePipeline, (self.data,)  # without the listing of the raw data
+
+    @property
+    def family(self) -> str:
+        """The source, and the shape when it is a setting."""
+        if self.data.source != "folder":
+            return self.data.source
+        return f"folder-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
+
+    @property
+    def row_settings(self) -> list[float]:
+        """The share of the validation split."""
+        return [self.data.validation_ratio] if self.data.validation_ratio else []
+
+    @property
+    def schema(self) -> pa.Schema:
+        num_pixels = self.shape.channels * self.shape.height * self.shape.width
+        return pa.schema(
+            [
+                pa.field("image", pa.binary(num_pixels), nullable=False),
+                pa.field("label", pa.int64(), nullable=False),
+            ]
+        )
+
+    def raw_facts(self, *, has_raw: bool) -> Facts:
+        """`channels`, `height`, `width`, `class_names`."""
+        rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
+        known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
+        if not has_raw and self.data.source in known:
+            return {**self.shape._asdict(), "class_names": list(known[self.data.source]), **rule}
+        return {**self.shape._asdict(), "class_names": list(self._raw.class_names), **rule}
+
+    def refuse_prepared(self, manifest: Manifest) -> None:
+        """The validation split is not in the family's name."""
+        rule = self.data.validation_rule if self.data.validation_ratio else None
+        if manifest.facts.get("validation") != rule:
+            raise ValueError(
+                f"{self.data.prepared} was prepared with the validation split: {manifest.facts.get('validation')}, but "
+                f"`validation_ratio` asks for: {rule}; give `workload.data.path` and another folder as `prepared`"
+            )
+
+    def nominal_rows(self) -> dict[Split, int]:
+        """CIFAR as it is distributed."""
+        if self.data.source not in ("cifar10", "cifar100"):
+            return {}
+        num_val = count_validation(50_000, self.data.validation_ratio)
+        val: dict[Split, int] = {"val": num_val} if num_val else {}
+        return {"train": 50_000 - num_val, **val, "test": 10_000}
+
+    def source_hash(self) -> str:
+        return self._raw.content_hash()
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return self._raw.num_rows()
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        return (self._table(part) for part in self._raw.read(split, start_row))
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Labels must number a class."""
+        labels = table["label"].to_numpy()
+        num_classes = len(facts["class_names"])
+        wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(
+                f"{file}: row {first_row + row} has the label {labels[row]}, expected 0..{num_classes - 1}"
+            )
+
+    def collate(self, table: pa.Table) -> ImageBatch:
+        """The pixels as they lie in the table, without a copy."""
+        import torch
+
+        image = tensor_of(table["image"]).reshape(-1, *self.shape)
+        return {"image": image, "label": torch.from_numpy(np.array(table["label"].to_numpy(), dtype=np.int64))}
+
+    def augment(self, batch: ImageBatch, *, generator: "torch.Generator") -> ImageBatch:
+        """Each image is cropped at random, then flipped left to right with probability 1/2, as the settings ask."""
+        from data_pipelines.images.augmentation import crop_padded, flip_half
+
+        image = batch["image"]
+        if self.data.crop_padding:
+            image = crop_padded(image, self.data.crop_padding, generator=generator)
+        if self.data.horizontal_flip:
+            image = flip_half(image, generator=generator)
+        return {"image": image, "label": batch["label"]}
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Uniformly random pixels; the classes take turns."""
+        images = np.random.default_rng(seed).integers(0, 256, size=(num_rows, *self.shape), dtype=np.uint8)
+        num_classes = len(self.facts()["class_names"])
+        return self._table(LabelledImages(images, np.arange(num_rows, dtype=np.int64) % num_classes))
+
+    @cached_property
+    def _raw(self) -> ImageSource:
+        return open_source(self.data)
+
+    def _table(self, part: LabelledImages) -> pa.Table:
+        field = self.schema.field("image").type
+        pixels = pa.py_buffer(np.ascontiguousarray(part.images))
+        images = pa.FixedSizeBinaryArray.from_buffers(field, len(part.images), [None, pixels])
+        return pa.table([images, pa.array(part.labels)], schema=self.schema)
+
+
+def open_source(data: ImageData) -> ImageSource:
+    """The reader that the settings ask for; ValueError when nothing readable lies at `path`."""
+    source = _open_raw(data)
+    return WithValidation(source, data.validation_ratio) if data.validation_ratio else source
+
+
+def _open_raw(data: ImageData) -> ImageSource:
+    if data.source == "digits":
+        return DigitsSource()
+    path = given_path(data)
+    if data.source == "cifar10":
+        return find_cifar10(path)
+    if data.source == "cifar100":
+        return find_cifar100(path)
+    from data_pipelines.images.class_folders import FolderSource  # brings Pillow, which other sources do not need
+
+    return FolderSource(path, raw_shape(data))

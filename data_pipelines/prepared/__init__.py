@@ -1,0 +1,1 @@
+"""Prepared data: Parquet shards with a manifest, written resumably and read through Ray Data."""

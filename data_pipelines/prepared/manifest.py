@@ -1,0 +1,56 @@
+"""The manifest file: the last thing that `prepare` writes, the first that a reader asks for."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.shard_files import move_into_place, temporary_name
+
+MANIFEST_NAME = "manifest.json"
+
+
+def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
+    """The manifest of a prepared folder; ValueError when it is absent, unreadable, or of another pipeline."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ValueError(f"{folder} holds no prepared data; run: python -m ray_jobs prepare EXPERIMENT.yaml")
+    refuse_other_pipeline(folder, found=manifest.pipeline, wanted=pipeline.key)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of whichever pipeline filled the folder; None when there is none."""
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return None
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged; remove the folder {folder} and run prepare again ({error})") from error
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest whole or not at all."""
+    save_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2))
+
+
+def save_text(path: Path, text: str) -> None:
+    """Replace a file's text whole or not at all."""
+    temporary = temporary_name(path)
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    move_into_place(temporary, path)
+
+
+def refuse_other_pipeline(folder: Path, *, found: str, wanted: str) -> None:
+    """Raise ValueError unless both keys are the same."""
+    if found != wanted:
+        raise ValueError(
+            f"{folder} holds the data of {found}, but these settings ask for {wanted}; "
+            "give another folder as `prepared`, or the settings that the folder was made with"
+        )

@@ -1,0 +1,84 @@
+"""From raw files to a prepared folder: Parquet shards with a manifest, resumable after a kill."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.manifest import load_manifest, read_manifest, refuse_other_pipeline, save_manifest
+from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
+from data_pipelines.prepared.shard_writer import FolderWriter, OnProgress, read_unfinished
+
+__all__ = ["load_manifest", "prepare"]
+
+_LOCK_NAME = ".lock"
+
+
+def prepare(
+    pipeline: DataPipeline[Any],
+    folder: Path,
+    *,
+    on_progress: OnProgress | None = None,
+    rows_per_shard: int | None = None,
+) -> Manifest:
+    """Make `folder` hold all rows of the pipeline, doing only what is not done yet.
+
+    A whole folder is left as it is, without a look at the raw data; a missing or cut-off shard is remade alone; an
+    interrupted call is continued after its last whole shard, with its `rows_per_shard`. A second process waits.
+    Raises ValueError when the folder holds anything else, or when the raw data cannot be read.
+    """
+    whole = _whole_manifest(pipeline, folder)
+    if whole is not None:
+        return whole
+    _refuse_foreign(folder, pipeline.key)
+    with _only_one(folder):
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+        if read_manifest(folder) is not None:
+            return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
+        writer = FolderWriter(pipeline, folder, rows_per_shard=rows_per_shard)
+        return writer.run(on_progress or _ignore)
+
+
+def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | None:
+    if read_manifest(folder) is None:
+        return None
+    manifest = load_manifest(folder, pipeline)
+    return manifest if is_whole(folder, manifest) else None
+
+
+def _refuse_foreign(folder: Path, key: str) -> None:
+    unfinished = read_unfinished(folder)
+    if unfinished is not None:
+        refuse_other_pipeline(folder, found=unfinished.manifest.pipeline, wanted=key)
+        return
+    if not folder.exists() or read_manifest(folder) is not None:
+        return
+    if not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise ValueError(f"{folder} holds files that prepare did not write; give a new or an empty folder")
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _repair(pipeline: DataPipeline[Any], folder: Path) -> Manifest:
+    manifest = load_manifest(folder, pipeline)
+    if manifest.source_hash != pipeline.source_hash():
+        raise ValueError(
+            f"{folder}: a shard must be remade, but {pipeline.source} has changed since the folder was prepared; "
+            "remove the folder and run prepare again"
+        )
+    manifest = remake_shards(pipeline, folder, manifest, is_good=has_size)
+    save_manifest(folder, manifest)
+    return manifest
+
+
+def _ignore(done: int, total: int) -> None:
+    pass

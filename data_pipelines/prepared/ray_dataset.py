@@ -1,0 +1,133 @@
+"""Prepared splits as Ray datasets: one shard per task, rows in the order asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import DataPipeline, Facts, Manifest, Shard, Split
+from data_pipelines.prepared.shard_files import load_shard
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+_SMALLEST_BLOCK = 1024**2
+"""Bytes that a tiny shard is counted as when the object store's share is worked out."""
+
+_READ_RETRIES = 10
+"""A task whose process was killed is started again so often, and so is one whose rows went with a lost machine. Ray
+Data's own default has no end, not even for a file that kills every process that reads it."""
+
+_RAY_ADVICE = "\nFailed to apply UDF transform"
+"""What Ray appends to the message of an error raised in a task."""
+
+
+@dataclass(frozen=True)
+class ShardedSplit:
+    """Where the rows of one split lie; names and counts only, nothing is read."""
+
+    folder: Path
+    split: Split
+    shards: tuple[Shard, ...]
+    decoded_bytes: int
+    """Of all shards together."""
+    facts: Facts
+
+    @property
+    def num_rows(self) -> int:
+        """Decoded rows of all shards."""
+        return sum(shard.decoded_rows for shard in self.shards)
+
+    def load(self, index: int, pipeline: DataPipeline[Any]) -> pa.Table:
+        """The decoded rows of one shard, read in this process; ValueError names the file."""
+        shard = self.shards[index]
+        return load_shard(self.folder / shard.name, pipeline, facts=self.facts, num_rows=shard.num_rows)
+
+
+def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
+    """One split of a prepared folder; ValueError when it has no rows or a file is missing or cut off."""
+    shards = tuple(manifest.splits.get(split, ()))
+    if not shards:
+        have = ", ".join(name for name, listed in manifest.splits.items() if listed)
+        raise ValueError(f"{folder} has no rows in split {split!r}; it has: {have}")
+    for shard in shards:
+        path = folder / shard.name
+        if not path.is_file() or path.stat().st_size != shard.num_bytes:
+            raise ValueError(f"{path} is missing or cut off; run prepare again, it remakes just that shard")
+    return ShardedSplit(
+        folder.resolve(), split, shards, decoded_bytes=manifest.decoded_bytes[split], facts=manifest.facts
+    )
+
+
+def ray_dataset(
+    split: ShardedSplit,
+    pipeline: DataPipeline[Any],
+    shard_indices: Sequence[int],
+    *,
+    concurrency: int,
+    sharers: int = 1,
+) -> "Dataset":
+    """The decoded rows of the given shards, in the given order; lazy, nothing random.
+
+    At most `concurrency` shards are read at the same time. The tasks ask for no CPU, for they must also run while
+    training workers hold every logical CPU; their number is what bounds them. In Ray's object store they take no more
+    than a half of it over `sharers`, the readers at the same time.
+    A shard that cannot be read stops the iteration; `cause_of` digs out the ValueError.
+    """
+    items = [{"index": int(index)} for index in shard_indices]
+    if not items:
+        raise ValueError(f"{split.folder}: no shards of {split.split} were asked for")
+    import ray.data
+
+    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        partial(_load_in_task, split=split, pipeline=pipeline),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=0,
+        max_retries=_READ_RETRIES,
+        compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
+    )
+    dataset.context.raise_original_map_exception = True
+    options = dataset.context.execution_options
+    options.preserve_order = True
+    options.resource_limits = options.resource_limits.copy(
+        object_store_memory=min(_store_bytes(split, concurrency), object_store_bytes() // (2 * sharers))
+    )
+    return dataset
+
+
+def object_store_bytes() -> int:
+    """Size of the cluster's smallest object store, as every node that reads the data holds a copy."""
+    import ray
+
+    sizes = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
+    return int(min(sizes))
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What a Ray task raised, without Ray's wrapping and advice; `error` itself when Ray did not wrap it."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, BaseException):
+        return cause_of(cause)
+    if type(error).__name__ == "WorkerCrashedError":  # Ray's own, which is not imported where there is no Ray
+        return ValueError(
+            f"a process that read the data was killed {_READ_RETRIES + 1} times over the same rows, by a file that its "
+            "reader cannot take or for want of memory"
+        )
+    if type(error) is ValueError and _RAY_ADVICE in str(error):
+        return ValueError(str(error).partition(_RAY_ADVICE)[0])
+    return error
+
+
+def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
+    """Twice the room for the shards being read, as many waiting, and two with the consumer: Ray Data lets the readers
+    have about half of what it is allowed."""
+    shard_bytes = split.decoded_bytes * max(shard.decoded_rows for shard in split.shards) // split.num_rows
+    return 2 * (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
+
+
+def _load_in_task(items: pa.Table, *, split: ShardedSplit, pipeline: DataPipeline[Any]) -> pa.Table:
+    return split.load(items["index"][0].as_py(), pipeline)

@@ -1,0 +1,43 @@
+"""Whether the shards of a prepared folder are whole, and how single ones are made again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split
+from data_pipelines.prepared.shard_files import count_samples, cut_tables, hash_file, write_shard
+
+
+def has_size(folder: Path, shard: Shard) -> bool:
+    """True when the file is there and as long as it was when written."""
+    path = folder / shard.name
+    return path.is_file() and path.stat().st_size == shard.num_bytes
+
+
+def has_hash(folder: Path, shard: Shard) -> bool:
+    """True when the file is, byte for byte, as it was written."""
+    return has_size(folder, shard) and hash_file(folder / shard.name) == shard.sha256
+
+
+def is_whole(folder: Path, manifest: Manifest) -> bool:
+    """True when every shard is there and has its size."""
+    return all(has_size(folder, shard) for shards in manifest.splits.values() for shard in shards)
+
+
+def remake_shards(
+    pipeline: DataPipeline[Any], folder: Path, manifest: Manifest, *, is_good: Callable[[Path, Shard], bool]
+) -> Manifest:
+    """Write the shards that are not good once more, from the raw rows they came from."""
+    splits: dict[str, list[Shard]] = {}
+    for split, shards in manifest.splits.items():
+        splits[split], first_row = [], 0
+        for shard in shards:
+            good = is_good(folder, shard)
+            splits[split].append(shard if good else _remake(pipeline, folder, cast(Split, split), shard, first_row))
+            first_row += shard.num_rows
+    return manifest.model_copy(update={"splits": splits})
+
+
+def _remake(pipeline: DataPipeline[Any], folder: Path, split: Split, shard: Shard, first_row: int) -> Shard:
+    table = next(cut_tables(pipeline.read_raw(split, first_row), shard.num_rows))
+    return count_samples(write_shard(table, folder / shard.name), shard.decoded_rows)

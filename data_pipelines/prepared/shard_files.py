@@ -1,0 +1,136 @@
+"""Parquet shards: each is written whole or not at all, and a damaged one is noticed whenever it is read."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_pipelines.contract.pipeline import DataPipeline, Facts, Shard, Split
+
+SHARD_BYTES = 32 * 1024**2
+"""Decoded bytes that one shard should hold: large enough to make Ray's cost per task small, and well below Ray's
+block size (128 MiB), so that one shard stays one block."""
+
+
+def shard_name(split: Split, index: int) -> str:
+    """File name of the `index`-th shard of a split, counted from 0."""
+    return f"{split}-{index:05d}.parquet"
+
+
+def choose_rows_per_shard(num_rows: int, decoded: pa.Table) -> int:
+    """Stored rows that fill `SHARD_BYTES`, judged by what `num_rows` of them are decoded to; at least 1."""
+    return max(1, SHARD_BYTES * num_rows // max(1, decoded.nbytes))
+
+
+def count_samples(shard: Shard, num_decoded: int) -> Shard:
+    """The shard with its number of decoded rows, where that is another than the number stored."""
+    return shard if num_decoded == shard.num_rows else shard.model_copy(update={"num_samples": num_decoded})
+
+
+def cut_tables(tables: Iterable[pa.Table], num_rows: int) -> Iterator[pa.Table]:
+    """The same rows in the same order as tables of exactly `num_rows` rows; only the last may be shorter."""
+    waiting: list[pa.Table] = []
+    num_waiting = 0
+    for table in tables:
+        waiting.append(table)
+        num_waiting += table.num_rows
+        while num_waiting >= num_rows:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, num_rows)
+            waiting = [joined.slice(num_rows)]
+            num_waiting -= num_rows
+    if num_waiting:
+        yield pa.concat_tables(waiting)
+
+
+def write_shard(table: pa.Table, path: Path) -> Shard:
+    """Write one shard under a temporary name, flush it to disk, then rename it.
+
+    The columns hold raw pixels or already coded bytes: compression and dictionaries would cost time and save nothing.
+    """
+    temporary = temporary_name(path)
+    with temporary.open("wb") as file:
+        pq.write_table(
+            table.combine_chunks(),
+            file,
+            row_group_size=max(1, table.num_rows),
+            compression="none",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    num_bytes, digest = temporary.stat().st_size, hash_file(temporary)
+    move_into_place(temporary, path)
+    return Shard(name=path.name, num_rows=table.num_rows, num_bytes=num_bytes, sha256=digest)
+
+
+def load_shard(
+    path: Path, pipeline: DataPipeline[Any], *, facts: Facts | None = None, num_rows: int | None = None
+) -> pa.Table:
+    """The decoded rows of one shard, completely read and checked.
+
+    `facts` are the manifest's (by default asked of the pipeline); `num_rows`, when given, must match.
+    Raises ValueError naming the file, what is wrong, and what to do.
+    """
+    table = _read(path)
+    if not table.schema.equals(pipeline.schema):
+        expected, found = _on_one_line(pipeline.schema), _on_one_line(table.schema)
+        raise ValueError(f"{path}: its columns are {found}, expected {expected}; {_remedy(path)}")
+    if num_rows is not None and table.num_rows != num_rows:
+        raise ValueError(f"{path}: holds {table.num_rows} rows, expected {num_rows}; {_remedy(path)}")
+    try:
+        pipeline.check(table, facts=pipeline.facts() if facts is None else facts, file=path, first_row=0)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_remedy(path)}") from error
+    try:
+        return pipeline.decode(table)
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be decoded ({error}); {_remedy(path)}") from error
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def temporary_name(path: Path) -> Path:
+    """Where a file is written before it gets its name: same folder, hidden, ending in `.tmp`."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Rename, and flush the folder, so that the name survives a power cut."""
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise ValueError(f"{path}: this shard is missing; run prepare again, it remakes just that shard")
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(use_threads=False)
+            table.validate()
+            return table
+    except Exception as error:
+        # A damaged footer makes pyarrow fail in many ways, also with errors that are not its own.
+        raise ValueError(f"{path}: the file is damaged ({_on_one_line(error)}); {_remedy(path)}") from error
+
+
+def _remedy(path: Path) -> str:
+    return f"delete {path.name} and run prepare again, it remakes just that shard"
+
+
+def _on_one_line(value: object) -> str:
+    return "; ".join(str(value).splitlines())

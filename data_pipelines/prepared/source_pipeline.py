@@ -1,0 +1,114 @@
+"""Pipelines whose settings name the raw data by `source` and `path`: their key, and what holds when these are gone."""
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from data_pipelines.contract.pipeline import Batch, DataPipeline, Facts, Manifest
+from data_pipelines.prepared.manifest import load_manifest, read_manifest
+
+
+class SourceData(Protocol):
+    """The settings that all such data have."""
+
+    @property
+    def source(self) -> str:
+        """Which kind of raw data."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """Where they are."""
+        ...
+
+    @property
+    def prepared(self) -> Path | None:
+        """Folder of the prepared rows, when the user names one."""
+        ...
+
+
+class SourcePipeline(DataPipeline[Batch]):
+    """Without the raw data, a folder prepared before says what it holds."""
+
+    rules: ClassVar[int] = 1
+    """Counts up when a rule changes that turns raw data into rows."""
+    embedded: ClassVar[Mapping[str, str]] = {}
+    """Sources that need no path, each in words."""
+    data: Any
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """What begins the key: readable, and all of the rows' form."""
+
+    @property
+    def row_settings(self) -> Sequence[Any]:
+        """Further settings that change the rows; JSON only."""
+        return ()
+
+    @abstractmethod
+    def raw_facts(self, *, has_raw: bool) -> Facts:
+        """`facts` from the raw data, or from the settings alone when there are none."""
+
+    def refuse_prepared(self, manifest: Manifest) -> None:
+        """Raise ValueError when the rows prepared before are not those of the settings, though of one family."""
+
+    @property
+    def key(self) -> str:
+        """`<family>-<digest>`; without the raw data's name, that of the folder prepared before."""
+        if not self._names_raw:
+            return self._prepared_key()
+        raw = str(self.data.path.resolve()) if self.data.path else ""
+        digest = hashlib.sha256(json.dumps([self.rules, raw, *self.row_settings]).encode())
+        return f"{self.family}-{digest.hexdigest()[:8]}"
+
+    @property
+    def prepared(self) -> Path | None:
+        return self.data.prepared
+
+    @property
+    def source(self) -> str:
+        """The raw data's path, or where the embedded ones come from."""
+        data = self.data
+        if data.path is None and data.source in self.embedded:
+            return self.embedded[data.source]
+        return f"{data.source} at {data.path}" if data.path else f"{data.source}, no path given"
+
+    def facts(self) -> Facts:
+        prepared, has_raw = self.data.prepared, self._has_raw
+        if not has_raw and prepared is not None and read_manifest(prepared) is not None:
+            return load_manifest(prepared, self).facts
+        return self.raw_facts(has_raw=has_raw)
+
+    @property
+    def _names_raw(self) -> bool:
+        return self.data.path is not None or self.data.source in self.embedded
+
+    @property
+    def _has_raw(self) -> bool:
+        return self._names_raw and (self.data.path is None or self.data.path.exists())
+
+    def _prepared_key(self) -> str:
+        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
+        if manifest is None:
+            raise ValueError(_lacks_path(self.data) + (f"; {self.data.prepared} is none" if self.data.prepared else ""))
+        self.refuse_prepared(manifest)
+        is_same = manifest.pipeline.startswith(f"{self.family}-")
+        return manifest.pipeline if is_same else f"{self.family}-(any)"
+
+
+def given_path(data: SourceData) -> Path:
+    """The raw data's path. Raises ValueError when there is none."""
+    if data.path is None:
+        raise ValueError(_lacks_path(data))
+    return data.path
+
+
+def _lacks_path(data: SourceData) -> str:
+    return (
+        f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, a folder "
+        "prepared before"
+    )

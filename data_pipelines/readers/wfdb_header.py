@@ -1,0 +1,83 @@
+"""Headers of PhysioNet records: which file and channel holds the heart sound, and the comment with its label."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.readers.wav_file import Sound, fill_gaps, read_wav
+
+MISSING = -32768
+"""How format 16 marks a sample that is not there."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One signal line."""
+
+    file: str
+    format: str
+    channel: int
+    """Place among the channels of its file, from 0."""
+    num_channels: int
+    """Of the same file."""
+    description: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """A `.hea` file."""
+
+    rate: int
+    signals: tuple[Signal, ...]
+    comments: tuple[str, ...]
+
+
+def read_header(path: Path) -> Header:
+    """Raises ValueError naming the file when its lines are not those of a header."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    comments = tuple(line[1:].strip() for line in lines if line.startswith("#"))
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    try:
+        rate, count = int(float(rows[0][2].split("/")[0])), int(rows[0][1])
+        files = [(row[0], row[1].split("+")[0]) for row in rows[1 : count + 1]]
+        described = [" ".join(row[8:]) for row in rows[1 : count + 1]]
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{path}: is no record header ({error}); copy it again") from error
+    if len(files) != count:
+        raise ValueError(f"{path}: names {count} signals and describes {len(files)}; copy it again")
+    names = [name for name, _ in files]
+    signals = tuple(
+        Signal(name, kind, names[:index].count(name), names.count(name), described[index])
+        for index, (name, kind) in enumerate(files)
+    )
+    return Header(rate, signals, comments)
+
+
+def read_heart_sound(path: Path) -> Sound:
+    """The signal that is called PCG, whatever its place; the only one of a header with one. ValueError otherwise."""
+    header = read_header(path)
+    chosen = [signal for signal in header.signals if "pcg" in signal.description.lower()]
+    chosen = chosen or (list(header.signals) if len(header.signals) == 1 else [])
+    if len(chosen) != 1:
+        names = ", ".join(signal.description or "(no name)" for signal in header.signals)
+        raise ValueError(f"{path}: its signals are {names}; expected exactly one called PCG")
+    signal = chosen[0]
+    file = path.with_name(signal.file)
+    if not file.is_file():
+        raise ValueError(f"{path}: its file {signal.file} is missing; copy it beside the header")
+    if file.suffix.lower() == ".wav":
+        return read_wav(file, channel=signal.channel if signal.num_channels > 1 else None)
+    return _read_format_16(file, signal, header.rate)
+
+
+def _read_format_16(file: Path, signal: Signal, rate: int) -> Sound:
+    data = np.fromfile(file, dtype="<i2")
+    if signal.format != "16" or data.size == 0 or data.size % signal.num_channels:
+        raise ValueError(
+            f"{file}: holds {data.size} samples of format {signal.format}; expected format 16 and a multiple of "
+            f"{signal.num_channels} samples"
+        )
+    samples = data.reshape(-1, signal.num_channels)[:, signal.channel].astype(np.float64)
+    samples[samples == MISSING] = np.nan
+    return Sound(fill_gaps(samples / -MISSING, file), rate)

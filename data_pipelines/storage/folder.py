@@ -1,0 +1,191 @@
+"""The run's folder on any storage that pyarrow reaches: whole files and whole folders, or nothing."""
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from pyarrow import fs as pafs
+
+from data_pipelines.storage.checksums import MANIFEST, seal, sync_directory
+
+TEMPORARY = ".tmp-"
+"""Prefix of what is still being written; nothing under such a name is ever read."""
+
+
+def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
+    """File system and path of a local path or a URI such as `s3://bucket/folder`."""
+    if "://" not in uri:
+        return pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+    try:
+        return pafs.FileSystem.from_uri(uri)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"storage {uri!r} cannot be opened: {error}") from error
+
+
+def join_uri(uri: str, name: str) -> str:
+    """A path or URI with an entry's name after it; in a URI the name is quoted, and stands before its options."""
+    if "://" not in uri:
+        return f"{uri.rstrip('/')}/{name}"
+    place, mark, options = uri.partition("?")
+    return f"{place.rstrip('/')}/{quote(name)}{mark}{options}"
+
+
+class Folder:
+    """A folder named by a path or URI; picklable, so it travels to every worker.
+
+    Files are replaced atomically on local storage. On object stores a write becomes visible when it is complete; a
+    folder counts only with its manifest, which is uploaded last.
+    """
+
+    def __init__(self, uri: str):
+        self.uri = uri
+        self._open()
+
+    def _open(self) -> None:
+        self.fs, self.path = split_uri(self.uri)
+        self.is_local = isinstance(self.fs, pafs.LocalFileSystem)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"uri": self.uri}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.uri = state["uri"]
+        self._open()
+
+    def __truediv__(self, name: str) -> "Folder":
+        return Folder(join_uri(self.uri, name))
+
+    def __str__(self) -> str:
+        return self.path if self.is_local else self.uri
+
+    def full(self, name: str) -> str:
+        """Path of an entry inside the file system."""
+        return str(PurePosixPath(self.path) / name)
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or folder is there."""
+        return self.fs.get_file_info(self.full(name)).type != pafs.FileType.NotFound
+
+    def names(self, name: str = "") -> list[str]:
+        """Sorted entries of a folder without half-written ones; empty when it does not exist."""
+        selector = pafs.FileSelector(self.full(name), allow_not_found=True)
+        entries = [Path(info.path).name for info in self.fs.get_file_info(selector)]
+        return sorted(entry for entry in entries if not entry.startswith(TEMPORARY))
+
+    def find(self, name: str, ending: str) -> list[str]:
+        """Files at any depth in a folder whose names end so, as names in this folder; without half-written ones."""
+        selector = pafs.FileSelector(self.full(name), recursive=True, allow_not_found=True)
+        paths = [info.path for info in self.fs.get_file_info(selector) if info.type == pafs.FileType.File]
+        whole = [path for path in paths if not Path(path).name.startswith(TEMPORARY)]
+        return sorted(path[len(self.path) :].lstrip("/") for path in whole if path.endswith(ending))
+
+    def make(self) -> None:
+        """Create the folder and its parents. Raises ValueError when that is not possible."""
+        try:
+            self.fs.create_dir(self.path, recursive=True)
+        except OSError as error:
+            raise ValueError(f"storage folder {self} cannot be made: {error}") from error
+
+    def read(self, name: str) -> bytes:
+        """Content of a file."""
+        with self.fs.open_input_stream(self.full(name), compression=None) as stream:
+            return stream.readall()
+
+    def read_json(self, name: str) -> Any:
+        """Content of a JSON file."""
+        return json.loads(self.read(name))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file as a whole."""
+        target = self.full(name)
+        self.fs.create_dir(str(PurePosixPath(target).parent), recursive=True)
+        if not self.is_local:
+            with self.fs.open_output_stream(target, compression=None) as stream:
+                stream.write(content)
+            return
+        temporary = Path(target).with_name(f"{TEMPORARY}{Path(target).name}-{uuid.uuid4().hex[:8]}")
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Replace a JSON file as a whole."""
+        self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+    def delete(self, name: str) -> None:
+        """Remove a file or folder, if it is there."""
+        info = self.fs.get_file_info(self.full(name))
+        if info.type == pafs.FileType.Directory:
+            self.fs.delete_dir(info.path)
+        elif info.type == pafs.FileType.File:
+            self.fs.delete_file(info.path)
+
+    def move(self, name: str, target: str) -> None:
+        """Give a file or folder another name in this folder; object stores can only copy it, file by file."""
+        self.fs.create_dir(str(PurePosixPath(self.full(target)).parent), recursive=True)
+        if self.is_local:
+            self.fs.move(self.full(name), self.full(target))
+            return
+        pafs.copy_files(self.full(name), self.full(target), source_filesystem=self.fs, destination_filesystem=self.fs)
+        self.delete(name)
+
+    @contextmanager
+    def new_folder(self, name: str) -> Iterator[Path]:
+        """A local folder to fill; when the block ends well it is stored under `name`, replacing what was there."""
+        if self.is_local:
+            parent = Path(self.full(name)).parent
+            parent.mkdir(parents=True, exist_ok=True)
+            filling = parent / f"{TEMPORARY}{Path(name).name}-{uuid.uuid4().hex[:8]}"
+            filling.mkdir()
+        else:
+            filling = Path(tempfile.mkdtemp(prefix="quintet-"))
+        try:
+            yield filling
+            seal(filling)
+            self._publish(filling, name)
+        finally:
+            shutil.rmtree(filling, ignore_errors=True)
+
+    def _publish(self, filling: Path, name: str) -> None:
+        if not self.is_local:
+            self.delete(name)
+            files = sorted(filling.iterdir(), key=lambda file: file.name == MANIFEST)
+            for file in files:
+                self.write(f"{name}/{file.name}", file.read_bytes())
+            return
+        target = Path(self.full(name))
+        if target.exists():
+            old = target.with_name(f"{TEMPORARY}old-{uuid.uuid4().hex[:8]}")
+            target.rename(old)
+            filling.rename(target)
+            shutil.rmtree(old)
+        else:
+            filling.rename(target)
+        sync_directory(target.parent)
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """A stored folder as a local path, for reading; downloaded for the block when the storage is remote."""
+        if self.is_local:
+            yield Path(self.full(name))
+            return
+        with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
+            for entry in self.names(name):
+                Path(temporary, entry).write_bytes(self.read(str(PurePosixPath(name, entry))))
+            yield Path(temporary)
+
+    def remove_temporary(self, name: str = "") -> None:
+        """Delete what an interrupted writer left in a folder."""
+        selector = pafs.FileSelector(self.full(name), allow_not_found=True)
+        for info in self.fs.get_file_info(selector):
+            if Path(info.path).name.startswith(TEMPORARY):
+                self.delete(f"{name}/{Path(info.path).name}" if name else Path(info.path).name)

@@ -1,0 +1,1 @@
+"""Whole images at several resolutions, and training patches cut out of them."""

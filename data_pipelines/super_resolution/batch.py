@@ -1,0 +1,97 @@
+"""Images of different sizes as one batch, and the aligned training patches that are cut from them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.prepared.byte_columns import values_of
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+    from torch import Tensor
+
+PackedImages = dict[str, "Tensor"]
+"""Whole images behind one another: `size`, int64 [batch, 2], height and width; `hr`, uint8, the pixels of all images
+in the order row, column, channel; and for each scale `lr_x4` and so on, the same of size // scale.
+
+A dict of flat tensors, because images of different sizes cannot be stacked."""
+PatchBatch = dict[str, "Tensor"]
+"""`lr`, uint8 [batch, 3, side, side], and `hr`, uint8 [batch, 3, scale * side, scale * side]."""
+
+CHANNELS = 3
+
+
+class Pair(NamedTuple):
+    """One image at both resolutions."""
+
+    lr: "UInt8[Tensor, 'channels height width']"
+    hr: "UInt8[Tensor, 'channels scaled_height scaled_width']"
+
+
+def unpack(batch: PackedImages, scale: int) -> list[Pair]:
+    """The images one by one, at high resolution cut to a multiple of the scale."""
+    lr_start, hr_start, pairs = 0, 0, []
+    for height, width in batch["size"].tolist():
+        low_height, low_width = height // scale, width // scale
+        lr_stop, hr_stop = lr_start + low_height * low_width * CHANNELS, hr_start + height * width * CHANNELS
+        lr = batch[f"lr_x{scale}"][lr_start:lr_stop].reshape(low_height, low_width, CHANNELS)
+        hr = batch["hr"][hr_start:hr_stop].reshape(height, width, CHANNELS)
+        pairs.append(Pair(lr.permute(2, 0, 1), hr[: low_height * scale, : low_width * scale].permute(2, 0, 1)))
+        lr_start, hr_start = lr_stop, hr_stop
+    return pairs
+
+
+class StoredPair(NamedTuple):
+    """One image as it is stored, at high resolution cut to a multiple of the scale."""
+
+    lr: "UInt8[np.ndarray, 'height width channels']"
+    hr: "UInt8[np.ndarray, 'scaled_height scaled_width channels']"
+
+
+def pairs_of(table: pa.Table, scale: int) -> list[StoredPair]:
+    """The images of stored rows, where they lie."""
+    pairs = []
+    pixels = zip(values_of(table["hr"]), values_of(table[f"lr_x{scale}"]), strict=True)
+    for height, width, (hr, lr) in zip(table["height"].to_pylist(), table["width"].to_pylist(), pixels, strict=True):
+        low_height, low_width = height // scale, width // scale
+        whole = hr.reshape(height, width, CHANNELS)
+        used = whole[: low_height * scale, : low_width * scale]
+        pairs.append(StoredPair(lr.reshape(low_height, low_width, CHANNELS), used))
+    return pairs
+
+
+def cut_patches(
+    pairs: Sequence[StoredPair], scale: int, side: int, *, is_augmented: bool, random: np.random.Generator
+) -> PatchBatch:
+    """One patch of each image at a random place, aligned at both resolutions.
+
+    With `is_augmented` each is mirrored along either axis, and transposed, with probability 1/2 each: all eight
+    dihedral states are equally likely. Where an image is smaller than the patch, its mirror image goes on.
+    """
+    import torch
+
+    draws = random.random((len(pairs), 5))
+    states = (draws[:, 2:] < 0.5) & is_augmented
+    lr = np.empty((len(pairs), CHANNELS, side, side), np.uint8)
+    hr = np.empty((len(pairs), CHANNELS, scale * side, scale * side), np.uint8)
+    for row, (pair, state) in enumerate(zip(pairs, states.tolist(), strict=True)):
+        height, width, _ = pair.lr.shape
+        top, left = int(draws[row, 0] * max(height - side + 1, 1)), int(draws[row, 1] * max(width - side + 1, 1))
+        lr[row] = _turn(_cut(pair.lr, top, left, side), state)
+        hr[row] = _turn(_cut(pair.hr, scale * top, scale * left, scale * side), state)
+    return {"lr": torch.from_numpy(lr), "hr": torch.from_numpy(hr)}
+
+
+def _cut(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    patch = image[top : top + side, left : left + side]
+    missing = [(0, side - extent) for extent in patch.shape[:2]]
+    return np.pad(patch, [*missing, (0, 0)], mode="symmetric") if patch.shape[:2] != (side, side) else patch
+
+
+def _turn(patch: np.ndarray, state: Sequence[bool]) -> np.ndarray:
+    """[height, width, channels] to a view, [channels, height, width]."""
+    is_flipped, is_mirrored, is_transposed = state
+    patch = patch[:: -1 if is_flipped else 1, :: -1 if is_mirrored else 1]
+    return patch.transpose(2, 1, 0) if is_transposed else patch.transpose(2, 0, 1)

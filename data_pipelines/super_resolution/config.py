@@ -1,0 +1,45 @@
+"""Settings of the images that super-resolution is learnt from."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.contract.config import Config, FilePath, InputPath
+
+Scale = Literal[2, 3, 4, 8]
+
+
+class SuperResolutionData(Config):
+    """Which images to read, and how training patches are cut from them."""
+
+    source: Literal["photographs", "uc_merced", "pairs", "div2k", "folder"] = "photographs"
+    """`photographs`: colour photographs that scikit-image and scikit-learn bring along. `uc_merced`: the raw data,
+    `[Images/]<class>/<image>`, of any such class folders. `pairs`: `[{train,val,test}/]{HR_x4,LR_x4,...}/<image>`,
+    or one `HR` beside the `LR_x4`, or `x4/{HR,LR}`, or as Set5 is spread; low resolution as given. `div2k`: the
+    folders `DIV2K_train_HR` and `DIV2K_valid_HR`, with `DIV2K_*_LR_bicubic/X4` when they are there. `folder`:
+    `[{train,val,test}/]` with images at any depth. But for `pairs` and `div2k`, low resolution is made by bicubic
+    resizing as MATLAB does it."""
+    path: InputPath | None = None
+    """The raw data; needed by all but `photographs` until they are prepared."""
+    prepared: FilePath | None = None
+    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    scales: tuple[Scale, ...] = Field(default=(4,), min_length=1)
+    """Factors to learn. In every training step each worker's micro-batch takes one of them at random; metrics of the
+    first have the plain names."""
+    lr_patch_size: int = Field(default=48, ge=8, le=1024)
+    """Side of a training patch in low-resolution pixels; times the scale it is the usual `patch_size`. Smaller images
+    are continued by their mirror image."""
+    is_augmented: bool = True
+    """Turn and mirror each training patch into one of its eight dihedral states."""
+
+    @model_validator(mode="after")
+    def _photographs_need_no_path(self) -> Self:
+        if self.source == "photographs" and self.path is not None:
+            raise ValueError("`path` is not read by source: photographs; name the `source` of what lies there")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_differ(self) -> Self:
+        if len(set(self.scales)) != len(self.scales):
+            raise ValueError(f"`scales` are {list(self.scales)}; name each scale once")
+        return self

@@ -1,0 +1,116 @@
+"""Folders of high- and low-resolution pairs, in the layouts that are in use."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.readers.natural_order import natural_key
+from data_pipelines.super_resolution.image_lists import ImageEntry, Listing, Pair, find_images
+from data_pipelines.super_resolution.splits import (
+    FOLDER_RULE,
+    GIVEN_RULE,
+    VAL_FROM_TRAIN_RULE,
+    split_by_folder_rule,
+    take_val,
+)
+
+_NUM_DIV2K_VAL = 10
+"""Images of DIV2K's validation set that are looked at during training, as usual: 0801 to 0810."""
+DIV2K_RULE = "train: DIV2K_train_HR; test: DIV2K_valid_HR; val: the first 10 of test"
+
+
+def list_pairs(root: Path, scales: Sequence[int]) -> Listing:
+    """Pairs of every split folder of `root`, or of `root` itself, split by the folder rule."""
+    given: list[Split] = [split for split in SPLITS if (root / split).is_dir()]
+    if not given:
+        return Listing(split_by_folder_rule(pairs_in(root, scales)), FOLDER_RULE)
+    if "train" not in given:
+        raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
+    entries: dict[Split, list[ImageEntry]] = {
+        split: pairs_in(root / split, scales) if split in given else [] for split in SPLITS
+    }
+    if "val" in given:
+        return Listing(entries, GIVEN_RULE)
+    return Listing(take_val(entries), VAL_FROM_TRAIN_RULE)
+
+
+def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
+    """Pairs of one of the layouts of `describe_layouts`.
+
+    Raises ValueError naming the folder that is missing, or the images that only one side has.
+    """
+    by_scale = {scale: _match(*_find_sides(folder, scale), scale) for scale in scales}
+    names = sorted({name for pairs in by_scale.values() for name in pairs}, key=lambda name: natural_key(Path(name)))
+    for scale, pairs in by_scale.items():
+        missing = [name for name in names if name not in pairs]
+        if missing:
+            raise ValueError(f"{folder}: scale {scale} has no pair for {_few(missing)}, which other scales have")
+    return [ImageEntry(name, pairs={scale: by_scale[scale][name] for scale in scales}) for name in names]
+
+
+def is_pair_folder(folder: Path, scale: int) -> bool:
+    """Whether low-resolution images of this scale lie in the folder."""
+    return any((folder / lr).is_dir() for _, lr in _layouts(scale))
+
+
+def describe_layouts(scale: int) -> str:
+    """The folders that may hold the pairs of a scale, for a message."""
+    return "; ".join(f"{hr} and {lr}" for hr, lr in _layouts(scale))
+
+
+def list_div2k(root: Path, scales: Sequence[int]) -> Listing:
+    """DIV2K as it is distributed: train 0001 to 0800, test 0801 to 0900, val 0801 to 0810."""
+    train, test = (_div2k_part(root, part, scales) for part in ("train", "valid"))
+    return Listing({"train": train, "val": test[:_NUM_DIV2K_VAL], "test": test}, DIV2K_RULE)
+
+
+def _div2k_part(root: Path, part: str, scales: Sequence[int]) -> list[ImageEntry]:
+    low = {scale: root / f"DIV2K_{part}_LR_bicubic/X{scale}" for scale in scales}
+    entries = []
+    for hr in find_images(root / f"DIV2K_{part}_HR"):
+        pairs = {}
+        for scale, folder in low.items():
+            lr = folder / f"{hr.stem}x{scale}{hr.suffix}"
+            if folder.is_dir() and not lr.is_file():
+                raise ValueError(f"{hr} has no partner {lr}; add it, or remove the folder {folder}")
+            if folder.is_dir():
+                pairs[scale] = Pair(hr, lr)
+        entries.append(ImageEntry(hr.relative_to(root).as_posix(), hr=hr, pairs=pairs))
+    return entries
+
+
+def _find_sides(folder: Path, scale: int) -> tuple[Path, Path]:
+    for hr, lr in _layouts(scale):
+        if (folder / hr).is_dir() and (folder / lr).is_dir():
+            return folder / hr, folder / lr
+    raise ValueError(f"{folder} holds no pairs of scale {scale}; expected the folders {describe_layouts(scale)}")
+
+
+def _layouts(scale: int) -> list[tuple[str, str]]:
+    """The two last are those of the usual downloads of Set5, Set14, B100 and Urban100."""
+    return [
+        (f"HR_x{scale}", f"LR_x{scale}"),
+        ("HR", f"LR_x{scale}"),
+        (f"x{scale}/HR", f"x{scale}/LR"),
+        ("HR", f"LR_bicubic/X{scale}"),
+        ("GTmod12", f"LRbicx{scale}"),
+    ]
+
+
+def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, Pair]:
+    """Files of the same name; those in `LR_bicubic` may have `x4` after it."""
+    ending = f"x{scale}" if lr_folder.parent.name == "LR_bicubic" else ""
+    hr = {path.relative_to(hr_folder).as_posix(): path for path in find_images(hr_folder)}
+    lr = {
+        path.relative_to(lr_folder).with_name(path.stem.removesuffix(ending) + path.suffix).as_posix(): path
+        for path in find_images(lr_folder)
+    }
+    alone = sorted(set(hr) ^ set(lr))
+    if alone:
+        raise ValueError(f"{hr_folder} and {lr_folder}: only one of them holds {_few(alone)}; every image needs both")
+    return {name: Pair(hr[name], lr[name]) for name in hr}
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

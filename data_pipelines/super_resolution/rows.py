@@ -1,0 +1,95 @@
+"""The files of one image to one stored row: checked pixels at high resolution, and at low resolution for each scale."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.super_resolution.bicubic import downscale
+from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
+from data_pipelines.super_resolution.rgb_image import load_rgb
+
+SSIM_WINDOW = 11
+"""Side of the window in which structural similarity is measured."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScaledImage:
+    """One image; at scale s, `hr` cut at its right and lower edge to s times the size of `lr[s]` belongs to it."""
+
+    name: str
+    hr: np.ndarray
+    """uint8 [height, width, 3]."""
+    lr: Mapping[int, np.ndarray]
+    """uint8 [height // s, width // s, 3] for each scale s."""
+
+
+def read_entry(entry: ImageEntry, scales: Sequence[int], *, smallest_lr: int = 1) -> ScaledImage:
+    """Load the image and make what low resolution is not given.
+
+    Raises ValueError naming the file that cannot be read, is smaller than one low-resolution pixel, or does not fit
+    its partner; warns of images with fewer than `smallest_lr` low-resolution pixels to a side.
+    """
+    loaded = {path: load_rgb(path) for path in entry.files}
+    highs = [path for path in loaded if path == entry.hr or any(path == pair.hr for pair in entry.pairs.values())]
+    largest = max(highs, key=lambda path: loaded[path].size)
+    hr, lr = loaded[largest], {}
+    for scale in scales:
+        if scale in entry.pairs:
+            pair = entry.pairs[scale]
+            _refuse_mismatch(pair, scale, loaded[pair.hr], loaded[pair.lr], largest=largest, hr=hr)
+            lr[scale] = loaded[pair.lr]
+        else:
+            lr[scale] = downscale(cut_to_multiple(hr, scale, largest), scale)
+    _warn_of_small(largest, hr, max(scales), smallest_lr)
+    return ScaledImage(entry.name, hr, lr)
+
+
+def refuse_unmeasurable(image: ScaledImage) -> None:
+    """Raise ValueError for an image that no protocol can measure: 11 pixels must be left inside its border."""
+    smallest = SSIM_WINDOW + 2 * max(image.lr)
+    if min(image.hr.shape[:2]) < smallest:
+        raise ValueError(
+            f"{image.name}: {_size(image.hr)} pixels are too few to be measured at scale {max(image.lr)}; validation "
+            f"and test images need {smallest} to a side; remove the file"
+        )
+
+
+def cut_to_multiple(image: np.ndarray, scale: int, path: Path) -> np.ndarray:
+    """Without the rows and columns at the lower and right edge that do not fill a low-resolution pixel."""
+    height, width = (side // scale * scale for side in image.shape[:2])
+    if not height or not width:
+        raise ValueError(f"{path}: {_size(image)} pixels are too few for scale {scale}; remove the file")
+    return image[:height, :width]
+
+
+def _refuse_mismatch(
+    pair: Pair, scale: int, own: np.ndarray, low: np.ndarray, *, largest: Path, hr: np.ndarray
+) -> None:
+    expected = own.shape[0] // scale, own.shape[1] // scale
+    if low.shape[:2] != expected:
+        raise ValueError(
+            f"{pair.lr}: is {_size(low)}, but {pair.hr} is {_size(own)} and asks for "
+            f"{expected[1]}x{expected[0]} at scale {scale} (width x height)"
+        )
+    height, width = own.shape[:2]
+    if pair.hr != largest and not np.array_equal(own, hr[:height, :width]):
+        raise ValueError(f"{pair.hr} and {largest} show different pixels; all scales of one name must be one image")
+
+
+def _warn_of_small(path: Path, hr: np.ndarray, scale: int, smallest_lr: int) -> None:
+    if min(hr.shape[:2]) < smallest_lr * scale:
+        _log.warning(
+            "%s: is %s, smaller than a training patch of %d; patches go on into its mirror image",
+            path,
+            _size(hr),
+            smallest_lr * scale,
+        )
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"

@@ -1,0 +1,92 @@
+"""The sources of super-resolution data: each lists its images, split by split, in a fixed order."""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.prepared.source_pipeline import given_path
+from data_pipelines.readers.natural_order import visible_entries
+from data_pipelines.super_resolution.config import SuperResolutionData
+from data_pipelines.super_resolution.image_lists import ImageEntry, Listing, find_images
+from data_pipelines.super_resolution.pair_layouts import list_div2k, list_pairs
+from data_pipelines.super_resolution.splits import (
+    CLASS_RULE,
+    FOLDER_RULE,
+    GIVEN_RULE,
+    VAL_FROM_TRAIN_RULE,
+    split_by_class_rule,
+    split_by_folder_rule,
+    take_val,
+)
+
+_PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
+    "train": (
+        "skimage/data/chelsea.png",
+        "skimage/data/coffee.png",
+        "skimage/data/motorcycle_left.png",
+        "skimage/data/retina.jpg",
+        "skimage/data/rocket.jpg",
+        "sklearn/datasets/images/china.jpg",
+    ),
+    "val": ("skimage/data/astronaut.png", "sklearn/datasets/images/flower.jpg"),
+    "test": ("skimage/data/hubble_deep_field.jpg", "skimage/data/ihc.png"),
+}
+
+
+def list_images(data: SuperResolutionData) -> Listing:
+    """What the settings ask for; ValueError when it is not there or empty."""
+    if data.source == "photographs":
+        return _list_photographs()
+    path = given_path(data)
+    listing = _LISTERS[data.source](path, data.scales)
+    for split in ("train", "val"):
+        if not listing.entries[split]:
+            raise ValueError(f"{path} has no images for {split} (rule: {listing.rule}); add images")
+    return listing
+
+
+def _list_photographs() -> Listing:
+    roots = {name: Path(str(find_spec(name).origin)).parent for name in ("skimage", "sklearn")}  # pyright: ignore
+    entries: dict[Split, list[ImageEntry]] = {
+        split: [ImageEntry(name, hr=roots[name.split("/")[0]].parent / name) for name in names]
+        for split, names in _PHOTOGRAPHS.items()
+    }
+    return Listing(entries, "a fixed list")
+
+
+def _list_classes(root: Path, scales: Sequence[int]) -> Listing:
+    """`<root>/Images/<class>/<image>` or `<root>/<class>/<image>`."""
+    folder = root / "Images" if (root / "Images").is_dir() else root
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; expected one with a folder of images per class")
+    classes = [path for path in visible_entries(folder) if path.is_dir()]
+    if not classes:
+        raise ValueError(f"{folder} has no class folders; for images without classes use source: folder")
+    entries: dict[Split, list[ImageEntry]] = {split: [] for split in SPLITS}
+    for each in classes:
+        for split, paths in split_by_class_rule(_entries(find_images(each), root)).items():
+            entries[split] += paths
+    return Listing(entries, CLASS_RULE)
+
+
+def _list_folder(root: Path, scales: Sequence[int]) -> Listing:
+    given = [split for split in SPLITS if (root / split).is_dir()]
+    if "train" not in given:
+        return Listing(split_by_folder_rule(_entries(find_images(root), root)), FOLDER_RULE)
+    entries: dict[Split, list[ImageEntry]] = {
+        split: _entries(find_images(root / split), root) if split in given else [] for split in SPLITS
+    }
+    return Listing(entries, GIVEN_RULE) if "val" in given else Listing(take_val(entries), VAL_FROM_TRAIN_RULE)
+
+
+def _entries(paths: Sequence[Path], root: Path) -> list[ImageEntry]:
+    return [ImageEntry(path.relative_to(root).as_posix(), hr=path) for path in paths]
+
+
+_LISTERS: dict[str, Callable[[Path, Sequence[int]], Listing]] = {
+    "uc_merced": _list_classes,
+    "pairs": list_pairs,
+    "div2k": list_div2k,
+    "folder": _list_folder,
+}

@@ -1,0 +1,1 @@
+"""Clips of frames, and training windows cut out of them."""

@@ -1,0 +1,108 @@
+"""Settings of the clips that video prediction is learnt from."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.contract.config import Config, FilePath, InputPath
+
+
+class BouncingDigits(Config):
+    """Generated clips in the manner of Moving MNIST (Srivastava et al. 2015)."""
+
+    num_train_clips: int = Field(default=1000, ge=1)
+    num_test_clips: int = Field(default=100, ge=1)
+    num_frames: int = Field(default=20, ge=2)
+    num_digits: int = Field(default=2, ge=1, le=10)
+    digit_size: int = Field(default=28, ge=4)
+    """Side of a digit in pixels; digits are enlarged to it by bilinear interpolation."""
+    speed: float = Field(default=0.1, gt=0, le=1)
+    """Length of the way in one frame, as a share of the room that a digit has to move in."""
+    seed: int = Field(default=0, ge=0)
+
+
+class VideoData(Config):
+    """Which clips to read, and how windows of past and future frames are cut from them."""
+
+    source: Literal["bouncing_digits", "moving_mnist", "frames", "videos", "bench2drive", "nuscenes"] = (
+        "bouncing_digits"
+    )
+    """`bouncing_digits`: generated, of scikit-learn's digits or of those in `path`, a file in the form
+    of MNIST (`*-images-idx3-ubyte[.gz]`), whose last sixth is then kept for test clips. `moving_mnist`: the published
+    `mnist_test_seq.npy`, uint8 (20, N, height, width), or a folder with it; with `train-images-idx3-ubyte[.gz]` beside
+    it training clips are generated of those. `frames`: `[{train,val,test}/]<clip>/[any folder/]<frame>`, ordered by
+    the number that ends a frame's name. `videos`: files at any depth, each a clip (needs PyAV). `bench2drive`:
+    `<clip>/camera/<camera>/00000.jpg`. `nuscenes`: `{samples,sweeps}/<camera>/*__<microseconds>.jpg`."""
+    camera: str | None = None
+    """bench2drive and nuscenes only; null: rgb_front and CAM_FRONT."""
+    path: InputPath | None = None
+    """The raw data; needed by all but `bouncing_digits` until they are prepared."""
+    prepared: FilePath | None = None
+    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    height: int = Field(default=64, ge=8, le=2048)
+    width: int = Field(default=64, ge=8, le=2048)
+    """Frames are resized to cover `height` x `width`, and the middle is cut out."""
+    channels: Literal[1, 3] | None = None
+    """Null: 1 for digits and 3 for everything else."""
+    num_past: int = Field(default=4, ge=1, le=64)
+    num_future: int = Field(default=4, ge=1, le=64)
+    sample_interval: int = Field(default=1, ge=1, le=1000)
+    """The distance between two frames of a window, in frames of the clip: its true stride."""
+    max_clip_frames: int = Field(default=256, ge=2)
+    """Longer clips are stored as several of equal length, each with room for a window, and no window crosses two: a
+    whole stored clip travels to the training worker, which cuts one window of it."""
+    horizontal_flip: bool = False
+    """Mirror each training window with probability 1/2."""
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Multiply the grey levels of each training window by one factor from 1 - this to 1 + this."""
+    digits: BouncingDigits = BouncingDigits()
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the stored frames."""
+        if self.channels is not None:
+            return self.channels
+        return 1 if self.source in ("bouncing_digits", "moving_mnist") else 3
+
+    @property
+    def camera_name(self) -> str:
+        """The camera that is read."""
+        return self.camera or {"bench2drive": "rgb_front", "nuscenes": "CAM_FRONT"}.get(self.source, "")
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of a clip from the first to the last of a window, those between them included."""
+        return self.frames_of(self.num_past + self.num_future)
+
+    def frames_of(self, num_sampled: int) -> int:
+        """Frames of a clip that hold so many sampled ones."""
+        return (num_sampled - 1) * self.sample_interval + 1
+
+    @model_validator(mode="after")
+    def _clips_hold_a_window(self) -> Self:
+        if self.max_clip_frames < self.window_frames:
+            raise ValueError(
+                f"`max_clip_frames` ({self.max_clip_frames}) must be at least the {self.window_frames} frames of a "
+                f"window of {self.num_past} + {self.num_future} frames at sample_interval {self.sample_interval}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _camera_is_for_driving_sets(self) -> Self:
+        if self.camera is not None and self.source not in ("bench2drive", "nuscenes"):
+            raise ValueError(f"`camera` is only for source: bench2drive and nuscenes, not for {self.source}")
+        return self
+
+    @model_validator(mode="after")
+    def _digits_fit(self) -> Self:
+        if self.source == "bouncing_digits" and self.digits.digit_size >= min(self.height, self.width):
+            raise ValueError(
+                f"`digits.digit_size` ({self.digits.digit_size}) must be below `height` ({self.height}) and `width` "
+                f"({self.width}), or the digits have no room to move"
+            )
+        if self.source == "bouncing_digits" and self.digits.num_frames < self.window_frames:
+            raise ValueError(
+                f"`digits.num_frames` ({self.digits.num_frames}) must be at least the {self.window_frames} frames of "
+                "a window; raise it, or lower `num_past`, `num_future` or `sample_interval`"
+            )
+        return self

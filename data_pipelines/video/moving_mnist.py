@@ -1,0 +1,70 @@
+"""The published file of Moving MNIST: uint8 (20, N, 64, 64), time first (Srivastava et al. 2015)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines.video.bouncing_digits import generated_clips
+from data_pipelines.video.clips import FrameShape, Listing, Span, split_last_fifth
+from data_pipelines.video.config import BouncingDigits
+from data_pipelines.video.frame_folders import fit_frame
+
+TEST_FILE = "mnist_test_seq.npy"
+_TRAIN_DIGITS = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
+
+
+@dataclass(frozen=True)
+class ArrayClip(Span):
+    """Frames of the `index`-th sequence of the file."""
+
+    file: Path
+    index: int
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The one file."""
+        return (self.file,)
+
+    def read(self, shape: FrameShape) -> np.ndarray:
+        """Reads this sequence alone."""
+        frames = open_sequences(self.file)[self.start : self.stop, self.index]
+        return np.stack([fit_frame(Image.fromarray(np.asarray(frame)), shape) for frame in frames])
+
+
+def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, int]) -> Listing:
+    """The file's sequences are test clips when training clips can be generated from MNIST's training digits beside
+    it; otherwise their last fifth is.
+
+    Raises ValueError when generated clips of `size`, height and width, would show digits of another size than the file.
+    """
+    folder = path if path.is_dir() else path.parent
+    file = path / TEST_FILE if path.is_dir() else path
+    num_frames, num_clips, *published = open_sequences(file).shape
+    clips = [ArrayClip(f"sequence-{index}", 0, num_frames, file, index) for index in range(num_clips)]
+    digits = next((folder / name for name in _TRAIN_DIGITS if (folder / name).is_file()), None)
+    if digits is None:
+        return split_last_fifth(clips)
+    if tuple(published) != size:
+        raise ValueError(
+            f"{file}: has frames of {published[0]}x{published[1]}, but `height` and `width` are {size[0]} and "
+            f"{size[1]}; these are resized and clips generated from {digits.name} are not, so set both to the file's, "
+            "or move the digits away to train on sequences of the file"
+        )
+    train = generated_clips(settings, "train", settings.num_train_clips, digits)
+    return Listing({"train": train, "test": clips}, f"train is generated from {digits.name}; test is {file.name}")
+
+
+def open_sequences(file: Path) -> np.ndarray:
+    """uint8 [time, sequence, height, width], mapped and not read; ValueError names a file of another form."""
+    try:
+        sequences = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file}: cannot be read as a .npy file ({error}); give {TEST_FILE} or its folder") from error
+    if sequences.dtype != np.uint8 or sequences.ndim != 4 or not sequences.size:
+        raise ValueError(
+            f"{file}: holds {sequences.dtype} {sequences.shape}; expected uint8 (time, sequence, height, width)"
+        )
+    return sequences

@@ -1,0 +1,170 @@
+"""Clips of frames: what is stored, and the windows that a training worker gets."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import Facts, Split
+from data_pipelines.prepared.byte_columns import offsets_of, tensor_of, values_of
+from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.video.batch import PackedClips, WindowBatch, change_windows, cut_random_windows
+from data_pipelines.video.config import VideoData
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Shaped
+
+    from data_pipelines.video.clips import FrameShape, Listing
+
+
+class VideoPipeline(SourcePipeline[PackedClips]):
+    """Reads the clips that `VideoData` names; each row holds one clip, raw pixels in the order frame, channel, row,
+    column. Windows are cut from them on the worker, so other windows need no other rows,
+    unless they are so long that they decide how long clips are cut."""
+
+    embedded = {"bouncing_digits": "clips generated from scikit-learn's digits"}
+    takes_parts = True
+
+    def __init__(self, data: VideoData) -> None:
+        self.data: VideoData = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return VideoPipeline, (self.data,)  # without the listing of the raw data
+
+    @property
+    def family(self) -> str:
+        """`video-<source>-<size>`."""
+        return f"video-{self.data.source}-{'x'.join(map(str, self._shape))}"
+
+    @property
+    def row_settings(self) -> list[Any]:
+        """The length of a clip, the digits of generated clips, and the camera."""
+        data = self.data
+        generated = data.digits.model_dump() if self._is_generated else {}
+        settings = [data.max_clip_frames, generated, data.camera_name]
+        decides_cuts = 2 * data.window_frames > data.max_clip_frames  # parts of a long clip could be too short for it
+        return [*settings, data.window_frames] if decides_cuts else settings
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(
+            [
+                pa.field("name", pa.string(), nullable=False),
+                pa.field("num_frames", pa.int32(), nullable=False),
+                pa.field("frames", pa.large_binary(), nullable=False),
+            ]
+        )
+
+    def raw_facts(self, *, has_raw: bool) -> Facts:
+        """`channels`, `height`, `width`, `split_rule`."""
+        return {**self._shape._asdict(), "split_rule": self._raw.rule if has_raw else "(no data yet)"}
+
+    def nominal_rows(self) -> dict[Split, int]:
+        """Moving MNIST as it is published, with training clips generated."""
+        if self.data.source != "moving_mnist":
+            return {}
+        return {"train": self.data.digits.num_train_clips, "test": 10_000}
+
+    def source_hash(self) -> str:
+        """Over every raw file once, in the order of the clips; of the digits when nothing is read from files."""
+        if self.data.source == "bouncing_digits" and self.data.path is None:
+            from data_pipelines.video.bouncing_digits import hash_embedded_digits
+
+            return hash_embedded_digits()
+        files = {path: None for clips in self._raw.clips.values() for clip in clips for path in clip.files}
+        digest = hashlib.sha256()
+        for path in files:
+            digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return {split: len(clips) for split, clips in self._raw.clips.items()}
+
+    def num_raw_frames(self, split: Split) -> int:
+        """Frames of all clips of a split."""
+        return sum(clip.num_frames for clip in self._raw.clips[split])
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        for clip in self._raw.clips[split][start_row:]:
+            frames = clip.read(self._shape)
+            assert frames.shape[1:] == self._shape and frames.dtype == np.uint8, clip.name
+            yield self._table([clip.name], [frames])
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Every clip must have as many bytes as it has frames, and room for a window."""
+        from data_pipelines.video.sources import refuse_short
+
+        num_frames = table["num_frames"].to_numpy().astype(np.int64)
+        expected = num_frames * facts["channels"] * facts["height"] * facts["width"]
+        found = np.diff(offsets_of(table["frames"]))
+        wrong = np.flatnonzero((found != expected) | (expected <= 0))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(f"{file}: row {first_row + row} has {found[row]} bytes, expected {expected[row]}")
+        for row, name in enumerate(table["name"].to_pylist()):
+            refuse_short(f"{name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
+
+    def collate(self, table: pa.Table) -> PackedClips:
+        """The frames of whole clips as they lie in the table, without a copy."""
+        import torch
+
+        frames = tensor_of(table["frames"]).view(-1, *self._shape)
+        return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
+
+    def cut(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+        """One random window of each clip."""
+        return self.cut_windows([frames.reshape(-1, *self._shape) for frames in values_of(table["frames"])], random)
+
+    def cut_windows(
+        self, clips: "Sequence[Shaped[np.ndarray, 'frames ...']]", random: np.random.Generator
+    ) -> WindowBatch:
+        """The same of whatever stands for the frames."""
+        data = self.data
+        return cut_random_windows(
+            clips, num_past=data.num_past, num_future=data.num_future, stride=data.sample_interval, random=random
+        )
+
+    def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
+        """Changed as the settings say."""
+        data = self.data
+        if not (data.horizontal_flip or data.brightness):
+            return batch
+        return change_windows(batch, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        """Uniformly random pixels; clips of a few different lengths, a little longer than a window."""
+        random = np.random.default_rng(seed)
+        lengths = [self.data.window_frames + row % 3 for row in range(num_rows)]
+        frames = [random.integers(0, 256, size=(length, *self._shape), dtype=np.uint8) for length in lengths]
+        return self._table([f"made-up-{row}" for row in range(num_rows)], frames)
+
+    @cached_property
+    def _raw(self) -> "Listing":
+        from data_pipelines.video.sources import list_clips  # brings Pillow, which no reader of shards needs
+
+        return list_clips(self.data)
+
+    @property
+    def _shape(self) -> "FrameShape":
+        from data_pipelines.video.clips import FrameShape
+
+        return FrameShape(self.data.num_channels, self.data.height, self.data.width)
+
+    @property
+    def _is_generated(self) -> bool:
+        return self.data.source in ("bouncing_digits", "moving_mnist")
+
+    def _table(self, names: list[str], frames: list[np.ndarray]) -> pa.Table:
+        columns = {
+            "name": names,
+            "num_frames": [len(clip) for clip in frames],
+            "frames": [clip.tobytes() for clip in frames],
+        }
+        return pa.table(columns, schema=self.schema)

@@ -1,0 +1,54 @@
+"""From settings to the clips that they name."""
+
+from collections.abc import Sequence
+
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.prepared.source_pipeline import given_path
+from data_pipelines.video.clips import Clip, Listing, cut_long_clips
+from data_pipelines.video.config import VideoData
+
+
+def list_clips(data: VideoData) -> Listing:
+    """All clips, long ones in pieces; ValueError names what is missing, or a clip shorter than a window."""
+    listing = _list(data)
+    clips: dict[Split, Sequence[Clip]] = {
+        split: cut_long_clips(found, data.max_clip_frames, window_frames=data.window_frames)
+        for split, found in listing.clips.items()
+    }
+    for found in clips.values():
+        for clip in found:
+            refuse_short(clip.name, clip.num_frames, data)
+    return Listing(clips, listing.rule)
+
+
+def refuse_short(name: str, num_frames: int, data: VideoData) -> None:
+    """Raise ValueError for a clip without room for a window."""
+    if num_frames < data.window_frames:
+        raise ValueError(
+            f"clip {name} has {num_frames} frames; a window of {data.num_past} + {data.num_future} frames at "
+            f"sample_interval {data.sample_interval} needs {data.window_frames}; remove the clip, or lower "
+            "`num_past`, `num_future` or `sample_interval`"
+        )
+
+
+def _list(data: VideoData) -> Listing:
+    if data.source == "bouncing_digits":
+        from data_pipelines.video.bouncing_digits import list_bouncing_digits
+
+        return list_bouncing_digits(data.digits, data.path)
+    path = given_path(data)
+    if data.source == "moving_mnist":
+        from data_pipelines.video.moving_mnist import list_moving_mnist
+
+        return list_moving_mnist(path, data.digits, size=(data.height, data.width))
+    if data.source == "videos":
+        from data_pipelines.video.video_files import list_video_files
+
+        return list_video_files(path)
+    if data.source == "frames":
+        from data_pipelines.video.frame_folders import list_frame_folders
+
+        return list_frame_folders(path)
+    from data_pipelines.video.driving_layouts import list_bench2drive, list_nuscenes
+
+    return (list_bench2drive if data.source == "bench2drive" else list_nuscenes)(path, data.camera_name)

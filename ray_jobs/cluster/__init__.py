@@ -1,0 +1,1 @@
+"""Connections to Ray clusters, local clusters, and jobs submitted to remote ones."""

@@ -1,0 +1,150 @@
+"""The connection to a Ray cluster: quiet settings, and a check that the cluster has what the run asks for."""
+
+import json
+import logging
+import os
+import time
+import warnings
+
+from ray_jobs.cluster.ray_logs import silence_workers
+from trainables.engine.process import malloc_settings
+from trainables.run import Scaling
+
+SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often reports are fetched; 2 s by default
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "180",  # a worker that hangs is lost; 10 min by default
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    **malloc_settings.VARIABLES,
+    "MALLOC_ARENA_MAX": "1",  # other arenas than the first, which a thread gets, hold no buffer above 64 MiB
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is what a signal means
+}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""A cluster that is begun with this is of one machine, and listens on loopback alone; else on every interface."""
+POLL_S = 2.0
+"""How often to look whether a machine has come."""
+IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray in the driver of a submitted job."""
+
+
+def connect() -> None:
+    """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine."""
+    environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
+    for name in _job_environment():
+        environment.pop(name, None)  # Ray refuses a variable that stands in both
+    import ray
+
+    if ray.is_initialized():
+        _quieten()
+        return
+    is_local = "RAY_ADDRESS" not in os.environ and IS_JOB not in os.environ
+    if is_local:
+        from ray._private import ray_constants
+
+        ray_constants.ENABLE_RAY_CLUSTER = False  # LOOPBACK, which was read when Ray was imported
+    ray.init(
+        address="local" if is_local else None,
+        include_dashboard=False if is_local else None,
+        log_to_driver=True,
+        logging_level=logging.ERROR,
+        # processes of a cluster begun here inherit these; to give them again would hinder it to start some ahead
+        runtime_env=None if is_local else {"env_vars": environment},
+    )
+    _quieten()
+    silence_workers()
+
+
+def _job_environment() -> dict[str, str]:
+    """The variables that `ray job submit` was given for all processes of the job."""
+    settings = json.loads(os.environ.get(IS_JOB, "{}"))
+    return settings.get("runtime_env", {}).get("env_vars", {})
+
+
+def _quieten() -> None:
+    import ray.data
+    from ray.air._internal import usage
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # the shards' reader is told how often to try again, for which there is no parameter that is not deprecated
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    # Tune warns that the files of its own loggers, which are off, are not there
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # Tune counts the callbacks for Ray's statistics, which are off, and imports wandb for it: a second
+    usage.tag_callbacks = lambda callbacks: False
+
+
+def check_resources(scaling: Scaling) -> bool:
+    """Whether the workers get GPUs. Waits `scaling.wait_for_nodes_s` for a cluster that grows.
+
+    Raises ValueError when the cluster has less than the fewest workers need.
+    """
+    import ray
+
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
+    bundle = worker_resources(scaling, uses_gpu)
+    deadline = time.monotonic() + scaling.wait_for_nodes_s
+    has_asked = False
+    while lacking := _lacking(bundle, scaling.num_workers):
+        if time.monotonic() >= deadline:
+            name = "min_workers" if scaling.min_workers else "num_workers"
+            fewest = getattr(scaling, name)
+            if not (lacking := _lacking(bundle, fewest)):
+                break
+            raise ValueError(
+                f"scaling.{name}={fewest}: {'; '.join(lacking)}; lower scaling.{name}, "
+                "scaling.cpus_per_worker or scaling.gpus_per_worker, or, if the cluster grows, raise "
+                "scaling.wait_for_nodes_s"
+            )
+        if not has_asked:
+            print(f"waiting for machines: {'; '.join(lacking)}", flush=True)
+            _ask_for([bundle] * scaling.num_workers)
+            has_asked = True
+        time.sleep(POLL_S)
+    if has_asked:
+        _ask_for([])  # from here on the workers themselves hold what has come
+    return uses_gpu
+
+
+def _lacking(bundle: dict[str, float], num_workers: int) -> list[str]:
+    import ray
+
+    have = ray.cluster_resources()
+    return [
+        f"{amount * num_workers:g} {kind} are needed and the cluster has {have.get(kind, 0.0):g}"
+        for kind, amount in bundle.items()
+        if amount * num_workers > have.get(kind, 0.0)
+    ]
+
+
+def _ask_for(bundles: list[dict[str, float]]) -> None:
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=bundles)
+
+
+def worker_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float]:
+    """What one worker holds."""
+    return {"CPU": scaling.cpus_per_worker} | ({"GPU": scaling.gpus_per_worker} if uses_gpu else {})
+
+
+def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
+    """How many runs of this size the whole cluster has room for at the same time; at least 1."""
+    import ray
+
+    have = ray.cluster_resources()
+    needed = worker_resources(scaling, uses_gpu).items()
+    return max(int(min(have.get(kind, 0.0) // (scaling.num_workers * amount) for kind, amount in needed)), 1)
+
+
+def machine_cpus() -> int:
+    """CPUs of the cluster's largest machine; workers that hold few may all stand on it."""
+    import ray
+
+    return int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))

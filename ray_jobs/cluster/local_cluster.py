@@ -1,0 +1,156 @@
+"""A Ray cluster of one machine on loopback, for the length of a `with` block: own ports, own token, own folder."""
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from ray_jobs.cluster.connection import LOOPBACK, SETTINGS
+from ray_jobs.cluster.ray_job_client import JobClient
+from ray_jobs.cluster.submit_job import send
+from ray_jobs.cluster.working_dir_package import list_package
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 20.0
+OBJECT_STORE_BYTES = 500 * 2**20
+TEMPORARY, PREFIX = "/tmp", "quintet-ray-"
+"""Ray needs a short path for its sockets."""
+
+
+class LocalCluster:
+    """Starts `ray start --head`; ends exactly the processes that it started, also when this process is killed."""
+
+    def __init__(self, *, num_cpus: int | None = None):
+        """`num_cpus`: those of the machine, but at least two."""
+        self._num_cpus = max(os.cpu_count() or 1, 2) if num_cpus is None else num_cpus
+
+    def __enter__(self) -> Self:
+        _remove_stale_folders()
+        self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
+        self._ports = free_ports(5)
+        self.address = f"http://127.0.0.1:{self._ports[1]}"
+        self.gcs_address = f"127.0.0.1:{self._ports[0]}"
+        self.token = secrets.token_hex(32)
+        self.environment = {
+            **LOOPBACK,
+            **os.environ,
+            **SETTINGS,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # else its end waits up to 30 s for what still runs
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+        self.environment.pop("RAY_ADDRESS", None)
+        self._log = Path(self._folder, "start.log")
+        with self._log.open("wb") as log:
+            self._head = subprocess.Popen(
+                self._start_command(),
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            self._wait_until_up()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start_command(self) -> list[str]:
+        gcs, dashboard, client, agent, metrics = self._ports
+        return [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={self._folder}"),
+            *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
+            *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
+            *(f"--num-cpus={self._num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+        ]
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._head.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"{self.address}/api/version", timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return  # it answers, and asks for the token
+            except OSError:
+                time.sleep(0.5)
+        raise RuntimeError(f"the Ray cluster did not start:\n{self._log.read_text(errors='replace')[-2000:]}")
+
+    def submit(self, command: Sequence[str], *, working_dir: Path) -> int:
+        """Run `python -m ray_jobs COMMAND` as a job, followed to its end; returns its exit code."""
+        client = JobClient(self.address, self.token)
+        return client.follow(send(client, command, working_dir, list_package(working_dir)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the head a signal; by any but SIGKILL it ends what it has started. Then all of it is gone."""
+        processes = _family(self._head.pid)
+        for process in processes if number == signal.SIGKILL else processes[-1:]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
+        self._head.wait()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        head = psutil.Process(pid)
+        return [*head.children(recursive=True), head]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _remove_stale_folders() -> None:
+    """What clusters left whose process was killed; its number stands in the folder's name."""
+    for folder in Path(TEMPORARY).glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nothing listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
+
+
+def _die_with_parent() -> None:
+    """On Linux: the head ends when this process does, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

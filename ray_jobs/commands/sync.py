@@ -1,0 +1,63 @@
+"""The `sync` verb: sends what W&B lacks of finished or interrupted runs, read from their records.
+
+The server is asked how far it is and gets the rest, so it does not matter which sessions were offline, broke off, or
+were sent by `wandb sync` in the meantime, and it can be repeated.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.runs.model_references import RUNS
+from ray_jobs.tracking.mirror_config import BRIEFING, load_briefing
+from ray_jobs.tracking.mirror_handle import MirrorHandle
+from ray_jobs.tracking.wandb_dir import Place
+
+Print = Callable[[str], None]
+
+
+def sync(root: Folder, say: Print = print) -> dict[str, Any]:
+    """Send the run in `root`, or all runs with W&B on in a storage folder, oldest first.
+
+    Returns what was sent of which run, and the runs that failed. Raises ValueError when there is none.
+    """
+    sent: dict[str, dict[str, int]] = {}
+    failed: list[str] = []
+    for run in find_runs(root):
+        counts = send_run(run, say)
+        if counts is None:
+            failed.append(str(run))
+        else:
+            sent[str(run)] = counts
+    return {"sent": sent, "failed": failed}
+
+
+def find_runs(root: Folder) -> list[Folder]:
+    """The runs to send. Raises ValueError when there is none."""
+    if root.exists(BRIEFING):
+        return [root]
+    for parent in (root / RUNS, root):
+        runs = [parent / name for name in parent.names() if parent.exists(f"{name}/{BRIEFING}")]
+        if runs:
+            tracked = [run for run in runs if load_briefing(run).tracking.wandb]
+            if not tracked:
+                raise ValueError(f"the runs in {parent} ran without W&B; name one of them to send it all the same")
+            return sorted(tracked, key=lambda run: str(run.read_json("run.json")["started"]))
+    raise ValueError(f"there is no run in {root}; give a run's folder, or the storage path that holds {RUNS}/")
+
+
+def send_run(run: Folder, say: Print) -> dict[str, int] | None:
+    """What was sent of one run; None when W&B did not take it, which has been said."""
+    briefing = load_briefing(run)
+    name = Path(run.path).name
+    if Place(run, briefing.run_id, briefing.tracking).load_ledger().is_complete:
+        say(f"{name}: all of it had arrived before")
+        return {"rows": 0, "panels": 0, "models": 0}
+    tracking = briefing.tracking.for_sync()
+    mirror = MirrorHandle(run, tracking, lambda text, **_: say(f"{name}: {text}"), options=("--sync",))
+    code = mirror.finish()
+    if code:
+        return None
+    say(f"{name}: sent " + ", ".join(f"{count} {what}" for what, count in mirror.sent.items()))
+    return mirror.sent

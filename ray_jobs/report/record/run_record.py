@@ -1,0 +1,133 @@
+"""What the folder of a run holds, as plain data."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.report.charts.chart import Point
+from ray_jobs.report.record.run_status import State, find_state, warnings_in
+from ray_jobs.report.record.tolerant_io import read_json, read_lines, read_text, storage_of
+from ray_jobs.run_folder.identity import Identity, load_identity
+from ray_jobs.run_folder.inputs import INPUTS
+from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, EVENTS, FINAL, LOG, METRICS
+from ray_jobs.search.sweep_plan import SEARCHES
+from ray_jobs.search.trials import latest, read_history
+from ray_jobs.tracking.mirror_config import BRIEFING
+from trainables.run_paths import EVALUATIONS, MODELS, load_aliases, step_of
+
+NOT_MEASURED = ("step", "epoch", "train/epoch")
+SPEED = {
+    "samples_per_s": "samples/s",
+    "data_wait_ratio": "share of waiting for data",
+    "peak_memory_mib": "peak MiB",
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, finished or not."""
+
+    folder: Folder
+    identity: Identity
+    settings: Mapping[str, Any]
+    state: State
+    goal: str | None
+    curves: Mapping[str, Sequence[Point]]
+    """Every metric over steps."""
+    speed: Mapping[str, Sequence[Point]]
+    """Throughput, waiting, memory and what the machines did, over steps."""
+    events: Sequence[Mapping[str, Any]]
+    best_step: int | None
+    best: Mapping[str, float]
+    """Metrics of the best model so far."""
+    last: Mapping[str, float]
+    """The newest value of every metric."""
+    evaluations: Mapping[str, Mapping[str, Any]]
+    """What `evaluate` found, by number."""
+    environment: Mapping[str, Any]
+    inputs: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str]
+
+    @property
+    def run_id(self) -> str:
+        """The name of its folder."""
+        return PurePosixPath(self.folder.path).name
+
+    @property
+    def last_step(self) -> int:
+        """How far the record goes."""
+        return int(max((points[-1][0] for points in self.curves.values()), default=0))
+
+
+def gather_run(folder: Folder) -> RunRecord:
+    """Read all of it; what is not there yet is empty."""
+    identity, final, log = load_identity(folder), read_json(folder, FINAL), read_text(folder, LOG)
+    events = without_repeats(list(read_lines(folder, EVENTS)))
+    curves = _curves(list(read_lines(folder, METRICS)))
+    best = load_aliases(folder)["best"]
+    metadata = read_json(folder, f"{MODELS}/{best}/metadata.json") if best else None
+    briefing = read_json(folder, BRIEFING) or {}
+    state = find_state(folder, final, events, log)
+    return RunRecord(
+        folder=folder,
+        identity=identity,
+        settings=read_json(folder, CONFIG) or {},
+        state=_as_trial(folder, identity) if state.kind == "unfinished" and identity.job_type == "sweep" else state,
+        goal=briefing.get("goal"),
+        curves=curves,
+        speed=_speed(events),
+        events=events,
+        best_step=step_of(best) if best else None,
+        best=metadata["metrics"] if metadata else {},
+        last=final["metrics"] if final else {name: points[-1][1] for name, points in curves.items()},
+        evaluations={
+            name: read_json(folder, f"{EVALUATIONS}/{name}/metrics.json") or {} for name in folder.names(EVALUATIONS)
+        },
+        environment=read_json(folder, ENVIRONMENT) or {},
+        inputs=read_json(folder, INPUTS) or [],
+        warnings=warnings_in(log),
+    )
+
+
+def without_repeats(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events without those of steps that a later start went through again."""
+    kept: list[dict[str, Any]] = []
+    for event in events:
+        if "resumed_from" in event:
+            kept = [earlier for earlier in kept if earlier["step"] <= event["step"]]
+        kept.append(event)
+    return kept
+
+
+def _curves(rows: Sequence[Mapping[str, float]]) -> dict[str, list[Point]]:
+    curves: dict[str, list[Point]] = defaultdict(list)
+    for row in rows:
+        for name in row.keys() - set(NOT_MEASURED):
+            curves[name].append((row["step"], row[name]))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: curves[name] for name in names if name in curves}
+
+
+def _speed(events: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
+    curves: dict[str, list[Point]] = {title: [] for title in SPEED.values()}
+    for event in events:
+        if event["speed"]["step_s"]:
+            for name, title in SPEED.items():
+                curves[title].append((event["step"], event["speed"][name]))
+        for name, value in event.get("system", {}).items():
+            if math.isfinite(value):
+                curves.setdefault(name, []).append((event["step"], value))
+    return curves
+
+
+def _as_trial(folder: Folder, identity: Identity) -> State:
+    """A trial that is not finished was stopped, or failed, by what its search knows."""
+    search, _, number = identity.name.rpartition("-")
+    for trial in latest(read_history(storage_of(folder) / f"{SEARCHES}/{search}")).values():
+        if trial.id == number and trial.state in ("stopped", "failed"):
+            return State("stopped" if trial.state == "stopped" else "failed", trial.words)
+    return State("unfinished", f"a trial of the search {search}")

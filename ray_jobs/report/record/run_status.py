@@ -1,0 +1,56 @@
+"""Whether a run is finished, running, stopped or broken, told from its folder."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.run_lock import find_holder
+
+Kind = Literal["finished", "running", "stopped", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How a run or a search stands."""
+
+    kind: Kind
+    words: str = ""
+    """More about it, for people."""
+
+
+def find_state(folder: Folder, final: Mapping[str, Any] | None, events: Sequence[Mapping[str, Any]], log: str) -> State:
+    """The state of a run. Raises nothing for a record that breaks off anywhere."""
+    last = events[-1] if events else {}
+    if final is not None:
+        early = last.get("num_epochs", 0) > final["epoch"]
+        return State("finished", f"early, after epoch {final['epoch']} of {last['num_epochs']}" if early else "")
+    if holder := find_holder(folder):
+        return State("running", f"by process {holder['pid']} on {holder['host']} since {holder['since']}")
+    if "stopped_by" in last:
+        return State("stopped", f"by {last['stopped_by']}; the same command goes on with it")
+    if cause := find_failure(log):
+        return State("failed", cause)
+    words = "ended without a word, and the same command goes on with it" if folder.is_local else "as far as is stored"
+    return State("unfinished", words)
+
+
+def find_failure(log: str) -> str:
+    """The cause that the log ends with: the first error since the last start; its trace comes after it."""
+    entries = re.split(r"(?m)^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ )", log)
+    cause = ""
+    for entry in entries:
+        _, _, rest = entry.partition(" ")
+        _, _, rest = rest.partition(" ")
+        level, _, message = rest.partition(" ")
+        if level == "ERROR":
+            cause = cause or message.strip()
+        elif level == "INFO" and message.startswith(("run ", "resumed from ", "epoch ")):
+            cause = ""
+    return cause
+
+
+def warnings_in(log: str) -> list[str]:
+    """Lines of warnings and errors, without tracebacks."""
+    return [line for line in log.splitlines() if re.match(r"[-0-9]{10} [:0-9]{8} (WARNING|ERROR) (?!Traceback)", line)]

@@ -1,0 +1,68 @@
+"""The settings in which an experiment differs from the defaults."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from ray_jobs.settings.experiment import Experiment
+from trainables.contract.training_config import Training
+from trainables.workloads import WORKLOADS, config_class
+
+FIRST = ("workload", "training", "seed")
+PLUMBING = (
+    "workload.name",
+    "storage.",
+    "tracking.run_name",
+    "tracking.notes",
+    "tracking.tags",
+    "tracking.group",
+    "after",
+    "search.",
+)
+"""What stands elsewhere on the page, or says nothing about the result."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting; `default` is None when there is none, as in sections that are off by default."""
+
+    key: str
+    value: Any
+    default: Any
+
+
+def find_changes(settings: Mapping[str, Any]) -> list[Change]:
+    """Settings that are not the default's, with dotted keys; of a workload that is not known all of them."""
+    defaults = flatten(_defaults(settings))
+    sections = {name: settings[name] for name in (*FIRST, *settings) if name in settings}
+    return [
+        Change(key, value, defaults.get(key))
+        for key, value in flatten(sections).items()
+        if (key not in defaults or defaults[key] != value) and not (value is None and key not in defaults)
+        if not key.startswith(PLUMBING)
+    ]
+
+
+def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key; lists are values."""
+    if not isinstance(settings, Mapping) or (prefix and not settings):
+        return {prefix: settings}
+    return dict(_pairs(settings, prefix))
+
+
+def _pairs(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        yield from flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
+
+
+def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    name = (settings.get("workload") or {}).get("name")
+    workload = _dump(config_class(name)) if name in WORKLOADS else {}
+    return {**_dump(Experiment), "training": _dump(Training), "workload": workload}
+
+
+def _dump(config_class: type[BaseModel]) -> dict[str, Any]:
+    """The fields that have a default, as JSON would hold them."""
+    return config_class.model_construct().model_dump(mode="json", warnings=False)

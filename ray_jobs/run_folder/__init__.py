@@ -1,0 +1,1 @@
+"""What the driver writes into the folder of a run."""

@@ -1,0 +1,80 @@
+"""Names of runs for people, and their ids for W&B; knows no wandb."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Literal
+
+from data_pipelines.storage.folder import Folder
+
+IDENTITY = "run.json"
+"""In the run's folder: its `Identity`."""
+STAMP = "%m%d_%H%M"
+JobType = Literal["train", "sweep"]
+LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends what is lacking"
+"""What ends every warning of a W&B that does not do its part."""
+
+
+def automatic_name(parts: Sequence[str], started: datetime) -> str:
+    """The facts that tell a run from others and its first start, for example `flow_matching_digits_0108_1430`."""
+    return "_".join([*parts, started.strftime(STAMP)])
+
+
+def refuse_unsafe_name(name: str) -> None:
+    """Raise ValueError for a run name that cannot be a folder and a W&B name on every system."""
+    if re.search(r'[/\\\x00-\x1f:*?"<>|]', name) or name.strip(". ") != name:
+        raise ValueError(f"{name!r} cannot name a folder; leave out slashes, control characters and outer dots")
+
+
+def artifact_name(run_name: str, wandb_id: str) -> str:
+    """The name of the run's model artifact: readable, and no other run's."""
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', run_name)}-{wandb_id}"[-128:].lstrip(".-")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a run is, through all its starts; fixed when it begins."""
+
+    name: str
+    """For people: given, or made by `automatic_name`."""
+    wandb_id: str
+    """Random, so that no run ever resumes another's."""
+    started: str
+    """Local time of the first start, ISO 8601."""
+    group: str | None = None
+    job_type: JobType = "train"
+    tags: tuple[str, ...] = ()
+
+
+def settle_identity(
+    folder: Folder,
+    parts: Sequence[str],
+    *,
+    given: str | None,
+    group: str | None = None,
+    job_type: JobType = "train",
+    tags: Sequence[str] = (),
+    now: datetime | None = None,
+) -> Identity:
+    """The identity in the run's folder, made and written at the run's first start."""
+    if folder.exists(IDENTITY):
+        return load_identity(folder)
+    now = now or datetime.now().astimezone()
+    identity = Identity(
+        name=given or automatic_name(parts, now),
+        wandb_id=secrets.token_hex(5),
+        started=now.isoformat(timespec="seconds"),
+        group=group,
+        job_type=job_type,
+        tags=tuple(tags),
+    )
+    folder.write_json(IDENTITY, asdict(identity))
+    return identity
+
+
+def load_identity(folder: Folder) -> Identity:
+    """The identity of a run that has begun."""
+    content = folder.read_json(IDENTITY)
+    return Identity(**{**content, "tags": tuple(content["tags"])})

@@ -1,0 +1,145 @@
+"""The record of a run on disk: rows, events, tables, log, final metrics.
+
+It lives in the driver and applies the workers' reports. Whatever a tracker is told is read from here.
+"""
+
+import gzip
+import json
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.console import LogOnly, describe_plainly
+from ray_jobs.run_folder.append_file import GrowingFile
+from ray_jobs.run_folder.table_csv import append_table, remake_tables
+from trainables.engine.files.history import to_lines
+from trainables.engine.files.messages import Report
+from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
+
+METRICS = "metrics.jsonl"
+EVENTS = "events.jsonl"
+"""One line for each report of rank 0, through all starts: when, how far, how fast, and which files it brought."""
+LOG = "train.log"
+CONFIG = "experiment.json"
+ENVIRONMENT = "environment.json"
+READ_ATTEMPTS = 20
+FINAL = "final_metrics.json"
+
+Describe = Callable[[Report], Sequence[str]]
+
+
+class Record:
+    """Applies reports in order. After any restart the rows are exactly those of the checkpoint it began from."""
+
+    def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):
+        """`describe` makes lines for people from a report."""
+        self.folder = folder
+        self._describe = describe
+        self.last: Report | None = None
+        """The newest report."""
+        self._prints = prints
+        self._rows = GrowingFile(folder, METRICS)
+        self._events = GrowingFile(folder, EVENTS)
+        self._log = GrowingFile(folder, LOG)
+        self._kept: deque[bytes] = deque()
+
+    def log(self, message: str, *, level: str = "INFO", prints: bool = True) -> None:
+        """A line in `train.log` and on the terminal."""
+        self._kept.append(_stamp(level, message))
+        self._write()
+        if self._prints and prints:
+            print(message, flush=True)
+
+    def keep(self, text: str) -> None:
+        """What Ray says, for `train.log` alone; from any thread. Where a log is stored as a whole it waits for the next
+        line of ours."""
+        self._kept.extend(_stamp("RAY", line) for line in text.splitlines())
+        if self.folder.is_local:
+            self._write()
+
+    def _write(self) -> None:
+        content = b""
+        while self._kept:
+            content += self._kept.popleft()
+        if content:
+            self._log.append(content)
+
+    def apply(self, report: Report) -> None:
+        """Take in one report of rank 0."""
+        panels = report["panels"]
+        if "resumed_from" in report:
+            panels = [*self._begin(report["resumed_from"]), *panels]
+        for message in report["messages"]:
+            self.log(message, level="WARNING")
+        if report["rows"]:
+            self._rows.append(to_lines(report["rows"]), can_wait=True)
+        for line in self._describe(report):
+            self.log(line, prints=not isinstance(line, LogOnly))
+        if "checkpoint" in report:
+            self.log(f"saved {report['checkpoint']}", prints=False)
+        for panel in report["panels"]:
+            append_table(self.folder, panel)
+        self._events.append(_to_event({**report, "panels": panels}), can_wait=True)
+        if report["is_finished"] or not report.keys().isdisjoint(("resumed_from", "checkpoint", "stopped_by")):
+            self.flush()
+        self.last = report
+        if report["is_finished"]:
+            self._finish(report)
+
+    def flush(self) -> None:
+        """Store what has waited, which it does on object stores alone; when the run is left, whatever the cause."""
+        self._rows.flush()
+        self._events.flush()
+
+    def _begin(self, checkpoint: str | None) -> list[str]:
+        """Put back what belongs to the checkpoint; returns its panels, which may be there and their report lost."""
+        self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
+        known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
+        remake_tables(self.folder, known)
+        if checkpoint:
+            self.log(f"resumed from {self.folder}/{checkpoint}")
+        return known
+
+    def _rows_until(self, step: int) -> bytes:
+        """The rows up to a checkpoint's step: its own, or the same ones out of a later checkpoint.
+
+        The workers do not wait for this process, and may have dropped that checkpoint for newer ones by now.
+        """
+        for _ in range(READ_ATTEMPTS):
+            for name in self.folder.names(CHECKPOINTS):
+                if step_of(name) < step:
+                    continue
+                try:
+                    lines = gzip.decompress(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}")).splitlines(True)
+                except (OSError, EOFError, zlib.error):  # dropped just now, or damaged
+                    continue
+                return b"".join(line for line in lines if json.loads(line)["step"] <= step)
+        raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
+
+    def _finish(self, report: Report) -> None:
+        aliases = load_aliases(self.folder)
+        final: dict[str, Any] = {
+            "run_id": PurePosixPath(self.folder.path).name,
+            "epoch": report["epoch"],
+            "step": report["step"],
+            "metrics": report["metrics"],
+            "best_model": aliases["best"] and f"models/{aliases['best']}",
+            "best_metrics": {},
+        }
+        if final["best_model"]:
+            final["best_metrics"] = self.folder.read_json(f"{final['best_model']}/metadata.json")["metrics"]
+        self.folder.write_json(FINAL, final)
+
+
+def _stamp(level: str, message: str) -> bytes:
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode()
+
+
+def _to_event(report: Report) -> bytes:
+    """An event: the report without its rows and metrics, which stand in `metrics.jsonl`, and the time."""
+    event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
+    return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

@@ -1,0 +1,1 @@
+"""From an experiment to a finished run: models found, data prepared, resources checked, training driven."""

@@ -1,0 +1,95 @@
+"""Wherever a model is asked for: a path, the name of a run, or an artifact `wandb:team/project/name:alias`."""
+
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.contract.config import input_paths
+from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.identity import IDENTITY, load_identity
+from trainables.run_paths import MODELS, load_aliases
+
+RUNS = "runs"
+DOWNLOADS = "downloads"
+SCHEME = "wandb:"
+
+
+def locate_model(reference: str, storage: str) -> Folder:
+    """The folder of a model or checkpoint. A run's name or folder means its best model, `NAME:latest` its last.
+
+    Raises ValueError that says what was looked for, and where.
+    """
+    if reference.startswith(SCHEME):
+        return Folder(str(download(reference, storage)))
+    path = Folder(reference)
+    if path.exists():
+        return best_model(path) if path.exists(f"{MODELS}/aliases.json") else path
+    name, _, alias = reference.partition(":")
+    run = find_run(storage, name)
+    if run is None:
+        known = [identity_name(folder) for folder in list_runs(storage)]
+        raise ValueError(
+            f"{reference!r} is no path, no run in {storage}/{RUNS} and no wandb:team/project/name:alias; "
+            f"{one_of(name, known) if known else 'there are no runs there'}"
+        )
+    return best_model(run, alias or "best")
+
+
+def best_model(run: Folder, alias: str = "best") -> Folder:
+    """The model version of a run that an alias names; without a best one, the latest. Raises ValueError."""
+    known = load_aliases(run)
+    if alias not in ("best", "latest"):
+        raise ValueError(f"{alias!r} names no model of {run}; best and latest do")
+    version = known[alias] or known["latest"]
+    if version is None:
+        raise ValueError(f"{run} holds no model yet")
+    return run / f"{MODELS}/{version}"
+
+
+def list_runs(storage: str) -> list[Folder]:
+    """The runs that a storage path holds."""
+    runs = Folder(storage) / RUNS
+    return [runs / name for name in runs.names() if runs.exists(f"{name}/{IDENTITY}")]
+
+
+def find_run(storage: str, name: str) -> Folder | None:
+    """A run by the name of its folder, or by its own. Raises ValueError when several have that name."""
+    found = [run for run in list_runs(storage) if name in (Path(run.path).name, identity_name(run))]
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} runs are called {name!r}: {', '.join(map(str, found))}; give one's folder")
+    return found[0] if found else None
+
+
+def identity_name(run: Folder) -> str:
+    """A run's name for people."""
+    return load_identity(run).name
+
+
+def download(reference: str, storage: str) -> Path:
+    """The local folder of an artifact."""
+    from ray_jobs.tracking.wandb_artifacts import download_artifact
+
+    folder = Folder(storage)
+    root = Path(folder.path) if folder.is_local else Path("~/quintet").expanduser()
+    return download_artifact(reference, root / DOWNLOADS)
+
+
+def download_references(settings: Any, storage: str) -> Any:
+    """Settings with every `wandb:` reference replaced by the artifact's local folder."""
+    if isinstance(settings, dict):
+        return {name: download_references(value, storage) for name, value in settings.items()}
+    if isinstance(settings, str) and settings.startswith(SCHEME):
+        return str(download(settings, storage))
+    return settings
+
+
+def named_runs(settings: Any, storage: str) -> dict[str, str]:
+    """For inputs that are no path: the best model of the run they name (`NAME`), or the last (`NAME:latest`), by dotted
+    key."""
+    found: dict[str, str] = {}
+    for key, path in input_paths(settings):
+        name, _, alias = path.name.partition(":")
+        run = None if path.exists() else find_run(storage, name)
+        if run is not None:
+            found[key] = str(best_model(run, alias or "best"))
+    return found

@@ -1,0 +1,147 @@
+"""From an Experiment to a Plan: data prepared, resources checked, all that can be refused is refused here."""
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from data_pipelines.contract.config import input_paths
+from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.prepare import prepare
+from data_pipelines.prepared.ray_dataset import object_store_bytes
+from data_pipelines.storage.folder import Folder
+from ray_jobs.cluster.connection import check_resources, connect, machine_cpus
+from ray_jobs.settings.experiment import Experiment
+from ray_jobs.settings.tracking import Tracking
+from trainables.plan import Plan
+from trainables.run_paths import CHECKPOINTS
+from trainables.workloads import build_pipeline
+
+if TYPE_CHECKING:
+    from trainables.engine.files.histograms import Watch
+
+RESIDENT_RATIO = 0.3
+"""A set is kept decoded when it takes at most this share of the object store (in local mode, of the free memory)."""
+SETTLED = "settled.json"
+"""In the run's folder: what was settled when the run began and must not change once there is a checkpoint."""
+
+OnProgress = Callable[[int, int], None]
+
+
+def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
+    """Where the rows are: in the folder the user names, or under the storage path (~/quintet when that is remote)."""
+    if pipeline.prepared is not None:
+        return pipeline.prepared
+    storage = Folder(experiment.storage.path)
+    root = Path(storage.path) if storage.is_local else Path("~/quintet").expanduser()
+    return root / "data" / pipeline.key
+
+
+def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) -> tuple[Path, Manifest]:
+    """Make the Parquet rows unless they are there. Raises ValueError naming the dotted key of a missing input."""
+    pipeline = build_pipeline(experiment.workload)
+    folder = prepared_folder(experiment, pipeline)
+    if not (folder / "manifest.json").exists():
+        refuse_missing_inputs(experiment)
+    try:
+        return folder, prepare(pipeline, folder, on_progress=on_progress)
+    except OSError as error:
+        raise ValueError(f"the data cannot be prepared in {folder}: {error}") from error
+
+
+def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ()) -> None:
+    """Raise ValueError when a path that the settings name is not there, unless it is the name of a run `to_come`."""
+    lines = [
+        f"  {key}: there is no such file or folder: {path}"
+        for key, path in input_paths(experiment)
+        if not path.exists() and path.name.partition(":")[0] not in to_come
+    ]
+    if lines and experiment.after:
+        lines.append("`train` trains first what `after` names")
+    if lines:
+        raise ValueError("\n".join(["missing input:", *lines]))
+
+
+def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:
+    """Settle everything; connects to Ray unless the run is local. Raises ValueError for what cannot work."""
+    training, scaling = experiment.training, experiment.scaling
+    num_parts = max(scaling.num_workers, 1) * training.accumulate
+    if training.batch_size % num_parts:
+        raise ValueError(
+            f"training.batch_size={training.batch_size} is the size over all workers and must be a multiple of "
+            f"scaling.num_workers x training.accumulate = {num_parts}"
+        )
+    prepared, manifest = prepare_data(experiment, on_progress)
+    num_rows = manifest.num_samples("train")
+    if num_rows < training.batch_size:
+        raise ValueError(
+            f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split; lower "
+            "it, or give more data"
+        )
+    if scaling.num_workers:
+        connect()
+        uses_gpu = check_resources(scaling)
+    else:
+        uses_gpu = _has_local_gpu(scaling.use_gpu)
+    settled = _settle(experiment, prepared, manifest)
+    return Plan(
+        run=experiment.run,
+        run_id=experiment.run_id,
+        folder=experiment.folder,
+        prepared=prepared,
+        manifest=manifest,
+        feed=settled["feed"],
+        scaling=scaling,
+        uses_gpu=uses_gpu,
+        num_threads=scaling.threads_per_worker or settled["num_threads"],
+        watch=_watch(experiment.tracking),
+    )
+
+
+def _watch(tracking: Tracking) -> "Watch | None":
+    if tracking.watch is None:
+        return None
+    from trainables.engine.files.histograms import Watch
+
+    return Watch(
+        gradients=tracking.watch in ("gradients", "all"),
+        parameters=tracking.watch in ("parameters", "all"),
+        every_steps=tracking.watch_every_steps,
+    )
+
+
+def _has_local_gpu(asked: bool | None) -> bool:
+    if asked is False:
+        return False
+    import torch
+
+    if asked and not torch.cuda.is_available():
+        raise ValueError("scaling.use_gpu=true, but torch sees no GPU on this machine")
+    return torch.cuda.is_available()
+
+
+def _settle(experiment: Experiment, prepared: Path, manifest: Manifest) -> dict:
+    folder = experiment.folder
+    if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
+        settled = folder.read_json(SETTLED)
+        before = settled.get("source_hash", manifest.source_hash)
+        if before != manifest.source_hash:
+            raise ValueError(
+                f"{folder} was trained on other data: the source hash was {before}, and in {prepared} it is "
+                f"{manifest.source_hash}; prepare the earlier data there again, or train anew with --new"
+            )
+        return settled
+    scaling = experiment.scaling
+    is_local = scaling.num_workers == 0
+    cpus = (os.cpu_count() or 1) if is_local else machine_cpus()
+    feed = experiment.training.feed
+    if feed == "auto":
+        memory = psutil.virtual_memory().available if is_local else object_store_bytes()
+        fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
+        feed = "resident" if fits else "stream"
+    num_threads = max(cpus // max(scaling.num_workers, 1), 1 if is_local else int(scaling.cpus_per_worker), 1)
+    settled = {"feed": feed, "num_threads": num_threads, "source_hash": manifest.source_hash}
+    folder.write_json(SETTLED, settled)
+    return settled

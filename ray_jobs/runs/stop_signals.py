@@ -1,0 +1,60 @@
+"""SIGTERM or Ctrl-C during a training: the first asks for a checkpoint and the end, the second ends at once."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from data_pipelines.storage.folder import Folder
+from trainables.engine.process.stop_request import request_stop, withdraw_request
+
+ASKING = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """What came while a training ran; `ask` makes it end, and is told who asks."""
+
+    def __init__(self, ask: Callable[[str], None]):
+        self._ask = ask
+        self.received: signal.Signals | None = None
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """The first signal becomes a request that the workers find at their next report."""
+        heard = signal.Signals(number)
+        if self.received is not None:
+            raise KeyboardInterrupt if heard == signal.SIGINT else SystemExit(128 + heard)
+        self.received = heard
+        # not print: the signal may have come in the middle of one
+        os.write(2, f"{heard.name}: saving a checkpoint, then the run ends; once more ends it at once\n".encode())
+        self._ask(heard.name)
+
+
+@contextmanager
+def stopping_on_signals(folder: Folder) -> Iterator[StopSignals]:
+    """Inside the block signals ask the training in `folder` to stop; earlier requests do not hold for it."""
+    withdraw_request(folder)
+    try:
+        with hearing_signals(lambda who: request_stop(folder, who)) as signals:
+            yield signals
+    finally:
+        withdraw_request(folder)
+
+
+@contextmanager
+def hearing_signals(ask: Callable[[str], None]) -> Iterator[StopSignals]:
+    """Inside the block the first signal calls `ask` with its name.
+
+    To be entered after Ray was started, which sets a handler of its own. Other threads than the main one hear none.
+    """
+    signals = StopSignals(ask)
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    before = {number: signal.signal(number, signals.hear) for number in ASKING}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,166 @@
+"""Launch: one Experiment becomes a Tune run of one trial (or a local training), and results on disk."""
+
+import signal
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.cluster.ray_logs import hearing_ray
+from ray_jobs.console import Console, format_counts
+from ray_jobs.exit_codes import STOPPED, TERMINATED
+from ray_jobs.run_folder.environment import describe_environment
+from ray_jobs.run_folder.identity import Identity, JobType, settle_identity
+from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
+from ray_jobs.run_folder.run_lock import LOCK, locked
+from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, Record
+from ray_jobs.runs.planning import OnProgress, build_plan
+from ray_jobs.runs.stop_signals import stopping_on_signals
+from ray_jobs.settings.experiment import Experiment
+from ray_jobs.settings.strict_yaml import dump_yaml
+from ray_jobs.tracking.mirror_config import write_briefing
+from ray_jobs.tracking.mirror_run import mirrored, mirroring_callbacks
+from trainables.engine.files.messages import Report
+from trainables.engine.loop.loop import run_training
+from trainables.plan import Plan
+from trainables.ray_train.worker_main import RunError, work_locally
+
+
+class RunStoppedError(RuntimeError):
+    """The run saved a checkpoint and ended because someone asked it to."""
+
+    def __init__(self, message: str, exit_code: int = STOPPED):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run."""
+
+    run_id: str
+    folder: Folder
+    final: dict[str, Any]
+
+
+def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_new: bool = False) -> Result:
+    """Train to the end: begin, or go on where an interrupted run of the same settings stands.
+
+    A run that is already finished is not trained again, unless `is_new` sets it aside.
+    Raises ValueError for bad input, RunError when the run fails, RunStoppedError when it was asked to stop.
+    """
+    folder = experiment.folder
+    folder.make()
+    with locked(folder):
+        folder.remove_temporary()
+        if is_new:
+            set_aside(folder)
+        _refuse_other_settings(experiment)
+        record = Record(folder, describe=Console(experiment.workload, experiment.training.batch_size))
+        if folder.exists(FINAL):
+            record.log(f"{experiment.run_id} is already finished (train it with --new to repeat it)")
+            return Result(experiment.run_id, folder, folder.read_json(FINAL))
+        record.log(f"run {describe(experiment).name} in {folder}")
+        plan = build_plan(experiment, on_progress)
+        for line in format_counts(plan.manifest.counts):
+            record.log(line)
+        folder.write_json(INPUTS, describe_inputs(plan))
+        try:
+            with stopping_on_signals(folder) as signals:
+                _run(plan, record, experiment)
+        except RunError as error:
+            record.log(str(error), level="ERROR", prints=False)
+            record.log(error.trace, level="ERROR", prints=False)
+            raise
+        except Exception as error:
+            record.log(f"{type(error).__name__}: {error}", level="ERROR", prints=False)
+            record.log(traceback.format_exc(), level="ERROR", prints=False)
+            raise
+        if record.last and "stopped_by" in record.last:
+            raise RunStoppedError(
+                f"stopped by {record.last['stopped_by']} after step {record.last['step']}, with a checkpoint; the same "
+                "command goes on with it",
+                TERMINATED if signals.received == signal.SIGTERM else STOPPED,
+            )
+        return Result(experiment.run_id, folder, folder.read_json(FINAL))
+
+
+def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
+    if plan.scaling.num_workers == 0:
+        _run_locally(plan, record, experiment)
+        return
+    from ray_jobs.runs.tune_run import run_trial
+
+    with hearing_ray(record.keep), mirroring_callbacks(experiment, record) as trackers:
+        run_trial(plan, record, trackers)
+
+
+def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
+    with mirrored(experiment, record) as mirror:
+
+        def report(content: Report) -> None:
+            record.apply(content)
+            if mirror:
+                mirror.wake()
+
+        try:
+            work_locally(plan, run_training, report)
+        finally:
+            record.flush()
+
+
+def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:
+    """Write into the run's folder what it is, and what it was made with; returns who it is."""
+    folder, workload, tracking = experiment.folder, experiment.workload, experiment.tracking
+    settings = experiment.model_dump(mode="json")
+    folder.write_json(CONFIG, settings)
+    write_briefing(experiment)
+    folder.write("experiment.yaml", dump_yaml(settings).encode())
+    folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
+    tags = [workload.name, *(["sweep"] if job_type == "sweep" else [])]
+    return settle_identity(
+        folder, workload.name_parts, given=tracking.run_name, group=tracking.group, job_type=job_type, tags=tags
+    )
+
+
+def _refuse_other_settings(experiment: Experiment) -> None:
+    """A name given by the user may belong to a run with other settings."""
+    folder = experiment.folder
+    if not folder.exists(CONFIG):
+        return
+    before = {key: folder.read_json(CONFIG).get(key) for key in ("seed", "workload", "training")}
+    advice = "choose another tracking.run_name, or train it anew with --new"
+    refuse_differences(
+        f"{folder} holds a run with other settings; {advice}", before, experiment.run.model_dump(mode="json")
+    )
+
+
+def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise ValueError when settings that were kept differ: `words`, and a line for each dotted key."""
+    before, now = _flatten(there), _flatten(here)
+    changed = [
+        f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise ValueError("\n".join([f"{words}:", *changed[:20]]))
+
+
+def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(settings, dict):
+        return {prefix: settings}
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def set_aside(folder: Folder) -> None:
+    """Move what the folder holds into `<folder>/earlier/<n>`; nothing is deleted."""
+    names = [name for name in folder.names() if name != "earlier" and not name.startswith(LOCK)]
+    if names:
+        target = f"earlier/{len(folder.names('earlier')) + 1:03d}"
+        for name in names:
+            folder.move(name, f"{target}/{name}")

@@ -1,0 +1,74 @@
+"""A Plan as a Tune run of one trial."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from ray import tune
+
+from ray_jobs.cluster.placement_group_reaper import freeing_orphans
+from ray_jobs.run_folder.run_recorder import Record
+from trainables.plan import Plan
+from trainables.ray_train.node_affinity import here
+from trainables.ray_train.run_trainable import RunTrainable, start_decoding
+from trainables.ray_train.worker_main import RunError
+
+TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
+"""The trial only waits for its workers; Ray refuses an empty request, so it holds a kilobyte."""
+
+
+class _Recorder(tune.Callback):
+    """Hands the reports in Tune's results to the record; lives in the driver."""
+
+    def __init__(self, record: Record):
+        self.record = record
+        self.error: RunError | None = None
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Apply one report, and take it out of the result."""
+        if "report" in result:
+            self.record.apply(result.pop("report"))
+        if "message" in result:
+            self.record.log(result["message"], level="WARNING")
+        if "error" in result:
+            self.record.flush()
+            self.error = RunError(result["error"], result["trace"])
+
+
+def beside_the_driver() -> tune.PlacementGroupFactory:
+    """A trial's resources on the driver's machine: the loss of another one then takes workers with it and no trial."""
+    return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[here()])
+
+
+def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:
+    """Train by Tune and Ray Train until the end, or until the run is asked to stop. Raises RunError when it fails.
+
+    `trackers` hear of each result after the record has taken it in.
+    """
+    stored = start_decoding(plan)  # the rows go when the last who knows of them goes
+    trainable = tune.with_parameters(RunTrainable, plan=plan, stored=stored)
+    recorder = _Recorder(record)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, beside_the_driver()),
+        run_config=tune.RunConfig(
+            name=f"tune_{uuid.uuid4().hex[:8]}",
+            storage_path=(plan.folder / "ray").uri,
+            callbacks=[recorder, *trackers],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
+        ),
+    )
+    try:
+        with freeing_orphans():
+            [result] = tuner.fit()
+    finally:
+        record.flush()
+    if recorder.error:
+        raise recorder.error
+    if result.error:
+        raise RunError(f"the trial was lost: {result.error}")
+    if record.last is None or not (record.last["is_finished"] or "stopped_by" in record.last):
+        raise RunError("the training was interrupted before its end; the same command goes on with it")
+    plan.folder.delete("ray")

@@ -1,0 +1,82 @@
+"""The runs of a search's trials while they are open: locked, described, planned, and their records."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
+from ray_jobs.run_folder.run_lock import locked
+from ray_jobs.run_folder.run_recorder import FINAL, Record
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.runs.training import describe
+from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.trials import Trial
+from ray_jobs.settings.experiment import Experiment
+from trainables.engine.process.stop_request import request_stop, withdraw_request
+from trainables.plan import Plan
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """One run that is being trained."""
+
+    experiment: Experiment
+    plan: Plan
+    record: Record
+    held: ExitStack
+    """The lock on its folder."""
+
+
+class Runs:
+    """Open runs by the trial's number."""
+
+    def __init__(self, setup: Setup):
+        self._setup = setup
+        self._open: dict[int, OpenRun] = {}
+
+    def __getitem__(self, number: int) -> OpenRun:
+        return self._open[number]
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, trial: Trial) -> OpenRun:
+        """Make everything ready for a trial. Raises ValueError when it cannot be trained."""
+        experiment = self._setup.build(trial)
+        folder = experiment.folder
+        folder.make()
+        with ExitStack() as stack:
+            stack.enter_context(locked(folder))
+            folder.remove_temporary()
+            withdraw_request(folder)
+            describe(experiment, job_type="sweep")
+            plan = build_plan(experiment)
+            folder.write_json(INPUTS, describe_inputs(plan))
+            run = OpenRun(experiment, plan, Record(folder, prints=False), stack.pop_all())
+        self._open[trial.number] = run
+        return run
+
+    def close(self, number: int) -> None:
+        """Give the run's folder back."""
+        run = self._open.pop(number, None)
+        if run is not None:
+            run.record.flush()
+            run.held.close()
+
+    def ask_to_stop(self, who: str) -> None:
+        """Every open run saves a checkpoint and ends."""
+        for run in self._open.values():
+            request_stop(run.experiment.folder, who)
+
+    def close_all(self) -> None:
+        """Give all back."""
+        for number in list(self._open):
+            self.close(number)
+
+    def final_metrics(self, trial: Trial) -> dict[str, float] | None:
+        """Of a run that had finished before its trial was told so; None for any other."""
+        folder = self._setup.run(trial)
+        if not folder.exists(FINAL):
+            return None
+        final = folder.read_json(FINAL)
+        wants_best = self._setup.search.take == "best"
+        return (final["best_metrics"] if wants_best else None) or final["metrics"]

@@ -1,0 +1,112 @@
+"""Pictures of a search: learning curves of all trials, and their settings as parallel coordinates."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ray_jobs.search.ranking import Entry, rank, varying_keys
+from ray_jobs.search.schedulers import read_rows
+from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.trials import Trials
+
+BEST_COLOUR, WORST_COLOUR, INK, GRID = (20, 70, 170), (205, 210, 220), (40, 40, 40), (160, 160, 160)
+AXIS_WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 170, 420, 90, 60, 40
+
+
+def save_pictures(setup: Setup, trials: Trials) -> list[str]:
+    """Write both for each label, the best in the darkest blue; returns their names in the search's folder."""
+    names = []
+    entries = rank(setup, trials)
+    for label in dict.fromkeys(entry.label for entry in entries):
+        members = [entry for entry in entries if entry.label == label and entry.means]
+        if not members:
+            continue
+        suffix = "" if len(setup.labels) == 1 and label == setup.labels[0] else f" {label}".replace("/", "_")
+        for name, picture in (
+            (f"learning_curves{suffix}.png", draw_curves(setup, members)),
+            (f"parallel_coordinates{suffix}.png", draw_coordinates(setup, members, varying_keys(trials))),
+        ):
+            if picture is not None:
+                content = io.BytesIO()
+                picture.save(content, "png")
+                setup.folder.write(name, content.getvalue())
+                names.append(name)
+    return names
+
+
+def draw_curves(setup: Setup, entries: Sequence[Entry]) -> Image.Image | None:
+    """The first objective over epochs; None when nothing was measured twice."""
+    from trainables.line_charts import Line, draw_chart  # brings torch
+
+    goal = setup.goals(entries[0].trials[0])[0]
+    lines = []
+    for colour, entry in zip(_shades(len(entries)), entries, strict=True):
+        for trial in entry.trials:
+            rows = read_rows(setup.run(trial))
+            points = [(float(row["epoch"]), row[goal.metric]) for row in rows if goal.metric in row]
+            if points:
+                lines.append(Line("", points, colour=colour))
+    if not any(len(line.points) > 1 for line in lines):
+        return None
+    title = f"{setup.name}: {len(lines)} trials, the best darkest"
+    return Image.fromarray(draw_chart(title, "epoch", goal.metric, lines[::-1]).permute(1, 2, 0).numpy())
+
+
+def draw_coordinates(setup: Setup, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
+    """One axis for each setting that varies, and for each objective; one line for each point."""
+    if not keys:
+        return None
+    goals = setup.goals(entries[0].trials[0])
+    axes = [_Axis(key, [entry.trials[0].values.get(key) for entry in entries]) for key in keys]
+    axes += [_Axis(goal.metric, [entry.means[number] for entry in entries]) for number, goal in enumerate(goals)]
+    image = Image.new("RGB", (2 * MARGIN + AXIS_WIDTH * (len(axes) - 1), HEIGHT), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
+    for number, (colour, _) in reversed(list(enumerate(zip(_shades(len(entries)), entries, strict=True)))):
+        draw.line([_place(column, axis.places[number]) for column, axis in enumerate(axes)], colour, width=2)
+    for column, axis in enumerate(axes):
+        draw.line([_place(column, 0.0), _place(column, 1.0)], GRID)
+        x, y = _place(column, 1.0)
+        draw.text((x, y - 32 + 14 * (column % 2)), axis.name.rpartition(".")[2], INK, font, anchor="mm")
+        for place, word in axis.ticks:
+            x, y = _place(column, place)
+            draw.text((x + 5, y), word, INK, font, anchor="lm")
+    return image
+
+
+def _place(column: int, share: float) -> tuple[float, float]:
+    return MARGIN + AXIS_WIDTH * column, HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def _shades(count: int) -> list[tuple[int, int, int]]:
+    shares = np.linspace(0.0, 1.0, max(count, 2))[:count]
+    best, worst = np.array(BEST_COLOUR), np.array(WORST_COLOUR)
+    mixed = [best + (worst - best) * share for share in shares]
+    return [(int(red), int(green), int(blue)) for red, green, blue in mixed]
+
+
+class _Axis:
+    """Numbers between their least and greatest, by their logarithm when they span a factor of 30; else words in order
+    of appearance."""
+
+    def __init__(self, name: str, values: Sequence[Any]):
+        self.name = name
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            self._spread_numbers(np.array(values, dtype=float))
+        else:
+            self._spread_words([str(value) for value in values])
+
+    def _spread_numbers(self, values: np.ndarray) -> None:
+        scaled = np.log(values) if values.min() > 0 and values.max() > 30 * values.min() else values
+        low, high = scaled.min(), scaled.max()
+        self.places = list((scaled - low) / (high - low)) if high > low else [0.5] * len(values)
+        ends = {0.0: values.min(), 1.0: values.max()} if high > low else {0.5: values.min()}
+        self.ticks = [(place, f"{value:.4g}") for place, value in ends.items()]
+
+    def _spread_words(self, words: Sequence[str]) -> None:
+        known = sorted(set(words))
+        where = {word: number / max(len(known) - 1, 1) for number, word in enumerate(known)}
+        self.places = [where[word] for word in words]
+        self.ticks = [(place, word[:22]) for word, place in where.items()]

@@ -1,0 +1,138 @@
+"""Who chooses the points of a search: a grid, chance, or Optuna. Whoever it is remembers nothing but what it is told.
+
+After an interruption the points that were tried are told again, in their order, so the choice goes on as before.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ray_jobs.settings.search import Search
+from ray_jobs.settings.search_dimension import Dimension
+from trainables.contract.training_config import Goal
+
+Point = dict[str, Any]
+"""Values by dotted key."""
+SALT = 0x5EA7C4
+
+
+class Chooser(Protocol):
+    """Gives points one after the other."""
+
+    def choose(self, number: int) -> Point | None:
+        """Point number `number`, counted from 0; None when there are no more."""
+        ...
+
+    def tell(self, point: Point, values: Sequence[float] | None) -> None:
+        """What a point has reached, by objective; None when it failed."""
+        ...
+
+
+def build_chooser(search: Search, goals: Sequence[Goal], seed: int) -> Chooser:
+    """The one that the settings name."""
+    if search.method == "grid":
+        return Grid(search)
+    if search.method == "random":
+        return Chance(search, seed)
+    return Parzen(search, goals, seed)
+
+
+def derive(space: Mapping[str, Dimension], point: Point) -> Point:
+    """The point with the values that belong to others, in the order of the space. Raises ValueError."""
+    return {
+        key: dimension.derive(key, point[dimension.of]) if dimension.of else point[key]
+        for key, dimension in space.items()
+    }
+
+
+class Grid:
+    """Every combination of choices; the last key changes first."""
+
+    def __init__(self, search: Search):
+        self._space = search.space
+        free = {key: dimension.extremes for key, dimension in search.space.items() if not dimension.of}
+        self._free, self._points = list(free), list(itertools.product(*free.values()))
+
+    @property
+    def size(self) -> int:
+        """Points."""
+        return len(self._points)
+
+    def choose(self, number: int) -> Point | None:
+        if number >= len(self._points):
+            return None
+        return derive(self._space, dict(zip(self._free, self._points[number], strict=True)))
+
+    def tell(self, point: Point, values: Sequence[float] | None) -> None:
+        """Nothing is learnt from it."""
+
+
+def count_points(search: Search) -> int:
+    """Points that the settings ask for; a grid has an end of its own."""
+    size = Grid(search).size if search.method == "grid" else search.num_points
+    return min(size or 0, search.num_points or size or 0)
+
+
+class Chance:
+    """Independent draws; point number n is the same in every start."""
+
+    def __init__(self, search: Search, seed: int):
+        self._space, self._seed = search.space, seed
+
+    def choose(self, number: int) -> Point | None:
+        random = np.random.default_rng((SALT, self._seed, number))
+        drawn = {key: dimension.draw(random) for key, dimension in self._space.items() if not dimension.of}
+        return derive(self._space, drawn)
+
+    def tell(self, point: Point, values: Sequence[float] | None) -> None:
+        """Nothing is learnt from it."""
+
+
+class Parzen:
+    """Optuna's TPE, by the interface for those who run their own trials."""
+
+    def __init__(self, search: Search, goals: Sequence[Goal], seed: int):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._optuna, self._space, self._seed = optuna, search.space, seed
+        free = {key: dimension for key, dimension in search.space.items() if not dimension.of}
+        self._distributions = {key: self._distribution(dimension) for key, dimension in free.items()}
+        self._directions = ["minimize" if goal.mode == "min" else "maximize" for goal in goals]
+        self._told: list[Any] = []
+
+    def _distribution(self, dimension: Dimension) -> Any:
+        kinds = self._optuna.distributions
+        if dimension.choice is not None:
+            return kinds.CategoricalDistribution(range(len(dimension.choice)))
+        low, high = dimension.bounds
+        if dimension.integer or dimension.loginteger:
+            whole = int(high - (high - low) % dimension.step)
+            return kinds.IntDistribution(int(low), whole, log=dimension.loginteger is not None, step=dimension.step)
+        return kinds.FloatDistribution(low, high, log=dimension.loguniform is not None)
+
+    def choose(self, number: int) -> Point | None:
+        """From all that was told; seeded by the number, so that a start after an interruption draws nothing twice."""
+        sampler = self._optuna.samplers.TPESampler(seed=self._seed * 100_003 + number, multivariate=False)
+        study = self._optuna.create_study(directions=self._directions, sampler=sampler)
+        study.add_trials(self._told)
+        drawn = study.ask(self._distributions).params
+        chosen = {
+            key: self._space[key].choice[value] if self._space[key].choice is not None else value  # pyright: ignore
+            for key, value in drawn.items()
+        }
+        return derive(self._space, chosen)
+
+    def tell(self, point: Point, values: Sequence[float] | None) -> None:
+        """A failed point is kept out."""
+        if values is None:
+            return
+        params = {key: self._encode(key, point[key]) for key in self._distributions}
+        trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, values=list(values))
+        self._told.append(trial)
+
+    def _encode(self, key: str, value: Any) -> Any:
+        choice = self._space[key].choice
+        return value if choice is None else list(choice).index(value)

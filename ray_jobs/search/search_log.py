@@ -1,0 +1,25 @@
+"""The log of a search: what it says to people, and all that Ray has to say, which is kept off the terminal."""
+
+import time
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.append_file import GrowingFile
+
+LOG = "search.log"
+
+
+class SearchLog:
+    """Lines with the time in `search.log`."""
+
+    def __init__(self, folder: Folder):
+        self._file = GrowingFile(folder, LOG)
+
+    def say(self, text: str) -> None:
+        """To the terminal and the file."""
+        print(text, flush=True)
+        self.keep(text)
+
+    def keep(self, text: str) -> None:
+        """To the file alone."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())

@@ -1,0 +1,1 @@
+"""Settings of an experiment, and the strict YAML that they are read from."""

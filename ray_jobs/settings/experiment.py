@@ -1,0 +1,167 @@
+"""Experiment: a Run, where it runs and where it is kept; read from YAML and the command line, and checked."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+
+from data_pipelines.contract.config import Config, FilePath, input_paths
+from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.storage.folder import Folder
+from ray_jobs.settings.experiment_file import read_settings
+from ray_jobs.settings.search import Search
+from ray_jobs.settings.tracking import Tracking
+from trainables.run import Run, Scaling, validate_strictly
+from trainables.workloads import WORKLOADS, config_class
+
+
+class Storage(Config):
+    """Where runs and prepared data are kept."""
+
+    path: str = "~/quintet"
+    """Any path or URI that Ray accepts. On a cluster of several machines it must be reachable from all of them."""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        if "://" in value:
+            if re.search(r"://[^/]*@", value):
+                raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
+            return value.rstrip("/")
+        path = Path(value).expanduser()
+        if not path.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+            raise ValueError(
+                f"{value!r} is relative, and a Ray job's working folder is deleted after it; give a full path"
+            )
+        return str(path.absolute())
+
+
+class Experiment(Run):
+    """What `python -m ray_jobs` works on."""
+
+    scaling: Scaling = Scaling()
+    storage: Storage = Storage()
+    tracking: Tracking = Tracking()
+    after: tuple[FilePath, ...] = ()
+    """Experiments that `train` trains first, on the same workers and in the same storage, unless they are finished;
+    settings may name their runs. Files relative to the one that names them."""
+    search: Search | None = None
+    """What `sweep` tries; other verbs pass it over."""
+
+    @property
+    def run_id(self) -> str:
+        """The given name, or one that holds the workload and the digest of all settings that shape the result."""
+        return self.tracking.run_name or f"{self.workload.name}-{self.digest}"
+
+    @property
+    def run(self) -> Run:
+        """The part that training workers see."""
+        return Run(seed=self.seed, workload=self.workload, training=self.training)
+
+    @property
+    def folder(self) -> Folder:
+        """The run's folder."""
+        return Folder(self.storage.path) / f"runs/{self.run_id}"
+
+
+def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Experiment | None = None) -> Experiment:
+    """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
+
+    A file that `extends` another one holds only what differs from it.
+    With `place_of`, scaling, storage and tracking are those of that experiment, all but the run's name.
+    Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
+    """
+    settings = read_settings(file, overrides)
+    if place_of is not None:
+        run_name = check_settings(settings, origin=str(file)).tracking.run_name
+        settings |= place_of.model_dump(mode="json", include={"scaling", "storage", "tracking"})
+        settings["tracking"]["run_name"] = run_name
+    return _locate_models(settings, origin=str(file))
+
+
+def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The same for a run on other machines: models stay as they are named, to be found there."""
+    return check_settings(read_settings(file, overrides), origin=str(file))
+
+
+def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:
+    """Inputs may name an artifact or a run; the experiment holds the path of the model that is meant now."""
+    if "wandb:" in repr(settings):
+        from ray_jobs.runs.model_references import download_references
+
+        storage = settings.get("storage")
+        path = storage.get("path", Storage().path) if isinstance(storage, dict) else Storage().path
+        settings = download_references(settings, str(path))
+    experiment = check_settings(settings, origin)
+    if all(path.exists() for _, path in input_paths(experiment)):
+        return experiment
+    from ray_jobs.runs.model_references import named_runs
+
+    return experiment.override(named_runs(experiment, experiment.storage.path))
+
+
+def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
+    """An Experiment from plain settings. Raises ValueError like `load_experiment`."""
+    try:
+        return validate_strictly(Experiment, settings)
+    except ValidationError as error:
+        lines = [f"  {line}" for line in _explain(error, settings)]
+        raise ValueError("\n".join([f"{origin}: {len(lines)} wrong setting(s)", *lines])) from error
+
+
+def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        dotted = ".".join(_without_kinds(location, settings)) or "the experiment"
+        if problem["type"] == "extra_forbidden":
+            allowed = _fields_at(location[:-1], settings)
+            yield f"{dotted}: there is no such setting; {one_of(location[-1], allowed)}"
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        given = problem["input"]
+        shown = (
+            "" if isinstance(given, dict | list) or problem["type"] in ("missing", "secret") else f" (given: {given!r})"
+        )
+        yield f"{dotted}: {message}{shown}"
+
+
+def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    models: list[Any] = [Experiment]
+    for part in location:
+        if part.isdigit():  # a place in a list, whose items `_models_in` has found already
+            continue
+        if part == "workload":
+            name = settings.get("workload", {}).get("name")
+            models = [config_class(name)] if name in WORKLOADS else []
+        elif len(models) > 1:  # one of several kinds, told apart by its name
+            models = [model for model in models if model.model_fields["name"].default == part]
+        else:
+            field = models[0].model_fields.get(part)
+            models = list(_models_in(field.annotation)) if field else []
+        if not models:
+            return []
+    return list(models[0].model_fields)
+
+
+def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:
+    """The location as it is written in the settings: pydantic adds the name of the chosen kind to it."""
+    for index, part in enumerate(location):
+        is_kind = isinstance(settings, dict) and settings.get("name") == part and part not in settings
+        if is_kind and index < len(location) - 1:
+            continue
+        yield part
+        if isinstance(settings, dict):
+            settings = settings.get(part)
+        elif isinstance(settings, list) and part.isdigit() and int(part) < len(settings):
+            settings = settings[int(part)]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

@@ -1,0 +1,55 @@
+"""An experiment file as plain settings: on top of the file that it extends, with the overrides of the command line."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray_jobs.settings.strict_yaml import parse_yaml, read_yaml
+from trainables.run import set_dotted
+
+
+def read_settings(file: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Settings that are not checked yet. Raises ValueError naming the file or the override that cannot be read."""
+    settings = _read_with_base(file)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+            raise ValueError(
+                f"--set {override!r}: write it as section.field=value, for example --set training.epochs=5"
+            )
+        try:
+            set_dotted(settings, key, parse_yaml(value))
+        except ValueError as error:
+            raise ValueError(f"--set {override!r}: {error}") from error
+    return settings
+
+
+def _read_with_base(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    settings = read_yaml(file)
+    folder = file.absolute().parent
+    _place_files(settings, "after", folder)
+    _place_files(settings.get("search"), "experiments", folder)
+    base = settings.pop("extends", None)
+    if base is None:
+        return settings
+    chain = (*seen, file.resolve())
+    if not isinstance(base, str) or (folder / base).resolve() in chain:
+        raise ValueError(f"{file}: `extends` is {base!r}; give another experiment file, relative to this one")
+    return _merge(_read_with_base(folder / base, chain), settings)
+
+
+def _place_files(section: Any, key: str, folder: Path) -> None:
+    """Files that a file names are relative to it."""
+    names = section.get(key) if isinstance(section, dict) else None
+    if isinstance(names, list):
+        section[key] = [str(folder / Path(name).expanduser()) if isinstance(name, str) else name for name in names]
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Sections are merged, everything else is replaced."""
+    merged = {**base, **changes}
+    for key, value in base.items():
+        if isinstance(value, dict) and isinstance(merged[key], dict):
+            merged[key] = _merge(value, merged[key])
+    return merged

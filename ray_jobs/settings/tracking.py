@@ -1,0 +1,80 @@
+"""Settings of the `tracking` section; knows no wandb."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from data_pipelines.contract.config import Config, FilePath
+from ray_jobs.run_folder.identity import refuse_unsafe_name
+from trainables.contract.training_config import Cadence
+
+
+class Tracking(Config):
+    """How the run is named, and what W&B is told. The record on disk is the same with W&B on or off."""
+
+    wandb: bool = False
+    project: str | None = None
+    """`project` or `team/project`; null: WANDB_PROJECT, else `quintet`."""
+    entity: str | None = None
+    """Team or user; null: the one in `project`, else WANDB_ENTITY, else the key's owner."""
+    run_name: str | None = Field(default=None, min_length=1, max_length=128)
+    """Also the name of the run's folder. By default the folder is named by the workload and the settings' digest, and
+    the run by the facts that tell it from others, with the time of its first start."""
+    group: str | None = Field(default=None, min_length=1, max_length=128)
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    mode: Literal["online", "offline"] | None = None
+    """offline: files that the `sync` verb (or `wandb sync`) sends later. null: WANDB_MODE, else online."""
+    log_images: bool | Cadence = True
+    """Whether pictures and tables go to W&B; a cadence thins out those that `training.pictures_every` draws."""
+    log_model: bool | Cadence = True
+    """Whether models go to W&B as artifacts; with a cadence only the best and the latest of its moments do."""
+    watch: Literal["gradients", "parameters", "all"] | None = None
+    """Histograms of every parameter tensor, of its gradient, or of both."""
+    watch_every_steps: int = Field(default=1000, ge=1)
+    folder: FilePath | None = None
+    """W&B's own files; null: `wandb` in the run's folder (~/quintet/wandb when that is not on a local disk)."""
+    init_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    finish_timeout_s: float = Field(default=30.0, gt=0, le=86400)
+
+    def for_sync(self) -> "Tracking":
+        """Who asks for a `sync` waits for it."""
+        return self.model_copy(update={"finish_timeout_s": 86400.0})
+
+    @field_validator("run_name")
+    @classmethod
+    def _is_one_folder(cls, value: str | None) -> str | None:
+        if value is not None:
+            refuse_unsafe_name(value)
+        return value
+
+    @field_validator("project", "entity")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^/\\#?%:\s][^\\#?%:\n]{0,127}", value):
+            raise ValueError(rf"{value!r} is no name; leave out \ # ? % : and give at most 128 characters")
+        return value
+
+    @field_validator("project")
+    @classmethod
+    def _has_at_most_a_team(cls, value: str | None) -> str | None:
+        parts = (value or "").split("/")
+        if len(parts) > 2 or (len(parts) == 2 and not all(parts)):
+            raise ValueError(f"{value!r}: write it as project or team/project")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _are_tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for tag in value:
+            if not 1 <= len(tag) <= 64:
+                raise ValueError(f"{tag!r} is no tag; W&B takes 1 to 64 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _names_one_team(self) -> "Tracking":
+        team = (self.project or "").rpartition("/")[0]
+        if team and self.entity not in (None, team):
+            raise ValueError(f"`project` names the team {team!r} and `entity` is {self.entity!r}; give one of them")
+        return self

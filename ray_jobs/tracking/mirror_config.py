@@ -1,0 +1,53 @@
+"""What a mirror must know of a run besides its record: plain data in the run's folder, so that any later version can
+send a run whose workload it does not know; knows no wandb."""
+
+from typing import TYPE_CHECKING, Any
+
+from data_pipelines.contract.config import Config
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.environment import describe_software
+from ray_jobs.settings.tracking import Tracking
+from trainables.run import validate_strictly
+
+if TYPE_CHECKING:
+    from ray_jobs.settings.experiment import Experiment
+
+BRIEFING = "tracking.json"
+
+
+class Briefing(Config):
+    """Rewritten at every start of the run, whether W&B is on or off."""
+
+    run_id: str
+    tracking: Tracking
+    goal: str
+    """The metric that decides which model is best."""
+    metric_axes: dict[str, str | None]
+    """The workload's, by pattern."""
+    config: dict[str, Any]
+    """The run's config in W&B: all settings, and what it was made with."""
+
+
+def write_briefing(experiment: "Experiment") -> None:
+    """Put it into the run's folder."""
+    settings = experiment.model_dump(mode="json", exclude={"tracking"})
+    briefing = Briefing(
+        run_id=experiment.run_id,
+        tracking=experiment.tracking,
+        goal=experiment.workload.goal.metric,
+        metric_axes=experiment.workload.metric_axes,
+        config={
+            **settings,
+            "run_id": experiment.run_id,
+            "folder": str(experiment.folder),
+            "software": describe_software(),
+        },
+    )
+    experiment.folder.write_json(BRIEFING, briefing.model_dump(mode="json"))
+
+
+def load_briefing(folder: Folder) -> Briefing:
+    """Read it back. Raises ValueError when the folder is no run's."""
+    if not folder.exists(BRIEFING):
+        raise ValueError(f"{folder} is no run: it has no {BRIEFING}")
+    return validate_strictly(Briefing, folder.read_json(BRIEFING))

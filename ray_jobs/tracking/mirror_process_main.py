@@ -1,0 +1,151 @@
+"""The process of a mirror: `python -m ray_jobs.tracking.mirror_process_main RUN_FOLDER`, a child of the driver.
+
+Nothing that W&B does can reach the training from here. The process reads the record and not the driver: what comes on
+its standard input only wakes it, and the input's end is the end of the run, however the driver ended. When W&B is
+lost, the process begins again from the record, by exec, so that nothing of the lost session is left.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.identity import LATER
+from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.mirror_config import load_briefing
+from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.wandb_mirror import Mirror, Mode
+from ray_jobs.tracking.wandb_session import SessionLostError
+
+MAX_SESSIONS = 4
+KILL_AFTER_S = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Mirror one run until standard input ends; 0 when W&B took all of it."""
+    options = _parse(arguments)
+    channel = _Channel()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are the driver's, whose end we see
+    with suppress(OSError):
+        os.nice(19)  # nothing waits for it but the end of the run
+    folder = Folder(options.run)
+    briefing = load_briefing(folder)
+    if options.sync:
+        briefing = briefing.model_copy(update={"tracking": briefing.tracking.for_sync()})
+    place = Place(folder, briefing.run_id, briefing.tracking)
+    try:
+        place.make()
+    except OSError as error:
+        channel.say("warning", f"W&B is off: its folder {place.files} cannot be written ({error}); {LATER}")
+        return 1
+    channel.send_prints_to(place.files / "mirror.log")
+    try:
+        with place.locked(waits=not options.sync):
+            mode = "online" if options.sync else options.mode or mode_of(briefing.tracking)
+            mirror = Mirror(briefing, folder, place, mode, channel.say, lost=options.lost)
+            return _mirror(mirror, options, channel)
+    except BlockingIOError:
+        channel.say("warning", f"{folder} is being mirrored to W&B by another process; wait for its end")
+        return 1
+
+
+def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") -> int:
+    try:
+        mirror.run(() if options.sync else _wakes())
+    except SessionLostError as error:
+        _begin_again(mirror, options, channel, str(error))
+        return 1
+    except Exception as error:  # containment: said once, with the trace in mirror.log
+        channel.say("warning", f"W&B is off ({type(error).__name__}: {error}); {LATER}")
+        with suppress(OSError):  # a full disk takes no trace either
+            traceback.print_exc()
+            sys.stderr.flush()
+        return 1
+    return 0
+
+
+def mode_of(tracking: Tracking) -> Mode:
+    """From the settings, or from W&B's own variable."""
+    asked = tracking.mode or os.environ.get("WANDB_MODE", "online")
+    return "online" if asked in ("online", "shared") else "offline"
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m ray_jobs.tracking.mirror_process_main")
+    parser.add_argument("run", help="the run's folder")
+    parser.add_argument("--mode", choices=("online", "offline"))
+    parser.add_argument("--session", type=int, default=1)
+    parser.add_argument("--lost", default="", help="why the session before this one ended")
+    parser.add_argument("--sync", action="store_true", help="send what is there and end")
+    return parser.parse_args(arguments)
+
+
+def _wakes() -> Iterator[bytes]:
+    """Once for everything that has come on standard input in the meantime; ends with it."""
+    while content := os.read(0, 65536):
+        yield content
+
+
+class _Channel:
+    """The standard output that the driver reads; whatever else prints goes to a file."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(1)
+        self.send_prints_to(Path(os.devnull))
+
+    def say(self, kind: str, content: Any) -> None:
+        """One JSON line for the driver."""
+        with suppress(OSError):  # the driver is gone
+            os.write(self._descriptor, (json.dumps({kind: content}) + "\n").encode())
+
+    def send_prints_to(self, file: Path) -> None:
+        """From now on standard output and error are this file."""
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+
+    def restore(self) -> None:
+        """Make it standard output again."""
+        os.dup2(self._descriptor, 1)
+
+
+def _begin_again(mirror: Mirror, options: argparse.Namespace, channel: _Channel, why: str) -> None:
+    """Another session: offline when online cannot begin, else the same mode; returns when W&B is to be given up."""
+    if options.sync or mirror.has_ended or options.session >= MAX_SESSIONS:
+        advice = "" if options.sync else f"; {LATER}"
+        channel.say("warning", f"W&B did not take all of the run ({why}){advice}")
+        return
+    _end_children()
+    channel.restore()
+    mode = "offline" if mirror.mode == "online" and not mirror.has_begun else mirror.mode
+    session = ["--mode", mode, "--session", str(options.session + 1), "--lost", options.lost or why]
+    # wandb names the socket of its background process in WANDB_SERVICE, and that process is gone
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    command = [sys.executable, "-m", "ray_jobs.tracking.mirror_process_main", options.run, *session]
+    os.execve(sys.executable, command, environment)
+
+
+def _end_children() -> None:
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=KILL_AFTER_S)
+    for child in alive:
+        child.kill()
+    psutil.wait_procs(alive, timeout=KILL_AFTER_S)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

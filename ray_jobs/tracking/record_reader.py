@@ -1,0 +1,111 @@
+"""Follows a run's record on disk, from any step on: what a tracker is to be told next; knows no wandb.
+
+The record is the queue: nothing is handed over in memory, so whoever follows may be slow, die, or begin years later.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
+from trainables.engine.files.history import Row
+from trainables.run_paths import step_of
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Update:
+    """What belongs to one optimiser step."""
+
+    step: int
+    epoch: int
+    time: float
+    """Seconds since the epoch, when the step was reported."""
+    ends_epoch: bool
+    values: Row = field(default_factory=dict)
+    panels: list[str] = field(default_factory=list)
+    """Description files of pictures and tables, in the run's folder."""
+
+
+class Follower:
+    """Reads what was added to a record; `sent` is the last step that needs no telling."""
+
+    def __init__(self, folder: Folder, *, sent: int):
+        self.sent = sent
+        self._events = _GrowingLines(folder, EVENTS)
+        self._lines = _GrowingLines(folder, METRICS)
+        self._rows: deque[Row] = deque()
+        self._last_read = sent
+        self._waiting: set[str] = set()
+
+    def updates(self) -> Iterator[Update]:
+        """The steps that were reported since the last call, each once and in order, through restarts of the run."""
+        for event in self._events.read():
+            if "resumed_from" in event:
+                self._lines.start_over()
+            self._waiting |= {name for name in event["panels"] if step_of(name) > self.sent}
+            yield from self._until(event)
+
+    def _until(self, event: Event) -> Iterator[Update]:
+        self._read_rows()
+        while self._rows and self._rows[0]["step"] <= event["step"]:
+            row = self._rows.popleft()
+            ends_epoch = row["step"] % event["steps_per_epoch"] == 0
+            update = Update(int(row["step"]), int(row["epoch"]), event["time"], ends_epoch, row)
+            if update.step == event["step"]:
+                row.update(event.get("system", {}))
+            update.panels = self._take_panels(update.step)
+            self.sent = update.step
+            yield update
+
+    def _take_panels(self, step: int) -> list[str]:
+        due = sorted(name for name in self._waiting if step_of(name) <= step)
+        self._waiting.difference_update(due)
+        return due
+
+    def _read_rows(self) -> None:
+        for row in self._lines.read():
+            if row["step"] > self._last_read:  # after a restart the same steps come again
+                self._rows.append(row)
+                self._last_read = row["step"]
+
+
+class _GrowingLines:
+    """JSON lines that are added to, or replaced as a whole."""
+
+    def __init__(self, folder: Folder, name: str):
+        self._folder, self._name = folder, name
+        self._position, self._inode = 0, -1
+
+    def read(self) -> list[Any]:
+        """Whole lines since the last call; from the beginning when the file was replaced."""
+        content = self._read_local() if self._folder.is_local else self._read_remote()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def start_over(self) -> None:
+        """Read from the beginning next time."""
+        self._position = 0
+
+    def _read_local(self) -> bytes:
+        try:
+            with Path(self._folder.full(self._name)).open("rb") as stream:
+                inode = os.fstat(stream.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._position = inode, 0
+                stream.seek(self._position)
+                return stream.read()
+        except FileNotFoundError:
+            return b""
+
+    def _read_remote(self) -> bytes:
+        # an object is always replaced; those who read know which lines they have seen
+        self._position = 0
+        return self._folder.read(self._name) if self._folder.exists(self._name) else b""

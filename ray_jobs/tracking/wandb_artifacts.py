@@ -1,0 +1,84 @@
+"""Model versions and inputs of a run as W&B artifacts, and artifacts as folders."""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.inputs import Input
+from trainables.run_paths import MODELS, load_aliases, step_of
+
+
+def named_models(folder: Folder) -> dict[str, list[str]]:
+    """The model versions that the run keeps, oldest first, each with its aliases."""
+    known = load_aliases(folder)
+    versions = {version for version in (known["latest"], known["best"], *known["kept"]) if version}
+    return {version: [alias for alias in ("latest", "best") if known[alias] == version] for version in sorted(versions)}
+
+
+def log_model(run: Any, name: str, files: Path, aliases: list[str]) -> None:
+    """Send one model version, the folder `files` that `keep_files` made."""
+    import wandb
+
+    metadata = Folder(str(files)).read_json("metadata.json")
+    artifact = wandb.Artifact(name, type="model", metadata=_shorten(metadata))
+    for file in sorted(files.iterdir()):
+        artifact.add_file(str(file), name=file.name, policy="immutable", skip_cache=True)
+    run.log_artifact(artifact, aliases=[*aliases, f"step-{step_of(files.name)}", f"epoch-{metadata['epoch']}"])
+
+
+def keep_files(folder: Folder, version: str, staging: Path) -> Path:
+    """A version's files under names that stay until they are sent, also when the run drops the version: hard links
+    where the file system has them, so that nothing is stored twice.
+
+    Raises FileNotFoundError when the version is not, or no longer, there.
+    """
+    target = staging / version
+    target.mkdir(parents=True, exist_ok=True)
+    with folder.local(f"{MODELS}/{version}") as source:
+        for file in source.iterdir():
+            if (target / file.name).exists():
+                continue
+            try:
+                os.link(file, target / file.name)
+            except OSError:  # another file system
+                shutil.copy2(file, target / file.name)
+    return target
+
+
+def _shorten(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Epoch, global step, metrics, full config; the workload stands in the config too."""
+    return {name: value for name, value in metadata.items() if name not in ("workload", "facts")}
+
+
+def use_input(run: Any, item: Input) -> None:
+    """Record what the run was made from: the manifest of prepared data, or a reference to a file."""
+    import wandb
+
+    artifact = wandb.Artifact(re.sub(r"[^A-Za-z0-9_.-]", "_", item["name"]), item["type"], metadata=item["metadata"])
+    if Path(item["path"]).name == "manifest.json":
+        artifact.add_file(item["path"])
+    else:
+        artifact.add_reference(Path(item["path"]).absolute().as_uri(), checksum=False)
+    run.use_artifact(artifact)
+
+
+def download_artifact(reference: str, into: Path) -> Path:
+    """The folder of an artifact. Raises ValueError in words for people when it cannot be had."""
+    name = reference.removeprefix("wandb:")
+    if not re.fullmatch(r"[^/:\s]+/[^/:\s]+/[^/:\s]+:[^/:\s]+", name):
+        raise ValueError(f"{reference!r}: write it as wandb:team/project/name:alias, for example ...:best")
+    try:
+        import wandb
+
+        artifact = wandb.Api(timeout=20).artifact(name)
+        folder = into / f"{artifact.name.replace(':', '-')}-{artifact.digest[:8]}"
+        artifact.download(root=str(folder), skip_cache=True)
+    except ImportError as error:
+        raise ValueError(f"{reference!r} needs the package wandb: {error}") from error
+    except Exception as error:  # whatever W&B raises, the user asked for this artifact and cannot have it
+        raise ValueError(f"{reference!r} cannot be had from W&B: {type(error).__name__}: {error}") from error
+    return folder

@@ -1,0 +1,220 @@
+"""Settings that every workload shares: training, optimiser, schedule, cadence; and the base of a workload's own."""
+
+import re
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_serializer, model_validator
+
+from data_pipelines.contract.config import Config
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Cadence(Config):
+    """How often something happens: `5 epochs`, `200 steps`, or the same as a mapping `{epochs: 5}`."""
+
+    count: int = Field(ge=1)
+    unit: Literal["epochs", "steps"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_words(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            match = re.fullmatch(r"\s*(\d+)\s*(epoch|step)s?\s*", value)
+            if match is None:
+                raise ValueError(f"{value!r} is no cadence; write for example '5 epochs' or '200 steps'")
+            return {"count": int(match[1]), "unit": match[2] + "s"}
+        if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("epochs", "steps"):
+            unit, count = next(iter(value.items()))
+            return {"count": count, "unit": unit}
+        return value
+
+    @model_serializer
+    def _to_words(self) -> str:
+        return f"{self.count} {self.unit}"
+
+    def is_due(self, *, step: int, epoch: int, ends_epoch: bool) -> bool:
+        """True after optimiser step `step` of epoch `epoch` (both counted from 1)."""
+        if self.unit == "steps":
+            return step % self.count == 0
+        return ends_epoch and epoch % self.count == 0
+
+
+class Goal(Config):
+    """The metric that decides which model is best."""
+
+    metric: str
+    mode: Literal["min", "max"]
+
+    def is_better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
+        """Whether `value` is better by more than `margin`; a value that is not finite never is."""
+        if value != value or value in (float("inf"), float("-inf")):
+            return False
+        if than is None:
+            return True
+        return value < than - margin if self.mode == "min" else value > than + margin
+
+
+class Optimizer(Config):
+    """The optimiser; weight decay is not applied to biases and norms when `decays_norms` is false."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=2e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """sgd only."""
+    nesterov: bool = False
+    """sgd only."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    decays_norms: bool = True
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError(f"betas are {value}; each must be at least 0 and below 1")
+        return value
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("`nesterov` needs a `momentum` above 0")
+        return self
+
+
+class Schedule(Config):
+    """Factor on the learning rate, from 0 to 1: a linear warm-up, then the named course."""
+
+    name: Literal["constant", "cosine", "linear", "multistep"] = "constant"
+    warmup_steps: int = Field(default=0, ge=0)
+    warmup_epochs: int = Field(default=0, ge=0)
+    """In place of `warmup_steps`: as many steps as these epochs have."""
+    final_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Learning rate at the end as a share of the peak, for cosine and linear."""
+    per: Literal["step", "epoch"] = "step"
+    """Whether the course after the warm-up moves with every step or once per epoch."""
+    milestones: tuple[int, ...] = ()
+    """multistep only: epochs after which the factor is multiplied by `gamma`."""
+    gamma: float = Field(default=0.1, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_one_warmup(self) -> Self:
+        if self.warmup_steps and self.warmup_epochs:
+            raise ValueError("give `warmup_steps` or `warmup_epochs`, not both")
+        return self
+
+
+class Ema(Config):
+    """Exponential moving average of the weights, used for every picture, evaluation and saved model."""
+
+    decay: float = Field(default=0.9999, ge=0, lt=1)
+    has_warmup: bool = False
+    """Use min(decay, (1 + n) / (10 + n)) after n updates, so that short runs are not stuck at the start."""
+
+
+class EarlyStopping(Config):
+    """Stop when the goal has not improved over this many evaluations."""
+
+    patience: int = Field(ge=1)
+    min_delta: float = Field(default=0.0, ge=0)
+
+
+class Training(Config):
+    """How long, how large, how often."""
+
+    epochs: int | None = Field(default=None, ge=1)
+    """Of each stage, when the workload trains in several."""
+    passes_per_epoch: int = Field(default=1, ge=1)
+    """Times that one epoch goes through the training split; for small sets whose samples are cut anew each time."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps; give `epochs` or this."""
+    batch_size: int = Field(default=128, ge=1)
+    """Samples per optimiser step, over all workers and accumulated micro-batches together."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches per optimiser step."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest L2 norm of the whole gradient."""
+    precision: Precision = "fp32"
+    """Of the forward passes, in evaluations too; weights, optimiser and metrics are float32."""
+    compile: bool = False
+    channels_last: bool = False
+    is_deterministic: bool = False
+    """Ask torch for deterministic kernels (always the case on CPU for what the workloads use)."""
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    ema: Ema | None = None
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """A loss or gradient that is not finite ends the run with the step named, or its step is skipped and counted
+    (this costs one device synchronisation per step)."""
+    early_stopping: EarlyStopping | None = None
+    log_every_steps: int = Field(default=50, ge=1)
+    """Rows are kept on the device this long, then reduced over workers and sent together; counted in each epoch."""
+    evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
+    pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
+    checkpoint_every: Cadence | None = Cadence(count=1, unit="epochs")
+    """Besides this, a checkpoint is written when the training ends."""
+    checkpoint_every_steps: int | None = Field(default=None, ge=1)
+    """Further checkpoints inside an epoch, at every multiple of this many steps counted from the epoch's start."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    models_every: Cadence | None = None
+    """Keep the inference weights as a model version; the best and the last are always kept."""
+    feed: Literal["auto", "resident", "stream"] = "auto"
+    """resident: the decoded set is kept once in the object store; stream: it is read again every epoch with flat
+    memory; auto: resident when it fits."""
+    shuffle_window: int = Field(default=4, ge=1)
+    """stream only: shards that are shuffled together."""
+    max_failures: int = Field(default=3, ge=0)
+    """Restarts from the last checkpoint after the loss of a worker."""
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        if (self.epochs is None) == (self.max_steps is None):
+            raise ValueError("give exactly one of `epochs` and `max_steps`")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"`accumulate` ({self.accumulate}) must divide `batch_size` ({self.batch_size})")
+        if self.epochs is not None and self.epochs <= self.schedule.warmup_epochs:
+            raise ValueError(
+                f"`schedule.warmup_epochs` ({self.schedule.warmup_epochs}) must be below `epochs` ({self.epochs}), or "
+                "the rate never reaches its peak; train longer or give a shorter warm-up"
+            )
+        return self
+
+
+class WorkloadConfig(Config, ABC):
+    """Settings of one workload; builds its pipeline and its task on demand, with heavy imports inside."""
+
+    name: str
+    evaluation_options: ClassVar[dict[str, str]] = {}
+    """Options of the `evaluate` verb, each with the dotted setting it stands for."""
+    metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+    """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
+
+    metric_names: ClassVar[dict[str, str]] = {}
+    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """The facts that tell two runs apart, in an automatic run name; the time of the start follows them."""
+        return (self.name,)
+
+    @property
+    @abstractmethod
+    def goal(self) -> Goal:
+        """The metric that decides which model is best; with several stages, which is best of its stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """The training is made of this many stages of `training.epochs` epochs each."""
+        return 1
+
+    def refuse_training(self, training: Training) -> None:
+        """Raise ValueError when this workload cannot be trained so; names the keys."""
+        if self.num_stages > 1 and training.epochs is None:
+            raise ValueError(
+                f"the training has {self.num_stages} stages; give `training.epochs`, the epochs of one stage, instead "
+                "of `training.max_steps`"
+            )
+        if self.num_stages > 1 and training.early_stopping is not None:
+            raise ValueError(f"`training.early_stopping` would end a training of {self.num_stages} stages in the first")

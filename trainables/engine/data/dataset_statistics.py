@@ -1,0 +1,62 @@
+"""What tasks have learnt of a prepared data set, kept beside its rows for every later run and trial."""
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from data_pipelines.storage.folder import Folder
+from trainables.contract.task import Collectives
+
+LEARNT = "learnt"
+"""Name of the folder among the prepared rows."""
+_DIGEST_SIZE = hashlib.sha256().digest_size
+
+logger = logging.getLogger(__name__)
+
+
+class DataMemory:
+    """Files of plain data and CPU tensors, each with its checksum before it, named by all that the content follows
+    from; two runs that learn the same at the same time write the same."""
+
+    def __init__(self, prepared: Folder, source_hash: str, collectives: Collectives):
+        self._prepared, self._source_hash, self._collectives = prepared, source_hash, collectives
+
+    def recall(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `learn` returned to the first run that asked for it with the same settings; a collective."""
+        file = f"{LEARNT}/{name}-{self._digest(settings)}.pt"
+        is_root = self._collectives.rank == 0
+        known = self._collectives.broadcast(self._load(file) if is_root else None)
+        if known is not None:
+            return known
+        learnt = learn()
+        if is_root:
+            self._save(file, learnt)
+        return learnt
+
+    def _digest(self, settings: Mapping[str, Any]) -> str:
+        content = json.dumps([self._source_hash, settings], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def _load(self, file: str) -> dict[str, Any] | None:
+        if not self._prepared.exists(file):
+            return None
+        content = self._prepared.read(file)
+        digest, learnt = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+        if hashlib.sha256(learnt).digest() != digest:
+            logger.warning("%s/%s is damaged; it is learnt anew", self._prepared, file)
+            return None
+        return torch.load(io.BytesIO(learnt), weights_only=True)
+
+    def _save(self, file: str, learnt: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(learnt, buffer)
+        content = buffer.getvalue()
+        try:
+            self._prepared.write(file, hashlib.sha256(content).digest() + content)
+        except OSError as error:
+            logger.warning("%s/%s cannot be written, so each run learns it anew: %s", self._prepared, file, error)

@@ -1,0 +1,69 @@
+"""Histograms of gradients and parameters, every so many steps, on rank 0; they only look."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.storage.folder import Folder
+from trainables.run_paths import PICTURES, step_name
+
+NUM_BINS = 64
+KEY = "watch"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is watched, and how often."""
+
+    gradients: bool
+    parameters: bool
+    every_steps: int
+
+
+class Watcher:
+    """Keeps histograms on the device until they are saved. `look` is called between clipping and the optimiser."""
+
+    def __init__(self, watch: Watch | None):
+        self._watch = watch
+        self._seen: list[tuple[int, dict[str, tuple[Tensor, Tensor]]]] = []
+
+    def look(self, module: nn.Module, step: int) -> None:
+        """Take the histograms of a step that is due."""
+        if self._watch is None or step % self._watch.every_steps:
+            return
+        histograms = {}
+        for name, parameter in module.named_parameters():
+            if self._watch.gradients and parameter.grad is not None:
+                histograms[f"{KEY}/gradients/{name}"] = take_histogram(parameter.grad)
+            if self._watch.parameters:
+                histograms[f"{KEY}/parameters/{name}"] = take_histogram(parameter.detach())
+        self._seen.append((step, histograms))
+
+    def save(self, folder: Folder, epoch: int) -> list[str]:
+        """Write what was seen since the last time, one file for each step; returns the description files."""
+        seen, self._seen = self._seen, []
+        return [_save(folder, step, epoch, histograms) for step, histograms in seen]
+
+
+def take_histogram(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Counts [64] and edges [65] over the finite values, between the smallest and the largest of them."""
+    finite = values.flatten().float()
+    finite = finite[torch.isfinite(finite)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (finite.new_zeros(()), finite.new_zeros(()))
+    if bool(low == high):
+        low, high = low - 0.5, high + 0.5
+    edges = torch.linspace(0, 1, NUM_BINS + 1, device=finite.device) * (high - low) + low
+    # torch.histc has no deterministic kernel on CUDA
+    return torch.bincount(torch.bucketize(finite, edges[1:-1], right=True), minlength=NUM_BINS), edges
+
+
+def _save(folder: Folder, step: int, epoch: int, histograms: dict[str, tuple[Tensor, Tensor]]) -> str:
+    name = f"{PICTURES}/{KEY}/{step_name(step)}.json"
+    content: dict[str, Any] = {
+        key: {"counts": [int(count) for count in counts.tolist()], "edges": edges.tolist()}
+        for key, (counts, edges) in histograms.items()
+    }
+    folder.write_json(name, {"key": KEY, "type": "histograms", "step": step, "epoch": epoch, "histograms": content})
+    return name

@@ -1,0 +1,49 @@
+"""Model versions: the weights to use, apart from the training state; one name, many versions, two aliases.
+
+All versions of a run belong to one artifact, `model`, so that `best` is one version of the run and not one per epoch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import save_tensors
+from trainables.run_paths import ALIASES, MODELS, Aliases, load_aliases, step_name
+
+
+def save_model(
+    folder: Folder,
+    *,
+    step: int,
+    weights: Mapping[str, Tensor],
+    task_state: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    aliases: Sequence[str],
+    is_kept: bool,
+    keeps_best: bool = False,
+) -> str:
+    """Write a version, move the aliases to it, drop versions that nothing names any more. Rank 0 only.
+
+    With `keeps_best` the version that is `best` now stays when another one becomes it.
+    """
+    version = step_name(step)
+    with folder.new_folder(f"{MODELS}/{version}") as files:
+        save_tensors(weights, files / "model.safetensors")
+        torch.save(dict(task_state), files / "task.pt")
+        Folder(str(files)).write_json("metadata.json", metadata)
+    known = load_aliases(folder)
+    best = version if "best" in aliases else known["best"]
+    kept = {*known["kept"], *([version] if is_kept else []), *([best] if keeps_best and best else [])}
+    named: Aliases = {
+        "latest": version if "latest" in aliases else known["latest"],
+        "best": best,
+        "kept": sorted(kept),
+    }
+    folder.write_json(ALIASES, named)
+    for old in folder.names(MODELS):
+        if old.startswith("step_") and old not in {named["latest"], named["best"], *kept}:
+            folder.delete(f"{MODELS}/{old}")
+    return f"{MODELS}/{version}"

@@ -1,0 +1,89 @@
+"""Per-step numbers, kept on the device until they are reduced over the workers into rows."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.engine.files.history import Row
+from trainables.engine.process.collectives import ProcessGroup
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or gradient that is not a finite number; `rows` are those of the good steps before it."""
+
+    def __init__(self, message: str, rows: Sequence[Row] = ()):
+        super().__init__(message)
+        self.rows = list(rows)
+
+
+class StepMeter:
+    """Collects scalars without synchronising; `flush` does one reduction for all steps since the last."""
+
+    def __init__(self, collectives: ProcessGroup, *, stops_on_nonfinite: bool, may_overflow: Collection[str] = ()):
+        """`may_overflow`: metrics that stop nothing, as the gradient norm of a step that a scaler leaves out."""
+        self._collectives = collectives
+        self._stops, self._may_overflow = stops_on_nonfinite, may_overflow
+        self._names: tuple[str, ...] = ()
+        self._values: list[Tensor] = []
+        self._rows: list[Row] = []
+        self._sums: dict[str, float] = {}
+        """Of the finite values of the running epoch, by name."""
+        self._counts: dict[str, int] = {}
+
+    def add(self, row: Row, values: Mapping[str, Tensor]) -> None:
+        """`row` holds what the host knows (step, epoch, learning rate); `values` device scalars by metric name."""
+        if not self._names:
+            self._names = tuple(values)
+        assert tuple(values) == self._names, f"the names of a step's metrics changed: {self._names}, {tuple(values)}"
+        self._rows.append(row)
+        self._values.append(torch.stack([value.detach().float().reshape(()) for value in values.values()]))
+
+    def flush(self) -> list[Row]:
+        """Rows with means over the workers. A collective. Raises NonFiniteError naming the first bad step.
+
+        A value that is not finite is left out of its row.
+        """
+        if not self._rows:
+            return []
+        total = self._collectives.sum(torch.stack(self._values)) / self._collectives.world_size
+        rows = self._rows
+        for number, (row, values) in enumerate(zip(rows, total.tolist(), strict=True)):
+            self._add_values(row, values, rows[:number])
+        self._rows, self._values = [], []
+        return rows
+
+    def _add_values(self, row: Row, values: list[float], good: Sequence[Row]) -> None:
+        bad = [name for name, value in zip(self._names, values, strict=True) if not math.isfinite(value)]
+        fatal = [name for name in bad if name not in self._may_overflow]
+        if fatal and self._stops:
+            raise NonFiniteError(
+                f"{fatal[0]} is not finite at step {row['step']} (epoch {row['epoch']}); try a lower learning rate or "
+                "training.clip_norm, or set training.on_nonfinite=skip to leave such steps out",
+                good,
+            )
+        finite = {name: value for name, value in zip(self._names, values, strict=True) if name not in bad}
+        row.update(finite)
+        for name, value in finite.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def epoch_means(self) -> dict[str, float]:
+        """The means of the running epoch so far, by name; call after `flush`."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+    def end_epoch(self) -> dict[str, float]:
+        """The means of the epoch that ends; starts the next."""
+        means = self.epoch_means()
+        self._sums, self._counts = {}, {}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running epoch's sums; call after `flush`."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back `state_dict`."""
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

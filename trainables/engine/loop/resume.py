@@ -1,0 +1,62 @@
+"""How a training opens: from the newest undamaged checkpoint of its run, or anew."""
+
+import torch
+
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import find_checkpoint, load_checkpoint
+from trainables.engine.files.row_metrics import StepMeter
+from trainables.engine.loop.evaluation import isolated_random
+from trainables.engine.loop.train_state import TrainState
+from trainables.engine.loop.worker_context import Worker
+from trainables.engine.loop.worker_reporter import Outbox
+from trainables.engine.process.determinism import build_generator, seed_globals
+from trainables.engine.step.train_step import Learner, Length
+from trainables.run import Run
+from trainables.run_paths import CHECKPOINTS, MODELS
+
+
+def measure_length(run: Run, steps_per_epoch: int) -> Length:
+    """`max_steps`, or all epochs of all stages; the last epoch may be cut short."""
+    num_stages = run.workload.num_stages
+    num_steps = run.training.max_steps or (run.training.epochs or 0) * num_stages * steps_per_epoch
+    return Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps, num_stages)
+
+
+def open_training(run: Run, worker: Worker, length: Length, outbox: Outbox) -> TrainState:
+    """All ranks call it; what happened goes to the outbox."""
+    collectives = worker.collectives
+    name, messages = collectives.broadcast(_find_newest(worker.folder) if collectives.rank == 0 else None)
+    checkpoint = load_checkpoint(worker.folder, name) if name else None
+    seed_globals(run.seed, collectives.rank)
+    task = worker.build_task(run.workload, worker.facts, run.seed)
+    task.connect(collectives)
+    if checkpoint:
+        task.load_state_dict(checkpoint.state["task"])
+    learner = Learner(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
+    meter = StepMeter(
+        collectives,
+        stops_on_nonfinite=run.training.on_nonfinite == "stop",
+        may_overflow=["train/grad_norm"] if learner.scaler.is_enabled() else [],
+    )
+    state = TrainState(task, learner, meter, epoch_generator(run, worker, 1))
+    if checkpoint:
+        messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
+    else:
+        with isolated_random():
+            task.begin(worker.start(run.seed))
+            task.prepare_evaluation(worker.start(run.seed))
+        learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
+    outbox.tell_start(name)
+    outbox.say(messages)
+    return state
+
+
+def epoch_generator(run: Run, worker: Worker, epoch: int) -> torch.Generator:
+    """The random stream of one rank's steps in one epoch."""
+    return build_generator(worker.device, run.seed, "step", worker.collectives.rank, epoch)
+
+
+def _find_newest(folder: Folder) -> tuple[str | None, list[str]]:
+    for name in (CHECKPOINTS, MODELS):
+        folder.remove_temporary(name)  # left by a writer that was killed
+    return find_checkpoint(folder)

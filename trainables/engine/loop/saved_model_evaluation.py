@@ -1,0 +1,75 @@
+"""The evaluation of a saved model, apart from any training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from data_pipelines.storage.checksums import find_damage
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import refuse_other_architecture
+from trainables.engine.files.panel_files import picture_of, save_panels
+from trainables.engine.loop.evaluation import isolated_random, run_evaluation, split_finite
+from trainables.engine.loop.worker_context import Worker
+from trainables.run import Run
+
+
+def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> dict[str, Any]:
+    """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
+
+    Returns metrics, messages, epoch, step, the names of the picture files, and the paths of all files that evaluators
+    wrote by themselves. Raises ValueError when `source` is damaged or of another architecture.
+    """
+    saved = load_saved(source)
+    task = worker.build_task(run.workload, worker.facts, run.seed)
+    task.load_state_dict(saved["task"])
+    refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
+    task.module.load_state_dict(saved["weights"])
+    task.module.to(worker.device)
+    with isolated_random():
+        task.prepare_evaluation(worker.start(run.seed))
+    evaluation = run_evaluation(
+        task, task.module, worker.feed, worker.collectives, worker.device, precision=run.training.precision
+    )
+    names: list[str] = []
+    if worker.collectives.rank == 0:
+        names = save_panels(target, evaluation.panels, step=saved["step"], epoch=saved["epoch"])
+    metrics, messages = split_finite(evaluation.metrics)
+    return {
+        "metrics": metrics,
+        "messages": messages,
+        "epoch": saved["epoch"],
+        "step": saved["step"],
+        "pictures": [picture_of(target, name) for name in names],
+        "files": [file for files in worker.collectives.gather_values(list(evaluation.files)) for file in files],
+    }
+
+
+def load_saved(source: Folder) -> dict[str, Any]:
+    """Weights, task state, epoch and step of a model version or of a checkpoint (of its EMA weights, if it has any)."""
+    with source.local("") as files:
+        damage = find_damage(files)
+        if damage is not None:
+            raise ValueError(f"{source} is no undamaged model or checkpoint: {damage}")
+        return _load_model(files) if (files / "task.pt").exists() else _load_checkpoint(files)
+
+
+def _load_model(files: Path) -> dict[str, Any]:
+    metadata: Mapping[str, Any] = Folder(str(files)).read_json("metadata.json")
+    return {
+        "weights": load_file(files / "model.safetensors"),
+        "task": torch.load(files / "task.pt", weights_only=True),
+        "epoch": metadata["epoch"],
+        "step": metadata["global_step"],
+    }
+
+
+def _load_checkpoint(files: Path) -> dict[str, Any]:
+    state = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
+    ema = files / "ema.safetensors"
+    weights: dict[str, Tensor] = load_file(ema if ema.exists() else files / "model.safetensors")
+    position = state["position"]
+    return {"weights": weights, "task": state["task"], "epoch": position["epoch"], "step": position["step"]}

@@ -1,0 +1,51 @@
+"""Model selection: which of the evaluated models is the best so far, and when there will be no better one."""
+
+from trainables.engine.loop.evaluation import goal_value, run_evaluation, split_finite
+from trainables.engine.loop.train_state import Position, TrainState
+from trainables.engine.loop.worker_context import Worker
+from trainables.engine.loop.worker_reporter import Outbox
+from trainables.run import Run
+
+
+class ModelSelection:
+    """By the workload's goal; a stage, such as a round of pruning, has a best model of its own."""
+
+    def __init__(self, run: Run, worker: Worker, outbox: Outbox):
+        self._goal, self._stopping = run.workload.goal, run.training.early_stopping
+        self._worker, self._outbox = worker, outbox
+
+    def evaluate(self, state: TrainState) -> tuple[dict[str, float], bool]:
+        """The finite metrics of the model as it is, and whether it is the best so far. A collective."""
+        worker, learner = self._worker, state.learner
+        evaluation = run_evaluation(
+            state.task,
+            learner.evaluated,
+            worker.feed,
+            worker.collectives,
+            worker.device,
+            precision=learner.training.precision,
+        )
+        metrics, messages = split_finite(evaluation.metrics)
+        self._outbox.say(messages)
+        self._outbox.save_panels(evaluation.panels, state)
+        return metrics, self._judge(goal_value(evaluation, self._goal), state.position)
+
+    def _judge(self, value: float, position: Position) -> bool:
+        min_delta = self._stopping.min_delta if self._stopping else 0.0
+        resets = self._goal.is_better(value, position.best, min_delta)
+        position.stale_evaluations = 0 if resets else position.stale_evaluations + 1
+        is_best = self._goal.is_better(value, position.best)
+        position.best = value if is_best else position.best
+        return is_best
+
+    def is_over(self, position: Position) -> bool:
+        """Whether early stopping ends the run here; says so."""
+        if self._stopping is None or position.stale_evaluations < self._stopping.patience:
+            return False
+        patience = self._stopping.patience
+        self._outbox.say([f"stopped early: no better {self._goal.metric} in {patience} evaluations"])
+        return True
+
+    def forget(self, position: Position) -> None:
+        """A new stage begins."""
+        position.best, position.stale_evaluations = None, 0

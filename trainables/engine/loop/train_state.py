@@ -1,0 +1,100 @@
+"""All that changes while a run trains, and its way into a checkpoint and back."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from trainables.contract.task import Task
+from trainables.engine.files.checkpoints import Checkpoint
+from trainables.engine.files.history import History
+from trainables.engine.files.row_metrics import StepMeter
+from trainables.engine.process.collectives import ProcessGroup
+from trainables.engine.process.determinism import (
+    build_generator,
+    capture_random_states,
+    restore_random_states,
+    seed_globals,
+)
+from trainables.engine.step.train_step import Learner
+
+
+@dataclass
+class Position:
+    """Where the run stands."""
+
+    epoch: int = 1
+    """The running epoch, from 1."""
+    step: int = 0
+    """Optimiser steps done."""
+    step_in_epoch: int = 0
+    best: float | None = None
+    """The goal's best value so far."""
+    stale_evaluations: int = 0
+    """Evaluations since then."""
+    latest: dict[str, float] = field(default_factory=dict)
+    """The last value of every metric."""
+    is_finished: bool = False
+
+
+@dataclass
+class TrainState:
+    """One rank's view of a run in progress."""
+
+    task: Task
+    learner: Learner
+    meter: StepMeter
+    generator: torch.Generator
+    """Feeds augmentation and loss; seeded anew from (seed, rank, epoch) when an epoch starts."""
+    history: History = field(default_factory=History)
+    position: Position = field(default_factory=Position)
+
+    def capture(self, collectives: ProcessGroup) -> Checkpoint:
+        """Everything for a checkpoint. A collective: the random states of all ranks are gathered."""
+        random_states = collectives.gather_values(capture_random_states(self.generator))
+        learner = self.learner
+        return Checkpoint(
+            model=learner.task.module.state_dict(),
+            ema=learner.ema.weights.state_dict() if learner.ema else None,
+            state={
+                "task": self.task.state_dict(),
+                "learner": learner.state_dict(),
+                "meter": self.meter.state_dict(),
+                "position": asdict(self.position),
+                "random_states": random_states,
+                "num_threads": torch.get_num_threads(),
+            },
+            history=self.history.content,
+        )
+
+    def restore(self, checkpoint: Checkpoint, collectives: ProcessGroup, seed: int, origin: str) -> list[str]:
+        """Put a checkpoint back; the task's own state was loaded before. Returns messages for the log."""
+        state = checkpoint.state
+        self.learner.load(checkpoint.model, checkpoint.ema, state["learner"], origin)
+        self.meter.load_state_dict(state["meter"])
+        self.position = Position(**state["position"])
+        self.history = History(checkpoint.history)
+        return [*self._restore_random(state["random_states"], collectives, seed), *_warn_of_threads(state)]
+
+    def _restore_random(self, states: list[dict[str, Any]], collectives: ProcessGroup, seed: int) -> list[str]:
+        if len(states) == collectives.world_size:
+            restore_random_states(states[collectives.rank], self.generator)
+            return []
+        seed_globals(seed + self.position.step, collectives.rank)
+        parts = (seed, "resumed", self.position.step, collectives.rank)
+        self.generator.set_state(build_generator(self.generator.device, *parts).get_state())
+        return [
+            f"the checkpoint was written by {len(states)} workers and goes on with {collectives.world_size}: the batch "
+            "size stays, and so does the order of the data (of streamed data from the next epoch on); the random "
+            "numbers differ from those of an uninterrupted run"
+        ]
+
+
+def _warn_of_threads(state: dict[str, Any]) -> list[str]:
+    before, now = state["num_threads"], torch.get_num_threads()
+    if before == now:
+        return []
+    return [
+        f"the checkpoint was written with {before} torch threads and goes on with {now}; results may differ in the "
+        f"last bit (set scaling.threads_per_worker={before} to keep them)"
+    ]

@@ -1,0 +1,124 @@
+"""What leaves a worker: pictures, model versions and checkpoints as files, all else gathered into the next report."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from trainables.contract.task import Panel
+from trainables.engine.files.checkpoints import save_checkpoint
+from trainables.engine.files.history import Row
+from trainables.engine.files.messages import Report, Standing
+from trainables.engine.files.model_versions import save_model
+from trainables.engine.files.panel_files import save_panels
+from trainables.engine.loop.train_state import TrainState
+from trainables.engine.loop.worker_context import Worker
+from trainables.run import Run
+
+
+class Outbox:
+    """Rank 0 writes; the other ranks only take part in collectives and in the report."""
+
+    def __init__(self, run: Run, worker: Worker):
+        self._run, self._worker = run, worker
+        self._is_writer = worker.collectives.rank == 0
+        self._empty()
+
+    @contextmanager
+    def hearing_warnings(self) -> Iterator[None]:
+        """Inside, warnings that our packages log on this worker also go into the next report."""
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: self.say([record.getMessage()])
+        loggers = [logging.getLogger(name) for name in ("trainables", "data_pipelines")]
+        for logger in loggers:
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
+
+    def _empty(self) -> None:
+        self._rows: list[Row] = []
+        self._epoch_means: dict[str, float] = {}
+        self._panels: list[str] = []
+        self._messages: list[str] = []
+        self._optional: dict[str, Any] = {}
+
+    def say(self, messages: Sequence[str]) -> None:
+        """Lines for the log."""
+        self._messages += messages
+
+    def add_rows(self, rows: list[Row]) -> None:
+        """Rows for the record; they may still be added to until `send`."""
+        self._rows = rows
+
+    def tell_means(self, means: dict[str, float]) -> None:
+        """Of the epoch of the rows."""
+        self._epoch_means = means
+
+    def tell_start(self, checkpoint: str | None) -> None:
+        """That the run goes on from a checkpoint, or begins."""
+        self._optional["resumed_from"] = checkpoint
+
+    def tell_stop(self, who: str) -> None:
+        """That the run ends here because someone asked for it."""
+        self._optional["stopped_by"] = who
+
+    def add_panels(self, descriptions: Sequence[str]) -> None:
+        """Panels whose files are written."""
+        self._panels += descriptions
+
+    def save_panels(self, panels: Sequence[Panel], state: TrainState) -> None:
+        """Write pictures and tables."""
+        if self._is_writer:
+            folder, position = self._worker.folder, state.position
+            self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
+
+    def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool) -> None:
+        """Write a model version."""
+        if not self._is_writer:
+            return
+        self._optional["aliases"] = list(aliases)
+        self._optional["model"] = save_model(
+            self._worker.folder,
+            step=state.position.step,
+            weights=state.learner.evaluated.state_dict(),
+            task_state=state.task.state_dict(),
+            metadata=self._describe(state),
+            aliases=aliases,
+            is_kept=is_kept,
+            keeps_best=keeps_best,
+        )
+
+    def _describe(self, state: TrainState) -> dict[str, Any]:
+        return {
+            "run_id": self._worker.run_id,
+            "epoch": state.position.epoch,
+            "global_step": state.position.step,
+            "metrics": state.position.latest,
+            "facts": dict(self._worker.facts),
+            "workload": self._run.workload.model_dump(mode="json"),
+            "config": self._run.model_dump(mode="json"),
+        }
+
+    def save_checkpoint(self, state: TrainState) -> None:
+        """Write a checkpoint. A collective."""
+        checkpoint = state.capture(self._worker.collectives)
+        if self._is_writer:
+            keep = self._run.training.keep_checkpoints
+            name = save_checkpoint(self._worker.folder, state.position.step, checkpoint, keep)
+            self._optional["checkpoint"] = name
+
+    def send(self, standing: Standing) -> None:
+        """One report, on all ranks; the outbox is empty afterwards."""
+        report: Report = {
+            **standing,
+            "rows": self._rows,
+            "epoch_means": self._epoch_means,
+            "panels": self._panels,
+            "messages": self._messages,
+            **self._optional,  # pyright: ignore
+        }
+        self._empty()
+        self._worker.report(report)

@@ -1,0 +1,1 @@
+"""The process of a training worker: collectives, random states, memory, monitoring."""

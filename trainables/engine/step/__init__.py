@@ -1,0 +1,1 @@
+"""One optimiser step: gradients, learning rate, precision, moving average of weights."""

@@ -1,0 +1,39 @@
+"""The exponential moving average of the weights."""
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from trainables.contract.training_config import Ema
+
+
+class EmaModel(AveragedModel):
+    """A copy of the module whose parameters follow p_ema <- d p_ema + (1 - d) p; buffers are copied as they are."""
+
+    def __init__(self, module: nn.Module, settings: Ema):
+        super().__init__(module)
+        self._settings, self.num_updates = settings, 0
+        self.requires_grad_(False)
+        self.eval()
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """One update; unlike torch's, the first one averages too."""
+        pairs = list(zip(self.module.parameters(), model.parameters(), strict=True))
+        decay = compute_decay(self._settings, self.num_updates)
+        with torch.no_grad():
+            torch._foreach_lerp_([p for p, _ in pairs], [p.detach() for _, p in pairs], 1.0 - decay)  # pyright: ignore
+            for mine, other in zip(self.module.buffers(), model.buffers(), strict=True):
+                mine.copy_(other)
+        self.num_updates += 1
+
+    @property
+    def weights(self) -> nn.Module:
+        """The averaged module itself."""
+        return self.module
+
+
+def compute_decay(settings: Ema, num_updates: int) -> float:
+    """The decay of the update after `num_updates` earlier ones."""
+    if not settings.has_warmup:
+        return settings.decay
+    return min(settings.decay, (1 + num_updates) / (10 + num_updates))

@@ -1,0 +1,178 @@
+"""The learner: module, optimiser, schedule, scaler and EMA, and the one step that moves them all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from trainables.contract.task import Task
+from trainables.contract.training_config import Training
+from trainables.engine.files.checkpoints import refuse_other_architecture
+from trainables.engine.step.ema import EmaModel
+from trainables.engine.step.optim import RateSchedule, build_optimizer, learning_rates, load_optimizer
+from trainables.engine.step.precision import autocast
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the training is."""
+
+    num_epochs: int
+    steps_per_epoch: int
+    num_steps: int
+    num_stages: int = 1
+
+    @property
+    def steps_per_stage(self) -> int:
+        """The schedule runs over these."""
+        return self.num_steps // self.num_stages
+
+
+class Learner:
+    """Owns what a step changes. `wrap` makes the module distributed; `generator` feeds the task's randomness."""
+
+    def __init__(
+        self,
+        task: Task,
+        training: Training,
+        *,
+        length: Length,
+        device: torch.device,
+        wrap: Callable[[nn.Module], nn.Module],
+    ):
+        self.task, self.training, self.length, self.device, self._wrap = task, training, length, device, wrap
+        self.num_skipped = 0
+        self._build()
+
+    def _build(self) -> None:
+        module = self.task.module.to(self.device)
+        if self.training.channels_last:
+            _put_channels_last(module)
+        self.ema = EmaModel(module, self.training.ema) if self.training.ema else None
+        wrapped = self._wrap(module)
+        self.wrapped: Any = wrapped
+        if self.training.compile:
+            torch.compiler.reset()  # what earlier modules compiled counts towards a limit, after which all runs eagerly
+            self.wrapped = torch.compile(wrapped)
+        self.optimizer = build_optimizer(module, self.training.optimizer, self.task.parameter_groups())
+        self.schedule = RateSchedule(
+            self.optimizer,
+            self.training.schedule,
+            num_steps=self.length.steps_per_stage,
+            steps_per_epoch=self.length.steps_per_epoch,
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.training.precision == "fp16")
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+    def rebuild(self, *, is_new_stage: bool = False) -> None:
+        """Wrap again; optimiser and EMA start anew, and with a new stage the schedule too, which else goes on."""
+        schedule = self.schedule.state_dict()
+        self._build()
+        if not is_new_stage:
+            self.schedule.load_state_dict(schedule)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The module to evaluate, draw with and save: the EMA weights if there are any."""
+        return self.ema.weights if self.ema else self.task.module
+
+    @property
+    def learning_rate(self) -> float:
+        """The first parameter group's rate, for the coming step."""
+        return self.learning_rates["train/learning_rate"]
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The rates of the coming step, by metric name."""
+        return learning_rates(self.optimizer)
+
+    def step(
+        self, batches: Sequence[Any], generator: torch.Generator, look: Callable[[nn.Module], None] | None = None
+    ) -> dict[str, Tensor]:
+        """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
+
+        `look` sees the module when its gradients are ready, and changes nothing.
+        """
+        buffers = self._keep_buffers()
+        outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
+        self.scaler.unscale_(self.optimizer)
+        grad_norm = self._clip()
+        if look:
+            look(self.task.module)
+        if self.training.on_nonfinite == "stop" or self.scaler.is_enabled() or self._is_finite(grad_norm):
+            self.scaler.step(self.optimizer)
+            if self.ema:
+                self.ema.update_parameters(self.task.module)
+        else:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step()
+        means = {name: torch.stack([output[name] for output in outputs]).mean() for name in outputs[0]}
+        return {**means, "train/grad_norm": grad_norm}
+
+    def _backward(
+        self, batch: Any, index: int, batches: Sequence[Any], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        is_last = index == len(batches) - 1
+        no_sync = getattr(self.wrapped, "no_sync", nullcontext)
+        with nullcontext() if is_last else no_sync(), autocast(self.training.precision, self.device):
+            output = self.task.loss(self.wrapped, batch, generator=generator)
+            self.scaler.scale(output.loss / len(batches)).backward()
+        metrics = {f"train/{name}": value.detach().float() for name, value in output.metrics.items()}
+        return {"train/loss": output.loss.detach().float(), **metrics}
+
+    def _clip(self) -> Tensor:
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = get_total_norm(gradients)
+        if self.training.clip_norm is not None:
+            clip_grads_with_norm_(self._parameters, self.training.clip_norm, norm)
+        return norm
+
+    def _keep_buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """Running statistics as they are before a step that may be skipped: its forward pass moves them."""
+        if self.training.on_nonfinite == "stop":
+            return []
+        return [(buffer, buffer.clone()) for buffer in self.task.module.buffers()]
+
+    def _is_finite(self, norm: Tensor) -> bool:
+        # the norm is that of the averaged gradient, so all ranks decide alike
+        is_finite = bool(torch.isfinite(norm))
+        self.num_skipped += not is_finite
+        return is_finite
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the weights."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "num_skipped": self.num_skipped,
+            "num_averaged": self.ema.num_updates if self.ema else 0,
+        }
+
+    def load(
+        self, model: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None, state: Mapping[str, Any], origin: str
+    ) -> None:
+        """Put back weights and `state_dict`. Raises ValueError naming `origin` when the architecture differs."""
+        refuse_other_architecture(self.task.module.state_dict(), model, origin)
+        self.task.module.load_state_dict(model)
+        if self.ema and ema is not None:
+            self.ema.weights.load_state_dict(ema)
+            self.ema.num_updates = state["num_averaged"]
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.num_skipped = state["num_skipped"]
+
+
+def _put_channels_last(module: nn.Module) -> None:
+    """The kernels of 2-D convolutions; torch's own way fails at those of 3-D ones."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

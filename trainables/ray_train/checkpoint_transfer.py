@@ -1,0 +1,45 @@
+"""Checkpoints handed from one run to another, as population-based training does with those of its best trials."""
+
+import shutil
+from pathlib import Path
+
+from data_pipelines.storage.checksums import MANIFEST, find_damage
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import find_checkpoint
+from trainables.run_paths import CHECKPOINTS
+
+ATTEMPTS = 20
+"""The donor goes on meanwhile, and may drop the checkpoint that is being copied."""
+
+
+def copy_newest_checkpoint(run: Folder, target: Path) -> bool:
+    """Copy the newest undamaged checkpoint of a run into a local folder, under its own name; whether there is one."""
+    for _ in range(ATTEMPTS):
+        name, _ = find_checkpoint(run)
+        if name is None:
+            return False
+        copy = target / Path(name).name
+        try:
+            with run.local(name) as files:
+                shutil.copytree(files, copy)
+            return True
+        except (FileNotFoundError, shutil.Error):
+            shutil.rmtree(copy, ignore_errors=True)
+    raise RuntimeError(f"{run}: no checkpoint stayed long enough to be copied; raise training.keep_checkpoints")
+
+
+def put_checkpoint(run: Folder, source: Path) -> bool:
+    """Make the checkpoint in a local folder the only one of a run, which then goes on from it; whether there is one."""
+    copies = sorted(source.iterdir()) if source.is_dir() else []
+    for copy in copies:
+        damage = find_damage(copy)
+        if damage:
+            raise RuntimeError(f"the checkpoint handed to {run} is damaged: {damage}")
+        with run.new_folder(f"{CHECKPOINTS}/{copy.name}") as files:
+            for file in copy.iterdir():
+                if file.name != MANIFEST:  # made anew when the folder is sealed
+                    shutil.copy2(file, files / file.name)
+        for other in run.names(CHECKPOINTS):
+            if other != copy.name:
+                run.delete(f"{CHECKPOINTS}/{other}")
+    return bool(copies)

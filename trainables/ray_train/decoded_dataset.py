@@ -1,0 +1,61 @@
+"""Rows decoded into Ray's object store, once for all workers, while these still start."""
+
+import asyncio
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.exceptions import ActorDiedError
+
+from data_pipelines.contract.pipeline import DataPipeline, Split
+from data_pipelines.prepared.ray_dataset import ShardedSplit, ray_dataset
+from trainables.ray_train.node_affinity import here
+
+MAX_WAITING = 10_000
+"""More workers than a run may have."""
+
+
+class _Promise:
+    """An actor that answers once what it was asked for is there."""
+
+    def __init__(self) -> None:
+        self._content: asyncio.Future[Any] = asyncio.get_event_loop().create_future()
+
+    async def keep(self, content: Any) -> None:
+        self._content.set_result(content)
+
+    async def fail(self, error: Exception) -> None:
+        self._content.set_exception(error)
+
+    async def wait(self) -> Any:
+        return await self._content
+
+
+class StoredRows:
+    """Filled by the process that starts the workers, which owns the rows; read by every worker."""
+
+    def __init__(self) -> None:
+        actor: Any = ray.remote(_Promise)
+        options = {"num_cpus": 0, "max_concurrency": MAX_WAITING, "label_selector": here()}
+        self._promise = actor.options(**options).remote()
+
+    def decode(self, splits: dict[Split, ShardedSplit], pipeline: DataPipeline[Any], *, concurrency: int) -> None:
+        """Read every shard of the splits, `concurrency` at a time. Raises ValueError for a damaged one."""
+        blocks = {
+            name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=concurrency).to_arrow_refs()
+            for name, split in splits.items()
+        }
+        self._promise.keep.remote(blocks)
+
+    def fail(self, message: str) -> None:
+        """They cannot be had, and why: every worker that asks for them gets a ValueError."""
+        self._promise.fail.remote(ValueError(message))
+
+    def tables(self) -> dict[Split, list[pa.Table]]:
+        """Waits until they are there; the tables of each split, in the order of its shards, lie in shared memory."""
+        try:
+            blocks: dict[Split, list[Any]] = ray.get(self._promise.wait.remote())
+        except ActorDiedError as error:
+            message = "the process that knows where the decoded rows lie was lost; the same command goes on"
+            raise RuntimeError(message) from error
+        return {name: ray.get(of) for name, of in blocks.items()}

@@ -1,0 +1,174 @@
+"""The Ray Trainable of every workload: a Tune trial that drives a TorchTrainer and cleans up after it.
+
+The trial's actor holds no CPU; it runs Ray Train's controller in a thread, passes on each report of rank 0 as one Tune
+result, and when Tune stops the trial it ends the workers and their placement group at once. Checkpoints are the
+engine's own, under the run's folder, so whoever starts next (Ray Train after the loss of a worker, Tune after the loss
+of this actor, or the user with the same command) goes on from the newest undamaged one.
+"""
+
+import queue
+import threading
+import time
+import uuid
+from contextlib import suppress
+from typing import Any
+
+import ray.train
+from ray import tune
+
+from trainables.engine.loop.loop import run_training
+from trainables.plan import Plan
+from trainables.ray_train.decoded_dataset import StoredRows
+from trainables.ray_train.row_sources import open_splits
+from trainables.ray_train.worker_count import ElasticTrainer, WorkerCount
+from trainables.ray_train.worker_main import Action, RunError, explain, work_in_ray
+from trainables.workloads import build_pipeline
+
+ABORT_TIMEOUT_S = 30.0
+LEAVE_EARLY_S = 3.0
+"""How long before the announced end of a machine its workers are ended: one that the end overtakes is a failure."""
+
+
+Messages = queue.Queue[tuple[str, Any]]
+"""From the thread that trains: a `report` of rank 0, workers that were `lost`, or how the run `failed`."""
+
+
+class _Relay(ray.train.UserCallback):
+    """Hands every report, and errors that no restart can cure, to the trial."""
+
+    def __init__(self, messages: Messages):
+        self._messages = messages
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        self._messages.put(("report", metrics[0]["report"]))
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
+        if fatal:
+            self._messages.put(("failed", as_run_error(fatal[0])))
+        else:
+            ranks = ", ".join(str(rank) for rank in sorted(worker_exceptions))
+            self._messages.put(("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint"))
+
+
+class RunTrainable(tune.Trainable):
+    """One trial: one run, whose `plan`, and `stored` rows if it has them, `tune.with_parameters` gives to `setup`."""
+
+    def setup(self, config: dict[str, Any], *, plan: Plan, stored: StoredRows | None = None) -> None:  # pyright: ignore
+        """Nothing starts before the first step, as a checkpoint may be put in place after this. Resident rows that are
+        not given are decoded by this trial."""
+        self._plan, self._stored = plan, stored
+        self._messages: Messages = queue.Queue(maxsize=1)
+        self._thread: threading.Thread | None = None
+
+    def step(self) -> dict[str, Any]:
+        """Wait for the next `report` of rank 0, a `message` for the log, or the `error` that ends the trial."""
+        if self._thread is None:
+            self._launch()
+        kind, content = self._messages.get()
+        if kind == "lost":
+            return {"message": content}
+        if kind == "failed":
+            return {"error": str(content), "trace": content.trace, "done": True}
+        return {**content["metrics"], "report": content, "done": content["is_finished"] or "stopped_by" in content}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the engine keeps the run's checkpoints."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: the workers find the newest checkpoint themselves."""
+
+    def cleanup(self) -> None:
+        """End the workers and free their placement group; called by Tune when the trial stops."""
+        if self._thread is None:
+            return
+        self._trainer.abort()
+        deadline = time.monotonic() + ABORT_TIMEOUT_S
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            with suppress(queue.Empty):  # the thread may wait to put one
+                self._messages.get(timeout=0.05)
+
+    def _launch(self) -> None:
+        self._trainer = build_trainer(
+            self._plan, self._stored or start_decoding(self._plan), action=run_training, listener=_Relay(self._messages)
+        )
+        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._thread.start()
+
+    def _fit(self) -> None:
+        try:
+            self._trainer.fit()
+        except BaseException as error:
+            self._messages.put(("failed", as_run_error(error)))
+        else:
+            self._messages.put(("failed", RunError("the workers ended before the training was finished")))
+
+
+def start_decoding(plan: Plan) -> StoredRows | None:
+    """Begin to decode the rows that are to be resident, in a thread of this process, which must outlive the workers."""
+    if plan.feed == "stream":
+        return None
+    stored = StoredRows()
+    threading.Thread(target=_decode, args=(plan, stored), daemon=True).start()
+    return stored
+
+
+def _decode(plan: Plan, stored: StoredRows) -> None:
+    pipeline = build_pipeline(plan.run.workload)
+    try:
+        stored.decode(open_splits(plan), pipeline, concurrency=max(plan.scaling.read_tasks, 1))
+    except Exception as error:
+        stored.fail(explain(error))
+
+
+def build_trainer(
+    plan: Plan, stored: StoredRows | None, *, action: Action, listener: ray.train.UserCallback | None = None
+) -> ElasticTrainer:
+    """A trainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
+    scaling = plan.scaling
+    resources = {"CPU": scaling.cpus_per_worker}
+    if plan.uses_gpu:
+        resources["GPU"] = scaling.gpus_per_worker
+    scaling_config = ray.train.ScalingConfig(
+        num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
+    )
+    return ElasticTrainer(
+        work_in_ray,
+        policy=WorkerCount(scaling_config, scaling, plan.run.training),
+        listener=listener,
+        train_loop_config={"plan": plan, "action": action, "stored": stored},
+        scaling_config=scaling_config,
+        run_config=ray.train.RunConfig(
+            name=f"train_{uuid.uuid4().hex[:8]}",
+            storage_path=(plan.folder / "ray").uri,
+            failure_config=ray.train.FailureConfig(
+                max_failures=plan.run.training.max_failures, preemption_grace_s=-LEAVE_EARLY_S
+            ),
+        ),
+    )
+
+
+def _is_fatal(error: BaseException) -> bool:
+    return any(isinstance(inner, RunError) for inner in _chain(error))
+
+
+def as_run_error(error: BaseException) -> RunError:
+    """What a failed Ray Train run has to say to the user."""
+    for inner in _chain(error):
+        if isinstance(inner, RunError):
+            return inner
+    return RunError(f"{type(error).__name__}: {error}")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error, and what Ray wrapped in it."""
+    found, waiting = [], [error]
+    while waiting:
+        inner = waiting.pop(0)
+        if inner in found:
+            continue
+        found.append(inner)
+        wrapped = [getattr(inner, name, None) for name in ("cause", "__cause__", "_base_exc", "controller_failure")]
+        waiting += [other for other in wrapped if other is not None]
+        waiting += list(getattr(inner, "worker_failures", {}).values())
+    return found

@@ -1,0 +1,169 @@
+"""What runs in each training process: build the worker's surroundings, then do what was asked for."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from data_pipelines.contract.pipeline import DataPipeline, Split
+from data_pipelines.prepared.ray_dataset import cause_of
+from data_pipelines.storage.folder import Folder
+from trainables.engine.data.dataset_statistics import DataMemory
+from trainables.engine.data.feed import Feed
+from trainables.engine.data.rows import RowSource
+from trainables.engine.files.messages import Report
+from trainables.engine.loop.worker_context import CancelledError, Worker, never, nothing
+from trainables.engine.process.collectives import ProcessGroup
+from trainables.engine.process.malloc_settings import keep_freed_buffers
+from trainables.plan import Plan
+from trainables.ray_train.row_sources import build_local_sources, build_ray_sources
+from trainables.run import Run
+from trainables.workloads import build_pipeline, build_task
+
+
+class RunError(RuntimeError):
+    """The run cannot go on, and starting it again would end the same way; the message is for the user."""
+
+    def __init__(self, message: str, trace: str = ""):
+        super().__init__(message, trace)
+        self.trace = trace
+        """The traceback in the worker, for the log."""
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+Action = Callable[[Run, Worker], Any]
+"""What to do with the surroundings once they are built: train, or score a model."""
+
+
+def work_locally(
+    plan: Plan, action: Action, report: Callable[[Report], None] = print, is_cancelled: Callable[[], bool] = never
+) -> Any:
+    """Do it in this process, without a worker group; returns what `action` returns. Raises RunError, or CancelledError
+    when `is_cancelled` says so before a step."""
+    pipeline = build_pipeline(plan.run.workload)
+    device = torch.device("cuda" if plan.uses_gpu else "cpu")
+    process = Process(device, lambda module: module, report, is_cancelled)
+    return _work(plan, pipeline, build_local_sources, action, process)
+
+
+def work_in_ray(config: dict[str, Any]) -> Any:
+    """The train function of a TorchTrainer; `config` holds the `plan`, the `action` and, of resident rows, `stored`."""
+    import ray.train
+    import ray.train.torch
+
+    def wrap(module: nn.Module) -> nn.Module:
+        return ray.train.torch.prepare_model(module, move_to_device=False)
+
+    def report(content: Report) -> None:
+        ray.train.report({"report": content} if ray.train.get_context().get_world_rank() == 0 else {})
+
+    def find_notice() -> str | None:
+        info = ray.train.get_preemption_info()
+        return describe_drain(info.deadline_ms, len(info.preempted_node_ids)) if info else None
+
+    plan: Plan = config["plan"]
+    pipeline = build_pipeline(plan.run.workload)
+    process = Process(ray.train.torch.get_device(), wrap, report, find_notice=find_notice)
+    build_sources = partial(build_ray_sources, stored=config["stored"])
+    return _work(plan, pipeline, build_sources, config["action"], process)
+
+
+@dataclass(frozen=True)
+class Process:
+    """What differs between a Ray worker and a local process."""
+
+    device: torch.device
+    wrap: Callable[[nn.Module], nn.Module]
+    report: Callable[[Report], None]
+    is_cancelled: Callable[[], bool] = never
+    find_notice: Callable[[], str | None] = nothing
+
+
+def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
+    """What the cluster announces, in words; `deadline_ms` since the epoch, when there is one."""
+    when = "soon" if deadline_ms is None else time.strftime("at %H:%M:%S", time.localtime(deadline_ms / 1000))
+    return f"{num_machines} of the run's machines will be taken {when}"
+
+
+def _work(
+    plan: Plan,
+    pipeline: DataPipeline,
+    build_sources: Callable[[Plan, DataPipeline], dict[Split, RowSource]],
+    action: Action,
+    process: Process,
+) -> Any:
+    _set_up_torch(plan)
+    collectives = ProcessGroup(process.device)
+    try:
+        feed = Feed(
+            pipeline,
+            build_sources(plan, pipeline),
+            seed=plan.run.seed,
+            batch_size=plan.run.training.batch_size,
+            accumulate=plan.run.training.accumulate,
+            passes=plan.run.training.passes_per_epoch,
+            rank=collectives.rank,
+            world_size=collectives.world_size,
+            device=process.device,
+        )
+        worker = Worker(
+            folder=plan.folder,
+            collectives=collectives,
+            device=process.device,
+            wrap=process.wrap,
+            report=process.report,
+            pipeline=pipeline,
+            feed=feed,
+            facts=plan.manifest.facts,
+            build_task=build_task,
+            memory=DataMemory(Folder(str(plan.prepared)), plan.manifest.source_hash, collectives),
+            run_id=plan.run_id,
+            watch=plan.watch,
+            is_cancelled=process.is_cancelled,
+            find_notice=process.find_notice,
+        )
+        return action(plan.run, worker)
+    except CancelledError:
+        raise
+    except Exception as error:
+        if is_lost_peer(error):
+            raise
+        raise RunError(explain(error), traceback.format_exc()) from error
+
+
+def _set_up_torch(plan: Plan) -> None:
+    is_deterministic = plan.run.training.is_deterministic
+    keep_freed_buffers()
+    torch.set_num_threads(plan.num_threads)
+    torch.use_deterministic_algorithms(is_deterministic)
+    torch.backends.cudnn.benchmark = not is_deterministic
+
+
+def is_lost_peer(error: Exception) -> bool:
+    """Whether a collective broke because another worker is gone; then a restart helps."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in words for word in ("gloo", "nccl", "connection"))
+
+
+def explain(error: Exception) -> str:
+    """One paragraph for the user."""
+    cause = cause_of(error)
+    if isinstance(cause, torch.OutOfMemoryError | MemoryError):
+        return f"out of memory: {cause}; lower training.batch_size or raise training.accumulate"
+    if type(cause).__name__ in ("OutOfDiskError", "ObjectStoreFullError"):  # Ray's, not imported in local runs
+        return (
+            "Ray's object store is full, and so is the disk that it spills to: start Ray with more "
+            "--object-store-memory, free the disk of its --temp-dir, or set training.feed=stream, which keeps less"
+        )
+    if isinstance(cause, ValueError | ArithmeticError):
+        return str(cause)
+    return f"{type(cause).__name__}: {cause}"

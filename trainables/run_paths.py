@@ -1,0 +1,45 @@
+"""What lies where in a run's folder; imports no torch."""
+
+from pathlib import Path
+from typing import TypedDict
+
+from data_pipelines.storage.folder import Folder
+
+CHECKPOINTS = "checkpoints"
+HISTORY = "history.jsonl.gz"
+"""In a checkpoint: all rows so far."""
+MODELS = "models"
+ALIASES = f"{MODELS}/aliases.json"
+PICTURES = "pictures"
+EVALUATIONS = "evaluations"
+
+
+def step_name(step: int) -> str:
+    """Name of what belongs to the state after `step` optimiser steps, sorted by name as by step."""
+    return f"step_{step:09d}"
+
+
+def step_of(name: str) -> int:
+    """The step in the name of a checkpoint, model version or picture, whatever folder it is in."""
+    return int(Path(name).stem.removeprefix("step_"))
+
+
+class Aliases(TypedDict):
+    """Which version is which; `kept` are those that the cadence asked for."""
+
+    latest: str | None
+    best: str | None
+    kept: list[str]
+
+
+def load_aliases(folder: Folder) -> Aliases:
+    """The aliases of a run; all empty before the first model."""
+    if not folder.exists(ALIASES):
+        return {"latest": None, "best": None, "kept": []}
+    return folder.read_json(ALIASES)
+
+
+def find_panels(folder: Folder, *, until_step: int) -> list[str]:
+    """The description files of all panels up to a step, in order of steps."""
+    names = [name for name in folder.find(PICTURES, ".json") if step_of(name) <= until_step]
+    return sorted(names, key=lambda name: (step_of(name), name))

@@ -1,0 +1,1 @@
+"""The flow: probability path, coupling, velocity network, solvers, guidance."""

@@ -1,0 +1,81 @@
+"""Pictures of the same noise and the same labels at every epoch, so that progress can be seen."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor, nn
+
+from trainables.contract.seeding import seeded_generator
+from trainables.contract.task import ImagePanel, Progress, TablePanel
+from trainables.workloads.flow_matching.config import Pictures, Sampling
+from trainables.workloads.flow_matching.flow.guidance import generate
+from trainables.workloads.flow_matching.pixels import to_uint8
+
+VISIBLE_SIDE = 64
+"""Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""
+
+
+class Drawing:
+    """Holds the noise; one row of pictures for each class, one column for each noise."""
+
+    def __init__(
+        self,
+        settings: Pictures,
+        *,
+        class_names: Sequence[str],
+        shape: tuple[int, int, int],
+        seed: int,
+        chunk_size: int,
+    ) -> None:
+        num_classes = min(len(class_names), settings.max_classes)
+        num_columns = settings.num_per_class
+        self._settings = settings
+        self._names = list(class_names)
+        self._chunk_size = chunk_size
+        self.labels: Int64[Tensor, " pictures"] = torch.arange(num_classes).repeat_interleave(num_columns)
+        self.noise = torch.randn(len(self.labels), *shape, generator=seeded_generator(seed, "pictures"))
+
+    def grid(self, module: nn.Module, device: torch.device) -> ImagePanel:
+        """`eval/generated_samples`."""
+        images, _ = self._images(module, device, self._settings.sampling, every=1)
+        captions = [self._names[int(label)] for label in self.labels]
+        columns = self._settings.num_per_class
+        return ImagePanel("eval/generated_samples", images, captions, columns=columns, zoom=zoom_of(images))
+
+    def table(self, module: nn.Module, progress: Progress, device: torch.device) -> TablePanel:
+        """`eval/samples_table`: solvers from the same noise; NFE counts network evaluations, so guidance doubles it."""
+        rows: list[list[float | int | str | Tensor]] = []
+        for sampling in self._settings.comparisons:
+            images, nfe = self._images(module, device, sampling, every=self._settings.num_per_class)
+            rows.append([progress.epoch, progress.step, sampling.solver, nfe, strip(images)])
+        return TablePanel("eval/samples_table", ["Epoch", "Step", "Solver", "NFE", "Image"], rows)
+
+    def _images(
+        self, module: nn.Module, device: torch.device, sampling: Sampling, *, every: int
+    ) -> tuple[UInt8[Tensor, "batch channels height width"], int]:
+        """Pictures of every `every`-th noise, on the CPU, and the most network evaluations of a chunk."""
+        images: list[Tensor] = []
+        nfe = 0
+        noises, labels = self.noise[::every].split(self._chunk_size), self.labels[::every].split(self._chunk_size)
+        for noise, label in zip(noises, labels, strict=True):
+            samples = generate(
+                module, noise.to(device), label.to(device), null_label=len(self._names), sampling=sampling
+            )
+            images.append(to_uint8(samples.images).cpu())
+            nfe = max(nfe, samples.nfe_net)
+        return torch.cat(images), nfe
+
+
+def strip(
+    images: UInt8[Tensor, "batch channels height width"],
+) -> UInt8[Tensor, "channels strip_height strip_width"]:
+    """Pictures side by side as one, enlarged until they can be seen."""
+    zoom = zoom_of(images)
+    row = torch.cat(list(images), dim=2)
+    return row.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
+
+
+def zoom_of(images: UInt8[Tensor, "batch channels height width"]) -> int:
+    """Integer factor that makes small pictures visible, 1 for large ones."""
+    return max(1, VISIBLE_SIDE // max(images.shape[-2:]))

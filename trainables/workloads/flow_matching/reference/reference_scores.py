@@ -1,0 +1,57 @@
+"""What generated images are compared with: the real images' features, and the trivial generator's scores."""
+
+from dataclasses import asdict
+from functools import partial
+
+import torch
+
+from trainables.contract.seeding import seeded_generator
+from trainables.contract.task import Start
+from trainables.metrics.generative.frechet import Gaussian, RunningMoments
+from trainables.workloads.flow_matching.config import Evaluation
+from trainables.workloads.flow_matching.pixels import to_uint8
+from trainables.workloads.flow_matching.reference.pixel_statistics import PixelStatistics
+from trainables.workloads.flow_matching.reference.reference_statistics import RealData
+from trainables.workloads.flow_matching.reference.scoring import Extractor, Scorer, Scores, deal_chunks
+
+
+@torch.no_grad()
+def settle_reference(real: RealData, extractor: Extractor, settings: Evaluation, start: Start) -> None:
+    """Make `real` know both for one extractor, each once for a data set; a collective."""
+    name, num_samples = extractor.name, settings.num_samples
+    device = start.device.type
+    if name not in real.gaussians:
+        key = {"real": real.fingerprint(name), "device": device}
+        known = start.recall(f"{name}_moments", key, lambda: _measure(extractor, start).state_dict())
+        real.gaussians[name] = Gaussian.from_state_dict(known)
+    pixels = real.pixels
+    if pixels is not None and real.baseline(name, num_samples) is None:
+        key = {
+            "real": real.fingerprint(name),
+            "device": device,
+            "num_samples": num_samples,
+            "batch_size": settings.batch_size,
+            "seed": start.seed,
+        }
+        score = partial(_score_trivial, pixels, real.gaussians[name], extractor, settings, start)
+        known = start.recall(f"{name}_baseline", key, lambda: asdict(score()))
+        real.keep_baseline(name, num_samples, Scores(**known))
+
+
+def _measure(extractor: Extractor, start: Start) -> Gaussian:
+    """Each row of the training split once over all ranks."""
+    moments = RunningMoments(extractor.feature_dim, start.device)
+    for batch in start.batches("train"):
+        moments.add(extractor.forward(to_uint8(batch["image"]))[0])
+    return moments.over_ranks(start.collectives.sum).gaussian()
+
+
+def _score_trivial(
+    pixels: PixelStatistics, real: Gaussian, extractor: Extractor, settings: Evaluation, start: Start
+) -> Scores:
+    """With as many samples as an evaluation has, in the same chunks, as the distance falls with their number."""
+    scorer = Scorer(extractor, start.collectives, start.device)
+    for chunk in deal_chunks(settings.num_samples, settings.batch_size, start.collectives):
+        generator = seeded_generator(start.seed, "trivial generator", chunk.index)
+        scorer.add(pixels.sample(chunk.stop - chunk.start, generator=generator), chunk)
+    return scorer.compute(real)

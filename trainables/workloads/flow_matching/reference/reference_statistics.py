@@ -1,0 +1,115 @@
+"""What the task knows of its real images: a feature network, statistics, and the trivial generator's scores."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.contract.task import Start
+from trainables.metrics.generative.frechet import Gaussian
+from trainables.workloads.flow_matching.pixels import to_uint8
+from trainables.workloads.flow_matching.reference.features import (
+    FeatureNetwork,
+    describe_training,
+    train_feature_network,
+)
+from trainables.workloads.flow_matching.reference.pixel_statistics import PixelStatistics, PixelSums
+from trainables.workloads.flow_matching.reference.reservoir import SUBSET_SIZE, SubsetSampler
+from trainables.workloads.flow_matching.reference.scoring import Scores
+
+logger = logging.getLogger(__name__)
+
+
+class RealData:
+    """Empty until `learn` or `load_state_dict`; Gaussians are kept for each extractor by its name."""
+
+    def __init__(self, shape: tuple[int, int, int], num_classes: int) -> None:
+        self.shape = shape
+        self.num_classes = num_classes
+        self.network: FeatureNetwork | None = None
+        self.accuracy = float("nan")
+        self.pixels: PixelStatistics | None = None
+        self.gaussians: dict[str, Gaussian] = {}
+        self._baselines: dict[str, Scores] = {}
+
+    def learn(self, start: Start) -> None:
+        """Pixel statistics and the feature network, once for a data set; a collective."""
+        recipe = {**describe_training(), "subset": SUBSET_SIZE}
+        self._take(start.recall("feature_network", recipe, lambda: self._learn(start)))
+
+    @torch.no_grad()
+    def _learn(self, start: Start) -> dict[str, Any]:
+        """One pass over the training split, then rank 0 trains the feature network."""
+        sums = PixelSums(self.shape, self.num_classes, start.device)
+        sampler = SubsetSampler(self.shape, start.device)
+        for batch in start.batches("train"):
+            images = to_uint8(batch["image"])
+            sums.add(images, batch["label"])
+            sampler.add(images, batch["label"])
+        pixels = sums.over_ranks(start.collectives)
+        subset = sampler.gather(start.collectives)
+        trained = None
+        if start.collectives.rank == 0:
+            features = train_feature_network(subset.images, subset.labels, num_classes=self.num_classes)
+            trained = {"network": features.network.state_dict(), "accuracy": features.accuracy}
+            logger.info("feature network: accuracy %.3f on %d images", features.accuracy, len(subset.labels))
+        return {**start.collectives.broadcast(trained), "pixels": pixels.state_dict()}
+
+    def class_ratios(self) -> list[float]:
+        """Shares of the classes in the training split; equal ones before it was seen."""
+        if self.pixels is None:
+            return [1 / self.num_classes] * self.num_classes
+        counts = self.pixels.class_counts.double()
+        return (counts / counts.sum()).tolist()
+
+    def baseline(self, extractor: str, num_samples: int) -> Scores | None:
+        """Scores of the trivial generator with as many samples, as the distance falls with their number."""
+        return self._baselines.get(f"{extractor}/{num_samples}")
+
+    def keep_baseline(self, extractor: str, num_samples: int, scores: Scores) -> None:
+        """Remember, for `baseline`."""
+        self._baselines[f"{extractor}/{num_samples}"] = scores
+
+    def state_dict(self) -> dict[str, Any]:
+        """CPU tensors and numbers; empty before `learn`."""
+        if self.network is None or self.pixels is None:
+            return {}
+        return {
+            "network": _on_cpu(self.network.state_dict()),
+            "accuracy": self.accuracy,
+            "pixels": self.pixels.state_dict(),
+            "gaussians": {name: gaussian.state_dict() for name, gaussian in self.gaussians.items()},
+            "baselines": {name: asdict(scores) for name, scores in self._baselines.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        if not state:
+            return
+        self._take(state)
+        self.gaussians = {name: Gaussian.from_state_dict(value) for name, value in state["gaussians"].items()}
+        self._baselines = {name: Scores(**scores) for name, scores in state["baselines"].items()}
+
+    def fingerprint(self, extractor: str) -> str:
+        """Of all that an extractor's scores follow from, beside the samples and the published weights."""
+        digest = hashlib.sha256()
+        for part in (self.network, self.pixels, self.gaussians.get(extractor)):
+            for tensor in part.state_dict().values() if part is not None else ():
+                digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _take(self, learnt: Mapping[str, Any]) -> None:
+        with torch.random.fork_rng(devices=[]):
+            self.network = FeatureNetwork(self.shape[0], self.num_classes)
+        self.network.load_state_dict(learnt["network"])
+        self.network.eval().requires_grad_(False)
+        self.accuracy = learnt["accuracy"]
+        self.pixels = PixelStatistics.from_state_dict(learnt["pixels"])
+
+
+def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.cpu().clone() for name, tensor in state.items()}

@@ -1,0 +1,159 @@
+"""The data of reflow: pairs of noise and the image that a trained model makes of it (Liu et al. 2022, section 2.2)."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import DataPipeline, Facts, Split
+from trainables.workloads.flow_matching.config import Reflow
+from trainables.workloads.flow_matching.reflow.batch import ReflowBatch
+from trainables.workloads.flow_matching.reflow.teacher import METADATA, WEIGHTS, TeacherCard, find_file, read_card
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.workloads.flow_matching.reflow.pair_generator import PairSource
+
+PAIRS_PER_CHUNK = 256
+"""Pairs generated together; the noise of a chunk depends on its index alone, so any chunk can be made again."""
+
+
+class ReflowPipeline(DataPipeline[ReflowBatch]):
+    """Pairs made by the teacher; `images` is the pipeline of the real images, which must be those of the teacher. They
+    are not augmented: a flipped image is not what the teacher makes of the noise."""
+
+    def __init__(self, settings: Reflow, images: DataPipeline[Any]) -> None:
+        self._settings = settings
+        self._images = images
+
+    @property
+    def key(self) -> str:
+        """Depends on the teacher's weights and on all settings that change the pairs."""
+        settings = self._settings.model_dump(mode="json", exclude={"teacher", "prepared"})
+        text = json.dumps([self.source_hash(), settings, PAIRS_PER_CHUNK], sort_keys=True)
+        return f"reflow-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    @property
+    def prepared(self) -> Path | None:
+        return self._settings.prepared
+
+    @property
+    def source(self) -> str:
+        return f"{self._settings.num_pairs} pairs by the teacher {self._settings.teacher}"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """`x0` and `x1` are little-endian float32 values in the order channel, row, column."""
+        num_bytes = 4 * int(np.prod(self._shape))
+        fields = [("x0", pa.binary(num_bytes)), ("x1", pa.binary(num_bytes)), ("label", pa.int64())]
+        return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+
+    def facts(self) -> Facts:
+        """The teacher's; raises ValueError when the settings describe other images than it was trained on."""
+        facts, real = self._card.facts, self._images.facts()
+        differing = [key for key in facts if key in real and facts[key] != real[key]]
+        if differing:
+            raise ValueError(
+                f"the teacher {self._settings.teacher} was trained on other images than `data` describes; "
+                f"different: {', '.join(differing)}; set `data` as in the teacher's run"
+            )
+        return facts
+
+    def source_hash(self) -> str:
+        return self._source_hash
+
+    def num_raw_rows(self) -> dict[Split, int]:
+        return {"train": self._settings.num_pairs}
+
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        """One table for each chunk; runs the teacher, on an accelerator when there is one.
+
+        From a row inside a chunk on, the whole chunk is made again, since dopri5's steps depend on the chunk.
+        """
+        if split != "train":
+            return
+        with closing(self._open_teacher()) as source:
+            for index in range(start_row // PAIRS_PER_CHUNK, -(-self._settings.num_pairs // PAIRS_PER_CHUNK)):
+                first_row = index * PAIRS_PER_CHUNK
+                pairs = source.make(index, min(PAIRS_PER_CHUNK, self._settings.num_pairs - first_row))
+                yield self._table(pairs).slice(max(0, start_row - first_row))
+
+    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+        """Noise must be finite, images in [-1, 1], and labels those of a class."""
+        num_classes = len(facts["class_names"])
+        x_0, x_1 = _floats(table, "x0"), _floats(table, "x1")
+        is_bad = ~np.isfinite(x_0).all(axis=1) | ~(np.abs(x_1) <= 1).all(axis=1)  # not a number fails any comparison
+        label = table["label"].to_numpy()
+        is_bad |= (label < 0) | (label >= num_classes)
+        if is_bad.any():
+            row = first_row + int(is_bad.argmax())
+            raise ValueError(
+                f"{file}: row {row} holds a value out of range; noise must be finite, images -1 to 1, "
+                f"labels 0 to {num_classes - 1}"
+            )
+
+    def collate(self, table: pa.Table) -> ReflowBatch:
+        import torch
+
+        shape = (-1, *self._shape)
+        return {
+            "image": torch.from_numpy(_floats(table, "x1").reshape(shape)),
+            "noise": torch.from_numpy(_floats(table, "x0").reshape(shape)),
+            "label": torch.from_numpy(table["label"].to_numpy().copy()),
+        }
+
+    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(num_rows, *self._shape, generator=generator)
+        label = torch.randint(len(self._card.facts["class_names"]), (num_rows,), generator=generator)
+        return self._table({"image": noise.tanh(), "noise": noise, "label": label})
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        facts = self._card.facts
+        return facts["channels"], facts["height"], facts["width"]
+
+    @cached_property
+    def _card(self) -> TeacherCard:
+        return read_card(self._settings.teacher)
+
+    @cached_property
+    def _source_hash(self) -> str:
+        digest = hashlib.sha256()
+        for name in (METADATA, WEIGHTS):
+            with find_file(self._settings.teacher, name).open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+    def _open_teacher(self) -> "PairSource":
+        from trainables.workloads.flow_matching.reflow.pair_generator import PairSource
+
+        return PairSource(self._settings, self._card)
+
+    def _table(self, pairs: ReflowBatch) -> pa.Table:
+        columns = [_binary(pairs["noise"]), _binary(pairs["image"]), pa.array(pairs["label"].numpy())]
+        return pa.table(columns, schema=self.schema)
+
+
+def _binary(values: "Tensor") -> pa.Array:
+    rows = values.flatten(1).contiguous().numpy().astype("<f4", copy=False)
+    kind = pa.binary(4 * rows.shape[1])
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(rows.tobytes())])
+
+
+def _floats(table: pa.Table, name: str) -> np.ndarray:
+    """A float32 column as a writable array, [rows, values]."""
+    column = table[name].combine_chunks()
+    width = column.type.byte_width // 4
+    values = np.frombuffer(column.buffers()[1], dtype="<f4")
+    first = column.offset * width
+    return values[first : first + len(column) * width].reshape(-1, width).astype(np.float32)

@@ -1,0 +1,83 @@
+"""Reads the folder of a trained flow-matching model, from which reflow starts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from data_pipelines.contract.pipeline import Facts
+from trainables.workloads.flow_matching.config import FlowMatchingConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, METADATA, TASK_STATE = "model.safetensors", "metadata.json", "task.pt"
+FACTS = ("channels", "height", "width", "class_names")
+
+
+@dataclass(frozen=True)
+class TeacherCard:
+    """What `metadata.json` says of the model; reading it imports no torch."""
+
+    config: FlowMatchingConfig
+    facts: Facts
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Raises ValueError when the folder does not hold the file."""
+    file = folder / name
+    if not file.is_file():
+        raise ValueError(f"no {name} in the teacher's folder {folder}; give the folder of a saved flow-matching model")
+    return file
+
+
+def read_card(folder: Path) -> TeacherCard:
+    """Raises ValueError naming the file when it is missing or not that of a flow-matching model."""
+    file = find_file(folder, METADATA)
+    try:
+        metadata = json.loads(file.read_text(encoding="utf-8"))
+        card = TeacherCard(FlowMatchingConfig.model_validate(metadata["workload"]), metadata["facts"])
+        missing = [name for name in FACTS if name not in card.facts]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        raise ValueError(f"{file} does not describe a flow-matching model: {error}") from error
+    if missing:
+        raise ValueError(f"{file} lacks the facts {', '.join(missing)}")
+    return card
+
+
+def load_weights(folder: Path) -> "dict[str, Tensor]":
+    """The network's state dict, on the CPU."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = find_file(folder, WEIGHTS)
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} cannot be read as safetensors: {error}") from error
+
+
+def load_task_state(folder: Path) -> dict[str, Any]:
+    """What the teacher's task knew of its real images; empty when it was not saved."""
+    import pickle
+
+    import torch
+
+    file = folder / TASK_STATE
+    if not file.exists():
+        return {}
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{file} cannot be read as a task's state: {error}") from error
+
+
+def refuse_other_architecture(teacher: TeacherCard, student: FlowMatchingConfig, facts: Facts, *, folder: Path) -> None:
+    """Raise ValueError with each setting of the network that differs; dropout has no weights and may differ."""
+    theirs = teacher.config.network.model_dump(exclude={"dropout"}) | {key: teacher.facts[key] for key in FACTS}
+    ours = student.network.model_dump(exclude={"dropout"}) | {key: facts[key] for key in FACTS}
+    differing = [f"{key}: teacher {theirs[key]}, here {ours[key]}" for key in theirs if theirs[key] != ours[key]]
+    if differing:
+        raise ValueError(f"the teacher {folder} is of another architecture; {'; '.join(differing)}")

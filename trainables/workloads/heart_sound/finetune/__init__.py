@@ -1,0 +1,1 @@
+"""The second stage: a clinical task on the pretrained encoder."""

@@ -1,0 +1,90 @@
+"""Settings of the second stage: a clinical task on the pretrained encoder."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_pipelines.contract.config import Config, InputPath
+from data_pipelines.heart_sounds.config import HeartData
+from data_pipelines.heart_sounds.tasks import TASKS, TaskName
+from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.workloads.heart_sound.networks.config import EncoderConfig
+
+
+class Head(Config):
+    """The classifier on the embedding."""
+
+    hidden: int = Field(default=128, ge=1)
+    """Width of the hidden layer; linear evaluation has none."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+
+
+class ClassLoss(Config):
+    """Cross-entropy, or focal loss (Lin et al. 2017)."""
+
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    focal_gamma: float = Field(default=0.0, ge=0)
+    """0 is cross-entropy; from 1 on, sure answers weigh less. Focal loss has no label smoothing."""
+    weighs_classes: bool = True
+    """n / (C n_c) over the training cycles, at most `largest_weight`."""
+    largest_weight: float = Field(default=10.0, ge=1)
+
+    @model_validator(mode="after")
+    def _gradient_is_finite(self) -> Self:
+        if 0 < self.focal_gamma < 1:
+            raise ValueError(
+                f"`focal_gamma` is {self.focal_gamma}; give 0 or at least 1: below, the gradient of a sure answer is "
+                "infinite"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _focal_is_not_smoothed(self) -> Self:
+        if self.focal_gamma and self.label_smoothing:
+            raise ValueError("focal loss has no label smoothing; set `label_smoothing` to 0")
+        return self
+
+
+class FinetuneConfig(WorkloadConfig):
+    """Full fine-tuning, or linear evaluation; few-shot with `data.shot_ratio` below 1."""
+
+    name: Literal["heart_sound_finetune"] = "heart_sound_finetune"
+    task: TaskName = "synthetic_murmur"
+    mode: Literal["full", "linear"] = "full"
+    """linear: the encoder does not change, its running statistics included; one linear layer is learnt."""
+    pretrained: InputPath | None = None
+    """A pretraining run, by its name or folder, or the folder of one of its models; without it, from scratch."""
+    data: HeartData = HeartData()
+    encoder: EncoderConfig = EncoderConfig()
+    """Must be that of the pretraining."""
+    encoder_rate_factor: float = Field(default=0.1, gt=0, le=10)
+    """Learning rate of the encoder against that of the classifier, `training.optimizer.learning_rate`."""
+    head: Head = Head()
+    loss: ClassLoss = ClassLoss()
+
+    metric_names: ClassVar[dict[str, str]] = {
+        f"train/learning_rate/{group}": f"learning_rate/{group}" for group in ("encoder", "classifier")
+    }
+    metric_axes: ClassVar[dict[str, str | None]] = {"learning_rate/*": "step", **WorkloadConfig.metric_axes}
+
+    @model_validator(mode="after")
+    def _keeps_labelled_cycles(self) -> Self:
+        if self.data.filters_cycles:
+            raise ValueError("`data.filters_cycles` is for pretraining only: it could drop cycles of one class")
+        if self.data.withheld_tasks:
+            raise ValueError("`data.withheld_tasks` is for pretraining only")
+        if self.data.held_out_database is not None and self.task != "physionet2016":
+            raise ValueError(f"`data.held_out_database` is for the task physionet2016, and this is {self.task}")
+        return self
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """For example `circor_murmur`, `linear`, `fewshot10pct`."""
+        shots = self.data.shot_ratio
+        few = (f"fewshot{100 * shots:g}pct",) if shots < 1 else ()
+        return (self.task, "linear" if self.mode == "linear" else "finetune", *few)
+
+    @property
+    def goal(self) -> Goal:
+        """The task's primary metric on the validation subjects."""
+        return Goal(metric=f"val/{TASKS[self.task].primary_metric}", mode="max")

@@ -1,0 +1,75 @@
+"""Scores of validation and test subjects, with the confusion matrix and the curves as pictures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.heart_sounds.tasks import HeartTask
+from trainables.contract.task import Collectives, Evaluation, Evaluator, Panel
+from trainables.metrics.classification import score_confusion
+from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.curves import draw_split
+from trainables.workloads.heart_sound.finetune.task_scores import score_split
+from trainables.workloads.heart_sound.plots import draw_cycles
+
+NUM_SHOWN = 6
+FIELDS = ("label", "patient", "recording", "is_good")
+
+
+class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
+    """`training` is the confusion matrix of the training answers since the last evaluation."""
+
+    def __init__(
+        self, task: HeartTask, splits: Sequence[Split], *, training: np.ndarray, collectives: Collectives
+    ) -> None:
+        self._task, self._splits, self._training, self._collectives = task, splits, training, collectives
+        self._logits: dict[str, list[Tensor]] = {split: [] for split in splits}
+        self._fields: dict[str, list[Tensor]] = {split: [] for split in splits}
+        self._shown: Tensor | None = None
+        self._split: Split = splits[0]
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """Validation, and testing when the data have it; the validation split alone decides which model is best."""
+        return self._splits
+
+    def begin_split(self, split: Split) -> None:
+        """The batches that follow are of this split."""
+        self._split = split
+
+    def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
+        """Add a batch of cycles."""
+        self._logits[self._split].append(module(batch["signal"]).double().cpu())
+        self._fields[self._split].append(torch.stack([batch[name] for name in FIELDS], dim=1).cpu())
+        if self._shown is None:
+            self._shown, self._durations = (batch[name][:NUM_SHOWN].cpu() for name in ("signal", "duration_s"))
+            self._captions = [self._task.classes[int(label)] for label in batch["label"][:NUM_SHOWN]]
+
+    def compute(self, module: nn.Module) -> Evaluation:
+        """`train/...`, `val/...`, `test/...`, and the best constant answer as `baseline/...`."""
+        training = score_confusion(self._training, positive=self._task.positive)
+        metrics = {f"train/{name}": value for name, value in training.items() if name != "accuracy"}
+        panels: list[Panel] = []
+        for split in self._splits:
+            answers = self._gather(split)
+            scores, constants = score_split(answers, self._task)
+            goal = self._task.primary_metric
+            scores.setdefault(goal, float("nan"))  # undefined: the engine leaves it out and says so
+            metrics |= {f"{split}/{name}": value for name, value in scores.items()}
+            metrics |= {f"baseline/{split}/{name}": value for name, value in constants.items() if name in scores}
+            unit = answers.by_patient() if self._task.unit == "patient" else answers.by_recording()
+            panels += draw_split(split, unit, self._task)
+        if self._shown is not None:
+            panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
+        return Evaluation(metrics, panels)
+
+    def _gather(self, split: Split) -> Answers:
+        empty = torch.zeros(0, len(self._task.classes), dtype=torch.float64)
+        logits = self._collectives.gather(torch.cat([empty, *self._logits[split]])).numpy()
+        none = torch.zeros(0, len(FIELDS), dtype=torch.int64)
+        fields = self._collectives.gather(torch.cat([none, *self._fields[split]])).numpy()
+        return Answers(logits, *fields.T)

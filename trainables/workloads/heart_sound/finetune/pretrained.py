@@ -1,0 +1,91 @@
+"""Takes the encoder out of a saved pretraining model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from data_pipelines.heart_sounds.config import HeartData
+from data_pipelines.storage.folder import Folder
+from trainables.run_paths import MODELS, load_aliases
+from trainables.workloads.heart_sound.networks.config import EncoderConfig
+
+WEIGHTS, METADATA = "model.safetensors", "metadata.json"
+PREFIX = "encoder."
+SAMPLE_SETTINGS = ("sample_rate", "band_hz", "unit", "num_samples", "window_s")
+"""Of the data, those that decide what a sample looks like."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `metadata.json` says of a pretraining model."""
+
+    encoder: EncoderConfig
+    data: Mapping[str, Any]
+    """Settings as JSON."""
+    subjects: Mapping[str, Sequence[str]]
+    """By split."""
+
+
+def find_model(path: Path) -> Path:
+    """The folder of a model; of a run its best one. Raises ValueError when there is none."""
+    run = Folder(str(path))
+    if run.exists(f"{MODELS}/aliases.json"):
+        aliases = load_aliases(run)
+        version = aliases["best"] or aliases["latest"]
+        if version is not None:
+            path = path / MODELS / version
+    for name in (WEIGHTS, METADATA):
+        if not (path / name).is_file():
+            raise ValueError(f"`workload.pretrained`: no {name} in {path}; give a pretraining run or one of its models")
+    return path
+
+
+def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
+    """The encoder's state dict, on the CPU. Raises ValueError naming each setting in which it is another encoder."""
+    folder = find_model(path)
+    theirs = _read_card(folder).encoder
+    ours = settings.model_dump(exclude={"dropout"})
+    differing = [
+        f"{name}: pretrained {value}, here {ours[name]}"
+        for name, value in theirs.model_dump(exclude={"dropout"}).items()
+        if value != ours[name]
+    ]
+    if differing:
+        raise ValueError(f"the encoder in {folder} is of another architecture; {'; '.join(differing)}")
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} cannot be read as safetensors: {error}") from error
+    return {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
+
+
+def differing_data(path: Path, data: HeartData) -> list[str]:
+    """Settings in which the pretraining's samples were others, in words."""
+    theirs = _read_card(find_model(path)).data
+    ours = data.model_dump(mode="json", include=set(SAMPLE_SETTINGS))
+    return [f"{name}: pretrained {theirs[name]}, here {value}" for name, value in ours.items() if theirs[name] != value]
+
+
+def pretraining_subjects(path: Path) -> set[str]:
+    """Everyone whom the pretraining trained on or chose its model by."""
+    subjects = _read_card(find_model(path)).subjects
+    return {*subjects["train"], *subjects["val"]}
+
+
+def _read_card(folder: Path) -> Card:
+    file = folder / METADATA
+    try:
+        metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        workload = metadata["workload"]
+        encoder = EncoderConfig.model_validate(workload["encoder"])
+        data = {name: workload["data"][name] for name in SAMPLE_SETTINGS}
+        return Card(encoder, data, metadata["facts"]["subjects"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        raise ValueError(f"{file} does not describe a heart-sound model: {error}") from error

@@ -1,0 +1,132 @@
+"""Learns a clinical task from labelled heart cycles, and scores it by cycle, recording and patient."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from data_pipelines.contract.pipeline import SPLITS, Facts
+from data_pipelines.heart_sounds.tasks import TASKS
+from trainables.contract.task import Collectives, LossOutput, ParameterGroup, Progress, Start, Task
+from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
+from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
+from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
+from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
+from trainables.workloads.heart_sound.finetune.pretrained import differing_data, load_encoder, pretraining_subjects
+
+logger = logging.getLogger(__name__)
+
+
+class FinetuneTask(Task[Mapping[str, Any]]):
+    """A saved model can be loaded when its pretraining run is gone."""
+
+    module: FinetuneNetwork
+    weights_stream = "classifier"
+
+    def __init__(self, config: FinetuneConfig, facts: Facts, seed: int) -> None:
+        self.config = config
+        self.facts = facts
+        self._num_samples = int(facts["num_samples"])
+        num_classes = len(facts["class_names"])
+        self.module = FinetuneNetwork(
+            config.encoder, config.head, num_classes=num_classes, is_frozen=config.mode == "linear"
+        )
+        if config.pretrained is not None and config.pretrained.exists():
+            self.module.encoder.load_state_dict(load_encoder(config.pretrained, config.encoder))
+        self._counts = torch.zeros(num_classes, dtype=torch.float64)
+        """Training cycles of each class."""
+        self._weights: Tensor | None = None
+        """Of the classes, on the training's device once a step has asked for them."""
+        self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.float64)
+        """Training answers since the last evaluation, [true, predicted], over all ranks."""
+        self._answers: list[Tensor] = []
+        self._collectives: Collectives | None = None
+
+    def connect(self, collectives: Collectives) -> None:
+        """Training answers are added up through them."""
+        self._collectives = collectives
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """The encoder, slower, and the classifier."""
+        return [
+            ParameterGroup("encoder", list(self.module.encoder.parameters()), self.config.encoder_rate_factor),
+            ParameterGroup("classifier", list(self.module.classifier.parameters())),
+        ]
+
+    def begin(self, start: Start) -> None:
+        """Count the training cycles of each class, for their weights."""
+        if self.config.pretrained is not None:
+            self._warn_of_seen(self.config.pretrained)
+            differing = differing_data(self.config.pretrained, self.config.data)
+            if differing:
+                logger.warning("the encoder was pretrained on other samples; %s", "; ".join(differing))
+        elif self.config.mode == "linear":
+            logger.warning("linear evaluation without `workload.pretrained`: the encoder is random and stays so")
+        counts = torch.zeros_like(self._counts)
+        for batch in start.batches("train"):
+            counts += torch.bincount(batch["label"].cpu(), minlength=len(counts))
+        self._counts, self._weights = start.collectives.sum(counts), None
+        if (self._counts == 0).any():
+            names = [name for name, count in zip(self.facts["class_names"], self._counts, strict=True) if count == 0]
+            logger.warning("no training cycles of %s; the classes cannot be learnt", ", ".join(names))
+
+    def _warn_of_seen(self, pretrained: Path) -> None:
+        tested = set(self.facts["subjects"]["test"])
+        seen = tested & pretraining_subjects(pretrained)
+        if seen:
+            logger.warning(
+                "%d of the %d test subjects, such as %s, were in the pretraining of %s; give it `withheld_tasks: [%s]` "
+                "with the `test_ratio` and `split_seed` of here",
+                *(len(seen), len(tested), min(seen), pretrained, self.config.task),
+            )
+
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+        """The loss of single cycles."""
+        logits, label = module(batch["signal"]), batch["label"]
+        predicted = logits.detach().argmax(dim=1)
+        self._answers.append(label * logits.shape[1] + predicted)
+        return LossOutput(
+            classification_loss(logits, label, self.config.loss, self._class_weights(logits.device)),
+            {"accuracy": (predicted == label).float().mean()},
+        )
+
+    def _class_weights(self, device: torch.device) -> Tensor | None:
+        settings = self.config.loss
+        if self._weights is None and settings.weighs_classes and bool(self._counts.sum()):
+            self._weights = weigh_classes(self._counts, settings.largest_weight).to(device)
+        return self._weights
+
+    def after_step(self, progress: Progress) -> None:
+        """Add the step's answers of all ranks."""
+        num_classes = len(self._confusion)
+        places, self._answers = torch.cat(self._answers), []
+        counts = torch.zeros(num_classes**2, dtype=torch.float64, device=places.device)
+        counts.scatter_add_(0, places, torch.ones_like(places, dtype=torch.float64))
+        counts = self._collectives.sum(counts) if self._collectives is not None else counts
+        self._confusion = self._confusion.to(counts.device) + counts.reshape(num_classes, num_classes)
+
+    def evaluator(self, collectives: Collectives, device: torch.device) -> FinetuneEvaluator:
+        """On all splits but the training split, with the scores of training since the last evaluation."""
+        counts = self.facts["num_recordings"]
+        confusion, self._confusion = self._confusion.cpu(), torch.zeros_like(self._confusion)
+        return FinetuneEvaluator(
+            TASKS[self.config.task],
+            [cast(Any, split) for split in SPLITS if split != "train" and counts.get(split)],
+            training=confusion.round().long().numpy(),
+            collectives=collectives,
+        )
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """One silent cycle."""
+        return (torch.zeros(1, self._num_samples),)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts of classes and of training answers."""
+        return {"counts": self._counts, "confusion": self._confusion.cpu()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self._counts, self._confusion, self._weights = state["counts"], state["confusion"].clone(), None

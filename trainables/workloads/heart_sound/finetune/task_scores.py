@@ -1,0 +1,98 @@
+"""All scores of one split: by cycle, recording and patient, the challenge's own, and those of constant answers."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data_pipelines.heart_sounds.tasks import HeartTask
+from trainables.metrics.classification import Scores, count_confusion, predict, score, score_constants
+from trainables.metrics.heart_scores import (
+    MURMUR_WEIGHTS,
+    OUTCOME_WEIGHTS,
+    any_present,
+    compute_cost,
+    modified_accuracy,
+    weighted_accuracy,
+)
+from trainables.workloads.heart_sound.finetune.aggregation import Answers
+
+Challenge = Callable[[Answers, np.ndarray], Scores]
+LOWER_IS_BETTER = ("cost", "loss")
+
+
+def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
+    """Scores by name, those of the task's unit without a prefix; and the best of any constant answer for these.
+
+    Of a set whose every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same.
+    """
+    recordings, patients = cycles.by_recording(), cycles.by_patient()
+    unit = patients if task.unit == "patient" else recordings
+    scores = {"loss": _cross_entropy(cycles), **score(unit.label, unit.probabilities, positive=task.positive)}
+    levels = {"cycle": cycles, "recording": recordings, "patient": patients}
+    for name, level in levels.items():
+        if name == task.unit or not len(level.label):
+            continue
+        found = score(level.label, level.probabilities, positive=task.positive)
+        scores |= {f"{name}_{key}": value for key, value in found.items()}
+    predicted = predict(unit.probabilities, positive=task.positive)
+    scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task)
+    if task.classes[0] == "Present":
+        scores |= _score_any_present(recordings, unit)
+    constants = score_constants(unit.label, len(task.classes), positive=task.positive)
+    return scores, constants | {"loss": _prior_entropy(cycles)} | _best_constant(unit, task)
+
+
+def score_challenge(unit: Answers, predicted: np.ndarray, task: HeartTask) -> Scores:
+    """Weighted accuracy and cost of CirCor, MAcc of PhysioNet 2016."""
+    found: dict[str, float | None] = {}
+    confusion = count_confusion(unit.label, predicted, len(task.classes))
+    if task.database == "circor" and len(task.classes) == 3:
+        found["weighted_accuracy"] = weighted_accuracy(confusion, MURMUR_WEIGHTS)
+        found["cost"] = compute_cost(unit.label < 2, predicted < 2)  # Present and Unknown are referred
+    elif task.database == "circor":
+        found["weighted_accuracy"] = weighted_accuracy(confusion, OUTCOME_WEIGHTS)
+        found["cost"] = compute_cost(unit.label == 1, predicted == 1)
+    elif task.database == "physionet2016":
+        result = modified_accuracy(unit.label == 1, np.where(predicted == 1, 1, -1), unit.is_good == 1)
+        found["macc"] = result.score if result else None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _score_any_present(recordings: Answers, patients: Answers) -> Scores:
+    """The weighted accuracy when any recording's murmur counts as the patient's."""
+    answers = predict(recordings.probabilities, positive=0)
+    predicted = np.array([any_present(answers[recordings.patient == each]) for each in patients.patient])
+    value = weighted_accuracy(count_confusion(patients.label, predicted, 3), MURMUR_WEIGHTS)
+    return {} if value is None else {"weighted_accuracy_any_present": value}
+
+
+def _per_class(labels: np.ndarray, predicted: np.ndarray, task: HeartTask) -> Scores:
+    """Sensitivity and specificity of each class against the others, for tasks of more than two."""
+    if len(task.classes) == 2:
+        return {}
+    found: Scores = {}
+    for label, name in enumerate(task.classes):
+        for measure, rows, right in (("sensitivity", labels == label, True), ("specificity", labels != label, False)):
+            if rows.any():
+                found[f"{measure}_{name.lower()}"] = float(((predicted[rows] == label) == right).mean())
+    return found
+
+
+def _best_constant(unit: Answers, task: HeartTask) -> Scores:
+    best: Scores = {}
+    for answer in range(len(task.classes)):
+        for name, value in score_challenge(unit, np.full_like(unit.label, answer), task).items():
+            pick = min if name in LOWER_IS_BETTER else max
+            best[name] = pick(value, best.get(name, value))
+    return best
+
+
+def _cross_entropy(answers: Answers) -> float:
+    likely = answers.probabilities[np.arange(len(answers.label)), answers.label]
+    return float(-np.log(np.maximum(likely, 1e-12)).mean())
+
+
+def _prior_entropy(answers: Answers) -> float:
+    """The loss of always answering with the true shares of the classes."""
+    shares = np.bincount(answers.label) / len(answers.label)
+    return float((shares[shares > 0] * -np.log(shares[shares > 0])).sum())

@@ -1,0 +1,1 @@
+"""The encoder that both stages share."""

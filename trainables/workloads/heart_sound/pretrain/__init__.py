@@ -1,0 +1,1 @@
+"""The first stage: contrastive learning on unlabelled heart cycles."""

@@ -1,0 +1,43 @@
+"""What is learnt of the training set before the first step: its pixels' mean and deviation, its largest class."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trainables.contract.task import Collectives
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Of a training set; pixel values from 0 to 1."""
+
+    mean: tuple[float, ...]
+    """Of each channel."""
+    std: tuple[float, ...]
+    majority: int
+    """The most frequent class; the first of several."""
+
+
+def measure_pixels(
+    batches: Iterable[Mapping[str, Any]],
+    *,
+    channels: int,
+    num_classes: int,
+    collectives: Collectives,
+    device: torch.device,
+) -> PixelStatistics:
+    """A collective; sums of whole numbers, so the result does not depend on batches and ranks."""
+    sums = torch.zeros(2, channels, dtype=torch.int64, device=device)
+    counts = torch.zeros(num_classes + 1, dtype=torch.int64, device=device)
+    for batch in batches:
+        pixels = batch["image"].long().movedim(1, 0).flatten(1)
+        sums += torch.stack([pixels.sum(dim=1), pixels.square().sum(dim=1)])
+        counts[:-1] += torch.bincount(batch["label"], minlength=num_classes)
+        counts[-1] += pixels.shape[1]
+    first, second = collectives.sum(sums).double().cpu() / 255 ** torch.tensor([[1.0], [2.0]]).double()
+    classes = collectives.sum(counts).cpu()
+    mean = first / classes[-1]
+    std = (second / classes[-1] - mean.square()).clamp_min(0).sqrt()
+    return PixelStatistics(tuple(mean.tolist()), tuple(std.tolist()), int(classes[:-1].argmax()))

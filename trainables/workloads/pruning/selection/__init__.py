@@ -1,0 +1,1 @@
+"""Which units are removed: importance, counts, marks, and their physical removal."""

@@ -1,0 +1,1 @@
+"""Enlarging images of any size."""

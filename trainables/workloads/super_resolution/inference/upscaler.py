@@ -1,0 +1,48 @@
+"""One image of any size, enlarged as the settings say: tiles, self-ensemble, back-projection."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from trainables.workloads.super_resolution.config import Inference
+from trainables.workloads.super_resolution.inference.back_projection import back_project
+from trainables.workloads.super_resolution.inference.self_ensemble import ensemble
+from trainables.workloads.super_resolution.inference.tiling import upscale_tiled
+from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_unit_range
+
+
+class Upscaler:
+    """The image may lie elsewhere than the network. With tiles the device holds one of them at a time; the whole image
+    is only held in grey levels, or in float32 for the self-ensemble and for back-projection."""
+
+    def __init__(self, settings: Inference, device: torch.device) -> None:
+        self._settings, self._device = settings, device
+
+    def __call__(
+        self, module: nn.Module, image: UInt8[Tensor, "3 height width"], scale: int
+    ) -> UInt8[Tensor, "3 scaled_height scaled_width"]:
+        """Rounded to grey levels, on the image's device. Raises FloatingPointError when a value is not finite."""
+        settings = self._settings
+
+        def upscale(part: Tensor) -> Tensor:
+            enlarged = module(to_unit_range(part.to(self._device)), scale).float()
+            if not bool(enlarged.isfinite().all()):
+                raise FloatingPointError("the network's output for an evaluated image is not finite")
+            return enlarged
+
+        if not settings.has_self_ensemble and not settings.back_projections:
+            return self._in_tiles(lambda part: to_grey_levels(upscale(part)), image[None], scale)[0]
+
+        def upscale_whole(whole: Tensor) -> Tensor:
+            return self._in_tiles(upscale, whole, scale)
+
+        enlarged = ensemble(upscale_whole, image[None]) if settings.has_self_ensemble else upscale_whole(image[None])
+        return to_grey_levels(back_project(enlarged, to_unit_range(image[None]), settings.back_projections))[0]
+
+    def _in_tiles(self, upscale: Callable[[Tensor], Tensor], image: Tensor, scale: int) -> Tensor:
+        tile = self._settings.tile_size
+        if tile is None:
+            return upscale(image).to(image.device)
+        return upscale_tiled(upscale, image, scale=scale, tile=tile, overlap=self._settings.overlap)

@@ -1,0 +1,111 @@
+"""Pictures of the same places at every cadence: LR, bicubic, ours, HR, each with its PSNR."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.super_resolution.batch import Pair, unpack
+from trainables.contract.task import Collectives, ImagePanel, Start
+from trainables.workloads.super_resolution.config import SuperResolutionConfig
+from trainables.workloads.super_resolution.inference.upscaler import Upscaler
+from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
+from trainables.workloads.super_resolution.protocols.protocol import measure
+
+VISIBLE_SIDE = 192
+"""Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""
+BAR = 16
+"""Pixels under each picture for its caption."""
+
+
+class Drawing:
+    """Holds the cut-outs of the first scale; `collect` fills it, or `add` and `gather`, or a saved state."""
+
+    def __init__(self, config: SuperResolutionConfig, split: Split) -> None:
+        self._config = config
+        self._split: Split = split
+        self.scale = config.data.scales[0]
+        self._side = config.pictures.side // self.scale
+        self._found: list[Pair] = []
+        self.lr: UInt8[Tensor, "images 3 height width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+        self.hr: UInt8[Tensor, "images 3 scaled_height scaled_width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+
+    def collect(self, start: Start) -> None:
+        """The middle of the first images of the split; a collective, and the same on all ranks."""
+        for batch in start.batches(self._split):
+            for pair in unpack(batch, self.scale):
+                self.add(pair)
+            if len(self._found) == self._config.pictures.num_images:
+                break
+        self.gather(start.collectives, start.device)
+
+    def add(self, pair: Pair) -> None:
+        """Keep the middle of an image that is large enough, while there are too few."""
+        if len(self._found) < self._config.pictures.num_images and min(pair.lr.shape[-2:]) >= self._side:
+            self._found.append(_middle(pair, self._side, self.scale))
+
+    def gather(self, collectives: Collectives, device: torch.device) -> None:
+        """Take the first of what all ranks have added; a collective."""
+        for name, length in (("lr", self._side), ("hr", self._side * self.scale)):
+            own = torch.zeros(len(self._found), 3, length, length, dtype=torch.uint8, device=device)
+            for index, pair in enumerate(self._found):
+                own[index] = getattr(pair, name)
+            setattr(self, name, collectives.gather(own)[: self._config.pictures.num_images].cpu())
+        self._found.clear()
+
+    def panels(self, module: nn.Module, device: torch.device) -> list[ImagePanel]:
+        """One row for each cut-out: `<split>/comparison`; nothing when no image was large enough."""
+        if not len(self.lr):
+            return []
+        pictures: list[Tensor] = []
+        captions: list[str] = []
+        for lr, hr in zip(self.lr, self.hr, strict=True):
+            for caption, image in self._row(module, lr, hr, device):
+                captions.append(caption)
+                pictures.append(_with_caption(image, caption))
+        return [ImagePanel(f"{self._split}/comparison", torch.stack(pictures), captions, columns=4)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The cut-outs."""
+        return {"lr": self.lr, "hr": self.hr}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self.lr, self.hr = state["lr"], state["hr"]
+
+    def _row(self, module: nn.Module, lr: Tensor, hr: Tensor, device: torch.device) -> list[tuple[str, Tensor]]:
+        ours = Upscaler(self._config.inference, device)(module, lr.to(device), self.scale).cpu()
+        bicubic = enlarge_bicubic(lr, self.scale)
+        nearest = lr.repeat_interleave(self.scale, dim=1).repeat_interleave(self.scale, dim=2)
+        return [
+            (f"LR x{self.scale}", nearest),
+            (f"bicubic {self._psnr(bicubic, hr):.2f} dB", bicubic),
+            (f"ours {self._psnr(ours, hr):.2f} dB", ours),
+            ("HR", hr),
+        ]
+
+    def _psnr(self, image: Tensor, truth: Tensor) -> float:
+        protocol = self._config.evaluation.protocol
+        return float(measure(image, truth, scale=self.scale, protocol=protocol, metrics=["psnr"]))
+
+
+def _middle(pair: Pair, side: int, scale: int) -> Pair:
+    top, left = ((length - side) // 2 for length in pair.lr.shape[-2:])
+    bottom, right = top + side, left + side
+    hr = pair.hr[:, top * scale : bottom * scale, left * scale : right * scale]
+    return Pair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the whole image
+
+
+def _with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:
+    """Enlarged until it can be seen, on a white bar with the caption."""
+    zoom = max(1, VISIBLE_SIDE // image.shape[-1])
+    pixels = image.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2).permute(1, 2, 0).numpy()
+    canvas = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + BAR), "white")
+    canvas.paste(Image.fromarray(pixels), (0, 0))
+    ImageDraw.Draw(canvas).text((2, pixels.shape[0]), caption, fill="black", font=ImageFont.load_default())
+    return torch.from_numpy(np.asarray(canvas).transpose(2, 0, 1).copy())

@@ -1,0 +1,1 @@
+"""Published evaluation protocols, benchmarks, and the bicubic baseline."""

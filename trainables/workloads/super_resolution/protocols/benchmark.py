@@ -1,0 +1,42 @@
+"""A folder in which all images are test images, such as Set5."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data_pipelines.super_resolution.batch import Pair
+from data_pipelines.super_resolution.image_lists import ImageEntry, find_images
+from data_pipelines.super_resolution.pair_layouts import describe_layouts, is_pair_folder, pairs_in
+from data_pipelines.super_resolution.rows import read_entry, refuse_unmeasurable
+from trainables.contract.task import Collectives
+
+
+def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, Pair]]:
+    """This rank's images, every world_size-th, at every scale, on the CPU.
+
+    Pairs as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
+    """
+    entries = pairs_in(folder, scales) if is_pair_folder(folder, scales[0]) else _truths_in(folder, scales[0])
+    for entry in entries[collectives.rank :: collectives.world_size]:
+        image = read_entry(entry, scales)
+        refuse_unmeasurable(image)
+        yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
+
+
+def _truths_in(folder: Path, scale: int) -> list[ImageEntry]:
+    """All images of the folder; none may lie deeper, where low resolution of an unknown layout would count as truth."""
+    paths = find_images(folder)
+    deeper = [path for path in paths if path.parent != folder]
+    if deeper:
+        raise ValueError(
+            f"{folder} holds images in subfolders ({deeper[0].relative_to(folder)}) and no pairs of scale {scale}; "
+            f"give as `benchmark` the folder of the high-resolution images, or one with {describe_layouts(scale)}"
+        )
+    return [ImageEntry(path.name, hr=path) for path in paths]
+
+
+def _pair(lr: np.ndarray, hr: np.ndarray, scale: int) -> Pair:
+    height, width = (side * scale for side in lr.shape[:2])
+    return Pair(*(torch.from_numpy(each.transpose(2, 0, 1).copy()) for each in (lr, hr[:height, :width])))

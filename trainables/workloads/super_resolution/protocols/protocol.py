@@ -1,0 +1,69 @@
+"""Published protocols: what is cut off, in which colours PSNR and SSIM are measured, and how channels are joined."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from trainables.metrics.images.luma import compute_luma
+from trainables.metrics.images.psnr import compute_channel_psnr, compute_psnr
+from trainables.metrics.images.sam import compute_sam
+from trainables.metrics.images.scc import compute_scc
+from trainables.metrics.images.ssim import compute_ssim
+from trainables.metrics.images.uqi import compute_uqi
+
+Image = UInt8[Tensor, "3 height width"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one image is compared with the truth."""
+
+    extra_border: int
+    """Pixels cut off at each side, besides one low-resolution pixel."""
+    is_luma: bool
+    """PSNR and SSIM of the luma; else of RGB."""
+    joins_channels: bool
+    """PSNR from one error over all channels; else the mean of the channels' own."""
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "uc_merced": Protocol(extra_border=0, is_luma=False, joins_channels=False),
+    "y_channel": Protocol(extra_border=0, is_luma=True, joins_channels=True),
+    "div2k": Protocol(extra_border=6, is_luma=False, joins_channels=True),
+}
+_COLOUR_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "scc": compute_scc,
+    "sam": compute_sam,
+    "uqi": compute_uqi,
+}
+
+
+def measure(
+    image: Image, truth: Image, *, scale: int, protocol: str, metrics: Sequence[str]
+) -> Float[Tensor, " metrics"]:
+    """The metrics in the order asked for, float64. scc, sam and uqi are of RGB in every protocol.
+
+    Raises ValueError when too little is left of the image after the border is cut off.
+    """
+    rules = PROTOCOLS[protocol]
+    border = scale + rules.extra_border
+    image, truth = (each[:, border:-border, border:-border] for each in (image, truth))
+    if min(image.shape[-2:]) < 11:
+        raise ValueError(
+            f"an image of {truth.shape[-1] + 2 * border}x{truth.shape[-2] + 2 * border} pixels is too small to be "
+            f"measured: without {border} at each side at least 11x11 must be left"
+        )
+    return torch.stack([_measure_one(name, image, truth, rules) for name in metrics])
+
+
+def _measure_one(name: str, image: Image, truth: Image, rules: Protocol) -> Tensor:
+    if name in _COLOUR_METRICS:
+        return _COLOUR_METRICS[name](image, truth)
+    if rules.is_luma:
+        image, truth = compute_luma(image), compute_luma(truth)
+    if name == "ssim":
+        return compute_ssim(image, truth)
+    return compute_psnr(image, truth) if rules.joins_channels else compute_channel_psnr(image, truth)

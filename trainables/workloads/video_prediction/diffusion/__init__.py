@@ -1,0 +1,1 @@
+"""Diffusion: forward process, sampling, prediction targets."""

@@ -1,0 +1,85 @@
+"""How a network is trained to predict, and how it is asked to: by diffusion, or by regression."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.workloads.video_prediction.config import Diffusion, Sampling
+from trainables.workloads.video_prediction.diffusion.process import Process
+from trainables.workloads.video_prediction.diffusion.sampling import draw_samples
+
+
+class Prediction(NamedTuple):
+    """Predicted frames, in the space of the network, and what they cost."""
+
+    frames: Float[Tensor, "batch future channels height width"]
+    nfe: int
+    """Network calls for each sample."""
+
+
+class Predictor(Protocol):
+    """One way of learning and of predicting a block of future frames."""
+
+    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Scalar."""
+        ...
+
+    def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
+        """The block after `past`; sample i takes its noise from generator i."""
+        ...
+
+
+class DiffusionPredictor:
+    """All future frames of a sample share one timestep, as they are denoised together."""
+
+    def __init__(self, diffusion: Diffusion, sampling: Sampling, *, num_future: int, is_bounded: bool) -> None:
+        self.process = Process(diffusion)
+        self._sampling, self._num_future, self._is_bounded = sampling, num_future, is_bounded
+
+    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Mean squared error of the target at uniform timesteps (Ho et al. 2020, eq. 14)."""
+        device = future.device
+        t = torch.randint(self.process.num_timesteps, (len(future),), generator=generator, device=device)
+        eps = torch.randn(future.shape, generator=generator, device=device)
+        output = module(self.process.add_noise(future, eps, t), t, past)
+        return functional.mse_loss(output.float(), self.process.target(future, eps, t))
+
+    def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
+        """By the settings' sampler."""
+        drawn = draw_samples(
+            lambda x_t, t: module(x_t, t, past),
+            self.process,
+            self._sampling,
+            shape=(self._num_future, *past.shape[2:]),
+            generators=generators,
+            device=past.device,
+            is_bounded=self._is_bounded,
+        )
+        return Prediction(drawn.x_0, drawn.nfe)
+
+
+class RegressionPredictor:
+    """One call of the network; no noise, so all draws are equal."""
+
+    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Mean squared error of the frames."""
+        return functional.mse_loss(module(past).float(), future)
+
+    def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
+        """The same whatever the generators."""
+        return Prediction(module(past), 1)
+
+
+def roll_out(
+    predictor: Predictor, module: nn.Module, past: Tensor, num_frames: int, generators: Sequence[torch.Generator]
+) -> Prediction:
+    """Blocks of predictions, each with the last frames before it as its past, until there are `num_frames`."""
+    known, num_past, nfe = past, past.shape[1], 0
+    while known.shape[1] < num_past + num_frames:
+        block = predictor.predict(module, known[:, -num_past:], generators)
+        known, nfe = torch.cat([known, block.frames.to(known.dtype)], dim=1), nfe + block.nfe
+    return Prediction(known[:, num_past : num_past + num_frames], nfe)

@@ -1,0 +1,1 @@
+"""The space of prediction: pixels, or latents of a frozen autoencoder."""
