@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_pipelines.contract.did_you_mean import one_of
-from ray_jobs.settings.experiment import Experiment, load_experiment
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import Experiment
 
 if TYPE_CHECKING:
     from ray_jobs.runs.training import Result

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.images.sources import ImageShape, LabelledImages
+from data_pipelines.images.sources import LabelledImages
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.readers.natural_order import visible_entries
 
 _CHUNK = 64

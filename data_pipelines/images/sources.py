@@ -4,20 +4,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.config import ImageData
-
-
-class ImageShape(NamedTuple):
-    """Shape of one image."""
-
-    channels: int
-    height: int
-    width: int
+from data_pipelines.readers.image_shape import ImageShape
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from ray_jobs.cluster.local_cluster import LocalCluster
 from ray_jobs.console import format_metrics
 from ray_jobs.run_folder.run_recorder import FINAL
-from ray_jobs.settings.experiment import Experiment, load_experiment
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = "ray_jobs/experiments/demo/flow_matching.yaml"

@@ -22,12 +22,6 @@ def automatic_name(parts: Sequence[str], started: datetime) -> str:
     return "_".join([*parts, started.strftime(STAMP)])
 
 
-def refuse_unsafe_name(name: str) -> None:
-    """Raise ValueError for a run name that cannot be a folder and a W&B name on every system."""
-    if re.search(r'[/\\\x00-\x1f:*?"<>|]', name) or name.strip(". ") != name:
-        raise ValueError(f"{name!r} cannot name a folder; leave out slashes, control characters and outer dots")
-
-
 def artifact_name(run_name: str, wandb_id: str) -> str:
     """The name of the run's model artifact: readable, and no other run's."""
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', run_name)}-{wandb_id}"[-128:].lstrip(".-")

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.planning import refuse_missing_inputs
-from ray_jobs.settings.experiment import Experiment, load_experiment
+from ray_jobs.settings.experiment import Experiment
 
 
 def train_earlier(experiment: Experiment, train: Callable[[Experiment], object]) -> None:

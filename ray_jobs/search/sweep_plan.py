@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.model_references import RUNS
 from ray_jobs.search.samplers import Point, build_chooser, count_points
 from ray_jobs.search.trials import Trial
-from ray_jobs.settings.experiment import Experiment, load_experiment
+from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.search import Search
 from trainables.contract.training_config import Goal
 

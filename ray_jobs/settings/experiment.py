@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from data_pipelines.contract.config import Config, FilePath, input_paths
+from data_pipelines.contract.config import Config, FilePath
 from data_pipelines.contract.did_you_mean import one_of
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment_file import read_settings
@@ -68,44 +68,17 @@ class Experiment(Run):
         return Folder(self.storage.path) / f"runs/{self.run_id}"
 
 
-def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Experiment | None = None) -> Experiment:
+def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
 
-    A file that `extends` another one holds only what differs from it.
-    With `place_of`, scaling, storage and tracking are those of that experiment, all but the run's name.
+    A file that `extends` another one holds only what differs from it. Models stay as they are named.
     Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
     """
-    settings = read_settings(file, overrides)
-    if place_of is not None:
-        run_name = check_settings(settings, origin=str(file)).tracking.run_name
-        settings |= place_of.model_dump(mode="json", include={"scaling", "storage", "tracking"})
-        settings["tracking"]["run_name"] = run_name
-    return _locate_models(settings, origin=str(file))
-
-
-def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """The same for a run on other machines: models stay as they are named, to be found there."""
     return check_settings(read_settings(file, overrides), origin=str(file))
 
 
-def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:
-    """Inputs may name an artifact or a run; the experiment holds the path of the model that is meant now."""
-    if "wandb:" in repr(settings):
-        from ray_jobs.runs.model_references import download_references
-
-        storage = settings.get("storage")
-        path = storage.get("path", Storage().path) if isinstance(storage, dict) else Storage().path
-        settings = download_references(settings, str(path))
-    experiment = check_settings(settings, origin)
-    if all(path.exists() for _, path in input_paths(experiment)):
-        return experiment
-    from ray_jobs.runs.model_references import named_runs
-
-    return experiment.override(named_runs(experiment, experiment.storage.path))
-
-
 def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
-    """An Experiment from plain settings. Raises ValueError like `load_experiment`."""
+    """An Experiment from plain settings. Raises ValueError like `check_experiment`."""
     try:
         return validate_strictly(Experiment, settings)
     except ValidationError as error:

@@ -6,7 +6,6 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, FilePath
-from ray_jobs.run_folder.identity import refuse_unsafe_name
 from trainables.contract.training_config import Cadence
 
 
@@ -78,3 +77,9 @@ class Tracking(Config):
         if team and self.entity not in (None, team):
             raise ValueError(f"`project` names the team {team!r} and `entity` is {self.entity!r}; give one of them")
         return self
+
+
+def refuse_unsafe_name(name: str) -> None:
+    """Raise ValueError for a run name that cannot be a folder and a W&B name on every system."""
+    if re.search(r'[/\\\x00-\x1f:*?"<>|]', name) or name.strip(". ") != name:
+        raise ValueError(f"{name!r} cannot name a folder; leave out slashes, control characters and outer dots")

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from data_pipelines.prepared.shard_files import write_shard
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.prerequisites import earlier_experiments
-from ray_jobs.settings.experiment import Experiment, load_experiment
+from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.strict_yaml import read_yaml
 from trainables.engine.process.collectives import ProcessGroup
 from trainables.engine.process.determinism import build_generator

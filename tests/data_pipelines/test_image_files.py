@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.images.sources import ImageShape
 from data_pipelines.readers.image_file import load_image
+from data_pipelines.readers.image_shape import ImageShape
 
 GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.class_folders import FolderSource
-from data_pipelines.images.sources import ImageShape
+from data_pipelines.readers.image_shape import ImageShape
 
 SHAPE = ImageShape(1, 4, 4)
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ray_jobs.cli import BAD_INPUT, DONE, main
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.prerequisites import earlier_experiments
-from ray_jobs.settings.experiment import load_experiment
 
 DATA = {"sample_rate": 1000, "num_samples": 128, "synthetic": {"num_subjects": 12, "duration_s": 4.0}}
 ENCODER = {"channels": [4, 4, 6, 8], "num_layers": 1, "state_size": 2}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs.settings.experiment import Experiment, check_settings, load_experiment
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.settings import problems_of, settings_with
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +199,7 @@ def test_experiments_are_shipped() -> None:
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_loading_an_experiment_imports_neither_torch_nor_ray(file: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from ray_jobs.settings.experiment import load_experiment; "
+        "import sys; from pathlib import Path; from ray_jobs.runs.experiment_loader import load_experiment; "
         "load_experiment(Path(sys.argv[1])); "
         "print(sorted({'torch', 'ray', 'wandb', 'torchvision', 'scipy', 'sklearn'} & set(sys.modules)))"
     )

@@ -11,8 +11,8 @@ from ray_jobs.cli import main
 from ray_jobs.exit_codes import FAILED
 from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.run_folder.run_recorder import FINAL, METRICS
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.training import CONFIG, train
-from ray_jobs.settings.experiment import load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 

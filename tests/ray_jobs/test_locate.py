@@ -3,9 +3,9 @@
 import pytest
 
 from ray_jobs.commands.evaluate import evaluate
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.model_references import best_model, locate_model
 from ray_jobs.runs.training import train
-from ray_jobs.settings.experiment import load_experiment
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.settings.experiment import check_settings, load_experiment
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import check_settings
 from tests.settings import problems_of, settings_with
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.search_algorithm import TrialFeeder
 from ray_jobs.search.trials import Trials
-from ray_jobs.settings.experiment import load_experiment
 from tests.ray_jobs.search.conftest import RATE
 
 pytestmark = pytest.mark.filterwarnings("default")

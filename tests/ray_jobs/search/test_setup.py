@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.sweep_plan import build_setup
-from ray_jobs.settings.experiment import load_experiment
 from tests.ray_jobs.search.conftest import RATE
 
 

@@ -9,9 +9,9 @@ from ray_jobs.run_folder.identity import (
     artifact_name,
     automatic_name,
     load_identity,
-    refuse_unsafe_name,
     settle_identity,
 )
+from ray_jobs.settings.tracking import refuse_unsafe_name
 
 RSST = ("rsst", "vit_small", "cifar100", "sched_exp_custom_exponents", "reg_0.5", "exp3", "crit_l1", "rate_0.15")
 REFILL = ("refill", "vit_small", "cifar100", "fill_0.1", "crit_magnitude", "rate_0.2")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.storage.folder import Folder
+from tests.tasks import seeded
 from trainables.contract.task import Evaluation, ImagePanel
 from trainables.engine.data.dataset_statistics import DataMemory
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
@@ -24,7 +25,7 @@ BUILDING = threading.Lock()
 
 def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
     with BUILDING:
-        task = FlowMatchingTask(config or tiny_config(), FACTS, seed=3)
+        task = seeded(FlowMatchingTask)(config or tiny_config(), FACTS, seed=3)
     begin(task, start_of(collectives))
     nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
     task.module.eval()
@@ -114,7 +115,7 @@ def test_a_second_run_on_the_same_data_reads_and_measures_nothing(tmp_path: Path
 
     memory = DataMemory(Folder(str(tmp_path)), "rows", solo())
     start = replace(start_of(solo()), recall=memory.recall)
-    tasks = [FlowMatchingTask(tiny_config(), FACTS, seed=seed) for seed in (3, 3)]
+    tasks = [seeded(FlowMatchingTask)(tiny_config(), FACTS, seed=seed) for seed in (3, 3)]
     first = begin(tasks[0], start)
     second = begin(tasks[1], replace(start, batches=refuse))
     assert first.real.fingerprint("local") == second.real.fingerprint("local")
@@ -128,7 +129,7 @@ def test_other_samples_of_the_trivial_generator_are_scored_anew(tmp_path: Path, 
     memory = DataMemory(Folder(str(tmp_path)), "rows", solo())
     start = replace(start_of(solo()), recall=memory.recall)
     for config in (tiny_config(), tiny_config(evaluation=settings(**changes))):
-        begin(FlowMatchingTask(config, FACTS, seed=3), start)
+        begin(seeded(FlowMatchingTask)(config, FACTS, seed=3), start)
     assert len(list((tmp_path / "learnt").glob("local_baseline-*"))) == 2
     assert len(list((tmp_path / "learnt").glob("local_moments-*"))) == 1
 
@@ -154,7 +155,7 @@ def test_only_inception_features_give_the_published_names():
 def test_inception_weights_given_to_the_evaluation_alone_make_it_read_the_real_images(tmp_path: Any):
     task = begun_task(solo())
     config = tiny_config(evaluation=settings(inception_weights=tmp_path / "weights.pth"))
-    later = FlowMatchingTask(config, FACTS, seed=3)
+    later = seeded(FlowMatchingTask)(config, FACTS, seed=3)
     later.load_state_dict(task.state_dict())
     forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1).float())  # noqa: E731
     later._inception = Extractor("inception", 2, 16, forward)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data_pipelines.images.config import ImageData
+from tests.tasks import seeded
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Network, Reflow, Sampling
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.reflow import pair_generator
@@ -41,7 +42,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def teacher(tmp_path: Path) -> Path:
     """A saved model, as the engine writes it."""
     config = tiny_config()
-    task = FlowMatchingTask(config, FACTS, seed=3)
+    task = seeded(FlowMatchingTask)(config, FACTS, seed=3)
     begin(task, start_of(solo()))
     nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
     folder = tmp_path / "teacher"
@@ -72,7 +73,7 @@ def read(pairs: ReflowPipeline, start_row: int = 0) -> pa.Table:
 def test_the_image_of_each_pair_is_what_the_teacher_makes_of_its_noise(teacher: Path):
     pairs = pipeline(teacher)
     batch = pairs.collate(read(pairs))
-    student = FlowMatchingTask(student_config(teacher), FACTS, seed=0)
+    student = seeded(FlowMatchingTask)(student_config(teacher), FACTS, seed=0)
     student.module.eval()
     for i in range(10):
         samples = generate(
@@ -145,7 +146,7 @@ def test_the_key_changes_with_the_teacher_and_the_settings(teacher: Path):
     keys.add(pipeline(teacher, prepared=teacher / "pairs").key)  # another place, the same pairs
     assert pipeline(teacher).key in keys and len(keys) == 3
     assert pipeline(teacher, prepared=teacher / "pairs").prepared == teacher / "pairs"
-    weights = FlowMatchingTask(tiny_config(), FACTS, seed=9).module.state_dict()
+    weights = seeded(FlowMatchingTask)(tiny_config(), FACTS, seed=9).module.state_dict()
     save_file(dict(weights), teacher / "model.safetensors")
     assert pipeline(teacher).key not in keys
 
@@ -191,7 +192,7 @@ def test_pairs_are_not_augmented(teacher: Path):
 
 
 def test_the_student_starts_from_the_teachers_weights_and_learns_the_given_pairs(teacher: Path):
-    student = FlowMatchingTask(student_config(teacher, label_drop_ratio=0.0), FACTS, seed=99)
+    student = seeded(FlowMatchingTask)(student_config(teacher, label_drop_ratio=0.0), FACTS, seed=99)
     seen: list[torch.Tensor] = []
 
     class Recorder(nn.Module):
@@ -209,7 +210,7 @@ def test_the_student_starts_from_the_teachers_weights_and_learns_the_given_pairs
 
 def test_the_student_is_measured_against_the_teachers_real_images(teacher: Path):
     config = student_config(teacher)
-    student = FlowMatchingTask(config, FACTS, seed=1)
+    student = seeded(FlowMatchingTask)(config, FACTS, seed=1)
     known = torch.load(teacher / "task.pt", weights_only=True)["gaussians"]["local"]["mean"]
     assert torch.equal(student.real.gaussians["local"].mean, known)
 
@@ -226,7 +227,7 @@ def test_a_teacher_without_statistics_makes_the_student_learn_them_with_a_warnin
     teacher: Path, caplog: pytest.LogCaptureFixture
 ):
     (teacher / "task.pt").unlink()
-    student = FlowMatchingTask(student_config(teacher), FACTS, seed=1)
+    student = seeded(FlowMatchingTask)(student_config(teacher), FACTS, seed=1)
     begin(student, start_of(solo()))
     assert "compares with the teacher's images" in caplog.text
     assert "local" in student.real.gaussians
@@ -234,7 +235,7 @@ def test_a_teacher_without_statistics_makes_the_student_learn_them_with_a_warnin
 
 def test_a_saved_student_can_be_loaded_without_its_teacher_but_not_begun(teacher: Path):
     folder = teacher.with_name("gone")
-    student = FlowMatchingTask(student_config(folder), FACTS, seed=1)
+    student = seeded(FlowMatchingTask)(student_config(folder), FACTS, seed=1)
     with pytest.raises(ValueError, match=r"no model.safetensors in the teacher's folder .*gone"):
         student.begin(start_of(solo()))
 
@@ -242,7 +243,7 @@ def test_a_saved_student_can_be_loaded_without_its_teacher_but_not_begun(teacher
 def test_a_teacher_of_another_architecture_is_refused_with_what_differs(teacher: Path):
     network = Network(base_channels=8, channel_multipliers=(1, 2), num_res_blocks=2, num_heads=1, num_groups=4)
     with pytest.raises(ValueError) as caught:
-        FlowMatchingTask(student_config(teacher, network=network), FACTS, seed=0)
+        seeded(FlowMatchingTask)(student_config(teacher, network=network), FACTS, seed=0)
     message = str(caught.value)
     assert "num_res_blocks: teacher 1, here 2" in message and "num_heads: teacher 2, here 1" in message
     assert "num_groups" not in message
@@ -250,7 +251,7 @@ def test_a_teacher_of_another_architecture_is_refused_with_what_differs(teacher:
 
 def test_dropout_may_differ_from_the_teachers(teacher: Path):
     network = tiny_config().network.model_copy(update={"dropout": 0.0})
-    FlowMatchingTask(student_config(teacher, network=network), FACTS, seed=0)
+    seeded(FlowMatchingTask)(student_config(teacher, network=network), FACTS, seed=0)
 
 
 def test_reflow_refuses_to_pair_noise_and_images_again(teacher: Path):
@@ -260,7 +261,7 @@ def test_reflow_refuses_to_pair_noise_and_images_again(teacher: Path):
 
 def test_published_scores_are_refused_without_the_teachers_inception_statistics(teacher: Path, tmp_path: Path):
     evaluation = tiny_config().evaluation.model_copy(update={"inception_weights": tmp_path / "weights.pth"})
-    student = FlowMatchingTask(student_config(teacher, evaluation=evaluation), FACTS, seed=0)
+    student = seeded(FlowMatchingTask)(student_config(teacher, evaluation=evaluation), FACTS, seed=0)
     student._inception = student._local_extractor(CPU)
     student._inception = type(student._inception)("inception", 64, 3, student._inception.forward)
     with pytest.raises(ValueError, match="knows no Inception statistics"):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.tasks import seeded
 from trainables.contract.task import ImagePanel, Progress, TablePanel
 from trainables.workloads.flow_matching.config import Evaluation, Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
@@ -14,7 +15,7 @@ UNGUIDED = Pictures(sampling=Sampling(guidance=1.0), comparisons=())
 
 
 def build(seed: int = 3, **changes) -> FlowMatchingTask:
-    return FlowMatchingTask(tiny_config(**changes), FACTS, seed=seed)
+    return seeded(FlowMatchingTask)(tiny_config(**changes), FACTS, seed=seed)
 
 
 def batch(num_rows: int = 16) -> dict[str, Tensor]:
@@ -99,7 +100,7 @@ def test_weights_depend_on_the_seed_and_not_on_the_global_random_state():
 
 def test_images_that_do_not_fit_the_levels_are_refused_before_the_first_step():
     with pytest.raises(ValueError, match="images are 5x4"):
-        FlowMatchingTask(tiny_config(), FACTS | {"height": 5}, seed=0)
+        seeded(FlowMatchingTask)(tiny_config(), FACTS | {"height": 5}, seed=0)
 
 
 def test_statistics_of_the_real_images_count_every_row_once_over_the_ranks():

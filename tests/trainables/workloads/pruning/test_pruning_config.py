@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.settings.experiment import check_settings, load_experiment
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import check_settings
 from tests.settings import problems_of
 from trainables.workloads import config_class
 from trainables.workloads.pruning.config import PruningConfig

@@ -54,6 +54,7 @@ def test_a_tracker_is_told_of_epochs_alone_along_an_axis_that_every_row_has():
 def test_settings_import_neither_torch_nor_image_libraries():
     code = (
         "import sys; from ray_jobs.settings.experiment import check_settings; "
+        "from trainables.workloads import build_pipeline; "
         "e = check_settings({'workload': {'name': 'super_resolution'}, 'training': {'epochs': 1}}, origin='x'); "
         "build_pipeline(e.workload); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'PIL', 'skimage')))"

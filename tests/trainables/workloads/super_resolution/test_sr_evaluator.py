@@ -10,6 +10,7 @@ from PIL import Image
 from data_pipelines.super_resolution.batch import unpack
 from tests.image_fixtures import save_noise
 from tests.ranks import run_ranks, solo
+from tests.tasks import seeded
 from trainables.contract.task import ImagePanel
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.plots import Drawing
@@ -69,7 +70,7 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_first():
 
 def test_apart_from_a_training_there_is_no_best_and_the_measured_images_are_drawn():
     config = tiny_config(data={"scales": [2], "lr_patch_size": 30}, evaluation={"split": "test"})
-    task = SuperResolutionTask(config, 0)
+    task = seeded(SuperResolutionTask)(config, {}, 0)
     validation = Drawing(config, "val")
     validation.collect(start_of(config, solo()))
     task.load_state_dict({**task.state_dict(), "drawing": validation.state_dict()})

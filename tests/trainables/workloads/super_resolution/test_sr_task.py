@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.ranks import run_ranks, solo
+from tests.tasks import seeded
 from trainables.contract.task import Progress
 from trainables.workloads.super_resolution.plots import BAR
 from trainables.workloads.super_resolution.task import SuperResolutionTask
@@ -20,7 +21,7 @@ def generator() -> torch.Generator:
 def test_the_loss_is_the_weighted_sum_of_its_terms_on_pixels_in_0_to_1():
     config = tiny_config(loss="2*L1+0.5*MSE")
     patches = tiny_patches(config)
-    output = SuperResolutionTask(config, 0).loss(Nearest(), patches, generator=generator())
+    output = seeded(SuperResolutionTask)(config, {}, 0).loss(Nearest(), patches, generator=generator())
     enlarged = patches["lr"].repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
     difference = (enlarged.double() - patches["hr"].double()) / 255
     terms = {"l1": 2 * float(difference.abs().mean()), "mse": 0.5 * float(difference.square().mean())}
@@ -30,7 +31,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms_on_pixels_in_0_to_1():
 
 def test_the_scale_of_a_batch_is_read_off_its_patches():
     config = tiny_config((2, 3, 4))
-    task, scales = SuperResolutionTask(config, 0), set()
+    task, scales = seeded(SuperResolutionTask)(config, {}, 0), set()
     for seed in range(12):
         patches = tiny_patches(config, seed=seed)
         scales.add(patches["hr"].shape[-1] // 12)
@@ -41,7 +42,7 @@ def test_the_scale_of_a_batch_is_read_off_its_patches():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_few_steps_on_one_batch_lower_the_loss(name):
     config = tiny_config((2,), {**NETWORKS[name]})
-    task, patches = SuperResolutionTask(config, 0), tiny_patches(config)
+    task, patches = seeded(SuperResolutionTask)(config, {}, 0), tiny_patches(config)
     optimizer = torch.optim.Adam([p for p in task.module.parameters() if p.requires_grad], lr=2e-3)
     losses = []
     for _ in range(30):
@@ -57,13 +58,13 @@ def test_weights_depend_on_the_seed_alone():
     states = []
     for global_seed, seed in ((0, 1), (1, 1), (1, 2)):
         torch.manual_seed(global_seed)
-        states.append(SuperResolutionTask(tiny_config(), seed).module.state_dict()["head.weight"])
+        states.append(seeded(SuperResolutionTask)(tiny_config(), {}, seed).module.state_dict()["head.weight"])
     assert torch.equal(states[0], states[1]) and not torch.equal(states[1], states[2])
 
 
 def test_the_best_epoch_and_the_drawn_places_survive_a_checkpoint():
     config = tiny_config(data={"scales": [2], "lr_patch_size": 30})
-    task = SuperResolutionTask(config, 0)
+    task = seeded(SuperResolutionTask)(config, {}, 0)
     task.begin(start_of(config, solo()))
     task.after_step(Progress(epoch=3, step=9, num_epochs=5, steps_per_epoch=3))
     evaluator = task.evaluator(solo(), CPU)
@@ -72,7 +73,7 @@ def test_the_best_epoch_and_the_drawn_places_survive_a_checkpoint():
     file = io.BytesIO()
     torch.save(task.state_dict(), file)
     file.seek(0)
-    restored = SuperResolutionTask(config, 0)
+    restored = seeded(SuperResolutionTask)(config, {}, 0)
     restored.load_state_dict(torch.load(file, weights_only=True))
     assert (restored.best.psnr, restored.best.epoch) == (first["val/psnr"], 3)
     assert torch.equal(restored.drawing.hr, task.drawing.hr) and len(restored.drawing.hr) == 2
@@ -82,14 +83,14 @@ def test_the_best_epoch_and_the_drawn_places_survive_a_checkpoint():
 def test_a_training_that_could_measure_nothing_is_refused():
     config = tiny_config(evaluation={"images": "/a", "out": "/b"})
     with pytest.raises(ValueError, match=r"`workload\.evaluation\.images` has no truth"):
-        SuperResolutionTask(config, 0).begin(start_of(config, solo()))
+        seeded(SuperResolutionTask)(config, {}, 0).begin(start_of(config, solo()))
 
 
 def test_places_are_the_middles_of_the_first_images_whatever_the_number_of_ranks():
     config = tiny_config(pictures={"num_images": 4, "side": 48}, data={"scales": [2], "lr_patch_size": 30})
 
     def body(ranks):
-        task = SuperResolutionTask(config, 0)
+        task = seeded(SuperResolutionTask)(config, {}, 0)
         task.begin(start_of(config, ranks))
         return task.drawing
 
@@ -101,7 +102,7 @@ def test_places_are_the_middles_of_the_first_images_whatever_the_number_of_ranks
 
 def test_pictures_show_lr_bicubic_ours_and_hr_each_with_its_psnr():
     config = tiny_config(data={"scales": [2], "lr_patch_size": 30})
-    task = SuperResolutionTask(config, 0)
+    task = seeded(SuperResolutionTask)(config, {}, 0)
     task.begin(start_of(config, solo()))
     [panel] = task.draw(Nearest(), Progress(1, 1, 1, 1), CPU)
     assert panel.key == "val/comparison" and panel.columns == 4 and panel.images.shape == (8, 3, 192 + BAR, 192)
@@ -116,6 +117,6 @@ def test_pictures_show_lr_bicubic_ours_and_hr_each_with_its_psnr():
 
 def test_images_that_are_too_small_are_not_drawn():
     config = tiny_config(pictures={"side": 96})
-    task = SuperResolutionTask(config, 0)
+    task = seeded(SuperResolutionTask)(config, {}, 0)
     task.begin(start_of(config, solo()))
     assert task.draw(Nearest(), Progress(1, 1, 1, 1), CPU) == []

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import Ranks
+from tests.tasks import seeded
 from trainables.contract.seeding import seeded_initialisation
 from trainables.contract.task import Start
+from trainables.workloads.video_prediction.autoencoder import VaeShape
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.networks.vae import Vae
-from trainables.workloads.video_prediction.spaces.autoencoder import VaeShape
 from trainables.workloads.video_prediction.task import VideoPredictionTask
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def tiny_config(**changes: Any) -> VideoPredictionConfig:
 
 def tiny_task(config: VideoPredictionConfig, seed: int = 0) -> VideoPredictionTask:
     """Its network gives more than zeros."""
-    task = VideoPredictionTask(config, VideoPipeline(config.data).facts(), seed)
+    task = seeded(VideoPredictionTask)(config, VideoPipeline(config.data).facts(), seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in task.module.parameters():

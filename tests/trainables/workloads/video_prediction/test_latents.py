@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import run_ranks
+from tests.tasks import seeded
 from tests.trainables.workloads.video_prediction.conftest import (
     CPU,
     DATA,
@@ -15,9 +16,9 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_config,
     tiny_windows,
 )
+from trainables.workloads.video_prediction.autoencoder import VaeShape
 from trainables.workloads.video_prediction.config import Latents
 from trainables.workloads.video_prediction.networks.vae import Vae
-from trainables.workloads.video_prediction.spaces.autoencoder import VaeShape
 from trainables.workloads.video_prediction.spaces.latents import LatentSpace, load_vae
 from trainables.workloads.video_prediction.task import VideoPredictionTask
 
@@ -69,7 +70,7 @@ def test_it_is_frozen_and_no_part_of_what_is_trained(folder):
 
 def build(folder) -> VideoPredictionTask:
     config = tiny_config(data=LATENT_DATA, latents={"weights": folder})
-    return VideoPredictionTask(config, VideoPipeline(config.data).facts(), 0)
+    return seeded(VideoPredictionTask)(config, VideoPipeline(config.data).facts(), 0)
 
 
 def test_training_and_evaluation_go_through_latents(folder):
@@ -134,4 +135,4 @@ def test_settings_that_latents_cannot_have_are_refused(folder):
         tiny_config(data={**LATENT_DATA, "channels": 1}, latents={"weights": folder})
     config = tiny_config(data=LATENT_DATA, latents={})
     with pytest.raises(ValueError, match=r"`workload\.latents\.weights` is needed"):
-        VideoPredictionTask(config, VideoPipeline(config.data).facts(), 0)
+        seeded(VideoPredictionTask)(config, VideoPipeline(config.data).facts(), 0)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.workloads.video_prediction.spaces.autoencoder import VaeShape
+from trainables.workloads.video_prediction.autoencoder import VaeShape
 
 _EPS = 1e-6
 _LOG_VARIANCES = (-30.0, 20.0)

@@ -17,8 +17,8 @@ from data_pipelines.prepared.manifest import load_manifest, read_manifest
 from data_pipelines.video.batch import PackedClips, WindowBatch
 from data_pipelines.video.config import VideoData
 from data_pipelines.video.pipeline import VideoPipeline
+from trainables.workloads.video_prediction.autoencoder import given_folder, hash_autoencoder, read_shape
 from trainables.workloads.video_prediction.config import Latents
-from trainables.workloads.video_prediction.spaces.autoencoder import given_folder, hash_autoencoder, read_shape
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from trainables.contract.external_weights import read_weights, refuse_other_weights
+from trainables.workloads.video_prediction.autoencoder import VaeShape, find_weights, given_folder, read_shape
 from trainables.workloads.video_prediction.config import Latents
 from trainables.workloads.video_prediction.networks.vae import Vae
-from trainables.workloads.video_prediction.spaces.autoencoder import VaeShape, find_weights, given_folder, read_shape
 
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 _FRAMES_PER_CALL = 8

@@ -1,0 +1,37 @@
+"""Experiments loaded from files, with the models that they name by run or by artifact replaced by paths."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.contract.config import input_paths
+from ray_jobs.runs.model_references import download_references, named_runs
+from ray_jobs.settings.experiment import Experiment, Storage, check_settings
+from ray_jobs.settings.experiment_file import read_settings
+
+
+def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Experiment | None = None) -> Experiment:
+    """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
+
+    A file that `extends` another one holds only what differs from it.
+    With `place_of`, scaling, storage and tracking are those of that experiment, all but the run's name.
+    Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
+    """
+    settings = read_settings(file, overrides)
+    if place_of is not None:
+        run_name = check_settings(settings, origin=str(file)).tracking.run_name
+        settings |= place_of.model_dump(mode="json", include={"scaling", "storage", "tracking"})
+        settings["tracking"]["run_name"] = run_name
+    return _locate_models(settings, origin=str(file))
+
+
+def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:
+    """Inputs may name an artifact or a run; the experiment holds the path of the model that is meant now."""
+    if "wandb:" in repr(settings):
+        storage = settings.get("storage")
+        path = storage.get("path", Storage().path) if isinstance(storage, dict) else Storage().path
+        settings = download_references(settings, str(path))
+    experiment = check_settings(settings, origin)
+    if all(path.exists() for _, path in input_paths(experiment)):
+        return experiment
+    return experiment.override(named_runs(experiment, experiment.storage.path))
