@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test faults check bench clean
+.PHONY: demo test faults check files docs bench clean
 
 demo: $(READY)
 	$(BIN)/python -m ray_jobs.commands.demo $(ARGS)
@@ -19,7 +19,14 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not ray and not slow and not faults"
+	$(BIN)/python -m pytest -m "not ray and not slow and not faults" --numprocesses 2 --dist loadgroup
+
+files: $(READY)
+	$(BIN)/python docs/list_files.py
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[docs]
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[bench]

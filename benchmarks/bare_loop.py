@@ -39,11 +39,13 @@ def measure(
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
     pipeline = build_pipeline(experiment.workload)
-    task = build_task(experiment.workload, pipeline.facts(), experiment.seed)
+    task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
     memory_format: Any = torch.channels_last if training.channels_last else torch.preserve_format
     module = task.module.to(device, memory_format=memory_format).train()  # pyright: ignore
     generator = torch.Generator(device).manual_seed(0)
-    host = pipeline.cut(pipeline.decode(pipeline.synthetic(training.batch_size, seed=0)), np.random.default_rng(0))
+    host = pipeline.collate_train(
+        pipeline.decode(pipeline.make_fake_rows(training.batch_size, seed=0)), np.random.default_rng(0)
+    )
     batch = pipeline.augment({name: tensor.to(device) for name, tensor in host.items()}, generator=generator)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4, weight_decay=0.01, fused=True)
     ema = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))

@@ -12,16 +12,16 @@ from benchmarks.feed_rate import measure_rate
 from ray_jobs.cluster.connection import SETTINGS
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment, check_settings
-from trainables.engine.loop.worker_context import Worker
+from trainables.engine.loop.worker_context import WorkerContext
 from trainables.plan import Plan
-from trainables.ray_train.run_trainable import build_trainer, start_decoding
-from trainables.ray_train.worker_main import work_locally
+from trainables.ray_train.run_trainable import build_trainer, decode_in_background
+from trainables.ray_train.worker_main import run_locally
 from trainables.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def take_all(run: Run, worker: Worker) -> dict[str, Any]:
+def take_all(run: Run, worker: WorkerContext) -> dict[str, Any]:
     """Whole epochs, one after another."""
     return measure_rate(lambda epoch: worker.feed.epoch(epoch, 0), run.training.batch_size)
 
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = json.loads(Path(sys.argv[1]).read_text())
     experiment = check_settings(arguments["settings"], origin="benchmark")
     if experiment.scaling.num_workers == 0:
-        print(json.dumps(work_locally(plan_of(experiment), take_all)))
+        print(json.dumps(run_locally(plan_of(experiment), take_all)))
         return
     ray.init(
         address="local",
@@ -42,7 +42,7 @@ def main() -> None:
         runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": str(ROOT)}},
     )
     plan = plan_of(experiment)
-    print(json.dumps(build_trainer(plan, start_decoding(plan), action=take_all).fit().return_value))
+    print(json.dumps(build_trainer(plan, decode_in_background(plan), action=take_all).fit().return_value))
 
 
 def plan_of(experiment: Experiment) -> Plan:

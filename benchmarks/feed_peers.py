@@ -37,7 +37,7 @@ class CutRows(Dataset):
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """One batch."""
-        return self._pipeline.cut(
+        return self._pipeline.collate_train(
             pa.concat_tables([self._rows.slice(index, 1) for index in indices.tolist()]), self._random
         )
 
@@ -69,7 +69,7 @@ class ParquetRows(IterableDataset):
             parts, order = CutRows(rows, self._pipeline), torch.randperm(len(rows)).numpy()
             for begin in range(0, len(rows) - self._batch_size + 1, self._batch_size):
                 chosen = order[begin : begin + self._batch_size]
-                if self._pipeline.takes_parts:
+                if self._pipeline.aliases_rows:
                     yield parts.take(torch.from_numpy(chosen))
                 else:
                     yield self._pipeline.collate(rows.take(pa.array(chosen)))
@@ -79,7 +79,7 @@ class ParquetRows(IterableDataset):
 def read_all(split: ShardedSplit, pipeline: DataPipeline) -> CutRows | WholeRows:
     """All rows in memory; whole ones must be of one size."""
     rows = pa.concat_tables([split.load(index, pipeline) for index in range(len(split.shards))]).combine_chunks()
-    if pipeline.takes_parts:
+    if pipeline.aliases_rows:
         return CutRows(rows, pipeline)
     return WholeRows(*(tensor.reshape(rows.num_rows, -1) for tensor in pipeline.collate(rows).values()))
 

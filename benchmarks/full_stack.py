@@ -11,7 +11,7 @@ from typing import Any
 from ray_jobs.run_folder.run_recorder import Record
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import check_settings
-from trainables.engine.files.messages import Report
+from trainables.engine.files.messages import WorkerReport
 from trainables.ray_train.worker_main import RunError
 
 
@@ -19,10 +19,10 @@ def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
     """Seconds per step of each log interval after the first, which warms up; the same from the first report to the
     last, with all that lies between; from the start to the first step; the share of the time that waited for data; how
     busy a GPU was."""
-    heard: list[tuple[float, Report]] = []
+    heard: list[tuple[float, WorkerReport]] = []
     apply = Record.apply
 
-    def listen(self: Record, report: Report) -> None:
+    def listen(self: Record, report: WorkerReport) -> None:
         if report["rows"]:
             heard.append((time.time(), report))
         apply(self, report)
@@ -49,10 +49,10 @@ def _train(settings: dict[str, Any]) -> None:
         train(experiment)
         return
     from ray_jobs.search.sweep import sweep
-    from ray_jobs.search.sweep_plan import build_setup
+    from ray_jobs.search.sweep_plan import build_sweep_plan
 
     with suppress(RunError):  # nothing was evaluated, so there is no best trial
-        sweep(build_setup(experiment, "benchmark"))
+        sweep(build_sweep_plan(experiment, "benchmark"))
 
 
 if __name__ == "__main__":

@@ -44,10 +44,10 @@ def _work(config: dict[str, Any]) -> float:
     experiment = check_settings(config["settings"], origin="benchmark")
     torch.set_num_threads(1)
     pipeline = build_pipeline(experiment.workload)
-    task = build_task(experiment.workload, pipeline.facts(), experiment.seed)
+    task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
     module, generator = ray.train.torch.prepare_model(task.module.train()), torch.Generator().manual_seed(0)
-    rows = pipeline.decode(pipeline.synthetic(experiment.training.batch_size, seed=0))
-    batch = pipeline.augment(pipeline.cut(rows, np.random.default_rng(0)), generator=generator)
+    rows = pipeline.decode(pipeline.make_fake_rows(experiment.training.batch_size, seed=0))
+    batch = pipeline.augment(pipeline.collate_train(rows, np.random.default_rng(0)), generator=generator)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4)
     first_at = time.time()
     for _ in range(config["steps_per_block"]):

@@ -47,7 +47,7 @@ class Work:
         torch.manual_seed(0)
         data: Any = experiment.workload.data  # pyright: ignore
         pipeline = build_pipeline(experiment.workload)
-        self.task = build_task(experiment.workload, pipeline.facts(), experiment.seed)
+        self.task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
         self.module = self.task.module.train()
         self.generator = torch.Generator().manual_seed(0)
         self.ema = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))

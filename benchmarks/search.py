@@ -88,10 +88,10 @@ def _search(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
     from ray_jobs.cluster.connection import connect
     from ray_jobs.runs.planning import prepare_data
     from ray_jobs.search.sweep import sweep
-    from ray_jobs.search.sweep_plan import build_setup
+    from ray_jobs.search.sweep_plan import build_sweep_plan
     from ray_jobs.settings.experiment import check_settings
 
-    setup = build_setup(check_settings(settings, origin="benchmark"), "benchmark")
+    setup = build_sweep_plan(check_settings(settings, origin="benchmark"), "benchmark")
     prepare_data(setup.experiment)
     connect()
     began = time.perf_counter()
@@ -104,7 +104,7 @@ def _pure(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
     from ray_jobs.runs.planning import build_plan
     from ray_jobs.settings.experiment import check_settings
     from trainables.engine.loop.loop import run_training
-    from trainables.ray_train.worker_main import work_locally
+    from trainables.ray_train.worker_main import run_locally
 
     rates = settings["search"]["space"]["training.optimizer.learning_rate"]
     settings = {**settings, "search": None, "scaling": {"num_workers": 0, "threads_per_worker": 1}}
@@ -116,7 +116,7 @@ def _pure(settings: dict[str, Any], numbers: list[int]) -> dict[str, float]:
         trial.folder.make()
         plan = build_plan(trial)
         began = time.perf_counter()
-        work_locally(plan, run_training, lambda report: None)
+        run_locally(plan, run_training, lambda report: None)
         trained += time.perf_counter() - began
     return {"trained_s": trained}
 

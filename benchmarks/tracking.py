@@ -129,15 +129,15 @@ def _ours(folder: Path) -> Iterator[list[Any]]:
     """As `sweep` does it."""
     from ray_jobs.tracking.callback import RecordWandbCallback
     from ray_jobs.tracking.mirror_handle import MirrorHandle
-    from ray_jobs.tracking.mirror_launcher import Nursery
+    from ray_jobs.tracking.mirror_launcher import ForkServer
 
     recorder = _build_recorder(folder)
 
     def start(trial: Any) -> MirrorHandle:
         record, experiment = recorder.record_of(trial)
-        return MirrorHandle(record.folder, experiment.tracking, record.log, start=nursery.start)
+        return MirrorHandle(record.folder, experiment.tracking, record.log, start=fork_server.start)
 
-    with closing(Nursery()) as nursery:
+    with closing(ForkServer()) as fork_server:
         yield [recorder, RecordWandbCallback(start)]
 
 

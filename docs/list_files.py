@@ -11,8 +11,8 @@ PACKAGES = ("ray_jobs", "trainables", "data_pipelines")
 LISTING = ROOT / "docs/files.md"
 HEADER = """# Files
 
-One line for each product file, by folder: its name and the first sentence of its docstring, or of the comment at the top
-of an experiment. `make files` writes this page; do not edit it. [The README](../README.md#the-map) has a map of the
+One line for each product file, by folder: its name and the first sentence of its docstring, or of the comment at the
+top of an experiment. `make files` writes this page; do not edit it. [The README](../README.md#the-map) has a map of the
 folders.
 """
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
 
 
 def build_listing(root: Path) -> str:
-    """Return the page, one section for each folder. Raises ValueError naming the files that do not describe themselves."""
+    """Return the page, one section for each folder. Raises ValueError naming files without a description."""
     folders: dict[str, list[str]] = {}
     silent: list[str] = []
     for file in product_files(root):

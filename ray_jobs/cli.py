@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
 from ray_jobs.settings.experiment import check_experiment
 from ray_jobs.verbs import WORK_VERBS, Verb, load_target
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         if options.verb not in VERBS:
-            raise ValueError(f"{options.verb!r} is not a verb; {one_of(options.verb, VERBS)}")
+            raise ValueError(f"{options.verb!r} is not a verb; {suggest(options.verb, VERBS)}")
         summary = VERBS[options.verb](options)
     except ValueError as error:
         return _fail(options, error, BAD_INPUT)
@@ -91,7 +91,7 @@ def check_words(words: Sequence[str]) -> Path:
     options = parse(words)
     jobs = VERBS.keys() - {"submit", "report"}
     if options.verb not in jobs:
-        raise ValueError(f"{options.verb!r} is not a verb for a job; {one_of(options.verb, jobs)}")
+        raise ValueError(f"{options.verb!r} is not a verb for a job; {suggest(options.verb, jobs)}")
     load_target(options, check_experiment)
     return Path(options.target)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from trainables.contract.progress_snapshot import Moment
+from trainables.contract.progress_snapshot import ProgressSnapshot
 from trainables.contract.training_config import WorkloadConfig
-from trainables.engine.files.messages import Report
+from trainables.engine.files.messages import WorkerReport
 from trainables.workloads import console_lines
 
 
@@ -12,7 +12,7 @@ class LogOnly(str):
     """A line for `train.log` that would be too long for a terminal."""
 
 
-def describe_plainly(report: Report) -> Sequence[str]:
+def describe_plainly(report: WorkerReport) -> Sequence[str]:
     """The line of a run whose workload is not known, with all that was evaluated; none when there is nothing new."""
     if not report["rows"]:
         return []
@@ -29,17 +29,17 @@ class Console:
         self._workload, self._batch_size = workload, batch_size
         self._steps, self._evaluation_s = 0, 0.0
 
-    def __call__(self, report: Report) -> Sequence[str]:
+    def __call__(self, report: WorkerReport) -> Sequence[str]:
         """The workload's own lines, if it has any; else position, loss, goal, speed and time left, and after an
         evaluation all metrics for the log."""
         self._steps += len(report["rows"])
         self._evaluation_s += report["speed"]["evaluation_s"] if report["rows"] else 0.0
-        lines = console_lines(self._workload, moment_of(report, self._batch_size))
+        lines = console_lines(self._workload, progress_snapshot(report, self._batch_size))
         if lines is not None:
             return lines
         if not report["rows"]:
             return []
-        row, goal = report["rows"][-1], self._workload.goal.metric
+        row, goal = report["rows"][-1], self._workload.selection_metric.metric
         loss = self._workload.metric_names.get("train/loss", "train/loss")
         known = {**report["metrics"], **row}
         shown = {name: known[name] for name in (loss, goal) if name in known}
@@ -47,12 +47,12 @@ class Console:
         return [line, LogOnly(format_evaluation(row))] if goal in row else [line]
 
 
-def moment_of(report: Report, batch_size: int) -> Moment:
+def progress_snapshot(report: WorkerReport, batch_size: int) -> ProgressSnapshot:
     """A report as a workload sees it."""
     row = report["rows"][-1] if report["rows"] else None
     begins = report["step_in_epoch"] == 0 or "resumed_from" in report
     speed = report["speed"]
-    return Moment(
+    return ProgressSnapshot(
         epoch=report["epoch"],
         starts_epoch=begins and not report["is_finished"],
         learning_rate=report["learning_rate"],
@@ -66,7 +66,7 @@ def moment_of(report: Report, batch_size: int) -> Moment:
     )
 
 
-def format_progress(report: Report, shown: Mapping[str, float], *, evaluation_s: float = 0.0) -> str:
+def format_progress(report: WorkerReport, shown: Mapping[str, float], *, evaluation_s: float = 0.0) -> str:
     """For example `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (baseline 80)  410 samples/s  eta 1m 20s`.
 
     `evaluation_s` is what evaluations take for each step of the training.
@@ -82,7 +82,7 @@ def format_progress(report: Report, shown: Mapping[str, float], *, evaluation_s:
     return "  ".join(parts)
 
 
-def _beside(report: Report, name: str) -> str:
+def _beside(report: WorkerReport, name: str) -> str:
     baseline = report["metrics"].get(f"baseline/{name}")
     return "" if baseline is None else f" (baseline {baseline:.4g})"
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.settings.experiment import Experiment
 
@@ -59,7 +59,7 @@ def read_options(words: Sequence[str], known: Mapping[str, str]) -> dict[str, An
     for word in remaining:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in known:
-            raise ValueError(f"unknown argument {word!r}; {one_of(name, [*OPTIONS, *known])}")
+            raise ValueError(f"unknown argument {word!r}; {suggest(name, [*OPTIONS, *known])}")
         value = value if equals else next(remaining, None)
         if value is None:
             raise ValueError(f"--{name} needs a value")
@@ -98,9 +98,9 @@ def _sweep(options: argparse.Namespace) -> dict[str, Any]:
     """run the experiment's search, or go on with it"""
     from ray_jobs.commands.prepare import progress_bar
     from ray_jobs.search.sweep import sweep
-    from ray_jobs.search.sweep_plan import build_setup
+    from ray_jobs.search.sweep_plan import build_sweep_plan
 
-    setup = build_setup(_load_to_train(options), Path(options.target).stem, options.set)
+    setup = build_sweep_plan(_load_to_train(options), Path(options.target).stem, options.set)
     with progress_bar() as on_progress:
         return sweep(setup, on_progress=on_progress, is_new=options.new, extension=options.extend)
 

@@ -12,8 +12,8 @@ TaskT = TypeVar("TaskT", bound=Task)
 def seeded(task_class: Callable[..., TaskT]) -> Callable[..., TaskT]:
     """`task_class` whose construction is seeded by its argument `seed`."""
 
-    def build(config: Any, facts: Any, seed: int = 0) -> TaskT:
+    def build(config: Any, data_spec: Any, seed: int = 0) -> TaskT:
         with seeded_initialisation(seed, getattr(task_class, "weights_stream", "network")):
-            return task_class(config, facts, seed)
+            return task_class(config, data_spec, seed)
 
     return build

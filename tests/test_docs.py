@@ -1,7 +1,10 @@
 """The documentation: its commands can be given, what it names is there, and it names all there is."""
 
 import re
+import runpy
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +19,8 @@ from ray_jobs.settings.experiment import check_experiment
 from trainables.workloads import WORKLOADS, config_class
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LISTING = ROOT / "docs/files.md"
+PAGES = [page for page in (*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))) if page != LISTING]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 DEMOS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("ray_jobs/experiments/demo/*.yaml"))
 PACKAGES = ("ray_jobs", "trainables", "data_pipelines")
@@ -106,7 +110,7 @@ def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
     "words", [["--help"], ["check"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
 )
 def test_what_needs_no_data_really_runs(words, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ray_jobs.tracking.wandb_check.diagnose", lambda tracking: {})
+    monkeypatch.setattr("ray_jobs.tracking.wandb_check.check_wandb", lambda tracking: {})
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(ROOT)
     try:
@@ -182,16 +186,15 @@ def test_words_of_refusals_are_those_of_the_code():
     assert quoted > 40
 
 
-# ---- the tree
+# ---- the map and the listing of files
 
 
 def listed_files() -> list[Path]:
     """Files of the project, without what runs and tools leave."""
-    found = [
-        path for path in ROOT.iterdir() if path.is_file() and path.suffix in (".md", ".yaml", ".toml", ".lock", "")
-    ]
-    for name in (*PACKAGES, "tests", "benchmarks", "docs"):
-        found += [path for path in (ROOT / name).rglob("*") if path.is_file()]
+    found: list[Path] = []
+    for top in ROOT.iterdir():
+        if not is_passed_over(top.name):
+            found += [top] if top.is_file() else [path for path in top.rglob("*") if path.is_file()]
     return [path for path in found if not any(is_passed_over(part) for part in path.relative_to(ROOT).parts)]
 
 
@@ -199,42 +202,63 @@ def is_passed_over(name: str) -> bool:
     return name.startswith(".") or name in NOT_OURS or name.endswith(".egg-info")
 
 
-def read_tree() -> dict[str, list[str]]:
-    """The names that the README's tree gives in each folder, by the folder's path ("" for the root)."""
-    tree = TEXTS["README.md"].partition("## The tree")[2]
-    names: dict[str, list[str]] = {}
+def read_map() -> list[str]:
+    """Return the paths in the README's map; those of folders end with a slash."""
+    paths: list[str] = []
     folders: list[str] = []
-    for line in blocks_of(tree)[0].splitlines():
-        depth, text = (len(line) - len(line.lstrip())) // 2, line.strip()
-        if depth > 10:  # a description that goes on
-            continue
+    for line in blocks_of(map_section())[0].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        names = re.split(r"\s{2,}", line.strip())[0].split(" ")
         folders = folders[:depth]
-        for name in re.split(r"\s{2,}", text)[0].split(" "):
-            names.setdefault("".join(folders), []).append(name)
-        if text.split(" ")[0].endswith("/"):
-            folders.append(text.split(" ")[0])
-    return names
+        paths += ["".join([*folders, name]) for name in names]
+        folders.append(names[0])
+    return paths
 
 
-def test_the_readmes_tree_is_the_tree_on_disk():
-    names, files = read_tree(), [path.relative_to(ROOT).as_posix() for path in listed_files()]
-    for folder, found in names.items():
-        assert len(set(found)) == len(found), folder
-        for name in found:
-            assert list(ROOT.glob(f"{folder}{name}")), f"{folder}{name} is not on disk"
-    missing = [file for file in files if not is_covered(file, names)]
-    assert not missing, f"the tree of the README lacks {missing}"
+def map_section() -> str:
+    return TEXTS["README.md"].partition("## The map\n")[2].partition("\n## ")[0]
 
 
-def is_covered(file: str, names: dict[str, list[str]]) -> bool:
-    parts = file.split("/")
-    if parts[-1] == "__init__.py":
-        return True
-    for depth in range(len(parts)):
-        folder, rest = "".join(f"{part}/" for part in parts[:depth]), parts[depth]
-        if depth and folder not in names:
-            return True  # a folder of which nothing is told counts as a whole
-        inner = f"{rest}/" if depth < len(parts) - 1 else rest
-        if not any(fnmatch(inner, name) for name in names[folder]):
-            return False
-    return True
+def folders_with_code() -> set[str]:
+    """Return the folders that the map must have: two levels, three in the packages, without what mirrors these."""
+    folders: set[str] = set()
+    for file in listed_files():
+        *parts, _ = file.relative_to(ROOT).parts
+        if file.suffix != ".py" or tuple(parts[:2]) in {("tests", package) for package in PACKAGES}:
+            continue
+        depth = min(len(parts), 3 if parts[0] in PACKAGES else 2)
+        folders |= {"/".join(parts[:level]) + "/" for level in range(1, depth + 1)}
+    return folders
+
+
+def test_every_path_in_the_readmes_map_is_on_disk():
+    paths = read_map()
+    assert len(set(paths)) == len(paths)
+    for path in paths:
+        assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file(), path
+
+
+def test_the_readmes_map_has_every_folder_with_code_and_every_top_level_file():
+    files = {path.name for path in ROOT.iterdir() if path.is_file() and not is_passed_over(path.name)}
+    missing = (files | folders_with_code()) - set(read_map())
+    assert not missing, f"the map of the README lacks {sorted(missing)}"
+
+
+def test_the_readmes_map_is_short():
+    assert len(map_section().splitlines()) <= 60
+
+
+def test_the_listing_of_files_is_up_to_date():
+    result = subprocess.run([sys.executable, "docs/list_files.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_file_without_a_description_is_refused_by_name(tmp_path):
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+    (tmp_path / "ray_jobs/described.py").write_text('"""Runs things. Quickly."""')
+    build_listing = runpy.run_path(str(ROOT / "docs/list_files.py"))["build_listing"]
+    assert "(../ray_jobs/described.py): Runs things.\n" in build_listing(tmp_path)
+    (tmp_path / "trainables/silent.py").write_text("x = 1")
+    with pytest.raises(ValueError, match=r"trainables/silent\.py"):
+        build_listing(tmp_path)

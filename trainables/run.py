@@ -23,7 +23,7 @@ class Run(Config):
 
     @model_validator(mode="after")
     def _workload_can_be_trained_so(self) -> Self:
-        self.workload.refuse_training(self.training)
+        self.workload.check_training(self.training)
         return self
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def one_of(given: str, allowed: Iterable[str]) -> str:
+def suggest(given: str, allowed: Iterable[str]) -> str:
     """For example `did you mean 'epochs'? Allowed: batch_size, epochs`."""
     names = sorted(allowed)
     near = get_close_matches(given, names, n=1, cutoff=0.5)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-Facts = Mapping[str, Any]
+DataSpec = Mapping[str, Any]
 """What a task must know of its data before it sees a batch, for example image shape and class names; JSON only."""
 Counts = Mapping[str, Mapping[str, int]]
 """Numbers by group and name, for example cycles found and kept of each class."""
@@ -56,7 +56,7 @@ class Manifest(Config):
     """The Arrow schema as text."""
     decoded_bytes: dict[str, int]
     """Bytes of each split as decoded Arrow tables; decides whether a split fits the object store."""
-    facts: dict[str, Any]
+    data_spec: dict[str, Any]
     splits: dict[str, list[Shard]]
     counts: dict[str, dict[str, dict[str, int]]] = {}
     """Of each split, by group and name, what the pipeline counts."""
@@ -94,7 +94,7 @@ class DataPipeline(ABC, Generic[Batch]):
         """The fixed Arrow schema of the stored rows."""
 
     @abstractmethod
-    def facts(self) -> Facts:
+    def data_spec(self) -> DataSpec:
         """What a task must know, found cheaply from the settings or a directory listing; imports no torch.
 
         Raises ValueError when the raw data are not where the settings say.
@@ -119,8 +119,8 @@ class DataPipeline(ABC, Generic[Batch]):
         Raises ValueError naming file and row (and what is allowed) for anything that cannot be read.
         """
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
-        """Raise ValueError naming `file` and the row when a stored value is out of range, given the data's `facts`."""
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+        """Raise ValueError naming `file` and the row when a stored value is out of range."""
 
     def count(self, table: pa.Table) -> Counts:
         """Numbers of these stored rows that people should see; added up over each split when the data are prepared."""
@@ -138,11 +138,11 @@ class DataPipeline(ABC, Generic[Batch]):
         """Decoded rows to one batch of CPU tensors, which may lie in the table's memory; runs on the training worker,
         pure. The table is the batch's own. What evaluation gets, and training where `cut` says nothing else."""
 
-    takes_parts: bool = False
+    aliases_rows: bool = False
     """Whether `cut` takes but a part of each row. Nothing is copied for it beforehand: its table lies in memory that
     others read too."""
 
-    def cut(self, table: pa.Table, random: np.random.Generator) -> Batch:
+    def collate_train(self, table: pa.Table, random: np.random.Generator) -> Batch:
         """Decoded rows to one training batch of CPU tensors, as `collate` does; of rows that hold more than a batch
         needs, as an image of which a patch is trained on, only the part that is drawn with `random`."""
         return self.collate(table)
@@ -152,5 +152,5 @@ class DataPipeline(ABC, Generic[Batch]):
         return batch
 
     @abstractmethod
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Made-up rows with the stored schema, for tests and benchmarks."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import Counts, DataPipeline, Facts, Split
+from data_pipelines.contract.pipeline import Counts, DataPipeline, DataSpec, Split
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import STORED, count_rows, decode_rows, store_recording
@@ -75,11 +75,11 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     def schema(self) -> pa.Schema:
         return STORED
 
-    def facts(self) -> Facts:
+    def data_spec(self) -> DataSpec:
         """Shape and classes, and the subjects of every split by name; from the prepared folder without raw data."""
         prepared = self.data.prepared
         if not self._has_raw and prepared is not None and read_manifest(prepared) is not None:
-            return load_manifest(prepared, self).facts
+            return load_manifest(prepared, self).data_spec
         return {
             "num_samples": self.data.num_samples,
             "class_names": list(TASKS[self.task].classes) if self.task else [],
@@ -98,9 +98,9 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         return (self._row(recording, split) for recording in self._splits[split][start_row:])
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Labels must number a class, and cycles lie inside their waveform."""
-        num_classes = len(facts["class_names"])
+        num_classes = len(data_spec["class_names"])
         for number, row in enumerate(table.select(["label", "starts", "ends", "waveform"]).to_pylist(), first_row):
             if not (0 <= row["label"] < num_classes or (num_classes == 0 and row["label"] == UNLABELLED)):
                 raise ValueError(f"{file}: row {number} has the label {row['label']}, expected 0..{num_classes - 1}")
@@ -147,7 +147,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         low, high = ((edge / nyquist).clamp(max=1) for edge in self.data.band_hz)
         return augment_cycles(batch["signal"], self.data.augmentation, band=(low, high), generator=generator)
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Recordings of one made-up cycle; the classes take turns."""
         return make_rows(self.data, len(TASKS[self.task].classes) if self.task else 0, num_rows, seed)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import Facts, Manifest, Split
+from data_pipelines.contract.pipeline import DataSpec, Manifest, Split
 from data_pipelines.images.cifar10 import CIFAR10_CLASSES, find_cifar10
 from data_pipelines.images.cifar100 import CIFAR100_CLASSES, find_cifar100
 from data_pipelines.images.config import ImageData
@@ -21,7 +21,7 @@ from data_pipelines.images.sources import (
     raw_shape,
 )
 from data_pipelines.prepared.byte_columns import tensor_of
-from data_pipelines.prepared.source_pipeline import SourcePipeline, given_path
+from data_pipelines.prepared.source_pipeline import SourcePipeline, require_path
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
             ]
         )
 
-    def raw_facts(self, *, has_raw: bool) -> Facts:
+    def raw_facts(self, *, has_raw: bool) -> DataSpec:
         """`channels`, `height`, `width`, `class_names`."""
         rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
         known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
@@ -81,9 +81,10 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
     def refuse_prepared(self, manifest: Manifest) -> None:
         """The validation split is not in the family's name."""
         rule = self.data.validation_rule if self.data.validation_ratio else None
-        if manifest.facts.get("validation") != rule:
+        before = manifest.data_spec.get("validation")
+        if before != rule:
             raise ValueError(
-                f"{self.data.prepared} was prepared with the validation split: {manifest.facts.get('validation')}, but "
+                f"{self.data.prepared} was prepared with the validation split: {before}, but "
                 f"`validation_ratio` asks for: {rule}; give `workload.data.path` and another folder as `prepared`"
             )
 
@@ -104,10 +105,10 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         return (self._table(part) for part in self._raw.read(split, start_row))
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Labels must number a class."""
         labels = table["label"].to_numpy()
-        num_classes = len(facts["class_names"])
+        num_classes = len(data_spec["class_names"])
         wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
         if len(wrong):
             row = int(wrong[0])
@@ -133,10 +134,10 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
             image = flip_half(image, generator=generator)
         return {"image": image, "label": batch["label"]}
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; the classes take turns."""
         images = np.random.default_rng(seed).integers(0, 256, size=(num_rows, *self.shape), dtype=np.uint8)
-        num_classes = len(self.facts()["class_names"])
+        num_classes = len(self.data_spec()["class_names"])
         return self._table(LabelledImages(images, np.arange(num_rows, dtype=np.int64) % num_classes))
 
     @cached_property
@@ -159,7 +160,7 @@ def open_source(data: ImageData) -> ImageSource:
 def _open_raw(data: ImageData) -> ImageSource:
     if data.source == "digits":
         return DigitsSource()
-    path = given_path(data)
+    path = require_path(data)
     if data.source == "cifar10":
         return find_cifar10(path)
     if data.source == "cifar100":

@@ -9,7 +9,7 @@ from typing import Any
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest, refuse_other_pipeline, save_manifest
 from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
-from data_pipelines.prepared.shard_writer import FolderWriter, OnProgress, read_unfinished
+from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished
 
 __all__ = ["load_manifest", "prepare"]
 
@@ -38,7 +38,7 @@ def prepare(
             leftover.unlink()
         if read_manifest(folder) is not None:
             return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
-        writer = FolderWriter(pipeline, folder, rows_per_shard=rows_per_shard)
+        writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard)
         return writer.run(on_progress or _ignore)
 
 

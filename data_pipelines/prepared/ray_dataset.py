@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import DataPipeline, Facts, Manifest, Shard, Split
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest, Shard, Split
 from data_pipelines.prepared.shard_files import load_shard
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ShardedSplit:
     shards: tuple[Shard, ...]
     decoded_bytes: int
     """Of all shards together."""
-    facts: Facts
+    data_spec: DataSpec
 
     @property
     def num_rows(self) -> int:
@@ -44,7 +44,7 @@ class ShardedSplit:
     def load(self, index: int, pipeline: DataPipeline[Any]) -> pa.Table:
         """The decoded rows of one shard, read in this process; ValueError names the file."""
         shard = self.shards[index]
-        return load_shard(self.folder / shard.name, pipeline, facts=self.facts, num_rows=shard.num_rows)
+        return load_shard(self.folder / shard.name, pipeline, data_spec=self.data_spec, num_rows=shard.num_rows)
 
 
 def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
@@ -58,7 +58,7 @@ def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
         if not path.is_file() or path.stat().st_size != shard.num_bytes:
             raise ValueError(f"{path} is missing or cut off; run prepare again, it remakes just that shard")
     return ShardedSplit(
-        folder.resolve(), split, shards, decoded_bytes=manifest.decoded_bytes[split], facts=manifest.facts
+        folder.resolve(), split, shards, decoded_bytes=manifest.decoded_bytes[split], data_spec=manifest.data_spec
     )
 
 

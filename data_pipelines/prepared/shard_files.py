@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipelines.contract.pipeline import DataPipeline, Facts, Shard, Split
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Shard, Split
 
 SHARD_BYTES = 32 * 1024**2
 """Decoded bytes that one shard should hold: large enough to make Ray's cost per task small, and well below Ray's
@@ -71,11 +71,11 @@ def write_shard(table: pa.Table, path: Path) -> Shard:
 
 
 def load_shard(
-    path: Path, pipeline: DataPipeline[Any], *, facts: Facts | None = None, num_rows: int | None = None
+    path: Path, pipeline: DataPipeline[Any], *, data_spec: DataSpec | None = None, num_rows: int | None = None
 ) -> pa.Table:
     """The decoded rows of one shard, completely read and checked.
 
-    `facts` are the manifest's (by default asked of the pipeline); `num_rows`, when given, must match.
+    `data_spec` are the manifest's (by default asked of the pipeline); `num_rows`, when given, must match.
     Raises ValueError naming the file, what is wrong, and what to do.
     """
     table = _read(path)
@@ -85,7 +85,9 @@ def load_shard(
     if num_rows is not None and table.num_rows != num_rows:
         raise ValueError(f"{path}: holds {table.num_rows} rows, expected {num_rows}; {_remedy(path)}")
     try:
-        pipeline.check(table, facts=pipeline.facts() if facts is None else facts, file=path, first_row=0)
+        pipeline.check(
+            table, data_spec=pipeline.data_spec() if data_spec is None else data_spec, file=path, first_row=0
+        )
     except ValueError as error:
         raise ValueError(f"{error}; {_remedy(path)}") from error
     try:

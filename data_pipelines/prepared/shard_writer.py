@@ -45,13 +45,13 @@ def read_unfinished(folder: Path) -> Unfinished | None:
         raise ValueError(f"{path} is damaged; remove the folder {folder} and run prepare again ({error})") from error
 
 
-class FolderWriter:
+class ShardWriter:
     """Writes the shards one by one; the record on disk always tells which are whole."""
 
     def __init__(self, pipeline: DataPipeline[Any], folder: Path, *, rows_per_shard: int | None) -> None:
         self.pipeline = pipeline
         self.folder = folder
-        self.facts = pipeline.facts()
+        self.data_spec = pipeline.data_spec()
         self.num_raw_rows = pipeline.num_raw_rows()
         self.state = self._resume() or self._start(rows_per_shard)
 
@@ -86,7 +86,7 @@ class FolderWriter:
             source_hash=self.pipeline.source_hash(),
             arrow_schema=str(self.pipeline.schema),
             decoded_bytes=dict.fromkeys(map(str, self.num_raw_rows), 0),
-            facts=dict(self.facts),
+            data_spec=dict(self.data_spec),
             splits={split: [] for split in self.num_raw_rows},
         )
         return Unfinished(rows_per_shard=rows_per_shard or self._choose_rows_per_shard(), manifest=manifest)
@@ -107,7 +107,7 @@ class FolderWriter:
     def _add(self, split: Split, table: pa.Table) -> None:
         manifest = self.state.manifest
         path = self.folder / shard_name(split, len(manifest.splits[split]))
-        self.pipeline.check(table, facts=self.facts, file=path, first_row=0)
+        self.pipeline.check(table, data_spec=self.data_spec, file=path, first_row=0)
         decoded = self.pipeline.decode(table)
         num_bytes = manifest.decoded_bytes[split] + decoded.nbytes
         shard = count_samples(write_shard(table, path), decoded.num_rows)

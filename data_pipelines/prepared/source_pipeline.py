@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from data_pipelines.contract.pipeline import Batch, DataPipeline, Facts, Manifest
+from data_pipelines.contract.pipeline import Batch, DataPipeline, DataSpec, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
 
 
@@ -50,8 +50,8 @@ class SourcePipeline(DataPipeline[Batch]):
         return ()
 
     @abstractmethod
-    def raw_facts(self, *, has_raw: bool) -> Facts:
-        """`facts` from the raw data, or from the settings alone when there are none."""
+    def raw_facts(self, *, has_raw: bool) -> DataSpec:
+        """`data_spec` from the raw data, or from the settings alone when there are none."""
 
     def refuse_prepared(self, manifest: Manifest) -> None:
         """Raise ValueError when the rows prepared before are not those of the settings, though of one family."""
@@ -77,10 +77,10 @@ class SourcePipeline(DataPipeline[Batch]):
             return self.embedded[data.source]
         return f"{data.source} at {data.path}" if data.path else f"{data.source}, no path given"
 
-    def facts(self) -> Facts:
+    def data_spec(self) -> DataSpec:
         prepared, has_raw = self.data.prepared, self._has_raw
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
-            return load_manifest(prepared, self).facts
+            return load_manifest(prepared, self).data_spec
         return self.raw_facts(has_raw=has_raw)
 
     @property
@@ -100,7 +100,7 @@ class SourcePipeline(DataPipeline[Batch]):
         return manifest.pipeline if is_same else f"{self.family}-(any)"
 
 
-def given_path(data: SourceData) -> Path:
+def require_path(data: SourceData) -> Path:
     """The raw data's path. Raises ValueError when there is none."""
     if data.path is None:
         raise ValueError(_lacks_path(data))

@@ -9,7 +9,7 @@ from typing import Any
 MANIFEST = "manifest.json"
 
 
-def seal(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     """Write the manifest: size and SHA-256 of every file; then flush all of it to the disk."""
     files = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
@@ -19,7 +19,7 @@ def seal(folder: Path) -> None:
     sync_directory(folder)
 
 
-def find_damage(folder: Path) -> str | None:
+def verify(folder: Path) -> str | None:
     """What is wrong with a sealed folder, in words; None when every file is as it was written."""
     try:
         listed = json.loads((folder / MANIFEST).read_text())["files"]

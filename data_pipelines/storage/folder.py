@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pyarrow import fs as pafs
 
-from data_pipelines.storage.checksums import MANIFEST, seal, sync_directory
+from data_pipelines.storage.checksums import MANIFEST, sync_directory, write_checksums
 
 TEMPORARY = ".tmp-"
 """Prefix of what is still being written; nothing under such a name is ever read."""
@@ -150,7 +150,7 @@ class Folder:
             filling = Path(tempfile.mkdtemp(prefix="quintet-"))
         try:
             yield filling
-            seal(filling)
+            write_checksums(filling)
             self._publish(filling, name)
         finally:
             shutil.rmtree(filling, ignore_errors=True)

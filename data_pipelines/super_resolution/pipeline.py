@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import SPLITS, Facts, Split
+from data_pipelines.contract.pipeline import SPLITS, DataSpec, Split
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
 from data_pipelines.super_resolution.batch import CHANNELS, PackedImages, PatchBatch, cut_patches, pairs_of
@@ -25,7 +25,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
     column, channel, at high resolution and at the low resolution of every scale."""
 
     embedded = {"photographs": "photographs of scikit-image and scikit-learn"}
-    takes_parts = True
+    aliases_rows = True
 
     def __init__(self, data: SuperResolutionData) -> None:
         self.data: SuperResolutionData = data
@@ -50,7 +50,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
             ]
         )
 
-    def raw_facts(self, *, has_raw: bool) -> Facts:
+    def raw_facts(self, *, has_raw: bool) -> DataSpec:
         """`scales`, `split_rule`, `num_images`."""
         if not has_raw:
             return {"scales": list(self.data.scales), "split_rule": "(no data yet)", "num_images": {}}
@@ -90,7 +90,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                 refuse_unmeasurable(image)
             yield self._table([image])
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Every image must have as many bytes as its size says."""
         height, width = (table[name].to_numpy().astype(np.int64) for name in ("height", "width"))
         for name, scale in (("hr", 1), *((f"lr_x{scale}", scale) for scale in self.data.scales)):
@@ -111,14 +111,14 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         pixels = {name: tensor_of(table[name]) for name in table.column_names[3:]}
         return {"size": torch.from_numpy(size), **pixels}
 
-    def cut(self, table: pa.Table, random: np.random.Generator) -> PatchBatch:
+    def collate_train(self, table: pa.Table, random: np.random.Generator) -> PatchBatch:
         """One patch of each image, all at one of the scales."""
         data = self.data
         scale = data.scales[random.integers(len(data.scales))]
         pairs = pairs_of(table, scale)
         return cut_patches(pairs, scale, data.lr_patch_size, is_augmented=data.is_augmented, random=random)
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; images of a few different sizes, a little larger than a patch."""
         from data_pipelines.super_resolution.bicubic import downscale
         from data_pipelines.super_resolution.rows import ScaledImage, cut_to_multiple

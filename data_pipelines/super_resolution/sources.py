@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
-from data_pipelines.prepared.source_pipeline import given_path
+from data_pipelines.prepared.source_pipeline import require_path
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.image_lists import ImageEntry, Listing, find_images
@@ -38,7 +38,7 @@ def list_images(data: SuperResolutionData) -> Listing:
     """What the settings ask for; ValueError when it is not there or empty."""
     if data.source == "photographs":
         return _list_photographs()
-    path = given_path(data)
+    path = require_path(data)
     listing = _LISTERS[data.source](path, data.scales)
     for split in ("train", "val"):
         if not listing.entries[split]:

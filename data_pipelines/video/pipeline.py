@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import Facts, Split
+from data_pipelines.contract.pipeline import DataSpec, Split
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of, values_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
 from data_pipelines.video.batch import PackedClips, WindowBatch, change_windows, cut_random_windows
@@ -28,7 +28,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     unless they are so long that they decide how long clips are cut."""
 
     embedded = {"bouncing_digits": "clips generated from scikit-learn's digits"}
-    takes_parts = True
+    aliases_rows = True
 
     def __init__(self, data: VideoData) -> None:
         self.data: VideoData = data
@@ -60,7 +60,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             ]
         )
 
-    def raw_facts(self, *, has_raw: bool) -> Facts:
+    def raw_facts(self, *, has_raw: bool) -> DataSpec:
         """`channels`, `height`, `width`, `split_rule`."""
         return {**self._shape._asdict(), "split_rule": self._raw.rule if has_raw else "(no data yet)"}
 
@@ -97,12 +97,12 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             assert frames.shape[1:] == self._shape and frames.dtype == np.uint8, clip.name
             yield self._table([clip.name], [frames])
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Every clip must have as many bytes as it has frames, and room for a window."""
         from data_pipelines.video.sources import refuse_short
 
         num_frames = table["num_frames"].to_numpy().astype(np.int64)
-        expected = num_frames * facts["channels"] * facts["height"] * facts["width"]
+        expected = num_frames * data_spec["channels"] * data_spec["height"] * data_spec["width"]
         found = np.diff(offsets_of(table["frames"]))
         wrong = np.flatnonzero((found != expected) | (expected <= 0))
         if len(wrong):
@@ -118,7 +118,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         frames = tensor_of(table["frames"]).view(-1, *self._shape)
         return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
 
-    def cut(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+    def collate_train(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
         """One random window of each clip."""
         return self.cut_windows([frames.reshape(-1, *self._shape) for frames in values_of(table["frames"])], random)
 
@@ -138,7 +138,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             return batch
         return change_windows(batch, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Uniformly random pixels; clips of a few different lengths, a little longer than a window."""
         random = np.random.default_rng(seed)
         lengths = [self.data.window_frames + row % 3 for row in range(num_rows)]

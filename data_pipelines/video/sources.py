@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.prepared.source_pipeline import given_path
+from data_pipelines.prepared.source_pipeline import require_path
 from data_pipelines.video.clips import Clip, Listing, cut_long_clips
 from data_pipelines.video.config import VideoData
 
@@ -36,7 +36,7 @@ def _list(data: VideoData) -> Listing:
         from data_pipelines.video.bouncing_digits import list_bouncing_digits
 
         return list_bouncing_digits(data.digits, data.path)
-    path = given_path(data)
+    path = require_path(data)
     if data.source == "moving_mnist":
         from data_pipelines.video.moving_mnist import list_moving_mnist
 

@@ -62,14 +62,14 @@ def find_token() -> tuple[str, str] | None:
     return None
 
 
-def settle_token(address: str) -> str | None:
+def resolve_token(address: str) -> str | None:
     """The token that the cluster takes, or None when it asks for none. Raises ValueError when it lets nobody in.
 
     A token is sent only to a cluster that asks for one.
     """
     if not _refuses(address, None):
         if urlsplit(address).hostname not in LOOPBACK:
-            tell(f"warning: {address} asks for no token; whoever reaches it can run anything there")
+            log_message(f"warning: {address} asks for no token; whoever reaches it can run anything there")
         return None
     if os.environ.get("RAY_AUTH_MODE") == "disabled":
         raise ValueError(f"{address} asks for a token, and RAY_AUTH_MODE=disabled forbids to send one; unset it")
@@ -81,7 +81,7 @@ def settle_token(address: str) -> str | None:
         )
     token, origin = found
     if urlsplit(address).scheme == "http" and urlsplit(address).hostname not in LOOPBACK:
-        tell(f"warning: the token goes to {address} unencrypted; use https, or an SSH tunnel to its port")
+        log_message(f"warning: the token goes to {address} unencrypted; use https, or an SSH tunnel to its port")
     if _refuses(address, token):
         raise ValueError(
             f"{address} refuses the token from {origin}; it must be the one that `ray get-auth-token` prints on the "
@@ -193,7 +193,7 @@ def _exit_code(info: Any) -> int:
     if info.status == "STOPPED":
         return STOPPED
     if info.driver_exit_code is None:  # it did not even start, or its machine was lost
-        tell((info.message or "").strip()[-2000:])
+        log_message((info.message or "").strip()[-2000:])
         return FAILED
     return info.driver_exit_code if info.driver_exit_code > 0 else 128 - info.driver_exit_code
 
@@ -210,6 +210,6 @@ def _as_only_address(address: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def tell(message: str) -> None:
+def log_message(message: str) -> None:
     """On standard error: standard output is the job's."""
     print(message, file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ def silence_workers() -> None:
 
 
 @contextmanager
-def hearing_ray(keep: Keep) -> Iterator[None]:
+def capture_ray_logs(keep: Keep) -> Iterator[None]:
     """Inside, what Ray's loggers say in this process and what its workers write goes to `keep`, from any thread."""
     from ray._private.ray_logging import global_worker_stdstream_dispatcher
 

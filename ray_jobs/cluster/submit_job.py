@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.cluster.ray_job_client import JobClient, JobError, find_address, settle_token, tell
+from ray_jobs.cluster.ray_job_client import JobClient, JobError, find_address, log_message, resolve_token
 from ray_jobs.cluster.working_dir_package import list_package, write_package
 from ray_jobs.exit_codes import DONE, INTERRUPTED
 
@@ -38,7 +38,7 @@ def submit(words: Sequence[str], check: Check) -> dict[str, Any]:
             command.insert(0, "train")
         command, files = _settle_command([*command, *(["--json"] if options.json else [])], check, Path.cwd())
     address = find_address(options.address)
-    client = JobClient(address, settle_token(address))
+    client = JobClient(address, resolve_token(address))
     if options.stop:
         return stop(client, options.stop)
     if options.attach:
@@ -47,7 +47,7 @@ def submit(words: Sequence[str], check: Check) -> dict[str, Any]:
         return {}
     job = send(client, command, Path.cwd(), files)
     if options.detach:
-        tell(f"it runs on its own; see it with `{_again(client)} --attach {job}`")
+        log_message(f"it runs on its own; see it with `{_again(client)} --attach {job}`")
         return {"job": job, "address": address}
     attend(client, job)
     return {}
@@ -84,7 +84,9 @@ def send(client: JobClient, command: Sequence[str], folder: Path, files: list[st
     with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
         package = Path(temporary, "package.zip")
         write_package(folder, files, package)
-        tell(f"job {job} at {client.address}: {len(files)} files, {package.stat().st_size / 2**20:.1f} MiB packed")
+        log_message(
+            f"job {job} at {client.address}: {len(files)} files, {package.stat().st_size / 2**20:.1f} MiB packed"
+        )
         # exec: the job's process is the driver itself, and gets the signals and gives the exit code
         line = shlex.join(["exec", "python", "-m", "ray_jobs", *command])
         client.submit(line, package, {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}, job)
@@ -113,10 +115,10 @@ def stop(client: JobClient, job: str) -> dict[str, Any]:
     """Stop a job, and wait until it has ended."""
     status = client.find(job).status
     if status.is_terminal():
-        tell(f"the job {job} has ended already: {status.value}")
+        log_message(f"the job {job} has ended already: {status.value}")
         return {"job": job, "status": status.value}
     shown = len(client.log(job))
     client.stop(job)
-    tell(f"the job {job} was told to stop, and has {STOP_WAIT_S} s to save a checkpoint")
+    log_message(f"the job {job} was told to stop, and has {STOP_WAIT_S} s to save a checkpoint")
     client.follow(job, shown=shown)
     return {"job": job, "status": client.find(job).status.value}

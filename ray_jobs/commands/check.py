@@ -67,6 +67,6 @@ def _try_storage(storage: Storage) -> dict[str, str]:
 
 
 def _diagnose(tracking: Tracking) -> dict[str, Any]:
-    from ray_jobs.tracking.wandb_check import diagnose
+    from ray_jobs.tracking.wandb_check import check_wandb
 
-    return diagnose(tracking)
+    return check_wandb(tracking)

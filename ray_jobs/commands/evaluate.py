@@ -9,9 +9,9 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.model_references import best_model, locate_model
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment, check_settings
-from trainables.engine.loop.saved_model_evaluation import score_model
+from trainables.engine.loop.saved_model_evaluation import evaluate_saved_model
 from trainables.plan import Plan
-from trainables.ray_train.worker_main import work_locally
+from trainables.ray_train.worker_main import run_locally
 from trainables.run import set_dotted
 from trainables.run_paths import EVALUATIONS, load_aliases
 
@@ -26,7 +26,7 @@ def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[st
     plan = build_plan(_change(experiment, changes))
     number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
-    action = partial(score_model, source=source, target=target)
+    action = partial(evaluate_saved_model, source=source, target=target)
     result = _work(replace(plan, folder=target), action)  # apart from a training that may be running
     summary = {
         "run_id": experiment.run_id,
@@ -60,13 +60,13 @@ def _change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
 
 def _work(plan: Plan, action: partial) -> dict[str, Any]:
     if plan.scaling.num_workers == 0:
-        return work_locally(plan, action)
+        return run_locally(plan, action)
     import ray.train
 
-    from trainables.ray_train.run_trainable import as_run_error, build_trainer, start_decoding
+    from trainables.ray_train.run_trainable import as_run_error, build_trainer, decode_in_background
 
     try:
-        return build_trainer(plan, start_decoding(plan), action=action).fit().return_value  # pyright: ignore
+        return build_trainer(plan, decode_in_background(plan), action=action).fit().return_value  # pyright: ignore
     except ray.train.TrainingFailedError as error:
         raise as_run_error(error) from error
     finally:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.contract.pipeline import DataPipeline, Facts, Manifest
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest
 from data_pipelines.prepared.manifest import read_manifest
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.planning import prepared_folder
@@ -38,7 +38,7 @@ def _describe_size_and_data(experiment: Experiment) -> tuple[list[str], dict[str
     pipeline = build_pipeline(experiment.workload)
     folder = _find_prepared(experiment, pipeline)
     manifest = read_manifest(folder) if folder else None
-    parameters, macs = count_parameters_and_macs(experiment, manifest.facts if manifest else pipeline.facts())
+    parameters, macs = count_parameters_and_macs(experiment, manifest.data_spec if manifest else pipeline.data_spec())
     num_rows, origin = _count_rows(pipeline, manifest)
     training = experiment.training
     steps = num_rows and num_rows // training.batch_size * training.passes_per_epoch
@@ -71,10 +71,10 @@ def _count_rows(pipeline: DataPipeline, manifest: Manifest | None) -> tuple[int 
         return (nominal, "of the whole published set") if nominal else (None, str(error))
 
 
-def count_parameters_and_macs(experiment: Experiment, facts: Facts) -> tuple[int, int]:
+def count_parameters_and_macs(experiment: Experiment, data_spec: DataSpec) -> tuple[int, int]:
     """Trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
     from trainables.metrics.macs import count_macs
 
-    task = build_task(experiment.workload, facts, experiment.seed)
+    task = build_task(experiment.workload, data_spec, experiment.seed)
     module = task.module.eval()
     return sum(parameter.numel() for parameter in module.parameters()), count_macs(module, *task.example_inputs())

@@ -10,9 +10,9 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.model_references import RUNS
-from ray_jobs.tracking.mirror_config import BRIEFING, load_briefing
+from ray_jobs.tracking.mirror_config import MIRROR_CONFIG, load_mirror_config
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.wandb_dir import WandbDir
 
 Print = Callable[[str], None]
 
@@ -35,12 +35,12 @@ def sync(root: Folder, say: Print = print) -> dict[str, Any]:
 
 def find_runs(root: Folder) -> list[Folder]:
     """The runs to send. Raises ValueError when there is none."""
-    if root.exists(BRIEFING):
+    if root.exists(MIRROR_CONFIG):
         return [root]
     for parent in (root / RUNS, root):
-        runs = [parent / name for name in parent.names() if parent.exists(f"{name}/{BRIEFING}")]
+        runs = [parent / name for name in parent.names() if parent.exists(f"{name}/{MIRROR_CONFIG}")]
         if runs:
-            tracked = [run for run in runs if load_briefing(run).tracking.wandb]
+            tracked = [run for run in runs if load_mirror_config(run).tracking.wandb]
             if not tracked:
                 raise ValueError(f"the runs in {parent} ran without W&B; name one of them to send it all the same")
             return sorted(tracked, key=lambda run: str(run.read_json("run.json")["started"]))
@@ -49,12 +49,12 @@ def find_runs(root: Folder) -> list[Folder]:
 
 def send_run(run: Folder, say: Print) -> dict[str, int] | None:
     """What was sent of one run; None when W&B did not take it, which has been said."""
-    briefing = load_briefing(run)
+    mirror_config = load_mirror_config(run)
     name = Path(run.path).name
-    if Place(run, briefing.run_id, briefing.tracking).load_ledger().is_complete:
+    if WandbDir(run, mirror_config.run_id, mirror_config.tracking).load_ledger().is_complete:
         say(f"{name}: all of it had arrived before")
         return {"rows": 0, "panels": 0, "models": 0}
-    tracking = briefing.tracking.for_sync()
+    tracking = mirror_config.tracking.for_sync()
     mirror = MirrorHandle(run, tracking, lambda text, **_: say(f"{name}: {text}"), options=("--sync",))
     code = mirror.finish()
     if code:

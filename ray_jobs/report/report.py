@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.report.page.run_page import build_run_page
 from ray_jobs.report.page.search_page import build_search_page
@@ -78,7 +78,7 @@ def find_folder(reference: str, storage: str) -> Folder:
     known = [PurePosixPath(run.path).name for run in list_runs(storage)] + search.names()
     raise ValueError(
         f"{reference!r} is no path, and no run or search in {storage}; "
-        f"{one_of(reference, known) if known else 'there are none there'}"
+        f"{suggest(reference, known) if known else 'there are none there'}"
     )
 
 

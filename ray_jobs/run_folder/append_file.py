@@ -10,7 +10,7 @@ PAUSE_S = 10.0
 """Lines that can wait are stored at the latest with the first ones that come so long after the file was last stored."""
 
 
-class GrowingFile:
+class AppendFile:
     """Lines that are added to. On storage without appending a local copy is stored again as a whole.
 
     A last line that an earlier process left half-written is dropped before the first of ours.

@@ -18,7 +18,7 @@ LATER = "the record on disk is complete all the same, and `python -m ray_jobs sy
 
 
 def automatic_name(parts: Sequence[str], started: datetime) -> str:
-    """The facts that tell a run from others and its first start, for example `flow_matching_digits_0108_1430`."""
+    """The data_spec that tell a run from others and its first start, for example `flow_matching_digits_0108_1430`."""
     return "_".join([*parts, started.strftime(STAMP)])
 
 
@@ -42,7 +42,7 @@ class Identity:
     tags: tuple[str, ...] = ()
 
 
-def settle_identity(
+def resolve_identity(
     folder: Folder,
     parts: Sequence[str],
     *,

@@ -14,10 +14,10 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.console import LogOnly, describe_plainly
-from ray_jobs.run_folder.append_file import GrowingFile
+from ray_jobs.run_folder.append_file import AppendFile
 from ray_jobs.run_folder.table_csv import append_table, remake_tables
 from trainables.engine.files.history import to_lines
-from trainables.engine.files.messages import Report
+from trainables.engine.files.messages import WorkerReport
 from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
 
 METRICS = "metrics.jsonl"
@@ -29,7 +29,7 @@ ENVIRONMENT = "environment.json"
 READ_ATTEMPTS = 20
 FINAL = "final_metrics.json"
 
-Describe = Callable[[Report], Sequence[str]]
+Describe = Callable[[WorkerReport], Sequence[str]]
 
 
 class Record:
@@ -39,12 +39,12 @@ class Record:
         """`describe` makes lines for people from a report."""
         self.folder = folder
         self._describe = describe
-        self.last: Report | None = None
+        self.last: WorkerReport | None = None
         """The newest report."""
         self._prints = prints
-        self._rows = GrowingFile(folder, METRICS)
-        self._events = GrowingFile(folder, EVENTS)
-        self._log = GrowingFile(folder, LOG)
+        self._rows = AppendFile(folder, METRICS)
+        self._events = AppendFile(folder, EVENTS)
+        self._log = AppendFile(folder, LOG)
         self._kept: deque[bytes] = deque()
 
     def log(self, message: str, *, level: str = "INFO", prints: bool = True) -> None:
@@ -54,7 +54,7 @@ class Record:
         if self._prints and prints:
             print(message, flush=True)
 
-    def keep(self, text: str) -> None:
+    def append_log(self, text: str) -> None:
         """What Ray says, for `train.log` alone; from any thread. Where a log is stored as a whole it waits for the next
         line of ours."""
         self._kept.extend(_stamp("RAY", line) for line in text.splitlines())
@@ -68,7 +68,7 @@ class Record:
         if content:
             self._log.append(content)
 
-    def apply(self, report: Report) -> None:
+    def apply(self, report: WorkerReport) -> None:
         """Take in one report of rank 0."""
         panels = report["panels"]
         if "resumed_from" in report:
@@ -120,7 +120,7 @@ class Record:
                 return b"".join(line for line in lines if json.loads(line)["step"] <= step)
         raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
 
-    def _finish(self, report: Report) -> None:
+    def _finish(self, report: WorkerReport) -> None:
         aliases = load_aliases(self.folder)
         final: dict[str, Any] = {
             "run_id": PurePosixPath(self.folder.path).name,
@@ -139,7 +139,7 @@ def _stamp(level: str, message: str) -> bytes:
     return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode()
 
 
-def _to_event(report: Report) -> bytes:
+def _to_event(report: WorkerReport) -> bytes:
     """An event: the report without its rows and metrics, which stand in `metrics.jsonl`, and the time."""
     event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
     return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

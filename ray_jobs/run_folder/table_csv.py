@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.append_file import GrowingFile
+from ray_jobs.run_folder.append_file import AppendFile
 from trainables.run_paths import PICTURES
 
 TABLE = "table.csv"
@@ -21,7 +21,7 @@ def append_table(folder: Folder, description: str) -> None:
     rows = [[panel["step"], panel["epoch"], *(_flat(cell) for cell in row)] for row in panel["rows"]]
     if not folder.exists(name):
         folder.write(name, _to_csv([["step", "epoch", *panel["columns"]]]))
-    GrowingFile(folder, name).append(_to_csv(rows))
+    AppendFile(folder, name).append(_to_csv(rows))
 
 
 def remake_tables(folder: Folder, descriptions: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.contract.config import input_paths
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
 from trainables.run_paths import MODELS, load_aliases
@@ -30,7 +30,7 @@ def locate_model(reference: str, storage: str) -> Folder:
         known = [identity_name(folder) for folder in list_runs(storage)]
         raise ValueError(
             f"{reference!r} is no path, no run in {storage}/{RUNS} and no wandb:team/project/name:alias; "
-            f"{one_of(name, known) if known else 'there are no runs there'}"
+            f"{suggest(name, known) if known else 'there are no runs there'}"
         )
     return best_model(run, alias or "best")
 

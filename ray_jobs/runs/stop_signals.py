@@ -20,7 +20,7 @@ class StopSignals:
         self._ask = ask
         self.received: signal.Signals | None = None
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first signal becomes a request that the workers find at their next report."""
         heard = signal.Signals(number)
         if self.received is not None:
@@ -36,14 +36,14 @@ def stopping_on_signals(folder: Folder) -> Iterator[StopSignals]:
     """Inside the block signals ask the training in `folder` to stop; earlier requests do not hold for it."""
     withdraw_request(folder)
     try:
-        with hearing_signals(lambda who: request_stop(folder, who)) as signals:
+        with handle_signals(lambda who: request_stop(folder, who)) as signals:
             yield signals
     finally:
         withdraw_request(folder)
 
 
 @contextmanager
-def hearing_signals(ask: Callable[[str], None]) -> Iterator[StopSignals]:
+def handle_signals(ask: Callable[[str], None]) -> Iterator[StopSignals]:
     """Inside the block the first signal calls `ask` with its name.
 
     To be entered after Ray was started, which sets a handler of its own. Other threads than the main one hear none.
@@ -52,7 +52,7 @@ def hearing_signals(ask: Callable[[str], None]) -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.signal(number, signals.hear) for number in ASKING}
+    before = {number: signal.signal(number, signals.on_signal) for number in ASKING}
     try:
         yield signals
     finally:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.cluster.ray_logs import hearing_ray
+from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.console import Console, format_counts
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.environment import describe_environment
-from ray_jobs.run_folder.identity import Identity, JobType, settle_identity
+from ray_jobs.run_folder.identity import Identity, JobType, resolve_identity
 from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
 from ray_jobs.run_folder.run_lock import LOCK, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, Record
@@ -19,12 +19,12 @@ from ray_jobs.runs.planning import OnProgress, build_plan
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.strict_yaml import dump_yaml
-from ray_jobs.tracking.mirror_config import write_briefing
-from ray_jobs.tracking.mirror_run import mirrored, mirroring_callbacks
-from trainables.engine.files.messages import Report
+from ray_jobs.tracking.mirror_config import write_mirror_config
+from ray_jobs.tracking.mirror_run import mirror_run, run_callbacks
+from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
-from trainables.ray_train.worker_main import RunError, work_locally
+from trainables.ray_train.worker_main import RunError, run_locally
 
 
 class RunStoppedError(RuntimeError):
@@ -92,20 +92,20 @@ def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
         return
     from ray_jobs.runs.tune_run import run_trial
 
-    with hearing_ray(record.keep), mirroring_callbacks(experiment, record) as trackers:
+    with capture_ray_logs(record.append_log), run_callbacks(experiment, record) as trackers:
         run_trial(plan, record, trackers)
 
 
 def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
-    with mirrored(experiment, record) as mirror:
+    with mirror_run(experiment, record) as mirror:
 
-        def report(content: Report) -> None:
+        def report(content: WorkerReport) -> None:
             record.apply(content)
             if mirror:
-                mirror.wake()
+                mirror.notify()
 
         try:
-            work_locally(plan, run_training, report)
+            run_locally(plan, run_training, report)
         finally:
             record.flush()
 
@@ -115,12 +115,12 @@ def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:
     folder, workload, tracking = experiment.folder, experiment.workload, experiment.tracking
     settings = experiment.model_dump(mode="json")
     folder.write_json(CONFIG, settings)
-    write_briefing(experiment)
+    write_mirror_config(experiment)
     folder.write("experiment.yaml", dump_yaml(settings).encode())
     folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
     tags = [workload.name, *(["sweep"] if job_type == "sweep" else [])]
-    return settle_identity(
-        folder, workload.name_parts, given=tracking.run_name, group=tracking.group, job_type=job_type, tags=tags
+    return resolve_identity(
+        folder, workload.run_name_parts, given=tracking.run_name, group=tracking.group, job_type=job_type, tags=tags
     )
 
 

@@ -9,8 +9,8 @@ from ray import tune
 from ray_jobs.cluster.placement_group_reaper import freeing_orphans
 from ray_jobs.run_folder.run_recorder import Record
 from trainables.plan import Plan
-from trainables.ray_train.node_affinity import here
-from trainables.ray_train.run_trainable import RunTrainable, start_decoding
+from trainables.ray_train.node_affinity import this_node
+from trainables.ray_train.run_trainable import RunTrainable, decode_in_background
 from trainables.ray_train.worker_main import RunError
 
 TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
@@ -39,7 +39,7 @@ class _Recorder(tune.Callback):
 
 def beside_the_driver() -> tune.PlacementGroupFactory:
     """A trial's resources on the driver's machine: the loss of another one then takes workers with it and no trial."""
-    return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[here()])
+    return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[this_node()])
 
 
 def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:
@@ -47,7 +47,7 @@ def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()
 
     `trackers` hear of each result after the record has taken it in.
     """
-    stored = start_decoding(plan)  # the rows go when the last who knows of them goes
+    stored = decode_in_background(plan)  # the rows go when the last who knows of them goes
     trainable = tune.with_parameters(RunTrainable, plan=plan, stored=stored)
     recorder = _Recorder(record)
     tuner = tune.Tuner(

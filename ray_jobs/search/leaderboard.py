@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from ray_jobs.console import format_duration
 from ray_jobs.runs.model_references import best_model
 from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, word
 from ray_jobs.settings.strict_yaml import dump_yaml
-from trainables.contract.training_config import Goal
+from trainables.contract.training_config import SelectionMetric
 
 LEADERBOARD, BEST = "leaderboard.csv", "best.yaml"
 
 
-def format_leaderboard(setup: Setup, trials: Trials, *, limit: int = 20) -> str:
+def format_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -> str:
     """A table of the first entries of each label, and what the search is doing."""
     keys = varying_keys(trials)
     short = short_names(keys)
@@ -36,7 +36,7 @@ def format_leaderboard(setup: Setup, trials: Trials, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[Goal]) -> list[str]:
+def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[SelectionMetric]) -> list[str]:
     trial = entry.trials[0]
     has_seeds = len(entry.trials) > 1
     values = [
@@ -77,7 +77,7 @@ def summarise_states(trials: Trials, total: int, concurrency: int) -> str:
     return text
 
 
-def save_leaderboard(setup: Setup, trials: Trials) -> None:
+def save_leaderboard(setup: SweepPlan, trials: Trials) -> None:
     """Write `leaderboard.csv`, a row for every trial, and `best.yaml`, the first of each label."""
     entries = rank(setup, trials)
     keys = list(setup.search.space)
@@ -104,7 +104,7 @@ def save_leaderboard(setup: Setup, trials: Trials) -> None:
             setup.folder.write(name, _to_experiment(setup, first).encode())
 
 
-def _to_experiment(setup: Setup, entry: Entry) -> str:
+def _to_experiment(setup: SweepPlan, entry: Entry) -> str:
     trial = best_trial(entry, setup.goals(entry.trials[0])[0])
     experiment = setup.build(trial)
     settings = experiment.model_dump(mode="json", exclude={"search"})
@@ -119,7 +119,7 @@ def _to_experiment(setup: Setup, entry: Entry) -> str:
     return "\n".join([*head, dump_yaml(settings)])
 
 
-def _model(setup: Setup, trial: Trial) -> str:
+def _model(setup: SweepPlan, trial: Trial) -> str:
     try:
         return str(best_model(setup.run(trial)))
     except ValueError:

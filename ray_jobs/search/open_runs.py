@@ -8,7 +8,7 @@ from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.run_folder.run_recorder import FINAL, Record
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import describe
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial
 from ray_jobs.settings.experiment import Experiment
 from trainables.engine.process.stop_request import request_stop, withdraw_request
@@ -26,10 +26,10 @@ class OpenRun:
     """The lock on its folder."""
 
 
-class Runs:
+class OpenRuns:
     """Open runs by the trial's number."""
 
-    def __init__(self, setup: Setup):
+    def __init__(self, setup: SweepPlan):
         self._setup = setup
         self._open: dict[int, OpenRun] = {}
 

@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ray_jobs.search.ranking import Entry, rank, varying_keys
 from ray_jobs.search.schedulers import read_rows
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trials
 
 BEST_COLOUR, WORST_COLOUR, INK, GRID = (20, 70, 170), (205, 210, 220), (40, 40, 40), (160, 160, 160)
 AXIS_WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 170, 420, 90, 60, 40
 
 
-def save_pictures(setup: Setup, trials: Trials) -> list[str]:
+def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
     """Write both for each label, the best in the darkest blue; returns their names in the search's folder."""
     names = []
     entries = rank(setup, trials)
@@ -37,7 +37,7 @@ def save_pictures(setup: Setup, trials: Trials) -> list[str]:
     return names
 
 
-def draw_curves(setup: Setup, entries: Sequence[Entry]) -> Image.Image | None:
+def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | None:
     """The first objective over epochs; None when nothing was measured twice."""
     from trainables.line_charts import Line, draw_chart  # brings torch
 
@@ -55,7 +55,7 @@ def draw_curves(setup: Setup, entries: Sequence[Entry]) -> Image.Image | None:
     return Image.fromarray(draw_chart(title, "epoch", goal.metric, lines[::-1]).permute(1, 2, 0).numpy())
 
 
-def draw_coordinates(setup: Setup, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
+def draw_coordinates(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
     """One axis for each setting that varies, and for each objective; one line for each point."""
     if not keys:
         return None

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
-from trainables.contract.training_config import Goal
+from trainables.contract.training_config import SelectionMetric
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Entry:
     """With several objectives: no other point is better in one and as good in all."""
 
 
-def rank(setup: Setup, trials: Trials) -> list[Entry]:
+def rank(setup: SweepPlan, trials: Trials) -> list[Entry]:
     """Best first, label by label; points without a value come last."""
     groups: dict[tuple[str, int], list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -43,18 +43,18 @@ def _summarise(label: str, trials: Sequence[Trial]) -> Entry:
     return Entry(label, tuple(trials), tuple(statistics.fmean(values) for values in columns), deviations)
 
 
-def _key(setup: Setup, entry: Entry) -> tuple[float, int]:
+def _key(setup: SweepPlan, entry: Entry) -> tuple[float, int]:
     if not entry.means:
         return math.inf, entry.trials[0].point
     return _signed(setup.goals(entry.trials[0]), entry.means)[0], entry.trials[0].point
 
 
-def _signed(goals: Sequence[Goal], values: Sequence[float]) -> list[float]:
+def _signed(goals: Sequence[SelectionMetric], values: Sequence[float]) -> list[float]:
     """Turned so that less is better."""
     return [value if goal.mode == "min" else -value for goal, value in zip(goals, values, strict=True)]
 
 
-def _with_efficiency(setup: Setup, entry: Entry, entries: Sequence[Entry]) -> Entry:
+def _with_efficiency(setup: SweepPlan, entry: Entry, entries: Sequence[Entry]) -> Entry:
     if not entry.means:
         return Entry(entry.label, entry.trials, (), (), is_efficient=False)
     goals = setup.goals(entry.trials[0])
@@ -68,7 +68,7 @@ def _with_efficiency(setup: Setup, entry: Entry, entries: Sequence[Entry]) -> En
     return entry
 
 
-def best_trial(entry: Entry, goal: Goal) -> Trial:
+def best_trial(entry: Entry, goal: SelectionMetric) -> Trial:
     """The best seed of an entry."""
     return (min if goal.mode == "min" else max)(measured(entry.trials), key=lambda trial: trial.objectives[0])
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from ray import tune
 
-from ray_jobs.search.open_runs import Runs
+from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.search_log import LOG
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials
-from trainables.engine.files.messages import Report
+from trainables.engine.files.messages import WorkerReport
 
 LOST = f"its process was lost; see {LOG}"
 
@@ -18,7 +18,7 @@ LOST = f"its process was lost; see {LOG}"
 class SearchRecorder(tune.Callback):
     """`tell` hears of each change; it is given the trial, and words when there is something to say."""
 
-    def __init__(self, setup: Setup, trials: Trials, runs: Runs, tell: Callable[[Trial, str], None]):
+    def __init__(self, setup: SweepPlan, trials: Trials, runs: OpenRuns, tell: Callable[[Trial, str], None]):
         self._setup, self._trials, self._runs, self._tell = setup, trials, runs, tell
         self._since: dict[int, float] = {}
         self._ended: set[int] = set()
@@ -57,11 +57,11 @@ class SearchRecorder(tune.Callback):
                 record.log(result["trace"], level="ERROR")
             self._put(self._trials[number].change(words=result["error"]), "")
         if "report" in result:
-            report: Report = result.pop("report")
+            report: WorkerReport = result.pop("report")
             record.apply(report)
             self._take(number, report)
 
-    def _take(self, number: int, report: Report) -> None:
+    def _take(self, number: int, report: WorkerReport) -> None:
         trial = self._timed(self._trials[number])
         if report["is_finished"]:
             self._ended.add(number)

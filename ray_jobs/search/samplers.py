@@ -11,14 +11,14 @@ import numpy as np
 
 from ray_jobs.settings.search import Search
 from ray_jobs.settings.search_dimension import Dimension
-from trainables.contract.training_config import Goal
+from trainables.contract.training_config import SelectionMetric
 
 Point = dict[str, Any]
 """Values by dotted key."""
 SALT = 0x5EA7C4
 
 
-class Chooser(Protocol):
+class Sampler(Protocol):
     """Gives points one after the other."""
 
     def choose(self, number: int) -> Point | None:
@@ -30,13 +30,13 @@ class Chooser(Protocol):
         ...
 
 
-def build_chooser(search: Search, goals: Sequence[Goal], seed: int) -> Chooser:
+def build_sampler(search: Search, goals: Sequence[SelectionMetric], seed: int) -> Sampler:
     """The one that the settings name."""
     if search.method == "grid":
         return Grid(search)
     if search.method == "random":
-        return Chance(search, seed)
-    return Parzen(search, goals, seed)
+        return RandomSampler(search, seed)
+    return OptunaTpeSampler(search, goals, seed)
 
 
 def derive(space: Mapping[str, Dimension], point: Point) -> Point:
@@ -75,7 +75,7 @@ def count_points(search: Search) -> int:
     return min(size or 0, search.num_points or size or 0)
 
 
-class Chance:
+class RandomSampler:
     """Independent draws; point number n is the same in every start."""
 
     def __init__(self, search: Search, seed: int):
@@ -90,10 +90,10 @@ class Chance:
         """Nothing is learnt from it."""
 
 
-class Parzen:
+class OptunaTpeSampler:
     """Optuna's TPE, by the interface for those who run their own trials."""
 
-    def __init__(self, search: Search, goals: Sequence[Goal], seed: int):
+    def __init__(self, search: Search, goals: Sequence[SelectionMetric], seed: int):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)

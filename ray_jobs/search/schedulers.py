@@ -18,7 +18,7 @@ from ray.tune.schedulers import (
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.append_file import whole_lines
 from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial
 from ray_jobs.settings.search import Asha, MedianStopping, PopulationBased, Search
 from ray_jobs.settings.search_dimension import Dimension
@@ -124,7 +124,7 @@ class _NoController:
         return []
 
 
-def tell_earlier_results(scheduler: TrialScheduler, setup: Setup, trials: Iterable[Trial]) -> None:
+def tell_earlier_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable[Trial]) -> None:
     """Let ASHA and the median rule know how far earlier trials came, out of their records."""
     settings = setup.search.scheduler
     if not isinstance(settings, Asha | MedianStopping):
@@ -145,7 +145,7 @@ def tell_earlier_results(scheduler: TrialScheduler, setup: Setup, trials: Iterab
             scheduler.on_trial_complete(_NoController(), earlier, results[-1])  # pyright: ignore
 
 
-def _results(setup: Setup, trial: Trial, time: str) -> Iterable[dict[str, float]]:
+def _results(setup: SweepPlan, trial: Trial, time: str) -> Iterable[dict[str, float]]:
     goal = setup.goals(trial)[0]
     sign = 1.0 if goal.mode == "max" else -1.0
     run = setup.run(trial)

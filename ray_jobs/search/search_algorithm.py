@@ -7,29 +7,29 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from ray_jobs.search.open_runs import Runs
-from ray_jobs.search.samplers import Chooser
-from ray_jobs.search.sweep_plan import Setup
+from ray_jobs.search.open_runs import OpenRuns
+from ray_jobs.search.samplers import Sampler
+from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
 from trainables.ray_train.search_trial import METRIC, MODE, PLAN, PREFIX, RUNS, WAITS
 
 
-class TrialFeeder(SearchAlgorithm):
+class ResumableSearch(SearchAlgorithm):
     """Every trial's id is its number, in every start; what Tune keeps of its own is never needed again."""
 
     def __init__(
         self,
-        setup: Setup,
+        setup: SweepPlan,
         trials: Trials,
-        runs: Runs,
-        chooser: Chooser,
+        runs: OpenRuns,
+        sampler: Sampler,
         *,
         num_points: int,
         limit: int | None,
         say: Callable[[str], None],
     ):
         """At most `limit` trials are given out at the same time."""
-        self._setup, self._trials, self._runs, self._chooser = setup, trials, runs, chooser
+        self._setup, self._trials, self._runs, self._chooser = setup, trials, runs, sampler
         self._num_points, self._limit, self._say = num_points, limit, say
         self._told: set[int] = set()
         self._queue = self._all_trials()

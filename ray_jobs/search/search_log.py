@@ -3,7 +3,7 @@
 import time
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.append_file import GrowingFile
+from ray_jobs.run_folder.append_file import AppendFile
 
 LOG = "search.log"
 
@@ -12,14 +12,14 @@ class SearchLog:
     """Lines with the time in `search.log`."""
 
     def __init__(self, folder: Folder):
-        self._file = GrowingFile(folder, LOG)
+        self._file = AppendFile(folder, LOG)
 
     def say(self, text: str) -> None:
         """To the terminal and the file."""
         print(text, flush=True)
-        self.keep(text)
+        self.append_log(text)
 
-    def keep(self, text: str) -> None:
+    def append_log(self, text: str) -> None:
         """To the file alone."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())

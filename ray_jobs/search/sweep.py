@@ -11,26 +11,26 @@ from ray import tune
 
 from ray_jobs.cluster.connection import check_resources, connect, count_rooms, worker_resources
 from ray_jobs.cluster.placement_group_reaper import freeing_orphans
-from ray_jobs.cluster.ray_logs import hearing_ray
+from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.runs.planning import OnProgress, prepare_data
-from ray_jobs.runs.stop_signals import hearing_signals
+from ray_jobs.runs.stop_signals import handle_signals
 from ray_jobs.runs.training import RunStoppedError, refuse_differences, set_aside
 from ray_jobs.runs.tune_run import beside_the_driver
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
-from ray_jobs.search.open_runs import Runs
+from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.plots import save_pictures
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.recorder import SearchRecorder
-from ray_jobs.search.samplers import build_chooser
+from ray_jobs.search.samplers import build_sampler
 from ray_jobs.search.schedulers import build_scheduler, tell_earlier_results
-from ray_jobs.search.search_algorithm import TrialFeeder
+from ray_jobs.search.search_algorithm import ResumableSearch
 from ray_jobs.search.search_log import SearchLog
-from ray_jobs.search.sweep_plan import CHANGEABLE, DECIDING, SETTINGS, Setup
+from ray_jobs.search.sweep_plan import CHANGEABLE, DECIDING, SETTINGS, SweepPlan
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
-from ray_jobs.tracking.mirror_run import mirroring_trials
+from ray_jobs.tracking.mirror_run import search_callbacks
 from trainables.ray_train.search_trial import SearchTrial
 from trainables.ray_train.worker_main import RunError
 from trainables.run import Scaling
@@ -40,7 +40,7 @@ TABLE_S = 30.0
 
 
 @dataclass(frozen=True)
-class Extent:
+class SweepProgress:
     """How much is done, and how much of it at the same time."""
 
     num_points: int
@@ -50,7 +50,7 @@ class Extent:
 
 
 def sweep(
-    setup: Setup, *, on_progress: OnProgress | None = None, is_new: bool = False, extension: int = 0
+    setup: SweepPlan, *, on_progress: OnProgress | None = None, is_new: bool = False, extension: int = 0
 ) -> dict[str, Any]:
     """Run the search to its end, or go on with it; `extension` adds points to those that were tried.
 
@@ -70,12 +70,12 @@ def sweep(
         log = SearchLog(folder)
         log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
         if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
-            with hearing_ray(log.keep):
+            with capture_ray_logs(log.append_log):
                 _run(setup, trials, extent, log)
         return _conclude(setup, trials, extent, log)
 
 
-def _set_aside(setup: Setup) -> None:
+def _set_aside(setup: SweepPlan) -> None:
     """The search and its runs, which its trials would otherwise find finished."""
     for trial in Trials(setup.folder):
         run = setup.run(trial)
@@ -85,7 +85,7 @@ def _set_aside(setup: Setup) -> None:
     set_aside(setup.folder)
 
 
-def _refuse_other_settings(setup: Setup) -> None:
+def _refuse_other_settings(setup: SweepPlan) -> None:
     """A name given by the user may belong to a search with other settings."""
     if not setup.folder.exists(SETTINGS):
         return
@@ -102,7 +102,7 @@ def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
     return {"search": search, **{key: settings[key] for key in sorted(DECIDING)}, "further": settings.get("further")}
 
 
-def _measure(setup: Setup, trials: Trials, extension: int) -> Extent:
+def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:
     """Raises ValueError when there is nothing to add, or no room."""
     tried = len({trial.point for trial in trials})
     if extension and setup.search.method == "grid":
@@ -121,22 +121,22 @@ def _measure(setup: Setup, trials: Trials, extension: int) -> Extent:
             f"population-based training with several workers needs room for all {num_trials} trials at once, and there "
             f"is room for {concurrency}; lower search.num_points or scaling.num_workers"
         )
-    return Extent(num_points, num_trials, concurrency, uses_gpu)
+    return SweepProgress(num_points, num_trials, concurrency, uses_gpu)
 
 
-def _run(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> None:
+def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog) -> None:
     search, seed = setup.search, setup.experiment.seed
     is_pbt = search.scheduler.name == "pbt"
     scheduler = build_scheduler(search, seed)
     tell_earlier_results(scheduler, setup, trials)
-    runs = Runs(setup)
-    teller = _Teller(setup, trials, extent, log)
+    runs = OpenRuns(setup)
+    teller = _ConsoleReporter(setup, trials, extent, log)
     goals = setup.goals(next(setup.expand(0, 0, _any_values(setup))))
-    feeder = TrialFeeder(
+    feeder = ResumableSearch(
         setup,
         trials,
         runs,
-        build_chooser(search, goals, seed),
+        build_sampler(search, goals, seed),
         num_points=extent.num_points,
         limit=None if is_pbt else extent.concurrency,  # its trials take turns
         say=log.say,
@@ -149,7 +149,7 @@ def _run(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> None:
         runs.ask_to_stop(who)
 
     try:
-        with mirroring_trials(setup.experiment.tracking, lambda number: runs[number], log.say) as trackers:
+        with search_callbacks(setup.experiment.tracking, lambda number: runs[number], log.say) as trackers:
             tuner = tune.Tuner(
                 tune.with_resources(SearchTrial, trial_resources(setup.experiment.scaling, extent.uses_gpu)),
                 tune_config=tune.TuneConfig(
@@ -167,7 +167,7 @@ def _run(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> None:
                     checkpoint_config=tune.CheckpointConfig(num_to_keep=4 if is_pbt else None),
                 ),
             )
-            with freeing_orphans(), hearing_signals(stop) as signals:
+            with freeing_orphans(), handle_signals(stop) as signals:
                 tuner.fit()
     finally:
         runs.close_all()
@@ -177,8 +177,8 @@ def _run(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> None:
     setup.folder.delete("ray")
 
 
-def _any_values(setup: Setup) -> dict[str, Any]:
-    point = build_chooser(setup.search.model_copy(update={"searcher": "random"}), (), 0).choose(0)
+def _any_values(setup: SweepPlan) -> dict[str, Any]:
+    point = build_sampler(setup.search.model_copy(update={"searcher": "random"}), (), 0).choose(0)
     assert point is not None
     return point
 
@@ -189,10 +189,10 @@ def trial_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float] | tune
     return worker_resources(scaling, uses_gpu) if scaling.num_workers <= 1 else beside_the_driver()
 
 
-class _Teller:
+class _ConsoleReporter:
     """Prints what happens, and the table now and then."""
 
-    def __init__(self, setup: Setup, trials: Trials, extent: Extent, log: SearchLog):
+    def __init__(self, setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog):
         self._setup, self._trials, self._extent, self._log = setup, trials, extent, log
         self._printed = time.monotonic()
 
@@ -216,10 +216,10 @@ class _Teller:
         return f"{format_leaderboard(self._setup, self._trials)}\n{states}"
 
 
-def _conclude(setup: Setup, trials: Trials, extent: Extent, log: SearchLog) -> dict[str, Any]:
+def _conclude(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog) -> dict[str, Any]:
     save_leaderboard(setup, trials)
     pictures = save_pictures(setup, trials)
-    log.say(f"{_Teller(setup, trials, extent, log).table()}\nfolder: {setup.folder}")
+    log.say(f"{_ConsoleReporter(setup, trials, extent, log).table()}\nfolder: {setup.folder}")
     best = {}
     for entry in rank(setup, trials):
         if entry.means and entry.label not in best:

@@ -11,11 +11,11 @@ from typing import Any
 from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.model_references import RUNS
-from ray_jobs.search.samplers import Point, build_chooser, count_points
+from ray_jobs.search.samplers import Point, build_sampler, count_points
 from ray_jobs.search.trials import Trial
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.search import Search
-from trainables.contract.training_config import Goal
+from trainables.contract.training_config import SelectionMetric
 
 SEARCHES = "searches"
 SETTINGS = "search.yaml"
@@ -28,7 +28,7 @@ NUM_CHECKED = 1000
 
 
 @dataclass(frozen=True)
-class Setup:
+class SweepPlan:
     """A search that is to be run."""
 
     experiment: Experiment
@@ -72,7 +72,7 @@ class Setup:
         """Where the trials' runs lie, among all others."""
         return Folder(self.experiment.storage.path) / RUNS
 
-    def goals(self, trial: Trial) -> Sequence[Goal]:
+    def goals(self, trial: Trial) -> Sequence[SelectionMetric]:
         """What a trial is judged by; one that is no valid experiment, by what its experiment is judged by."""
         if self.search.objectives:
             return self.search.objectives
@@ -80,7 +80,7 @@ class Setup:
             experiment = self.build(trial)
         except ValueError:
             experiment = self.bases[trial.base]
-        return (experiment.workload.goal,)
+        return (experiment.workload.selection_metric,)
 
     def run_name(self, trial: Trial) -> str:
         """The name of a trial's run and of its folder."""
@@ -117,13 +117,13 @@ class Setup:
 
     def refuse_invalid(self) -> None:
         """Raise ValueError for a point that is no valid experiment; of endless spaces the ends of every range."""
-        chooser = build_chooser(self.search, (), self.experiment.seed) if self.search.method != "tpe" else None
+        sampler = build_sampler(self.search, (), self.experiment.seed) if self.search.method != "tpe" else None
         for base in range(len(self.bases)):
             for key, dimension in self.search.space.items():
                 for value in dimension.extremes:
                     self._override(base, {key: value, **self._belonging(key, value)})
-            for number in range(NUM_CHECKED if chooser else 0):
-                values = chooser.choose(number) if chooser and self._is_wanted(number) else None
+            for number in range(NUM_CHECKED if sampler else 0):
+                values = sampler.choose(number) if sampler and self._is_wanted(number) else None
                 if values is None:
                     break
                 self._override(base, values)
@@ -142,7 +142,7 @@ class Setup:
         return count_points(self.search)
 
 
-def build_setup(experiment: Experiment, label: str, overrides: Sequence[str] = ()) -> Setup:
+def build_sweep_plan(experiment: Experiment, label: str, overrides: Sequence[str] = ()) -> SweepPlan:
     """From an experiment with a `search` section; `overrides` of the command line hold for all its experiments.
 
     Raises ValueError for what cannot be searched.
@@ -158,6 +158,6 @@ def build_setup(experiment: Experiment, label: str, overrides: Sequence[str] = (
     found = [experiment, *(load_experiment(file, overrides) for file in files)]
     bases = tuple(each.override(shared) for each in found)
     labels = (label, *(file.stem for file in files))
-    setup = Setup(experiment.override({"scaling": scaling}), bases, labels)
+    setup = SweepPlan(experiment.override({"scaling": scaling}), bases, labels)
     setup.refuse_invalid()
     return setup

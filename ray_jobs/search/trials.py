@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.append_file import GrowingFile, whole_lines
+from ray_jobs.run_folder.append_file import AppendFile, whole_lines
 from ray_jobs.search.samplers import Point
 
 TRIALS = "trials.jsonl"
@@ -63,7 +63,7 @@ class Trials:
     """All trials by number; every change is on disk before it is acted upon."""
 
     def __init__(self, folder: Folder):
-        self._file = GrowingFile(folder, TRIALS)
+        self._file = AppendFile(folder, TRIALS)
         self._trials = latest(read_history(folder))
 
     def put(self, trial: Trial, *, is_kept: bool = True) -> None:

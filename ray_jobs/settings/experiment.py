@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from data_pipelines.contract.config import Config, FilePath
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment_file import read_settings
 from ray_jobs.settings.search import Search
@@ -92,7 +92,7 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
         dotted = ".".join(_without_kinds(location, settings)) or "the experiment"
         if problem["type"] == "extra_forbidden":
             allowed = _fields_at(location[:-1], settings)
-            yield f"{dotted}: there is no such setting; {one_of(location[-1], allowed)}"
+            yield f"{dotted}: there is no such setting; {suggest(location[-1], allowed)}"
             continue
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]

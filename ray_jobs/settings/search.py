@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, FilePath
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.settings.search_dimension import Dimension
-from trainables.contract.training_config import Cadence, Goal
+from trainables.contract.training_config import Cadence, SelectionMetric
 
 FIXED = ("scaling", "storage", "tracking", "search", "seed")
 """Sections that all trials share."""
@@ -79,7 +79,7 @@ class Search(Config):
     2011), for several objectives as well. null: grid when the space has choices alone, else random."""
     num_points: int | None = Field(default=None, ge=1, le=100_000)
     """Points to try; needed by random and tpe."""
-    objectives: tuple[Goal, ...] = ()
+    objectives: tuple[SelectionMetric, ...] = ()
     """Metrics to rank by; schedulers look at the first. By default the workload's goal."""
     take: Literal["best", "last"] = "best"
     """A trial counts with its best evaluation, or with its last."""
@@ -106,7 +106,7 @@ class Search(Config):
             if dimension.of is not None:
                 other = value.get(dimension.of)
                 if other is None or other.of is not None:
-                    raise ValueError(f"{key}: `of` names {dimension.of!r}; {one_of(dimension.of, value)}")
+                    raise ValueError(f"{key}: `of` names {dimension.of!r}; {suggest(dimension.of, value)}")
         return value
 
     @field_validator("seeds")
@@ -127,7 +127,7 @@ class Search(Config):
             raise ValueError(f"`num_points` is needed by the searcher {self.method}")
         for key in self.ranks_apart:
             if key not in self.space:
-                raise ValueError(f"`ranks_apart` names {key!r}; {one_of(key, self.space)}")
+                raise ValueError(f"`ranks_apart` names {key!r}; {suggest(key, self.space)}")
         if (self.experiments or self.ranks_apart) and (self.method == "tpe" or self.scheduler.name != "fifo"):
             raise ValueError("trials that are ranked apart are not compared; use grid or random, and fifo")
         if isinstance(self.scheduler, PopulationBased):
@@ -137,7 +137,7 @@ class Search(Config):
     def _refuse_mutations(self, scheduler: PopulationBased) -> None:
         for key in scheduler.mutates:
             if key not in self.space or self.space[key].of is not None:
-                raise ValueError(f"`mutates` names {key!r}; {one_of(key, self.space)}")
+                raise ValueError(f"`mutates` names {key!r}; {suggest(key, self.space)}")
         for key, dimension in self.space.items():
             if dimension.of in scheduler.mutates:
                 raise ValueError(f"{key} is `of` {dimension.of}, which `mutates` names; it would not change with it")

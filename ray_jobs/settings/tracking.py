@@ -19,7 +19,7 @@ class Tracking(Config):
     """Team or user; null: the one in `project`, else WANDB_ENTITY, else the key's owner."""
     run_name: str | None = Field(default=None, min_length=1, max_length=128)
     """Also the name of the run's folder. By default the folder is named by the workload and the settings' digest, and
-    the run by the facts that tell it from others, with the time of its first start."""
+    the run by the data_spec that tell it from others, with the time of its first start."""
     group: str | None = Field(default=None, min_length=1, max_length=128)
     tags: tuple[str, ...] = ()
     notes: str | None = None

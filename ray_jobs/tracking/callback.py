@@ -44,7 +44,7 @@ class RecordWandbCallback(WandbLoggerCallback):
     def log_trial_result(self, iteration: int, trial: "Trial", result: dict[str, Any]) -> None:
         """Wake the mirror: the record has grown."""
         self.log_trial_start(trial)
-        self._mirrors[trial.trial_id].wake()
+        self._mirrors[trial.trial_id].notify()
 
     def log_trial_save(self, trial: "Trial") -> None:
         """Nothing: checkpoints and models are in the record."""

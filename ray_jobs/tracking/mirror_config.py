@@ -12,10 +12,10 @@ from trainables.run import validate_strictly
 if TYPE_CHECKING:
     from ray_jobs.settings.experiment import Experiment
 
-BRIEFING = "tracking.json"
+MIRROR_CONFIG = "tracking.json"
 
 
-class Briefing(Config):
+class MirrorConfig(Config):
     """Rewritten at every start of the run, whether W&B is on or off."""
 
     run_id: str
@@ -28,14 +28,14 @@ class Briefing(Config):
     """The run's config in W&B: all settings, and what it was made with."""
 
 
-def write_briefing(experiment: "Experiment") -> None:
+def write_mirror_config(experiment: "Experiment") -> None:
     """Put it into the run's folder."""
     settings = experiment.model_dump(mode="json", exclude={"tracking"})
-    briefing = Briefing(
+    mirror_config = MirrorConfig(
         run_id=experiment.run_id,
         tracking=experiment.tracking,
-        goal=experiment.workload.goal.metric,
-        metric_axes=experiment.workload.metric_axes,
+        goal=experiment.workload.selection_metric.metric,
+        metric_axes=experiment.workload.metric_x_axes,
         config={
             **settings,
             "run_id": experiment.run_id,
@@ -43,11 +43,11 @@ def write_briefing(experiment: "Experiment") -> None:
             "software": describe_software(),
         },
     )
-    experiment.folder.write_json(BRIEFING, briefing.model_dump(mode="json"))
+    experiment.folder.write_json(MIRROR_CONFIG, mirror_config.model_dump(mode="json"))
 
 
-def load_briefing(folder: Folder) -> Briefing:
+def load_mirror_config(folder: Folder) -> MirrorConfig:
     """Read it back. Raises ValueError when the folder is no run's."""
-    if not folder.exists(BRIEFING):
-        raise ValueError(f"{folder} is no run: it has no {BRIEFING}")
-    return validate_strictly(Briefing, folder.read_json(BRIEFING))
+    if not folder.exists(MIRROR_CONFIG):
+        raise ValueError(f"{folder} is no run: it has no {MIRROR_CONFIG}")
+    return validate_strictly(MirrorConfig, folder.read_json(MIRROR_CONFIG))

@@ -66,7 +66,7 @@ class MirrorHandle:
             with suppress(ValueError):
                 self._messages.put(json.loads(line))
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """There is something new in the record."""
         self._drain()
         if self._process is None or self._deadline < math.inf:

@@ -42,7 +42,7 @@ def start_alone(arguments: Sequence[str]) -> "MirrorProcess":
     )
 
 
-class Nursery:
+class ForkServer:
     """Starts many mirrors for the price of one import of wandb, a second of a processor's time.
 
     Its process imports wandb once and forks the mirrors. It ends with `close`, or with the driver, however that ended.
@@ -108,15 +108,15 @@ class _Alone:
 
 
 class _Forked:
-    def __init__(self, nursery: Nursery, pid: int, stdin: Any, stdout: Any):
-        self._nursery, self._code = nursery, None
+    def __init__(self, fork_server: ForkServer, pid: int, stdin: Any, stdout: Any):
+        self._nursery, self._code = fork_server, None
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
 
     def end(self) -> int:
         if self._code is None:
             try:
                 self._code = self._nursery.ask(self.pid)
-            except OSError:  # the nursery is gone
+            except OSError:  # the fork_server is gone
                 self._code = -signal.SIGKILL
         return self._code
 

@@ -21,8 +21,8 @@ import psutil
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import LATER
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.mirror_config import load_briefing
-from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.mirror_config import load_mirror_config
+from ray_jobs.tracking.wandb_dir import WandbDir
 from ray_jobs.tracking.wandb_mirror import Mirror, Mode
 from ray_jobs.tracking.wandb_session import SessionLostError
 
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(OSError):
         os.nice(19)  # nothing waits for it but the end of the run
     folder = Folder(options.run)
-    briefing = load_briefing(folder)
+    mirror_config = load_mirror_config(folder)
     if options.sync:
-        briefing = briefing.model_copy(update={"tracking": briefing.tracking.for_sync()})
-    place = Place(folder, briefing.run_id, briefing.tracking)
+        mirror_config = mirror_config.model_copy(update={"tracking": mirror_config.tracking.for_sync()})
+    place = WandbDir(folder, mirror_config.run_id, mirror_config.tracking)
     try:
         place.make()
     except OSError as error:
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     channel.send_prints_to(place.files / "mirror.log")
     try:
         with place.locked(waits=not options.sync):
-            mode = "online" if options.sync else options.mode or mode_of(briefing.tracking)
-            mirror = Mirror(briefing, folder, place, mode, channel.say, lost=options.lost)
+            mode = "online" if options.sync else options.mode or mode_of(mirror_config.tracking)
+            mirror = Mirror(mirror_config, folder, place, mode, channel.say, lost=options.lost)
             return _mirror(mirror, options, channel)
     except BlockingIOError:
         channel.say("warning", f"{folder} is being mirrored to W&B by another process; wait for its end")

@@ -8,7 +8,7 @@ from ray_jobs.run_folder.run_recorder import Record
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle, Start
-from ray_jobs.tracking.mirror_launcher import Nursery, start_alone
+from ray_jobs.tracking.mirror_launcher import ForkServer, start_alone
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -22,7 +22,7 @@ def start_mirror(experiment: Experiment, record: Record, start: Start = start_al
 
 
 @contextmanager
-def mirrored(experiment: Experiment, record: Record) -> Iterator[MirrorHandle | None]:
+def mirror_run(experiment: Experiment, record: Record) -> Iterator[MirrorHandle | None]:
     """A mirror for the block, which wakes it after each report; None when tracking is off."""
     if not experiment.tracking.wandb:
         yield None
@@ -35,13 +35,13 @@ def mirrored(experiment: Experiment, record: Record) -> Iterator[MirrorHandle | 
 
 
 @contextmanager
-def mirroring_callbacks(experiment: Experiment, record: Record) -> "Iterator[list[RecordWandbCallback]]":
+def run_callbacks(experiment: Experiment, record: Record) -> "Iterator[list[RecordWandbCallback]]":
     """The callback for a Tune run of one trial inside the block; an empty list when tracking is off."""
     with _callbacks(experiment.tracking, lambda trial: start_mirror(experiment, record), record.log) as callbacks:
         yield callbacks
 
 
-class Mirrored(Protocol):
+class MirroredRun(Protocol):
     """A run that is mirrored."""
 
     @property
@@ -56,18 +56,18 @@ class Mirrored(Protocol):
 
 
 @contextmanager
-def mirroring_trials(
-    tracking: Tracking, run_of: Callable[[int], Mirrored], say: Callable[[str], None]
+def search_callbacks(
+    tracking: Tracking, run_of: Callable[[int], MirroredRun], say: Callable[[str], None]
 ) -> "Iterator[list[RecordWandbCallback]]":
     """The same for a search; `run_of` gives the run of a trial's number."""
 
     def start(trial: "Trial") -> MirrorHandle:
         run = run_of(int(trial.trial_id))
-        return start_mirror(run.experiment, run.record, nursery.start)
+        return start_mirror(run.experiment, run.record, fork_server.start)
 
     with ExitStack() as stack:
         if tracking.wandb:
-            nursery = stack.enter_context(closing(Nursery()))
+            fork_server = stack.enter_context(closing(ForkServer()))
         yield stack.enter_context(_callbacks(tracking, start, lambda text, **_: say(text)))
 
 

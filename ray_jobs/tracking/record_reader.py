@@ -33,7 +33,7 @@ class Update:
     """Description files of pictures and tables, in the run's folder."""
 
 
-class Follower:
+class RecordTailer:
     """Reads what was added to a record; `sent` is the last step that needs no telling."""
 
     def __init__(self, folder: Folder, *, sent: int):
@@ -48,7 +48,7 @@ class Follower:
         """The steps that were reported since the last call, each once and in order, through restarts of the run."""
         for event in self._events.read():
             if "resumed_from" in event:
-                self._lines.start_over()
+                self._lines.rewind()
             self._waiting |= {name for name in event["panels"] if step_of(name) > self.sent}
             yield from self._until(event)
 
@@ -90,7 +90,7 @@ class _GrowingLines:
         self._position += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
 
-    def start_over(self) -> None:
+    def rewind(self) -> None:
         """Read from the beginning next time."""
         self._position = 0
 

@@ -13,7 +13,7 @@ PATIENCE_S = 5.0
 PACKAGE = "wandb"
 
 
-def diagnose(tracking: Tracking) -> dict[str, str | bool]:
+def check_wandb(tracking: Tracking) -> dict[str, str | bool]:
     """One finding for each thing that W&B needs, and under `outcome` what a run would do."""
     found: dict[str, str | bool] = {"tracking.wandb": "on" if tracking.wandb else "off", "mode": mode_of(tracking)}
     try:

@@ -1,4 +1,4 @@
-"""Where W&B's files of a run lie, and the ledger of what has arrived; knows no wandb."""
+"""Where W&B's files of a run lie, and the sync_state of what has arrived; knows no wandb."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ WANDB = "wandb"
 
 
 @dataclass
-class Ledger:
+class SyncState:
     """What is known to have arrived at the server. Losing it costs time alone: the server is asked again."""
 
     step: int = 0
@@ -32,7 +32,7 @@ class Ledger:
     """The last session ended well, with all that the record held."""
 
 
-class Place:
+class WandbDir:
     """W&B's files of one run. They lie on a local disk, also when the run does not."""
 
     def __init__(self, run: Folder, run_id: str, tracking: Tracking):
@@ -53,16 +53,16 @@ class Place:
         """Variables that keep W&B's staging and caches out of the home folder."""
         return {f"WANDB_{kind.upper()}_DIR": str(self.files / kind) for kind in ("cache", "data", "artifact")}
 
-    def load_ledger(self) -> Ledger:
+    def load_ledger(self) -> SyncState:
         """What has arrived; empty when nothing has, or when the file is damaged."""
         try:
-            return Ledger(**json.loads((self.files / "ledger.json").read_text()))
+            return SyncState(**json.loads((self.files / "ledger.json").read_text()))
         except (FileNotFoundError, ValueError, TypeError):
-            return Ledger()
+            return SyncState()
 
-    def save_ledger(self, ledger: Ledger) -> None:
-        """Replace the ledger as a whole."""
-        Folder(str(self.files)).write_json("ledger.json", asdict(ledger))
+    def save_ledger(self, sync_state: SyncState) -> None:
+        """Replace the sync_state as a whole."""
+        Folder(str(self.files)).write_json("ledger.json", asdict(sync_state))
 
     def segments(self, *, offline: bool) -> list[Path]:
         """The transaction logs of the run's sessions, oldest first."""

@@ -11,10 +11,10 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import LATER, artifact_name, load_identity
 from ray_jobs.run_folder.inputs import INPUTS
 from ray_jobs.run_folder.run_recorder import FINAL
-from ray_jobs.tracking.mirror_config import Briefing
-from ray_jobs.tracking.record_reader import Follower, Update
+from ray_jobs.tracking.mirror_config import MirrorConfig
+from ray_jobs.tracking.record_reader import RecordTailer, Update
 from ray_jobs.tracking.wandb_artifacts import keep_files, log_model, named_models, use_input
-from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.wandb_dir import WandbDir
 from ray_jobs.tracking.wandb_media import read_media
 from ray_jobs.tracking.wandb_session import CONFIRM_S, Session, SessionLostError
 from trainables.contract.training_config import Cadence
@@ -35,8 +35,10 @@ class Mirror:
     `has_begun` and `has_ended` say how far it came when it breaks.
     """
 
-    def __init__(self, briefing: Briefing, folder: Folder, place: Place, mode: Mode, say: Say, *, lost: str = ""):
-        self.briefing, self.folder, self.place, self.mode, self.say = briefing, folder, place, mode, say
+    def __init__(
+        self, mirror_config: MirrorConfig, folder: Folder, place: WandbDir, mode: Mode, say: Say, *, lost: str = ""
+    ):
+        self.mirror_config, self.folder, self.place, self.mode, self.say = mirror_config, folder, place, mode, say
         self._lost = lost
         self.has_begun = self.has_ended = False
         self._identity = load_identity(folder)
@@ -48,7 +50,7 @@ class Mirror:
         self._axes: dict[str, str | None] = {}
 
     def run(self, wakes: Iterable[Any]) -> None:
-        """Mirror what is there, then again at every wake, then finish. Raises SessionLostError."""
+        """Mirror what is there, then again at every notify, then finish. Raises SessionLostError."""
         self._open()
         self.advance()
         for _ in wakes:
@@ -62,9 +64,9 @@ class Mirror:
         def stop() -> None:
             request_stop(self.folder, "W&B's Stop button")
 
-        tracking, say = self.briefing.tracking, self.say
+        tracking, say = self.mirror_config.tracking, self.say
         self._session = Session(tracking, self._identity, self.place, lambda text: say("warning", text))
-        self._session.open(self.mode, self.briefing.config, stop)
+        self._session.open(self.mode, self.mirror_config.config, stop)
         self.has_begun = True
         if self._lost:
             later = f"; {LATER}" if self.mode == "offline" else ""
@@ -77,7 +79,7 @@ class Mirror:
         sent = self._ledger.step if self.mode == "online" else max(self.place.last_offline_step(), self._ledger.step)
         self._ledger.is_complete = False
         self.place.save_ledger(self._ledger)
-        self._follower = Follower(self.folder, sent=sent)
+        self._follower = RecordTailer(self.folder, sent=sent)
         self._use_inputs()
 
     def _use_inputs(self) -> None:
@@ -87,13 +89,13 @@ class Mirror:
             if not Path(item["path"]).exists():
                 self.say("warning", f"{item['path']} is gone, so W&B is not told that the run was made from it")
                 continue
-            with self._session.guarded("input"):
+            with self._session.with_containment("input"):
                 use_input(self._session.run, item)
 
     def _finish(self) -> None:
         is_finished = self.folder.exists(FINAL)
         if is_finished:
-            goal = self.briefing.goal
+            goal = self.mirror_config.goal
             best = self.folder.read_json(FINAL)["best_metrics"].get(goal)
             self._session.summarise({} if best is None else {f"best/{goal}": best})
         self.has_ended = True
@@ -135,15 +137,15 @@ class Mirror:
         self._session.refuse_dead()
         for update in self._follower.updates():
             self._tell(update)
-            is_due |= _is_due(self.briefing.tracking.log_model, update)
-        if is_due and self.briefing.tracking.log_model is not False:
+            is_due |= _is_due(self.mirror_config.tracking.log_model, update)
+        if is_due and self.mirror_config.tracking.log_model is not False:
             self._send_models()
 
     def _tell(self, update: Update) -> None:
         self._axes |= {name: self._axis(name) for name in update.values.keys() - self._axes.keys()}
         axes = {name: axis for name in update.values if (axis := self._axes[name]) is not None}
         values = {name: update.values[name] for name in axes}
-        takes_all = _is_due(self.briefing.tracking.log_images, update)
+        takes_all = _is_due(self.mirror_config.tracking.log_images, update)
         for description in update.panels:
             if takes_all or description.startswith(WATCHED):
                 self._add_panel(description, values, axes)
@@ -156,7 +158,7 @@ class Mirror:
     def _axis(self, name: str) -> str | None:
         if name in ("step", "epoch"):
             return None
-        patterns = {"system/*": "step", "watch/*": "step", **self.briefing.metric_axes}
+        patterns = {"system/*": "step", "watch/*": "step", **self.mirror_config.metric_axes}
         fitting = [pattern for pattern in patterns if fnmatchcase(name, pattern)]
         return patterns[max(fitting, key=len)] if fitting else "epoch"
 
@@ -179,7 +181,7 @@ class Mirror:
                 files = keep_files(self.folder, version, self.place.files / STAGING)
             except FileNotFoundError:
                 continue  # the run has dropped this version just now; a newer one is named
-            with self._session.guarded("artifact"):
+            with self._session.with_containment("artifact"):
                 log_model(self._session.run, self._artifact, files, aliases)
             self._sent_models[version] = aliases
             self._counts["models"] += 1

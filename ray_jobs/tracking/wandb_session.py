@@ -11,7 +11,7 @@ import psutil
 
 from ray_jobs.run_folder.identity import Identity
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.wandb_dir import WandbDir
 
 DEFAULT_PROJECT = "quintet"
 CONFIRM_S = 10.0
@@ -26,7 +26,7 @@ class SessionLostError(RuntimeError):
 class Session:
     """The only place that calls `wandb.init`, `log` and `finish`; lives in a process of its own."""
 
-    def __init__(self, tracking: Tracking, identity: Identity, place: Place, say: Callable[[str], None]):
+    def __init__(self, tracking: Tracking, identity: Identity, place: WandbDir, say: Callable[[str], None]):
         self._tracking, self._identity, self._place, self._say = tracking, identity, place, say
         self._axes: set[str] = set()
         self._refused: set[str] = set()
@@ -56,7 +56,7 @@ class Session:
             stop_on_fatal_error=False,
             stop_fn=stop,
         )
-        with self._bounded(tracking.init_timeout_s + GRACE_S, "start"):
+        with self._with_deadline(tracking.init_timeout_s + GRACE_S, "start"):
             self.run: Any = wandb.init(
                 project=project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
                 entity=tracking.entity or team or None,
@@ -79,12 +79,12 @@ class Session:
         self.logged_step = self.last_step
         """The last step that was logged."""
 
-    def guarded(self, what: str) -> AbstractContextManager:
+    def with_containment(self, what: str) -> AbstractContextManager:
         """Calls to W&B inside raise SessionLostError when they fail or take too long."""
-        return self._bounded(self._tracking.finish_timeout_s + GRACE_S, what)
+        return self._with_deadline(self._tracking.finish_timeout_s + GRACE_S, what)
 
     @contextmanager
-    def _bounded(self, seconds: float, what: str) -> Iterator[None]:
+    def _with_deadline(self, seconds: float, what: str) -> Iterator[None]:
         """Turn whatever goes wrong inside, and taking too long, into SessionLostError."""
 
         def give_up(*_: Any) -> None:
@@ -110,7 +110,7 @@ class Session:
 
         A value that W&B refuses is left out and named once. Raises SessionLostError when W&B is gone.
         """
-        with self.guarded("log"):
+        with self.with_containment("log"):
             for metric in sorted((axes.keys() | set(axes.values())) - self._axes):
                 self.run.define_metric(metric, step_metric=axes.get(metric))
                 self._axes.add(metric)
@@ -133,12 +133,12 @@ class Session:
 
     def summarise(self, values: Mapping[str, Any]) -> None:
         """Put values in the run's summary."""
-        with self.guarded("summary"):
+        with self.with_containment("summary"):
             self.run.summary.update(dict(values))
 
     def finish(self, exit_code: int) -> None:
         """Wait, within the bound, until all has been sent or written. Raises SessionLostError when it was not."""
-        with self.guarded("finish"):
+        with self.with_containment("finish"):
             self.run.finish(exit_code=exit_code)
 
     def confirm(self) -> int:
@@ -149,7 +149,7 @@ class Session:
         import wandb
 
         deadline = time.monotonic() + CONFIRM_S
-        with self._bounded(CONFIRM_S + GRACE_S, "confirmation"):
+        with self._with_deadline(CONFIRM_S + GRACE_S, "confirmation"):
             run = wandb.Api(timeout=int(CONFIRM_S)).run(self.run.path)
             while (step := int(run.lastHistoryStep)) < self.logged_step and time.monotonic() < deadline:
                 time.sleep(0.5)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ray_jobs.search.sweep import sweep
-from ray_jobs.search.sweep_plan import build_setup
+from ray_jobs.search.sweep_plan import build_sweep_plan
 from ray_jobs.search.trials import Trials
 from tests.cluster.test_ray_runs import wait_until_free
 from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of
@@ -36,7 +36,7 @@ def search(toy, ray_cluster):
             tracking=tracking or {},
             search=settings,
         )
-        return build_setup(experiment, "toy")
+        return build_sweep_plan(experiment, "toy")
 
     return build
 

@@ -41,7 +41,7 @@ def experiment(request) -> Experiment:
 @pytest.fixture
 def batch(experiment, tmp_path):
     pipeline = build_pipeline(experiment.workload)
-    return pipeline.cut(pipeline.decode(pipeline.synthetic(16, seed=0)), np.random.default_rng(0))
+    return pipeline.collate_train(pipeline.decode(pipeline.make_fake_rows(16, seed=0)), np.random.default_rng(0))
 
 
 def test_its_demonstration_is_small_and_named_after_it_or_after_the_family_whose_stage_it_is(experiment, request):
@@ -60,15 +60,15 @@ def test_one_command_demonstrates_all_stages_of_a_family():
 
 def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_path):
     pipeline = build_pipeline(experiment.workload)
-    table = pipeline.synthetic(8, seed=0)
+    table = pipeline.make_fake_rows(8, seed=0)
     assert isinstance(table, pa.Table) and table.schema == pipeline.schema and table.num_rows == 8
     write_shard(table, tmp_path / "train-00000.parquet")
-    pipeline.check(table, facts=pipeline.facts(), file=tmp_path / "train-00000.parquet", first_row=0)
+    pipeline.check(table, data_spec=pipeline.data_spec(), file=tmp_path / "train-00000.parquet", first_row=0)
 
 
 def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradient(experiment, batch):
     pipeline = build_pipeline(experiment.workload)
-    task = build_task(experiment.workload, pipeline.facts(), seed=0)
+    task = build_task(experiment.workload, pipeline.data_spec(), seed=0)
     batch = pipeline.augment(batch, generator=build_generator(CPU, 0))  # as in every training step
     losses = []
     for _ in range(2):
@@ -80,9 +80,9 @@ def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradien
 
 
 def test_the_same_seed_builds_the_same_module_and_leaves_the_global_random_state_alone(experiment):
-    facts = build_pipeline(experiment.workload).facts()
+    data_spec = build_pipeline(experiment.workload).data_spec()
     before = torch.get_rng_state()
-    first, second, other = (build_task(experiment.workload, facts, seed).module.state_dict() for seed in (0, 0, 1))
+    first, second, other = (build_task(experiment.workload, data_spec, seed).module.state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -97,23 +97,23 @@ def test_augmentation_follows_from_its_generator_and_does_not_change_its_input(e
 
 
 def test_the_task_state_survives_a_file_without_pickles_of_code(experiment):
-    facts = build_pipeline(experiment.workload).facts()
-    task = build_task(experiment.workload, facts, 0)
+    data_spec = build_pipeline(experiment.workload).data_spec()
+    task = build_task(experiment.workload, data_spec, 0)
     file = io.BytesIO()
     torch.save(task.state_dict(), file)
     file.seek(0)
-    build_task(experiment.workload, facts, 0).load_state_dict(torch.load(file, weights_only=True))
+    build_task(experiment.workload, data_spec, 0).load_state_dict(torch.load(file, weights_only=True))
 
 
 def test_example_inputs_are_one_sample(experiment):
-    task = build_task(experiment.workload, build_pipeline(experiment.workload).facts(), 0)
+    task = build_task(experiment.workload, build_pipeline(experiment.workload).data_spec(), 0)
     with torch.no_grad():
         output = task.module.eval()(*task.example_inputs())
     assert len(output) == 1 and all(len(tensor) == 1 for tensor in task.example_inputs())
 
 
 def test_the_goal_is_a_metric_by_the_grammar_of_names(experiment):
-    assert KEY.fullmatch(experiment.workload.goal.metric)
+    assert KEY.fullmatch(experiment.workload.selection_metric.metric)
 
 
 def test_evaluation_options_name_settings_that_exist(experiment):

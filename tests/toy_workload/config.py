@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, WorkloadConfig
 
 
 class ToyConfig(WorkloadConfig):
@@ -30,9 +30,9 @@ class ToyConfig(WorkloadConfig):
     """A row whose target is not a number."""
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """Error on the test rows."""
-        return Goal(metric="test/mse", mode="min")
+        return SelectionMetric(metric="test/mse", mode="min")
 
     @property
     def num_stages(self) -> int:

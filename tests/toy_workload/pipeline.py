@@ -37,7 +37,7 @@ class ToyPipeline(DataPipeline):
             f"-{self.config.padding_bytes}" if self.config.padding_bytes else ""
         )
 
-    def facts(self):
+    def data_spec(self):
         return {"features": FEATURES}
 
     def source_hash(self) -> str:
@@ -47,7 +47,7 @@ class ToyPipeline(DataPipeline):
         return {"train": self.config.num_rows, "test": 16}
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        table = self.synthetic(self.num_raw_rows()[split], seed=0 if split == "train" else 1)
+        table = self.make_fake_rows(self.num_raw_rows()[split], seed=0 if split == "train" else 1)
         if split == "train" and self.config.nan_at_row is not None:
             y = table["y"].to_numpy().copy()
             y[self.config.nan_at_row] = np.nan
@@ -72,7 +72,7 @@ class ToyPipeline(DataPipeline):
         noise = torch.randn(batch["x"].shape, generator=generator, device=batch["x"].device)
         return {**batch, "x": batch["x"] + 0.01 * noise}
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         x = np.random.default_rng(seed).normal(size=(num_rows, FEATURES)).astype(np.float32)
         columns = [pa.array([row.tobytes() for row in x], pa.binary(4 * FEATURES)), pa.array(x.sum(1))]
         return pa.Table.from_arrays(columns, schema=self.schema)

@@ -15,7 +15,7 @@ from trainables.contract.task import (
     ImagePanel,
     LossOutput,
     Progress,
-    Start,
+    StartContext,
     TablePanel,
     Task,
 )
@@ -24,12 +24,14 @@ from trainables.contract.task import (
 class ToyTask(Task):
     """A network of one hidden layer."""
 
-    def __init__(self, config: ToyConfig, facts, seed: int):
+    def __init__(self, config: ToyConfig, data_spec, seed: int):
         self.config = config
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             noise = [nn.BatchNorm1d(config.width), nn.Dropout(0.2)] if config.has_noise else []
-            self.module = nn.Sequential(nn.Linear(facts["features"], config.width), *noise, nn.Linear(config.width, 1))
+            self.module = nn.Sequential(
+                nn.Linear(data_spec["features"], config.width), *noise, nn.Linear(config.width, 1)
+            )
         self.mean = torch.zeros(())
 
     def loss(self, module: nn.Module, batch, *, generator: torch.Generator) -> LossOutput:
@@ -42,18 +44,18 @@ class ToyTask(Task):
     def example_inputs(self) -> tuple[Tensor, ...]:
         return (torch.zeros(1, self.module[0].in_features),)  # pyright: ignore
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device):
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device):
         images = (torch.linspace(0, 255, 2 * 3 * 4 * 4) + progress.step).to(torch.uint8).reshape(2, 3, 4, 4)
         table = TablePanel("eval/table", ["Epoch", "Image"], [[progress.epoch, images[0]]])
         return [ImagePanel("eval/pictures", images, captions=["a", "b"], zoom=2), table]
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         total, count = torch.zeros(()), torch.zeros(())
         for batch in start.batches("train"):
             total, count = total + batch["y"].nansum(), count + len(batch["y"])
         self.mean = start.collectives.sum(total) / start.collectives.sum(count)
 
-    def after_step(self, progress: Progress) -> None:
+    def on_step_end(self, progress: Progress) -> None:
         file = Path(self.config.kill_file or "/nowhere")
         try:
             step, *signals = file.read_text().split()
@@ -67,13 +69,13 @@ class ToyTask(Task):
                 raise ValueError("one worker fails alone")
             os.kill(os.getpid(), signal.Signals[name])
 
-    def after_epoch(self, progress: Progress) -> bool:
+    def on_epoch_end(self, progress: Progress) -> bool:
         if progress.epoch != self.config.swaps_layer_after_epoch:
             return False
         self._narrow()
         return True
 
-    def begin_stage(self, stage: int, start: Start) -> dict[str, float]:
+    def on_stage_start(self, stage: int, start: StartContext) -> dict[str, float]:
         assert start.collectives.world_size and len(next(iter(start.batches("test")))["x"])
         self._narrow()
         return {"test/width": self.module[0].out_features, "test/stage": stage}  # pyright: ignore

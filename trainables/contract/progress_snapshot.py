@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Moment:
+class ProgressSnapshot:
     """At the start, after every few steps, and after each epoch. Times are those since the moment before, on rank 0."""
 
     epoch: int

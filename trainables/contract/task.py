@@ -93,7 +93,7 @@ class Progress:
         return self.epochs_per_stage * self.steps_per_epoch
 
 
-class Recall(Protocol):
+class CachedStatistic(Protocol):
     """What was learnt of the prepared data, by this run or by one before it on the same data."""
 
     def __call__(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -104,13 +104,13 @@ class Recall(Protocol):
         ...
 
 
-def learn_anew(name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A `Recall` that remembers nothing."""
+def no_cache(name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A `CachedStatistic` that remembers nothing."""
     return learn()
 
 
 @dataclass(frozen=True)
-class Start:
+class StartContext:
     """What a task may use before the first step of the run or of a later stage, and before evaluations."""
 
     batches: Callable[[Split], Iterable[Any]]
@@ -118,7 +118,7 @@ class Start:
     collectives: Collectives
     device: torch.device
     seed: int
-    recall: Recall = learn_anew
+    recall: CachedStatistic = no_cache
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Task(ABC, Generic[Batch]):
     def example_inputs(self) -> tuple[Tensor, ...]:
         """What `module` takes for one sample; used to count multiply-accumulates."""
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """Pictures at the picture cadence, on rank 0 alone: no collectives. Without gradients, in eval mode."""
         return ()
 
@@ -232,26 +232,26 @@ class Task(ABC, Generic[Batch]):
         """Every trainable parameter of `module` in exactly one group; the first gives `train/learning_rate`."""
         return [ParameterGroup("", list(self.module.parameters()))]
 
-    def connect(self, collectives: Collectives) -> None:
+    def on_start(self, collectives: Collectives) -> None:
         """On every start of a training, also a resumed one, before anything else: for losses over all ranks."""
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights
         to start from. EMA and optimiser are built from what it leaves."""
 
-    def prepare_evaluation(self, start: Start) -> None:
+    def prepare_evaluation(self, start: StartContext) -> None:
         """After `begin`, and before the evaluation of a saved model; on all ranks. What evaluators have to know of the
         data beside the rows that they are passed; `state_dict` keeps it."""
 
-    def after_step(self, progress: Progress) -> None:
+    def on_step_end(self, progress: Progress) -> None:
         """After each optimiser step."""
 
-    def after_epoch(self, progress: Progress) -> bool:
+    def on_epoch_end(self, progress: Progress) -> bool:
         """After each epoch, before its evaluation. True: parameters were replaced; the engine wraps again and
         rebuilds optimiser and EMA."""
         return False
 
-    def begin_stage(self, stage: int, start: Start) -> Mapping[str, float]:
+    def on_stage_start(self, stage: int, start: StartContext) -> Mapping[str, float]:
         """Before each stage but the first, on all ranks, after the stage before was evaluated and saved.
 
         May replace parameters: optimiser, schedule and EMA start anew. What it returns, the same on every rank, is
@@ -260,7 +260,7 @@ class Task(ABC, Generic[Batch]):
         return {}
 
     def export(self, folder: Path, form: str) -> dict[str, Any]:
-        """Write `module` to `folder` so that it can be used without training code; returns plain facts about it.
+        """Write `module` to `folder` so that it can be used without training code; returns plain data_spec about it.
 
         Raises ValueError when the workload has no such `form`, or none at all.
         """

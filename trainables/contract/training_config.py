@@ -41,7 +41,7 @@ class Cadence(Config):
         return ends_epoch and epoch % self.count == 0
 
 
-class Goal(Config):
+class SelectionMetric(Config):
     """The metric that decides which model is best."""
 
     metric: str
@@ -188,20 +188,20 @@ class WorkloadConfig(Config, ABC):
     name: str
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` verb, each with the dotted setting it stands for."""
-    metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+    metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
     """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
 
     metric_names: ClassVar[dict[str, str]] = {}
     """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
-        """The facts that tell two runs apart, in an automatic run name; the time of the start follows them."""
+    def run_name_parts(self) -> tuple[str, ...]:
+        """The data_spec that tell two runs apart, in an automatic run name; the time of the start follows them."""
         return (self.name,)
 
     @property
     @abstractmethod
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """The metric that decides which model is best; with several stages, which is best of its stage."""
 
     @property
@@ -209,7 +209,7 @@ class WorkloadConfig(Config, ABC):
         """The training is made of this many stages of `training.epochs` epochs each."""
         return 1
 
-    def refuse_training(self, training: Training) -> None:
+    def check_training(self, training: Training) -> None:
         """Raise ValueError when this workload cannot be trained so; names the keys."""
         if self.num_stages > 1 and training.epochs is None:
             raise ValueError(

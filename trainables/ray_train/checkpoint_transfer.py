@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from data_pipelines.storage.checksums import MANIFEST, find_damage
+from data_pipelines.storage.checksums import MANIFEST, verify
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.run_paths import CHECKPOINTS
@@ -28,11 +28,11 @@ def copy_newest_checkpoint(run: Folder, target: Path) -> bool:
     raise RuntimeError(f"{run}: no checkpoint stayed long enough to be copied; raise training.keep_checkpoints")
 
 
-def put_checkpoint(run: Folder, source: Path) -> bool:
+def install_checkpoint(run: Folder, source: Path) -> bool:
     """Make the checkpoint in a local folder the only one of a run, which then goes on from it; whether there is one."""
     copies = sorted(source.iterdir()) if source.is_dir() else []
     for copy in copies:
-        damage = find_damage(copy)
+        damage = verify(copy)
         if damage:
             raise RuntimeError(f"the checkpoint handed to {run} is damaged: {damage}")
         with run.new_folder(f"{CHECKPOINTS}/{copy.name}") as files:

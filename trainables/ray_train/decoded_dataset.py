@@ -9,13 +9,13 @@ from ray.exceptions import ActorDiedError
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
 from data_pipelines.prepared.ray_dataset import ShardedSplit, ray_dataset
-from trainables.ray_train.node_affinity import here
+from trainables.ray_train.node_affinity import this_node
 
 MAX_WAITING = 10_000
 """More workers than a run may have."""
 
 
-class _Promise:
+class _FutureActor:
     """An actor that answers once what it was asked for is there."""
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class StoredRows:
     """Filled by the process that starts the workers, which owns the rows; read by every worker."""
 
     def __init__(self) -> None:
-        actor: Any = ray.remote(_Promise)
-        options = {"num_cpus": 0, "max_concurrency": MAX_WAITING, "label_selector": here()}
+        actor: Any = ray.remote(_FutureActor)
+        options = {"num_cpus": 0, "max_concurrency": MAX_WAITING, "label_selector": this_node()}
         self._promise = actor.options(**options).remote()
 
     def decode(self, splits: dict[Split, ShardedSplit], pipeline: DataPipeline[Any], *, concurrency: int) -> None:
@@ -45,7 +45,7 @@ class StoredRows:
             name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=concurrency).to_arrow_refs()
             for name, split in splits.items()
         }
-        self._promise.keep.remote(blocks)
+        self._promise.set_result.remote(blocks)
 
     def fail(self, message: str) -> None:
         """They cannot be had, and why: every worker that asks for them gets a ValueError."""

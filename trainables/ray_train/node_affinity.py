@@ -4,6 +4,6 @@ import ray
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore
 
 
-def here() -> dict[str, str]:
+def this_node() -> dict[str, str]:
     """The label selector of this process's machine."""
     return {RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}

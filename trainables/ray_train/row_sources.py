@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
 from data_pipelines.prepared.ray_dataset import ShardedSplit, open_split, ray_dataset
-from trainables.engine.data.prefetch import map_ahead
+from trainables.engine.data.prefetch import prefetch_map
 from trainables.engine.data.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
 
@@ -41,7 +41,7 @@ def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, shards: Seque
     """The shards of the next window, while batches are cut from this one."""
     threads = plan.scaling.read_threads
     depth = max(plan.run.training.shuffle_window, threads)
-    return map_ahead(partial(split.load, pipeline=pipeline), shards, threads=threads, depth=depth)
+    return prefetch_map(partial(split.load, pipeline=pipeline), shards, threads=threads, depth=depth)
 
 
 def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | None") -> dict[Split, RowSource]:

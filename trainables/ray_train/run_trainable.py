@@ -21,7 +21,7 @@ from trainables.plan import Plan
 from trainables.ray_train.decoded_dataset import StoredRows
 from trainables.ray_train.row_sources import open_splits
 from trainables.ray_train.worker_count import ElasticTrainer, WorkerCount
-from trainables.ray_train.worker_main import Action, RunError, explain, work_in_ray
+from trainables.ray_train.worker_main import RunError, WorkerFn, explain, ray_train_loop
 from trainables.workloads import build_pipeline
 
 ABORT_TIMEOUT_S = 30.0
@@ -90,7 +90,10 @@ class RunTrainable(tune.Trainable):
 
     def _launch(self) -> None:
         self._trainer = build_trainer(
-            self._plan, self._stored or start_decoding(self._plan), action=run_training, listener=_Relay(self._messages)
+            self._plan,
+            self._stored or decode_in_background(self._plan),
+            action=run_training,
+            listener=_Relay(self._messages),
         )
         self._thread = threading.Thread(target=self._fit, daemon=True)
         self._thread.start()
@@ -104,7 +107,7 @@ class RunTrainable(tune.Trainable):
             self._messages.put(("failed", RunError("the workers ended before the training was finished")))
 
 
-def start_decoding(plan: Plan) -> StoredRows | None:
+def decode_in_background(plan: Plan) -> StoredRows | None:
     """Begin to decode the rows that are to be resident, in a thread of this process, which must outlive the workers."""
     if plan.feed == "stream":
         return None
@@ -122,7 +125,7 @@ def _decode(plan: Plan, stored: StoredRows) -> None:
 
 
 def build_trainer(
-    plan: Plan, stored: StoredRows | None, *, action: Action, listener: ray.train.UserCallback | None = None
+    plan: Plan, stored: StoredRows | None, *, action: WorkerFn, listener: ray.train.UserCallback | None = None
 ) -> ElasticTrainer:
     """A trainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
     scaling = plan.scaling
@@ -133,7 +136,7 @@ def build_trainer(
         num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
     )
     return ElasticTrainer(
-        work_in_ray,
+        ray_train_loop,
         policy=WorkerCount(scaling_config, scaling, plan.run.training),
         listener=listener,
         train_loop_config={"plan": plan, "action": action, "stored": stored},

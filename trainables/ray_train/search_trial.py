@@ -10,13 +10,13 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from trainables.contract.training_config import Training
-from trainables.engine.files.messages import Report
+from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.engine.loop.worker_context import CancelledError
 from trainables.plan import Plan
-from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, put_checkpoint
+from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, install_checkpoint
 from trainables.ray_train.run_trainable import RunTrainable, as_run_error
-from trainables.ray_train.worker_main import RunError, work_locally
+from trainables.ray_train.worker_main import RunError, run_locally
 from trainables.run import set_dotted, validate_strictly
 
 OBJECTIVE = "objective"
@@ -79,7 +79,7 @@ class SearchTrial(RunTrainable):
         report = result.get("report")
         return result if report is None else {**result, **self._judge(report)}
 
-    def _judge(self, report: Report) -> dict[str, Any]:
+    def _judge(self, report: WorkerReport) -> dict[str, Any]:
         position = {"step": report["step"], "epoch": report["step"] // report["steps_per_epoch"]}
         value = report["metrics"].get(self._metric)
         if value is not None:
@@ -96,7 +96,7 @@ class SearchTrial(RunTrainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Go on from a copy, which may be another trial's."""
-        put_checkpoint(self._plan.folder, Path(checkpoint))
+        install_checkpoint(self._plan.folder, Path(checkpoint))
 
     def _launch(self) -> None:
         if not trains_inside(self._plan):
@@ -109,14 +109,14 @@ class SearchTrial(RunTrainable):
     def _work(self) -> None:
         messages, cancelled, asked = self._messages, self._cancelled, self._asked
 
-        def report(content: Report) -> None:
+        def report(content: WorkerReport) -> None:
             messages.put(("report", content))
             if self._waits:
                 asked.acquire()
 
         asked.acquire()
         try:
-            work_locally(self._plan, run_training, report, cancelled.is_set)
+            run_locally(self._plan, run_training, report, cancelled.is_set)
         except CancelledError:
             return
         except BaseException as error:

@@ -13,13 +13,13 @@ from torch import nn
 from data_pipelines.contract.pipeline import DataPipeline, Split
 from data_pipelines.prepared.ray_dataset import cause_of
 from data_pipelines.storage.folder import Folder
-from trainables.engine.data.dataset_statistics import DataMemory
+from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
 from trainables.engine.data.rows import RowSource
-from trainables.engine.files.messages import Report
-from trainables.engine.loop.worker_context import CancelledError, Worker, never, nothing
+from trainables.engine.files.messages import WorkerReport
+from trainables.engine.loop.worker_context import CancelledError, WorkerContext, never_cancelled, no_notice
 from trainables.engine.process.collectives import ProcessGroup
-from trainables.engine.process.malloc_settings import keep_freed_buffers
+from trainables.engine.process.malloc_settings import set_malloc_thresholds
 from trainables.plan import Plan
 from trainables.ray_train.row_sources import build_local_sources, build_ray_sources
 from trainables.run import Run
@@ -38,22 +38,25 @@ class RunError(RuntimeError):
         return self.args[0]
 
 
-Action = Callable[[Run, Worker], Any]
+WorkerFn = Callable[[Run, WorkerContext], Any]
 """What to do with the surroundings once they are built: train, or score a model."""
 
 
-def work_locally(
-    plan: Plan, action: Action, report: Callable[[Report], None] = print, is_cancelled: Callable[[], bool] = never
+def run_locally(
+    plan: Plan,
+    action: WorkerFn,
+    report: Callable[[WorkerReport], None] = print,
+    is_cancelled: Callable[[], bool] = never_cancelled,
 ) -> Any:
     """Do it in this process, without a worker group; returns what `action` returns. Raises RunError, or CancelledError
     when `is_cancelled` says so before a step."""
     pipeline = build_pipeline(plan.run.workload)
     device = torch.device("cuda" if plan.uses_gpu else "cpu")
-    process = Process(device, lambda module: module, report, is_cancelled)
+    process = Runtime(device, lambda module: module, report, is_cancelled)
     return _work(plan, pipeline, build_local_sources, action, process)
 
 
-def work_in_ray(config: dict[str, Any]) -> Any:
+def ray_train_loop(config: dict[str, Any]) -> Any:
     """The train function of a TorchTrainer; `config` holds the `plan`, the `action` and, of resident rows, `stored`."""
     import ray.train
     import ray.train.torch
@@ -61,29 +64,29 @@ def work_in_ray(config: dict[str, Any]) -> Any:
     def wrap(module: nn.Module) -> nn.Module:
         return ray.train.torch.prepare_model(module, move_to_device=False)
 
-    def report(content: Report) -> None:
+    def report(content: WorkerReport) -> None:
         ray.train.report({"report": content} if ray.train.get_context().get_world_rank() == 0 else {})
 
-    def find_notice() -> str | None:
+    def preemption_notice() -> str | None:
         info = ray.train.get_preemption_info()
         return describe_drain(info.deadline_ms, len(info.preempted_node_ids)) if info else None
 
     plan: Plan = config["plan"]
     pipeline = build_pipeline(plan.run.workload)
-    process = Process(ray.train.torch.get_device(), wrap, report, find_notice=find_notice)
+    process = Runtime(ray.train.torch.get_device(), wrap, report, preemption_notice=preemption_notice)
     build_sources = partial(build_ray_sources, stored=config["stored"])
     return _work(plan, pipeline, build_sources, config["action"], process)
 
 
 @dataclass(frozen=True)
-class Process:
+class Runtime:
     """What differs between a Ray worker and a local process."""
 
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
-    report: Callable[[Report], None]
-    is_cancelled: Callable[[], bool] = never
-    find_notice: Callable[[], str | None] = nothing
+    report: Callable[[WorkerReport], None]
+    is_cancelled: Callable[[], bool] = never_cancelled
+    preemption_notice: Callable[[], str | None] = no_notice
 
 
 def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
@@ -96,8 +99,8 @@ def _work(
     plan: Plan,
     pipeline: DataPipeline,
     build_sources: Callable[[Plan, DataPipeline], dict[Split, RowSource]],
-    action: Action,
-    process: Process,
+    action: WorkerFn,
+    process: Runtime,
 ) -> Any:
     _set_up_torch(plan)
     collectives = ProcessGroup(process.device)
@@ -113,7 +116,7 @@ def _work(
             world_size=collectives.world_size,
             device=process.device,
         )
-        worker = Worker(
+        worker = WorkerContext(
             folder=plan.folder,
             collectives=collectives,
             device=process.device,
@@ -121,13 +124,13 @@ def _work(
             report=process.report,
             pipeline=pipeline,
             feed=feed,
-            facts=plan.manifest.facts,
+            data_spec=plan.manifest.data_spec,
             build_task=build_task,
-            memory=DataMemory(Folder(str(plan.prepared)), plan.manifest.source_hash, collectives),
+            memory=DatasetStatisticsCache(Folder(str(plan.prepared)), plan.manifest.source_hash, collectives),
             run_id=plan.run_id,
             watch=plan.watch,
             is_cancelled=process.is_cancelled,
-            find_notice=process.find_notice,
+            preemption_notice=process.preemption_notice,
         )
         return action(plan.run, worker)
     except CancelledError:
@@ -140,7 +143,7 @@ def _work(
 
 def _set_up_torch(plan: Plan) -> None:
     is_deterministic = plan.run.training.is_deterministic
-    keep_freed_buffers()
+    set_malloc_thresholds()
     torch.set_num_threads(plan.num_threads)
     torch.use_deterministic_algorithms(is_deterministic)
     torch.backends.cudnn.benchmark = not is_deterministic

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, SerializeAsAny, ValidationInfo, WithJsonSchema
 
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 from trainables.contract.training_config import WorkloadConfig
 
 if TYPE_CHECKING:
-    from data_pipelines.contract.pipeline import DataPipeline, Facts
-    from trainables.contract.progress_snapshot import Moment
+    from data_pipelines.contract.pipeline import DataPipeline, DataSpec
+    from trainables.contract.progress_snapshot import ProgressSnapshot
     from trainables.contract.task import Task
 
 ENTRY_POINTS = "quintet.workloads"
@@ -34,9 +34,9 @@ class Workload:
     """The class of its settings; its module should import no torch, so that an experiment is checked at once."""
     pipeline: str | Callable[[Any], "DataPipeline"]
     """Takes the settings and returns the data pipeline: a `DataPipeline` class or a function."""
-    task: str | Callable[[Any, "Facts", int], "Task"]
-    """Takes the settings, the facts of the data and the seed, and returns the task: a `Task` class or a function."""
-    console: str | Callable[[Any, "Moment"], Sequence[str] | None] | None = None
+    task: str | Callable[[Any, "DataSpec", int], "Task"]
+    """Takes the settings, the data spec and the seed, and returns the task: a `Task` class or a function."""
+    console: str | Callable[[Any, "ProgressSnapshot"], Sequence[str] | None] | None = None
     """Takes the settings and a snapshot of a training; returns the lines that the terminal shows instead of the common
     one, or None for that one."""
 
@@ -89,7 +89,7 @@ def find_workload(name: str) -> Workload:
     if ":" in name:
         return _outside(name, f"workload.name: {name}")
     known = [*WORKLOADS, *announced]
-    raise ValueError(f"{name!r} is not a workload; {one_of(name, known)}; one of your own is package.module:NAME")
+    raise ValueError(f"{name!r} is not a workload; {suggest(name, known)}; one of your own is package.module:NAME")
 
 
 def workload_names() -> list[str]:
@@ -107,17 +107,17 @@ def build_pipeline(config: WorkloadConfig) -> "DataPipeline":
     return _part(find_workload(config.name).pipeline)(config)
 
 
-def build_task(config: WorkloadConfig, facts: "Facts", seed: int) -> "Task":
+def build_task(config: WorkloadConfig, data_spec: "DataSpec", seed: int) -> "Task":
     """The task with its module. Weights drawn while it is built follow from `seed` alone; the global random state is
     left as it was."""
     from trainables.contract.seeding import seeded_initialisation
 
     task = _part(find_workload(config.name).task)
     with seeded_initialisation(seed, getattr(task, "weights_stream", "network")):
-        return task(config, facts, seed)
+        return task(config, data_spec, seed)
 
 
-def console_lines(config: WorkloadConfig, moment: "Moment") -> Sequence[str] | None:
+def console_lines(config: WorkloadConfig, moment: "ProgressSnapshot") -> Sequence[str] | None:
     """The workload's own lines for the terminal; None when it has none, or none for this moment."""
     console = find_workload(config.name).console
     return _part(console)(config, moment) if console else None

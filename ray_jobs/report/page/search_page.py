@@ -24,7 +24,7 @@ from ray_jobs.report.page.page import (
     table,
 )
 from ray_jobs.report.record.gallery import shrink, to_uri
-from ray_jobs.report.record.search_record import Place, SearchRecord
+from ray_jobs.report.record.search_record import RankedTrial, SearchRecord
 from ray_jobs.search.leaderboard import short_names
 from ray_jobs.search.trials import word
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
@@ -77,7 +77,9 @@ def _head(search: SearchRecord) -> Markup:
     )
 
 
-def _leaderboard(search: SearchRecord, label: str, places: Sequence[Place], link: Link, has_title: bool) -> Markup:
+def _leaderboard(
+    search: SearchRecord, label: str, places: Sequence[RankedTrial], link: Link, has_title: bool
+) -> Markup:
     keys = search.keys
     columns = ["rank", "trial", *short_names(keys).values(), *search.objectives, "epoch", "seed", "time", "state", ""]
     rows = []
@@ -117,7 +119,7 @@ def _mutations(search: SearchRecord) -> Markup | None:
     return card(tag("div", shown, class_="tall"), is_long=True)
 
 
-def _charts(search: SearchRecord, label: str, places: Sequence[Place], has_title: bool) -> list[Chart]:
+def _charts(search: SearchRecord, label: str, places: Sequence[RankedTrial], has_title: bool) -> list[Chart]:
     """Of all trials, the best darkest: the first objective over epochs, and then over every setting of numbers."""
     reached = [place for place in places if place.trial.objectives]
     if not reached or not search.objectives:

@@ -16,7 +16,7 @@ from ray_jobs.run_folder.inputs import INPUTS
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, EVENTS, FINAL, LOG, METRICS
 from ray_jobs.search.sweep_plan import SEARCHES
 from ray_jobs.search.trials import latest, read_history
-from ray_jobs.tracking.mirror_config import BRIEFING
+from ray_jobs.tracking.mirror_config import MIRROR_CONFIG
 from trainables.run_paths import EVALUATIONS, MODELS, load_aliases, step_of
 
 NOT_MEASURED = ("step", "epoch", "train/epoch")
@@ -70,14 +70,14 @@ def gather_run(folder: Folder) -> RunRecord:
     curves = _curves(list(read_lines(folder, METRICS)))
     best = load_aliases(folder)["best"]
     metadata = read_json(folder, f"{MODELS}/{best}/metadata.json") if best else None
-    briefing = read_json(folder, BRIEFING) or {}
+    mirror_config = read_json(folder, MIRROR_CONFIG) or {}
     state = find_state(folder, final, events, log)
     return RunRecord(
         folder=folder,
         identity=identity,
         settings=read_json(folder, CONFIG) or {},
         state=_as_trial(folder, identity) if state.kind == "unfinished" and identity.job_type == "sweep" else state,
-        goal=briefing.get("goal"),
+        goal=mirror_config.get("goal"),
         curves=curves,
         speed=_speed(events),
         events=events,

@@ -23,12 +23,12 @@ from ray_jobs.search.sweep_plan import SETTINGS
 from ray_jobs.search.trials import Mutation, Trial, find_mutations, latest, read_history
 from ray_jobs.settings.search import Search
 from ray_jobs.settings.strict_yaml import parse_yaml
-from ray_jobs.tracking.mirror_config import BRIEFING
+from ray_jobs.tracking.mirror_config import MIRROR_CONFIG
 from trainables.run import validate_strictly
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedTrial:
     """A trial and where it stands."""
 
     trial: Trial
@@ -49,7 +49,7 @@ class SearchRecord:
     state: State
     objectives: Sequence[str]
     """Names of the metrics that trials are ranked by, the first one first."""
-    places: Sequence[Place]
+    places: Sequence[RankedTrial]
     """Best first, label by label."""
     mutations: Sequence[Mutation]
     best: Mapping[str, str]
@@ -78,7 +78,7 @@ def gather_search(folder: Folder) -> SearchRecord:
     objectives = objectives or _goal(runs, [f"{name}-{trial.id}" for trial in trials])
     ranks = _ranks(folder)
     places = [
-        Place(trial, run, ranks.get(trial.number), _curve(runs / run, objectives[:1]))
+        RankedTrial(trial, run, ranks.get(trial.number), _curve(runs / run, objectives[:1]))
         for trial, run in ((trial, f"{name}-{trial.id}") for trial in trials)
     ]
     labels = list(dict.fromkeys(trial.label for trial in trials))
@@ -99,9 +99,9 @@ def gather_search(folder: Folder) -> SearchRecord:
 def _goal(runs: Folder, names: Sequence[str]) -> list[str]:
     """What the trials' workload is judged by, as a run has it that has begun."""
     for name in names:
-        briefing = read_json(runs / name, BRIEFING)
-        if briefing:
-            return [briefing["goal"]]
+        mirror_config = read_json(runs / name, MIRROR_CONFIG)
+        if mirror_config:
+            return [mirror_config["goal"]]
     return []
 
 

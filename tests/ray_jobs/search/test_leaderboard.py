@@ -8,7 +8,7 @@ import pytest
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
 from ray_jobs.search.ranking import best_trial, rank
-from ray_jobs.search.search_algorithm import TrialFeeder
+from ray_jobs.search.search_algorithm import ResumableSearch
 from ray_jobs.search.trials import Trials
 from tests.ray_jobs.search.conftest import RATE
 
@@ -49,8 +49,8 @@ def test_what_a_failed_trial_reached_counts_nowhere(search):
     assert first.means == (4.0,) and second.means == ()
     assert best_trial(first, setup.goals(trials[0])[0]) == trials[0]
     told = []
-    chooser = SimpleNamespace(tell=lambda point, values: told.append(values), choose=lambda number: None)
-    feeder = TrialFeeder(setup, trials, [], chooser, num_points=3, limit=1, say=print)  # pyright: ignore
+    sampler = SimpleNamespace(tell=lambda point, values: told.append(values), choose=lambda number: None)
+    feeder = ResumableSearch(setup, trials, [], sampler, num_points=3, limit=1, say=print)  # pyright: ignore
     assert feeder.next_trial() is None and told == [[4.0], None]
 
 

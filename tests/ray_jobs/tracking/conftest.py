@@ -104,7 +104,7 @@ def killing_one_mirror(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) 
     """The mirror's process is killed once, when W&B has something of it; the list then holds its number."""
     monkeypatch.setattr("ray_jobs.tracking.mirror_handle.PAUSE_S", 0.0)
     killed: list[int] = []
-    wake = MirrorHandle.wake
+    notify = MirrorHandle.notify
 
     def kill_once(self: MirrorHandle) -> None:
         process = self._process
@@ -114,9 +114,9 @@ def killing_one_mirror(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) 
             assert process.end() == -signal.SIGKILL
         elif not killed:
             time.sleep(0.05)  # let it come up
-        wake(self)
+        notify(self)
 
-    monkeypatch.setattr(MirrorHandle, "wake", kill_once)
+    monkeypatch.setattr(MirrorHandle, "notify", kill_once)
     return killed
 
 

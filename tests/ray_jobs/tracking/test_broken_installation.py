@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.identity import settle_identity
+from ray_jobs.run_folder.identity import resolve_identity
 from ray_jobs.runs.training import train
 from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.wandb_dir import Place
+from ray_jobs.tracking.wandb_dir import WandbDir
 from ray_jobs.tracking.wandb_session import Session
 from tests.ray_jobs.tracking.conftest import (
     assert_same_rows,
@@ -116,7 +116,7 @@ def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch)
 def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypatch, mode):
     experiment = tracked({"training": {"epochs": 30, "pictures_every": None}}, mode=mode, finish_timeout_s=30.0)
     killed: list[int] = []
-    wake = MirrorHandle.wake
+    notify = MirrorHandle.notify
 
     def kill_core(self: MirrorHandle) -> None:
         if not killed and "W&B: " in experiment.folder.read("train.log").decode():
@@ -124,9 +124,9 @@ def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypat
             killed.extend(kill_wandb_core(self._process.pid))
         if not killed:
             time.sleep(0.05)  # let it come up
-        wake(self)
+        notify(self)
 
-    monkeypatch.setattr(MirrorHandle, "wake", kill_core)
+    monkeypatch.setattr(MirrorHandle, "notify", kill_core)
     train(experiment)
     assert killed
     [warning] = warnings_of(experiment)
@@ -153,10 +153,10 @@ def test_a_value_that_wandb_does_not_take_is_left_out_and_named_once(home, tmp_p
     tracking = Tracking(wandb=True, mode="offline")
     run = Folder(str(tmp_path / "run"))
     run.make()
-    place = Place(run, "run", tracking)
+    place = WandbDir(run, "run", tracking)
     place.make()
     said: list[str] = []
-    session = Session(tracking, settle_identity(run, ("x",), given="x"), place, said.append)
+    session = Session(tracking, resolve_identity(run, ("x",), given="x"), place, said.append)
     session.open("offline", {}, lambda: None)
     for step in (1, 2):
         values = {"step": step, "good": 0.5, "bad": object(), "nan": float("nan")}

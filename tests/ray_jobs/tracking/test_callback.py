@@ -17,7 +17,7 @@ class Mirror:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         self.calls.append("wake")
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ def test_a_server_that_is_lost_in_mid_run(server, tracked, reference, monkeypatc
 
 def strike_once_begun(monkeypatch, server: FakeWandb, strike: Callable[[FakeWandb], None]) -> None:
     """Let the mirror begin its run, then let the fault strike before the first row goes out."""
-    wake = MirrorHandle.wake
+    notify = MirrorHandle.notify
     struck: list[bool] = []
 
     def wake_after_strike(self: MirrorHandle) -> None:
@@ -102,9 +102,9 @@ def strike_once_begun(monkeypatch, server: FakeWandb, strike: Callable[[FakeWand
                 strike(server)
                 struck.append(True)
             time.sleep(0.02)
-        wake(self)
+        notify(self)
 
-    monkeypatch.setattr(MirrorHandle, "wake", wake_after_strike)
+    monkeypatch.setattr(MirrorHandle, "notify", wake_after_strike)
 
 
 def test_an_outage_that_ends_loses_nothing_and_warns_of_nothing(server, tracked, reference, monkeypatch):

@@ -49,12 +49,12 @@ def test_one_that_is_killed_soon_after_its_start_is_started_again_later(mirror):
     handle, processes, clock = mirror
     clock.now = 1.0
     processes[0].die(-9)
-    handle.wake()
-    handle.wake()
+    handle.notify()
+    handle.notify()
     assert len(processes) == 1
     clock.now = module.PAUSE_S + 1.0
-    handle.wake()
-    handle.wake()
+    handle.notify()
+    handle.notify()
     assert len(processes) == 2
 
 
@@ -66,6 +66,6 @@ def test_one_that_ends_by_itself_or_with_the_run_is_not(mirror, has_ended):
         handle.close()
     else:
         processes[0].die(1)
-    handle.wake()
-    handle.wake()
+    handle.notify()
+    handle.notify()
     assert len(processes) == 1

@@ -36,7 +36,7 @@ def test_the_key_is_in_no_file_of_the_run_and_in_nothing_that_is_sent(server, tr
 
 def test_the_key_is_on_no_command_line(server, tracked, monkeypatch):
     seen: list[str] = []
-    wake = MirrorHandle.wake
+    notify = MirrorHandle.notify
 
     def look(self: MirrorHandle) -> None:
         pids = [pid for pid in os.listdir("/proc") if pid.isdigit()]
@@ -45,9 +45,9 @@ def test_the_key_is_on_no_command_line(server, tracked, monkeypatch):
                 seen.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace"))
             except OSError:
                 continue  # it has ended
-        wake(self)
+        notify(self)
 
-    monkeypatch.setattr(MirrorHandle, "wake", look)
+    monkeypatch.setattr(MirrorHandle, "notify", look)
     train(tracked())
     assert any("mirror_main" in line for line in seen)
     assert not any(KEY in line for line in seen)

@@ -15,20 +15,20 @@ def test_the_stop_button(server, tracked, toy, monkeypatch):
     reference = toy(training={"epochs": 40, "pictures_every": None}, tracking={"run_name": "reference"})
     train(reference)
     experiment = tracked({"training": {"epochs": 40, "pictures_every": None}})
-    wake = MirrorHandle.wake
+    notify = MirrorHandle.notify
 
     def press(self: MirrorHandle) -> None:
-        wake(self)
+        notify(self)
         deadline = time.monotonic() + 60.0
         while not experiment.folder.exists("stop.json") and time.monotonic() < deadline:
             for run in list(server.runs.values()):
                 run.is_stopped = True
             time.sleep(0.1)  # wandb asks every 15 s
 
-    monkeypatch.setattr(MirrorHandle, "wake", press)
+    monkeypatch.setattr(MirrorHandle, "notify", press)
     with pytest.raises(RunStoppedError, match=r"stopped by W&B's Stop button after step .* the same command goes on"):
         train(experiment)
-    monkeypatch.setattr(MirrorHandle, "wake", wake)
+    monkeypatch.setattr(MirrorHandle, "notify", notify)
     [run] = server.runs.values()
     run.is_stopped = False
     stopped_after = rows_of(experiment)[-1]["step"]

@@ -49,7 +49,7 @@ def test_the_second_waits_for_the_first_and_finds_nothing_left_to_do(run):
     second = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=OFFLINE)
     second.close()  # its run has ended too; it still waits for its turn
     wait_until(lambda: has_come_to_the_lock(second))
-    first.wake()
+    first.notify()
     assert process_of(second).status() != psutil.STATUS_ZOMBIE and segments_there(run) == 1
     assert first.finish() == 0
     assert second.finish() == 0

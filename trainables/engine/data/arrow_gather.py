@@ -12,7 +12,7 @@ Pick = tuple[int, np.ndarray]
 """The number of a table, and rows of it."""
 
 
-class Gatherer:
+class RowGatherer:
     """Picks rows of tables with one schema. Arrow's own `take` goes through each table by itself, and leaves a batch in
     as many pieces; so byte strings are copied here, and the other columns, which are small, joined beforehand."""
 

@@ -19,7 +19,7 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 logger = logging.getLogger(__name__)
 
 
-class DataMemory:
+class DatasetStatisticsCache:
     """Files of plain data and CPU tensors, each with its checksum before it, named by all that the content follows
     from; two runs that learn the same at the same time write the same."""
 

@@ -58,7 +58,7 @@ class Feed:
             num_batches=self._steps_per_pass * self._accumulate,
         )
         start = start_step * self._accumulate
-        tables = self._sources["train"].shuffled(share, start, copies=not self._pipeline.takes_parts)
+        tables = self._sources["train"].shuffled(share, start, copies=not self._pipeline.aliases_rows)
         batches = map(partial(self._training_batch, number), count(start), tables)
         step: list[Any] = []
         with self._ahead(batches, depth=2 * self._accumulate) as ready:
@@ -87,7 +87,7 @@ class Feed:
     def _training_batch(self, number: int, index: int, table: pa.Table) -> Any:
         """What is drawn follows from the place of the batch alone, so a resumed run draws the same."""
         random = build_numpy_generator(self._seed, "cut", number, self._rank, index)
-        return self._pinned(self._pipeline.cut(table, random))
+        return self._pinned(self._pipeline.collate_train(table, random))
 
     def _whole_batch(self, table: pa.Table) -> Any:
         return self._pinned(self._pipeline.collate(table))

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from trainables.engine.data.arrow_gather import Gatherer
+from trainables.engine.data.arrow_gather import RowGatherer
 from trainables.engine.process.determinism import build_numpy_generator
 
 
@@ -53,7 +53,7 @@ class ResidentRows:
 
     def __init__(self, tables: Sequence[pa.Table]):
         self._tables = [table.combine_chunks() for table in tables if table.num_rows]
-        self._gatherer = Gatherer(self._tables) if self._tables else None
+        self._gatherer = RowGatherer(self._tables) if self._tables else None
         self.num_rows = sum(table.num_rows for table in self._tables)
 
     def take(self, indices: np.ndarray, *, copies: bool = True) -> pa.Table:

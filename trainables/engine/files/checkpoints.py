@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from data_pipelines.storage.checksums import find_damage
+from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from trainables.run_paths import CHECKPOINTS, HISTORY, step_name
 
@@ -48,7 +48,7 @@ def find_checkpoint(folder: Folder) -> tuple[str | None, list[str]]:
     for entry in reversed(folder.names(CHECKPOINTS)):
         name = f"{CHECKPOINTS}/{entry}"
         with folder.local(name) as files:
-            damage = find_damage(files)
+            damage = verify(files)
         if damage is None:
             return name, damaged
         damaged.append(f"checkpoint {folder}/{name} is damaged ({damage}) and is not used")

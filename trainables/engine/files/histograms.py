@@ -29,7 +29,7 @@ class Watcher:
         self._watch = watch
         self._seen: list[tuple[int, dict[str, tuple[Tensor, Tensor]]]] = []
 
-    def look(self, module: nn.Module, step: int) -> None:
+    def on_gradients(self, module: nn.Module, step: int) -> None:
         """Take the histograms of a step that is due."""
         if self._watch is None or step % self._watch.every_steps:
             return

@@ -20,7 +20,7 @@ class Speed(TypedDict):
     """0 when nothing was evaluated."""
 
 
-class Standing(TypedDict):
+class RunPosition(TypedDict):
     """Where the run stands."""
 
     metrics: dict[str, float]
@@ -42,7 +42,7 @@ class Standing(TypedDict):
     a resumed run repeats to the bit."""
 
 
-class Report(Standing):
+class WorkerReport(RunPosition):
     """One message of rank 0."""
 
     rows: list[Row]

@@ -7,7 +7,7 @@ from trainables.engine.loop.train_state import Position
 
 
 @dataclass(frozen=True)
-class Due:
+class DueActions:
     """What has to happen now, before the next step."""
 
     ends_epoch: bool
@@ -28,7 +28,9 @@ class Due:
         return any(vars(self).values())
 
 
-def find_due(training: Training, position: Position, *, ends_epoch: bool, ends_stage: bool, is_last: bool) -> Due:
+def find_due_actions(
+    training: Training, position: Position, *, ends_epoch: bool, ends_stage: bool, is_last: bool
+) -> DueActions:
     """What the cadences of the settings ask for at `position`, whose last step is done.
 
     The end of a stage and of the run is evaluated and drawn whenever anything is.
@@ -42,7 +44,7 @@ def find_due(training: Training, position: Position, *, ends_epoch: bool, ends_s
             return False
         return is_always or cadence.is_due(step=position.step, epoch=position.epoch, ends_epoch=ends_epoch)
 
-    return Due(
+    return DueActions(
         ends_epoch=ends_epoch,
         ends_stage=ends_stage,
         is_last=is_last,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trainables.contract.task import Evaluation, Task
-from trainables.contract.training_config import Goal, Precision
+from trainables.contract.training_config import Precision, SelectionMetric
 from trainables.engine.data.feed import Feed
 from trainables.engine.process.collectives import ProcessGroup
 from trainables.engine.step.precision import forward_in
@@ -66,7 +66,7 @@ def share_buffers(module: nn.Module, collectives: ProcessGroup) -> None:
         buffer.copy_(value)
 
 
-def goal_value(evaluation: Evaluation, goal: Goal) -> float:
+def goal_value(evaluation: Evaluation, goal: SelectionMetric) -> float:
     """The metric that decides. Raises ValueError listing the known ones when it was not computed."""
     if goal.metric not in evaluation.metrics:
         known = ", ".join(sorted(evaluation.metrics))

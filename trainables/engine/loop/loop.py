@@ -3,12 +3,12 @@
 resume the newest checkpoint, or task.begin
 for each epoch:
     for each step:
-        augment -> task.loss -> backward -> clip -> optimiser -> schedule -> EMA -> task.after_step
+        augment -> task.loss -> backward -> clip -> optimiser -> schedule -> EMA -> task.on_step_end
         at a boundary (log, epoch end, cadence):
             rows <- meters, reduced once
-            at the epoch's end: task.after_epoch
+            at the epoch's end: task.on_epoch_end
             evaluate, draw, save a model version
-            at a stage's end: task.begin_stage, with a fresh optimiser, schedule and EMA
+            at a stage's end: task.on_stage_start, with a fresh optimiser, schedule and EMA
             save a checkpoint, also when the end of a machine is announced
             one report: rows, metrics, panels, checkpoint
             end here if someone asked the run to stop
@@ -22,27 +22,27 @@ from trainables.contract.task import Progress
 from trainables.engine.files.histograms import Watcher
 from trainables.engine.files.history import Row
 from trainables.engine.files.row_metrics import NonFiniteError
-from trainables.engine.loop.due_actions import Due, find_due
+from trainables.engine.loop.due_actions import DueActions, find_due_actions
 from trainables.engine.loop.evaluation import frozen, isolated_random, split_finite
 from trainables.engine.loop.preemption import Interruption
-from trainables.engine.loop.resume import epoch_generator, measure_length, open_training
+from trainables.engine.loop.resume import epoch_generator, measure_length, resume_or_begin
 from trainables.engine.loop.selection import ModelSelection
 from trainables.engine.loop.stopwatch import Stopwatch
 from trainables.engine.loop.train_state import Position, TrainState
-from trainables.engine.loop.worker_context import CancelledError, Worker
-from trainables.engine.loop.worker_reporter import Outbox
+from trainables.engine.loop.worker_context import CancelledError, WorkerContext
+from trainables.engine.loop.worker_reporter import WorkerReporter
 from trainables.engine.process.system_monitor import SystemMonitor, name_samples
 from trainables.engine.step.precision import forward_in
 from trainables.run import Run
 
 
-def run_training(run: Run, worker: Worker) -> None:
+def run_training(run: Run, worker: WorkerContext) -> None:
     """Train from the newest checkpoint in the run's folder, if there is one, to the end or until asked to stop.
 
     All ranks call it.
     """
     loop = Loop(run, worker)
-    with loop.outbox.hearing_warnings(), loop.monitor:
+    with loop.reporter.forward_warnings(), loop.monitor:
         loop.start()
         while not loop.is_over:
             loop.run_epoch()
@@ -53,15 +53,15 @@ class Loop:
 
     state: TrainState
 
-    def __init__(self, run: Run, worker: Worker):
+    def __init__(self, run: Run, worker: WorkerContext):
         self.run, self.worker, self.training = run, worker, run.training
         self.length = measure_length(run, worker.feed.steps_per_epoch)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
-        self.outbox = Outbox(run, worker)
-        self.selection = ModelSelection(run, worker, self.outbox)
-        self.interruption = Interruption(worker, self.outbox)
+        self.reporter = WorkerReporter(run, worker)
+        self.selection = ModelSelection(run, worker, self.reporter)
+        self.interruption = Interruption(worker, self.reporter)
 
     @property
     def position(self) -> Position:
@@ -81,7 +81,7 @@ class Loop:
 
     def start(self) -> None:
         """Resume, or begin."""
-        self.state = open_training(self.run, self.worker, self.length, self.outbox)
+        self.state = resume_or_begin(self.run, self.worker, self.length, self.reporter)
         self._send()
 
     # ---- steps
@@ -100,7 +100,7 @@ class Loop:
             self._step(batches)
             position.step += 1
             position.step_in_epoch += 1
-            self.state.task.after_step(self.progress)
+            self.state.task.on_step_end(self.progress)
             self._boundary(self._find_due())
             if position.epoch != epoch or self.is_over:
                 break
@@ -113,19 +113,19 @@ class Loop:
             "step": position.step + 1,
             "epoch": position.epoch,
             "train/epoch": position.epoch,
-            **state.learner.learning_rates,
+            **state.optimization.learning_rates,
         }
-        look = partial(self.watcher.look, step=position.step + 1)
-        state.meter.add(row, state.learner.step(batches, generator, look))
+        on_gradients = partial(self.watcher.on_gradients, step=position.step + 1)
+        state.meter.add(row, state.optimization.step(batches, generator, on_gradients))
 
     # ---- between steps
 
-    def _boundary(self, due: Due) -> None:
+    def _boundary(self, due: DueActions) -> None:
         if not due:
             return
         position = self.position
-        rows = self._flush()
-        self.outbox.tell_means(self.state.meter.epoch_means())
+        rows = self._reduce_rows()
+        self.reporter.set_epoch_means(self.state.meter.epoch_means())
         if due.ends_epoch:
             self._end_epoch(rows[-1])
         with self.stopwatch.paused():
@@ -136,21 +136,21 @@ class Loop:
             self._close_row(rows[-1])
             if is_best or due.keeps_model or position.is_finished:
                 aliases = ["latest", "best"] if is_best else ["latest"]
-                self.outbox.save_model(self.state, aliases, is_kept=due.keeps_model, keeps_best=due.keeps_best)
+                self.reporter.save_model(self.state, aliases, is_kept=due.keeps_model, keeps_best=due.keeps_best)
             if due.ends_epoch and not position.is_finished:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
                 if due.ends_stage:
                     self._begin_stage(rows[-1])
             self._keep_rows(rows)
             interruption = self.interruption
-            interruption.look(is_finished=position.is_finished)
+            interruption.poll(is_finished=position.is_finished)
             if due.saves or position.is_finished or interruption.stopped_by or interruption.notice:
-                self.outbox.save_checkpoint(self.state)
+                self.reporter.save_checkpoint(self.state)
         self._send()
 
-    def _find_due(self) -> Due:
+    def _find_due(self) -> DueActions:
         position, ends_epoch = self.position, self.position.step_in_epoch == self.length.steps_per_epoch
-        return find_due(
+        return find_due_actions(
             self.training,
             position,
             ends_epoch=ends_epoch,
@@ -158,12 +158,12 @@ class Loop:
             is_last=position.step >= self.length.num_steps,
         )
 
-    def _flush(self) -> list[Row]:
+    def _reduce_rows(self) -> list[Row]:
         """The rows since the last boundary; evaluation adds to the last of them."""
         try:
             return [self._named(row) for row in self.state.meter.flush()]
         except NonFiniteError as error:
-            self.outbox.add_rows([self._named(row) for row in error.rows])
+            self.reporter.add_rows([self._named(row) for row in error.rows])
             self._send()
             raise
 
@@ -174,34 +174,34 @@ class Loop:
         return self.run.workload.metric_names.get(metric, metric)
 
     def _close_row(self, row: Row) -> None:
-        if self.state.learner.num_skipped:
-            row["train/skipped_steps"] = self.state.learner.num_skipped
+        if self.state.optimization.num_skipped:
+            row["train/skipped_steps"] = self.state.optimization.num_skipped
         self._note_latest(row)
 
     def _note_latest(self, metrics: Mapping[str, float]) -> None:
         self.position.latest.update({name: value for name, value in metrics.items() if name not in ("step", "epoch")})
 
     def _keep_rows(self, rows: list[Row]) -> None:
-        self.outbox.add_panels(self.watcher.save(self.worker.folder, self.position.epoch))
+        self.reporter.add_panels(self.watcher.save(self.worker.folder, self.position.epoch))
         self.state.history.append(rows)
-        self.outbox.add_rows(rows)
+        self.reporter.add_rows(rows)
 
     def _end_epoch(self, row: Row) -> None:
         for name, mean in self.state.meter.end_epoch().items():
             if name != "train/grad_norm":
                 row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
-        if self.state.task.after_epoch(self.progress):
-            self.state.learner.rebuild()
+        if self.state.task.on_epoch_end(self.progress):
+            self.state.optimization.rebuild()
 
     def _begin_stage(self, row: Row) -> None:
         """What the task finds is added to the last row of the stage that ended; `best` is of one stage alone."""
         with isolated_random():
-            found = self.state.task.begin_stage(self.progress.stage, self.worker.start(self.run.seed))
+            found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)
-        self.outbox.say(messages)
-        self.state.learner.rebuild(is_new_stage=True)
+        self.reporter.say(messages)
+        self.state.optimization.rebuild(is_new_stage=True)
         self.selection.forget(self.position)
 
     def _evaluate(self, row: Row) -> bool:
@@ -213,15 +213,15 @@ class Loop:
 
     def _draw(self) -> None:
         if self.worker.collectives.rank == 0:
-            module = self.state.learner.evaluated
+            module = self.state.optimization.evaluated
             with frozen(module), forward_in(self.training.precision, module, self.worker.device):
-                panels = self.state.task.draw(module, self.progress, self.worker.device)
-            self.outbox.save_panels(panels, self.state)
+                panels = self.state.task.visualise(module, self.progress, self.worker.device)
+            self.reporter.save_panels(panels, self.state)
 
     def _send(self) -> None:
         position = self.position
         samples = self.worker.collectives.gather_values(self.monitor.lap())
-        self.outbox.send(
+        self.reporter.send(
             {
                 "metrics": dict(position.latest),
                 "epoch": position.epoch,
@@ -231,7 +231,7 @@ class Loop:
                 "num_steps": self.length.num_steps,
                 "steps_per_epoch": self.length.steps_per_epoch,
                 "samples_per_epoch": self.worker.feed.samples_per_epoch,
-                "learning_rate": self.state.learner.learning_rate,
+                "learning_rate": self.state.optimization.learning_rate,
                 "speed": self.stopwatch.lap(),
                 "is_finished": position.is_finished,
                 "system": name_samples(dict(enumerate(samples))),

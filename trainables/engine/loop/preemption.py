@@ -1,26 +1,26 @@
 """What comes to a training from outside while it runs: a request to stop, or the announced end of a machine."""
 
-from trainables.engine.loop.worker_context import Worker
-from trainables.engine.loop.worker_reporter import Outbox
+from trainables.engine.loop.worker_context import WorkerContext
+from trainables.engine.loop.worker_reporter import WorkerReporter
 from trainables.engine.process.stop_request import find_request
 
 
 class Interruption:
     """The same on all ranks. Either is a reason to save a checkpoint; only a request ends the training."""
 
-    def __init__(self, worker: Worker, outbox: Outbox):
-        self._worker, self._outbox = worker, outbox
+    def __init__(self, worker: WorkerContext, reporter: WorkerReporter):
+        self._worker, self._outbox = worker, reporter
         self.stopped_by: str | None = None
         self.notice: str | None = None
 
-    def look(self, *, is_finished: bool) -> None:
+    def poll(self, *, is_finished: bool) -> None:
         """All ranks call it; a training that is finished anyway is not stopped."""
         collectives = self._worker.collectives
         request = find_request(self._worker.folder) if collectives.rank == 0 else None
         self.stopped_by = collectives.broadcast(None if is_finished else request)
         if self.stopped_by:
-            self._outbox.tell_stop(self.stopped_by)
-        notice = self._worker.find_notice()
+            self._outbox.set_stopped_by(self.stopped_by)
+        notice = self._worker.preemption_notice()
         if notice and notice != self.notice:
             self._outbox.say([f"{notice}; until then every report saves a checkpoint"])
         self.notice = notice

@@ -7,10 +7,10 @@ from trainables.engine.files.checkpoints import find_checkpoint, load_checkpoint
 from trainables.engine.files.row_metrics import StepMeter
 from trainables.engine.loop.evaluation import isolated_random
 from trainables.engine.loop.train_state import TrainState
-from trainables.engine.loop.worker_context import Worker
-from trainables.engine.loop.worker_reporter import Outbox
+from trainables.engine.loop.worker_context import WorkerContext
+from trainables.engine.loop.worker_reporter import WorkerReporter
 from trainables.engine.process.determinism import build_generator, seed_globals
-from trainables.engine.step.train_step import Learner, Length
+from trainables.engine.step.train_step import Length, Optimization
 from trainables.run import Run
 from trainables.run_paths import CHECKPOINTS, MODELS
 
@@ -22,36 +22,36 @@ def measure_length(run: Run, steps_per_epoch: int) -> Length:
     return Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps, num_stages)
 
 
-def open_training(run: Run, worker: Worker, length: Length, outbox: Outbox) -> TrainState:
-    """All ranks call it; what happened goes to the outbox."""
+def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: WorkerReporter) -> TrainState:
+    """All ranks call it; what happened goes to the reporter."""
     collectives = worker.collectives
     name, messages = collectives.broadcast(_find_newest(worker.folder) if collectives.rank == 0 else None)
     checkpoint = load_checkpoint(worker.folder, name) if name else None
     seed_globals(run.seed, collectives.rank)
-    task = worker.build_task(run.workload, worker.facts, run.seed)
-    task.connect(collectives)
+    task = worker.build_task(run.workload, worker.data_spec, run.seed)
+    task.on_start(collectives)
     if checkpoint:
         task.load_state_dict(checkpoint.state["task"])
-    learner = Learner(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
+    optimization = Optimization(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
     meter = StepMeter(
         collectives,
         stops_on_nonfinite=run.training.on_nonfinite == "stop",
-        may_overflow=["train/grad_norm"] if learner.scaler.is_enabled() else [],
+        may_overflow=["train/grad_norm"] if optimization.scaler.is_enabled() else [],
     )
-    state = TrainState(task, learner, meter, epoch_generator(run, worker, 1))
+    state = TrainState(task, optimization, meter, epoch_generator(run, worker, 1))
     if checkpoint:
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
     else:
         with isolated_random():
-            task.begin(worker.start(run.seed))
+            task.on_train_start(worker.start(run.seed))
             task.prepare_evaluation(worker.start(run.seed))
-        learner.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
-    outbox.tell_start(name)
-    outbox.say(messages)
+        optimization.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
+    reporter.set_resumed_from(name)
+    reporter.say(messages)
     return state
 
 
-def epoch_generator(run: Run, worker: Worker, epoch: int) -> torch.Generator:
+def epoch_generator(run: Run, worker: WorkerContext, epoch: int) -> torch.Generator:
     """The random stream of one rank's steps in one epoch."""
     return build_generator(worker.device, run.seed, "step", worker.collectives.rank, epoch)
 

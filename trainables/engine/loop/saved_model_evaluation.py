@@ -8,23 +8,23 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from data_pipelines.storage.checksums import find_damage
+from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.checkpoints import refuse_other_architecture
 from trainables.engine.files.panel_files import picture_of, save_panels
 from trainables.engine.loop.evaluation import isolated_random, run_evaluation, split_finite
-from trainables.engine.loop.worker_context import Worker
+from trainables.engine.loop.worker_context import WorkerContext
 from trainables.run import Run
 
 
-def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> dict[str, Any]:
+def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, target: Folder) -> dict[str, Any]:
     """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
 
     Returns metrics, messages, epoch, step, the names of the picture files, and the paths of all files that evaluators
     wrote by themselves. Raises ValueError when `source` is damaged or of another architecture.
     """
     saved = load_saved(source)
-    task = worker.build_task(run.workload, worker.facts, run.seed)
+    task = worker.build_task(run.workload, worker.data_spec, run.seed)
     task.load_state_dict(saved["task"])
     refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
     task.module.load_state_dict(saved["weights"])
@@ -51,7 +51,7 @@ def score_model(run: Run, worker: Worker, *, source: Folder, target: Folder) -> 
 def load_saved(source: Folder) -> dict[str, Any]:
     """Weights, task state, epoch and step of a model version or of a checkpoint (of its EMA weights, if it has any)."""
     with source.local("") as files:
-        damage = find_damage(files)
+        damage = verify(files)
         if damage is not None:
             raise ValueError(f"{source} is no undamaged model or checkpoint: {damage}")
         return _load_model(files) if (files / "task.pt").exists() else _load_checkpoint(files)

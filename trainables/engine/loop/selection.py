@@ -2,28 +2,28 @@
 
 from trainables.engine.loop.evaluation import goal_value, run_evaluation, split_finite
 from trainables.engine.loop.train_state import Position, TrainState
-from trainables.engine.loop.worker_context import Worker
-from trainables.engine.loop.worker_reporter import Outbox
+from trainables.engine.loop.worker_context import WorkerContext
+from trainables.engine.loop.worker_reporter import WorkerReporter
 from trainables.run import Run
 
 
 class ModelSelection:
     """By the workload's goal; a stage, such as a round of pruning, has a best model of its own."""
 
-    def __init__(self, run: Run, worker: Worker, outbox: Outbox):
-        self._goal, self._stopping = run.workload.goal, run.training.early_stopping
-        self._worker, self._outbox = worker, outbox
+    def __init__(self, run: Run, worker: WorkerContext, reporter: WorkerReporter):
+        self._goal, self._stopping = run.workload.selection_metric, run.training.early_stopping
+        self._worker, self._outbox = worker, reporter
 
     def evaluate(self, state: TrainState) -> tuple[dict[str, float], bool]:
         """The finite metrics of the model as it is, and whether it is the best so far. A collective."""
-        worker, learner = self._worker, state.learner
+        worker, optimization = self._worker, state.optimization
         evaluation = run_evaluation(
             state.task,
-            learner.evaluated,
+            optimization.evaluated,
             worker.feed,
             worker.collectives,
             worker.device,
-            precision=learner.training.precision,
+            precision=optimization.training.precision,
         )
         metrics, messages = split_finite(evaluation.metrics)
         self._outbox.say(messages)

@@ -16,7 +16,7 @@ from trainables.engine.process.determinism import (
     restore_random_states,
     seed_globals,
 )
-from trainables.engine.step.train_step import Learner
+from trainables.engine.step.train_step import Optimization
 
 
 @dataclass
@@ -42,7 +42,7 @@ class TrainState:
     """One rank's view of a run in progress."""
 
     task: Task
-    learner: Learner
+    optimization: Optimization
     meter: StepMeter
     generator: torch.Generator
     """Feeds augmentation and loss; seeded anew from (seed, rank, epoch) when an epoch starts."""
@@ -52,13 +52,13 @@ class TrainState:
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
         """Everything for a checkpoint. A collective: the random states of all ranks are gathered."""
         random_states = collectives.gather_values(capture_random_states(self.generator))
-        learner = self.learner
+        optimization = self.optimization
         return Checkpoint(
-            model=learner.task.module.state_dict(),
-            ema=learner.ema.weights.state_dict() if learner.ema else None,
+            model=optimization.task.module.state_dict(),
+            ema=optimization.ema.weights.state_dict() if optimization.ema else None,
             state={
                 "task": self.task.state_dict(),
-                "learner": learner.state_dict(),
+                "learner": optimization.state_dict(),
                 "meter": self.meter.state_dict(),
                 "position": asdict(self.position),
                 "random_states": random_states,
@@ -70,7 +70,7 @@ class TrainState:
     def restore(self, checkpoint: Checkpoint, collectives: ProcessGroup, seed: int, origin: str) -> list[str]:
         """Put a checkpoint back; the task's own state was loaded before. Returns messages for the log."""
         state = checkpoint.state
-        self.learner.load(checkpoint.model, checkpoint.ema, state["learner"], origin)
+        self.optimization.load(checkpoint.model, checkpoint.ema, state["learner"], origin)
         self.meter.load_state_dict(state["meter"])
         self.position = Position(**state["position"])
         self.history = History(checkpoint.history)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_pipelines.contract.pipeline import DataPipeline, Facts
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec
 from data_pipelines.storage.folder import Folder
-from trainables.contract.task import Start, Task
-from trainables.engine.data.dataset_statistics import DataMemory
+from trainables.contract.task import StartContext, Task
+from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
 from trainables.engine.files.histograms import Watch
-from trainables.engine.files.messages import Report
+from trainables.engine.files.messages import WorkerReport
 from trainables.engine.process.collectives import ProcessGroup
 
 
@@ -21,17 +21,17 @@ class CancelledError(RuntimeError):
     """Nobody waits for this training any longer."""
 
 
-def never() -> bool:
+def never_cancelled() -> bool:
     """No one cancels."""
     return False
 
 
-def nothing() -> str | None:
+def no_notice() -> str | None:
     """No notice."""
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerContext:
     """The surroundings of one rank."""
 
     folder: Folder
@@ -40,22 +40,22 @@ class Worker:
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
     """Makes a module distributed."""
-    report: Callable[[Report], None]
+    report: Callable[[WorkerReport], None]
     """Called by all ranks equally often; what ranks other than 0 say is dropped."""
     pipeline: DataPipeline
     feed: Feed
-    facts: Facts
-    build_task: Callable[[Any, Facts, int], Task]
+    data_spec: DataSpec
+    build_task: Callable[[Any, DataSpec, int], Task]
     """Of the workload's register, which the engine does not know."""
-    memory: DataMemory
+    memory: DatasetStatisticsCache
     run_id: str
     watch: Watch | None = None
-    is_cancelled: Callable[[], bool] = never
+    is_cancelled: Callable[[], bool] = never_cancelled
     """Asked before every step, of a single worker; when it says so, CancelledError ends the training at once."""
-    find_notice: Callable[[], str | None] = nothing
+    preemption_notice: Callable[[], str | None] = no_notice
     """What is announced to the run, such as a machine that will be taken from it; asked by all ranks at once, and the
     same on all of them. While it stands every report saves a checkpoint."""
 
-    def start(self, seed: int) -> Start:
+    def start(self, seed: int) -> StartContext:
         """What a task gets when it begins, at the start of a stage, and before evaluations."""
-        return Start(self.feed.ordered, self.collectives, self.device, seed, self.memory.recall)
+        return StartContext(self.feed.ordered, self.collectives, self.device, seed, self.memory.recall)

@@ -8,24 +8,24 @@ from typing import Any
 from trainables.contract.task import Panel
 from trainables.engine.files.checkpoints import save_checkpoint
 from trainables.engine.files.history import Row
-from trainables.engine.files.messages import Report, Standing
+from trainables.engine.files.messages import RunPosition, WorkerReport
 from trainables.engine.files.model_versions import save_model
 from trainables.engine.files.panel_files import save_panels
 from trainables.engine.loop.train_state import TrainState
-from trainables.engine.loop.worker_context import Worker
+from trainables.engine.loop.worker_context import WorkerContext
 from trainables.run import Run
 
 
-class Outbox:
+class WorkerReporter:
     """Rank 0 writes; the other ranks only take part in collectives and in the report."""
 
-    def __init__(self, run: Run, worker: Worker):
+    def __init__(self, run: Run, worker: WorkerContext):
         self._run, self._worker = run, worker
         self._is_writer = worker.collectives.rank == 0
         self._empty()
 
     @contextmanager
-    def hearing_warnings(self) -> Iterator[None]:
+    def forward_warnings(self) -> Iterator[None]:
         """Inside, warnings that our packages log on this worker also go into the next report."""
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self.say([record.getMessage()])
@@ -53,15 +53,15 @@ class Outbox:
         """Rows for the record; they may still be added to until `send`."""
         self._rows = rows
 
-    def tell_means(self, means: dict[str, float]) -> None:
+    def set_epoch_means(self, means: dict[str, float]) -> None:
         """Of the epoch of the rows."""
         self._epoch_means = means
 
-    def tell_start(self, checkpoint: str | None) -> None:
+    def set_resumed_from(self, checkpoint: str | None) -> None:
         """That the run goes on from a checkpoint, or begins."""
         self._optional["resumed_from"] = checkpoint
 
-    def tell_stop(self, who: str) -> None:
+    def set_stopped_by(self, who: str) -> None:
         """That the run ends here because someone asked for it."""
         self._optional["stopped_by"] = who
 
@@ -83,7 +83,7 @@ class Outbox:
         self._optional["model"] = save_model(
             self._worker.folder,
             step=state.position.step,
-            weights=state.learner.evaluated.state_dict(),
+            weights=state.optimization.evaluated.state_dict(),
             task_state=state.task.state_dict(),
             metadata=self._describe(state),
             aliases=aliases,
@@ -97,7 +97,7 @@ class Outbox:
             "epoch": state.position.epoch,
             "global_step": state.position.step,
             "metrics": state.position.latest,
-            "facts": dict(self._worker.facts),
+            "facts": dict(self._worker.data_spec),
             "workload": self._run.workload.model_dump(mode="json"),
             "config": self._run.model_dump(mode="json"),
         }
@@ -110,9 +110,9 @@ class Outbox:
             name = save_checkpoint(self._worker.folder, state.position.step, checkpoint, keep)
             self._optional["checkpoint"] = name
 
-    def send(self, standing: Standing) -> None:
-        """One report, on all ranks; the outbox is empty afterwards."""
-        report: Report = {
+    def send(self, standing: RunPosition) -> None:
+        """One report, on all ranks; the reporter is empty afterwards."""
+        report: WorkerReport = {
             **standing,
             "rows": self._rows,
             "epoch_means": self._epoch_means,

@@ -11,7 +11,7 @@ _OPTIONS = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
 _LARGEST = 2**31 - 1
 
 
-def keep_freed_buffers() -> None:
+def set_malloc_thresholds() -> None:
     """What `VARIABLES` do when a process starts, afterwards; nothing where one of them is set, or without glibc."""
     if VARIABLES.keys() & os.environ.keys() or platform.libc_ver()[0] != "glibc":
         return

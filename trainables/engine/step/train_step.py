@@ -1,4 +1,4 @@
-"""The learner: module, optimiser, schedule, scaler and EMA, and the one step that moves them all."""
+"""The optimization: module, optimiser, schedule, scaler and EMA, and the one step that moves them all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -32,7 +32,7 @@ class Length:
         return self.num_steps // self.num_stages
 
 
-class Learner:
+class Optimization:
     """Owns what a step changes. `wrap` makes the module distributed; `generator` feeds the task's randomness."""
 
     def __init__(
@@ -91,18 +91,18 @@ class Learner:
         return learning_rates(self.optimizer)
 
     def step(
-        self, batches: Sequence[Any], generator: torch.Generator, look: Callable[[nn.Module], None] | None = None
+        self, batches: Sequence[Any], generator: torch.Generator, on_gradients: Callable[[nn.Module], None] | None = None
     ) -> dict[str, Tensor]:
         """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
 
-        `look` sees the module when its gradients are ready, and changes nothing.
+        `on_gradients` sees the module when its gradients are ready, and changes nothing.
         """
         buffers = self._keep_buffers()
         outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
         self.scaler.unscale_(self.optimizer)
         grad_norm = self._clip()
-        if look:
-            look(self.task.module)
+        if on_gradients:
+            on_gradients(self.task.module)
         if self.training.on_nonfinite == "stop" or self.scaler.is_enabled() or self._is_finite(grad_norm):
             self.scaler.step(self.optimizer)
             if self.ema:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, FilePath, InputPath
 from data_pipelines.images.config import ImageData
-from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, WorkloadConfig
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
@@ -157,16 +157,16 @@ class FlowMatchingConfig(WorkloadConfig):
     }
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
+    def run_name_parts(self) -> tuple[str, ...]:
         """For example `flow_matching`, `cifar10`, `optimal_transport`, `ch128`."""
         pairing = "reflow" if self.reflow else self.coupling
         return (self.name, self.data.source, pairing, f"ch{self.network.base_channels}")
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """The Frechet distance, or the inception score when that alone is evaluated."""
         suffix = "local" if self.evaluation.inception_weights is None else "score"
         if self.evaluation.metric != "is":
-            return Goal(metric=f"eval/fid_{suffix}", mode="min")
+            return SelectionMetric(metric=f"eval/fid_{suffix}", mode="min")
         local = "_local" if self.evaluation.inception_weights is None else ""
-        return Goal(metric=f"eval/inception_score{local}_mean", mode="max")
+        return SelectionMetric(metric=f"eval/inception_score{local}_mean", mode="max")

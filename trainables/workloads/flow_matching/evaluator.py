@@ -36,7 +36,7 @@ class _Tally:
 class SampleEvaluator(Evaluator[Mapping[str, Any]]):
     """Scores `num_samples` samples; noise and labels depend on the seed alone, not on the number of ranks.
 
-    What it compares with is settled before (`settle_reference`), so it needs no rows.
+    What it compares with is settled before (`resolve_reference`), so it needs no rows.
     """
 
     def __init__(

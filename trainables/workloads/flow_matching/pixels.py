@@ -5,13 +5,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
-def to_unit_range(pixels: UInt8[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def to_minus_one_one(pixels: UInt8[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """0..255 to [-1, 1], float32; floating-point pixels are in [-1, 1] already."""
     return pixels.float() / 127.5 - 1 if pixels.dtype == torch.uint8 else pixels
 
 
 def to_uint8(images: Float[Tensor, "*shape"] | UInt8[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """[-1, 1] to 0..255: clamped, then rounded to the nearest, so that `to_unit_range` is undone exactly.
+    """[-1, 1] to 0..255: clamped, then rounded to the nearest, so that `to_minus_one_one` is undone exactly.
 
     Raises FloatingPointError for a value that is not finite: a clamp would make a black or grey picture of it.
     """

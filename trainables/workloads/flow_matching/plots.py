@@ -16,7 +16,7 @@ VISIBLE_SIDE = 64
 """Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""
 
 
-class Drawing:
+class SamplePlots:
     """Holds the noise; one row of pictures for each class, one column for each noise."""
 
     def __init__(

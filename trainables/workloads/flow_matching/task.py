@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_pipelines.contract.pipeline import Facts
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from data_pipelines.contract.pipeline import DataSpec
+from trainables.contract.task import Collectives, LossOutput, Panel, Progress, StartContext, Task
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.evaluator import SampleEvaluator
 from trainables.workloads.flow_matching.flow.coupling import pair_optimally
 from trainables.workloads.flow_matching.flow.network import VelocityNetwork
 from trainables.workloads.flow_matching.flow.path import drop_labels, sample_path
-from trainables.workloads.flow_matching.pixels import to_unit_range
-from trainables.workloads.flow_matching.plots import Drawing
-from trainables.workloads.flow_matching.reference.reference_scores import settle_reference
+from trainables.workloads.flow_matching.pixels import to_minus_one_one
+from trainables.workloads.flow_matching.plots import SamplePlots
+from trainables.workloads.flow_matching.reference.reference_scores import resolve_reference
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
 from trainables.workloads.flow_matching.reference.scoring import Extractor
 from trainables.workloads.flow_matching.reflow.teacher import (
@@ -43,33 +43,33 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
 
     weights_stream = "velocity network"
 
-    def __init__(self, config: FlowMatchingConfig, facts: Facts, seed: int) -> None:
+    def __init__(self, config: FlowMatchingConfig, data_spec: DataSpec, seed: int) -> None:
         self.config = config
         self.seed = seed
-        self.class_names: list[str] = list(facts["class_names"])
-        shape = (facts["channels"], facts["height"], facts["width"])
+        self.class_names: list[str] = list(data_spec["class_names"])
+        shape = (data_spec["channels"], data_spec["height"], data_spec["width"])
         network = VelocityNetwork(config.network, channels=shape[0], num_classes=len(self.class_names))
         network.check_size(shape[1], shape[2])
         self.module = network
         self.real = RealData(shape, len(self.class_names))
         chunk_size = config.evaluation.batch_size
-        self.drawing = Drawing(
+        self.plots = SamplePlots(
             config.pictures, class_names=self.class_names, shape=shape, seed=seed, chunk_size=chunk_size
         )
         self._inception: Extractor | None = None
         if config.reflow is not None and config.reflow.teacher.exists():
-            self._start_from_teacher(config.reflow.teacher, facts)
+            self._start_from_teacher(config.reflow.teacher, data_spec)
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
         """Mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
-        x_1 = to_unit_range(batch["image"])
+        x_1 = to_minus_one_one(batch["image"])
         path = sample_path(self._noise(batch, x_1, generator), x_1, generator=generator)
         null_label = len(self.class_names)
         label = drop_labels(batch["label"], null_label, self.config.label_drop_ratio, generator=generator)
         velocity = module(path.x_t, path.t, label)
         return LossOutput(functional.mse_loss(velocity.float(), path.velocity))
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         """Learn the real images' statistics; a reflow task has its teacher's."""
         if self.config.reflow is not None:
             find_file(self.config.reflow.teacher, WEIGHTS)
@@ -78,12 +78,12 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
                 logger.warning("the teacher saved no statistics: eval/fid_local compares with the teacher's images")
             self.real.learn(start)
 
-    def prepare_evaluation(self, start: Start) -> None:
+    def prepare_evaluation(self, start: StartContext) -> None:
         """Settle what samples are compared with. Raises ValueError when a reflow task cannot know it."""
-        settle_reference(self.real, self._local_extractor(start.device), self.config.evaluation, start)
+        resolve_reference(self.real, self._local_extractor(start.device), self.config.evaluation, start)
         if self.config.evaluation.inception_weights is not None:
             self._refuse_generated_images()
-            settle_reference(self.real, self._inception_extractor(start.device), self.config.evaluation, start)
+            resolve_reference(self.real, self._inception_extractor(start.device), self.config.evaluation, start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> SampleEvaluator:
         """With the published features when their weights are given, else with the local ones."""
@@ -102,9 +102,9 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         """Noise at t = 0 with the first label."""
         return torch.zeros(1, *self.real.shape), torch.zeros(1), torch.zeros(1, dtype=torch.int64)
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """One grid of samples, and one table that compares solvers."""
-        return [self.drawing.grid(module, device), self.drawing.table(module, progress, device)]
+        return [self.plots.grid(module, device), self.plots.table(module, progress, device)]
 
     def state_dict(self) -> dict[str, Any]:
         """What is known of the real images."""
@@ -142,7 +142,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
             self._inception = Extractor("inception", network.feature_dim, network.num_classes, network)
         return self._inception
 
-    def _start_from_teacher(self, folder: Path, facts: Facts) -> None:
-        refuse_other_architecture(read_card(folder), self.config, facts, folder=folder)
+    def _start_from_teacher(self, folder: Path, data_spec: DataSpec) -> None:
+        refuse_other_architecture(read_card(folder), self.config, data_spec, folder=folder)
         self.module.load_state_dict(load_weights(folder))
         self.real.load_state_dict(load_task_state(folder))

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.images.config import ImageData
-from trainables.contract.training_config import Goal, Training, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, Training, WorkloadConfig
 
 Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res18"]
 Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency"]
@@ -83,7 +83,7 @@ class PruningConfig(WorkloadConfig):
         "train/reg_lambd": "reg_lambd",
         "train/epoch_top1_acc": "accuracy",
     }
-    metric_axes: ClassVar[dict[str, str | None]] = {
+    metric_x_axes: ClassVar[dict[str, str | None]] = {
         "loss": "step",
         "top1_acc": "step",
         "reg_lambd": "step",
@@ -141,18 +141,18 @@ class PruningConfig(WorkloadConfig):
         return {"head": ("head",), "mlp": ("neuron",), "both": ("head", "neuron")}[self.target or "head"]
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """Validation accuracy, within each round."""
-        return Goal(metric="val_accuracy", mode="max")
+        return SelectionMetric(metric="val_accuracy", mode="max")
 
     @property
     def num_stages(self) -> int:
         """One for each round."""
         return self.pruning_times
 
-    def refuse_training(self, training: Training) -> None:
+    def check_training(self, training: Training) -> None:
         """The rewind point must be an epoch of round 0, and every round is judged at its end, by the same weights."""
-        super().refuse_training(training)
+        super().check_training(training)
         if self.struct == "rsst" and self.pruning_times > 1 and training.ema is not None:
             raise ValueError(
                 "`training.ema` is given, but with struct: rsst units are removed at a round's end, where an average "
@@ -166,7 +166,7 @@ class PruningConfig(WorkloadConfig):
             )
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
+    def run_name_parts(self) -> tuple[str, ...]:
         """For example rsst, vit_small, cifar100, sched_x, reg_1.0, crit_l1, rate_0.2, pretrained."""
         parts = [self.struct, self.arch, self.data.source]
         if self.struct == "rsst":

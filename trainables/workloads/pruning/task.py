@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_pipelines.contract.pipeline import Facts
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from data_pipelines.contract.pipeline import DataSpec
+from trainables.contract.task import Collectives, LossOutput, Panel, Progress, StartContext, Task
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
 from trainables.workloads.pruning.export import export_network
@@ -26,7 +26,7 @@ from trainables.workloads.pruning.rewind import copy_state, rewind
 from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
 from trainables.workloads.pruning.selection.magnitude_masks import Mask
 from trainables.workloads.pruning.selection.physical_removal import Kept, remove_units, shrink
-from trainables.workloads.pruning.selection.pruning_marks import Doomed, mark_doomed
+from trainables.workloads.pruning.selection.pruning_marks import PruningMarks, mark_units
 from trainables.workloads.pruning.selection.unit_selection import prune_weights, select_units, target_groups
 
 logger = logging.getLogger(__name__)
@@ -35,17 +35,17 @@ logger = logging.getLogger(__name__)
 class PruningTask(Task[Mapping[str, Any]]):
     """Batches are those of the image pipeline; `module` always has the shape that `blueprint` says."""
 
-    def __init__(self, config: PruningConfig, facts: Facts, seed: int) -> None:
+    def __init__(self, config: PruningConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.class_names: list[str] = list(facts["class_names"])
+        self.class_names: list[str] = list(data_spec["class_names"])
         self.num_classes = len(self.class_names)
-        shape = {name: facts[name] for name in ("channels", "height", "width")}
+        shape = {name: data_spec[name] for name in ("channels", "height", "width")}
         self.blueprint = Blueprint(config.arch, **shape, num_classes=self.num_classes, patch_size=config.patch_size)
         self.module = build_network(self.blueprint, seed)
         self.majority = 0
         self.snapshot: dict[str, Tensor] = {}
         """The rewind point: a copy of the dense network's state, on the CPU."""
-        self.doomed = Doomed()
+        self.doomed = PruningMarks()
         self.rounds = [Round(0, 100.0, 100.0)]
         self._updates, self._updates_per_round = 0, 0
         self._has_trained, self._ends_round = False, False
@@ -66,7 +66,7 @@ class PruningTask(Task[Mapping[str, Any]]):
             loss = loss + self.doomed.penalty(self.module, strength)
         return LossOutput(loss, metrics)
 
-    def after_step(self, progress: Progress) -> None:
+    def on_step_end(self, progress: Progress) -> None:
         """Count the round's steps, on which lambda depends."""
         self._has_trained = True
         self._updates_per_round = progress.steps_per_stage
@@ -81,7 +81,7 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     # ---- between rounds
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         """Load pretrained weights, learn the normalisation and the largest class, and keep the rewind point."""
         if self.config.pretrained is not None:
             matching = load_pretrained(self.module, self.config.pretrained)
@@ -92,7 +92,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.module.get_submodule("normalize").set(*(published or (found.mean, found.std)))  # pyright: ignore
         self.snapshot = copy_state(self.module)
 
-    def after_epoch(self, progress: Progress) -> bool:
+    def on_epoch_end(self, progress: Progress) -> bool:
         """Keep the rewind point when it is this epoch's; at the end of an rsst round remove the doomed units."""
         if progress.epoch == self.config.rewind_epoch:
             self.snapshot = copy_state(self.module)
@@ -102,10 +102,10 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.rounds[-1].doomed_norm_ratio = self.doomed.norm_ratio(self.module)
         self.rounds[-1].lambda_final = self._strength_at(progress.steps_per_stage - 1)
         self.module, self.blueprint = remove_units(self.module, self.blueprint, self.doomed.kept)
-        self.doomed = Doomed()
+        self.doomed = PruningMarks()
         return True
 
-    def begin_stage(self, stage: int, start: Start) -> Mapping[str, float]:
+    def on_stage_start(self, stage: int, start: StartContext) -> Mapping[str, float]:
         """Rank the trained network's units, remove or doom the lowest, and rewind the rest."""
         masks = prune_weights(self.module, self.blueprint, self.config.rate)
         kept = select_units(self.module, self.blueprint, self.config, masks=masks, start=start, num_prunings=stage)
@@ -126,7 +126,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self._updates, self._ends_round = 0, False
         return found
 
-    def _measure_pixels(self, start: Start) -> PixelStatistics:
+    def _measure_pixels(self, start: StartContext) -> PixelStatistics:
         return measure_pixels(
             start.batches("train"),
             channels=self.blueprint.channels,
@@ -136,12 +136,12 @@ class PruningTask(Task[Mapping[str, Any]]):
         )
 
     @staticmethod
-    def _measure(network: nn.Module, start: Start) -> float:
+    def _measure(network: nn.Module, start: StartContext) -> float:
         return measure_accuracy(network, start.batches("test"), start.collectives)
 
     def _doom(self, kept: Kept, masks: Mapping[str, Mask]) -> None:
         shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
-        self.doomed = mark_doomed(target_groups(self.blueprint, self.config), kept, shapes, masks)
+        self.doomed = mark_units(target_groups(self.blueprint, self.config), kept, shapes, masks)
         self.doomed.attach(self.module)
 
     # ---- evaluation
@@ -165,7 +165,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.rounds[-1].close(self.pruned_blueprint)
         return describe_rounds(self.rounds, accuracy, is_training=self._has_trained)
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """The curve of lambda; at a round's end also the tables, and accuracy against size."""
         blueprint = self.pruned_blueprint
         return draw_rounds(self.rounds, self.config, progress, blueprint, ends_round=self._ends_round)
@@ -199,7 +199,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.blueprint = self.blueprint.keeping(state["kept"])
         self.module = build_network(self.blueprint, self.seed)
         self.snapshot = dict(state["snapshot"])
-        self.doomed = Doomed(**state["doomed"])
+        self.doomed = PruningMarks(**state["doomed"])
         self.doomed.attach(self.module)
         self.majority = state["majority"]
         self.rounds = [Round(**record) for record in state["rounds"]]

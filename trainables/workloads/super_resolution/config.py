@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, FilePath, InputPath
 from data_pipelines.super_resolution.config import SuperResolutionData
-from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
 
@@ -105,12 +105,12 @@ class SuperResolutionConfig(WorkloadConfig):
         "out": "workload.evaluation.out",
     }
 
-    metric_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "epoch", "*": "epoch"}
+    metric_x_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "epoch", "*": "epoch"}
     """A tracker is told of epochs alone, as the original does. Every row has `epoch`; `val/epoch` is only in those of
     evaluations, and not when another split is measured."""
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
+    def run_name_parts(self) -> tuple[str, ...]:
         """For example `symunet`, `uc_merced`, `scale4`."""
         return (self.network.name, self.data.source, f"scale{'+'.join(map(str, self.data.scales))}")
 
@@ -144,6 +144,6 @@ class SuperResolutionConfig(WorkloadConfig):
         return "test" if self.evaluation.benchmark is not None else self.evaluation.split
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """PSNR at the first scale."""
-        return Goal(metric=f"{self.measured_split}/psnr", mode="max")
+        return SelectionMetric(metric=f"{self.measured_split}/psnr", mode="max")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from trainables.contract.progress_snapshot import Moment
+from trainables.contract.progress_snapshot import ProgressSnapshot
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _TITLES = {"uc_merced": "UCMerced", "div2k": "DIV2K", "photographs": "Photographs"}
 
 
-def format_lines(config: "SuperResolutionConfig", moment: Moment) -> list[str]:
+def format_lines(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> list[str]:
     """Steps, then an evaluation if there was one, then the head of the epoch that begins."""
     lines: list[str] = []
     if moment.row is not None:
@@ -25,7 +25,7 @@ def format_lines(config: "SuperResolutionConfig", moment: Moment) -> list[str]:
     return lines
 
 
-def _format_steps(config: "SuperResolutionConfig", moment: Moment) -> str:
+def _format_steps(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> str:
     """For example `[80/945]  [L1: 0.0957]  4.2+0.1s`: samples, means of the epoch, computing and waiting for data."""
     terms = parse_loss(config.loss)
     means = moment.epoch_means

@@ -11,7 +11,7 @@ from trainables.contract.task import Collectives, Evaluation, Evaluator
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.enlarge_folder import enlarge_folder
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
-from trainables.workloads.super_resolution.plots import Drawing
+from trainables.workloads.super_resolution.plots import SamplePlots
 from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.protocols.benchmark import read_benchmark
 from trainables.workloads.super_resolution.protocols.protocol import measure
@@ -60,7 +60,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
         # for each scale: ours and bicubic, each metric
         self._sums = torch.zeros(len(self._scales), 2, len(self._metrics), dtype=torch.float64, device=device)
         self._counts = torch.zeros(len(self._scales), dtype=torch.float64, device=device)
-        self._drawing = Drawing(config, config.measured_split)
+        self._drawing = SamplePlots(config, config.measured_split)
         reads_folder = config.evaluation.images is not None or config.evaluation.benchmark is not None
         self.split: Split | None = None if reads_folder else config.evaluation.split
 

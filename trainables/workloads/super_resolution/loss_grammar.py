@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from data_pipelines.contract.did_you_mean import one_of
+from data_pipelines.contract.did_you_mean import suggest
 
 LOSS_TYPES = ("L1", "MSE", "FFT", "FFTL1", "StableFFT", "Freq", "FreqNorm")
 
@@ -39,5 +39,5 @@ def _parse_term(part: str, text: str) -> Term:
     if not weight > 0 or not math.isfinite(weight):
         raise ValueError(f"the weight in {part!r} must be above 0")
     if match[3] not in LOSS_TYPES:
-        raise ValueError(f"{match[3]!r} in {text!r} is no type of loss; {one_of(match[3], LOSS_TYPES)}")
+        raise ValueError(f"{match[3]!r} in {text!r} is no type of loss; {suggest(match[3], LOSS_TYPES)}")
     return Term(weight, match[3])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.super_resolution.batch import Pair, unpack
-from trainables.contract.task import Collectives, ImagePanel, Start
+from trainables.contract.task import Collectives, ImagePanel, StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
@@ -23,7 +23,7 @@ BAR = 16
 """Pixels under each picture for its caption."""
 
 
-class Drawing:
+class SamplePlots:
     """Holds the cut-outs of the first scale; `collect` fills it, or `add` and `gather`, or a saved state."""
 
     def __init__(self, config: SuperResolutionConfig, split: Split) -> None:
@@ -35,7 +35,7 @@ class Drawing:
         self.lr: UInt8[Tensor, "images 3 height width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
         self.hr: UInt8[Tensor, "images 3 scaled_height scaled_width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
 
-    def collect(self, start: Start) -> None:
+    def collect(self, start: StartContext) -> None:
         """The middle of the first images of the split; a collective, and the same on all ranks."""
         for batch in start.batches(self._split):
             for pair in unpack(batch, self.scale):

@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.contract.pipeline import Facts
+from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.super_resolution.batch import PatchBatch
-from trainables.contract.task import Collectives, ImagePanel, LossOutput, Progress, Start, Task
+from trainables.contract.task import Collectives, ImagePanel, LossOutput, Progress, StartContext, Task
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.losses import compute_terms
 from trainables.workloads.super_resolution.networks.factory import build_network
-from trainables.workloads.super_resolution.plots import Drawing
-from trainables.workloads.super_resolution.unit_range import to_unit_range
+from trainables.workloads.super_resolution.plots import SamplePlots
+from trainables.workloads.super_resolution.unit_range import to_zero_one
 
 
 class SuperResolutionTask(Task[Mapping[str, Any]]):
@@ -23,10 +23,10 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
 
     weights_stream = "super-resolution network"
 
-    def __init__(self, config: SuperResolutionConfig, facts: Facts, seed: int) -> None:
+    def __init__(self, config: SuperResolutionConfig, data_spec: DataSpec, seed: int) -> None:
         self.config = config
         self.module = build_network(config.network, config.data.scales)
-        self.drawing = Drawing(config, config.evaluation.split)
+        self.plots = SamplePlots(config, config.evaluation.split)
         self.best = Best()
         self._terms = parse_loss(config.loss)
         self._epoch: int | None = None
@@ -34,18 +34,18 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
     def loss(self, module: nn.Module, batch: PatchBatch, *, generator: torch.Generator) -> LossOutput:
         """The weighted terms of `config.loss`, on pixels in 0..1; each is recorded as it enters the sum."""
         scale = batch["hr"].shape[-1] // batch["lr"].shape[-1]
-        enlarged = module(to_unit_range(batch["lr"]), scale)
-        terms = compute_terms(self._terms, enlarged, to_unit_range(batch["hr"]))
+        enlarged = module(to_zero_one(batch["lr"]), scale)
+        terms = compute_terms(self._terms, enlarged, to_zero_one(batch["hr"]))
         return LossOutput(torch.stack(list(terms.values())).sum(), terms)
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         """Choose the places that are drawn. Raises ValueError when a training would have nothing to measure."""
         if self.config.evaluation.images is not None:
             raise ValueError(
                 "`workload.evaluation.images` has no truth, and a training is judged by its PSNR; leave it out here "
                 "and give it to `evaluate` as --images"
             )
-        self.drawing.collect(start)
+        self.plots.collect(start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> ImageEvaluator:
         """During a training it also tells the best epoch so far; apart from one it draws what it measures."""
@@ -57,19 +57,19 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
         side = self.config.data.lr_patch_size
         return (torch.zeros(1, 3, side, side),)
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> list[ImagePanel]:
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> list[ImagePanel]:
         """LR, bicubic, ours, HR."""
-        return self.drawing.panels(module, device)
+        return self.plots.panels(module, device)
 
-    def after_step(self, progress: Progress) -> None:
+    def on_step_end(self, progress: Progress) -> None:
         """Remember the epoch, which evaluations record."""
         self._epoch = progress.epoch
 
     def state_dict(self) -> dict[str, Any]:
         """The drawn places, and the best epoch so far."""
-        return {"drawing": self.drawing.state_dict(), "best": {"psnr": self.best.psnr, "epoch": self.best.epoch}}
+        return {"drawing": self.plots.state_dict(), "best": {"psnr": self.best.psnr, "epoch": self.best.epoch}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`."""
-        self.drawing.load_state_dict(state["drawing"])
+        self.plots.load_state_dict(state["drawing"])
         self.best = Best(**state["best"])

@@ -5,7 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
-def to_unit_range(image: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def to_zero_one(image: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """0..255 -> 0..1, float32."""
     return image.float() / 255
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.video.config import VideoData
-from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
 
 LATENT_SIDE = 8
@@ -101,19 +101,19 @@ class VideoPredictionConfig(WorkloadConfig):
         "i3d-weights": "workload.evaluation.i3d_weights",
         "animation": "workload.animation",
     }
-    metric_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+    metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
+    def run_name_parts(self) -> tuple[str, ...]:
         """For example `video_prediction`, `frames`, `4to4`, `dit`, `XL/2`, `v`."""
         window = f"{self.data.num_past}to{self.data.num_future}"
         parts = (self.name, self.data.source, window, self.network.name, self.network.label.replace("/", "-"))
         return (*parts, self.diffusion.prediction) if isinstance(self.network, DiT) else parts
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """Mean squared error over all future frames."""
-        return Goal(metric="eval/mse", mode="min")
+        return SelectionMetric(metric="eval/mse", mode="min")
 
     @property
     def num_predicted(self) -> int:

@@ -8,7 +8,7 @@ from data_pipelines.video.batch import PackedClips
 from trainables.contract.task import Collectives, Evaluation, Evaluator
 from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
-from trainables.workloads.video_prediction.diffusion.predictors import Predictor, roll_out
+from trainables.workloads.video_prediction.diffusion.predictors import Predictor, rollout
 from trainables.workloads.video_prediction.plots import Shown, draw_predictions, to_grey_levels
 from trainables.workloads.video_prediction.scores import score_frames, score_names
 from trainables.workloads.video_prediction.spaces.frame_spaces import Space
@@ -88,7 +88,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
     def _predict(self, module: nn.Module, past: Tensor, draw: int) -> Tensor:
         generators = noise_of(past, self._seed, draw)
         encoded = self._space.encode(past)
-        prediction = roll_out(self._predictor, module, encoded, self._config.num_predicted, generators)
+        prediction = rollout(self._predictor, module, encoded, self._config.num_predicted, generators)
         self._nfe = prediction.nfe
         return self._space.decode(prediction.frames)
 

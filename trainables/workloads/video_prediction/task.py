@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.contract.pipeline import Facts
+from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.readers.pyav import import_av
 from data_pipelines.video.batch import WindowBatch
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Start, Task
+from trainables.contract.task import Collectives, LossOutput, Panel, Progress, StartContext, Task
 from trainables.metrics.generative.fvd import ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import (
@@ -32,9 +32,9 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
 
     weights_stream = "video-prediction network"
 
-    def __init__(self, config: VideoPredictionConfig, facts: Facts, seed: int) -> None:
+    def __init__(self, config: VideoPredictionConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.space = _build_space(config, facts)
+        self.space = _build_space(config, data_spec)
         self.module = _build_network(config, self.space)
         self.predictor = _build_predictor(config, self.space)
         self._drawn: Window | None = None
@@ -50,7 +50,7 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
             past, future = self.space.encode(past, generator), self.space.encode(future, generator)
         return LossOutput(self.predictor.loss(module, past, future, generator=generator))
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         """Choose the window that is drawn: the first of the evaluated split."""
         self._warn()
         data = self.config.data
@@ -103,7 +103,7 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
             return (past,)
         return torch.zeros(1, self.config.data.num_future, *frame), torch.zeros(1, dtype=torch.int64), past
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """The same window from the same noise every time."""
         if self._drawn is None:
             raise ValueError("the window that is drawn is missing: it is chosen when a run begins")
@@ -129,12 +129,12 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
         self._drawn = Window(state["past"], state["future"]) if state else None
 
 
-def _build_space(config: VideoPredictionConfig, facts: Facts) -> Space:
+def _build_space(config: VideoPredictionConfig, data_spec: DataSpec) -> Space:
     if config.latents is None:
-        return PixelSpace(facts["channels"], facts["height"], facts["width"])
+        return PixelSpace(data_spec["channels"], data_spec["height"], data_spec["width"])
     from trainables.workloads.video_prediction.spaces.latents import LatentSpace
 
-    return LatentSpace(config.latents, height=facts["height"], width=facts["width"])
+    return LatentSpace(config.latents, height=data_spec["height"], width=data_spec["width"])
 
 
 def _build_network(config: VideoPredictionConfig, space: Space) -> nn.Module:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from tests.ranks import Ranks, run_ranks, solo
-from trainables.contract.task import Start
+from trainables.contract.task import StartContext
 from trainables.workloads.flow_matching.config import Evaluation, FlowMatchingConfig, Network, Pictures, Sampling
 from trainables.workloads.flow_matching.reference import features
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-__all__ = ["CPU", "FACTS", "Ranks", "begin", "run_ranks", "solo", "start_of", "tiny_config", "tiny_rows"]
+__all__ = ["CPU", "DATA_SPEC", "Ranks", "begin", "run_ranks", "solo", "start_of", "tiny_config", "tiny_rows"]
 
 CPU = torch.device("cpu")
-FACTS = {"channels": 1, "height": 4, "width": 4, "class_names": ["dark", "light", "mixed"]}
+DATA_SPEC = {"channels": 1, "height": 4, "width": 4, "class_names": ["dark", "light", "mixed"]}
 
 
 def tiny_config(**changes: Any) -> FlowMatchingConfig:
@@ -43,7 +43,7 @@ def tiny_rows(num_rows: int = 48, seed: int = 0) -> tuple[Tensor, Tensor]:
     return image.to(torch.uint8), label
 
 
-def start_of(collectives: Ranks, num_rows: int = 48) -> Start:
+def start_of(collectives: Ranks, num_rows: int = 48) -> StartContext:
     """This rank's share of the rows, every world_size-th, in batches of 10."""
 
     def batches(split: str) -> Iterator[dict[str, Tensor]]:
@@ -52,12 +52,12 @@ def start_of(collectives: Ranks, num_rows: int = 48) -> Start:
         for image, label in zip(images.split(10), labels.split(10), strict=True):
             yield {"image": image, "label": label}
 
-    return Start(batches, collectives, CPU, seed=3)
+    return StartContext(batches, collectives, CPU, seed=3)
 
 
-def begin(task: FlowMatchingTask, start: Start) -> FlowMatchingTask:
+def begin(task: FlowMatchingTask, start: StartContext) -> FlowMatchingTask:
     """As the engine begins a run."""
-    task.begin(start)
+    task.on_train_start(start)
     task.prepare_evaluation(start)
     return task
 

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from data_pipelines.storage.folder import Folder
 from tests.tasks import seeded
 from trainables.contract.task import Evaluation, ImagePanel
-from trainables.engine.data.dataset_statistics import DataMemory
+from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
 from trainables.workloads.flow_matching.evaluator import draw_noise, name_scores
 from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, FACTS, Ranks, begin, run_ranks, solo, start_of, tiny_config
+from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config
 
 BUILDING = threading.Lock()
 """The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
@@ -25,7 +25,7 @@ BUILDING = threading.Lock()
 
 def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
     with BUILDING:
-        task = seeded(FlowMatchingTask)(config or tiny_config(), FACTS, seed=3)
+        task = seeded(FlowMatchingTask)(config or tiny_config(), DATA_SPEC, seed=3)
     begin(task, start_of(collectives))
     nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
     task.module.eval()
@@ -113,9 +113,9 @@ def test_a_second_run_on_the_same_data_reads_and_measures_nothing(tmp_path: Path
     def refuse(split: str) -> Any:
         raise AssertionError(f"{split} was read")
 
-    memory = DataMemory(Folder(str(tmp_path)), "rows", solo())
+    memory = DatasetStatisticsCache(Folder(str(tmp_path)), "rows", solo())
     start = replace(start_of(solo()), recall=memory.recall)
-    tasks = [seeded(FlowMatchingTask)(tiny_config(), FACTS, seed=seed) for seed in (3, 3)]
+    tasks = [seeded(FlowMatchingTask)(tiny_config(), DATA_SPEC, seed=seed) for seed in (3, 3)]
     first = begin(tasks[0], start)
     second = begin(tasks[1], replace(start, batches=refuse))
     assert first.real.fingerprint("local") == second.real.fingerprint("local")
@@ -126,10 +126,10 @@ def test_a_second_run_on_the_same_data_reads_and_measures_nothing(tmp_path: Path
 
 @pytest.mark.parametrize("changes", [{"num_samples": 20}, {"batch_size": 11}])
 def test_other_samples_of_the_trivial_generator_are_scored_anew(tmp_path: Path, changes: dict[str, int]):
-    memory = DataMemory(Folder(str(tmp_path)), "rows", solo())
+    memory = DatasetStatisticsCache(Folder(str(tmp_path)), "rows", solo())
     start = replace(start_of(solo()), recall=memory.recall)
     for config in (tiny_config(), tiny_config(evaluation=settings(**changes))):
-        begin(seeded(FlowMatchingTask)(config, FACTS, seed=3), start)
+        begin(seeded(FlowMatchingTask)(config, DATA_SPEC, seed=3), start)
     assert len(list((tmp_path / "learnt").glob("local_baseline-*"))) == 2
     assert len(list((tmp_path / "learnt").glob("local_moments-*"))) == 1
 
@@ -138,7 +138,7 @@ def test_samples_shown_are_the_first_with_the_names_of_their_classes():
     panel = _panel(run_ranks(1, evaluate)[0])
     assert panel.key == "eval/sample_images" and panel.zoom == 16
     assert panel.images.shape == (5, 1, 4, 4) and panel.images.dtype == torch.uint8
-    assert len(panel.captions) == 5 and set(panel.captions) <= set(FACTS["class_names"])
+    assert len(panel.captions) == 5 and set(panel.captions) <= set(DATA_SPEC["class_names"])
 
 
 def test_only_inception_features_give_the_published_names():
@@ -155,14 +155,14 @@ def test_only_inception_features_give_the_published_names():
 def test_inception_weights_given_to_the_evaluation_alone_make_it_read_the_real_images(tmp_path: Any):
     task = begun_task(solo())
     config = tiny_config(evaluation=settings(inception_weights=tmp_path / "weights.pth"))
-    later = seeded(FlowMatchingTask)(config, FACTS, seed=3)
+    later = seeded(FlowMatchingTask)(config, DATA_SPEC, seed=3)
     later.load_state_dict(task.state_dict())
     forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1).float())  # noqa: E731
     later._inception = Extractor("inception", 2, 16, forward)
     later.prepare_evaluation(start_of(solo()))
     metrics = later.evaluator(solo(), CPU).compute(later.module.eval()).metrics
     assert {"eval/fid_score", "baseline/eval/fid_score"} <= set(metrics) and "eval/fid_local" not in metrics
-    assert config.goal.metric in metrics
+    assert config.selection_metric.metric in metrics
 
 
 def _panel(evaluation: Evaluation) -> ImagePanel:

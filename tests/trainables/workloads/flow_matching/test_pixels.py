@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from trainables.workloads.flow_matching.pixels import to_uint8, to_unit_range
+from trainables.workloads.flow_matching.pixels import to_minus_one_one, to_uint8
 
 
 def test_every_pixel_value_survives_the_round_trip():
     pixels = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_uint8(to_unit_range(pixels)), pixels)
+    assert torch.equal(to_uint8(to_minus_one_one(pixels)), pixels)
 
 
 def test_unit_range_is_minus_one_to_one_and_float_images_are_left_alone():
-    assert to_unit_range(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
+    assert to_minus_one_one(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
     image = torch.tensor([0.3, -0.7])
-    assert torch.equal(to_unit_range(image), image)
+    assert torch.equal(to_minus_one_one(image), image)
 
 
 def test_values_are_clamped_and_rounded_to_the_nearest():

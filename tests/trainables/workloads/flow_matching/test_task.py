@@ -9,13 +9,13 @@ from trainables.contract.task import ImagePanel, Progress, TablePanel
 from trainables.workloads.flow_matching.config import Evaluation, Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, FACTS, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
+from .conftest import CPU, DATA_SPEC, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
 
 UNGUIDED = Pictures(sampling=Sampling(guidance=1.0), comparisons=())
 
 
 def build(seed: int = 3, **changes) -> FlowMatchingTask:
-    return seeded(FlowMatchingTask)(tiny_config(**changes), FACTS, seed=seed)
+    return seeded(FlowMatchingTask)(tiny_config(**changes), DATA_SPEC, seed=seed)
 
 
 def batch(num_rows: int = 16) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ def test_weights_depend_on_the_seed_and_not_on_the_global_random_state():
 
 def test_images_that_do_not_fit_the_levels_are_refused_before_the_first_step():
     with pytest.raises(ValueError, match="images are 5x4"):
-        seeded(FlowMatchingTask)(tiny_config(), FACTS | {"height": 5}, seed=0)
+        seeded(FlowMatchingTask)(tiny_config(), DATA_SPEC | {"height": 5}, seed=0)
 
 
 def test_statistics_of_the_real_images_count_every_row_once_over_the_ranks():
@@ -126,7 +126,7 @@ def test_a_restored_task_evaluates_like_the_one_that_began():
     restored.load_state_dict(torch.load(file, weights_only=True))
     first, second = (t.evaluator(solo(), CPU).compute(t.module.eval()).metrics for t in (task, restored))
     assert first == second
-    assert task.config.goal.metric in first
+    assert task.config.selection_metric.metric in first
 
 
 def test_an_evaluation_before_the_run_began_is_refused():
@@ -141,6 +141,6 @@ def test_example_inputs_are_what_the_network_takes():
 
 def test_pictures_are_one_grid_and_one_table():
     task = build()
-    grid, table = task.draw(task.module.eval(), Progress(1, 1, 1, 1), CPU)
+    grid, table = task.visualise(task.module.eval(), Progress(1, 1, 1, 1), CPU)
     assert isinstance(grid, ImagePanel) and isinstance(table, TablePanel)
     assert (grid.key, table.key) == ("eval/generated_samples", "eval/samples_table")

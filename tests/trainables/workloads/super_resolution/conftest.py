@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.ranks import Ranks
-from trainables.contract.task import Start
+from trainables.contract.task import StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 
 CPU = torch.device("cpu")
@@ -50,27 +50,27 @@ def tiny_config(scales: tuple[int, ...] = (2,), network: Any = None, **changes: 
 def tiny_batch(config: SuperResolutionConfig, num_rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
     """Whole images of noise, a little larger than a patch."""
     pipeline = SuperResolutionPipeline(config.data)
-    return pipeline.collate(pipeline.synthetic(num_rows, seed))
+    return pipeline.collate(pipeline.make_fake_rows(num_rows, seed))
 
 
 def tiny_patches(config: SuperResolutionConfig, num_rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
     """Training patches of them."""
     pipeline = SuperResolutionPipeline(config.data)
-    return pipeline.cut(pipeline.synthetic(num_rows, seed), np.random.default_rng(seed))
+    return pipeline.collate_train(pipeline.make_fake_rows(num_rows, seed), np.random.default_rng(seed))
 
 
-def start_of(config: SuperResolutionConfig, collectives: Ranks, num_rows: int = 6) -> Start:
+def start_of(config: SuperResolutionConfig, collectives: Ranks, num_rows: int = 6) -> StartContext:
     """This rank's contiguous share of the rows, one by one."""
 
     def batches(split: str) -> Iterator[dict[str, Tensor]]:
         assert split == "val"
         pipeline = SuperResolutionPipeline(config.data)
-        table = pipeline.synthetic(num_rows, seed=0)
+        table = pipeline.make_fake_rows(num_rows, seed=0)
         share = num_rows // collectives.world_size
         for row in range(collectives.rank * share, (collectives.rank + 1) * share):
             yield pipeline.collate(table.slice(row, 1))
 
-    return Start(batches, collectives, CPU, seed=3)
+    return StartContext(batches, collectives, CPU, seed=3)
 
 
 class Nearest(nn.Module):

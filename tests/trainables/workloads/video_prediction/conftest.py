@@ -14,7 +14,7 @@ from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import Ranks
 from tests.tasks import seeded
 from trainables.contract.seeding import seeded_initialisation
-from trainables.contract.task import Start
+from trainables.contract.task import StartContext
 from trainables.workloads.video_prediction.autoencoder import VaeShape
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.networks.vae import Vae
@@ -44,7 +44,7 @@ def tiny_config(**changes: Any) -> VideoPredictionConfig:
 
 def tiny_task(config: VideoPredictionConfig, seed: int = 0) -> VideoPredictionTask:
     """Its network gives more than zeros."""
-    task = seeded(VideoPredictionTask)(config, VideoPipeline(config.data).facts(), seed)
+    task = seeded(VideoPredictionTask)(config, VideoPipeline(config.data).data_spec(), seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in task.module.parameters():
@@ -55,26 +55,26 @@ def tiny_task(config: VideoPredictionConfig, seed: int = 0) -> VideoPredictionTa
 def tiny_clips(config: VideoPredictionConfig, num_rows: int = 4, seed: int = 0) -> dict[str, Tensor]:
     """Clips of noise, a little longer than a window."""
     pipeline = VideoPipeline(config.data)
-    return pipeline.collate(pipeline.synthetic(num_rows, seed))
+    return pipeline.collate(pipeline.make_fake_rows(num_rows, seed))
 
 
 def tiny_windows(config: VideoPredictionConfig, num_rows: int = 4, seed: int = 0) -> dict[str, Tensor]:
     """Training windows of them."""
     pipeline = VideoPipeline(config.data)
-    return pipeline.cut(pipeline.synthetic(num_rows, seed), np.random.default_rng(seed))
+    return pipeline.collate_train(pipeline.make_fake_rows(num_rows, seed), np.random.default_rng(seed))
 
 
-def start_of(config: VideoPredictionConfig, collectives: Ranks, num_rows: int = 6) -> Start:
+def start_of(config: VideoPredictionConfig, collectives: Ranks, num_rows: int = 6) -> StartContext:
     """This rank's contiguous share of the clips, one by one."""
 
     def batches(split: str) -> Iterator[dict[str, Tensor]]:
         pipeline = VideoPipeline(config.data)
-        table = pipeline.synthetic(num_rows, seed=0)
+        table = pipeline.make_fake_rows(num_rows, seed=0)
         share = num_rows // collectives.world_size
         for row in range(collectives.rank * share, (collectives.rank + 1) * share):
             yield pipeline.collate(table.slice(row, 1))
 
-    return Start(batches, collectives, CPU, seed=3)
+    return StartContext(batches, collectives, CPU, seed=3)
 
 
 def save_autoencoder(folder: Path, seed: int = 0) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.contract.seeding import seeded_generator, seeded_initialisation
-from trainables.workloads.flow_matching.pixels import to_unit_range
+from trainables.workloads.flow_matching.pixels import to_minus_one_one
 
 MAX_SIDE = 32
 """Larger images are averaged down to this, which bounds the cost; finer detail does not count in the distance."""
@@ -44,7 +44,7 @@ class FeatureNetwork(nn.Module):
         self, images: UInt8[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
         """Features and logits of images of any size with values 0 to 255."""
-        pixels = to_unit_range(shrink(images)).contiguous(memory_format=torch.channels_last)
+        pixels = to_minus_one_one(shrink(images)).contiguous(memory_format=torch.channels_last)
         features = self.layers(pixels).mean(dim=(2, 3))
         return features, self.head(features)
 

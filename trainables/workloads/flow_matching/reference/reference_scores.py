@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from trainables.contract.seeding import seeded_generator
-from trainables.contract.task import Start
+from trainables.contract.task import StartContext
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments
 from trainables.workloads.flow_matching.config import Evaluation
 from trainables.workloads.flow_matching.pixels import to_uint8
@@ -16,7 +16,7 @@ from trainables.workloads.flow_matching.reference.scoring import Extractor, Scor
 
 
 @torch.no_grad()
-def settle_reference(real: RealData, extractor: Extractor, settings: Evaluation, start: Start) -> None:
+def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation, start: StartContext) -> None:
     """Make `real` know both for one extractor, each once for a data set; a collective."""
     name, num_samples = extractor.name, settings.num_samples
     device = start.device.type
@@ -38,7 +38,7 @@ def settle_reference(real: RealData, extractor: Extractor, settings: Evaluation,
         real.keep_baseline(name, num_samples, Scores(**known))
 
 
-def _measure(extractor: Extractor, start: Start) -> Gaussian:
+def _measure(extractor: Extractor, start: StartContext) -> Gaussian:
     """Each row of the training split once over all ranks."""
     moments = RunningMoments(extractor.feature_dim, start.device)
     for batch in start.batches("train"):
@@ -47,7 +47,7 @@ def _measure(extractor: Extractor, start: Start) -> Gaussian:
 
 
 def _score_trivial(
-    pixels: PixelStatistics, real: Gaussian, extractor: Extractor, settings: Evaluation, start: Start
+    pixels: PixelStatistics, real: Gaussian, extractor: Extractor, settings: Evaluation, start: StartContext
 ) -> Scores:
     """With as many samples as an evaluation has, in the same chunks, as the distance falls with their number."""
     scorer = Scorer(extractor, start.collectives, start.device)

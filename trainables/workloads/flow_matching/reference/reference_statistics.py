@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.contract.task import Start
+from trainables.contract.task import StartContext
 from trainables.metrics.generative.frechet import Gaussian
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.features import (
@@ -36,13 +36,13 @@ class RealData:
         self.gaussians: dict[str, Gaussian] = {}
         self._baselines: dict[str, Scores] = {}
 
-    def learn(self, start: Start) -> None:
+    def learn(self, start: StartContext) -> None:
         """Pixel statistics and the feature network, once for a data set; a collective."""
         recipe = {**describe_training(), "subset": SUBSET_SIZE}
         self._take(start.recall("feature_network", recipe, lambda: self._learn(start)))
 
     @torch.no_grad()
-    def _learn(self, start: Start) -> dict[str, Any]:
+    def _learn(self, start: StartContext) -> dict[str, Any]:
         """One pass over the training split, then rank 0 trains the feature network."""
         sums = PixelSums(self.shape, self.num_classes, start.device)
         sampler = SubsetSampler(self.shape, start.device)

@@ -22,10 +22,10 @@ class PairSource:
     """The teacher in eval mode, on an accelerator when there is one; to be closed after use."""
 
     def __init__(self, settings: Reflow, card: TeacherCard) -> None:
-        facts = card.facts
+        data_spec = card.data_spec
         self._settings = settings
-        self._shape = (facts["channels"], facts["height"], facts["width"])
-        self._null_label = len(facts["class_names"])
+        self._shape = (data_spec["channels"], data_spec["height"], data_spec["width"])
+        self._null_label = len(data_spec["class_names"])
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
             self._network = VelocityNetwork(card.config.network, channels=self._shape[0], num_classes=self._null_label)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import DataPipeline, Facts, Split
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
 from trainables.workloads.flow_matching.config import Reflow
 from trainables.workloads.flow_matching.reflow.batch import ReflowBatch
 from trainables.workloads.flow_matching.reflow.teacher import METADATA, WEIGHTS, TeacherCard, find_file, read_card
@@ -55,16 +55,16 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
         fields = [("x0", pa.binary(num_bytes)), ("x1", pa.binary(num_bytes)), ("label", pa.int64())]
         return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
-    def facts(self) -> Facts:
+    def data_spec(self) -> DataSpec:
         """The teacher's; raises ValueError when the settings describe other images than it was trained on."""
-        facts, real = self._card.facts, self._images.facts()
-        differing = [key for key in facts if key in real and facts[key] != real[key]]
+        data_spec, real = self._card.data_spec, self._images.data_spec()
+        differing = [key for key in data_spec if key in real and data_spec[key] != real[key]]
         if differing:
             raise ValueError(
                 f"the teacher {self._settings.teacher} was trained on other images than `data` describes; "
                 f"different: {', '.join(differing)}; set `data` as in the teacher's run"
             )
-        return facts
+        return data_spec
 
     def source_hash(self) -> str:
         return self._source_hash
@@ -85,9 +85,9 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
                 pairs = source.make(index, min(PAIRS_PER_CHUNK, self._settings.num_pairs - first_row))
                 yield self._table(pairs).slice(max(0, start_row - first_row))
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Noise must be finite, images in [-1, 1], and labels those of a class."""
-        num_classes = len(facts["class_names"])
+        num_classes = len(data_spec["class_names"])
         x_0, x_1 = _floats(table, "x0"), _floats(table, "x1")
         is_bad = ~np.isfinite(x_0).all(axis=1) | ~(np.abs(x_1) <= 1).all(axis=1)  # not a number fails any comparison
         label = table["label"].to_numpy()
@@ -109,18 +109,18 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
             "label": torch.from_numpy(table["label"].to_numpy().copy()),
         }
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         import torch
 
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(num_rows, *self._shape, generator=generator)
-        label = torch.randint(len(self._card.facts["class_names"]), (num_rows,), generator=generator)
+        label = torch.randint(len(self._card.data_spec["class_names"]), (num_rows,), generator=generator)
         return self._table({"image": noise.tanh(), "noise": noise, "label": label})
 
     @property
     def _shape(self) -> tuple[int, int, int]:
-        facts = self._card.facts
-        return facts["channels"], facts["height"], facts["width"]
+        data_spec = self._card.data_spec
+        return data_spec["channels"], data_spec["height"], data_spec["width"]
 
     @cached_property
     def _card(self) -> TeacherCard:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from data_pipelines.contract.pipeline import Facts
+from data_pipelines.contract.pipeline import DataSpec
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, METADATA, TASK_STATE = "model.safetensors", "metadata.json", "task.pt"
-FACTS = ("channels", "height", "width", "class_names")
+DATA_SPEC = ("channels", "height", "width", "class_names")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TeacherCard:
     """What `metadata.json` says of the model; reading it imports no torch."""
 
     config: FlowMatchingConfig
-    facts: Facts
+    data_spec: DataSpec
 
 
 def find_file(folder: Path, name: str) -> Path:
@@ -39,11 +39,11 @@ def read_card(folder: Path) -> TeacherCard:
     try:
         metadata = json.loads(file.read_text(encoding="utf-8"))
         card = TeacherCard(FlowMatchingConfig.model_validate(metadata["workload"]), metadata["facts"])
-        missing = [name for name in FACTS if name not in card.facts]
+        missing = [name for name in DATA_SPEC if name not in card.data_spec]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(f"{file} does not describe a flow-matching model: {error}") from error
     if missing:
-        raise ValueError(f"{file} lacks the facts {', '.join(missing)}")
+        raise ValueError(f"{file} lacks the data_spec {', '.join(missing)}")
     return card
 
 
@@ -74,10 +74,12 @@ def load_task_state(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{file} cannot be read as a task's state: {error}") from error
 
 
-def refuse_other_architecture(teacher: TeacherCard, student: FlowMatchingConfig, facts: Facts, *, folder: Path) -> None:
+def refuse_other_architecture(
+    teacher: TeacherCard, student: FlowMatchingConfig, data_spec: DataSpec, *, folder: Path
+) -> None:
     """Raise ValueError with each setting of the network that differs; dropout has no weights and may differ."""
-    theirs = teacher.config.network.model_dump(exclude={"dropout"}) | {key: teacher.facts[key] for key in FACTS}
-    ours = student.network.model_dump(exclude={"dropout"}) | {key: facts[key] for key in FACTS}
+    theirs = teacher.config.network.model_dump(exclude={"dropout"}) | {key: teacher.data_spec[key] for key in DATA_SPEC}
+    ours = student.network.model_dump(exclude={"dropout"}) | {key: data_spec[key] for key in DATA_SPEC}
     differing = [f"{key}: teacher {theirs[key]}, here {ours[key]}" for key in theirs if theirs[key] != ours[key]]
     if differing:
         raise ValueError(f"the teacher {folder} is of another architecture; {'; '.join(differing)}")

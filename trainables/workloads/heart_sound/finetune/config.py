@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
-from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 
@@ -65,7 +65,7 @@ class FinetuneConfig(WorkloadConfig):
     metric_names: ClassVar[dict[str, str]] = {
         f"train/learning_rate/{group}": f"learning_rate/{group}" for group in ("encoder", "classifier")
     }
-    metric_axes: ClassVar[dict[str, str | None]] = {"learning_rate/*": "step", **WorkloadConfig.metric_axes}
+    metric_x_axes: ClassVar[dict[str, str | None]] = {"learning_rate/*": "step", **WorkloadConfig.metric_x_axes}
 
     @model_validator(mode="after")
     def _keeps_labelled_cycles(self) -> Self:
@@ -78,13 +78,13 @@ class FinetuneConfig(WorkloadConfig):
         return self
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
+    def run_name_parts(self) -> tuple[str, ...]:
         """For example `circor_murmur`, `linear`, `fewshot10pct`."""
         shots = self.data.shot_ratio
         few = (f"fewshot{100 * shots:g}pct",) if shots < 1 else ()
         return (self.task, "linear" if self.mode == "linear" else "finetune", *few)
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """The task's primary metric on the validation subjects."""
-        return Goal(metric=f"val/{TASKS[self.task].primary_metric}", mode="max")
+        return SelectionMetric(metric=f"val/{TASKS[self.task].primary_metric}", mode="max")

@@ -8,9 +8,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.contract.pipeline import SPLITS, Facts
+from data_pipelines.contract.pipeline import SPLITS, DataSpec
 from data_pipelines.heart_sounds.tasks import TASKS
-from trainables.contract.task import Collectives, LossOutput, ParameterGroup, Progress, Start, Task
+from trainables.contract.task import Collectives, LossOutput, ParameterGroup, Progress, StartContext, Task
 from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
@@ -26,11 +26,11 @@ class FinetuneTask(Task[Mapping[str, Any]]):
     module: FinetuneNetwork
     weights_stream = "classifier"
 
-    def __init__(self, config: FinetuneConfig, facts: Facts, seed: int) -> None:
+    def __init__(self, config: FinetuneConfig, data_spec: DataSpec, seed: int) -> None:
         self.config = config
-        self.facts = facts
-        self._num_samples = int(facts["num_samples"])
-        num_classes = len(facts["class_names"])
+        self.data_spec = data_spec
+        self._num_samples = int(data_spec["num_samples"])
+        num_classes = len(data_spec["class_names"])
         self.module = FinetuneNetwork(
             config.encoder, config.head, num_classes=num_classes, is_frozen=config.mode == "linear"
         )
@@ -45,7 +45,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         self._answers: list[Tensor] = []
         self._collectives: Collectives | None = None
 
-    def connect(self, collectives: Collectives) -> None:
+    def on_start(self, collectives: Collectives) -> None:
         """Training answers are added up through them."""
         self._collectives = collectives
 
@@ -56,7 +56,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             ParameterGroup("classifier", list(self.module.classifier.parameters())),
         ]
 
-    def begin(self, start: Start) -> None:
+    def on_train_start(self, start: StartContext) -> None:
         """Count the training cycles of each class, for their weights."""
         if self.config.pretrained is not None:
             self._warn_of_seen(self.config.pretrained)
@@ -70,11 +70,13 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             counts += torch.bincount(batch["label"].cpu(), minlength=len(counts))
         self._counts, self._weights = start.collectives.sum(counts), None
         if (self._counts == 0).any():
-            names = [name for name, count in zip(self.facts["class_names"], self._counts, strict=True) if count == 0]
+            names = [
+                name for name, count in zip(self.data_spec["class_names"], self._counts, strict=True) if count == 0
+            ]
             logger.warning("no training cycles of %s; the classes cannot be learnt", ", ".join(names))
 
     def _warn_of_seen(self, pretrained: Path) -> None:
-        tested = set(self.facts["subjects"]["test"])
+        tested = set(self.data_spec["subjects"]["test"])
         seen = tested & pretraining_subjects(pretrained)
         if seen:
             logger.warning(
@@ -99,7 +101,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             self._weights = weigh_classes(self._counts, settings.largest_weight).to(device)
         return self._weights
 
-    def after_step(self, progress: Progress) -> None:
+    def on_step_end(self, progress: Progress) -> None:
         """Add the step's answers of all ranks."""
         num_classes = len(self._confusion)
         places, self._answers = torch.cat(self._answers), []
@@ -110,7 +112,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> FinetuneEvaluator:
         """On all splits but the training split, with the scores of training since the last evaluation."""
-        counts = self.facts["num_recordings"]
+        counts = self.data_spec["num_recordings"]
         confusion, self._confusion = self._confusion.cpu(), torch.zeros_like(self._confusion)
         return FinetuneEvaluator(
             TASKS[self.config.task],

@@ -40,7 +40,7 @@ class Encoder(nn.Module):
             x = stage(x)
         return self.norm(self.sequence(x.transpose(1, 2))).mean(dim=1)
 
-    def describe_parts(self, parts: Signal) -> Float[Tensor, "batch sub_width"]:
+    def encode_segments(self, parts: Signal) -> Float[Tensor, "batch sub_width"]:
         """Pooled features of single sub-structures, each run through the first stages by itself."""
         x = self.stem(parts[:, None])
         for stage in self.stages[:SUB_STAGE]:

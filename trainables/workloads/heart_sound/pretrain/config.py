@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config
 from data_pipelines.heart_sounds.config import PretrainData
-from trainables.contract.training_config import Goal, WorkloadConfig
+from trainables.contract.training_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 
@@ -49,11 +49,11 @@ class PretrainConfig(WorkloadConfig):
         return self
 
     @property
-    def name_parts(self) -> tuple[str, ...]:
+    def run_name_parts(self) -> tuple[str, ...]:
         """For example `heart_sound_pretrain`, `mamba`, `sub1`."""
         return (self.name, self.encoder.sequence, f"sub{self.contrast.sub_weight:g}")
 
     @property
-    def goal(self) -> Goal:
+    def selection_metric(self) -> SelectionMetric:
         """The contrastive loss of subjects that are not trained on."""
-        return Goal(metric="val/loss", mode="min")
+        return SelectionMetric(metric="val/loss", mode="min")

@@ -27,7 +27,7 @@ class PretrainNetwork(nn.Module):
         if self.part_projector is None:
             return cycles
         parts = signal.reshape(len(signal) * self.num_parts, -1)
-        projections = self.part_projector(self.encoder.describe_parts(parts))
+        projections = self.part_projector(self.encoder.encode_segments(parts))
         return torch.cat([cycles, projections.reshape(len(signal), -1)], dim=1)
 
     def separate(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.contract.pipeline import Facts
+from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Task
 from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
@@ -21,13 +21,13 @@ class PretrainTask(Task[Mapping[str, Any]]):
     module: PretrainNetwork
     weights_stream = "pretraining network"
 
-    def __init__(self, config: PretrainConfig, facts: Facts, seed: int) -> None:
+    def __init__(self, config: PretrainConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed = config, seed
-        self._num_samples = int(facts["num_samples"])
+        self._num_samples = int(data_spec["num_samples"])
         self.module = PretrainNetwork(config.encoder, config.contrast)
         self._collectives: Collectives | None = None
 
-    def connect(self, collectives: Collectives) -> None:
+    def on_start(self, collectives: Collectives) -> None:
         """Negatives are gathered through them."""
         self._collectives = collectives
 
@@ -69,7 +69,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
         """One silent cycle."""
         return (torch.zeros(1, self._num_samples),)
 
-    def draw(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """Nothing of its own: the evaluation shows its views."""
         return ()
 

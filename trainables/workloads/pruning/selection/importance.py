@@ -19,7 +19,7 @@ Scores = dict[str, Float[Tensor, " units"]]
 NEEDS_DATA = ("l1", "l2", "saliency")
 
 
-def score_units(
+def compute_importance(
     network: nn.Module,
     groups: Sequence[UnitGroup],
     criterion: Criterion,

@@ -12,7 +12,7 @@ from trainables.workloads.pruning.selection.magnitude_masks import Mask
 from trainables.workloads.pruning.selection.physical_removal import Kept
 
 
-class Doomed:
+class PruningMarks:
     """Marks for one round; empty for a round without any."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Doomed:
         for name, mask in self.zeroed.items():
             parameter = parameters[name]
             parameter.data[mask.to(parameter.device)] = 0.0
-            parameter.register_hook(_Silencer(mask))
+            parameter.register_hook(_GradientMask(mask))
 
     def penalty(self, network: nn.Module, strength: float) -> Float[Tensor, ""]:
         """lambda / 2 times the squared norm of the weights in S; its gradient is lambda w, to the bit."""
@@ -79,7 +79,7 @@ class Doomed:
         return {"kept": self.kept, "pulled": pulled, "zeroed": {name: mask.cpu() for name, mask in self.zeroed.items()}}
 
 
-class _Silencer:
+class _GradientMask:
     """A gradient hook; a class, so that a network with it can be pickled."""
 
     def __init__(self, mask: Mask) -> None:
@@ -90,9 +90,9 @@ class _Silencer:
         return gradient * self._alive
 
 
-def mark_doomed(
+def mark_units(
     groups: Sequence[UnitGroup], kept: Kept, shapes: Mapping[str, torch.Size], masks: Mapping[str, Mask]
-) -> Doomed:
+) -> PruningMarks:
     """Marks for all units outside `kept`: every prunable weight that computes them or reads them."""
     marked: dict[str, Mask] = {}
     for group in groups:
@@ -102,10 +102,10 @@ def mark_doomed(
                 mask = marked.setdefault(member.tensor, torch.zeros(shapes[member.tensor], dtype=torch.bool))
                 mask.index_fill_(member.dim, member.index[going].flatten(), True)
     if not marked:
-        return Doomed()
+        return PruningMarks()
     sizes = {group.name: group.num_units for group in groups}
     alive = {name: masks[name].cpu() for name in marked}
-    return Doomed(
+    return PruningMarks(
         {name: places for name, places in kept.items() if len(places) < sizes[name]},
         pulled={name: mask & alive[name] for name, mask in marked.items()},
         zeroed={name: mask & ~alive[name] for name, mask in marked.items()},

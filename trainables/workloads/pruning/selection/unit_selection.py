@@ -5,12 +5,12 @@ from itertools import islice
 
 from torch import nn
 
-from trainables.contract.task import Start
+from trainables.contract.task import StartContext
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors
 from trainables.workloads.pruning.networks.units import UnitGroup
-from trainables.workloads.pruning.selection.importance import score_units
+from trainables.workloads.pruning.selection.importance import compute_importance
 from trainables.workloads.pruning.selection.magnitude_masks import Mask, prune_globally
 from trainables.workloads.pruning.selection.unit_counts import choose_units, count_by_mask, count_by_rate
 
@@ -32,12 +32,12 @@ def select_units(
     config: PruningConfig,
     *,
     masks: Mapping[str, Mask],
-    start: Start,
+    start: StartContext,
     num_prunings: int,
 ) -> dict[str, list[int]]:
     """For each target group the places of the units that stay after `num_prunings` prunings; a collective."""
     groups = target_groups(blueprint, config)
-    scores = score_units(
+    scores = compute_importance(
         network,
         groups,
         config.criteria,

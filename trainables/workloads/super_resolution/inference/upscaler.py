@@ -10,7 +10,7 @@ from trainables.workloads.super_resolution.config import Inference
 from trainables.workloads.super_resolution.inference.back_projection import back_project
 from trainables.workloads.super_resolution.inference.self_ensemble import ensemble
 from trainables.workloads.super_resolution.inference.tiling import upscale_tiled
-from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_unit_range
+from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_zero_one
 
 
 class Upscaler:
@@ -27,7 +27,7 @@ class Upscaler:
         settings = self._settings
 
         def upscale(part: Tensor) -> Tensor:
-            enlarged = module(to_unit_range(part.to(self._device)), scale).float()
+            enlarged = module(to_zero_one(part.to(self._device)), scale).float()
             if not bool(enlarged.isfinite().all()):
                 raise FloatingPointError("the network's output for an evaluated image is not finite")
             return enlarged
@@ -39,7 +39,7 @@ class Upscaler:
             return self._in_tiles(upscale, whole, scale)
 
         enlarged = ensemble(upscale_whole, image[None]) if settings.has_self_ensemble else upscale_whole(image[None])
-        return to_grey_levels(back_project(enlarged, to_unit_range(image[None]), settings.back_projections))[0]
+        return to_grey_levels(back_project(enlarged, to_zero_one(image[None]), settings.back_projections))[0]
 
     def _in_tiles(self, upscale: Callable[[Tensor], Tensor], image: Tensor, scale: int) -> Tensor:
         tile = self._settings.tile_size

@@ -10,8 +10,8 @@ from trainables.workloads.super_resolution.networks.mean_shift import MeanShift
 from trainables.workloads.super_resolution.networks.upsampling import (
     SubPixelUpsampler,
     choose_scale,
-    touch,
     upsample_bicubic,
+    zero_gradient_dependency,
 )
 
 
@@ -57,7 +57,7 @@ class EdsrNetwork(nn.Module):
         enlarged = self.add_mean(enlarged) / self.rgb_range
         for other, tail in self.tails.items():
             if other != str(scale):
-                enlarged = touch(tail, enlarged)
+                enlarged = zero_gradient_dependency(tail, enlarged)
         return enlarged
 
 

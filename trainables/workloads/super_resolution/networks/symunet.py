@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from trainables.workloads.super_resolution import network_config
 from trainables.workloads.super_resolution.networks.padding import pad_to_multiple
 from trainables.workloads.super_resolution.networks.restormer import TransformerBlock
-from trainables.workloads.super_resolution.networks.upsampling import choose_scale, touch, upsample_bicubic
+from trainables.workloads.super_resolution.networks.upsampling import (
+    choose_scale,
+    upsample_bicubic,
+    zero_gradient_dependency,
+)
 
 _Features = Float[Tensor, "batch channels height width"]
 
@@ -86,7 +90,7 @@ class SymUNetNetwork(nn.Module):
         residual = self.tails[str(scale)](features)
         for other, tail in self.tails.items():
             if other != str(scale):
-                residual = touch(tail, residual)
+                residual = zero_gradient_dependency(tail, residual)
         return residual
 
 

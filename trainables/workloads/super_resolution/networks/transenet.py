@@ -10,7 +10,11 @@ from trainables.workloads.super_resolution import network_config
 from trainables.workloads.super_resolution.networks.edsr import ResidualBlock
 from trainables.workloads.super_resolution.networks.mean_shift import MeanShift
 from trainables.workloads.super_resolution.networks.padding import pad_to_multiple
-from trainables.workloads.super_resolution.networks.upsampling import SubPixelUpsampler, choose_scale, touch
+from trainables.workloads.super_resolution.networks.upsampling import (
+    SubPixelUpsampler,
+    choose_scale,
+    zero_gradient_dependency,
+)
 
 NUM_STAGES = 3
 
@@ -151,7 +155,7 @@ class TransENetNetwork(nn.Module):
         result = self.add_mean(self.tail(self.expand(fused)))
         for other, upsampler in self.upsamplers.items():
             if other != str(scale):
-                result = touch(upsampler, result)
+                result = zero_gradient_dependency(upsampler, result)
         return result[..., : height * scale, : width * scale]
 
 

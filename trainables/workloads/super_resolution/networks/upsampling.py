@@ -28,7 +28,7 @@ def upsample_bicubic(
     return functional.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
-def touch(module: nn.Module, output: Tensor) -> Tensor:
+def zero_gradient_dependency(module: nn.Module, output: Tensor) -> Tensor:
     """`output`, with a gradient of zero for every parameter of `module`.
 
     A distributed step waits for the gradient of every parameter, also of a tail whose scale was not drawn.

@@ -74,7 +74,7 @@ class RegressionPredictor:
         return Prediction(module(past), 1)
 
 
-def roll_out(
+def rollout(
     predictor: Predictor, module: nn.Module, past: Tensor, num_frames: int, generators: Sequence[torch.Generator]
 ) -> Prediction:
     """Blocks of predictions, each with the last frames before it as its past, until there are `num_frames`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipelines.contract.pipeline import DataPipeline, Facts, Split
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
 from data_pipelines.prepared.byte_columns import bytes_of, offsets_of, values_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
 from data_pipelines.video.batch import PackedClips, WindowBatch
@@ -36,7 +36,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
     float32 in the order frame, means before deviations, channel, row, column; other rows hold the frames themselves,
     which predictions are compared with."""
 
-    takes_parts = True
+    aliases_rows = True
 
     def __init__(self, settings: Latents, data: VideoData) -> None:
         self._settings, self._frames = settings, VideoPipeline(data)
@@ -68,12 +68,12 @@ class LatentPipeline(DataPipeline[PackedClips]):
     def schema(self) -> pa.Schema:
         return self._frames.schema.append(pa.field("latents", pa.large_binary(), nullable=False))
 
-    def facts(self) -> Facts:
+    def data_spec(self) -> DataSpec:
         """Those of the frames, and `autoencoder`; from the prepared folder when there is one."""
         if self.prepared is not None and read_manifest(self.prepared) is not None:
-            return load_manifest(self.prepared, self).facts
+            return load_manifest(self.prepared, self).data_spec
         autoencoder = {"sha256": self._autoencoder_hash, "scale": self._settings.scale}
-        return {**self._frames.facts(), "autoencoder": autoencoder}
+        return {**self._frames.data_spec(), "autoencoder": autoencoder}
 
     def nominal_rows(self) -> dict[Split, int]:
         return self._frames.nominal_rows()
@@ -94,10 +94,10 @@ class LatentPipeline(DataPipeline[PackedClips]):
             else:
                 yield self._table(table, frames=table["frames"], latents=nothing)
 
-    def check(self, table: pa.Table, *, facts: Facts, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Frames as ever, or as many finite latents as there are frames, with room for a window."""
         if not _has_latents(table):
-            self._frames.check(table, facts=facts, file=file, first_row=first_row)
+            self._frames.check(table, data_spec=data_spec, file=file, first_row=first_row)
             return
         from data_pipelines.video.sources import refuse_short
 
@@ -115,7 +115,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
         """Of rows that hold frames."""
         return self._frames.collate(table)
 
-    def cut(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+    def collate_train(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
         """The posteriors, float32 [batch, time, moments, h, w], of the window that would be cut of the frames."""
         clips = [latents.view("<f4").reshape(-1, *self._shape) for latents in values_of(table["latents"])]
         return self._frames.cut_windows(clips, random)
@@ -126,9 +126,9 @@ class LatentPipeline(DataPipeline[PackedClips]):
 
         return {name: take_latents(each, self._settings.posterior, generator) for name, each in batch.items()}
 
-    def synthetic(self, num_rows: int, seed: int) -> pa.Table:
+    def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Training rows: normal means, small deviations."""
-        table = self._frames.synthetic(num_rows, seed)
+        table = self._frames.make_fake_rows(num_rows, seed)
         random, latents = np.random.default_rng(seed), []
         for length in table["num_frames"].to_pylist():
             moments = random.normal(size=(length, *self._shape)).astype("<f4")

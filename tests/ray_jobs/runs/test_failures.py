@@ -1,0 +1,74 @@
+"""A machine in trouble: what the user is told, and that what was saved stays whole."""
+
+import errno
+import json
+import time
+
+import pytest
+import yaml
+
+from ray_jobs.cli import main
+from ray_jobs.exit_codes import DONE, FAILED
+from ray_jobs.runs.training import train
+from tests.toy_workload.task import ToyTask
+from trainables.contract.task import Evaluation
+from trainables.engine.files import checkpoints
+from trainables.engine.files.checkpoints import find_checkpoint
+from trainables.engine.loop.evaluation import goal_value
+from trainables.ray_train.worker_main import RunError
+
+
+def test_a_disk_that_fills_up_during_a_checkpoint_leaves_the_one_before_and_the_run_goes_on_from_it(
+    toy, tmp_path, capsys, monkeypatch
+):
+    reference, experiment = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "full"})
+    train(reference)
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    save = checkpoints.save_tensors
+
+    def fill_up(tensors, target):
+        save(tensors, target)
+        if "step_000000011" in str(target):
+            target.write_bytes(target.read_bytes()[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_tensors", fill_up)
+    assert main(["train", str(file)]) == FAILED
+    assert "No space left on device" in capsys.readouterr().err
+    assert find_checkpoint(experiment.folder) == ("checkpoints/step_000000008", [])
+    assert experiment.folder.names("checkpoints")[-1] == "step_000000008"
+    assert not list(tmp_path.rglob(".tmp-*"))
+    monkeypatch.undo()
+    assert main(["train", str(file)]) == DONE
+    assert experiment.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
+
+
+def test_a_clock_that_is_set_back_during_a_run_changes_nothing_but_the_times(toy, monkeypatch):
+    reference, experiment = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "clock"})
+    train(reference)
+    hours, real = iter(range(0, 10_000)), time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600 * next(hours))
+    train(experiment)
+    monkeypatch.undo()
+    assert experiment.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
+    events = [json.loads(line) for line in experiment.folder.read("events.jsonl").splitlines()]
+    assert [event["step"] for event in events] == sorted(event["step"] for event in events)
+    assert all(value is None or value >= 0 for event in events for value in event["speed"].values())
+
+
+def test_memory_that_runs_out_is_told_with_what_helps(toy, monkeypatch):
+    def too_much(self, module, batch, *, generator):
+        raise MemoryError("cannot allocate 3 GiB")
+
+    monkeypatch.setattr(ToyTask, "loss", too_much)
+    with pytest.raises(RunError, match=r"out of memory: .*3 GiB; lower training.batch_size or raise training.accum"):
+        train(toy())
+
+
+def test_a_metric_that_decides_and_is_never_computed_ends_the_run_at_the_first_evaluation(toy):
+    goal = toy().workload.selection_metric
+    with pytest.raises(
+        ValueError, match=r"no metric 'test/mse', which decides the best model; it has test/mae, test/x"
+    ):
+        goal_value(Evaluation({"test/x": 1.0, "test/mae": 2.0}), goal)

@@ -1,0 +1,268 @@
+"""Experiments: each wrong setting is named, types are strict, overrides win, and the run's id holds what it should."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import Experiment, check_settings
+from tests.settings import problems_of, settings_with
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = sorted((ROOT / "ray_jobs" / "experiments").rglob("*.yaml"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("workload: {name: toy}\ntraining: {epochs: 2, optimizer: {learning_rate: 1e-3}}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dotted", "key", "nearest"),
+    [
+        ("traning", "traning", "training"),
+        ("training.epoch", "training.epoch", "epochs"),
+        ("training.optimizer.learning_rat", "training.optimizer.learning_rat", "learning_rate"),
+        ("training.ema.dekay", "training.ema.dekay", "decay"),
+        ("workload.netwrk", "workload.netwrk", "network"),
+        ("workload.network.base_chanels", "workload.network.base_chanels", "base_channels"),
+        ("workload.evaluation.sampling.solvr", "workload.evaluation.sampling.solvr", "solver"),
+        ("scaling.num_worker", "scaling.num_worker", "num_workers"),
+        ("storage.paht", "storage.paht", "path"),
+        ("tracking.runname", "tracking.runname", "run_name"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_valid_one(dotted: str, key: str, nearest: str) -> None:
+    [line] = problems_of(settings_with(dotted, 1))
+    assert line.startswith(f"{key}: there is no such setting; did you mean {nearest!r}? allowed: ")
+    assert nearest in line.partition("allowed: ")[2].split(", ")
+
+
+def test_an_unknown_key_inside_a_list_is_named_with_the_nearest_valid_one() -> None:
+    [line] = problems_of(settings_with("workload.pictures.comparisons", [{"solver": "heun"}, {"solvr": "heun"}]))
+    assert line.startswith("workload.pictures.comparisons.1.solvr: there is no such setting; did you mean 'solver'?")
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "allowed"),
+    [
+        ("training.epochs", True, "valid integer"),
+        ("training.epochs", "3", "valid integer"),
+        ("training.epochs", 3.0, "valid integer"),
+        ("training.batch_size", 0, "greater than or equal to 1"),
+        ("training.optimizer.learning_rate", "1e-3", "valid number"),
+        ("training.optimizer.learning_rate", True, "valid number"),
+        ("training.optimizer.learning_rate", 0, "greater than 0"),
+        ("training.optimizer.learning_rate", float("nan"), "finite number"),
+        ("training.optimizer.learning_rate", float("inf"), "finite number"),
+        ("training.optimizer.name", "adm", "'adam', 'adamw' or 'sgd'"),
+        ("training.optimizer.betas", [0.9, 1.0], "below 1"),
+        ("training.compile", 1, "valid boolean"),
+        ("training.compile", "yes", "valid boolean"),
+        ("training.ema.decay", 1.0, "less than 1"),
+        ("training.precision", "fp64", "'fp32', 'bf16' or 'fp16'"),
+        ("training.schedule.final_ratio", 1.5, "less than or equal to 1"),
+        ("workload.network.base_channels", "128", "valid integer"),
+        ("workload.network.dropout", -0.1, "greater than or equal to 0"),
+        ("workload.label_drop_ratio", 2, "less than or equal to 1"),
+        ("workload.coupling", "optimal", "'independent' or 'optimal_transport'"),
+        ("scaling.num_workers", -1, "greater than or equal to 0"),
+        ("scaling.use_gpu", "true", "valid boolean"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", True, "valid integer"),
+        ("tracking.notes", False, "valid string"),
+        ("tracking.run_name", 12, "valid string"),
+        ("storage.path", 1, "valid string"),
+        ("training", 5, "object"),
+        ("scaling", [], "object"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(dotted: str, value: Any, allowed: str) -> None:
+    [line] = problems_of(settings_with(dotted, value))
+    assert line.startswith(f"{dotted}: ") and allowed in line
+    if not isinstance(value, list):
+        assert line.endswith(f"(given: {value!r})")
+
+
+def test_an_integer_is_a_number() -> None:
+    assert check_settings(settings_with("training.optimizer.weight_decay", 1), "x").training.optimizer.weight_decay == 1
+
+
+def test_all_wrong_settings_are_told_at_once() -> None:
+    settings = settings_with("training.batch_sise", 1)
+    settings["workload"]["coupling"] = "x"
+    settings["seed"] = "x"
+    assert [line.partition(":")[0] for line in problems_of(settings)] == [
+        "seed",
+        "workload.coupling",
+        "training.batch_sise",
+    ]
+
+
+@pytest.mark.parametrize("length", [{}, {"epochs": 1, "max_steps": 1}])
+def test_exactly_one_length_of_the_training_is_asked_for(length: dict[str, int]) -> None:
+    [line] = problems_of({**settings_with(), "training": length})
+    assert line == "training: give exactly one of `epochs` and `max_steps`"
+
+
+def test_a_missing_section_is_named() -> None:
+    assert problems_of({"workload": {"name": "toy"}}) == ["training: Field required"]
+
+
+@pytest.mark.parametrize("cadence", ["often", "5", "1.5 epochs", "-1 epochs", "five steps", "3 days", ""])
+def test_a_cadence_in_other_words_is_refused_with_an_example(cadence: str) -> None:
+    [line] = problems_of(settings_with("training.evaluate_every", cadence))
+    assert line.startswith("training.evaluate_every: ") and "write for example '5 epochs' or '200 steps'" in line
+
+
+def test_an_unknown_workload_is_named_with_the_nearest_one() -> None:
+    [line] = problems_of({**settings_with(), "workload": {"name": "flow_maching"}})
+    assert line.startswith("workload: 'flow_maching' is not a workload; did you mean 'flow_matching'? allowed: ")
+
+
+@pytest.mark.parametrize("workload", [None, {}, [], "flow_matching", {"name": 3}, {"network": {}}])
+def test_a_workload_without_a_name_is_refused_with_the_known_ones(workload: Any) -> None:
+    [line] = problems_of({**settings_with(), "workload": workload})
+    assert line.startswith("workload: a workload needs its `name`; one of ") and "flow_matching" in line
+
+
+def test_an_override_wins_over_the_file_and_a_later_one_over_an_earlier(file: Path) -> None:
+    assert load_experiment(file).training.epochs == 2
+    assert load_experiment(file, ["training.epochs=5"]).training.epochs == 5
+    assert load_experiment(file, ["training.epochs=5", "training.epochs=7"]).training.epochs == 7
+    whole = load_experiment(file, ["training.epochs=5", "training={max_steps: 3}"]).training
+    assert whole.epochs is None and whole.max_steps == 3
+
+
+def test_an_override_changes_one_setting_and_leaves_its_neighbours(file: Path) -> None:
+    before, after = load_experiment(file), load_experiment(file, ["training.optimizer.name=sgd"])
+    assert after.training.optimizer.name == "sgd"
+    assert after.training.optimizer.learning_rate == 1e-3
+    assert after.model_dump(exclude={"training"}) == before.model_dump(exclude={"training"})
+
+
+def test_an_override_is_typed_as_in_yaml(file: Path) -> None:
+    overrides = [
+        "training.optimizer.learning_rate=1e-4",
+        "training.compile=yes",
+        "training.ema={decay: 0.5}",
+        "training.evaluate_every=null",
+        "training.pictures_every=20 steps",
+        "tracking.tags=[a, b=c]",
+        "tracking.notes=x=y",
+    ]
+    experiment = load_experiment(file, overrides)
+    training = experiment.training
+    assert training.optimizer.learning_rate == 1e-4 and training.compile is True
+    assert training.ema is not None and training.ema.decay == 0.5
+    assert training.evaluate_every is None
+    assert training.pictures_every is not None and training.pictures_every.unit == "steps"
+    assert experiment.tracking.tags == ("a", "b=c") and experiment.tracking.notes == "x=y"
+
+
+@pytest.mark.parametrize(
+    "override", ["training.epochs", "=5", ".epochs=5", "training.=5", "training..epochs=5", "a b=1", ""]
+)
+def test_an_override_that_is_no_assignment_is_refused_with_an_example(file: Path, override: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"--set {override!r}: write it as section.field=value")):
+        load_experiment(file, [override])
+
+
+@pytest.mark.parametrize("value", ["[1", "!!python/name:os.system", "&a 1", "{a: 1, a: 2}"])
+def test_an_override_whose_value_is_no_plain_yaml_is_named(file: Path, value: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"--set 'training.epochs={value}': line 1: ")):
+        load_experiment(file, [f"training.epochs={value}"])
+
+
+def test_an_override_of_an_unknown_setting_is_refused_with_the_nearest_one(file: Path) -> None:
+    with pytest.raises(ValueError, match=r"training\.epoch: there is no such setting; did you mean 'epochs'"):
+        load_experiment(file, ["training.epoch=5"])
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_experiment_loads(file: Path) -> None:
+    experiment = load_experiment(file)
+    assert file.stem.split("_")[0] == experiment.workload.name.split("_")[0]
+
+
+def test_experiments_are_shipped() -> None:
+    assert len(SHIPPED) >= 2
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_loading_an_experiment_imports_neither_torch_nor_ray(file: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ray_jobs.runs.experiment_loader import load_experiment; "
+        "load_experiment(Path(sys.argv[1])); "
+        "print(sorted({'torch', 'ray', 'wandb', 'torchvision', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_experiment_survives_writing_and_reading(file: Path, tmp_path: Path) -> None:
+    experiment = load_experiment(file, ["tracking={tags: [a, '1'], notes: 'on: yes'}", "training.models_every=3 steps"])
+    assert reread(experiment, tmp_path) == experiment
+
+
+def reread(experiment: Experiment, folder: Path) -> Experiment:
+    copy = folder / "copy.yaml"
+    copy.write_text(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
+    return load_experiment(copy)
+
+
+def test_an_experiment_is_frozen(file: Path) -> None:
+    experiment = load_experiment(file)
+    with pytest.raises(ValueError, match="frozen"):
+        experiment.seed = 1  # pyright: ignore
+
+
+def test_an_override_of_a_run_gives_a_checked_copy(file: Path) -> None:
+    run = load_experiment(file).run
+    longer = run.override({"training.epochs": 9, "workload.width": 3})
+    assert longer.training.epochs == 9 and longer.workload.model_dump()["width"] == 3
+    assert run.training.epochs == 2 and longer.digest != run.digest
+    with pytest.raises(ValueError):
+        run.override({"training.epochs": "9"})
+
+
+@pytest.mark.parametrize(
+    ("network", "line"),
+    [
+        ({"name": "edsr", "num_block": 3}, "num_block: there is no such setting; did you mean 'num_blocks'?"),
+        ({"name": "edsr", "num_blocks": 0}, "num_blocks: Input should be greater than or equal to 1 (given: 0)"),
+        ({"name": "symunet", "num_blocks": 3}, "num_blocks: there is no such setting; "),
+    ],
+)
+def test_a_setting_of_one_of_several_kinds_is_named_as_it_is_written(network, line):
+    settings = {"workload": {"name": "super_resolution", "network": network}, "training": {"epochs": 1}}
+    [problem] = problems_of(settings)
+    assert problem.startswith(f"workload.network.{line}")
+    if network["name"] == "symunet":
+        assert "encoder_heads" in problem and "num_channels" not in problem
+
+
+def test_a_file_that_extends_another_holds_only_what_differs(file: Path) -> None:
+    (file.parent / "sub").mkdir()
+    child = file.parent / "sub" / "child.yaml"
+    child.write_text("extends: ../experiment.yaml\ntraining: {epochs: 5, optimizer: {weight_decay: 0.5}}\n")
+    experiment = load_experiment(child, ["seed=3"])
+    optimizer = experiment.training.optimizer
+    assert (experiment.training.epochs, optimizer.learning_rate, optimizer.weight_decay) == (5, 1e-3, 0.5)
+    assert experiment.seed == 3 and load_experiment(file).training.epochs == 2
+
+
+@pytest.mark.parametrize("base", ["experiment.yaml", "3", "[a]"])
+def test_a_file_that_extends_itself_or_nothing_is_refused(file: Path, base: str) -> None:
+    file.write_text(f"extends: {base}\n")
+    with pytest.raises(ValueError, match=r"`extends` is .* give another experiment file"):
+        load_experiment(file)

@@ -1,0 +1,213 @@
+"""What a person reads while a run goes on."""
+
+from typing import Any
+
+import pytest
+
+from ray_jobs.console import (
+    Console,
+    LogOnly,
+    describe_plainly,
+    format_counts,
+    format_duration,
+    format_metrics,
+    format_progress,
+    format_table,
+    format_value,
+    progress_snapshot,
+)
+from trainables.contract.training_config import SelectionMetric
+
+
+def make_report(row: dict[str, Any], **changes: Any) -> Any:
+    speed = {"samples_per_s": 409.6, "step_s": 0.5, "data_wait_ratio": 0.0, "peak_memory_mib": 1.0}
+    report = {"rows": [row], "metrics": {}, "step": 120, "num_steps": 1600, "num_epochs": 40, "speed": speed}
+    return {**report, **changes}
+
+
+ROW = {"step": 120, "epoch": 3, "train/epoch": 3, "train/learning_rate": 0.1, "train/loss": 0.12345, "eval/fid": 12.34}
+
+
+SHOWN = {"train/loss": 0.12345, "eval/fid": 12.34}
+
+
+def test_a_line_of_progress_holds_position_loss_goal_speed_and_time_left():
+    report = make_report(ROW, metrics={"baseline/eval/fid": 80.0})
+    words = "epoch 3/40  step 120/1600  train/loss 0.1235  eval/fid 12.34 (baseline 80)  410 samples/s"
+    assert format_progress(report, SHOWN) == f"{words}  eta 12m 20s"
+    assert format_progress(report, SHOWN, evaluation_s=0.5) == f"{words}  eta 24m 40s"
+
+
+def test_a_line_without_a_measured_speed_leaves_it_out():
+    speed = {"samples_per_s": 0.0, "step_s": 0.0, "data_wait_ratio": 0.0, "peak_memory_mib": 1.0}
+    line = format_progress(make_report(ROW, speed=speed), SHOWN)
+    assert "samples/s" not in line and "eta" not in line
+
+
+def test_the_last_line_has_no_time_left():
+    line = format_progress(make_report(ROW, num_steps=120), SHOWN)
+    assert line.endswith("410 samples/s")
+
+
+def test_a_step_without_a_loss_is_still_a_line():
+    assert describe_plainly(make_report({"step": 120, "epoch": 3}))[0].startswith("epoch 3/40  step 120/1600  410")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0s"),
+        (45.4, "45s"),
+        (59.6, "1m 00s"),
+        (80, "1m 20s"),
+        (3599.4, "59m 59s"),
+        (3599.6, "1h 00m"),
+        (7500, "2h 05m"),
+        (360000, "100h 00m"),
+    ],
+)
+def test_a_duration_is_rounded_to_what_is_readable(seconds, words):
+    assert format_duration(seconds) == words
+
+
+def test_metrics_stand_sorted_and_beside_their_baselines():
+    text = format_metrics({"test/mse": 0.25, "baseline/test/mse": 1.0, "a": 2.0})
+    assert [line.split() for line in text.splitlines()] == [["a", "2"], ["test/mse", "0.25", "(baseline", "1)"]]
+
+
+def test_no_metrics_are_no_lines():
+    assert format_metrics({}) == ""
+
+
+def make_whole_report(row: dict[str, Any] | None = ROW, **changes: Any) -> Any:
+    """At step 120 of a run of 50 steps per epoch, batches of 8 out of 403 samples."""
+    speed = {"computing_s": 1.5, "waiting_s": 0.5, "evaluation_s": 2.0}
+    report = {
+        **make_report(row or {}),
+        "rows": [row] if row else [],
+        "epoch": 3,
+        "step_in_epoch": 20,
+        "steps_per_epoch": 50,
+        "samples_per_epoch": 403,
+        "learning_rate": 2e-4,
+        "epoch_means": {"train/loss": 0.25},
+        "is_finished": False,
+    }
+    report["speed"] = report["speed"] | speed
+    return {**report, **changes}
+
+
+def test_a_moment_tells_where_in_its_epoch_the_run_stands():
+    moment = progress_snapshot(make_whole_report(), batch_size=8)
+    assert (moment.epoch, moment.samples_done, moment.samples_per_epoch) == (3, 160, 403)
+    assert (moment.computing_s, moment.waiting_s, moment.evaluation_s) == (1.5, 0.5, 2.0)
+    assert moment.row == ROW and moment.epoch_means == {"train/loss": 0.25} and not moment.starts_epoch
+
+
+def test_a_moment_at_the_end_of_an_epoch_begins_the_next_but_not_after_the_last():
+    last_step = {**ROW, "step": 150}
+    moment = progress_snapshot(make_whole_report(last_step, step_in_epoch=0, epoch=4), batch_size=8)
+    assert moment.starts_epoch and (moment.epoch, moment.samples_done) == (4, 400)
+    finished = make_whole_report(last_step, step_in_epoch=50, is_finished=True, resumed_from=None)
+    assert not progress_snapshot(finished, batch_size=8).starts_epoch
+
+
+def test_a_moment_at_the_start_has_no_row_and_begins_its_epoch_also_in_the_middle():
+    moment = progress_snapshot(make_whole_report(None, resumed_from="checkpoints/step_120"), batch_size=8)
+    assert moment.row is None and moment.starts_epoch and moment.samples_done == 0
+
+
+class Silent:
+    """A workload without lines of its own."""
+
+    goal = SelectionMetric(metric="eval/fid", mode="min")
+    metric_names: dict[str, str] = {}
+
+    def console_lines(self, moment: Any) -> list[str] | None:
+        return None
+
+
+class Own(Silent):
+    def console_lines(self, moment: Any) -> list[str] | None:
+        return [f"epoch {moment.epoch}", "and more"]
+
+
+class Renamed(Silent):
+    metric_names = {"train/loss": "loss"}
+
+
+def say(workload: Any, *reports: Any) -> list[list[str]]:
+    console = Console(workload, batch_size=8)
+    return [list(console(report)) for report in reports]
+
+
+def test_a_workload_may_say_its_own_lines():
+    assert say(Own(), make_whole_report()) == [["epoch 3", "and more"]]
+
+
+def test_the_terminal_shows_loss_and_goal_and_the_log_all_that_was_evaluated():
+    row = {**ROW, "eval/is": 3.0, "baseline/eval/fid": 80.0}
+    [[line, details]] = say(Silent(), make_whole_report(row, metrics={"baseline/eval/fid": 80.0}))
+    assert line.split("  ")[2:4] == ["train/loss 0.1235", "eval/fid 12.34 (baseline 80)"]
+    assert "eval/is" not in line and not isinstance(line, LogOnly)
+    assert isinstance(details, LogOnly) and "eval/is 3  baseline/eval/fid 80" in details
+
+
+def test_between_evaluations_the_goal_is_that_of_the_last_one():
+    row = {"step": 120, "epoch": 3, "loss": 0.5}
+    [[line]] = say(Renamed(), make_whole_report(row, metrics={"loss": 9.0, "eval/fid": 12.34}))
+    assert line.split("  ")[2:4] == ["loss 0.5", "eval/fid 12.34"]
+
+
+def test_the_time_left_holds_evaluations_by_what_they_have_taken():
+    speed = {**make_whole_report()["speed"], "evaluation_s": 0.0}
+    before = make_whole_report({"step": 119, "epoch": 3}, speed=speed)
+    [_, [line, _]] = say(Silent(), before, make_whole_report())
+    left = 1600 - 120
+    assert line.endswith(f"eta {format_duration(left * (0.5 + 2.0 / 2))}")
+
+
+def test_nothing_new_is_no_line_and_a_workload_that_is_not_known_shows_all():
+    assert say(Silent(), make_whole_report(None)) == [[]] and describe_plainly(make_whole_report(None)) == []
+    [line] = describe_plainly(make_whole_report({**ROW, "eval/is": 3.0, "baseline/eval/is": 1.0}))
+    assert "eval/fid 12.34  eval/is 3  410 samples/s" in line
+
+
+def test_a_table_has_a_row_for_each_result_and_one_for_the_baseline_they_share():
+    first = {"val/psnr": 27.5, "baseline/val/psnr": 25.0, "val/ssim": 0.75}
+    second = {"val/psnr": 28.123456, "baseline/val/psnr": 25.0}
+    assert format_table({"a": first, "b": second}).splitlines() == [
+        "| checkpoint | val/psnr | val/ssim |",
+        "| --- | ---: | ---: |",
+        "| a | 27.5000 | 0.7500 |",
+        "| b | 28.1235 |  |",
+        "| baseline | 25.0000 |  |",
+    ]
+
+
+def test_a_baseline_that_differs_is_a_column():
+    table = format_table({"a": {"m": 1.0, "baseline/m": 2.0}, "b": {"m": 1.0, "baseline/m": 3.0}})
+    assert table.splitlines()[0] == "| checkpoint | baseline/m | m |" and len(table.splitlines()) == 4
+
+
+def test_counts_are_a_table_of_splits_and_groups_with_a_column_for_each_number():
+    counts = {"train": {"ill": {"cycles": 120, "cycles_kept": 7}}, "val": {"healthy": {"cycles": 3}}}
+    assert format_counts(counts) == [
+        "                cycles  cycles kept",
+        "train  ill         120            7",
+        "val    healthy       3             ",
+    ]
+    assert format_counts({}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (195974, "195,974"),
+        (29.868825, "29.87"),
+        ("model.onnx", "model.onnx"),
+        ({"a": 1000, "b": 0.5}, "a 1,000, b 0.5"),
+    ],
+)
+def test_what_an_export_tells_is_readable(value, text):
+    assert format_value(value) == text

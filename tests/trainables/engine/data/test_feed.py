@@ -1,0 +1,154 @@
+"""From stored rows to steps of micro-batches: counts, order, and shares of the ranks."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from trainables.engine.data.feed import Feed, count_steps
+from trainables.engine.data.rows import ResidentRows
+
+
+class NumberPipeline:
+    """Its batch is the numbers of its rows, that of training also a number that was drawn."""
+
+    aliases_rows = False
+
+    def collate(self, table: pa.Table) -> dict[str, torch.Tensor]:
+        return {"row": torch.tensor(table["row"].to_pylist())}
+
+    def collate_train(self, table: pa.Table, random: np.random.Generator) -> dict[str, torch.Tensor]:
+        return {**self.collate(table), "drawn": torch.tensor(random.integers(2**60))}
+
+
+def build(num_rows: int = 50, *, rank: int = 0, world_size: int = 1, seed: int = 0, **settings: Any) -> Feed:
+    pipeline: Any = NumberPipeline()
+    tables = [pa.table({"row": list(range(first, min(first + 20, num_rows)))}) for first in range(0, num_rows, 20)]
+    test = ResidentRows([pa.table({"row": list(range(7))})])
+    return Feed(
+        pipeline,
+        {"train": ResidentRows(tables), "test": test},
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        device=torch.device("cpu"),
+        **{"batch_size": 12, "accumulate": 1, **settings},
+    )
+
+
+def epoch_of(feed: Feed, epoch: int = 1, start: int = 0) -> list[list[list[int]]]:
+    return [[batch["row"].tolist() for batch in step] for step in feed.epoch(epoch, start)]
+
+
+def flat(nested: Any) -> list[int]:
+    return [nested] if isinstance(nested, int) else [number for item in nested for number in flat(item)]
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "batch_size", "steps"), [(10, 3, 3), (12, 3, 4), (3, 3, 1), (5, 3, 1), (1, 1, 1), (50_000, 128, 390)]
+)
+def test_the_steps_of_an_epoch_are_its_whole_batches(num_rows, batch_size, steps):
+    assert count_steps(num_rows, batch_size) == steps
+
+
+@pytest.mark.parametrize("num_rows", [0, 2])
+def test_less_than_one_batch_is_refused_with_both_numbers(num_rows):
+    with pytest.raises(ValueError, match=rf"{num_rows} rows, fewer than one batch of training\.batch_size=3"):
+        count_steps(num_rows, 3)
+    if num_rows:
+        with pytest.raises(ValueError, match="fewer than one batch"):
+            build(num_rows, batch_size=3)
+
+
+@pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (1, 3), (2, 1), (2, 3), (3, 2)])
+def test_every_step_has_its_micro_batches_and_the_remainder_is_dropped(world_size, accumulate):
+    seen: list[int] = []
+    for rank in range(world_size):
+        steps = epoch_of(build(rank=rank, world_size=world_size, accumulate=accumulate))
+        assert len(steps) == 4
+        for step in steps:
+            assert [len(micro) for micro in step] == [12 // (world_size * accumulate)] * accumulate
+        seen += flat(steps)
+    assert len(seen) == len(set(seen)) == 48
+
+
+@pytest.mark.parametrize(("world_size", "accumulate"), [(1, 3), (2, 1), (2, 3), (3, 2), (4, 1)])
+def test_the_rows_of_a_step_do_not_depend_on_how_it_is_split(world_size, accumulate):
+    whole = [sorted(flat(step)) for step in epoch_of(build())]
+    ranks = [epoch_of(build(rank=rank, world_size=world_size, accumulate=accumulate)) for rank in range(world_size)]
+    assert [sorted(flat(steps)) for steps in zip(*ranks, strict=True)] == whole
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_an_epoch_goes_on_at_any_step(accumulate):
+    feed = build(accumulate=accumulate)
+    whole = epoch_of(feed, epoch=2)
+    for start in range(5):
+        assert epoch_of(feed, epoch=2, start=start) == whole[start:]
+
+
+@pytest.mark.parametrize("aliases_rows", [True, False])
+def test_what_is_drawn_differs_in_every_batch_and_is_drawn_again_after_a_resume(aliases_rows):
+    def drawn(epoch: int, start: int = 0, **settings: Any) -> list[list[int]]:
+        feed = build(24, accumulate=2, batch_size=6, **settings)
+        feed._pipeline.aliases_rows = aliases_rows
+        return [[int(batch["drawn"]) for batch in step] for step in feed.epoch(epoch, start)]
+
+    places = [{"epoch": 1}, {"epoch": 2}, {"epoch": 1, "seed": 1}, {"epoch": 1, "world_size": 3, "rank": 2}]
+    every = [number for place in places for number in flat(drawn(**place))]
+    assert len(set(every)) == len(every) == 4 * 8
+    for start in range(9):
+        assert drawn(1, start, passes=2) == drawn(1, passes=2)[start:]
+
+
+def test_the_order_follows_from_seed_and_epoch():
+    assert epoch_of(build(), epoch=1) == epoch_of(build(), epoch=1)
+    orders = [str(epoch_of(build(seed=seed), epoch=epoch)) for seed in (0, 1) for epoch in (1, 2)]
+    assert len(set(orders)) == 4
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 9])
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 100])
+def test_an_ordered_pass_has_every_row_once_over_the_ranks_in_stored_order(world_size, batch_size):
+    feeds = [build(rank=rank, world_size=world_size, batch_size=36) for rank in range(world_size)]
+    batches = [[batch["row"].tolist() for batch in feed.ordered("test", batch_size)] for feed in feeds]
+    assert flat(batches) == list(range(7))
+    largest = batch_size or 36 // world_size
+    assert all(len(batch) <= largest for rank in batches for batch in rank)
+
+
+def test_a_split_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match="the data have no val split, only train, test"):
+        list(build().ordered("val"))
+
+
+def test_an_error_of_the_data_reaches_the_loop():
+    feed = build()
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("row 3 is broken")
+
+    feed._pipeline.cut = fail  # pyright: ignore
+    with pytest.raises(ValueError, match="row 3 is broken"):
+        next(feed.epoch(1, 0))
+
+
+def test_several_passes_make_one_epoch_and_each_goes_through_all_rows_in_an_order_of_its_own():
+    feed = build(24, passes=3)
+    assert feed.steps_per_epoch == 6 and feed.samples_per_epoch == 72
+    steps = epoch_of(feed)
+    passes = [flat(steps[first : first + 2]) for first in (0, 2, 4)]
+    assert all(sorted(rows) == list(range(24)) for rows in passes)
+    assert passes[0] != passes[1] != passes[2] != passes[0]
+    single = build(24)
+    assert [flat(epoch_of(single, number)) for number in (4, 5, 6)] == [
+        flat(epoch_of(feed, 2)[first : first + 2]) for first in (0, 2, 4)
+    ]
+
+
+@pytest.mark.parametrize("start", range(7))
+def test_an_epoch_of_several_passes_goes_on_at_any_step(start):
+    feed = build(30, passes=3)
+    assert epoch_of(feed, 2, start) == epoch_of(feed, 2)[start:]

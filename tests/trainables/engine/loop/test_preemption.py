@@ -1,0 +1,39 @@
+"""While the end of a machine is announced, every report saves a checkpoint; nothing else changes."""
+
+from dataclasses import replace
+
+import pytest
+
+from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.runs.planning import build_plan
+from ray_jobs.runs.training import train
+from trainables.engine.loop.loop import run_training
+from trainables.ray_train import worker_main
+from trainables.ray_train.worker_main import describe_drain, run_locally
+
+RARELY = {"checkpoint_every": "100 epochs", "checkpoint_every_steps": None, "keep_checkpoints": 100}
+
+
+def test_every_report_saves_a_checkpoint_while_a_notice_stands(toy, monkeypatch):
+    reference, experiment = toy(training=RARELY), toy(training=RARELY, tracking={"run_name": "noticed"})
+    train(reference)
+    assert reference.folder.names("checkpoints") == ["step_000000024"]
+    notices = iter([None, None, "gone at 12:00", "gone at 12:00", "gone at 11:00", None, None, None, None])
+    experiment.folder.make()
+    plan, record = build_plan(experiment), Record(experiment.folder)
+    process = worker_main.Runtime
+    monkeypatch.setattr(
+        worker_main, "Runtime", lambda *items: replace(process(*items), preemption_notice=lambda: next(notices))
+    )
+    run_locally(plan, run_training, record.apply)
+    steps = [int(name.removeprefix("step_")) for name in experiment.folder.names("checkpoints")]
+    assert steps == [8, 11, 14, 24]  # reports come after steps 3, 6, 8 of each epoch
+    words = experiment.folder.read("train.log").decode()
+    assert words.count("gone at 12:00; until then every report saves a checkpoint") == 1
+    assert words.count("gone at 11:00; until then every report saves a checkpoint") == 1
+    assert experiment.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
+
+
+@pytest.mark.parametrize(("deadline_ms", "when"), [(None, "soon"), (1_700_000_000_123, "at ")])
+def test_the_notice_says_how_many_machines_and_when(deadline_ms, when):
+    assert f"2 of the run's machines will be taken {when}" in describe_drain(deadline_ms, 2)

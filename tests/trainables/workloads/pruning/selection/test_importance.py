@@ -1,0 +1,154 @@
+"""Scores of units against loops over weights, positions and gradients."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.trainables.workloads.pruning.tiny_networks import Alone, images, lively, tiny
+from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors
+from trainables.workloads.pruning.selection.importance import compute_importance
+from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
+
+ARCHS = ("res20s", "vit_tiny")
+
+
+def batches_of(count: int = 7, size: int = 3) -> list[dict[str, torch.Tensor]]:
+    pixels = images(count)
+    labels = torch.arange(count) % 4
+    return [{"image": x, "label": y} for x, y in zip(pixels.split(size), labels.split(size), strict=True)]
+
+
+def scores_of(arch: str, criterion: Any, batches: Any, collectives: Any = None) -> tuple[nn.Module, Any, Any, Any]:
+    blueprint = tiny(arch)
+    network = lively(blueprint)
+    state = network.state_dict()
+    masks = prune_globally({name: state[name] for name in prunable_tensors(blueprint)}, 0.4)
+    groups = find_groups(blueprint)
+    scores = compute_importance(
+        network, groups, criterion, masks=masks, batches=batches, collectives=collectives or Alone()
+    )
+    return network, masks, groups, scores
+
+
+def outputs_of(network: nn.Module, module: str, batch: Any) -> torch.Tensor:
+    kept = []
+    handle = network.get_submodule(module).register_forward_hook(lambda m, i, output: kept.append(output))
+    network.eval()(batch["image"])
+    handle.remove()
+    return kept[0]
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("criterion", ["magnitude", "remain"])
+def test_scores_of_weights_are_sums_over_what_computes_the_unit(arch, criterion):
+    network, masks, groups, scores = scores_of(arch, criterion, [])
+    state = network.state_dict()
+    for group in groups[:4] + groups[-3:]:
+        for unit in range(0, group.num_units, max(1, group.num_units // 3)):
+            expected = 0.0
+            for member in group.own:
+                if criterion == "remain" and member.tensor == "conv1.weight":
+                    continue
+                for entry in member.index[unit].tolist():
+                    values = state[member.tensor].abs() if criterion == "magnitude" else masks[member.tensor]
+                    expected += sum(float(value) for value in values[entry].flatten())
+            assert scores[group.name][unit].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_head_is_its_rows_of_query_key_and_value():
+    network, _, groups, scores = scores_of("vit_tiny", "magnitude", [])
+    qkv = network.state_dict()["blocks.0.attn.qkv.weight"].abs().reshape(3, 3, 64, 192)
+    assert groups[0].name == "blocks.0.attn"
+    torch.testing.assert_close(scores["blocks.0.attn"], qkv.double().sum(dim=(0, 2, 3)))
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2"])
+def test_channels_are_scored_by_the_sums_over_their_own_map(criterion):
+    network, _, _, scores = scores_of("res20s", criterion, batches_of())
+    for name in ("layer1.0.conv1", "layer3.2.conv1"):
+        expected = torch.zeros(len(scores[name]), dtype=torch.float64)
+        for batch in batches_of():
+            for sample in outputs_of(network, name, batch).double():
+                for channel, plane in enumerate(sample):
+                    expected[channel] += (plane.abs() if criterion == "l1" else plane.square()).sum()
+        torch.testing.assert_close(scores[name], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2"])
+def test_heads_and_neurons_are_scored_by_the_mean_over_samples_and_tokens(criterion):
+    network, _, _, scores = scores_of("vit_tiny", criterion, batches_of())
+    qkv = torch.cat([outputs_of(network, "blocks.1.attn.qkv", batch) for batch in batches_of()]).double()
+    fc1 = torch.cat([outputs_of(network, "blocks.1.mlp.fc1", batch) for batch in batches_of()]).double()
+    for head in range(3):
+        values = torch.cat([qkv[..., part * 192 + head * 64 :][..., :64] for part in range(3)], dim=-1)
+        expected = values.abs().mean() if criterion == "l1" else values.square().mean().sqrt()
+        assert scores["blocks.1.attn"][head].item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = fc1.abs().mean(dim=(0, 1)) if criterion == "l1" else fc1.square().mean(dim=(0, 1)).sqrt()
+    torch.testing.assert_close(scores["blocks.1.mlp"], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_saliency_is_what_the_loss_of_each_sample_would_change_by_to_first_order(arch):
+    network, _, groups, scores = scores_of(arch, "saliency", batches_of(5, 2))
+    group = groups[1]
+    module = group.own[0].module
+    expected = torch.zeros(group.num_units, dtype=torch.float64)
+    for batch in batches_of(5, 1):
+        kept = []
+        handle = network.get_submodule(module).register_forward_hook(
+            lambda m, i, output, kept=kept: kept.append(output)
+        )
+        loss = functional.cross_entropy(network.eval()(batch["image"]), batch["label"])
+        handle.remove()
+        (gradient,) = torch.autograd.grad(loss, kept)
+        product = (kept[0] * gradient)[0].double()
+        by_entry = product.flatten(1).sum(dim=1) if product.ndim == 3 else product.sum(dim=0)
+        for unit in range(group.num_units):
+            expected[unit] += by_entry[group.own[0].index[unit]].sum().abs() / 5
+    torch.testing.assert_close(scores[group.name], expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "saliency"])
+def test_every_layer_has_scores_of_its_own_and_the_network_is_left_as_it_was(criterion):
+    network, _, groups, scores = scores_of("res20s", criterion, batches_of())
+    assert scores.keys() == {group.name for group in groups}
+    firsts = {round(float(value[0]), 9) for value in scores.values()}
+    assert len(firsts) == len(groups)
+    assert all(not module._forward_hooks for module in network.modules())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "saliency"])
+def test_scores_do_not_depend_on_how_the_samples_are_spread_over_batches_and_ranks(criterion):
+    class Doubled(Alone):
+        """The other rank has seen the same."""
+
+        def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+            return 2 * tensor
+
+    whole = scores_of("vit_tiny", criterion, batches_of(6, 6))[3]
+    parts = scores_of("vit_tiny", criterion, batches_of(6, 2), Doubled())[3]
+    for name in whole:
+        torch.testing.assert_close(whole[name], parts[name], rtol=1e-4, atol=1e-8)
+
+
+def test_without_training_images_there_is_no_score():
+    with pytest.raises(ValueError, match="no training batches to score units on"):
+        scores_of("vit_tiny", "l1", [])
+
+
+@pytest.mark.parametrize("criterion", ["l1", "saliency"])
+def test_units_are_scored_in_eval_mode_whatever_mode_the_network_is_in(criterion):
+    """Else the batch norms would use the batch, and move."""
+    blueprint = tiny("res20s")
+    network = lively(blueprint).train()
+    groups, batches = find_groups(blueprint), batches_of()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    found = compute_importance(network, groups, criterion, masks={}, batches=batches, collectives=Alone())
+    assert network.training
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+    expected = scores_of("res20s", criterion, batches_of())[3]
+    assert all(torch.equal(found[name], expected[name]) for name in found)

@@ -1,0 +1,126 @@
+"""Settings of the pruning workload: names of runs, and what is refused by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ray_jobs.runs.experiment_loader import load_experiment
+from ray_jobs.settings.experiment import check_settings
+from tests.settings import problems_of
+from trainables.workloads import config_class
+from trainables.workloads.pruning.config import PruningConfig
+
+EXPERIMENTS = Path(__file__).resolve().parents[4] / "ray_jobs/experiments"
+
+
+def build(**settings: Any) -> PruningConfig:
+    return PruningConfig.model_validate({"pretrained": "weights.pth", **settings})
+
+
+def test_run_names_are_made_of_the_parts_of_the_contract():
+    rsst = build(
+        struct="rsst",
+        arch="vit_small",
+        data={"source": "cifar100"},
+        regularisation={"schedule": "exp_custom_exponents", "reg_granularity_prune": 0.5, "exponents": 3},
+        criteria="l1",
+        rate=0.15,
+    )
+    expected = "rsst_vit_small_cifar100_sched_exp_custom_exponents_reg_0.5_exp3_crit_l1_rate_0.15_pretrained"
+    assert "_".join(rsst.run_name_parts) == expected
+    refill = build(
+        struct="refill",
+        arch="vit_small",
+        data={"source": "cifar100"},
+        fillback_rate=0.1,
+        criteria="magnitude",
+        rate=0.2,
+    )
+    assert "_".join(refill.run_name_parts) == "refill_vit_small_cifar100_fill_0.1_crit_magnitude_rate_0.2_pretrained"
+
+
+@pytest.mark.parametrize("schedule", ["x", "x^2", "x^3", "exp", "exp_custom"])
+def test_exponents_stand_in_the_name_of_their_schedule_alone_and_floats_print_as_floats(schedule):
+    config = build(
+        arch="res20s", pretrained=None, regularisation={"schedule": schedule, "reg_granularity_prune": 1}, criteria="l2"
+    )
+    assert config.run_name_parts == ("rsst", "res20s", "digits", f"sched_{schedule}", "reg_1.0", "crit_l2", "rate_0.2")
+
+
+def test_refill_without_fillback_prints_it_as_a_float():
+    config = build(struct="refill", pretrained=None)
+    assert config.run_name_parts == ("refill", "res20s", "digits", "fill_0.0", "crit_l1", "rate_0.2")
+
+
+def test_other_workloads_have_facts_of_their_own():
+    other: type[Any] = config_class("flow_matching")
+    assert other().run_name_parts == ("flow_matching", "digits", "independent", "ch128")
+
+
+@pytest.mark.parametrize(
+    ("workload", "key", "words"),
+    [
+        ({"rate": 0.0}, "workload.rate", "must lie between 0 and 1"),
+        ({"rate": 1.0}, "workload.rate", "must lie between 0 and 1"),
+        ({"rate": -0.2}, "workload.rate", "must lie between 0 and 1"),
+        ({"rate": "0.2"}, "workload.rate", "valid number"),
+        ({"criteria": "l3"}, "workload.criteria", "'remain', 'magnitude', 'l1', 'l2' or 'saliency'"),
+        ({"arch": "res56s"}, "workload.arch", "'vit_tiny', 'vit_small', 'vit_base', 'res20s' or 'res18'"),
+        ({"regularisation": {"schedule": "linear"}}, "workload.regularisation.schedule", "'exp_custom_exponents'"),
+        ({"regularisation": {"exponents": 0}}, "workload.regularisation.exponents", "greater than or equal to 1"),
+        ({"regularisation": {"hold_ratio": 1.0}}, "workload.regularisation.hold_ratio", "less than 1"),
+        ({"target": "head"}, "workload", "`target` is head, but res20s has neither heads nor an MLP"),
+        ({"mlp_prune_ratio": 0.3}, "workload", "`mlp_prune_ratio` is given, but res20s has no MLP"),
+        ({"arch": "vit_tiny", "mlp_prune_ratio": 0.3}, "workload", "`target` leaves the MLP alone"),
+        ({"arch": "vit_tiny", "prunes_residual": True}, "workload", "vit_tiny keeps its residual stream"),
+        ({"fillback_rate": 0.1}, "workload", "`fillback_rate` is for struct: refill"),
+        ({"prune_type": "rewind_lt"}, "workload", "rewind_lt needs it"),
+        ({"rewind_epoch": 2}, "workload", "`rewind_epoch` is 2 with prune_type: lt"),
+        ({"prune_type": "pt"}, "workload", "rewinds to pretrained weights; give `pretrained`"),
+        ({"data": {"validation_ratio": 0}}, "workload.data.validation_ratio", "greater than 0"),
+        ({"pruning_times": 0}, "workload.pruning_times", "greater than or equal to 1"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(workload, key, words):
+    (problem,) = problems_of({"workload": {"name": "pruning", **workload}, "training": {"epochs": 3}})
+    assert problem.startswith(f"{key}: ") and words in problem
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"epochs": 1}, "`workload.rewind_epoch` is 2, but a round has `training.epochs` = 1"),
+        ({"max_steps": 100}, "give `training.epochs`, the epochs of one stage"),
+        ({"epochs": 2, "evaluate_every": None}, "`training.evaluate_every` is null"),
+        ({"epochs": 2, "ema": {}}, "`training.ema` is given, but with struct: rsst"),
+    ],
+)
+def test_a_training_that_does_not_fit_the_rounds_is_refused(training, words):
+    workload = {"name": "pruning", "prune_type": "rewind_lt", "rewind_epoch": 2}
+    (problem,) = problems_of({"workload": workload, "training": training})
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("arch", "target", "kinds"),
+    [
+        ("vit_tiny", None, ("head",)),
+        ("vit_tiny", "mlp", ("neuron",)),
+        ("vit_tiny", "both", ("head", "neuron")),
+        ("res18", None, ("channel",)),
+    ],
+)
+def test_the_target_says_which_units_are_pruned(arch, target, kinds):
+    assert build(arch=arch, target=target).kinds == kinds
+    if arch == "res18":
+        assert build(arch=arch, prunes_residual=True).kinds == ("channel", "residual")
+
+
+def test_a_round_is_a_stage_and_the_experiments_are_valid():
+    for name in ("rsst_vit_small_cifar100", "refill_vit_small_cifar100", "refill_res20s_cifar10"):
+        experiment = load_experiment(EXPERIMENTS / f"pruning_{name}.yaml")
+        assert experiment.workload.num_stages > 1
+        assert "_".join(experiment.workload.run_name_parts).startswith(name)
+    demo = check_settings({"workload": {"name": "pruning", "pruning_times": 1}, "training": {"max_steps": 3}}, "here")
+    assert demo.workload.num_stages == 1

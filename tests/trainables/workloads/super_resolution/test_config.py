@@ -1,0 +1,61 @@
+"""What settings are refused, and why."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ray_jobs.settings.experiment import check_settings
+from tests.trainables.workloads.super_resolution.conftest import SYMUNET, TRANSENET, tiny_config
+from trainables.workloads.super_resolution.config import SuperResolutionConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "1*L2"}, "'L2' in '1\\*L2' is no type of loss"),
+        ({"network": {"name": "srgan"}}, "'symunet', 'edsr', 'transenet'"),
+        ({"network": {**SYMUNET, "encoder_heads": [1]}}, "have 2, 2 and 1 entries; give one for each level"),
+        ({"network": {**SYMUNET, "encoder_heads": [3, 2]}}, "3 heads do not divide the 4 channels of level 0"),
+        ({"network": {**SYMUNET, "middle_heads": 5}}, "5 heads do not divide the 16 channels of level 2"),
+        ({"network": TRANSENET, "data": {"lr_patch_size": 14}}, "must be a multiple of `network.patch_side` \\(4\\)"),
+        ({"evaluation": {"metrics": ["ssim"]}}, "psnr decides which model is best"),
+        ({"evaluation": {"images": "/a"}}, "`images` and `out` go together"),
+        ({"evaluation": {"out": "/a"}}, "`images` and `out` go together"),
+        ({"evaluation": {"images": "/a", "out": "/b", "benchmark": "/c"}}, "not both"),
+        ({"evaluation": {"inference": {"tile_size": 16, "overlap": 16}}}, "`overlap` \\(16\\) must be below"),
+    ],
+)
+def test_wrong_settings_are_explained(settings, message):
+    with pytest.raises(ValueError, match=message):
+        check_settings({"workload": {"name": "super_resolution", **settings}, "training": {"epochs": 1}}, origin="x")
+
+
+def test_transenet_is_given_tiles_of_its_training_size_unless_told_otherwise():
+    assert tiny_config().inference.tile_size is None
+    inference = tiny_config(network=TRANSENET).inference
+    assert (inference.tile_size, inference.overlap) == (12, 6)
+    given = tiny_config(network=TRANSENET, evaluation={"inference": {"tile_size": 24, "overlap": 0}}).inference
+    assert (given.tile_size, given.overlap) == (24, 0)
+
+
+def test_the_goal_is_the_psnr_of_the_evaluated_split():
+    assert tiny_config().selection_metric.metric == "val/psnr" and tiny_config().selection_metric.mode == "max"
+    assert tiny_config(evaluation={"split": "test"}).selection_metric.metric == "test/psnr"
+    assert tiny_config(evaluation={"benchmark": "/a"}).selection_metric.metric == "test/psnr"
+
+
+def test_a_tracker_is_told_of_epochs_alone_along_an_axis_that_every_row_has():
+    axes = SuperResolutionConfig.metric_x_axes
+    assert axes["train/*"] is None and {axes["train/epoch_*"], axes["*"]} == {"epoch"}
+
+
+def test_settings_import_neither_torch_nor_image_libraries():
+    code = (
+        "import sys; from ray_jobs.settings.experiment import check_settings; "
+        "from trainables.workloads import build_pipeline; "
+        "e = check_settings({'workload': {'name': 'super_resolution'}, 'training': {'epochs': 1}}, origin='x'); "
+        "build_pipeline(e.workload); "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'PIL', 'skimage')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
