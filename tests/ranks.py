@@ -26,6 +26,9 @@ class Ranks:
     def gather(self, tensor: Tensor) -> Tensor:
         return torch.cat(self._exchange(tensor))
 
+    def gather_values(self, value: Any) -> list[Any]:
+        return self._exchange(value)
+
     def broadcast(self, value: Any) -> Any:
         return self._exchange(value)[0]
 

@@ -1,6 +1,7 @@
 """The cluster files at the root: valid for Ray's launcher and for KubeRay, guarded, and of the Ray that is pinned."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def test_rays_launcher_takes_the_file(name):
 
 
 @pytest.mark.parametrize("name", LAUNCHER_FILES)
-def test_the_dashboard_is_on_loopback_and_every_machine_asks_for_the_token(name):
+def test_the_dashboard_is_on_loopback_and_all_nodes_need_a_token(name):
     settings = load(name)
     [head] = [line for line in settings["head_start_ray_commands"] if "start --head" in line]
     [worker] = [line for line in settings["worker_start_ray_commands"] if "ray start" in line]
@@ -36,7 +37,7 @@ def test_the_dashboard_is_on_loopback_and_every_machine_asks_for_the_token(name)
     assert "~/.ray/auth_token" in settings["file_mounts"].values()
 
 
-def test_the_head_has_no_gpu_and_gpu_machines_come_and_go_some_of_them_spot():
+def test_the_head_has_no_gpu_and_gpu_nodes_scale_from_zero():
     settings = load("cluster.yaml")
     kinds = settings["available_node_types"]
     head = kinds.pop(settings["head_node_type"])
@@ -156,7 +157,7 @@ def test_kuberay_takes_the_job():
         jsonschema.validate(job, RAY_JOB)
 
 
-def test_every_pod_mounts_the_storage_and_what_it_mounts_is_there():
+def test_every_pod_mounts_the_storage_and_declared_volumes():
     cluster = load("kuberay.yaml")["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"}
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
@@ -175,3 +176,64 @@ def test_the_jobs_command_is_a_good_one():
     assert words[:3] == ["python", "-m", "ray_jobs"]
     file = check_words([str(ROOT / word) if word.endswith(".yaml") else word for word in words[3:]])
     assert file.is_file()
+
+
+# ---- the image
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    """Return the instructions of a Dockerfile with their arguments, each on one line."""
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
+    text = "\n".join(lines).replace("\\\n", " ")
+    return [
+        (verb, re.sub(r"\s+", " ", rest))
+        for verb, _, rest in (line.partition(" ") for line in text.splitlines())
+        if verb
+    ]
+
+
+def copied_paths() -> list[str]:
+    return [path for verb, rest in instructions("Dockerfile") if verb == "COPY" for path in rest.split()[:-1]]
+
+
+def test_the_image_holds_all_that_the_installation_reads():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["importlinter"]["root_packages"]
+    assert set(copied_paths()) == {"requirements.lock", "pyproject.toml", project["project"]["readme"], *packages}
+    assert all((ROOT / path).exists() for path in copied_paths())
+
+
+def test_the_image_installs_pinned_versions_first():
+    steps = [rest for verb, rest in instructions("Dockerfile") if verb == "RUN" and "pip install" in rest]
+    assert len(steps) == 2
+    assert "--requirement /tmp/requirements.lock" in steps[0]
+    assert "--no-deps" in steps[1] and not any("http" in step for step in steps)
+
+
+def test_nothing_is_sent_to_the_image_that_it_does_not_copy():
+    everything, *rules = [
+        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] not in ("", "#")
+    ]
+    assert everything == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == set(copied_paths())
+
+
+def test_the_image_is_what_kuberay_expects():
+    """A user without rights of root, wget for the probes, the Python that this project needs."""
+    steps = instructions("Dockerfile")
+    assert ("USER", "ray") in steps and steps.index(("USER", "ray")) > max(
+        index for index, (verb, _) in enumerate(steps) if verb in ("COPY", "RUN")
+    )
+    assert any(verb == "RUN" and "apt-get install" in rest and " wget" in rest for verb, rest in steps)
+    assert steps[0][0] == "FROM" and steps[0][1].startswith("python:3.11-")
+
+
+def test_every_pod_uses_the_image_that_the_guide_builds():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    image = f"FILL_IN_REGISTRY/quintet:{version}"
+    assert f"docker build --tag {image} ." in (ROOT / "docs/cluster.md").read_text()
+    cluster = load("kuberay.yaml")["spec"]["rayClusterSpec"]
+    folder = dict(instructions("Dockerfile"))["WORKDIR"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        [container] = group["template"]["spec"]["containers"]
+        assert (container["image"], container["workingDir"]) == (image, folder)

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from ray_jobs import cli, verbs
 from ray_jobs.cluster import submit_job
@@ -26,7 +28,8 @@ DEMOS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("ray_jobs
 PACKAGES = ("ray_jobs", "trainables", "data_pipelines")
 PLACEHOLDERS = {"VERB": "train", "EXPERIMENT.yaml": DEMOS[0], "section.field=value": "seed=1"}
 """What stands for something else in the grammar of a command."""
-NOT_OURS = ("__pycache__", "out", "runs", "wandb", "build", "downloads")
+NOT_OURS = ("out", "runs", "wandb", "build", "downloads")
+"""Folders at the top that runs and tools leave."""
 
 
 def blocks_of(text: str) -> list[str]:
@@ -193,13 +196,13 @@ def listed_files() -> list[Path]:
     """Files of the project, without what runs and tools leave."""
     found: list[Path] = []
     for top in ROOT.iterdir():
-        if not is_passed_over(top.name):
+        if top.name not in NOT_OURS and not is_hidden(top.name):
             found += [top] if top.is_file() else [path for path in top.rglob("*") if path.is_file()]
-    return [path for path in found if not any(is_passed_over(part) for part in path.relative_to(ROOT).parts)]
+    return [path for path in found if not any(is_hidden(part) for part in path.relative_to(ROOT).parts)]
 
 
-def is_passed_over(name: str) -> bool:
-    return name.startswith(".") or name in NOT_OURS or name.endswith(".egg-info")
+def is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__" or name.endswith(".egg-info")
 
 
 def read_map() -> list[str]:
@@ -238,8 +241,8 @@ def test_every_path_in_the_readmes_map_is_on_disk():
         assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file(), path
 
 
-def test_the_readmes_map_has_every_folder_with_code_and_every_top_level_file():
-    files = {path.name for path in ROOT.iterdir() if path.is_file() and not is_passed_over(path.name)}
+def test_the_readmes_map_has_every_code_folder_and_root_file():
+    files = {path.name for path in ROOT.iterdir() if path.is_file() and not is_hidden(path.name)}
     missing = (files | folders_with_code()) - set(read_map())
     assert not missing, f"the map of the README lacks {sorted(missing)}"
 
@@ -262,3 +265,17 @@ def test_a_file_without_a_description_is_refused_by_name(tmp_path):
     (tmp_path / "trainables/silent.py").write_text("x = 1")
     with pytest.raises(ValueError, match=r"trainables/silent\.py"):
         build_listing(tmp_path)
+
+
+def pages_of(entries: list[Any]) -> Iterator[str]:
+    """Yield the pages in a navigation of MkDocs, at any depth."""
+    for entry in entries:
+        for content in entry.values():
+            yield from [content] if isinstance(content, str) else pages_of(content)
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    navigation = list(pages_of(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
+    assert sorted(navigation) == sorted(
+        page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")
+    )

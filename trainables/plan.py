@@ -26,5 +26,7 @@ class Plan:
     uses_gpu: bool
     num_threads: int
     """torch threads of each worker."""
+    threads_reason: str = ""
+    """What decided their number, in words; empty on Ray, whose workers share the CPUs of their machine."""
     watch: "Watch | None" = None
     """Histograms for a tracker."""

@@ -1,7 +1,8 @@
 """What lies where in a run's folder; imports no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from data_pipelines.storage.folder import Folder
 
@@ -12,6 +13,15 @@ MODELS = "models"
 ALIASES = f"{MODELS}/aliases.json"
 PICTURES = "pictures"
 EVALUATIONS = "evaluations"
+
+
+METADATA = "metadata.json"
+"""In a model version: workload, data spec, metrics, epoch and step."""
+
+
+def model_data_spec(metadata: Mapping[str, Any]) -> Any:
+    """Return the data spec in a model's metadata, which version 0.1 calls `facts`; None when there is none."""
+    return metadata.get("data_spec", metadata.get("facts"))
 
 
 def step_name(step: int) -> str:

@@ -1,5 +1,6 @@
 """The contract of a data pipeline: from raw files to Parquet rows, and from rows to a typed batch."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import model_validator
 
 from data_pipelines.contract.config import Config
 
@@ -20,7 +22,8 @@ DataSpec = Mapping[str, Any]
 Counts = Mapping[str, Mapping[str, int]]
 """Numbers by group and name, for example cycles found and kept of each class."""
 
-Batch = TypeVar("Batch")
+Batch = TypeVar("Batch", bound=Mapping[str, Any])
+"""A batch: tensors by name, whose first dimension counts the samples; a `TypedDict` may name them."""
 
 
 class Shard(Config):
@@ -61,6 +64,14 @@ class Manifest(Config):
     counts: dict[str, dict[str, dict[str, int]]] = {}
     """Of each split, by group and name, what the pipeline counts."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_name(cls, value: Any) -> Any:
+        """Folders prepared by version 0.1 call the data spec `facts`."""
+        if isinstance(value, dict) and "facts" in value:
+            return {("data_spec" if name == "facts" else name): entry for name, entry in value.items()}
+        return value
+
     def num_rows(self, split: Split) -> int:
         """Stored rows of one split, 0 when the split is absent."""
         return sum(shard.num_rows for shard in self.splits.get(split, []))
@@ -71,7 +82,14 @@ class Manifest(Config):
 
 
 class DataPipeline(ABC, Generic[Batch]):
-    """Reads one family of data; constructed from settings alone, cheap to build and to pickle."""
+    """One family of data; built from settings alone, cheap to build and to pickle.
+
+    `key`, `schema`, `read_raw` and `collate` must be written; `ArrayPipeline` has them for rows in memory.
+    """
+
+    aliases_rows: bool = False
+    """Whether `collate_train` copies but a part of each row. Nothing is copied for it beforehand: its table lies in
+    memory that others read too."""
 
     @property
     @abstractmethod
@@ -79,78 +97,94 @@ class DataPipeline(ABC, Generic[Batch]):
         """Name of the prepared folder: the source and a digest of all that changes its rows."""
 
     @property
-    def prepared(self) -> Path | None:
-        """Folder of the prepared rows, when the user names one."""
-        return None
-
-    @property
-    @abstractmethod
-    def source(self) -> str:
-        """Where the rows come from, in words."""
-
-    @property
     @abstractmethod
     def schema(self) -> pa.Schema:
         """The fixed Arrow schema of the stored rows."""
 
     @abstractmethod
-    def data_spec(self) -> DataSpec:
-        """What a task must know, found cheaply from the settings or a directory listing; imports no torch.
+    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
+        """Yield tables of `schema`, in a fixed order, from `start_row` of the split on; none for a split without rows.
 
-        Raises ValueError when the raw data are not where the settings say.
+        Raises:
+            ValueError: Names file and row (and what is allowed) for anything that cannot be read.
         """
 
     @abstractmethod
-    def source_hash(self) -> str:
-        """SHA-256 over the raw input, in a fixed order."""
+    def collate(self, table: pa.Table) -> Batch:
+        """Turn decoded rows into one batch of CPU tensors, which may lie in the table's memory.
 
-    @abstractmethod
-    def num_raw_rows(self) -> dict[Split, int]:
-        """Rows of each split of the raw data."""
+        Runs on the training worker, pure. The table is the batch's own. Evaluations get these batches, and trainings
+        too unless `collate_train` is overridden.
+        """
 
-    def nominal_rows(self) -> dict[Split, int]:
-        """Rows that a published data set has, known without the data; empty for any other."""
+    @property
+    def source(self) -> str:
+        """Where the rows come from, in words."""
+        return self.key
+
+    @property
+    def prepared(self) -> Path | None:
+        """Folder of the prepared rows, when the user names one."""
+        return None
+
+    def data_spec(self) -> DataSpec:
+        """Return what a task must know of its data, found cheaply from settings or a listing; imports no torch.
+
+        Raises:
+            ValueError: The raw data are not where the settings say.
+        """
         return {}
 
-    @abstractmethod
-    def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        """Tables of `schema`, in a fixed order, from `start_row` of the split on.
+    def source_hash(self) -> str:
+        """Return a SHA-256 over the raw input, in a fixed order; by default over all rows of `read_raw`."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            for table in self.read_raw(split, 0):
+                digest.update(f"{split} {table.num_rows}".encode())
+                for column in table.columns:
+                    for chunk in column.chunks:
+                        digest.update(pa.record_batch([chunk], names=["column"]).serialize())
+        return digest.hexdigest()
 
-        Raises ValueError naming file and row (and what is allowed) for anything that cannot be read.
-        """
+    def num_raw_rows(self) -> dict[Split, int]:
+        """Return the rows of each split of the raw data; by default they are read and counted."""
+        counts: dict[Split, int] = {split: sum(table.num_rows for table in self.read_raw(split, 0)) for split in SPLITS}
+        return {split: count for split, count in counts.items() if count}
+
+    def nominal_rows(self) -> dict[Split, int]:
+        """Return the rows that a published data set has, known without the data; empty for any other."""
+        return {}
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
         """Raise ValueError naming `file` and the row when a stored value is out of range."""
 
     def count(self, table: pa.Table) -> Counts:
-        """Numbers of these stored rows that people should see; added up over each split when the data are prepared."""
+        """Return numbers of these stored rows that people should see; added up over each split by `prepare`."""
         return {}
 
     def decode(self, table: pa.Table) -> pa.Table:
-        """Stored rows to the rows that `collate` takes; runs in a Ray Data task, pure, nothing random.
+        """Turn stored rows into the rows that `collate` takes; runs in a Ray Data task, pure, nothing random.
 
         One stored row may give several, as a recording gives heart cycles; the same row always gives the same ones.
         """
         return table
 
-    @abstractmethod
-    def collate(self, table: pa.Table) -> Batch:
-        """Decoded rows to one batch of CPU tensors, which may lie in the table's memory; runs on the training worker,
-        pure. The table is the batch's own. What evaluation gets, and training where `cut` says nothing else."""
-
-    aliases_rows: bool = False
-    """Whether `cut` takes but a part of each row. Nothing is copied for it beforehand: its table lies in memory that
-    others read too."""
-
     def collate_train(self, table: pa.Table, random: np.random.Generator) -> Batch:
-        """Decoded rows to one training batch of CPU tensors, as `collate` does; of rows that hold more than a batch
-        needs, as an image of which a patch is trained on, only the part that is drawn with `random`."""
+        """Make a training batch, by default `collate(table)`.
+
+        Override it to crop at random with `random`, and set `aliases_rows` when only the crop is copied.
+        """
         return self.collate(table)
 
     def augment(self, batch: Batch, *, generator: "torch.Generator") -> Batch:
-        """A randomly changed copy of a training batch, on its device. All randomness comes from `generator`."""
+        """Return a randomly changed copy of a training batch, on its device; all randomness from `generator`."""
         return batch
 
-    @abstractmethod
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Made-up rows with the stored schema, for tests and benchmarks."""
+        """Return rows of the stored schema for tests and benchmarks; by default training rows, repeated.
+
+        Pipelines of data that must be brought by the user override it with synthetic rows.
+        """
+        table = pa.concat_tables(self.read_raw("train", 0))
+        rows = np.random.default_rng(seed).permutation(table.num_rows)
+        return table.take(pa.array(np.resize(rows, num_rows))).combine_chunks()

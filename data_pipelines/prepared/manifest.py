@@ -16,7 +16,7 @@ def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
     """The manifest of a prepared folder; ValueError when it is absent, unreadable, or of another pipeline."""
     manifest = read_manifest(folder)
     if manifest is None:
-        raise ValueError(f"{folder} holds no prepared data; run: python -m ray_jobs prepare EXPERIMENT.yaml")
+        raise ValueError(f"{folder} holds no prepared data; run: quintet prepare EXPERIMENT")
     refuse_other_pipeline(folder, found=manifest.pipeline, wanted=pipeline.key)
     return manifest
 

@@ -97,7 +97,7 @@ def storage(path: Path) -> list[str]:
     return ["--set", f"storage.path={path}"]
 
 
-def test_a_submitted_training_goes_on_without_us_and_can_be_seen_again(run, tmp_path):
+def test_a_submitted_job_outlives_its_client_and_can_be_attached(run, tmp_path):
     """Standard output is the job's, and ends with its line of JSON."""
     words = ["toy.yaml", *storage(tmp_path), "--set", "tracking.run_name=mine", "--json"]
     sent = run("submit", *words, "--detach")
@@ -120,7 +120,7 @@ def test_what_only_the_cluster_sees_ends_with_its_exit_code(run, tmp_path):
 
 
 @pytest.mark.faults
-def test_a_followed_job_goes_on_without_its_terminal_and_stops_with_a_checkpoint(command, run, cluster, tmp_path):
+def test_a_job_outlives_its_terminal_and_stops_with_a_checkpoint(command, run, cluster, tmp_path):
     terminal = subprocess.Popen(
         **command("ray_jobs", "submit", "toy.yaml", *storage(tmp_path), *ENDLESS), stderr=subprocess.PIPE
     )
@@ -144,7 +144,7 @@ def test_a_followed_job_goes_on_without_its_terminal_and_stops_with_a_checkpoint
 
 
 @pytest.mark.faults
-def test_two_workers_on_ray_are_stopped_with_a_checkpoint_and_the_same_submit_goes_on(run, tmp_path):
+def test_ray_workers_stop_with_a_checkpoint_and_submit_resumes(run, tmp_path):
     words = ["toy.yaml", *storage(tmp_path), "--set", "scaling.num_workers=2", *ENDLESS]
     folder = Folder(str(tmp_path)) / "runs/endless"
     starts = []
@@ -166,9 +166,7 @@ def steps_of(folder: Folder) -> list[int]:
 
 
 @pytest.mark.faults
-def test_plain_ray_job_submit_trains_and_plain_stop_loses_no_more_than_since_the_last_checkpoint(
-    command, cluster, project, tmp_path
-):
+def test_plain_ray_job_submit_trains_and_stop_keeps_checkpoints(command, cluster, project, tmp_path):
     """Two workers on Ray; the client is killed with SIGKILL, the job goes on."""
     settings = [*storage(tmp_path), "--set", "scaling.num_workers=2"]
     words = ["--working-dir", ".", "--submission-id", "plain", "--", "python", "-m", "ray_jobs", "train", "toy.yaml"]
@@ -186,7 +184,7 @@ def test_plain_ray_job_submit_trains_and_plain_stop_loses_no_more_than_since_the
 
 
 @pytest.mark.faults
-def test_a_submitted_training_that_loses_a_node_ends_as_if_it_had_not(project, toy, tmp_path, monkeypatch):
+def test_a_job_that_loses_a_node_ends_with_the_same_result(project, toy, tmp_path, monkeypatch):
     """Three raylets: a head without CPUs, on which the job's driver runs, and a node for each worker."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     allow_further_nodes(monkeypatch)

@@ -61,7 +61,7 @@ def reference_of(toy, tmp_path) -> Callable[[Experiment], Experiment]:
     return lambda experiment: train_by_processes(experiment, toy, tmp_path)
 
 
-def test_a_node_that_is_killed_and_comes_back_costs_nothing_but_time(cluster, over_nodes, reference_of, tmp_path):
+def test_a_killed_node_that_comes_back_changes_no_result(cluster, over_nodes, reference_of, tmp_path):
     experiment = over_nodes()
     with cluster() as head, started_node(head), started_node(head) as second, started_driver(head, tmp_path) as driver:
         wait_until(lambda: count_rows(experiment) >= 60, driver)
@@ -73,9 +73,7 @@ def test_a_node_that_is_killed_and_comes_back_costs_nothing_but_time(cluster, ov
     assert_same(experiment, reference_of(experiment))
 
 
-def test_a_node_that_is_killed_again_during_the_recovery_costs_nothing_but_time(
-    cluster, over_nodes, reference_of, tmp_path
-):
+def test_a_node_killed_again_during_recovery_changes_no_result(cluster, over_nodes, reference_of, tmp_path):
     """The second time it has a worker already, which may be training or still starting."""
     experiment = over_nodes()
     with cluster() as head, started_node(head), started_node(head) as second, started_driver(head, tmp_path) as driver:
@@ -90,7 +88,7 @@ def test_a_node_that_is_killed_again_during_the_recovery_costs_nothing_but_time(
     assert_same(experiment, reference_of(experiment))
 
 
-def test_an_announced_end_of_a_node_saves_a_checkpoint_and_is_no_failure(cluster, over_nodes, reference_of, tmp_path):
+def test_an_announced_end_saves_a_checkpoint_and_is_no_failure(cluster, over_nodes, reference_of, tmp_path):
     """There is no other checkpoint, and a failure would end the run."""
     experiment = over_nodes(**RARELY, epochs=100, max_failures=0)
     with (
@@ -109,7 +107,7 @@ def test_an_announced_end_of_a_node_saves_a_checkpoint_and_is_no_failure(cluster
     assert_same(experiment, reference_of(experiment))
 
 
-def test_a_node_that_is_announced_too_late_is_lost_like_any_other(cluster, over_nodes, reference_of, tmp_path):
+def test_a_node_announced_too_late_is_lost_like_any_other(cluster, over_nodes, reference_of, tmp_path):
     """The workers that stay break off before the cluster has told of the announcement."""
     experiment = over_nodes(epochs=60)
     with (
@@ -128,7 +126,7 @@ def test_a_node_that_is_announced_too_late_is_lost_like_any_other(cluster, over_
     assert_same(experiment, reference_of(experiment))
 
 
-def test_a_run_goes_on_with_fewer_workers_and_grows_when_the_node_is_back(cluster, over_nodes, tmp_path):
+def test_a_run_resumes_with_fewer_workers_and_grows_back(cluster, over_nodes, tmp_path):
     """The steps are counted on, with the same batch size; the run is stopped when it has grown."""
     experiment = over_nodes({"min_workers": 1, "wait_for_nodes_s": 0}, epochs=100_000)
     with cluster() as head, started_node(head), started_node(head) as second, started_driver(head, tmp_path) as driver:
@@ -149,7 +147,7 @@ def test_a_run_goes_on_with_fewer_workers_and_grows_when_the_node_is_back(cluste
     assert [row["epoch"] for row in rows] == [1 + index // 8 for index in range(len(rows))]  # 64 rows, batches of 8
 
 
-def test_a_cluster_that_is_lost_with_its_head_is_replaced_by_another(cluster, over_nodes, reference_of, tmp_path):
+def test_a_cluster_lost_with_its_head_is_replaced_by_another(cluster, over_nodes, reference_of, tmp_path):
     experiment = over_nodes()
     with cluster() as first, started_node(first), started_node(first), started_driver(first, tmp_path) as driver:
         wait_until(lambda: count_rows(experiment) >= 60, driver)
@@ -162,7 +160,7 @@ def test_a_cluster_that_is_lost_with_its_head_is_replaced_by_another(cluster, ov
     assert_same(experiment, reference_of(experiment))
 
 
-def test_a_cluster_that_ends_while_a_run_trains_leaves_no_process_and_no_folder(cluster, over_nodes, tmp_path):
+def test_a_cluster_ended_mid_run_leaves_no_process_or_folder(cluster, over_nodes, tmp_path):
     experiment = over_nodes(epochs=100_000)
     with cluster() as head:
         with started_node(head), started_node(head), started_driver(head, tmp_path) as driver:

@@ -69,7 +69,7 @@ def reference(two_workers, tmp_path):
     return experiment
 
 
-def test_two_ray_workers_survive_a_killed_worker_and_a_killed_driver(two_workers, reference, tmp_path):
+def test_two_ray_workers_survive_a_killed_worker_and_driver(two_workers, reference, tmp_path):
     """One worker is killed at a random step, later the driver; the same command then ends as if nothing was."""
     import ray
 
@@ -95,9 +95,7 @@ def test_two_ray_workers_survive_a_killed_worker_and_a_killed_driver(two_workers
 
 
 @pytest.mark.faults
-def test_a_killed_trial_is_started_again_and_its_workers_and_their_reservation_are_gone(
-    two_workers, reference, monkeypatch
-):
+def test_a_killed_trial_restarts_and_its_reservation_is_freed(two_workers, reference, monkeypatch):
     """Its workers hold all CPUs of the cluster, which Ray by itself would not give back before the job's end."""
     from ray_jobs.runs import tune_run
 
@@ -130,7 +128,7 @@ def test_a_worker_that_hangs_is_found_and_all_are_started_again(two_workers, ref
 
 
 @pytest.mark.faults
-def test_of_a_worker_that_fails_and_one_that_waits_for_it_the_first_is_heard(two_workers, tmp_path):
+def test_the_failing_workers_error_wins_over_the_waiting_workers(two_workers, tmp_path):
     experiment = two_workers("failing")
     (tmp_path / "kill").write_text("10 ERROR")
     with pytest.raises(RunError, match=r"^one worker fails alone$"):
@@ -193,7 +191,7 @@ def test_one_streaming_ray_worker_gives_the_rows_of_a_local_one(toy, ray_cluster
 
 
 @pytest.mark.faults
-def test_an_error_that_no_restart_cures_ends_the_run_at_once_and_frees_the_cluster(toy, ray_cluster):
+def test_an_error_no_restart_cures_ends_the_run_at_once(toy, ray_cluster):
     experiment = toy(workload={"nan_at_row": 3}, scaling={"num_workers": 1})
     with pytest.raises(RunError, match=r"train/loss is not finite at step \d+"):
         train(experiment)

@@ -92,7 +92,7 @@ def test_streamed_data_larger_than_the_object_store_come_whole(toy, small_cluste
 
 
 @pytest.mark.parametrize("feed", ["stream", "resident"])
-def test_an_object_store_and_a_disk_that_are_both_too_small_end_the_run(toy, small_cluster, tmp_path, feed):
+def test_an_object_store_and_disk_both_too_small_end_the_run(toy, small_cluster, tmp_path, feed):
     experiment = toy(workload=PADDED, training={"feed": feed}, scaling={"num_workers": 1})
     code, words = run_on(small_cluster(20), experiment, tmp_path)
     assert code == FAILED and "Ray's object store is full, and so is the disk that it spills to" in words, words

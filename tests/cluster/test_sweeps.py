@@ -147,7 +147,7 @@ def wait_for_trial(setup, driver) -> None:
     raise AssertionError(f"the search ended too early or too late (exit code {driver.poll()})")
 
 
-def test_a_failing_trial_is_tried_again_then_marked_and_the_search_goes_on(search):
+def test_a_failing_trial_is_retried_then_marked_failed(search):
     setup = search(space={"workload.nan_at_row": [3, None]}, training={"epochs": 1}, retries=1)
     result = sweep(setup)
     first, second = trials_of(setup)
@@ -156,7 +156,7 @@ def test_a_failing_trial_is_tried_again_then_marked_and_the_search_goes_on(searc
     assert result["best"]["toy"]["values"] == {"workload.nan_at_row": None}
 
 
-def test_a_metric_that_no_evaluation_gives_is_named_beside_those_that_there_are(search):
+def test_a_metric_that_no_evaluation_gives_is_named(search):
     setup = search(
         space={RATE: [1e-2]}, training={"epochs": 1}, retries=0, objectives=[{"metric": "test/accuracy", "mode": "max"}]
     )
@@ -167,7 +167,7 @@ def test_a_metric_that_no_evaluation_gives_is_named_beside_those_that_there_are(
 
 
 @pytest.mark.faults
-def test_a_trial_with_a_group_of_workers_leaves_nothing_behind_when_it_is_stopped(search):
+def test_a_trial_with_a_group_of_workers_is_stopped_cleanly(search):
     """Two workers fill the cluster, so the second trial starts only because the first one's are gone."""
     setup = search(
         space={RATE: [1e-2, 1e-8]},

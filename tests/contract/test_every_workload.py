@@ -44,7 +44,7 @@ def batch(experiment, tmp_path):
     return pipeline.collate_train(pipeline.decode(pipeline.make_fake_rows(16, seed=0)), np.random.default_rng(0))
 
 
-def test_its_demonstration_is_small_and_named_after_it_or_after_the_family_whose_stage_it_is(experiment, request):
+def test_its_demo_is_small_and_named_after_the_workload(experiment, request):
     [file] = demonstrations()[request.node.callspec.params["experiment"]]
     assert experiment.workload.name.startswith(file.stem) and experiment.scaling.num_workers == 1
 
@@ -58,7 +58,7 @@ def test_one_command_demonstrates_all_stages_of_a_family():
         assert sorted(stage.workload.name for stage in stages) == sorted(of_family)
 
 
-def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_path):
+def test_fake_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_path):
     pipeline = build_pipeline(experiment.workload)
     table = pipeline.make_fake_rows(8, seed=0)
     assert isinstance(table, pa.Table) and table.schema == pipeline.schema and table.num_rows == 8
@@ -66,7 +66,7 @@ def test_synthetic_rows_have_the_stored_schema_and_pass_the_check(experiment, tm
     pipeline.check(table, data_spec=pipeline.data_spec(), file=tmp_path / "train-00000.parquet", first_row=0)
 
 
-def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradient(experiment, batch):
+def test_the_loss_is_seeded_and_gives_every_parameter_a_gradient(experiment, batch):
     pipeline = build_pipeline(experiment.workload)
     task = build_task(experiment.workload, pipeline.data_spec(), seed=0)
     batch = pipeline.augment(batch, generator=build_generator(CPU, 0))  # as in every training step
@@ -79,7 +79,7 @@ def test_the_loss_follows_from_the_generator_and_gives_every_parameter_a_gradien
     assert all(parameter.grad is not None for parameter in task.module.parameters() if parameter.requires_grad)
 
 
-def test_the_same_seed_builds_the_same_module_and_leaves_the_global_random_state_alone(experiment):
+def test_the_module_follows_the_seed_not_the_global_random_state(experiment):
     data_spec = build_pipeline(experiment.workload).data_spec()
     before = torch.get_rng_state()
     first, second, other = (build_task(experiment.workload, data_spec, seed).module.state_dict() for seed in (0, 0, 1))
@@ -88,7 +88,7 @@ def test_the_same_seed_builds_the_same_module_and_leaves_the_global_random_state
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def test_augmentation_follows_from_its_generator_and_does_not_change_its_input(experiment, batch):
+def test_augmentation_is_seeded_and_leaves_its_input_unchanged(experiment, batch):
     pipeline = build_pipeline(experiment.workload)
     before = {name: tensor.clone() for name, tensor in batch.items()}
     first, second = (pipeline.augment(batch, generator=build_generator(CPU, 3)) for _ in range(2))

@@ -45,7 +45,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-def test_a_workload_added_by_one_line_is_shown_trained_resumed_and_evaluated(project, tmp_path):
+def test_a_workload_added_by_one_line_trains_and_resumes(project, tmp_path):
     shown = json.loads(run(project, "show", "toy.yaml").stdout.splitlines()[-1])
     assert shown["parameters"] == 8 * 8 + 8 + 2 * 8 + 8 + 1
     (tmp_path / "kill").write_text("11")

@@ -31,7 +31,7 @@ def _work(rank: int, file: str, results) -> None:
     dist.destroy_process_group()
 
 
-def test_the_averaged_gradient_is_that_of_one_process_on_all_rows(tmp_path):
+def test_the_averaged_gradient_equals_that_of_one_process(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
     processes = [context.Process(target=_work, args=(rank, f"{tmp_path}/store", results)) for rank in range(2)]

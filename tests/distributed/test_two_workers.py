@@ -69,7 +69,7 @@ def test_two_killed_workers_end_with_the_same_weights_and_rows(toy, tmp_path, re
 
 
 @pytest.mark.slow
-def test_a_run_of_two_workers_goes_on_with_one_and_keeps_step_rows_and_schedule(toy, tmp_path):
+def test_two_workers_resume_with_one_on_the_same_schedule(toy, tmp_path):
     """The random numbers are others, and the log says so."""
     kill_file = tmp_path / "kill"
     settings = {

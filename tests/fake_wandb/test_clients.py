@@ -82,7 +82,7 @@ def test_artifacts_are_logged_used_and_downloaded(server: FakeWandb, tmp_path: P
     assert server.used["lab", "digits", "abc"] == [first.id]
 
 
-def test_a_resumed_run_goes_on_where_the_server_stands(server: FakeWandb, tmp_path: Path):
+def test_a_resumed_run_continues_at_the_servers_last_step(server: FakeWandb, tmp_path: Path):
     script = """
     run = begin("abc", resume="allow")
     assert (run.starting_step, run.resumed) == (START, RESUMED)

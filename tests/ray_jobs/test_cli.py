@@ -31,7 +31,7 @@ def test_show_prints_settings_that_load_as_the_same_experiment(file, tmp_path, c
     assert verbs.load_experiment(copy) == verbs.load_experiment(file, ["training.batch_size=16"])
 
 
-def test_show_says_what_it_can_of_an_experiment_whose_data_are_still_to_be_named(tmp_path, capsys):
+def test_show_works_before_the_data_path_is_given(tmp_path, capsys):
     file = tmp_path / "murmurs.yaml"
     file.write_text("workload: {name: heart_sound_finetune, task: circor_murmur}\ntraining: {epochs: 1}\n")
     assert main(["show", str(file), "--json"]) == DONE
@@ -59,7 +59,7 @@ def test_an_unknown_verb_is_refused_with_the_nearest_one(file, capsys):
     )
 
 
-def test_without_json_an_error_is_one_paragraph_on_standard_error(file, capsys):
+def test_without_json_an_error_is_one_paragraph_on_stderr(file, capsys):
     assert main(["show", str(file), "--set", "training.epoch=1"]) == BAD_INPUT
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -103,7 +103,7 @@ def test_a_run_that_fails_has_its_own_exit_code(file, capsys):
     assert "train/loss is not finite at step" in message
 
 
-def test_an_interrupted_command_says_how_to_go_on(file, capsys, monkeypatch):
+def test_an_interrupted_command_says_how_to_resume(file, capsys, monkeypatch):
     def interrupt(options):
         raise KeyboardInterrupt
 

@@ -16,7 +16,7 @@ from ray_jobs.console import (
     format_value,
     progress_snapshot,
 )
-from trainables.contract.training_config import SelectionMetric
+from trainables.contract.workload_config import SelectionMetric
 
 
 def make_report(row: dict[str, Any], **changes: Any) -> Any:
@@ -31,7 +31,7 @@ ROW = {"step": 120, "epoch": 3, "train/epoch": 3, "train/learning_rate": 0.1, "t
 SHOWN = {"train/loss": 0.12345, "eval/fid": 12.34}
 
 
-def test_a_line_of_progress_holds_position_loss_goal_speed_and_time_left():
+def test_a_progress_line_has_position_loss_goal_speed_and_eta():
     report = make_report(ROW, metrics={"baseline/eval/fid": 80.0})
     words = "epoch 3/40  step 120/1600  train/loss 0.1235  eval/fid 12.34 (baseline 80)  410 samples/s"
     assert format_progress(report, SHOWN) == f"{words}  eta 12m 20s"
@@ -70,7 +70,7 @@ def test_a_duration_is_rounded_to_what_is_readable(seconds, words):
     assert format_duration(seconds) == words
 
 
-def test_metrics_stand_sorted_and_beside_their_baselines():
+def test_metrics_are_sorted_beside_their_baselines():
     text = format_metrics({"test/mse": 0.25, "baseline/test/mse": 1.0, "a": 2.0})
     assert [line.split() for line in text.splitlines()] == [["a", "2"], ["test/mse", "0.25", "(baseline", "1)"]]
 
@@ -97,14 +97,14 @@ def make_whole_report(row: dict[str, Any] | None = ROW, **changes: Any) -> Any:
     return {**report, **changes}
 
 
-def test_a_moment_tells_where_in_its_epoch_the_run_stands():
+def test_a_snapshot_gives_the_position_in_the_epoch():
     moment = progress_snapshot(make_whole_report(), batch_size=8)
     assert (moment.epoch, moment.samples_done, moment.samples_per_epoch) == (3, 160, 403)
     assert (moment.computing_s, moment.waiting_s, moment.evaluation_s) == (1.5, 0.5, 2.0)
     assert moment.row == ROW and moment.epoch_means == {"train/loss": 0.25} and not moment.starts_epoch
 
 
-def test_a_moment_at_the_end_of_an_epoch_begins_the_next_but_not_after_the_last():
+def test_a_snapshot_at_the_end_of_an_epoch_begins_the_next():
     last_step = {**ROW, "step": 150}
     moment = progress_snapshot(make_whole_report(last_step, step_in_epoch=0, epoch=4), batch_size=8)
     assert moment.starts_epoch and (moment.epoch, moment.samples_done) == (4, 400)
@@ -112,7 +112,7 @@ def test_a_moment_at_the_end_of_an_epoch_begins_the_next_but_not_after_the_last(
     assert not progress_snapshot(finished, batch_size=8).starts_epoch
 
 
-def test_a_moment_at_the_start_has_no_row_and_begins_its_epoch_also_in_the_middle():
+def test_a_snapshot_at_the_start_has_no_row_and_begins_its_epoch():
     moment = progress_snapshot(make_whole_report(None, resumed_from="checkpoints/step_120"), batch_size=8)
     assert moment.row is None and moment.starts_epoch and moment.samples_done == 0
 
@@ -145,7 +145,7 @@ def test_a_workload_may_say_its_own_lines():
     assert say(Own(), make_whole_report()) == [["epoch 3", "and more"]]
 
 
-def test_the_terminal_shows_loss_and_goal_and_the_log_all_that_was_evaluated():
+def test_the_terminal_shows_loss_and_goal_the_log_all_metrics():
     row = {**ROW, "eval/is": 3.0, "baseline/eval/fid": 80.0}
     [[line, details]] = say(Silent(), make_whole_report(row, metrics={"baseline/eval/fid": 80.0}))
     assert line.split("  ")[2:4] == ["train/loss 0.1235", "eval/fid 12.34 (baseline 80)"]
@@ -167,13 +167,13 @@ def test_the_time_left_holds_evaluations_by_what_they_have_taken():
     assert line.endswith(f"eta {format_duration(left * (0.5 + 2.0 / 2))}")
 
 
-def test_nothing_new_is_no_line_and_a_workload_that_is_not_known_shows_all():
+def test_a_report_without_a_row_prints_no_line():
     assert say(Silent(), make_whole_report(None)) == [[]] and describe_plainly(make_whole_report(None)) == []
     [line] = describe_plainly(make_whole_report({**ROW, "eval/is": 3.0, "baseline/eval/is": 1.0}))
     assert "eval/fid 12.34  eval/is 3  410 samples/s" in line
 
 
-def test_a_table_has_a_row_for_each_result_and_one_for_the_baseline_they_share():
+def test_a_table_has_a_row_per_result_and_one_shared_baseline():
     first = {"val/psnr": 27.5, "baseline/val/psnr": 25.0, "val/ssim": 0.75}
     second = {"val/psnr": 28.123456, "baseline/val/psnr": 25.0}
     assert format_table({"a": first, "b": second}).splitlines() == [
@@ -190,7 +190,7 @@ def test_a_baseline_that_differs_is_a_column():
     assert table.splitlines()[0] == "| checkpoint | baseline/m | m |" and len(table.splitlines()) == 4
 
 
-def test_counts_are_a_table_of_splits_and_groups_with_a_column_for_each_number():
+def test_counts_are_tabulated_by_split_and_group():
     counts = {"train": {"ill": {"cycles": 120, "cycles_kept": 7}}, "val": {"healthy": {"cycles": 3}}}
     assert format_counts(counts) == [
         "                cycles  cycles kept",

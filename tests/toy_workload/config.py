@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainables.contract.training_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 
 
 class ToyConfig(WorkloadConfig):

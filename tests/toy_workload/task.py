@@ -3,22 +3,16 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tests.toy_workload.config import ToyConfig
-from trainables.contract.task import (
-    Collectives,
-    Evaluation,
-    Evaluator,
-    ImagePanel,
-    LossOutput,
-    Progress,
-    StartContext,
-    TablePanel,
-    Task,
-)
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.panels import ImagePanel, TablePanel
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.train_context import Collectives, Progress, StartContext
 
 
 class ToyTask(Task):
@@ -44,7 +38,7 @@ class ToyTask(Task):
     def example_inputs(self) -> tuple[Tensor, ...]:
         return (torch.zeros(1, self.module[0].in_features),)  # pyright: ignore
 
-    def visualise(self, module: nn.Module, progress: Progress, device: torch.device):
+    def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device):
         images = (torch.linspace(0, 255, 2 * 3 * 4 * 4) + progress.step).to(torch.uint8).reshape(2, 3, 4, 4)
         table = TablePanel("eval/table", ["Epoch", "Image"], [[progress.epoch, images[0]]])
         return [ImagePanel("eval/pictures", images, captions=["a", "b"], zoom=2), table]
@@ -113,6 +107,6 @@ class ToyEvaluator(Evaluator):
         trivial = (batch["y"] - self._mean).double()
         self._sums += torch.stack([error.square().sum(), trivial.square().sum(), torch.tensor(len(error)).double()])
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         error, trivial, count = self._collectives.sum(self._sums).tolist()
-        return Evaluation({"test/mse": error / count, "baseline/test/mse": trivial / count})
+        return EvaluationResult({"test/mse": error / count, "baseline/test/mse": trivial / count})

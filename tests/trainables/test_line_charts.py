@@ -23,7 +23,7 @@ def colour_at(chart, x: float, y: float) -> tuple[int, ...]:
     return tuple(chart[:, round(y), round(x)].tolist())
 
 
-def test_points_stand_where_their_numbers_say():
+def test_points_are_drawn_at_their_coordinates():
     line = Line("one", [(0.0, 0.0), (10.0, 100.0)], has_markers=True)
     other = Line("two", [(10.0, 0.0)])
     chart = draw_chart("title", "x", "y", [line, other])

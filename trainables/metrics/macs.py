@@ -21,6 +21,29 @@ def count_macs(module: nn.Module, *inputs: Tensor) -> int:
     return counter.total
 
 
+def count_macs_inside(module: nn.Module, call: Callable[[nn.Module], object]) -> int:
+    """Count all forward passes that `call` makes with the module it gets, and nothing else that it computes."""
+    counted = _Counted(module)
+    with torch.no_grad():
+        call(counted)
+    return counted.total
+
+
+class _Counted(nn.Module):
+    """`module`, counted whenever it is called."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module, self.total = module, 0
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        counter = _Counter()
+        with counter:
+            result = self.module(*inputs, **options)
+        self.total += counter.total
+        return result
+
+
 class _Counter(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import PlainValidator, SerializeAsAny, ValidationInfo, WithJsonSchema
 
 from data_pipelines.contract.did_you_mean import suggest
-from trainables.contract.training_config import WorkloadConfig
+from trainables.contract.workload_config import WorkloadConfig
 
 if TYPE_CHECKING:
     from data_pipelines.contract.pipeline import DataPipeline, DataSpec

@@ -58,7 +58,7 @@ def test_the_frequency_mask_lies_inside_the_band(signal):
     assert float(lost.float().mean(1).max()) <= 0.26
 
 
-def test_a_stretch_moves_a_peak_away_from_the_middle_or_towards_it():
+def test_time_stretch_moves_a_peak_from_or_to_the_middle():
     signal = torch.zeros(32, 201)
     signal[:, 150] = 1
     peaks = change(signal, stretch_probability=1, stretch_ratio=0.1).argmax(1)

@@ -61,7 +61,7 @@ def test_prepared_shards_know_how_many_samples_they_decode_to(tmp_path):
     assert sum(map(len, data_spec["subjects"].values())) == 12
 
 
-def test_the_prepared_folder_is_enough_when_the_raw_data_are_gone(circor, tmp_path):
+def test_the_prepared_folder_suffices_without_the_raw_data(circor, tmp_path):
     given = settings(circor=circor, prepared=tmp_path / "p")
     prepare(HeartPipeline(given, "circor_murmur"), tmp_path / "p")
     for path in circor.iterdir():
@@ -87,7 +87,7 @@ def test_no_subject_is_on_two_sides(task, circor, tmp_path):
     assert all(sides[:2]) and sum(map(len, sides)) == len(set().union(*sides))
 
 
-def test_a_child_of_both_campaigns_is_on_one_side_and_two_patients(circor):
+def test_a_child_of_both_campaigns_is_two_patients_in_one_split(circor):
     pipeline = HeartPipeline(settings(circor=circor), "circor_murmur")
     rows = [
         row for split in pipeline.num_raw_rows() for table in pipeline.read_raw(split, 0) for row in table.to_pylist()
@@ -109,7 +109,7 @@ def test_people_with_recordings_of_several_classes_are_warned_of(tmp_path, caplo
     assert "people with recordings of several classes: 1, such as physionet2016:a:10; scores by patient" in caplog.text
 
 
-def test_a_held_out_database_is_the_whole_test_set_and_nothing_else(tmp_path):
+def test_a_held_out_database_is_the_complete_test_set(tmp_path):
     write_physionet(tmp_path, {f"{d}{n:04d}": ["1", "-1"][n % 2] for d in "abc" for n in range(4)})
     data = settings(physionet2016=tmp_path, held_out_database="b", val_ratio=0.2)
     subjects = split_by_subject(data, "physionet2016", list_recordings(data, "physionet2016"))
@@ -124,7 +124,7 @@ def subjects_of(data: HeartData, task: TaskName | None) -> dict[str, list[str]]:
     return HeartPipeline(data, task).data_spec()["subjects"]
 
 
-def test_pretraining_with_another_share_for_validation_withholds_just_what_a_task_tests_on():
+def test_pretraining_withholds_test_subjects_at_any_val_ratio():
     people = SMALL.model_copy(update={"num_subjects": 40})
     tested = set(subjects_of(settings(synthetic=people), "synthetic_murmur")["test"])
     everyone = subjects_of(settings(synthetic=people, val_ratio=0.1), None)
@@ -133,7 +133,7 @@ def test_pretraining_with_another_share_for_validation_withholds_just_what_a_tas
     assert set(kept["train"] + kept["val"]) == set(everyone["train"] + everyone["val"]) - tested
 
 
-def test_the_test_subjects_of_several_tasks_are_withheld_whatever_else_is_read(circor, tmp_path):
+def test_subjects_tested_by_several_tasks_are_withheld(circor, tmp_path):
     for name in "ab":
         rows = "".join(f"{name},set_{name}/normal__{n}_1_A.wav,{['normal', 'murmur'][n % 2]},\n" for n in range(8))
         for number in range(8):
@@ -169,7 +169,7 @@ def test_a_recording_without_a_beat_is_not_lost(tmp_path, caplog):
     assert "0: no heart beat found; cut into windows" in caplog.text
 
 
-def test_of_a_folder_every_wav_file_is_read_whatever_its_name_and_depth(tmp_path):
+def test_every_wav_file_of_a_folder_is_read_at_any_depth(tmp_path):
     names = ["ann/1", "bob/1", "bob/later/1", "2"]
     for number, name in enumerate(names):
         write_wav(tmp_path / f"{name}.{'WAV' if number == 1 else 'wav'}", seed=number)
@@ -184,7 +184,7 @@ def test_a_folder_without_wav_files_is_named(tmp_path):
         list_recordings(settings(folder=tmp_path), None)
 
 
-def test_pretraining_on_made_up_recordings_that_nobody_asked_for_is_warned_of(caplog):
+def test_pretraining_on_synthetic_data_by_default_is_warned_of(caplog):
     list_recordings(settings(), None)
     list_recordings(HeartData(), "synthetic_murmur")
     assert caplog.text == ""
@@ -208,7 +208,7 @@ def test_two_views_differ_in_pretraining_and_a_task_has_one():
         assert "other_signal" not in views or not torch.equal(views["signal"], views["other_signal"])
 
 
-def test_the_frequency_mask_lies_in_the_pass_band_of_short_and_long_cycles():
+def test_the_frequency_mask_lies_in_the_pass_band_of_any_cycle():
     import torch
 
     only = dict.fromkeys(("shift", "stretch", "amplitude", "noise", "time_mask"), 0)
@@ -243,7 +243,7 @@ def test_a_task_without_its_data_says_which_setting_is_missing():
         HeartPipeline(settings(), "circor_murmur").data_spec()
 
 
-def test_other_settings_have_another_key_and_augmentation_has_not():
+def test_settings_change_the_cache_key_but_augmentation_does_not():
     key = HeartPipeline(settings(), "synthetic_murmur").key
     assert HeartPipeline(settings(split_seed=1), "synthetic_murmur").key != key
     assert HeartPipeline(settings(shot_ratio=0.5), "synthetic_murmur").key != key
@@ -263,7 +263,7 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
         settings(**changes)
 
 
-def test_cycles_are_brought_to_any_length_without_losing_their_ends():
+def test_cycles_are_resampled_to_any_length_with_their_ends():
     waveform, starts, ends = np.random.default_rng(0).normal(size=90), [0, 30, 30, 71], [30, 80, 32, 90]
     for found, start, end in zip(resample_cycles(waveform, starts, ends, 99), starts, ends, strict=True):
         cycle = waveform[start:end]

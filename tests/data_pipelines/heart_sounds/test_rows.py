@@ -29,13 +29,13 @@ def first_sounds_at(*seconds: float) -> Callable[[], States]:
     return lambda: States(np.array(seconds), np.array(seconds) + 0.1, np.ones(len(seconds), dtype=int))
 
 
-def test_intervals_that_last_too_long_for_a_cycle_are_found_and_not_kept():
+def test_intervals_too_long_for_a_cycle_are_found_and_dropped():
     row = store(NOISE, first_sounds_at(0.5, 1.3, 2.1, 4.6, 5.4))
     assert (row["num_found"], row["has_beat"]) == (4, 1)
     assert list(zip(row["starts"], row["ends"], strict=True)) == [(500, 1300), (1300, 2100), (4600, 5400)]
 
 
-def test_a_silent_recording_has_no_beat_and_is_cut_into_windows_that_the_filter_drops(caplog):
+def test_windows_of_a_silent_recording_are_filtered_out(caplog):
     silence = Sound(np.zeros(4000), 1000)
     row = store(silence)
     assert (row["num_found"], row["has_beat"], len(row["starts"])) == (0, 0, 5)
@@ -63,7 +63,7 @@ def test_rows_are_counted_by_their_group():
 
 
 @pytest.mark.parametrize("task", ["synthetic_murmur", None])
-def test_the_manifest_counts_every_row_once_in_its_group_also_over_an_interruption(task, tmp_path):
+def test_manifest_counts_stay_exact_over_an_interruption(task, tmp_path):
     class Interrupted(HeartPipeline):
         def read_raw(self, split, start_row):
             for number, table in enumerate(super().read_raw(split, start_row), start_row):

@@ -9,7 +9,7 @@ STRATA = {f"s{number:03d}": "abc"[(number % 10) // 4] for number in range(200)}
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_each_subject_is_in_one_split_of_the_right_size_in_total_and_in_every_stratum(seed):
+def test_splits_are_disjoint_by_subject_and_stratified(seed):
     found = split_subjects(STRATA, RATIOS, seed)  # pyright: ignore
     assert sorted(name for names in found.values() for name in names) == sorted(STRATA)
     for split, ratio in RATIOS.items():
@@ -25,7 +25,7 @@ def test_the_split_follows_from_the_seed_and_not_from_the_order():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_who_is_tested_on_does_not_follow_from_the_share_for_validation(seed):
+def test_test_subjects_do_not_depend_on_the_validation_ratio(seed):
     found = [
         split_subjects(STRATA, {"train": 0.85 - val_ratio, "val": val_ratio, "test": 0.15}, seed)["test"]
         for val_ratio in (0, 0.1, 0.15, 0.4)
@@ -33,7 +33,7 @@ def test_who_is_tested_on_does_not_follow_from_the_share_for_validation(seed):
     assert len(found[0]) == 30 and all(each == found[0] for each in found)
 
 
-def test_few_shots_are_whole_subjects_of_every_stratum_and_nested():
+def test_few_shot_subsets_are_nested_and_stratified_by_subject():
     subjects = sorted(STRATA)
     few, more = (choose_few(subjects, STRATA, ratio, seed=3) for ratio in (0.1, 0.4))
     assert set(few) < set(more) < set(subjects)

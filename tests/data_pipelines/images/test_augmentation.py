@@ -43,7 +43,7 @@ def test_flipping_is_apart_from_cropping():
     assert bool((is_same ^ is_mirrored).all()) and 10 < int(is_same.sum()) < 30
 
 
-def test_the_pipeline_crops_as_the_settings_ask_and_keeps_the_labels():
+def test_the_pipeline_crops_by_its_settings_and_keeps_labels():
     pipeline = ImagePipeline(ImageData(crop_padding=1))
     batch = pipeline.collate(pipeline.make_fake_rows(30, seed=0))
     before = batch["image"].clone()

@@ -63,7 +63,7 @@ def test_without_the_setting_nothing_is_flipped() -> None:
     assert torch.equal(changed["image"], batch["image"])
 
 
-def test_half_of_the_images_are_flipped_left_to_right_and_none_otherwise_changed() -> None:
+def test_half_of_the_images_are_flipped_horizontally() -> None:
     pipeline = ImagePipeline(ImageData(horizontal_flip=True))
     batch = pipeline.collate(pipeline.make_fake_rows(4000, seed=0))
     before = batch["image"].clone()
@@ -110,7 +110,7 @@ def test_key_changes_with_the_rows_and_only_with_them(tmp_path: Path) -> None:
     assert DIGITS.key == ImagePipeline(ImageData(horizontal_flip=True)).key
 
 
-def test_facts_name_shape_and_classes(tmp_path: Path) -> None:
+def test_the_data_spec_names_shape_and_classes(tmp_path: Path) -> None:
     _save_folder(tmp_path)
     pipeline = ImagePipeline(ImageData(source="folder", path=tmp_path, size=8, channels=1))
     assert pipeline.data_spec() == {"channels": 1, "height": 8, "width": 8, "class_names": ["cat", "dog"]}
@@ -132,7 +132,7 @@ def test_a_prepared_folder_serves_without_the_raw_data(tmp_path: Path) -> None:
         assert open_split(tmp_path / "prepared", manifest, "train").load(0, after).equals(rows)
 
 
-def test_a_prepared_folder_of_another_shape_is_refused_without_the_raw_data(tmp_path: Path) -> None:
+def test_a_prepared_folder_of_another_shape_is_refused(tmp_path: Path) -> None:
     _save_folder(tmp_path / "raw")
     prepare(ImagePipeline(ImageData(source="folder", path=tmp_path / "raw", size=8)), tmp_path / "prepared")
     other = ImagePipeline(ImageData(source="folder", size=16, prepared=tmp_path / "prepared"))
@@ -149,7 +149,7 @@ def test_missing_raw_data_are_explained(tmp_path: Path, source: str) -> None:
         ImagePipeline(ImageData.model_validate({"source": source, "path": tmp_path / "absent", **size})).num_raw_rows()
 
 
-def test_the_facts_of_cifar10_are_known_without_its_data(tmp_path: Path) -> None:
+def test_the_data_spec_of_cifar10_needs_no_data(tmp_path: Path) -> None:
     """They are those that the archive's own list of names gives."""
     known = ImagePipeline(ImageData(source="cifar10")).data_spec()
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -38,7 +38,7 @@ def labels_of(source: WithValidation, split: Any, start_row: int = 0) -> list[in
 
 
 @pytest.mark.parametrize(("ratio", "num_val"), [(0.1, 1), (0.25, 3), (0.5, 6), (0.9, 10)])
-def test_the_last_rows_are_for_validation_and_every_row_stands_once(ratio, num_val):
+def test_the_last_rows_are_for_validation_and_none_is_repeated(ratio, num_val):
     source = WithValidation(Parts(), ratio)
     assert source.num_rows() == {"train": 12 - num_val, "val": num_val, "test": 2}
     assert labels_of(source, "train") == list(range(12 - num_val))
@@ -54,7 +54,7 @@ def test_reading_can_start_at_any_row_of_a_split(split):
         assert labels_of(source, split, start) == whole[start:]
 
 
-def test_cifar_gives_the_published_numbers_and_floats_do_not_cost_a_row():
+def test_cifar_split_sizes_are_exact_despite_float_ratios():
     assert count_validation(50_000, 0.1) == 5_000
     assert count_validation(100, 0.29) == 29
     assert count_validation(19, 0.1) == 1

@@ -78,7 +78,7 @@ def test_a_whole_folder_is_left_alone(tmp_path: Path) -> None:
     assert _content(tmp_path) == before
 
 
-def test_an_interrupted_call_is_continued_after_its_last_whole_shard(tmp_path: Path) -> None:
+def test_an_interrupted_call_resumes_after_its_last_whole_shard(tmp_path: Path) -> None:
     _fill(tmp_path / "straight")
     folder = tmp_path / "broken"
     with pytest.raises(RuntimeError, match="switched off"):
@@ -104,7 +104,7 @@ def test_a_shard_spoilt_during_the_interruption_is_remade(tmp_path: Path) -> Non
     assert _content(folder) == _content(tmp_path / "straight")
 
 
-def test_changed_raw_data_make_an_interrupted_call_start_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_changed_raw_data_restart_an_interrupted_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError):
         prepare(RecordingPipeline(fail_after=700, source_hash="old"), tmp_path, rows_per_shard=ROWS)
     pipeline = RecordingPipeline()
@@ -180,7 +180,7 @@ def test_a_folder_with_strangers_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_manifest_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"run: python -m ray_jobs prepare EXPERIMENT\.yaml"):
+    with pytest.raises(ValueError, match="run: quintet prepare EXPERIMENT"):
         load_manifest(tmp_path / "absent", RecordingPipeline())
 
 
@@ -200,7 +200,7 @@ def test_too_few_raw_rows_are_an_error(tmp_path: Path) -> None:
         prepare(Short(), tmp_path)
 
 
-def test_a_label_out_of_range_stops_prepare_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_label_out_of_range_is_refused_before_any_write(tmp_path: Path) -> None:
     class Wrong(RecordingPipeline):
         def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
             for table in super().read_raw(split, start_row):

@@ -30,7 +30,7 @@ def test_stereo_is_mixed_or_one_channel_taken(tmp_path):
         read_wav(tmp_path / "a.wav", channel=2)
 
 
-def test_single_samples_that_are_no_number_are_joined_by_straight_lines_and_many_are_refused(tmp_path):
+def test_single_nan_samples_are_interpolated_and_many_refused(tmp_path):
     values = np.linspace(0, 1, 201, dtype=np.float32)
     values[[50, 51]] = np.nan
     wavfile.write(tmp_path / "a.wav", 4000, values)

@@ -49,7 +49,7 @@ def test_a_missing_or_torn_manifest_is_damage(sealed):
     assert verify(sealed) == f"{MANIFEST} cannot be read (FileNotFoundError)"
 
 
-def test_a_manifest_with_any_flipped_bit_is_damage_and_never_an_error(sealed):
+def test_a_flipped_bit_in_a_manifest_is_damage_not_an_error(sealed):
     content = (sealed / MANIFEST).read_bytes()
     whole = json.loads(content)
     for position in range(len(content)):

@@ -51,7 +51,7 @@ def find(patch: np.ndarray, image: np.ndarray) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_patches_lie_in_their_images_aligned_and_in_the_same_state(scale):
+def test_lr_and_hr_patches_are_aligned_and_in_the_same_state(scale):
     table, highs, lows = save([(19, 25), (24, 17), (40, 40)], scale)
     for seed in range(6):
         patches = cut(table, scale, 4, seed, is_augmented=True)
@@ -74,7 +74,7 @@ def test_without_augmentation_patches_are_cut_and_not_turned():
     assert {find(patches["lr"][i].permute(1, 2, 0).numpy(), lows[i])[0] for i in range(20)} == {0}
 
 
-def test_patches_follow_the_generator_alone_and_lie_in_memory_of_their_own():
+def test_patches_are_copies_and_follow_the_generator_alone():
     table, _, _ = save([(20, 20)] * 8, 2)
     first, second, other = (cut(table, 2, 4, seed, is_augmented=True)["hr"] for seed in (1, 1, 2))
     assert torch.equal(first, second) and not torch.equal(first, other)

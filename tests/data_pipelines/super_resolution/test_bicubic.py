@@ -51,7 +51,7 @@ def test_the_kernel_passes_through_the_samples():
     assert cubic_kernel(np.array([0.5, 1.5])).tolist() == [naive_kernel(0.5), naive_kernel(1.5)] == [0.5625, -0.0625]
 
 
-def test_an_image_is_resized_down_its_columns_then_along_its_rows_and_rounded_after_each():
+def test_resizing_rounds_after_columns_and_again_after_rows():
     image = noise(8, 12, 3)
     resized = resize_bicubic(image, 2, 3)
     for channel in range(3):
@@ -71,14 +71,14 @@ def test_grey_levels_are_rounded_half_up_and_clipped():
     assert quantise(np.array([-3.0, 0.49, 0.5, 1.5, 254.6, 300.0])).tolist() == [0, 0, 1, 2, 255, 255]
 
 
-def test_an_image_that_is_no_multiple_of_the_scale_must_be_cut_first():
+def test_an_image_that_is_no_multiple_of_the_scale_is_refused():
     with pytest.raises(AssertionError, match="multiple"):
         downscale(noise(9, 8, 3), 4)
 
 
 @pytest.mark.skipif(SET5 is None, reason="QUINTET_SET5 names no folder with x2 and x4, each with HR and LR")
 @pytest.mark.parametrize("scale", [2, 4])
-def test_low_resolution_files_made_by_matlab_are_met_within_half_a_grey_level(scale):
+def test_matlab_lr_files_are_matched_within_half_a_grey_level(scale):
     root = Path(str(SET5)) / f"x{scale}"
     for path in sorted((root / "HR").iterdir()):
         hr, lr = (np.asarray(Image.open(each)).astype(int) for each in (path, root / "LR" / path.name))

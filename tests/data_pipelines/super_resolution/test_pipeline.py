@@ -30,7 +30,7 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def test_rows_hold_whole_images_once_and_low_resolution_for_each_scale(raw, tmp_path):
+def test_rows_hold_each_image_once_and_an_lr_image_per_scale(raw, tmp_path):
     pipeline = build(source="uc_merced", path=raw, scales=(4, 3))
     manifest = prepare(pipeline, tmp_path / "prepared", rows_per_shard=4)
     assert {split: manifest.num_rows(split) for split in SPLITS} == {"train": 9, "val": 1, "test": 10}
@@ -93,7 +93,7 @@ def test_a_broken_file_stops_the_preparation_by_its_name(raw, tmp_path):
         prepare(build(source="uc_merced", path=raw), tmp_path / "prepared")
 
 
-def test_a_test_image_that_cannot_be_measured_is_named_before_any_training(raw, tmp_path):
+def test_an_unmeasurable_test_image_is_named_before_training(raw, tmp_path):
     save_noise(raw / "Images/a/a01.png", 19, 18)
     pipeline = build(source="uc_merced", path=raw)
     with pytest.raises(ValueError, match=r"a01\.png: 18x19 pixels are too few to be measured at scale 4; .* need 19"):
@@ -166,7 +166,7 @@ def test_wrong_settings_are_explained(settings, message):
         build(**settings)
 
 
-def test_importing_the_pipeline_imports_neither_torch_nor_ray_nor_image_libraries():
+def test_the_pipeline_imports_no_torch_ray_or_image_library():
     code = (
         "import sys, data_pipelines.super_resolution.pipeline; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'skimage', 'PIL')))"

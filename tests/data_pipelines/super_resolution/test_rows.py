@@ -17,7 +17,7 @@ def save_pair(folder, scale: int, height: int, width: int, seed: int = 0) -> Pai
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 36), (25, 38), (242, 257)])
-def test_odd_sizes_are_cut_for_each_scale_and_made_small_by_bicubic(tmp_path, height, width):
+def test_odd_sizes_are_cropped_per_scale_and_downscaled_bicubic(tmp_path, height, width):
     pixels = save_noise(tmp_path / "a.png", height, width)
     image = read_entry(ImageEntry("a", hr=tmp_path / "a.png"), (2, 3, 4))
     np.testing.assert_array_equal(image.hr, pixels)
@@ -34,7 +34,7 @@ def test_given_low_resolution_is_kept_and_the_rest_is_made(tmp_path):
     assert not np.array_equal(image.lr[4], resize_bicubic(image.hr[:24, :36], 6, 9))
 
 
-def test_scales_whose_images_were_cut_differently_share_the_largest(tmp_path):
+def test_scales_cropped_differently_share_the_largest_hr_image(tmp_path):
     pixels = save_noise(tmp_path / "HR_x4/a.png", 16, 16)
     pairs = {4: Pair(tmp_path / "HR_x4/a.png", tmp_path / "LR_x4/a.png")}
     save_noise(pairs[4].lr, 4, 4)

@@ -41,7 +41,7 @@ def test_2100_images_of_21_classes_are_split_945_105_1050(tmp_path):
             assert by_name[f"Images/class{number}/class{number}{image:02d}.tif"] == expected
 
 
-def test_class_folders_are_found_without_the_folder_images_too_and_in_natural_order(tmp_path):
+def test_class_folders_are_found_at_any_root_in_natural_order(tmp_path):
     touch(tmp_path, *(f"a/a{image}.png" for image in (10, 2, 1)), "b/b1.png", ".hidden/x.png")
     assert names(listed(tmp_path, "uc_merced")) == {
         "train": ["a/a10.png"],
@@ -79,7 +79,7 @@ PAIRS = {
 }
 
 
-def test_low_resolution_may_carry_the_scale_in_its_name_as_the_usual_test_sets_do(tmp_path):
+def test_lr_file_names_may_carry_the_scale(tmp_path):
     touch(tmp_path, *(f"HR/{image}.png" for image in range(5)), *(f"LR_bicubic/X4/{image}x4.png" for image in range(5)))
     pair = Pair(tmp_path / "HR/0.png", tmp_path / "LR_bicubic/X4/0x4.png")
     assert listed(tmp_path, "pairs")["train"][0] == ImageEntry("0.png", pairs={4: pair})

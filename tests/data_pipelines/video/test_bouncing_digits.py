@@ -118,7 +118,7 @@ def test_moving_mnist_is_time_first(tmp_path):
         assert np.array_equal(clips["test"][1].read(FrameShape(1, 64, 64))[:, 0], sequences[:, 9])
 
 
-def test_moving_mnist_generates_training_clips_of_the_training_digits_beside_it(tmp_path):
+def test_moving_mnist_draws_training_clips_from_training_digits(tmp_path):
     np.save(tmp_path / TEST_FILE, np.zeros((20, 4, 64, 64), np.uint8))
     write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.full((6, 28, 28), 77, np.uint8))
     listing = list_moving_mnist(tmp_path, SETTINGS, size=(64, 64))

@@ -39,7 +39,7 @@ def save_nuscenes(root, log: str, stamps: list[int]) -> None:
         save_frames(folder, range(place, place + 1), pattern=f"{log}__CAM_FRONT__{stamp}.jpg")
 
 
-def test_nuscenes_key_frames_and_sweeps_are_one_clip_in_time_order(tmp_path):
+def test_nuscenes_key_frames_and_sweeps_form_one_ordered_clip(tmp_path):
     start = 1532402927612460
     save_nuscenes(tmp_path, "n008-2018", [start + 83_000 * place + 3_000 * (place % 2) for place in range(12)])
     save_nuscenes(tmp_path, "n015-2018", [start + 10**9 + 83_000 * place for place in range(4)])

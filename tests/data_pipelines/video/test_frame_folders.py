@@ -20,7 +20,7 @@ def test_frames_are_ordered_by_number_and_not_by_name(tmp_path):
     assert frames[:, 0, 4, 4].tolist() == [8, 9, 10, 11, 12]
 
 
-def test_clips_may_lie_at_any_depth_and_take_their_folder_as_name(tmp_path):
+def test_clips_at_any_depth_are_named_after_their_folder(tmp_path):
     for number in (10, 9):
         save_frames(tmp_path / f"clip{number}/image_02/data", range(2))
     listing = list_frame_folders(tmp_path)
@@ -98,9 +98,7 @@ def test_a_single_clip_is_split_in_time(tmp_path):
         (11, 6, [11]), (15, 8, [15]), (21, 8, [10, 11]), (7, 8, [7]),
     ],
 )  # fmt: skip
-def test_long_clips_are_cut_into_equal_pieces_with_room_for_a_window_and_without_losing_a_frame(
-    tmp_path, length, window, pieces
-):
+def test_long_clips_are_cut_evenly_without_losing_a_frame(tmp_path, length, window, pieces):
     clip = FrameClip("a", tuple(tmp_path / f"{number}.png" for number in range(length)))
     cut = cut_long_clips([clip], 10, window_frames=window)
     assert [piece.num_frames for piece in cut] == pieces

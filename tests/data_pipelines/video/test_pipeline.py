@@ -109,7 +109,7 @@ def test_clips_shorter_than_a_window_are_named(raw):
         pipeline.num_raw_rows()
 
 
-def test_a_prepared_clip_shorter_than_a_window_is_named_when_it_is_read(raw, tmp_path):
+def test_a_prepared_clip_shorter_than_a_window_is_named(raw, tmp_path):
     prepare(build(source="frames", path=raw), tmp_path / "prepared")
     longer = build(source="frames", path=raw, num_future=6)
     with pytest.raises(ValueError, match=r"clip c1 \(row 1 of .*train-00000\.parquet\) has 9 frames.* needs 10"):

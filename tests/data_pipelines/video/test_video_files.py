@@ -70,7 +70,7 @@ def test_a_file_that_is_no_video_is_named(tmp_path):
         list_video_files(tmp_path / "nowhere")
 
 
-def test_without_pyav_the_remedy_is_told(tmp_path, monkeypatch):
+def test_without_pyav_the_remedy_is_named(tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without_av(name: str, *arguments, **more):
@@ -84,7 +84,7 @@ def test_without_pyav_the_remedy_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif("QUINTET_VIDEOS" not in os.environ, reason="needs QUINTET_VIDEOS, a folder of videos")
-def test_real_videos_can_be_counted_and_decoded_to_the_last_frame():
+def test_real_videos_are_counted_and_decoded_completely():
     for clips in list_video_files(Path(os.environ["QUINTET_VIDEOS"])).clips.values():
         for clip in clips:
             assert len(clip.cut(clip.num_frames - 3, clip.num_frames).read(SHAPE)) == 3

@@ -1,5 +1,7 @@
 """A cluster that lacks machines now: refused at once, or asked for and waited for."""
 
+import itertools
+
 import pytest
 import ray
 
@@ -14,19 +16,19 @@ def growing(monkeypatch):
     """A cluster of two CPUs that gets two GPU machines after some looks, if it is asked; returns what it was asked."""
     asked: list[list[dict]] = []
 
+    looks = itertools.count(1)
+
     def look() -> dict[str, float]:
-        look.count += 1
-        is_grown = look.count > 5 and asked and asked[0]
+        is_grown = next(looks) > 5 and asked and asked[0]
         return {"CPU": 18.0, "GPU": 2.0} if is_grown else {"CPU": 2.0}
 
-    look.count = 0
     monkeypatch.setattr(ray, "cluster_resources", look)
     monkeypatch.setattr(connection, "_ask_for", asked.append)
     monkeypatch.setattr(connection, "POLL_S", 0.0)
     return asked
 
 
-def test_machines_are_asked_for_waited_for_and_then_left_to_the_workers(growing, capsys):
+def test_requested_machines_are_awaited_then_left_to_workers(growing, capsys):
     assert check_resources(Scaling(num_workers=2, use_gpu=True, cpus_per_worker=4, wait_for_nodes_s=60))
     assert growing == [[{"CPU": 4.0, "GPU": 1.0}] * 2, []]
     assert capsys.readouterr().out == (

@@ -7,7 +7,7 @@ import sys
 from ray_jobs.cluster import local_cluster
 
 
-def test_folders_of_killed_clusters_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+def test_only_folders_of_killed_clusters_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(local_cluster, "TEMPORARY", str(tmp_path))
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()

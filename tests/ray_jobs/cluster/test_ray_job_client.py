@@ -70,7 +70,7 @@ def test_the_token_is_found_in_rays_order(no_token, monkeypatch):
     assert find_token() == ("first", "RAY_AUTH_TOKEN")
 
 
-def test_the_right_token_is_taken_and_sent_only_after_it_was_asked_for(dashboard, monkeypatch):
+def test_the_right_token_is_sent_only_after_it_was_asked_for(dashboard, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     address, seen = dashboard()
     assert resolve_token(address) == TOKEN and seen == [None, f"Bearer {TOKEN}"]
@@ -78,7 +78,7 @@ def test_the_right_token_is_taken_and_sent_only_after_it_was_asked_for(dashboard
     assert resolve_token(address) is None and seen == [None]
 
 
-def test_no_token_and_a_wrong_one_are_told_apart_and_none_is_shown(dashboard, monkeypatch):
+def test_a_missing_and_a_wrong_token_differ_and_none_is_shown(dashboard, monkeypatch):
     address, _ = dashboard()
     with pytest.raises(ValueError, match=f"{address} asks for a token, and there is none here; .*RAY_AUTH_TOKEN_PATH"):
         resolve_token(address)
@@ -154,7 +154,7 @@ def test_a_job_that_did_not_start_says_why(capsys):
     assert capsys.readouterr().err == "no space for the package\n"
 
 
-def test_the_log_goes_on_where_it_was_when_the_connection_comes_back(monkeypatch, capsys):
+def test_the_log_resumes_where_the_connection_was_lost(monkeypatch, capsys):
     """And a cluster that stays away is given up after a while, not at once and not never."""
     client = object.__new__(JobClient)
     client.address = "http://head:8265"
@@ -179,9 +179,7 @@ def test_the_log_goes_on_where_it_was_when_the_connection_comes_back(monkeypatch
 
 
 @pytest.mark.parametrize(("num_refusals", "asked"), [(2, 3), (100, 1)])
-def test_a_cluster_whose_agent_is_not_there_yet_is_waited_for_and_one_without_is_explained(
-    monkeypatch, num_refusals, asked
-):
+def test_a_late_job_agent_is_awaited_and_a_missing_one_explained(monkeypatch, num_refusals, asked):
     client = object.__new__(JobClient)
     client.address = "http://head:8265"
     refusals = [

@@ -14,7 +14,7 @@ def dispatcher():
     return global_worker_stdstream_dispatcher
 
 
-def test_loggers_and_workers_are_heard_inside_and_as_before_after_it(dispatcher, capfd):
+def test_ray_logs_are_captured_inside_and_restored_afterwards(dispatcher, capfd):
     before = [(logging.getLogger(name).handlers, logging.getLogger(name).level) for name in LOGGERS]
     heard: list[str] = []
     with capture_ray_logs(heard.append):

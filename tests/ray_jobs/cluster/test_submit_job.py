@@ -31,7 +31,7 @@ def test_one_thing_at_a_time(refusal, words):
     assert "write it as submit [VERB] EXPERIMENT.yaml" in refusal(*words)
 
 
-def test_what_the_verb_would_refuse_is_refused_before_anything_is_sent(refusal):
+def test_what_the_command_refuses_is_refused_before_sending(refusal):
     assert "training.epoch: there is no such setting" in refusal("toy.yaml", "--set", "training.epoch=1")
     assert "unknown argument '--num-samples'" in refusal("toy.yaml", "--num-samples", "3")
     assert "did you mean 'train'" in refusal("trian", "toy.yaml")

@@ -33,7 +33,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_package_holds_the_project_and_never_git_environments_or_results(folder, tmp_path):
+def test_the_package_leaves_out_git_environments_and_results(folder, tmp_path):
     names = [".gitignore", ".rayignore", "b.yaml", "code/a.py"]
     assert list_package(folder) == names
     target = tmp_path / "out/working_dir_package.zip"
@@ -48,7 +48,7 @@ def test_a_checkout_whose_git_is_a_file_sends_none_of_it(folder):
     assert ".git" not in list_package(folder)
 
 
-def test_an_unchanged_folder_gives_the_same_bytes_whenever_it_is_packed(folder, tmp_path):
+def test_an_unchanged_folder_is_packed_to_the_same_bytes(folder, tmp_path):
     files, targets = list_package(folder), [tmp_path / "out/1.zip", tmp_path / "out/2.zip"]
     for index, target in enumerate(targets):
         os.utime(folder / "b.yaml", (1e9 + index, 1e9 + index))
@@ -56,7 +56,7 @@ def test_an_unchanged_folder_gives_the_same_bytes_whenever_it_is_packed(folder, 
     assert targets[0].read_bytes() == targets[1].read_bytes()
 
 
-def test_too_many_files_and_too_many_bytes_are_refused_with_the_biggest(folder, monkeypatch):
+def test_too_many_files_or_bytes_are_refused_with_the_biggest(folder, monkeypatch):
     monkeypatch.setattr(working_dir_package, "MAX_FILES", 10)
     for index in range(12):
         (folder / f"code/{index}.txt").write_text("x")

@@ -31,7 +31,7 @@ def clean(tmp_path, monkeypatch):
     wandb.teardown()
 
 
-def test_a_machine_without_network_or_key_is_told_what_a_run_would_do(tmp_path):
+def test_without_network_or_key_check_reports_what_a_run_does(tmp_path):
     found = check_wandb(ON)
     assert "cannot be reached" in str(found["server"]) and str(found["key"]).startswith("none")
     assert found["outcome"] == ("a run warns once and is recorded on disk and as offline W&B files; `sync` sends it")
@@ -67,14 +67,14 @@ def test_a_missing_package_is_named(monkeypatch):
     assert found["outcome"] == "a run is recorded on disk alone, with one warning"
 
 
-def test_versions_hardware_and_storage_are_told(toy, tmp_path):
+def test_versions_hardware_and_storage_are_reported(toy, tmp_path):
     text, found = check(toy())
     assert found["versions"]["ray"] == "2.60.0" and int(found["hardware"]["cpus"]) >= 1
     assert found["storage"]["path"] == str(tmp_path) and found["storage"]["writable"] == "yes"
     assert "turn W&B on" in text
 
 
-def test_a_storage_that_cannot_be_written_is_told(toy, tmp_path):
+def test_an_unwritable_storage_is_reported(toy, tmp_path):
     (tmp_path / "file").write_text("")
     _, found = check(toy(storage={"path": str(tmp_path / "file/below")}))
     assert found["storage"]["writable"].startswith("no: ")

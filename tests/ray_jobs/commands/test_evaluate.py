@@ -12,7 +12,7 @@ from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
 from tests.ray_jobs.command import call, fail
 
 
-def test_train_and_evaluate_agree_on_the_metrics_of_the_best_model(file, tmp_path, capsys):
+def test_train_and_evaluate_agree_on_the_best_models_metrics(file, tmp_path, capsys):
     code, trained, _ = call(capsys, "train", file)
     assert code == DONE
     assert (trained["run_id"], trained["folder"]) == ("toy-run", str(tmp_path / "storage/runs/toy-run"))
@@ -36,7 +36,7 @@ def test_a_training_in_mixed_precision_is_evaluated_in_it_too(file, tmp_path, ca
     assert evaluated["metrics"]["test/mse"] == final["best_metrics"]["test/mse"]
 
 
-def test_a_checkpoint_folder_is_evaluated_with_its_averaged_weights(file, tmp_path, capsys):
+def test_a_checkpoint_is_evaluated_with_its_averaged_weights(file, tmp_path, capsys):
     assert main(["train", str(file)]) == DONE
     run = tmp_path / "storage/runs/toy-run"
     code, evaluated, _ = call(capsys, "evaluate", file, "--checkpoint", run / "checkpoints/step_000000008")
@@ -45,7 +45,7 @@ def test_a_checkpoint_folder_is_evaluated_with_its_averaged_weights(file, tmp_pa
     assert evaluated["metrics"]["test/mse"] == rows[7]["test/mse"]
 
 
-def test_each_evaluation_is_kept_also_when_an_older_one_was_deleted(file, tmp_path, capsys):
+def test_every_evaluation_is_kept_after_an_older_is_deleted(file, tmp_path, capsys):
     assert main(["train", str(file)]) == DONE
     folder = tmp_path / "storage/runs/toy-run/evaluations"
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_a_checkpoint_that_is_not_there_is_bad_input(file, tmp_path, capsys):
     assert str(tmp_path / "nowhere") in message
 
 
-def test_a_model_of_another_architecture_is_refused_with_its_keys(file, tmp_path, capsys):
+def test_a_model_of_another_architecture_is_refused_by_key(file, tmp_path, capsys):
     assert main(["train", str(file)]) == DONE
     model = tmp_path / "storage/runs/toy-run/checkpoints/step_000000008"
     others = ["--set", "workload.width=9", "--set", "tracking.run_name=other"]
@@ -121,7 +121,7 @@ def changes(tmp_path, monkeypatch):
     return parse
 
 
-def test_evaluation_options_become_dotted_settings_with_yaml_types(changes):
+def test_evaluate_options_become_dotted_settings_of_yaml_types(changes):
     assert changes() == {}
     assert changes("--num-samples", "500") == {"workload.evaluation.num_samples": 500}
     assert changes("--num-samples=500", "--solver", "heun", "--tolerance", "1e-3") == {
@@ -141,7 +141,7 @@ def test_evaluation_options_may_stand_between_common_ones(changes):
 
 
 @pytest.mark.parametrize("word", ["--num-sample", "--num-sample=5"])
-def test_an_unknown_evaluation_option_is_refused_with_the_nearest_one(changes, capsys, word):
+def test_an_unknown_evaluate_option_gets_a_suggestion(changes, capsys, word):
     code, message = fail(capsys, "evaluate", changes.file, word)
     assert code == BAD_INPUT
     assert message.startswith(f"unknown argument {word!r}; did you mean 'num-samples'? allowed: ")
@@ -161,7 +161,7 @@ def test_evaluation_options_belong_to_evaluate_alone(changes, capsys):
     assert code == BAD_INPUT and message.startswith("unknown argument '--num-samples'")
 
 
-def test_a_wrong_value_of_an_evaluation_option_is_named_with_its_dotted_key(file, tmp_path, capsys):
+def test_a_wrong_evaluate_option_is_named_by_its_dotted_key(file, tmp_path, capsys):
     settings = yaml.safe_load(file.read_text())
     settings["workload"] = {"name": "flow_matching", "data": {"source": "digits"}}
     file.write_text(yaml.safe_dump(settings))

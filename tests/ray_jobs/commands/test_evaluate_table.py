@@ -6,7 +6,7 @@ from ray_jobs.cli import main
 from ray_jobs.runs.training import train
 
 
-def test_several_checkpoints_are_evaluated_one_after_another_and_compared(toy, tmp_path, capsys):
+def test_several_checkpoints_are_evaluated_and_compared(toy, tmp_path, capsys):
     experiment = toy(training={"keep_checkpoints": 5}, tracking={"run_name": "mine"})
     train(experiment)
     file = tmp_path / "experiment.yaml"

@@ -18,7 +18,7 @@ scaling: {num_workers: 0}
 """
 
 
-def test_the_spread_is_that_of_the_sample_and_counts_who_has_the_metric():
+def test_spread_is_the_sample_deviation_of_runs_with_the_metric():
     found = summarise([{"a": 1.0, "b": 2.0}, {"a": 4.0}, {"a": 7.0}])
     assert (found["a"].mean, found["a"].deviation, found["a"].count) == (4.0, 3.0, 3)
     assert (found["b"].mean, found["b"].deviation, found["b"].count) == (2.0, 0.0, 1)
@@ -26,7 +26,7 @@ def test_the_spread_is_that_of_the_sample_and_counts_who_has_the_metric():
 
 
 @pytest.mark.slow
-def test_one_command_trains_every_seed_once_and_gives_mean_and_deviation(tmp_path, capsys):
+def test_repeat_trains_each_seed_once_and_gives_mean_and_spread(tmp_path, capsys):
     (tmp_path / "e.yaml").write_text(EXPERIMENT)
     command = ["repeat", str(tmp_path / "e.yaml"), "--seeds", "3,5", "--set", f"storage.path={tmp_path}", "--json"]
     assert main([*command, "--set", "tracking.run_name=few"]) == 0

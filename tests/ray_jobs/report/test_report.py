@@ -91,7 +91,7 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
     assert "unfinished" in page.words and "svg" not in page.count
 
 
-def test_a_run_that_was_killed_in_the_middle_of_a_line_has_a_page(write_run):
+def test_a_run_killed_in_the_middle_of_a_line_has_a_page(write_run):
     folder = write_run()
     for name in ("metrics.jsonl", "events.jsonl"):
         folder.write(name, folder.read(name)[:-9])
@@ -116,7 +116,7 @@ def test_what_the_user_writes_never_becomes_markup(write_run):
     assert page.content.count(PLANTED) == 0
 
 
-def test_pictures_and_long_curves_leave_the_page_small_and_say_what_is_missing(write_run):
+def test_the_page_stays_small_and_says_what_it_leaves_out(write_run):
     rows = [make_row(step, **{"train/noise": float(step % 97)}) for step in range(1, 20_001)]
     folder = write_run(rows=rows, events=[make_event(0, resumed_from=None), make_event(20_000)])
     content = encode(np.random.default_rng(0).integers(0, 256, (330, 330, 3), dtype=np.uint8))
@@ -141,7 +141,7 @@ def test_the_spike_of_a_long_curve_is_drawn_at_its_height(write_run):
     assert sum(y == high for _, y in places) == 1 and low - high == pytest.approx(190 / 1.08, abs=1)
 
 
-def test_a_run_links_to_the_report_of_its_group_and_of_what_it_was_made_from(write_run, tmp_path):
+def test_a_run_links_to_the_reports_of_its_group_and_inputs(write_run, tmp_path):
     write_report(str(write_run("first")), None, "")
     folder = write_run("second", identity={"group": "first"})
     metadata = {"run_id": "first", "run": "the first"}
@@ -176,7 +176,7 @@ def test_a_search_is_ranked_and_its_trials_are_linked(search, write_run):  # noq
     assert Page(write_report("s", None, setup.experiment.storage.path)).words[:20] == page.words[:20]
 
 
-def test_labels_are_ranked_apart_and_what_changed_in_a_running_trial_is_told(search):  # noqa: F811
+def test_labels_are_ranked_apart_and_mutations_are_listed(search):  # noqa: F811
     setup = search(space={RATE: [0.1, 0.2]}, ranks_apart=[RATE], tracking={"run_name": "s"})
     setup.folder.make()
     trials = Trials(setup.folder)

@@ -25,7 +25,7 @@ def contents(folder: Path):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_no_secret_of_the_environment_stands_in_any_file_of_a_run(toy, tmp_path, monkeypatch, capfd, fails):
+def test_no_secret_of_the_environment_is_in_a_file_of_a_run(toy, tmp_path, monkeypatch, capfd, fails):
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     experiment = toy(workload={"nan_at_row": 3 if fails else None})

@@ -33,7 +33,7 @@ REFILL = ("refill", "vit_small", "cifar100", "fill_0.1", "crit_magnitude", "rate
         (("flow_matching", "digits"), datetime(2026, 11, 30, 0, 5), "flow_matching_digits_1130_0005"),
     ],
 )
-def test_an_automatic_name_is_the_facts_and_the_start(parts, time, name):
+def test_an_automatic_name_is_the_name_parts_and_the_start(parts, time, name):
     assert automatic_name(parts, time) == name
 
 
@@ -65,6 +65,6 @@ def test_two_runs_of_one_name_have_two_ids(tmp_path):
     assert len(ids) == 50
 
 
-def test_an_artifact_belongs_to_one_run_and_has_a_name_that_wandb_takes():
+def test_an_artifact_name_is_valid_in_wandb_and_of_one_run():
     assert artifact_name("My run: 1/é", "abc") == "My_run__1__-abc"
     assert len(artifact_name("x" * 500, "abc")) == 128 and artifact_name("x" * 500, "abc").endswith("x-abc")

@@ -47,7 +47,7 @@ def write_lock(folder: Path, **changes: Any) -> None:
     (folder / LOCK).write_text(json.dumps({**identity, "since": "2024-01-01 10:00:00", **changes}))
 
 
-def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, holder):
+def test_a_second_process_is_refused_with_the_holder(tmp_path, holder):
     with pytest.raises(ValueError) as caught, locked(Folder(str(tmp_path))):
         pass
     message = str(caught.value)
@@ -56,7 +56,7 @@ def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, holder):
     assert json.loads((tmp_path / LOCK).read_text())["pid"] == holder.pid
 
 
-def test_whoever_looks_learns_who_holds_it_and_takes_nothing(tmp_path, holder):
+def test_finding_the_holder_does_not_take_the_lock(tmp_path, holder):
     found = find_holder(Folder(str(tmp_path)))
     assert found is not None and (found["pid"], found["host"]) == (holder.pid, socket.gethostname())
     holder.send_signal(signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_the_lock_of_a_process_that_ended_well_is_gone(tmp_path, holder):
     assert not (tmp_path / LOCK).exists()
 
 
-def test_a_process_number_that_was_given_anew_is_no_holder(tmp_path):
+def test_a_reused_process_id_is_no_holder(tmp_path):
     write_lock(tmp_path, created=run_lock._started(os.getpid()) - 1000)
     with locked(Folder(str(tmp_path))):
         pass
@@ -154,7 +154,7 @@ def count_holders(folder: Folder, monkeypatch, step: str) -> int:
         return len(entered)
 
 
-def test_a_lock_that_is_just_being_written_is_not_taken_for_a_torn_one(tmp_path, monkeypatch):
+def test_a_lock_being_written_is_not_taken_for_a_torn_one(tmp_path, monkeypatch):
     assert count_holders(Folder(str(tmp_path)), monkeypatch, "_identity") == 1
 
 

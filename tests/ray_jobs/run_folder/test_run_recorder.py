@@ -62,7 +62,7 @@ def save_history(folder: Folder, name: str, *steps: int) -> None:
     folder.write(f"{name}/history.jsonl.gz", history.content)
 
 
-def test_a_fresh_start_drops_the_rows_of_one_that_left_no_checkpoint(folder):
+def test_a_fresh_start_drops_rows_of_a_run_without_checkpoint(folder):
     folder.write(METRICS, to_lines(make_rows(1, 2, 3)))
     record = Record(folder, prints=False)
     record.apply(make_report(resumed_from=None))
@@ -73,7 +73,7 @@ def test_a_fresh_start_drops_the_rows_of_one_that_left_no_checkpoint(folder):
     assert rows_in(folder) == make_rows(1, 2, 3)
 
 
-def test_after_a_resume_the_rows_are_those_of_the_checkpoint_and_later_ones(folder):
+def test_a_resume_keeps_rows_up_to_its_checkpoint_and_adds_later(folder):
     save_history(folder, "checkpoints/step_000000003", 1, 2, 3)
     folder.write(METRICS, to_lines(make_rows(1, 2, 3, 4, 5)))
     record = Record(folder, prints=False)
@@ -84,7 +84,7 @@ def test_after_a_resume_the_rows_are_those_of_the_checkpoint_and_later_ones(fold
     assert "resumed from" in folder.read(LOG).decode()
 
 
-def test_rows_of_a_checkpoint_that_the_workers_have_dropped_come_out_of_a_later_one(folder):
+def test_rows_of_a_dropped_checkpoint_come_from_a_later_one(folder):
     folder.write("checkpoints/step_000000004/history.jsonl.gz", b"damaged")
     save_history(folder, "checkpoints/step_000000006", 1, 2, 3, 4, 5, 6)
     record = Record(folder, prints=False)
@@ -130,7 +130,7 @@ def test_rows_are_written_bit_for_bit(folder, record):
     assert read == row and str(read["train/x"]) == "-0.0"
 
 
-def test_messages_and_checkpoints_stand_in_the_log(folder, record):
+def test_messages_and_checkpoints_are_logged(folder, record):
     record.log("begins")
     record.apply(make_report(1, messages=["look out"], checkpoint="checkpoints/step_000000001"))
     lines = folder.read(LOG).decode().splitlines()
@@ -139,7 +139,7 @@ def test_messages_and_checkpoints_stand_in_the_log(folder, record):
     assert lines[3].endswith("INFO saved checkpoints/step_000000001")
 
 
-def test_a_log_goes_on_after_a_restart(folder):
+def test_a_log_is_appended_after_a_restart(folder):
     for words in ("first", "second"):
         Record(folder, prints=False).log(words)
     assert [line.split()[-1] for line in folder.read(LOG).decode().splitlines()] == ["first", "second"]
@@ -174,7 +174,7 @@ def test_final_metrics_without_a_best_model_say_so(folder, record):
     assert final["best_model"] is None and final["best_metrics"] == {}
 
 
-def test_what_ray_says_and_long_lines_stand_in_the_log_alone(folder, capsys):
+def test_ray_output_and_long_lines_are_in_the_log_alone(folder, capsys):
     record = Record(folder, describe=lambda report: ["short", LogOnly("long")])
     record.append_log("from\nray")
     record.apply(make_report(1))
@@ -195,7 +195,7 @@ def test_a_growing_file_holds_all_that_was_added(folder):
     assert folder.read("file") == b"x\ny\n"
 
 
-def test_where_a_record_is_stored_as_a_whole_it_waits_for_a_checkpoint_the_end_or_some_seconds(folder, monkeypatch):
+def test_object_store_rows_wait_for_a_checkpoint_pause_or_end(folder, monkeypatch):
     folder.is_local = False
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(append_file, "time", SimpleNamespace(monotonic=lambda: clock.now))

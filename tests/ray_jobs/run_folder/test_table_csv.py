@@ -8,7 +8,7 @@ import torch
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.table_csv import append_table, remake_tables
-from trainables.contract.task import ImagePanel, TablePanel
+from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.engine.files.panel_files import save_panels
 from trainables.run_paths import find_panels
 
@@ -45,7 +45,7 @@ def test_a_table_grows_over_the_steps(folder):
     assert read(folder) == [["step", "epoch", "Name", "Score", "Image"], *expected(10), *expected(20)]
 
 
-def test_a_restart_leaves_the_rows_up_to_its_checkpoint_also_those_whose_report_was_lost(folder):
+def test_a_restart_restores_table_rows_up_to_its_checkpoint(folder):
     for step in (10, 20, 30):
         described = draw(folder, step)
         if step != 20:

@@ -11,16 +11,14 @@ from ray_jobs.cli import main
 from ray_jobs.exit_codes import DONE, FAILED
 from ray_jobs.runs.training import train
 from tests.toy_workload.task import ToyTask
-from trainables.contract.task import Evaluation
+from trainables.contract.evaluation import EvaluationResult
 from trainables.engine.files import checkpoints
 from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.engine.loop.evaluation import goal_value
 from trainables.ray_train.worker_main import RunError
 
 
-def test_a_disk_that_fills_up_during_a_checkpoint_leaves_the_one_before_and_the_run_goes_on_from_it(
-    toy, tmp_path, capsys, monkeypatch
-):
+def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(toy, tmp_path, capsys, monkeypatch):
     reference, experiment = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "full"})
     train(reference)
     file = tmp_path / "experiment.yaml"
@@ -44,7 +42,7 @@ def test_a_disk_that_fills_up_during_a_checkpoint_leaves_the_one_before_and_the_
     assert experiment.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
 
 
-def test_a_clock_that_is_set_back_during_a_run_changes_nothing_but_the_times(toy, monkeypatch):
+def test_a_clock_set_back_during_a_run_changes_only_the_times(toy, monkeypatch):
     reference, experiment = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "clock"})
     train(reference)
     hours, real = iter(range(0, 10_000)), time.time
@@ -57,7 +55,7 @@ def test_a_clock_that_is_set_back_during_a_run_changes_nothing_but_the_times(toy
     assert all(value is None or value >= 0 for event in events for value in event["speed"].values())
 
 
-def test_memory_that_runs_out_is_told_with_what_helps(toy, monkeypatch):
+def test_out_of_memory_is_reported_with_a_remedy(toy, monkeypatch):
     def too_much(self, module, batch, *, generator):
         raise MemoryError("cannot allocate 3 GiB")
 
@@ -66,9 +64,9 @@ def test_memory_that_runs_out_is_told_with_what_helps(toy, monkeypatch):
         train(toy())
 
 
-def test_a_metric_that_decides_and_is_never_computed_ends_the_run_at_the_first_evaluation(toy):
+def test_a_selection_metric_never_computed_ends_the_run(toy):
     goal = toy().workload.selection_metric
     with pytest.raises(
         ValueError, match=r"no metric 'test/mse', which decides the best model; it has test/mae, test/x"
     ):
-        goal_value(Evaluation({"test/x": 1.0, "test/mae": 2.0}), goal)
+        goal_value(EvaluationResult({"test/x": 1.0, "test/mae": 2.0}), goal)

@@ -18,7 +18,7 @@ def run(toy):
 @pytest.mark.parametrize(
     "reference", ["my-run", "my-run:best", "my-run:latest", "{folder}", "{folder}/models/{version}"]
 )
-def test_a_model_is_found_by_its_path_its_run_s_folder_or_its_run_s_name(run, reference):
+def test_a_model_is_found_by_path_run_folder_or_run_name(run, reference):
     version = run.folder.names("models")[-1]
     reference = reference.format(folder=run.folder, version=version)
     assert str(locate_model(reference, run.storage.path)) == f"{run.folder}/models/{version}"

@@ -41,7 +41,7 @@ def bucket(endpoint, monkeypatch, tmp_path) -> str:
 
 
 @pytest.mark.slow
-def test_a_run_on_s3_is_stopped_goes_on_and_ends_like_one_on_a_disk(toy, bucket, tmp_path, capsys):
+def test_a_run_on_s3_stops_resumes_and_ends_like_one_on_a_disk(toy, bucket, tmp_path, capsys):
     kill_file = str(tmp_path / "kill")
     local = toy(workload={"kill_file": kill_file}, tracking={"run_name": "mine"})
     reference = train(local)
@@ -63,7 +63,7 @@ def test_a_run_on_s3_is_stopped_goes_on_and_ends_like_one_on_a_disk(toy, bucket,
 
 
 @pytest.mark.parametrize("stops_before", ["model.safetensors", "manifest.json"])
-def test_an_upload_that_breaks_off_is_never_taken_for_a_checkpoint(bucket, monkeypatch, stops_before):
+def test_an_upload_that_breaks_off_is_no_checkpoint(bucket, monkeypatch, stops_before):
     folder = Folder(bucket) / stops_before
 
     def save(name: str) -> None:

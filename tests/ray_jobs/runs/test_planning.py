@@ -27,16 +27,14 @@ def set_free_memory(monkeypatch, num_bytes: float) -> None:
 
 
 @pytest.mark.parametrize(("num_workers", "accumulate", "parts"), [(3, 1, 3), (5, 2, 10), (16, 1, 16), (4, 4, 16)])
-def test_a_batch_that_cannot_be_divided_is_refused_before_the_data_are_touched(
-    toy, tmp_path, num_workers, accumulate, parts
-):
+def test_an_indivisible_batch_is_refused_before_reading_data(toy, tmp_path, num_workers, accumulate, parts):
     experiment = toy(scaling={"num_workers": num_workers}, training={"accumulate": accumulate})
     with pytest.raises(ValueError, match=rf"training\.batch_size=8 .* multiple of .* = {parts}$"):
         build_plan(experiment)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_batch_larger_than_the_data_is_refused_with_both_numbers(toy):
+def test_a_batch_larger_than_the_data_is_refused_with_sizes(toy):
     with pytest.raises(ValueError, match=r"training\.batch_size=8 is more than the 7 rows"):
         build_plan(toy(workload={"num_rows": 7}))
     assert build_plan(toy(workload={"num_rows": 8})).manifest.num_rows("train") == 8
@@ -79,7 +77,7 @@ def test_a_given_feed_is_kept_whatever_the_memory(toy, monkeypatch, feed):
     assert build_plan(toy(training={"feed": feed})).feed == feed
 
 
-def test_what_was_settled_stays_when_the_machine_changes_once_there_is_a_checkpoint(toy, monkeypatch):
+def test_resolved_settings_survive_a_change_of_machine(toy, monkeypatch):
     experiment = toy(scaling={"threads_per_worker": None})
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     set_free_memory(monkeypatch, 2**50)
@@ -100,7 +98,7 @@ def test_what_was_settled_stays_when_the_machine_changes_once_there_is_a_checkpo
     assert (fresh.feed, fresh.num_threads) == ("stream", 3)
 
 
-def test_a_resume_on_changed_data_is_refused_with_both_hashes_and_a_new_run_is_not(toy):
+def test_a_resume_on_changed_data_is_refused_with_both_hashes(toy):
     experiment = toy()
     manifest = build_plan(experiment).manifest
     changed = manifest.model_copy(update={"source_hash": "changed"})
@@ -117,7 +115,7 @@ def test_a_resume_on_changed_data_is_refused_with_both_hashes_and_a_new_run_is_n
     assert build_plan(toy(tracking={"run_name": "fresh"})).manifest == changed
 
 
-def test_given_threads_win_over_settled_ones(toy, monkeypatch):
+def test_given_threads_win_over_resolved_ones(toy, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert build_plan(toy(scaling={"threads_per_worker": None})).num_threads == 7
     assert build_plan(toy(scaling={"threads_per_worker": 2})).num_threads == 2
@@ -126,9 +124,7 @@ def test_given_threads_win_over_settled_ones(toy, monkeypatch):
 @pytest.mark.parametrize(
     ("num_workers", "cpus_per_worker", "num_threads"), [(1, 1, 16), (2, 1, 8), (8, 1, 2), (8, 3, 3), (32, 0.5, 1)]
 )
-def test_workers_share_the_largest_machine_as_all_of_them_may_stand_on_it(
-    toy, monkeypatch, num_workers, cpus_per_worker, num_threads
-):
+def test_threads_are_shared_as_if_on_one_machine(toy, monkeypatch, num_workers, cpus_per_worker, num_threads):
     machines = [{"Alive": True, "Resources": {"CPU": 16.0}}] * 3 + [{"Alive": False, "Resources": {"CPU": 64.0}}]
     machines.append({"Alive": True, "Resources": {}})
     monkeypatch.setattr("ray.nodes", lambda: machines)

@@ -54,7 +54,7 @@ def log_of(chain: Path, run: str) -> str:
 
 
 @pytest.mark.slow
-def test_one_command_trains_both_once_and_records_which_model_it_built_on(chain, call):
+def test_prerequisites_train_once_and_their_model_is_recorded(chain, call):
     code, out, summary, _ = call("train")
     assert code == DONE and summary["run_id"] == "two"
     assert out.index("run one in") < out.index("run two in")
@@ -72,7 +72,7 @@ def test_one_command_trains_both_once_and_records_which_model_it_built_on(chain,
     assert "one is already finished" in log_of(chain, "one") and "already finished" not in log_of(chain, "two")
 
 
-def test_the_earlier_one_is_placed_and_tracked_like_the_later_one_under_its_own_name(chain):
+def test_a_prerequisite_inherits_placement_and_tracking(chain):
     words = ["storage.path=/elsewhere", "scaling.num_workers=3", "tracking.wandb=true", "tracking.group=g"]
     later = load_experiment(chain, [*words, "tracking.run_name=mine", "workload.loss.focal_gamma=0.0", "seed=5"])
     [earlier] = earlier_experiments(later)
@@ -82,7 +82,7 @@ def test_the_earlier_one_is_placed_and_tracked_like_the_later_one_under_its_own_
     assert earlier.run == load_experiment(chain.parent / "deep/first.yaml").run  # what is learnt stays its own
 
 
-def test_verbs_that_need_the_earlier_model_say_who_makes_it_and_show_does_without(call):
+def test_commands_name_the_missing_model_and_show_needs_none(call):
     code, out, summary, _ = call("show")
     assert code == DONE and summary["after"] == {"one": False}
     assert "after:            one, to be trained\n" in out
@@ -92,13 +92,13 @@ def test_verbs_that_need_the_earlier_model_say_who_makes_it_and_show_does_withou
         assert "`train` trains first what `after` names" in message or "two holds no model yet; train first" in message
 
 
-def test_an_input_that_no_earlier_run_makes_is_refused_before_any_starts(chain, call):
+def test_an_input_that_no_prerequisite_makes_is_refused(chain, call):
     code, _, summary, _ = call("train", "--set", "workload.pretrained=nobody")
     assert code == BAD_INPUT and "workload.pretrained: there is no such file or folder" in summary["error"]
     assert not (chain.parent / "out").exists()
 
 
-def test_files_that_are_not_there_or_wait_for_each_other_are_named(chain, call):
+def test_missing_and_circular_prerequisites_are_named(chain, call):
     first = chain.parent / "deep/first.yaml"
     settings = yaml.safe_load(first.read_text())
     for after, message in (

@@ -40,7 +40,7 @@ def signalled(toy, tmp_path, capfd):
     return run
 
 
-def test_the_first_signal_saves_a_checkpoint_and_the_same_command_goes_on(toy, signalled):
+def test_the_first_signal_saves_a_checkpoint_to_resume_from(toy, signalled):
     """At the report after the signal: steps 11 and 19 are reports, and without a signal no checkpoints."""
     reference = toy(training={"checkpoint_every_steps": None}, tracking={"run_name": "reference"})
     train(reference)
@@ -59,7 +59,7 @@ def test_the_first_signal_saves_a_checkpoint_and_the_same_command_goes_on(toy, s
 
 
 @pytest.mark.parametrize(("second", "code"), [("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED)])
-def test_the_second_signal_ends_the_run_at_once_with_what_was_saved_before(signalled, second, code):
+def test_the_second_signal_ends_the_run_at_its_last_checkpoint(signalled, second, code):
     ended, _, folder = signalled(f"10 SIGINT {second}")
     assert ended == code
     assert folder.names("checkpoints") == ["step_000000008"]
@@ -78,7 +78,7 @@ def test_handlers_are_put_back_and_old_requests_are_withdrawn(tmp_path):
     assert find_request(folder) is None
 
 
-def test_another_thread_than_the_main_one_can_train_and_hears_no_signal(tmp_path):
+def test_a_run_in_another_thread_receives_no_signal(tmp_path):
     heard, before = [], signal.getsignal(signal.SIGTERM)
 
     def run() -> None:

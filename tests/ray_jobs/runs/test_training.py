@@ -17,7 +17,7 @@ from ray_jobs.runs.training import CONFIG, train
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_other_settings_under_the_same_name_are_refused_and_listed(toy):
+def test_other_settings_under_the_same_name_are_refused(toy):
     first = toy(tracking={"run_name": "mine"})
     train(first)
     before = first.folder.read(METRICS)
@@ -37,7 +37,7 @@ def test_other_places_and_words_are_no_other_settings(toy):
     assert again.final == result.final
 
 
-def test_new_sets_aside_all_of_the_earlier_run_and_deletes_nothing(toy):
+def test_new_sets_the_earlier_run_aside_and_deletes_nothing(toy):
     first = toy(tracking={"run_name": "mine"})
     train(first)
     names = first.folder.names()
@@ -86,7 +86,7 @@ def test_the_settings_in_the_folder_load_as_the_same_experiment(toy):
 
 
 @pytest.mark.parametrize("name", ["1e-3", "2e5", "0x10", "yes", "2024-01-01", "1_000", "null"])
-def test_a_name_that_looks_like_another_type_survives_in_the_settings(toy, name):
+def test_a_name_that_looks_like_another_type_stays_a_string(toy, name):
     experiment = toy(training={"epochs": 1}, tracking={"run_name": name})
     train(experiment)
     assert load_experiment(Path(experiment.folder.full("experiment.yaml"))) == experiment
@@ -113,7 +113,7 @@ def test_a_run_leaves_these_files_and_no_others(toy):
     ]
 
 
-def test_an_error_stands_in_the_log(toy):
+def test_an_error_is_in_the_log(toy):
     experiment = toy(workload={"nan_at_row": 3})
     with pytest.raises(RuntimeError):
         train(experiment)
@@ -121,7 +121,7 @@ def test_an_error_stands_in_the_log(toy):
     assert not experiment.folder.exists(FINAL) and not experiment.folder.exists(".lock")
 
 
-def test_an_error_of_ours_is_one_paragraph_and_its_trace_stands_in_the_log(toy, tmp_path, monkeypatch, capsys):
+def test_our_errors_are_one_paragraph_with_the_trace_in_the_log(toy, tmp_path, monkeypatch, capsys):
     experiment = toy()
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))

@@ -30,7 +30,7 @@ def fill(setup, reached):
     return trials
 
 
-def test_points_are_ranked_by_their_mean_over_seeds_and_failures_come_last(search):
+def test_points_are_ranked_by_mean_over_seeds_failures_last(search):
     setup = search(space={RATE: [0.1, 0.2, 0.3, 0.4]}, seeds=[0, 1])
     trials = fill(setup, [(4.0, 2.0), (None, None), (1.0, 3.0), (None, 2.5)])
     entries = rank(setup, trials)
@@ -54,7 +54,7 @@ def test_what_a_failed_trial_reached_counts_nowhere(search):
     assert feeder.next_trial() is None and told == [[4.0], None]
 
 
-def test_points_that_are_no_valid_experiments_stand_in_the_table_without_a_value(search):
+def test_invalid_points_are_listed_without_a_value(search):
     space = {"training.batch_size": {"integer": [8, 12]}, "training.accumulate": {"integer": [4, 6]}}
     setup = search(space=space, searcher="tpe", num_points=2, training={"batch_size": 24})
     setup.folder.make()
@@ -74,14 +74,14 @@ def test_points_that_are_no_valid_experiments_stand_in_the_table_without_a_value
     ]
 
 
-def test_with_two_objectives_points_that_nothing_beats_are_marked(search):
+def test_with_two_objectives_the_pareto_front_is_marked(search):
     setup = search(space={RATE: [0.1, 0.2, 0.3]}, objectives=TWO)
     trials = fill(setup, [((1.0, 5.0),), ((2.0, 9.0),), ((2.5, 4.0),)])
     assert [entry.is_efficient for entry in rank(setup, trials)] == [True, True, False]
     assert "1*" in format_leaderboard(setup, trials) and "3*" not in format_leaderboard(setup, trials)
 
 
-def test_the_files_hold_every_trial_and_the_best_settings_can_be_trained(search, tmp_path):
+def test_files_list_every_trial_and_best_settings_can_be_trained(search, tmp_path):
     setup = search(space={RATE: [0.1, 0.2]}, workload={"width": 4})
     trials = fill(setup, [(2.0,), (1.0,)])
     save_leaderboard(setup, trials)

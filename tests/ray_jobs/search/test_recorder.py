@@ -54,7 +54,7 @@ def tell(recorder, step, evaluation_s=1.0, **metrics):
     recorder.on_trial_result(0, [], TUNED, {"report": report})
 
 
-def test_the_last_evaluation_counts_whole_also_when_the_objective_stays(record):
+def test_all_metrics_of_the_last_evaluation_count(record):
     recorder, trials, _ = record(take="last")
     tell(recorder, 8, test_mse=1.0, test_other=5.0)
     tell(recorder, 12, evaluation_s=0.0, test_mse=1.0, test_other=5.0, train_loss=2.0)

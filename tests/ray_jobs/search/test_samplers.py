@@ -6,7 +6,7 @@ import pytest
 
 from ray_jobs.search.samplers import OptunaTpeSampler, build_sampler
 from tests.ray_jobs.search.conftest import RATE
-from trainables.contract.training_config import SelectionMetric
+from trainables.contract.workload_config import SelectionMetric
 
 GOALS = (SelectionMetric(metric="test/mse", mode="min"),)
 
@@ -26,7 +26,7 @@ def test_a_grid_holds_every_combination_and_derived_values(search):
     assert list(points[0]) == list(space)
 
 
-def test_random_points_are_the_same_in_every_start_and_differ_from_each_other(search):
+def test_random_points_are_distinct_and_equal_in_every_start(search):
     settings = search(space={RATE: {"loguniform": [1e-4, 1e-1]}}, num_points=8).search
     first, second = all_points(settings, 8), all_points(settings, 8)
     assert first == second
@@ -47,7 +47,7 @@ def test_the_parzen_estimator_learns_where_the_minimum_is(search):
     assert sum(distances[-15:]) < 0.6 * sum(distances[:15])
 
 
-def test_the_parzen_estimator_told_again_goes_on_as_before(search):
+def test_a_replayed_tpe_sampler_continues_as_before(search):
     settings = search(space={RATE: {"loguniform": [1e-4, 1.0]}}, searcher="tpe", num_points=20).search
     steady, chosen = OptunaTpeSampler(settings, GOALS, 0), []
     for number in range(15):

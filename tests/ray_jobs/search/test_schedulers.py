@@ -57,7 +57,7 @@ def decide(scheduler, epochs, value, trial_id="0009"):
     [{"name": "asha", "grace": "2 epochs", "reduction_factor": 2}, {"name": "median", "grace": "2 epochs"}],
     ids=lambda settings: settings["name"],
 )
-def test_a_restarted_scheduler_stops_what_the_interrupted_one_would_have_stopped(interrupted, scheduler):
+def test_a_restarted_scheduler_stops_the_same_trials(interrupted, scheduler):
     setup, trials = interrupted(scheduler)
     fresh = build_scheduler(setup.search, 0)
     assert decide(fresh, (1, 2), 9.0) == ["CONTINUE", "CONTINUE"]
@@ -72,7 +72,7 @@ def test_a_restarted_scheduler_stops_what_the_interrupted_one_would_have_stopped
 MEDIAN = {"name": "median", "grace": "2 epochs", "min_trials": 3}
 
 
-def test_the_median_rule_is_told_of_a_trial_that_it_would_stop_now(interrupted):
+def test_the_median_rule_replays_a_trial_that_it_would_stop_now(interrupted):
     """Its results came when there were too few others."""
     setup, trials = interrupted(MEDIAN)
     (trial,) = setup.expand(3, 3, {RATE: 0.4})
@@ -85,7 +85,7 @@ def test_the_median_rule_is_told_of_a_trial_that_it_would_stop_now(interrupted):
     assert decide(told, (1, 2), 9.5) == ["CONTINUE", "STOP"]
 
 
-def test_an_open_trial_that_goes_on_is_not_among_the_others_and_keeps_its_best(interrupted):
+def test_a_resumed_trial_keeps_its_best_and_is_not_its_own_peer(interrupted):
     setup, trials = interrupted(MEDIAN)
     trials.put(trials[2].change(state="running"))
     told = build_scheduler(setup.search, 0)
@@ -98,7 +98,7 @@ def test_an_open_trial_that_goes_on_is_not_among_the_others_and_keeps_its_best(i
     assert decide(told, (3, 4), 9.0, trial_id="0000") == ["CONTINUE", "CONTINUE"]
 
 
-def test_epochs_of_earlier_results_are_those_that_have_passed_as_in_live_ones(interrupted):
+def test_replayed_results_count_completed_epochs_like_live_ones(interrupted):
     """Evaluations in the middle of an epoch; an interrupted trial had passed one when its row says the second."""
     setup, trials = interrupted(MEDIAN)
     for trial in trials:

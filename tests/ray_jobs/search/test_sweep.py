@@ -37,7 +37,7 @@ def mine(search, monkeypatch):
     return build
 
 
-def test_other_settings_under_the_same_name_are_refused_and_listed(mine):
+def test_other_settings_under_the_same_name_are_refused(mine):
     changed = mine(space={RATE: {"uniform": [0.1, 0.3]}}, training={"epochs": 4}, take="last")
     with pytest.raises(ValueError) as caught:
         sweep(changed)
@@ -51,7 +51,7 @@ def test_other_settings_under_the_same_name_are_refused_and_listed(mine):
     ]
 
 
-def test_a_further_experiment_that_was_edited_is_refused_like_the_first(mine):
+def test_an_edited_further_experiment_is_refused_like_the_first(mine):
     """Otherwise the trials that are left would train with other settings than those that are done."""
 
     def with_further(num_epochs: int):
@@ -73,7 +73,7 @@ def test_more_points_and_other_places_are_no_other_settings(mine):
         sweep(mine(retries=5, max_concurrent=1, scaling={"num_workers": 2}))
 
 
-def test_new_sets_the_runs_aside_as_well_so_that_no_trial_is_found_finished(mine):
+def test_new_sets_aside_the_runs_of_all_trials_too(mine):
     changed = mine(training={"epochs": 4})
     with pytest.raises(GoesOnError):
         sweep(changed, is_new=True)

@@ -8,7 +8,7 @@ from ray_jobs.search.sweep_plan import build_sweep_plan
 from tests.ray_jobs.search.conftest import RATE
 
 
-def test_every_point_is_trained_with_every_seed_as_a_run_of_its_own(search):
+def test_every_point_and_seed_is_a_run_of_its_own(search):
     setup = search(space={RATE: [0.1, 0.2]}, seeds=[3, 4])
     trials = [trial for point in range(2) for trial in setup.expand(2 * point, point, {RATE: 0.1 * (point + 1)})]
     assert [(trial.number, trial.point, trial.seed) for trial in trials] == [(0, 0, 3), (1, 0, 4), (2, 1, 3), (3, 1, 4)]
@@ -18,7 +18,7 @@ def test_every_point_is_trained_with_every_seed_as_a_run_of_its_own(search):
     assert experiment.search is None
 
 
-def test_the_name_follows_from_the_settings_but_not_from_how_many_points_are_tried(search):
+def test_the_name_does_not_depend_on_the_number_of_points(search):
     space = {RATE: {"uniform": [0.1, 0.2]}}
     name = search(space=space, num_points=3).name
     assert search(space=space, num_points=9, retries=5, max_concurrent=1).name == name
@@ -27,7 +27,7 @@ def test_the_name_follows_from_the_settings_but_not_from_how_many_points_are_tri
     assert search(space=space, num_points=3, tracking={"run_name": "mine"}).name == "mine"
 
 
-def test_further_experiments_are_searched_too_and_shared_sections_are_those_of_the_first(tmp_path, search):
+def test_further_experiments_use_shared_sections_of_the_first(tmp_path, search):
     first = search(space={RATE: [0.1]}).experiment.model_dump(mode="json")
     (tmp_path / "other.yaml").write_text(
         yaml.safe_dump(
@@ -94,7 +94,7 @@ def test_a_combination_that_is_no_experiment_is_refused(search):
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random", "tpe"])
-def test_values_are_checked_together_with_those_that_belong_to_them(search, searcher):
+def test_values_are_checked_with_their_dependent_dimensions(search, searcher):
     """None of these batch sizes is divided by the 3 that the experiment accumulates."""
     derived = {"of": "training.batch_size", "map": {"8": 4, "16": 8}}
     space = {"training.batch_size": [8, 16], "training.accumulate": derived}

@@ -37,7 +37,7 @@ def test_what_changes_all_the_time_is_kept_in_memory_alone(tmp_path):
     assert trials[0].step == 5 and Trials(folder)[0].step == 0
 
 
-def test_settings_that_changed_in_a_running_trial_are_found_in_their_order(tmp_path):
+def test_mutations_of_a_running_trial_are_found_in_order(tmp_path):
     folder = Folder(str(tmp_path))
     trials = Trials(folder)
     assert find_mutations(read_history(folder)) == []

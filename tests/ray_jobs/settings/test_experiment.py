@@ -45,7 +45,7 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(dotted: str, key: st
     assert nearest in line.partition("allowed: ")[2].split(", ")
 
 
-def test_an_unknown_key_inside_a_list_is_named_with_the_nearest_valid_one() -> None:
+def test_an_unknown_key_inside_a_list_gets_a_suggestion() -> None:
     [line] = problems_of(settings_with("workload.pictures.comparisons", [{"solver": "heun"}, {"solvr": "heun"}]))
     assert line.startswith("workload.pictures.comparisons.1.solvr: there is no such setting; did you mean 'solver'?")
 
@@ -95,7 +95,7 @@ def test_an_integer_is_a_number() -> None:
     assert check_settings(settings_with("training.optimizer.weight_decay", 1), "x").training.optimizer.weight_decay == 1
 
 
-def test_all_wrong_settings_are_told_at_once() -> None:
+def test_all_wrong_settings_are_reported_at_once() -> None:
     settings = settings_with("training.batch_sise", 1)
     settings["workload"]["coupling"] = "x"
     settings["seed"] = "x"
@@ -128,12 +128,12 @@ def test_an_unknown_workload_is_named_with_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize("workload", [None, {}, [], "flow_matching", {"name": 3}, {"network": {}}])
-def test_a_workload_without_a_name_is_refused_with_the_known_ones(workload: Any) -> None:
+def test_a_workload_without_a_name_is_refused_with_known_names(workload: Any) -> None:
     [line] = problems_of({**settings_with(), "workload": workload})
     assert line.startswith("workload: a workload needs its `name`; one of ") and "flow_matching" in line
 
 
-def test_an_override_wins_over_the_file_and_a_later_one_over_an_earlier(file: Path) -> None:
+def test_a_later_override_wins_over_the_file_and_earlier_ones(file: Path) -> None:
     assert load_experiment(file).training.epochs == 2
     assert load_experiment(file, ["training.epochs=5"]).training.epochs == 5
     assert load_experiment(file, ["training.epochs=5", "training.epochs=7"]).training.epochs == 7
@@ -141,7 +141,7 @@ def test_an_override_wins_over_the_file_and_a_later_one_over_an_earlier(file: Pa
     assert whole.epochs is None and whole.max_steps == 3
 
 
-def test_an_override_changes_one_setting_and_leaves_its_neighbours(file: Path) -> None:
+def test_an_override_changes_one_setting_alone(file: Path) -> None:
     before, after = load_experiment(file), load_experiment(file, ["training.optimizer.name=sgd"])
     assert after.training.optimizer.name == "sgd"
     assert after.training.optimizer.learning_rate == 1e-3
@@ -170,7 +170,7 @@ def test_an_override_is_typed_as_in_yaml(file: Path) -> None:
 @pytest.mark.parametrize(
     "override", ["training.epochs", "=5", ".epochs=5", "training.=5", "training..epochs=5", "a b=1", ""]
 )
-def test_an_override_that_is_no_assignment_is_refused_with_an_example(file: Path, override: str) -> None:
+def test_an_override_without_assignment_gets_an_example(file: Path, override: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"--set {override!r}: write it as section.field=value")):
         load_experiment(file, [override])
 
@@ -181,7 +181,7 @@ def test_an_override_whose_value_is_no_plain_yaml_is_named(file: Path, value: st
         load_experiment(file, [f"training.epochs={value}"])
 
 
-def test_an_override_of_an_unknown_setting_is_refused_with_the_nearest_one(file: Path) -> None:
+def test_an_override_of_an_unknown_setting_gets_a_suggestion(file: Path) -> None:
     with pytest.raises(ValueError, match=r"training\.epoch: there is no such setting; did you mean 'epochs'"):
         load_experiment(file, ["training.epoch=5"])
 
@@ -243,7 +243,7 @@ def test_an_override_of_a_run_gives_a_checked_copy(file: Path) -> None:
         ({"name": "symunet", "num_blocks": 3}, "num_blocks: there is no such setting; "),
     ],
 )
-def test_a_setting_of_one_of_several_kinds_is_named_as_it_is_written(network, line):
+def test_a_setting_of_a_union_type_is_named_as_it_is_written(network, line):
     settings = {"workload": {"name": "super_resolution", "network": network}, "training": {"epochs": 1}}
     [problem] = problems_of(settings)
     assert problem.startswith(f"workload.network.{line}")

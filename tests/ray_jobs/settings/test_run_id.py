@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_same_settings_have_the_same_run_id_however_they_are_written(file: Path) -> None:
+def test_equal_settings_have_one_run_id_however_they_are_written(file: Path) -> None:
     run_id = load_experiment(file).run_id
     assert re.fullmatch(r"toy-[0-9a-f]{8}", run_id)
     same = [
@@ -88,7 +88,7 @@ def test_a_run_name_that_is_no_single_folder_is_refused(name: str) -> None:
     assert line.startswith("tracking.run_name: ")
 
 
-def test_a_relative_storage_path_is_made_absolute_against_the_working_folder(monkeypatch, tmp_path: Path) -> None:
+def test_a_relative_storage_path_is_resolved_against_the_cwd(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
     monkeypatch.chdir(tmp_path)
     assert check_settings(settings_with("storage.path", "out/here"), "x").storage.path == str(tmp_path / "out/here")
@@ -107,7 +107,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path: Path) -> None:
     assert check_settings(settings_with("storage.path", "~/runs"), "x").storage.path == str(tmp_path / "runs")
 
 
-def test_a_storage_uri_with_a_secret_in_it_is_refused_without_repeating_it() -> None:
+def test_a_storage_uri_with_a_secret_is_refused_unrepeated() -> None:
     """It would stand in the run's settings, its log and its command line."""
     with pytest.raises(ValueError, match=r"storage\.path: ") as caught:
         check_settings(settings_with("storage.path", "s3://someone:hunter2@bucket/runs"), "x")

@@ -179,7 +179,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, make: Any) -> Non
         read_yaml(file)
 
 
-def test_beside_a_missing_file_the_nearest_of_its_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_gets_a_suggestion_from_its_folder(tmp_path: Path) -> None:
     written(tmp_path, b"a: 1").rename(tmp_path / "pruning.yaml")
     with pytest.raises(ValueError, match=r"there is no such file; did you mean 'pruning.yaml'\?"):
         read_yaml(tmp_path / "prunning.yaml")

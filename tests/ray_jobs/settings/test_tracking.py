@@ -53,7 +53,7 @@ def test_a_project_may_name_its_team_and_no_other():
         ("offline", None, "offline"),
     ],
 )
-def test_the_mode_comes_from_the_setting_or_from_wandb_s_variable(monkeypatch, setting, variable, mode):
+def test_the_mode_is_the_setting_or_the_wandb_variable(monkeypatch, setting, variable, mode):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)

@@ -100,7 +100,7 @@ def test_a_full_disk(server, tracked, reference, mounted):
     train_within_bound(experiment)
     assert_unchanged(experiment, reference)
     [warning] = warnings_of(experiment)
-    assert "W&B" in warning and "python -m ray_jobs sync" in warning
+    assert "W&B" in warning and "quintet sync" in warning
 
 
 def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch):
@@ -146,7 +146,7 @@ def kill_wandb_core(mirror: int) -> list[int]:
     return [core.pid for core in cores]
 
 
-def test_a_value_that_wandb_does_not_take_is_left_out_and_named_once(home, tmp_path, monkeypatch):
+def test_a_value_that_wandb_does_not_take_is_skipped_and_named(home, tmp_path, monkeypatch):
     """In this process, whose W&B is then torn down."""
     import wandb
 

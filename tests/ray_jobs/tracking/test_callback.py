@@ -46,7 +46,7 @@ def trial(name: str) -> Any:
     return SimpleNamespace(trial_id=name)
 
 
-def test_it_is_ray_s_own_callback_and_needs_neither_key_nor_project(callback, monkeypatch):
+def test_the_callback_is_rays_own_and_needs_no_key_or_project(callback, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     assert isinstance(callback, WandbLoggerCallback)
     callback.setup()

@@ -38,7 +38,7 @@ def test_a_server_that_cannot_be_used_at_the_start(server, tracked, reference, f
     train_within_bound(experiment)
     assert_unchanged(experiment, reference)
     [warning] = warnings_of(experiment)
-    assert "W&B was lost (start: " in warning and "goes on offline" in warning and "python -m ray_jobs sync" in warning
+    assert "W&B was lost (start: " in warning and "goes on offline" in warning and "quintet sync" in warning
     assert_recorded_offline(experiment)
 
 
@@ -85,7 +85,7 @@ def test_a_server_that_is_lost_in_mid_run(server, tracked, reference, monkeypatc
     train_within_bound(experiment)
     assert_unchanged(experiment, reference)
     [warning] = warnings_of(experiment)
-    assert "W&B" in warning and "python -m ray_jobs sync" in warning
+    assert "W&B" in warning and "quintet sync" in warning
     held = [row for row in run_of(server, experiment).history if row]
     assert len(held) < 24
 

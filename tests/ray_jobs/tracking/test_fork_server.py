@@ -45,7 +45,7 @@ def forked_by(fork_server: ForkServer) -> list[psutil.Process]:
     return psutil.Process(fork_server._process.pid).children(recursive=True)
 
 
-def test_every_mirror_writes_its_own_run_and_leaves_nothing_behind(home, fork_server, tracked):
+def test_every_mirror_writes_its_own_run_and_ends_cleanly(home, fork_server, tracked):
     experiments = [tracked(mode="offline", run_name=name) for name in ("one", "two")]
     for experiment in experiments:
         train(experiment)
@@ -78,7 +78,7 @@ def test_a_mirror_that_is_killed_is_forked_again(fork_server, tracked, monkeypat
     assert any("was killed (signal 9)" in warning for warning in warnings_of(experiment))
 
 
-def test_a_nursery_that_is_killed_takes_no_mirror_with_it_and_is_replaced(fork_server, tracked, monkeypatch):
+def test_a_killed_fork_server_is_replaced_and_its_mirrors_live(fork_server, tracked, monkeypatch):
     first, second = tracked(mode="offline", run_name="first"), tracked(mode="offline", run_name="second")
     killed = []
     notify = MirrorHandle.notify

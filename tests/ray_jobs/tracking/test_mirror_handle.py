@@ -45,7 +45,7 @@ def mirror(tmp_path, monkeypatch):
         process.stdin.close()
 
 
-def test_one_that_is_killed_soon_after_its_start_is_started_again_later(mirror):
+def test_a_mirror_killed_soon_after_its_start_restarts_later(mirror):
     handle, processes, clock = mirror
     clock.now = 1.0
     processes[0].die(-9)

@@ -53,11 +53,11 @@ def steps(updates: list[Update]) -> list[int]:
     return [update.step for update in updates]
 
 
-def test_nothing_is_told_before_there_is_a_record(tmp_path):
+def test_no_updates_come_before_there_is_a_record(tmp_path):
     assert list(RecordTailer(Folder(str(tmp_path)), sent=0).updates()) == []
 
 
-def test_every_row_is_told_once_with_the_time_of_its_report(record):
+def test_every_row_comes_once_with_the_time_of_its_report(record):
     tailer = RecordTailer(record.folder, sent=0)
     record.report(0)
     assert list(tailer.updates()) == []
@@ -72,7 +72,7 @@ def test_every_row_is_told_once_with_the_time_of_its_report(record):
     assert [update.step for update in (*first, *second) if update.ends_epoch] == [4]
 
 
-def test_who_has_been_told_before_hears_only_the_rest(record):
+def test_a_reader_that_resumes_gets_only_the_rest(record):
     record.report(3, 1, 2, 3)
     record.report(5, 4, 5)
     assert steps(list(RecordTailer(record.folder, sent=4).updates())) == [5]
@@ -100,7 +100,7 @@ def test_a_half_written_line_waits_until_it_is_whole(record):
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
-def test_steps_that_a_restart_repeats_are_told_once(record, is_seen):
+def test_steps_that_a_restart_repeats_come_once(record, is_seen):
     tailer = RecordTailer(record.folder, sent=0)
     record.report(3, 1, 2, 3)
     record.report(5, 4, 5)
@@ -126,7 +126,7 @@ def test_a_picture_goes_with_the_row_of_its_step(record):
     assert told == {1: [], 2: [picture(2)], 3: [], 4: [picture(4)]}
 
 
-def test_what_the_machines_did_goes_with_the_last_row_of_a_report(record):
+def test_system_metrics_go_with_the_last_row_of_a_report(record):
     record.report(2, 1, 2, system={"system/rank_0/process_cpu_percent": 90.0})
     first, second = RecordTailer(record.folder, sent=0).updates()
     assert "system/rank_0/process_cpu_percent" not in first.values

@@ -20,7 +20,7 @@ def find(folder: Path, secret: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "online, refused"])
-def test_the_key_is_in_no_file_of_the_run_and_in_nothing_that_is_sent(server, tracked, home, mode):
+def test_the_key_is_in_no_file_of_the_run_and_no_upload(server, tracked, home, mode):
     if "refused" in mode:
         server.fail(401)
     experiment = tracked(mode=mode.partition(",")[0], tags=["a"], notes="words")

@@ -42,7 +42,7 @@ def has_come_to_the_lock(mirror: MirrorHandle) -> bool:
     return any(file.path.endswith("/.session") for file in process_of(mirror).open_files())
 
 
-def test_the_second_waits_for_the_first_and_finds_nothing_left_to_do(run):
+def test_the_second_mirror_waits_and_finds_nothing_left_to_send(run):
     said: list[str] = []
     first = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=OFFLINE)
     wait_until(lambda: segments_there(run))

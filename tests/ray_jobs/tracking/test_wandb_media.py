@@ -10,7 +10,7 @@ from PIL import Image
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.tracking.wandb_media import cut_grid, read_media
-from trainables.contract.task import ImagePanel, TablePanel, VideoPanel
+from trainables.contract.panels import ImagePanel, TablePanel, VideoPanel
 from trainables.engine.files.panel_files import draw_grid, save_panels
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -49,7 +49,7 @@ def test_ten_pictures_stay_ten_with_their_captions(folder):
         assert np.array_equal(np.asarray(value.image), image.permute(1, 2, 0).numpy())
 
 
-def test_a_table_has_grown_by_the_rows_of_every_step_up_to_its_own(folder):
+def test_a_table_holds_the_rows_of_every_step_up_to_its_own(folder):
     names = []
     for step in (8, 16, 24):
         panel = TablePanel("eval/table", ["Epoch", "Score", "Image"], [[step // 8, step / 10, images(1)[0]]])

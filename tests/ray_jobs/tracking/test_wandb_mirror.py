@@ -103,7 +103,7 @@ def test_tracking_changes_nothing_in_the_record(home, tracked, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [pytest.param("offline", marks=pytest.mark.faults), "online"])
-def test_a_run_that_is_killed_twice_goes_on_as_the_same_run(server, tracked, tmp_path, mode):
+def test_a_run_killed_twice_resumes_as_the_same_run(server, tracked, tmp_path, mode):
     kill = tmp_path / "kill"
     experiment = tracked({"workload": {"kill_file": str(kill)}}, mode=mode)
     for step in (7, 13):
@@ -136,7 +136,7 @@ def test_a_mirror_that_is_killed_leaves_no_hole(home, tracked, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_online_run_arrives_with_its_artifacts_and_its_lineage(server, tracked, capsys):
+def test_an_online_run_arrives_with_artifacts_and_lineage(server, tracked, capsys):
     experiment = tracked(group="series", tags=["a"], notes="words")
     train(experiment)
     run = run_of(server, experiment)
@@ -173,7 +173,7 @@ def test_pictures_and_models_can_be_thinned_out_or_left_out(home, tracked):
 
 
 @pytest.mark.slow
-def test_metrics_that_a_workload_keeps_from_trackers_are_not_sent(home, tracked, monkeypatch):
+def test_metrics_hidden_from_trackers_are_not_sent(home, tracked, monkeypatch):
     experiment = tracked(mode="offline")
     axes = {"train/*": None, "test/*": "test/epoch", "*": "epoch"}
     monkeypatch.setattr(type(experiment.workload), "metric_axes", axes)

@@ -13,7 +13,7 @@ def test_a_stream_is_repeated_by_its_arguments_and_by_no_others():
     assert len({draw(1, "a"), draw(2, "a"), draw(1, "b"), draw(1, "a", 1), draw(1, "a", 2)}) == 5
 
 
-def test_initialisation_depends_on_the_seed_and_leaves_the_global_state():
+def test_initialisation_follows_the_seed_not_the_global_state():
     weights = []
     for global_seed, seed in ((0, 5), (1, 5), (1, 6)):
         torch.manual_seed(global_seed)

@@ -5,15 +5,8 @@ import math
 import pytest
 from pydantic import TypeAdapter
 
-from trainables.contract.training_config import (
-    Cadence,
-    EarlyStopping,
-    Ema,
-    Optimizer,
-    Schedule,
-    SelectionMetric,
-    Training,
-)
+from trainables.contract.training_config import Cadence, EarlyStopping, Ema, Optimizer, Schedule, Training
+from trainables.contract.workload_config import SelectionMetric
 
 
 @pytest.mark.parametrize(
@@ -49,7 +42,7 @@ def test_what_is_no_cadence_is_refused(written):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_a_cadence_in_steps_is_due_at_its_multiples_wherever_epochs_end(count):
+def test_a_cadence_in_steps_is_due_at_multiples_in_any_epoch(count):
     due = [
         step for step in range(1, 30) if Cadence(count=count, unit="steps").is_due(step=step, epoch=1, ends_epoch=False)
     ]

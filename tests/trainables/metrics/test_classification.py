@@ -97,7 +97,7 @@ def test_scores_of_three_classes_are_means_over_them(seed):
     assert found["sensitivity"] == found["recall"]
 
 
-def test_a_class_that_is_never_answered_has_precision_zero_among_three_and_none_among_two():
+def test_a_never_predicted_class_has_zero_or_no_precision():
     labels, predicted = np.array([0, 1, 2, 2]), np.array([0, 0, 2, 2])
     assert score_confusion(count_confusion(labels, predicted, 3), positive=0)["precision"] == pytest.approx(1.5 / 3)
     found = score_confusion(count_confusion(np.array([0, 1]), np.array([0, 0]), 2), positive=1)

@@ -19,13 +19,13 @@ OUTCOMES = np.repeat([0, 1], [486, 456])
 
 
 @pytest.mark.parametrize(("answer", "expected"), [(0, "0.499"), (2, "0.387"), (1, "0.114")])
-def test_murmur_weighted_accuracy_of_constant_answers_on_the_public_patients(answer, expected):
+def test_murmur_scores_of_constant_answers_are_as_published(answer, expected):
     confusion = count_confusion(MURMURS, np.full(942, answer), 3)
     assert f"{weighted_accuracy(confusion, MURMUR_WEIGHTS):.3f}" == expected
 
 
 @pytest.mark.parametrize(("answer", "accuracy", "cost"), [(1, "0.824", "14851"), (0, "0.176", "24239")])
-def test_outcome_scores_of_constant_answers_on_the_public_patients(answer, accuracy, cost):
+def test_outcome_scores_of_constant_answers_are_as_published(answer, accuracy, cost):
     confusion = count_confusion(OUTCOMES, np.full(942, answer), 2)
     assert f"{weighted_accuracy(confusion, OUTCOME_WEIGHTS):.3f}" == accuracy
     assert f"{compute_cost(OUTCOMES == 1, np.full(942, answer == 1)):.0f}" == cost
@@ -76,7 +76,7 @@ def test_macc_is_that_of_the_definition(seed):
     assert own.score == pytest.approx(naive_macc(is_abnormal, answers, is_good, (wa, 1 - wa), (wn, 1 - wn)))
 
 
-def test_macc_of_good_recordings_and_sure_answers_is_the_mean_of_sensitivity_and_specificity():
+def test_macc_is_the_mean_of_sensitivity_and_specificity():
     is_abnormal = np.array([True] * 4 + [False] * 10)
     answers = np.array([1, 1, 1, -1] + [-1] * 8 + [1] * 2)
     found = modified_accuracy(is_abnormal, answers, np.ones(14, bool))

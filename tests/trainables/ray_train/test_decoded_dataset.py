@@ -26,7 +26,7 @@ def test_the_tables_are_the_shards_in_order(ray_cluster, toy, monkeypatch):
     assert stored.tables().keys() == tables.keys()  # a worker that is started again asks again
 
 
-def test_whoever_asks_for_rows_that_cannot_be_had_hears_why(ray_cluster):
+def test_a_request_for_unavailable_rows_raises_the_cause(ray_cluster):
     stored = StoredRows()
     stored.fail("shard 3 is damaged")
     for _ in range(2):

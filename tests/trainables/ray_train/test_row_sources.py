@@ -46,7 +46,7 @@ def test_every_row_comes_once_and_in_stored_order_when_asked(window):
     assert [row for batch in rows.ordered(5, 25, 10) for row in batch["row"].to_pylist()] == list(range(5, 25))
 
 
-def test_the_next_window_is_read_while_batches_are_cut_from_this_one_and_no_more():
+def test_one_window_is_prefetched_while_batches_are_cut():
     shards = Shards()
     batches = stream(shards, window=3).shuffled(share(), 0)
     next(batches)
@@ -68,6 +68,6 @@ def test_leaving_an_epoch_early_leaves_no_thread(taken):
     assert set(threading.enumerate()) == before
 
 
-def test_an_error_of_a_shard_reaches_whoever_takes_batches():
+def test_an_error_of_a_shard_reaches_the_consumer_of_batches():
     with pytest.raises(ValueError, match="shard 4 is cut off"):
         list(stream(Shards(broken=4)).shuffled(share(), 0))

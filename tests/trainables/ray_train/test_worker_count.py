@@ -74,7 +74,7 @@ def test_a_fixed_number_is_asked_for_whatever_there_is():
     assert [policy.start(), policy.look(4, checkpoint="x"), policy.start(), policy.start()] == [4, None, 4, 4]
 
 
-def test_after_a_loss_all_are_tried_first_and_then_what_fits_on_machines_that_stay(leaving):
+def test_after_a_loss_all_workers_are_tried_then_what_fits(leaving):
     policy = Policy(min_workers=1)
     assert policy.start() == 4 and policy.look(4) is None
     leaving["b"] = 0
@@ -96,7 +96,7 @@ def test_it_grows_at_a_checkpoint_when_it_has_run_for_a_while():
     assert policy.start() == 2  # it was gone again before they had started
 
 
-def test_starts_that_fail_one_after_the_other_end_the_run_and_those_between_trainings_do_not():
+def test_only_consecutive_failed_starts_end_the_run():
     policy = Policy(wait_for_nodes_s=120, use_gpu=False)
     for _ in range(3):
         assert [policy.start() for _ in range(4)] == [4] * 4

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from data_pipelines.storage.folder import Folder
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 
 LEARNT = "learnt"
 """Name of the folder among the prepared rows."""

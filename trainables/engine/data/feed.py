@@ -70,15 +70,24 @@ class Feed:
 
     def ordered(self, split: Split, batch_size: int | None = None) -> Iterator[Any]:
         """One pass over this rank's contiguous share of a split, every row once over all ranks."""
-        if split not in self._sources:
-            raise ValueError(f"the data have no {split} split, only {', '.join(self._sources)}")
-        source = self._sources[split]
+        source = self._source(split)
         start = source.num_rows * self._rank // self._world_size
         stop = source.num_rows * (self._rank + 1) // self._world_size
         tables = source.ordered(start, stop, batch_size or self._micro_size)
         with self._ahead(map(self._whole_batch, tables), depth=2) as ready:
             for batch in ready:
                 yield self._to_device(batch)
+
+    def first_rows(self, split: Split, num_rows: int) -> Any:
+        """Return the first rows of a split, or all when there are fewer, as one batch on the device."""
+        source = self._source(split)
+        table = next(iter(source.ordered(0, min(num_rows, source.num_rows), num_rows)))
+        return self._to_device(self._whole_batch(table))
+
+    def _source(self, split: Split) -> RowSource:
+        if split not in self._sources:
+            raise ValueError(f"the data have no {split} split, only {', '.join(self._sources)}")
+        return self._sources[split]
 
     def _ahead(self, batches: Iterator[Any], depth: int) -> AbstractContextManager[Iterator[Any]]:
         """In a thread for a GPU; on the CPU a batch, whose rows are in memory, costs less than a thread does."""
@@ -93,6 +102,7 @@ class Feed:
         return self._pinned(self._pipeline.collate(table))
 
     def _pinned(self, batch: Any) -> Any:
+        check_batch(batch, self._pipeline)
         if self._device.type != "cuda":
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
@@ -101,6 +111,18 @@ class Feed:
         if self._device.type == "cpu":
             return batch
         return {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def check_batch(batch: Any, pipeline: DataPipeline) -> None:
+    """Raise ValueError naming the pipeline and the entry when a batch is no flat dict of CPU tensors by name."""
+    origin = f"{type(pipeline).__name__}: a batch is a flat dict of tensors by name"
+    if not isinstance(batch, dict):
+        raise ValueError(f"{origin}, and this one is a {type(batch).__name__}")
+    for name, value in batch.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ValueError(f"{origin}, and its entry {name!r} is a {type(value).__name__}; make it a tensor")
+        if value.device.type != "cpu":
+            raise ValueError(f"{origin}, on the CPU, and its entry {name!r} is on {value.device}; the engine moves it")
 
 
 def count_steps(num_rows: int, batch_size: int) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.checkpoints import save_tensors
-from trainables.run_paths import ALIASES, MODELS, Aliases, load_aliases, step_name
+from trainables.run_paths import ALIASES, METADATA, MODELS, Aliases, load_aliases, step_name
 
 
 def save_model(
@@ -33,7 +33,7 @@ def save_model(
     with folder.new_folder(f"{MODELS}/{version}") as files:
         save_tensors(weights, files / "model.safetensors")
         torch.save(dict(task_state), files / "task.pt")
-        Folder(str(files)).write_json("metadata.json", metadata)
+        Folder(str(files)).write_json(METADATA, metadata)
     known = load_aliases(folder)
     best = version if "best" in aliases else known["best"]
     kept = {*known["kept"], *([version] if is_kept else []), *([best] if keeps_best and best else [])}

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
-from trainables.contract.task import ImagePanel, Panel, TablePanel, VideoPanel
+from trainables.contract.panels import ImagePanel, Panel, TablePanel, VideoPanel
 from trainables.engine.files.animation import encode_gif, encode_mp4
 from trainables.run_paths import PICTURES, step_name
 

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from trainables.contract.task import Evaluation, Task
-from trainables.contract.training_config import Precision, SelectionMetric
+from trainables.contract.evaluation import EvaluationResult
+from trainables.contract.task import Task
+from trainables.contract.training_config import Precision
+from trainables.contract.workload_config import SelectionMetric
 from trainables.engine.data.feed import Feed
 from trainables.engine.process.collectives import ProcessGroup
 from trainables.engine.step.precision import forward_in
@@ -42,7 +44,7 @@ def run_evaluation(
     device: torch.device,
     *,
     precision: Precision,
-) -> Evaluation:
+) -> EvaluationResult:
     """Feed the evaluator its splits and compute; a collective."""
     share_buffers(module, collectives)
     evaluator = task.evaluator(collectives, device)
@@ -66,7 +68,7 @@ def share_buffers(module: nn.Module, collectives: ProcessGroup) -> None:
         buffer.copy_(value)
 
 
-def goal_value(evaluation: Evaluation, goal: SelectionMetric) -> float:
+def goal_value(evaluation: EvaluationResult, goal: SelectionMetric) -> float:
     """The metric that decides. Raises ValueError listing the known ones when it was not computed."""
     if goal.metric not in evaluation.metrics:
         known = ", ".join(sorted(evaluation.metrics))

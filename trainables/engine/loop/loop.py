@@ -1,13 +1,13 @@
 """The training loop: epochs, steps, and what happens between them. It knows no workload.
 
-resume the newest checkpoint, or task.begin
+resume the newest checkpoint, or task.on_train_start
 for each epoch:
     for each step:
         augment -> task.loss -> backward -> clip -> optimiser -> schedule -> EMA -> task.on_step_end
         at a boundary (log, epoch end, cadence):
             rows <- meters, reduced once
             at the epoch's end: task.on_epoch_end
-            evaluate, draw, save a model version
+            evaluate, visualise, save a model version
             at a stage's end: task.on_stage_start, with a fresh optimiser, schedule and EMA
             save a checkpoint, also when the end of a machine is announced
             one report: rows, metrics, panels, checkpoint
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from trainables.contract.task import Progress
+from trainables.contract.train_context import Progress
 from trainables.engine.files.histograms import Watcher
 from trainables.engine.files.history import Row
 from trainables.engine.files.row_metrics import NonFiniteError
@@ -62,6 +62,7 @@ class Loop:
         self.reporter = WorkerReporter(run, worker)
         self.selection = ModelSelection(run, worker, self.reporter)
         self.interruption = Interruption(worker, self.reporter)
+        self._visualised: Any = None
 
     @property
     def position(self) -> Position:
@@ -215,8 +216,16 @@ class Loop:
         if self.worker.collectives.rank == 0:
             module = self.state.optimization.evaluated
             with frozen(module), forward_in(self.training.precision, module, self.worker.device):
-                panels = self.state.task.visualise(module, self.progress, self.worker.device)
+                panels = self.state.task.visualise(module, self._fixed_batch(), self.progress, self.worker.device)
             self.reporter.save_panels(panels, self.state)
+
+    def _fixed_batch(self) -> Any:
+        task = self.state.task
+        if task.visualised_split is None:
+            return None
+        if self._visualised is None:
+            self._visualised = self.worker.feed.first_rows(task.visualised_split, task.num_visualised)
+        return self._visualised
 
     def _send(self) -> None:
         position = self.position

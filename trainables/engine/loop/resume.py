@@ -32,6 +32,11 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
     task.on_start(collectives)
     if checkpoint:
         task.load_state_dict(checkpoint.state["task"])
+    else:
+        task.module.to(worker.device)
+        with isolated_random():
+            task.on_train_start(worker.start(run.seed))
+            task.prepare_evaluation(worker.start(run.seed))
     optimization = Optimization(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
     meter = StepMeter(
         collectives,
@@ -41,11 +46,6 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
     state = TrainState(task, optimization, meter, epoch_generator(run, worker, 1))
     if checkpoint:
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
-    else:
-        with isolated_random():
-            task.on_train_start(worker.start(run.seed))
-            task.prepare_evaluation(worker.start(run.seed))
-        optimization.rebuild(is_new_stage=True)  # the task may have loaded weights, which the EMA starts from
     reporter.set_resumed_from(name)
     reporter.say(messages)
     return state

@@ -15,6 +15,7 @@ from trainables.engine.files.panel_files import picture_of, save_panels
 from trainables.engine.loop.evaluation import isolated_random, run_evaluation, split_finite
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.run import Run
+from trainables.run_paths import METADATA
 
 
 def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, target: Folder) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def load_saved(source: Folder) -> dict[str, Any]:
 
 
 def _load_model(files: Path) -> dict[str, Any]:
-    metadata: Mapping[str, Any] = Folder(str(files)).read_json("metadata.json")
+    metadata: Mapping[str, Any] = Folder(str(files)).read_json(METADATA)
     return {
         "weights": load_file(files / "model.safetensors"),
         "task": torch.load(files / "task.pt", weights_only=True),

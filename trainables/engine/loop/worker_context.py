@@ -9,7 +9,8 @@ from torch import nn
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec
 from data_pipelines.storage.folder import Folder
-from trainables.contract.task import StartContext, Task
+from trainables.contract.task import Task
+from trainables.contract.train_context import StartContext
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
 from trainables.engine.files.histograms import Watch

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from trainables.contract.task import Panel
+from trainables.contract.panels import Panel
 from trainables.engine.files.checkpoints import save_checkpoint
 from trainables.engine.files.history import Row
 from trainables.engine.files.messages import RunPosition, WorkerReport
@@ -97,7 +97,7 @@ class WorkerReporter:
             "epoch": state.position.epoch,
             "global_step": state.position.step,
             "metrics": state.position.latest,
-            "facts": dict(self._worker.data_spec),
+            "data_spec": dict(self._worker.data_spec),
             "workload": self._run.workload.model_dump(mode="json"),
             "config": self._run.model_dump(mode="json"),
         }

@@ -16,6 +16,8 @@ from trainables.engine.step.ema import EmaModel
 from trainables.engine.step.optim import RateSchedule, build_optimizer, learning_rates, load_optimizer
 from trainables.engine.step.precision import autocast
 
+MAX_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Length:
@@ -67,6 +69,7 @@ class Optimization:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.training.precision == "fp16")
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._has_checked_gradients = False
 
     def rebuild(self, *, is_new_stage: bool = False) -> None:
         """Wrap again; optimiser and EMA start anew, and with a new stage the schedule too, which else goes on."""
@@ -91,7 +94,10 @@ class Optimization:
         return learning_rates(self.optimizer)
 
     def step(
-        self, batches: Sequence[Any], generator: torch.Generator, on_gradients: Callable[[nn.Module], None] | None = None
+        self,
+        batches: Sequence[Any],
+        generator: torch.Generator,
+        on_gradients: Callable[[nn.Module], None] | None = None,
     ) -> dict[str, Tensor]:
         """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
 
@@ -99,6 +105,7 @@ class Optimization:
         """
         buffers = self._keep_buffers()
         outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
+        self._check_gradients()
         self.scaler.unscale_(self.optimizer)
         grad_norm = self._clip()
         if on_gradients:
@@ -126,6 +133,23 @@ class Optimization:
             self.scaler.scale(output.loss / len(batches)).backward()
         metrics = {f"train/{name}": value.detach().float() for name, value in output.metrics.items()}
         return {"train/loss": output.loss.detach().float(), **metrics}
+
+    def _check_gradients(self) -> None:
+        """Raise ValueError naming the parameters that the first backward pass did not reach.
+
+        With several workers their gradients would be waited for in vain; with one they would never be trained.
+        """
+        if self._has_checked_gradients:
+            return
+        named = self.task.module.named_parameters()
+        missing = [name for name, parameter in named if parameter.requires_grad and parameter.grad is None]
+        if missing:
+            shown = ", ".join([*missing[:MAX_NAMED], *(["..."] if len(missing) > MAX_NAMED else [])])
+            raise ValueError(
+                f"the loss does not depend on {len(missing)} trainable parameter(s): {shown}; use them in every step, "
+                "or freeze them with requires_grad_(False)"
+            )
+        self._has_checked_gradients = True
 
     def _clip(self) -> Tensor:
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]

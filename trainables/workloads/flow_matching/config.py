@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, FilePath, InputPath
 from data_pipelines.images.config import ImageData
-from trainables.contract.training_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}

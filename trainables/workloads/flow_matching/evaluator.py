@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.panels import ImagePanel
 from trainables.contract.seeding import seeded_generator
-from trainables.contract.task import Collectives, Evaluation, Evaluator, ImagePanel
+from trainables.contract.train_context import Collectives
 from trainables.workloads.flow_matching import config
 from trainables.workloads.flow_matching.eval_labels import choose_labels
 from trainables.workloads.flow_matching.flow.guidance import Samples, generate
@@ -59,7 +61,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         self._device = device
         self._labels = choose_labels(settings.num_samples, real.class_ratios(), seed)
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         """Scores, with the trivial generator's beside them; a collective.
 
         `eval/nfe_ode` and `eval/nfe_net` are means over the samples, as dopri5's steps differ between chunks.
@@ -74,7 +76,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         if baseline is not None:
             scores = name_scores(baseline, name, self._settings.metric)
             metrics |= {f"baseline/{key}": value for key, value in scores.items()}
-        return Evaluation(metrics=metrics, panels=[self._panel(tally)])
+        return EvaluationResult(metrics=metrics, panels=[self._panel(tally)])
 
     def _generate_all(self, module: nn.Module, scorer: Scorer) -> _Tally:
         tally = _Tally()

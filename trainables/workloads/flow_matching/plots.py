@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
+from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.contract.seeding import seeded_generator
-from trainables.contract.task import ImagePanel, Progress, TablePanel
+from trainables.contract.train_context import Progress
 from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.pixels import to_uint8

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.contract.pipeline import DataSpec
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, StartContext, Task
+from trainables.contract.panels import Panel
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.evaluator import SampleEvaluator
 from trainables.workloads.flow_matching.flow.coupling import pair_optimally
@@ -102,7 +104,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         """Noise at t = 0 with the first label."""
         return torch.zeros(1, *self.real.shape), torch.zeros(1), torch.zeros(1, dtype=torch.int64)
 
-    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """One grid of samples, and one table that compares solvers."""
         return [self.plots.grid(module, device), self.plots.table(module, progress, device)]
 

@@ -6,7 +6,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from trainables.contract.task import ImagePanel
+from trainables.contract.panels import ImagePanel
 
 WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT = 240, 80, 80
 INK = (31, 90, 180)

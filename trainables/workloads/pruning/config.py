@@ -6,7 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.images.config import ImageData
-from trainables.contract.training_config import SelectionMetric, Training, WorkloadConfig
+from trainables.contract.training_config import Training
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 
 Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res18"]
 Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency"]

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
-from trainables.contract.task import Collectives, Evaluation, Evaluator
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.train_context import Collectives
 
 SPLITS: tuple[Split, ...] = ("val", "test")
 
@@ -45,14 +46,14 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
             self._network = self._prune(module).eval()
         self._counts[self._row] += count_right(self._network, batch, self._majority)
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         """Percentages over all ranks' rows; a collective."""
         counts = self._collectives.sum(self._counts).double().cpu()
         metrics: dict[str, float] = {}
         for split, (right, trivial, total) in zip(SPLITS, counts.tolist(), strict=True):
             metrics[f"{split}_accuracy"] = 100 * right / total
             metrics[f"baseline/{split}_accuracy"] = 100 * trivial / total
-        return Evaluation({**metrics, **self._describe(metrics)})
+        return EvaluationResult({**metrics, **self._describe(metrics)})
 
 
 def count_right(network: nn.Module, batch: Mapping[str, Any], majority: int) -> Tensor:

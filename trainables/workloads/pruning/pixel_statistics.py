@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 
 
 @dataclass(frozen=True)

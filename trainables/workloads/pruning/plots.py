@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from trainables.contract.task import ImagePanel, Panel, Progress, TablePanel
+from trainables.contract.panels import ImagePanel, Panel, TablePanel
+from trainables.contract.train_context import Progress
 from trainables.line_charts import Line, draw_chart
 from trainables.workloads.pruning.config import PruningConfig, Regularisation
 from trainables.workloads.pruning.networks.blueprint import Blueprint

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.contract.pipeline import DataSpec
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, StartContext, Task
+from trainables.contract.panels import Panel
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
 from trainables.workloads.pruning.export import export_network
@@ -165,7 +167,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.rounds[-1].close(self.pruned_blueprint)
         return describe_rounds(self.rounds, accuracy, is_training=self._has_trained)
 
-    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """The curve of lambda; at a round's end also the tables, and accuracy against size."""
         blueprint = self.pruned_blueprint
         return draw_rounds(self.rounds, self.config, progress, blueprint, ends_round=self._ends_round)

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, FilePath, InputPath
 from data_pipelines.super_resolution.config import SuperResolutionData
-from trainables.contract.training_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
 

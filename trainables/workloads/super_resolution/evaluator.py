@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.super_resolution.batch import PackedImages, Pair, unpack
-from trainables.contract.task import Collectives, Evaluation, Evaluator
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.train_context import Collectives
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.enlarge_folder import enlarge_folder
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
@@ -70,11 +71,11 @@ class ImageEvaluator(Evaluator[PackedImages]):
             for pair in unpack(batch, scale):
                 self._add(module, index, pair)
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         """The metrics of the first scale by their plain names, of others by `x<scale>`; a collective."""
         settings = self._config.evaluation
         if settings.images is not None:
-            return Evaluation({}, files=enlarge_folder(module, self._upscaler, self._config, self._collectives))
+            return EvaluationResult({}, files=enlarge_folder(module, self._upscaler, self._config, self._collectives))
         if settings.benchmark is not None:
             for pairs in read_benchmark(settings.benchmark, self._scales, self._collectives):
                 for index, scale in enumerate(self._scales):
@@ -83,8 +84,8 @@ class ImageEvaluator(Evaluator[PackedImages]):
         metrics = self._name(means)
         if self._standing is None:
             self._drawing.gather(self._collectives, self._device)
-            return Evaluation(metrics, panels=self._drawing.panels(module, self._device))
-        return Evaluation(metrics | self._note(metrics))
+            return EvaluationResult(metrics, panels=self._drawing.panels(module, self._device))
+        return EvaluationResult(metrics | self._note(metrics))
 
     def _add(self, module: nn.Module, index: int, pair: Pair) -> None:
         scale, protocol = self._scales[index], self._config.evaluation.protocol

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.super_resolution.batch import Pair, unpack
-from trainables.contract.task import Collectives, ImagePanel, StartContext
+from trainables.contract.panels import ImagePanel
+from trainables.contract.train_context import Collectives, StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic

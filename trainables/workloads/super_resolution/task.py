@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.super_resolution.batch import PatchBatch
-from trainables.contract.task import Collectives, ImagePanel, LossOutput, Progress, StartContext, Task
+from trainables.contract.panels import ImagePanel
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
@@ -57,7 +59,7 @@ class SuperResolutionTask(Task[Mapping[str, Any]]):
         side = self.config.data.lr_patch_size
         return (torch.zeros(1, 3, side, side),)
 
-    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> list[ImagePanel]:
+    def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> list[ImagePanel]:
         """LR, bicubic, ours, HR."""
         return self.plots.panels(module, device)
 

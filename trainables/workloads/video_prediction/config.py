@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.video.config import VideoData
-from trainables.contract.training_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
 
 LATENT_SIDE = 8

@@ -5,7 +5,8 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from data_pipelines.video.batch import PackedClips
-from trainables.contract.task import Collectives, Evaluation, Evaluator
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.train_context import Collectives
 from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import Predictor, rollout
@@ -65,7 +66,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
             ours, copies = (torch.cat([past, to_grey_levels(frames)], dim=1) for frames in (draws[0], copies))
             self._fvd.add(torch.cat([past, future], dim=1), ours=ours, copies=copies)
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         """Means over windows and draws, for each future frame and over all of them; a collective."""
         count = float(self._collectives.sum(self._count))
         if not count:
@@ -83,7 +84,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
             fvd = self._fvd.compute(self._collectives.sum)
             metrics |= {"eval/fvd": fvd["ours"], "baseline/eval/fvd": fvd["copies"], "eval/fvd_clips": fvd["clips"]}
         panels = draw_predictions(self._gather_shown(), self._config)
-        return Evaluation(metrics | {"eval/nfe": int(nfe.max())}, panels)
+        return EvaluationResult(metrics | {"eval/nfe": int(nfe.max())}, panels)
 
     def _predict(self, module: nn.Module, past: Tensor, draw: int) -> Tensor:
         generators = noise_of(past, self._seed, draw)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from trainables.contract.task import ImagePanel, Panel, VideoPanel
+from trainables.contract.panels import ImagePanel, Panel, VideoPanel
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 
 VISIBLE_SIDE = 64

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.readers.pyav import import_av
 from data_pipelines.video.batch import WindowBatch
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, StartContext, Task
+from trainables.contract.panels import Panel
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.metrics.generative.fvd import ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import (
@@ -103,7 +105,7 @@ class VideoPredictionTask(Task[Mapping[str, Any]]):
             return (past,)
         return torch.zeros(1, self.config.data.num_future, *frame), torch.zeros(1, dtype=torch.int64), past
 
-    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
+    def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """The same window from the same noise every time."""
         if self._drawn is None:
             raise ValueError("the window that is drawn is missing: it is chosen when a run begins")

@@ -88,7 +88,7 @@ def test_a_recording_without_states_has_none(tmp_path):
     assert read_circor(tmp_path, None)[0].read_states() is None
 
 
-def test_physionet_leaves_the_copies_in_validation_out_and_reads_quality(tmp_path, caplog):
+def test_physionet_skips_validation_copies_and_reads_quality(tmp_path, caplog):
     write_physionet(tmp_path, {"a0001": "1", "a0002": "-1", "e00001": "-1"})
     (tmp_path / "training-a/REFERENCE-SQI.csv").write_text("a0001,1,0\na0002,-1,1\n")
     shutil.copytree(tmp_path / "training-a", tmp_path / "validation")
@@ -99,7 +99,7 @@ def test_physionet_leaves_the_copies_in_validation_out_and_reads_quality(tmp_pat
     assert "each record counts as a subject of its own" in caplog.text
 
 
-def test_physionet_subjects_come_from_the_appendix_by_names_of_any_ending(tmp_path):
+def test_physionet_subjects_are_joined_from_the_appendix_by_name(tmp_path):
     names = ("a0001", "a0002", "b0001", "b0002", "c0001", "d0001", "e00001", "e00002", "e00003", "e00004")
     write_physionet(tmp_path, dict.fromkeys(names, "1"))
     rows = [
@@ -123,7 +123,7 @@ def test_a_record_without_label_or_with_a_wrong_one_is_named(tmp_path):
         read_physionet2016(tmp_path, None)
 
 
-def test_the_comment_of_a_header_is_the_label_where_the_table_has_none(tmp_path):
+def test_a_header_comment_is_the_label_where_the_table_has_none(tmp_path):
     write_physionet(tmp_path, {"a0001": "1"})
     write_wav(tmp_path / "training-a/a0002.wav", rate=2000)
     (tmp_path / "training-a/a0002.hea").write_text("a0002 1 2000 6000\na0002.wav 16+44 1 16 0 0 0 0 PCG\n# Normal\n")
@@ -204,7 +204,7 @@ def test_pascal_reads_the_named_sets_once_with_their_subjects(tmp_path):
     assert len(everything) == 6 and sum(not each.labels for each in everything) == 2
 
 
-def test_pascal_rows_without_a_file_and_unknown_classes_are_named(tmp_path):
+def test_pascal_missing_files_and_unknown_classes_are_named(tmp_path):
     write_pascal(tmp_path)
     (tmp_path / "set_b/extrastole__7_1_A.wav").unlink()
     with pytest.raises(ValueError, match=r"set_b\.csv: 1 rows have no file in .*extrastole_7_1_A"):

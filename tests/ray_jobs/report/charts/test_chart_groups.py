@@ -25,7 +25,7 @@ def test_a_name_tells_what_is_measured_where(name, words):
     assert read_name(name) == words
 
 
-def test_the_goal_comes_first_then_losses_then_evaluations_then_steps():
+def test_charts_are_ordered_goal_losses_evaluations_steps():
     curves = {"train/grad_norm": EACH, "train/loss": EACH, "val/f1": FEW, "val/auroc": FEW, "train/epoch_loss": FEW}
     charts = group(curves, "val/auroc", 100)
     assert [chart.title for chart in charts] == ["val/auroc", "loss", "val/f1", "train/grad_norm"]
@@ -34,7 +34,7 @@ def test_the_goal_comes_first_then_losses_then_evaluations_then_steps():
     assert (mean.name, mean.kind, each.name, each.kind) == ("train/epoch_loss", "line", "train/loss", "faint")
 
 
-def test_splits_have_their_colour_everywhere_and_baselines_that_of_theirs():
+def test_a_split_and_its_baseline_share_one_colour():
     names = ("train/f1", "val/f1", "test/f1", "baseline/val/f1", "test/acc")
     lines = {line.name: line for chart in group(dict.fromkeys(names, FEW), None, None) for line in chart.lines}
     assert lines["test/f1"].colour == lines["test/acc"].colour != lines["val/f1"].colour != lines["train/f1"].colour

@@ -9,7 +9,7 @@ from ray_jobs.report.charts.downsample import split_at_gaps, thin
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 5000])
-def test_each_column_keeps_its_first_lowest_highest_and_last_point(count):
+def test_each_column_keeps_its_first_last_lowest_and_highest(count):
     draw = random.Random(count)
     points = [(float(x), draw.gauss(0, 1) + (1000 if x == count // 2 else 0)) for x in range(count)]
 

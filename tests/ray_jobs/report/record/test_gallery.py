@@ -16,7 +16,7 @@ def test_the_last_comes_first_and_the_others_are_evenly_apart():
     assert choose(names[:1], 5) == ["0"]
 
 
-def test_every_key_has_its_newest_picture_before_any_has_a_second(write_run):
+def test_every_key_has_its_newest_picture_before_a_second_one(write_run):
     folder = write_run()
     content = encode(NOISE[:100, :100])
     for key in ("eval/a", "eval/b"):
@@ -37,7 +37,7 @@ def test_a_picture_whose_file_is_not_there_yet_is_passed_over(write_run):
     assert not gallery.pictures and gallery.num_all == 1
 
 
-def test_a_large_picture_is_made_smaller_and_a_small_one_stays_as_it_is():
+def test_large_pictures_are_downscaled_and_small_ones_unchanged():
     small, large = encode(NOISE[:20, :20]), encode(np.tile(NOISE, (4, 4, 1)))
     assert shrink(small, ".png") == (small, ".png", 20)
     content, ending, width = shrink(large, ".png")
@@ -45,7 +45,7 @@ def test_a_large_picture_is_made_smaller_and_a_small_one_stays_as_it_is():
     assert shrink(b"anything", ".mp4") == (b"anything", ".mp4", 0)
 
 
-def test_what_is_no_picture_is_counted_and_tables_stand_elsewhere(write_run):
+def test_other_panels_are_counted_and_tables_left_out(write_run):
     folder = write_run()
     for key, kind in (("watch", "histograms"), ("eval/t", "table")):
         folder.write_json(f"pictures/{key}/step_000000010.json", {"key": key, "step": 10, "epoch": 1, "type": kind})
@@ -74,7 +74,7 @@ def test_a_cell_is_a_picture_only_when_it_names_one_of_the_run_s(write_run):
     assert read_cell(folder, name, Budget(10)) is None
 
 
-def test_of_a_long_table_the_newest_rows_are_shown_and_earlier_ones_folded(write_run):
+def test_a_long_table_shows_new_rows_and_folds_earlier_ones(write_run):
     folder = write_run()
     lines = ["step,epoch,Epoch,Layer", *(f"{step},1,1,l{layer}" for step in (10, 20, 30) for layer in range(20))]
     folder.write("pictures/eval/layers/table.csv", "\n".join([*lines, "30,1,to"]).encode())

@@ -41,7 +41,7 @@ def test_a_failed_run_says_the_cause_until_it_is_started_again(write_run):
     assert find_failure("") == "" and find_failure("torn li") == ""
 
 
-def test_warnings_stand_without_tracebacks():
+def test_warnings_are_shown_without_tracebacks():
     assert warnings_in(FAILED) == [f"{STAMP} WARNING look out", f"{STAMP} ERROR train/loss is not finite at step 3;"]
 
 

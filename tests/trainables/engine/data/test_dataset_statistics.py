@@ -24,7 +24,7 @@ def memory_of(folder: Path, source_hash: str = "rows", collectives: Any = None) 
     return DatasetStatisticsCache(Folder(str(folder)), source_hash, collectives or solo())
 
 
-def test_what_one_run_has_learnt_the_next_one_recalls(tmp_path: Path):
+def test_statistics_of_one_run_are_loaded_by_the_next(tmp_path: Path):
     lesson = Lesson()
     first = memory_of(tmp_path).recall("pixels", {"seed": 1}, lesson)
     second = memory_of(tmp_path).recall("pixels", {"seed": 1}, lesson)
@@ -37,7 +37,7 @@ def test_what_one_run_has_learnt_the_next_one_recalls(tmp_path: Path):
     ("name", "settings", "source_hash"),
     [("colours", {"seed": 1}, "rows"), ("pixels", {"seed": 2}, "rows"), ("pixels", {"seed": 1}, "other rows")],
 )
-def test_another_name_setting_or_data_set_is_learnt_apart(
+def test_another_name_setting_or_data_set_is_computed_apart(
     tmp_path: Path, name: str, settings: dict[str, int], source_hash: str
 ):
     lesson = Lesson()
@@ -47,7 +47,7 @@ def test_another_name_setting_or_data_set_is_learnt_apart(
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", lambda content: content + b"x"])
-def test_a_damaged_file_is_learnt_anew_with_a_warning_that_names_it(
+def test_a_damaged_cache_file_is_recomputed_with_a_warning(
     tmp_path: Path, damage: Any, caplog: pytest.LogCaptureFixture
 ):
     lesson = Lesson()
@@ -60,7 +60,7 @@ def test_a_damaged_file_is_learnt_anew_with_a_warning_that_names_it(
     assert lesson.count == 2
 
 
-def test_where_nothing_can_be_written_each_run_learns_it_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_without_a_writable_cache_each_run_computes_and_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "learnt").write_text("in the way")
     lesson = Lesson()
     for count in (1, 2):
@@ -68,7 +68,7 @@ def test_where_nothing_can_be_written_each_run_learns_it_and_says_why(tmp_path: 
     assert caplog.text.count("cannot be written, so each run learns it anew") == 2
 
 
-def test_all_ranks_learn_together_and_recall_what_rank_0_has_written(tmp_path: Path):
+def test_all_ranks_compute_together_and_load_what_rank_0_wrote(tmp_path: Path):
     def body(collectives: Any) -> tuple[list[float], list[float]]:
         memory = memory_of(tmp_path, collectives=collectives)
 

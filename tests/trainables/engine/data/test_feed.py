@@ -63,7 +63,7 @@ def test_less_than_one_batch_is_refused_with_both_numbers(num_rows):
 
 
 @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (1, 3), (2, 1), (2, 3), (3, 2)])
-def test_every_step_has_its_micro_batches_and_the_remainder_is_dropped(world_size, accumulate):
+def test_every_step_is_complete_and_the_remainder_is_dropped(world_size, accumulate):
     seen: list[int] = []
     for rank in range(world_size):
         steps = epoch_of(build(rank=rank, world_size=world_size, accumulate=accumulate))
@@ -82,7 +82,7 @@ def test_the_rows_of_a_step_do_not_depend_on_how_it_is_split(world_size, accumul
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_an_epoch_goes_on_at_any_step(accumulate):
+def test_an_epoch_resumes_at_any_step(accumulate):
     feed = build(accumulate=accumulate)
     whole = epoch_of(feed, epoch=2)
     for start in range(5):
@@ -90,7 +90,7 @@ def test_an_epoch_goes_on_at_any_step(accumulate):
 
 
 @pytest.mark.parametrize("aliases_rows", [True, False])
-def test_what_is_drawn_differs_in_every_batch_and_is_drawn_again_after_a_resume(aliases_rows):
+def test_random_draws_differ_by_batch_and_repeat_after_a_resume(aliases_rows):
     def drawn(epoch: int, start: int = 0, **settings: Any) -> list[list[int]]:
         feed = build(24, accumulate=2, batch_size=6, **settings)
         feed._pipeline.aliases_rows = aliases_rows
@@ -111,7 +111,7 @@ def test_the_order_follows_from_seed_and_epoch():
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 9])
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 100])
-def test_an_ordered_pass_has_every_row_once_over_the_ranks_in_stored_order(world_size, batch_size):
+def test_an_ordered_pass_has_every_row_once_over_the_ranks(world_size, batch_size):
     feeds = [build(rank=rank, world_size=world_size, batch_size=36) for rank in range(world_size)]
     batches = [[batch["row"].tolist() for batch in feed.ordered("test", batch_size)] for feed in feeds]
     assert flat(batches) == list(range(7))
@@ -119,7 +119,7 @@ def test_an_ordered_pass_has_every_row_once_over_the_ranks_in_stored_order(world
     assert all(len(batch) <= largest for rank in batches for batch in rank)
 
 
-def test_a_split_that_is_not_there_is_refused_with_those_that_are():
+def test_an_absent_split_is_refused_with_the_existing_ones():
     with pytest.raises(ValueError, match="the data have no val split, only train, test"):
         list(build().ordered("val"))
 
@@ -130,12 +130,12 @@ def test_an_error_of_the_data_reaches_the_loop():
     def fail(*_: Any) -> Any:
         raise ValueError("row 3 is broken")
 
-    feed._pipeline.cut = fail  # pyright: ignore
+    feed._pipeline.collate_train = fail  # pyright: ignore
     with pytest.raises(ValueError, match="row 3 is broken"):
         next(feed.epoch(1, 0))
 
 
-def test_several_passes_make_one_epoch_and_each_goes_through_all_rows_in_an_order_of_its_own():
+def test_each_pass_of_an_epoch_has_all_rows_in_its_own_order():
     feed = build(24, passes=3)
     assert feed.steps_per_epoch == 6 and feed.samples_per_epoch == 72
     steps = epoch_of(feed)
@@ -149,6 +149,6 @@ def test_several_passes_make_one_epoch_and_each_goes_through_all_rows_in_an_orde
 
 
 @pytest.mark.parametrize("start", range(7))
-def test_an_epoch_of_several_passes_goes_on_at_any_step(start):
+def test_an_epoch_of_several_passes_resumes_at_any_step(start):
     feed = build(30, passes=3)
     assert epoch_of(feed, 2, start) == epoch_of(feed, 2)[start:]

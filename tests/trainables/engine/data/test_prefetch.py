@@ -56,7 +56,7 @@ def test_leaving_early_ends_the_thread(taken):
     assert threads() == before
 
 
-def test_an_error_of_the_reader_passes_through_and_ends_the_thread():
+def test_an_error_of_the_reader_is_raised_and_ends_the_thread():
     before = threads()
     with pytest.raises(KeyError, match="of the reader"), read_ahead(iter(range(100)), 2) as ready:
         next(ready)
@@ -76,7 +76,7 @@ def test_an_error_that_nobody_reads_does_not_hold_up_the_exit():
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_no_more_items_are_made_than_the_depth_and_the_one_in_hand(depth):
+def test_no_more_items_are_prefetched_than_the_depth(depth):
     made = []
 
     def items():
@@ -119,7 +119,7 @@ def test_mapped_results_come_in_order_whichever_is_ready_first(workers, depth, c
     assert threads() == before
 
 
-def test_mapping_goes_on_in_all_its_threads_at_once():
+def test_mapping_uses_all_its_threads_at_once():
     together = threading.Barrier(2, timeout=5)  # raises when one comes alone
     assert list(prefetch_map(lambda item: together.wait() >= 0, range(2), threads=2, depth=2)) == [True, True]
 

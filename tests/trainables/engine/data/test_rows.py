@@ -88,7 +88,7 @@ def test_the_order_holds_every_row_and_differs_by_epoch_and_seed():
 @pytest.mark.parametrize("sizes", AWKWARD)
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 2, 4])
-def test_the_batches_of_the_ranks_are_disjoint_parts_of_the_global_batch(sizes, world_size, batch_size):
+def test_the_batches_of_the_ranks_partition_the_global_batch(sizes, world_size, batch_size):
     rows = ResidentRows(Shards(sizes).tables)
     by_rank = [
         numbers(rows.shuffled(share_of(rows.num_rows, batch_size, rank, world_size), 0)) for rank in range(world_size)
@@ -101,7 +101,7 @@ def test_the_batches_of_the_ranks_are_disjoint_parts_of_the_global_batch(sizes, 
         assert sorted(flat(parts)) == sorted(order[index * size : (index + 1) * size])
 
 
-def test_the_global_batches_do_not_depend_on_the_number_of_workers():
+def test_global_batches_do_not_depend_on_the_world_size():
     rows = ResidentRows(Shards([7, 20, 9]).tables)
     by_size = []
     for world_size in (1, 2, 4):
@@ -111,7 +111,7 @@ def test_the_global_batches_do_not_depend_on_the_number_of_workers():
     assert by_size[0] == by_size[1] == by_size[2]
 
 
-def test_a_resident_epoch_goes_on_at_any_batch():
+def test_a_resident_epoch_resumes_at_any_batch():
     rows = ResidentRows(Shards([7, 1, 5, 12]).tables)
     share = share_of(rows.num_rows, 3, rank=1, world_size=2)
     whole = numbers(rows.shuffled(share, 0))
@@ -127,7 +127,7 @@ def test_a_resident_epoch_goes_on_at_any_batch():
 @pytest.mark.parametrize("window", [1, 2, 3, 100])
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_a_streamed_epoch_has_every_row_at_most_once_and_goes_on_at_any_batch(sizes, window, batch_size, world_size):
+def test_a_streamed_epoch_repeats_no_row_and_resumes_anywhere(sizes, window, batch_size, world_size):
     rows = Shards(sizes, piece=5).streamed(window)
     seen: list[int] = []
     for rank in range(world_size):
@@ -141,14 +141,14 @@ def test_a_streamed_epoch_has_every_row_at_most_once_and_goes_on_at_any_batch(si
     assert set(seen) <= set(range(rows.num_rows))
 
 
-def test_a_streamed_epoch_does_not_depend_on_how_the_tables_are_cut():
+def test_a_streamed_epoch_does_not_depend_on_the_table_sizes():
     sizes = [7, 1, 5, 12, 3]
     share = share_of(sum(sizes), 3)
     by_piece = [numbers(Shards(sizes, piece).streamed(2).shuffled(share, 0)) for piece in (1, 2, 5, 1000)]
     assert all(batches == by_piece[0] for batches in by_piece)
 
 
-def test_a_streamed_epoch_is_the_same_again_and_differs_by_epoch_and_seed():
+def test_a_streamed_epoch_repeats_and_differs_by_epoch_and_seed():
     rows = Shards([8] * 6).streamed(3)
 
     def epoch(epoch: int, seed: int) -> list[list[int]]:
@@ -173,7 +173,7 @@ def test_rows_are_mixed_across_the_shards_of_a_window():
     assert len(first_half) == 4 and not first_half & set().union(*shards[4:])
 
 
-def test_windows_of_one_size_are_shuffled_differently_in_every_window_and_rank():
+def test_every_window_of_every_rank_is_shuffled_differently():
     rows = Shards([10] * 8).streamed(1)
     orders = []
     for rank in range(2):
@@ -250,7 +250,7 @@ def test_an_ordered_pass_covers_every_row_once_over_the_ranks(sizes, world_size,
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 @pytest.mark.parametrize("window", [1, 2])
-def test_every_batch_is_a_copy_but_for_those_of_which_parts_are_taken(kind, window):
+def test_batches_are_copies_unless_aliases_are_allowed(kind, window):
     shards = Shards([3, 4, 5])
     rows = shards.streamed(window) if kind == "streamed" else ResidentRows(shards.tables)
     stored = [table["row"].chunk(0).buffers()[1] for table in shards.tables]

@@ -19,7 +19,7 @@ def test_a_histogram_is_numpy_s(shape):
 
 
 @pytest.mark.parametrize("values", [torch.full((5,), 3.0), torch.zeros(0), torch.tensor([float("nan"), float("inf")])])
-def test_equal_missing_and_non_finite_values_make_a_histogram_too(values):
+def test_constant_missing_and_non_finite_values_make_a_histogram(values):
     counts, edges = take_histogram(values)
     assert counts.sum() == torch.isfinite(values).sum() and torch.isfinite(edges).all()
     assert (edges[1:] > edges[:-1]).all()

@@ -26,7 +26,7 @@ def test_floats_are_read_back_bit_for_bit():
     assert [row["step"] for row in read] == list(range(len(rows)))
 
 
-def test_appended_rows_follow_the_earlier_ones_also_across_a_resume():
+def test_rows_are_appended_in_order_also_across_a_resume():
     history = History()
     expected: list[Row] = []
     for start in range(0, 50, 7):
@@ -45,7 +45,7 @@ def test_old_rows_are_not_compressed_again():
     assert history.content.startswith(before) and len(history.content) > len(before)
 
 
-def test_the_content_is_a_gzip_file_of_json_lines_and_the_same_at_any_time(monkeypatch):
+def test_the_history_is_reproducible_gzip_of_json_lines(monkeypatch):
     contents = []
     for now in (1.0, 2e9):
         monkeypatch.setattr("time.time", lambda now=now: now)

@@ -46,7 +46,7 @@ def test_before_the_first_version_there_are_no_aliases(folder):
     assert load_aliases(folder) == {"latest": None, "best": None, "kept": []}
 
 
-def test_aliases_move_and_versions_that_nothing_names_are_dropped(folder):
+def test_aliases_move_and_versions_without_alias_are_dropped(folder):
     save(folder, 1, "latest", "best")
     assert versions(folder) == [1]
     save(folder, 2, "latest")
@@ -78,7 +78,7 @@ def test_the_best_version_stays_when_it_is_asked_for(folder):
     assert load_aliases(folder)["kept"] == ["step_000000002", "step_000000003"]
 
 
-def test_a_version_that_is_saved_again_after_a_resume_replaces_itself(folder):
+def test_a_version_saved_again_after_a_resume_replaces_itself(folder):
     for _ in range(2):
         save(folder, 5, "latest", "best", is_kept=True)
     assert versions(folder) == [5]
@@ -87,7 +87,7 @@ def test_a_version_that_is_saved_again_after_a_resume_replaces_itself(folder):
         assert verify(files) is None
 
 
-def test_every_alias_names_a_version_that_is_there_at_every_moment(folder, monkeypatch):
+def test_every_alias_names_an_existing_version_at_all_times(folder, monkeypatch):
     """A reader between any two writes finds what the aliases name."""
     write, delete = Folder.write, Folder.delete
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from data_pipelines.storage.folder import Folder
-from trainables.contract.task import ImagePanel, TablePanel, VideoPanel
+from trainables.contract.panels import ImagePanel, TablePanel, VideoPanel
 from trainables.engine.files.panel_files import draw_grid, encode_png, picture_of, save_panels
 
 
@@ -84,7 +84,7 @@ def test_the_description_finds_every_tile_in_the_picture(tmp_path):
         np.testing.assert_array_equal(tile, panel.images[number].permute(1, 2, 0).numpy())
 
 
-def test_a_saved_table_holds_its_cells_and_files_for_its_pictures(tmp_path):
+def test_a_saved_table_holds_its_cells_and_picture_files(tmp_path):
     folder = Folder(str(tmp_path))
     pictures = images(2, 3)
     rows = [[1, 0.5, "words", pictures[0]], [2, 0.25, "", pictures[1]]]
@@ -117,7 +117,7 @@ def test_an_mp4_has_the_frames_of_the_clips_side_by_side(tmp_path, channels):
         assert abs(int(frame[12, 12, 0]) - level) < 6 and abs(int(frame[12, 50, 1]) - (255 - level)) < 6
 
 
-def test_the_file_to_look_at_is_the_picture_the_animation_or_the_table(tmp_path):
+def test_the_shown_file_is_the_picture_animation_or_table(tmp_path):
     folder = Folder(str(tmp_path))
     clips = images(2, 3)[:, None].expand(2, 2, 3, 3, 4)
     panels = [ImagePanel("a", images(1, 1)), VideoPanel("b", clips), TablePanel("c", ["x"], [[1]])]

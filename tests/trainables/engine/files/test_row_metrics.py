@@ -48,7 +48,7 @@ def test_one_worker_keeps_its_own_numbers_to_the_bit_of_float32():
     assert [row["train/loss"] for row in meter.flush()] == values.tolist()
 
 
-def test_a_flush_does_one_reduction_for_all_steps_and_none_without_steps():
+def test_a_flush_does_one_reduction_and_none_without_steps():
     meter, ranks = build(world_size=2)
     assert meter.flush() == [] and ranks.num_sums == 0
     for step in range(1, 30):
@@ -57,7 +57,7 @@ def test_a_flush_does_one_reduction_for_all_steps_and_none_without_steps():
     assert meter.flush() == [] and ranks.num_sums == 1
 
 
-def test_a_norm_that_may_overflow_is_left_out_of_its_row_and_stops_nothing():
+def test_an_overflowed_norm_is_left_out_and_stops_nothing():
     ranks: Any = TwoRanks(0.0, 1)
     meter = StepMeter(ranks, stops_on_nonfinite=True, may_overflow=["train/norm"])
     add(meter, 1, loss=1.0, norm=float("inf"))
@@ -69,7 +69,7 @@ def test_a_norm_that_may_overflow_is_left_out_of_its_row_and_stops_nothing():
         meter.flush()
 
 
-def test_values_of_any_float_type_and_shape_of_one_element_are_taken():
+def test_one_element_values_of_any_float_type_are_accepted():
     meter, _ = build()
     values = {"a": torch.tensor([0.5], dtype=torch.bfloat16), "b": torch.tensor(0.25, requires_grad=True)}
     meter.add({"step": 1, "epoch": 1}, values)
@@ -77,7 +77,7 @@ def test_values_of_any_float_type_and_shape_of_one_element_are_taken():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_finite_names_its_step_and_keeps_the_good_rows(bad):
+def test_a_non_finite_value_names_its_step_and_keeps_good_rows(bad):
     meter, _ = build()
     add(meter, 4, loss=1.0, norm=1.0)
     add(meter, 5, loss=2.0, norm=1.0)
@@ -98,7 +98,7 @@ def test_a_value_that_is_not_finite_on_another_worker_counts_too():
         meter.flush()
 
 
-def test_when_steps_may_be_skipped_only_the_bad_value_is_left_out():
+def test_with_skippable_steps_only_the_bad_value_is_left_out():
     meter, _ = build(stops=False)
     for step, loss in enumerate((1.0, math.nan, 3.0), 1):
         add(meter, step, loss=loss, norm=0.5)
@@ -110,7 +110,7 @@ def test_when_steps_may_be_skipped_only_the_bad_value_is_left_out():
     assert meter.end_epoch() == {"train/loss": 2.0, "train/norm": 0.5}
 
 
-def test_the_epoch_loss_is_the_mean_over_all_flushes_and_starts_anew():
+def test_the_epoch_loss_is_the_mean_over_flushes_and_resets():
     meter, _ = build()
     for losses in ((1.0, 2.0), (6.0,)):
         for loss in losses:
@@ -123,7 +123,7 @@ def test_the_epoch_loss_is_the_mean_over_all_flushes_and_starts_anew():
     assert meter.end_epoch() == {"train/loss": 5.0}
 
 
-def test_the_running_epoch_goes_on_after_a_resume_to_the_bit():
+def test_the_running_epoch_resumes_bit_for_bit():
     losses = torch.rand(9, generator=torch.Generator().manual_seed(1)).tolist()
     whole, _ = build()
     for loss in losses:
@@ -149,7 +149,7 @@ def test_other_names_in_a_later_step_are_our_mistake():
         add(meter, 2, loss=1.0, more=1.0)
 
 
-def test_epoch_means_are_those_of_all_values_so_far_and_go_on_after_a_resume():
+def test_running_epoch_means_survive_a_resume():
     meter, _ = build()
     for loss in (1.0, 2.0):
         add(meter, 1, loss=loss, norm=2 * loss)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.contract.task import Evaluation, Evaluator
+from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.engine.loop.evaluation import run_evaluation
 
 CPU = torch.device("cpu")
@@ -45,8 +45,8 @@ class Listing(Evaluator):
         assert not module.training and not torch.is_grad_enabled()
         self.seen.append(batch)
 
-    def compute(self, module: nn.Module) -> Evaluation:
-        return Evaluation({"number": float(len(self.seen))})
+    def compute(self, module: nn.Module) -> EvaluationResult:
+        return EvaluationResult({"number": float(len(self.seen))})
 
 
 class Fixed:
@@ -57,7 +57,7 @@ class Fixed:
         return self._evaluator
 
 
-def run(evaluator: Evaluator, module: nn.Module, collectives: Any) -> Evaluation:
+def run(evaluator: Evaluator, module: nn.Module, collectives: Any) -> EvaluationResult:
     parts: Any = Fixed(evaluator), Feed()
     return run_evaluation(parts[0], module, parts[1], collectives, CPU, precision="bf16")
 
@@ -68,12 +68,12 @@ def test_every_split_is_announced_and_passed_in_order():
     assert evaluator.seen == ["begin val", "val 0", "val 1", "begin test", "test 0", "test 1"]
 
 
-def test_the_model_computes_in_the_training_s_precision_and_what_is_made_of_it_in_float32():
+def test_evaluation_uses_mixed_precision_for_the_model_alone():
     class Scoring(Evaluator):
-        def compute(self, module: nn.Module) -> Evaluation:
+        def compute(self, module: nn.Module) -> EvaluationResult:
             output = module(torch.full((1, 64), 0.1))
             assert output.dtype == torch.float32 and (output @ output.T).dtype == torch.float32
-            return Evaluation({"value": output.sum().item()})
+            return EvaluationResult({"value": output.sum().item()})
 
     module = nn.Linear(64, 1)
     value = run(Scoring(), module, Alone()).metrics["value"]
@@ -85,15 +85,15 @@ def test_an_evaluator_of_one_split_need_not_know_of_several():
     class One(Evaluator):
         split = "test"
 
-        def compute(self, module: nn.Module) -> Evaluation:
-            return Evaluation({})
+        def compute(self, module: nn.Module) -> EvaluationResult:
+            return EvaluationResult({})
 
     one, none = One(), One()
     none.split = None
     assert (list(one.splits), list(none.splits)) == (["test"], [])
 
 
-def test_other_ranks_evaluate_with_the_running_statistics_that_rank_0_saves():
+def test_all_ranks_evaluate_with_rank_0s_running_statistics():
     linear, norm = nn.Linear(2, 3), nn.BatchNorm1d(3)
     weights = linear.weight.clone()
     run(Listing(()), nn.Sequential(linear, norm), OtherRank())

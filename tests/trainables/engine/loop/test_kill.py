@@ -57,7 +57,7 @@ FLOW = {
 
 
 @pytest.mark.faults
-def test_flow_matching_killed_at_a_random_moment_ends_with_the_same_weights_and_rows(tmp_path):
+def test_flow_matching_killed_at_random_resumes_bit_for_bit(tmp_path):
     """All of it: dropout, label drop, EMA, the feature network and the statistics that were made at the start."""
     experiments = []
     for name in ("reference", "killed"):

@@ -20,7 +20,7 @@ def rows_of(experiment) -> list[dict]:
     return [json.loads(line) for line in experiment.folder.read("metrics.jsonl").splitlines()]
 
 
-def test_every_step_stands_once_in_the_rows_with_its_metrics(toy):
+def test_every_step_has_one_row_with_its_metrics(toy):
     experiment = toy()
     train(experiment)
     rows = rows_of(experiment)
@@ -46,7 +46,7 @@ def test_further_metrics_of_a_step_have_their_epoch_means_too(toy):
     assert "train/epoch_grad_norm" not in rows[15]
 
 
-def test_a_workload_may_have_its_own_names_for_what_the_engine_measures(toy, monkeypatch):
+def test_a_workload_may_rename_the_metrics_of_the_engine(toy, monkeypatch):
     names = {"train/loss": "loss", "train/epoch_loss": "mean_loss"}
     monkeypatch.setattr(ToyConfig, "metric_names", names)
     experiment = toy()
@@ -62,7 +62,7 @@ def test_a_workload_may_have_its_own_names_for_what_the_engine_measures(toy, mon
     assert all("train/loss" not in row for row in rows_of(broken))
 
 
-def test_accumulated_micro_batches_give_the_gradient_of_the_whole_batch(toy):
+def test_accumulated_micro_batches_give_the_full_gradient(toy):
     """Up to the small noise of the augmentation, whose draws fall on other rows."""
     first_rows = []
     for accumulate in (1, 4):
@@ -117,7 +117,7 @@ def test_replaced_parameters_are_trained_on_and_survive_a_resume(toy):
     assert rows_of(experiment) == whole
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(toy):
+def test_a_non_finite_loss_stops_the_run_and_names_the_step(toy):
     experiment = toy(workload={"nan_at_row": 5}, training={"log_every_steps": 1})
     with pytest.raises(RunError, match=r"train/loss is not finite at step \d+ \(epoch 1\).*on_nonfinite=skip"):
         train(experiment)
@@ -153,7 +153,7 @@ def test_the_best_model_is_the_one_with_the_best_goal(toy):
     assert result.final["best_metrics"]["test/mse"] == values[best]
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(toy):
+def test_a_damaged_newest_checkpoint_is_named_and_skipped(toy):
     experiment = toy()
     train(experiment)
     whole = rows_of(experiment)
@@ -168,7 +168,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(toy):
     assert rows_of(experiment) == whole
 
 
-def test_a_checkpoint_of_another_architecture_is_refused_with_its_keys(toy):
+def test_a_checkpoint_of_another_architecture_is_refused_by_key(toy):
     first, second = toy(), toy(workload={"width": 16}, tracking={"run_name": "wider"})
     train(first)
     second.folder.make()

@@ -6,7 +6,7 @@ import pytest
 
 from ray_jobs.runs.training import train
 from tests.settings import problems_of
-from trainables.contract.task import Progress
+from trainables.contract.train_context import Progress
 from trainables.engine.files.model_versions import load_aliases
 from trainables.engine.step.optim import compute_factor
 
@@ -34,7 +34,7 @@ def test_progress_counts_stages():
     assert (alone.stage, alone.ends_stage, alone.steps_per_stage) == (0, False, 8)
 
 
-def test_the_schedule_starts_anew_in_every_stage(toy):
+def test_the_schedule_restarts_in_every_stage(toy):
     experiment = toy(**STAGED)
     train(experiment)
     rows = rows_of(experiment)
@@ -44,7 +44,7 @@ def test_the_schedule_starts_anew_in_every_stage(toy):
     assert [row["epoch"] for row in rows] == [epoch for epoch in range(1, 7) for _ in range(8)]
 
 
-def test_each_stage_is_evaluated_at_its_end_and_what_the_next_one_finds_stands_in_its_last_row(toy):
+def test_each_stage_ends_with_an_evaluation_and_its_findings(toy):
     experiment = toy(**STAGED)
     final = train(experiment).final
     rows = rows_of(experiment)
@@ -55,7 +55,7 @@ def test_each_stage_is_evaluated_at_its_end_and_what_the_next_one_finds_stands_i
     assert final["metrics"]["test/width"] == 2
 
 
-def test_the_last_and_the_best_model_of_each_stage_are_kept_and_best_is_of_the_last_stage(toy):
+def test_each_stage_keeps_its_last_and_its_best_model(toy):
     """A rate that grows too high, so that the first epochs are the best ones."""
     training = {**STAGED["training"], "evaluate_every": "4 steps", "optimizer": {"learning_rate": 0.3}}
     experiment = toy(**{**STAGED, "training": training})
@@ -72,7 +72,7 @@ def test_the_last_and_the_best_model_of_each_stage_are_kept_and_best_is_of_the_l
 
 
 @pytest.mark.parametrize("step", [16, 20, 33])
-def test_a_resume_in_any_stage_ends_with_the_same_rows_and_weights(toy, step):
+def test_a_resume_in_any_stage_gives_the_same_rows_and_weights(toy, step):
     """At the boundary of two stages, inside the second, and inside the third."""
     staged = {**STAGED, "training": {**STAGED["training"], "checkpoint_every_steps": 1, "keep_checkpoints": 100}}
     experiment = toy(**staged)

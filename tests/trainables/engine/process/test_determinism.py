@@ -43,7 +43,7 @@ def draw(generator: torch.Generator) -> list[float]:
 
 
 @pytest.mark.parametrize("num_draws", [0, 1, 2, 7])
-def test_every_stream_goes_on_exactly_where_it_was_kept(num_draws):
+def test_every_stream_resumes_exactly_where_it_was_captured(num_draws):
     seed_globals(3, rank=1)
     generator = build_generator(CPU, 3, "step", 1, 1)
     for _ in range(num_draws):
@@ -69,7 +69,7 @@ def test_keeping_the_states_moves_none_of_them():
     assert results[0] == results[1]
 
 
-def test_kept_states_do_not_change_when_the_streams_go_on():
+def test_captured_states_do_not_change_when_streams_advance():
     seed_globals(3, rank=0)
     generator = build_generator(CPU, 3)
     states = capture_random_states(generator)
@@ -104,7 +104,7 @@ def test_two_generators_of_the_same_parts_draw_the_same():
     assert draws[0] == draws[1] != draws[2]
 
 
-def test_ranks_have_different_global_streams_and_the_same_rank_the_same():
+def test_global_random_streams_differ_by_rank_and_repeat():
     draws = []
     for rank in (0, 1, 0):
         seed_globals(5, rank)

@@ -31,7 +31,7 @@ def count_faults(*arguments: str, **variables: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
-def test_freed_buffers_are_used_again_and_settings_of_the_user_are_left_alone():
+def test_freed_buffers_are_reused_unless_the_user_set_malloc():
     given_back = count_faults()
     assert 5 * count_faults("keep") < given_back
     assert 5 * count_faults(**VARIABLES) < given_back, "as with the settings of a worker"

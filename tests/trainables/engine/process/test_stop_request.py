@@ -39,7 +39,7 @@ def stopping(monkeypatch):
 
 
 @pytest.mark.parametrize("step", [3, 8, 19])
-def test_a_stopped_run_goes_on_to_the_result_of_one_that_was_not(toy, stopping, monkeypatch, step):
+def test_a_stopped_run_resumes_to_the_same_result(toy, stopping, monkeypatch, step):
     reference, stopped = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "stopped"})
     train(reference)
     with monkeypatch.context() as context:
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_to_the_result_of_one_that_was_not(toy, stopping, 
     assert stopped.folder.read(weights) == reference.folder.read(weights)
 
 
-def test_a_request_that_comes_before_the_last_step_changes_nothing(toy, stopping):
+def test_a_stop_request_just_before_the_end_changes_nothing(toy, stopping):
     experiment = toy()
     stopping(22)
     train(experiment)

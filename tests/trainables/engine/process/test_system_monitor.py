@@ -24,7 +24,7 @@ def test_a_busy_process_shows_its_cpu_and_memory():
     assert lap["node_cpu_percent"] >= 0
 
 
-def test_the_first_lap_has_values_and_one_without_a_new_sample_has_none():
+def test_a_lap_without_a_new_sample_has_no_values():
     with SystemMonitor(CPU, period_s=60.0) as monitor:
         assert "process_memory_mib" in monitor.lap()
         assert monitor.lap() == {}

@@ -38,7 +38,7 @@ def test_the_average_is_that_of_a_loop_over_the_parameters(has_warmup):
             torch.testing.assert_close(parameter.detach(), mean, rtol=1e-5, atol=1e-6)
 
 
-def test_the_average_is_equal_to_the_bit_to_one_lerp_per_parameter():
+def test_the_average_equals_a_lerp_per_parameter_bit_for_bit():
     module = build()
     ema = EmaModel(module, Ema(decay=0.99))
     change(module, 0)
@@ -82,14 +82,14 @@ def test_buffers_are_copied_as_they_are():
             assert torch.equal(mean, buffer) and mean.dtype == buffer.dtype and mean is not buffer
 
 
-def test_before_the_first_update_the_average_is_the_module_as_it_is():
+def test_before_the_first_update_the_average_is_the_module():
     module = build()
     ema = EmaModel(module, Ema(decay=0.999))
     for name, value in module.state_dict().items():
         assert torch.equal(ema.weights.state_dict()[name], value)
 
 
-def test_the_average_is_frozen_in_eval_mode_and_leaves_the_module_alone():
+def test_the_average_is_a_frozen_copy_in_eval_mode():
     module = build()
     ema = EmaModel(module, Ema(decay=0.5))
     change(module, 0)

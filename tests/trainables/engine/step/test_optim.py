@@ -31,7 +31,7 @@ def test_the_warm_up_rises_linearly_and_ends_at_the_peak(name, warmup):
 
 @pytest.mark.parametrize("final", [0.0, 0.1])
 @pytest.mark.parametrize("warmup", [0, 5])
-def test_cosine_is_half_a_cosine_from_the_peak_to_the_final_share(warmup, final):
+def test_cosine_is_half_a_cosine_from_peak_to_final_ratio(warmup, final):
     found = factors(name="cosine", warmup_steps=warmup, final_ratio=final)
     for step in range(warmup, STEPS):
         angle = math.pi * (step - warmup) / (STEPS - warmup)
@@ -40,7 +40,7 @@ def test_cosine_is_half_a_cosine_from_the_peak_to_the_final_share(warmup, final)
 
 @pytest.mark.parametrize("final", [0.0, 0.25])
 @pytest.mark.parametrize("warmup", [0, 5])
-def test_linear_is_a_straight_line_from_the_peak_to_the_final_share(warmup, final):
+def test_linear_is_a_straight_line_from_peak_to_final_ratio(warmup, final):
     found = factors(name="linear", warmup_steps=warmup, final_ratio=final)
     for step in range(warmup, STEPS):
         assert found[step] == pytest.approx(1 + (final - 1) * (step - warmup) / (STEPS - warmup))
@@ -84,7 +84,7 @@ class Net(nn.Module):
         self.frozen = nn.Parameter(torch.ones(4, 4), requires_grad=False)
 
 
-def test_every_group_follows_the_schedule_and_a_resumed_one_goes_on():
+def test_every_group_follows_the_schedule_and_resumes_it():
     def build() -> tuple[torch.optim.Optimizer, RateSchedule]:
         optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))], "lr": rate} for rate in (0.1, 0.4)])
         settings = Schedule(name="cosine", warmup_steps=3)
@@ -109,7 +109,7 @@ def test_every_group_follows_the_schedule_and_a_resumed_one_goes_on():
         assert schedule.state_dict() == {"done": done + 1}
 
 
-def test_the_base_rate_survives_an_optimiser_that_is_loaded_at_a_low_rate():
+def test_the_base_rate_survives_loading_an_optimiser_at_low_rate():
     def build() -> tuple[torch.optim.Optimizer, RateSchedule]:
         optimizer = build_optimizer(Net(), Optimizer(learning_rate=0.5))
         return optimizer, RateSchedule(optimizer, Schedule(name="linear"), num_steps=10, steps_per_epoch=5)
@@ -205,7 +205,7 @@ def test_frozen_parameters_get_no_state_and_their_group_no_rate():
     assert learning_rates(optimizer) == {"train/learning_rate": 0.5, "train/learning_rate/head": 0.5}
 
 
-def test_a_parameter_left_out_or_in_two_groups_is_refused_by_name():
+def test_a_parameter_in_no_group_or_in_two_is_refused_by_name():
     module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     encoder, head = two_groups(module)
     with pytest.raises(ValueError, match=r"1\.weight is in 0 parameter groups"):
@@ -220,7 +220,7 @@ def test_a_module_without_groups_has_one_rate():
     }
 
 
-def test_settings_changed_since_the_checkpoint_hold_and_moments_are_kept():
+def test_changed_settings_win_over_the_checkpoint_moments_stay():
     parameter = torch.nn.Parameter(torch.ones(3))
     module = torch.nn.Module()
     module.weight = parameter

@@ -27,7 +27,7 @@ class Seeing(nn.Module):
 @pytest.mark.parametrize(
     ("precision", "inside"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
 )
-def test_a_module_computes_in_it_and_answers_in_float32_and_what_stands_around_does_not(precision, inside):
+def test_mixed_precision_applies_to_the_module_alone(precision, inside):
     module, x = Seeing(), torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     with forward_in(precision, module, CPU):
         outputs = [module(x), module(x)]

@@ -88,7 +88,7 @@ def test_clipping_bounds_the_step():
         assert moved.norm().item() == pytest.approx(clip_norm, rel=1e-3)
 
 
-def test_accumulated_micro_batches_take_the_step_of_the_whole_batch():
+def test_accumulated_micro_batches_take_the_full_batch_step():
     whole, parts = SquareTask(), SquareTask()
     batch = make_batch(0, count=8)
     first = step(build(whole), batch)
@@ -126,7 +126,7 @@ def test_only_the_last_micro_batch_is_synchronised():
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
 )
-def test_the_forward_pass_runs_in_the_precision_asked_for_and_the_weights_stay_float32(precision, dtype):
+def test_the_forward_pass_is_mixed_and_weights_stay_float32(precision, dtype):
     task = SquareTask()
     metrics = step(build(task, precision=precision), make_batch(0))
     assert task.dtypes == [dtype]
@@ -172,7 +172,7 @@ def test_a_gradient_is_not_carried_into_the_next_step():
     assert same(bits(first.task.module), bits(second.task.module))
 
 
-def test_an_fp16_overflow_is_skipped_by_the_scaler_and_the_scale_halved():
+def test_an_fp16_overflow_skips_the_step_and_halves_the_scale():
     task = SquareTask()
     optimization = build(task, precision="fp16")
     before, scale = bits(task.module), optimization.scaler.get_scale()
@@ -214,7 +214,7 @@ def test_channels_last_is_how_convolutions_lie_in_memory():
         assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
-def test_channels_last_leaves_convolutions_in_three_dimensions_as_they_are():
+def test_channels_last_leaves_3d_convolutions_unchanged():
     class Convolutions(SquareTask):
         def __init__(self):
             super().__init__()
@@ -236,7 +236,7 @@ def test_every_build_may_compile_as_often_as_the_first(monkeypatch):
     assert len(resets) == 2
 
 
-def test_frozen_parameters_are_neither_moved_nor_counted_in_the_norm():
+def test_frozen_parameters_are_not_updated_or_in_the_norm():
     task, free = SquareTask(), SquareTask()
     task.module.get_parameter("0.weight").requires_grad_(False)
     before = bits(task.module)
@@ -247,7 +247,7 @@ def test_frozen_parameters_are_neither_moved_nor_counted_in_the_norm():
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_a_learner_that_is_loaded_goes_on_to_the_bit(name, precision):
+def test_a_loaded_optimization_resumes_bit_for_bit(name, precision):
     settings: dict[str, Any] = {
         "optimizer": Optimizer(name=name, learning_rate=0.05),
         "schedule": Schedule(name="cosine", warmup_steps=2),
@@ -271,7 +271,7 @@ def test_a_learner_that_is_loaded_goes_on_to_the_bit(name, precision):
     assert whole.learning_rate == resumed.learning_rate
 
 
-def test_another_architecture_is_refused_before_anything_is_loaded():
+def test_another_architecture_is_refused_before_loading():
     optimization, other = build(SquareTask()), build(SquareTask(has_norm=True))
     before = bits(optimization.task.module)
     with pytest.raises(ValueError, match="here is of another architecture"):
@@ -279,7 +279,7 @@ def test_another_architecture_is_refused_before_anything_is_loaded():
     assert same(bits(optimization.task.module), before)
 
 
-def test_after_replaced_parameters_the_schedule_goes_on_and_the_new_ones_are_trained():
+def test_replaced_parameters_train_on_the_same_schedule():
     task = SquareTask()
     optimization = build(task, schedule=Schedule(name="linear"), ema=Ema(decay=0.5))
     for number in range(3):

@@ -28,7 +28,7 @@ def test_distance_of_diagonal_gaussians_adds_over_dimensions():
     assert compute_frechet_distance(p, q) == pytest.approx(expected, abs=1e-12)
 
 
-def test_distance_of_commuting_covariances_is_that_of_their_spectra():
+def test_distance_of_commuting_covariances_follows_their_spectra():
     q, _ = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
     a, b = torch.tensor([1.0, 2, 3, 4, 5, 6]).double(), torch.tensor([6.0, 1, 0.1, 4, 2, 9]).double()
     zero = torch.zeros(6)
@@ -37,7 +37,7 @@ def test_distance_of_commuting_covariances_is_that_of_their_spectra():
 
 
 @pytest.mark.parametrize("rank", [3, 8])
-def test_distance_equals_the_formula_with_the_eigenvalues_of_the_plain_product(rank: int):
+def test_distance_equals_the_formula_by_eigenvalues(rank: int):
     a, b = random_covariance(8, rank, 1), random_covariance(8, 8, 2)
     mean_a, mean_b = np.arange(8.0), np.ones(8)
     eigenvalues = np.linalg.eigvals(a.numpy() @ b.numpy())
@@ -46,7 +46,7 @@ def test_distance_equals_the_formula_with_the_eigenvalues_of_the_plain_product(r
     assert compute_frechet_distance(gaussian(mean_a, a), gaussian(mean_b, b)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_distance_is_symmetric_and_zero_for_equal_singular_gaussians():
+def test_distance_is_symmetric_and_zero_for_equal_gaussians():
     p, q = gaussian(np.zeros(40), random_covariance(40, 5, 3)), gaussian(np.ones(40), random_covariance(40, 9, 4))
     assert compute_frechet_distance(p, q) == pytest.approx(compute_frechet_distance(q, p), rel=1e-9)
     assert compute_frechet_distance(p, p) == pytest.approx(0, abs=1e-9)

@@ -37,7 +37,7 @@ def naive_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.square(first.mean(0) - second.mean(0)).sum() + traces - 2 * np.trace(root).real)
 
 
-def test_it_is_the_distance_of_the_features_of_all_clips_over_all_ranks():
+def test_fvd_is_the_feature_distance_of_all_clips_over_ranks():
     features, true, ours = TinyFeatures(), clips(40, 1), clips(40, 2)
 
     def body(ranks):
@@ -89,7 +89,7 @@ def test_the_network_has_the_published_size_and_names():
 
 
 @pytest.mark.slow
-def test_a_state_dict_gives_400_logits_of_nine_frames_and_no_fewer(tmp_path):
+def test_i3d_gives_400_logits_and_needs_nine_frames(tmp_path):
     state = I3d().state_dict()
     torch.save({name: state[name] for name in state if "num_batches" not in name}, tmp_path / "rgb_imagenet.pt")
     features = I3dFeatures(tmp_path / "rgb_imagenet.pt")

@@ -31,7 +31,7 @@ def network(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> InceptionF
     return InceptionFeatures(random_weights)
 
 
-def test_features_and_logits_have_the_published_sizes_and_the_logits_have_no_bias(network: InceptionFeatures):
+def test_features_and_unbiased_logits_have_published_sizes(network: InceptionFeatures):
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     features, logits = network(images)
     assert features.shape == (2, network.feature_dim) == (2, 2048)
@@ -50,7 +50,7 @@ def test_a_missing_file_is_refused_with_its_path(tmp_path: Path):
         InceptionFeatures(tmp_path / "absent.pth")
 
 
-def test_another_file_is_refused_so_that_its_score_is_not_taken_for_the_published_one(tmp_path: Path):
+def test_a_weights_file_other_than_the_published_one_is_refused(tmp_path: Path):
     path = tmp_path / "other.pth"
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"other\.pth is not the standard FID weights file"):

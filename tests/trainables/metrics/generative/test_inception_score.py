@@ -24,7 +24,7 @@ def test_score_of_each_split_equals_the_definition():
     assert score.std == pytest.approx(np.std(expected), rel=1e-9)
 
 
-def test_score_reaches_the_number_of_classes_for_certain_and_even_predictions():
+def test_score_of_certain_even_predictions_is_the_class_count():
     logits = torch.eye(7).repeat(3, 1) * 1e5
     assert compute_inception_score(logits, num_splits=3).mean == pytest.approx(7)
 

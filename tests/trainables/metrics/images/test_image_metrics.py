@@ -41,7 +41,7 @@ def test_psnr_of_equal_images_is_the_largest_and_finite():
     assert compute_psnr(x, x) == compute_channel_psnr(x, x) == MAX_PSNR_DB
 
 
-def test_psnr_of_an_error_of_one_grey_level_is_that_of_the_literature():
+def test_psnr_of_one_grey_level_matches_the_literature():
     x = torch.full((3, 8, 8), 100, dtype=torch.uint8)
     assert float(compute_psnr(x, x + 1)) == pytest.approx(48.1308, abs=1e-4)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.ranks import Ranks, run_ranks, solo
-from trainables.contract.task import StartContext
+from trainables.contract.train_context import StartContext
 from trainables.workloads.flow_matching.config import Evaluation, FlowMatchingConfig, Network, Pictures, Sampling
 from trainables.workloads.flow_matching.reference import features
 from trainables.workloads.flow_matching.task import FlowMatchingTask

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from data_pipelines.storage.folder import Folder
 from tests.tasks import seeded
-from trainables.contract.task import Evaluation, ImagePanel
+from trainables.contract.evaluation import EvaluationResult
+from trainables.contract.panels import ImagePanel
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
@@ -32,7 +33,7 @@ def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> 
     return task
 
 
-def evaluate(collectives: Ranks, config: FlowMatchingConfig | None = None) -> Evaluation:
+def evaluate(collectives: Ranks, config: FlowMatchingConfig | None = None) -> EvaluationResult:
     task = begun_task(collectives, config)
     return task.evaluator(collectives, CPU).compute(task.module)
 
@@ -55,7 +56,7 @@ def test_an_evaluation_can_be_repeated():
     assert first.metrics == second.metrics
 
 
-def test_every_score_stands_beside_that_of_the_trivial_generator():
+def test_every_score_has_a_baseline_of_the_trivial_generator():
     metrics = run_ranks(1, evaluate)[0].metrics
     scores = {"eval/fid_local", "eval/inception_score_local_mean", "eval/inception_score_local_std"}
     assert set(metrics) == scores | {f"baseline/{name}" for name in scores} | {"eval/nfe_ode", "eval/nfe_net"}
@@ -107,7 +108,7 @@ def test_samples_that_are_not_finite_stop_all_ranks():
         assert message == "5 of 22 generated images are not finite (solver euler, guidance 1)"
 
 
-def test_a_second_run_on_the_same_data_reads_and_measures_nothing(tmp_path: Path):
+def test_a_second_run_on_the_same_data_uses_the_cache(tmp_path: Path):
     """It recalls what the first one has learnt, and is scored alike."""
 
     def refuse(split: str) -> Any:
@@ -125,7 +126,7 @@ def test_a_second_run_on_the_same_data_reads_and_measures_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("changes", [{"num_samples": 20}, {"batch_size": 11}])
-def test_other_samples_of_the_trivial_generator_are_scored_anew(tmp_path: Path, changes: dict[str, int]):
+def test_other_samples_of_the_trivial_generator_are_rescored(tmp_path: Path, changes: dict[str, int]):
     memory = DatasetStatisticsCache(Folder(str(tmp_path)), "rows", solo())
     start = replace(start_of(solo()), recall=memory.recall)
     for config in (tiny_config(), tiny_config(evaluation=settings(**changes))):
@@ -134,7 +135,7 @@ def test_other_samples_of_the_trivial_generator_are_scored_anew(tmp_path: Path, 
     assert len(list((tmp_path / "learnt").glob("local_moments-*"))) == 1
 
 
-def test_samples_shown_are_the_first_with_the_names_of_their_classes():
+def test_the_first_samples_are_shown_with_their_class_names():
     panel = _panel(run_ranks(1, evaluate)[0])
     assert panel.key == "eval/sample_images" and panel.zoom == 16
     assert panel.images.shape == (5, 1, 4, 4) and panel.images.dtype == torch.uint8
@@ -152,7 +153,7 @@ def test_only_inception_features_give_the_published_names():
     ]
 
 
-def test_inception_weights_given_to_the_evaluation_alone_make_it_read_the_real_images(tmp_path: Any):
+def test_inception_weights_of_evaluation_alone_read_real_images(tmp_path: Any):
     task = begun_task(solo())
     config = tiny_config(evaluation=settings(inception_weights=tmp_path / "weights.pth"))
     later = seeded(FlowMatchingTask)(config, DATA_SPEC, seed=3)
@@ -165,7 +166,7 @@ def test_inception_weights_given_to_the_evaluation_alone_make_it_read_the_real_i
     assert config.selection_metric.metric in metrics
 
 
-def _panel(evaluation: Evaluation) -> ImagePanel:
+def _panel(evaluation: EvaluationResult) -> ImagePanel:
     (panel,) = evaluation.panels
     assert isinstance(panel, ImagePanel)
     return panel

@@ -9,7 +9,7 @@ def test_every_pixel_value_survives_the_round_trip():
     assert torch.equal(to_uint8(to_minus_one_one(pixels)), pixels)
 
 
-def test_unit_range_is_minus_one_to_one_and_float_images_are_left_alone():
+def test_bytes_map_to_minus_one_one_and_floats_are_unchanged():
     assert to_minus_one_one(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
     image = torch.tensor([0.3, -0.7])
     assert torch.equal(to_minus_one_one(image), image)

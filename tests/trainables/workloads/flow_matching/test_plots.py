@@ -2,7 +2,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.trainables.workloads.flow_matching.conftest import CPU, tiny_config
-from trainables.contract.task import Progress
+from trainables.contract.train_context import Progress
 from trainables.workloads.flow_matching.config import Pictures
 from trainables.workloads.flow_matching.plots import SamplePlots, strip, zoom_of
 
@@ -21,7 +21,7 @@ def drawing(settings: Pictures | None = None, seed: int = 0, chunk_size: int = 4
     return SamplePlots(pictures, class_names=NAMES, shape=(1, 4, 4), seed=seed, chunk_size=chunk_size)
 
 
-def test_noise_and_pictures_are_the_same_at_every_call_and_in_every_process():
+def test_noise_and_pictures_are_equal_in_every_call_and_process():
     first, second = drawing(), drawing()
     assert torch.equal(first.noise, second.noise)
     torch.manual_seed(1)
@@ -51,7 +51,7 @@ def test_no_more_classes_are_drawn_than_wanted():
     assert drawing(settings).labels.tolist() == [0, 0, 1, 1]
 
 
-def test_the_table_compares_solvers_and_counts_guided_evaluations_twice():
+def test_the_solver_table_counts_guided_evaluations_twice():
     table = drawing().table(Brightness(), Progress(epoch=3, step=70, num_epochs=5, steps_per_epoch=10), CPU)
     assert table.key == "eval/samples_table"
     assert list(table.columns) == ["Epoch", "Step", "Solver", "NFE", "Image"]
@@ -75,7 +75,7 @@ def test_the_table_shows_the_first_noise_of_each_class():
     assert torch.equal(seen[0], panels.noise[[0, 2, 4]])
 
 
-def test_a_strip_is_pixel_for_pixel_the_enlarged_pictures_side_by_side():
+def test_a_strip_is_the_enlarged_pictures_side_by_side():
     images = torch.randint(0, 256, (2, 1, 16, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     cell = strip(images)
     assert zoom_of(images) == 3 and cell.shape == (1, 48, 120)

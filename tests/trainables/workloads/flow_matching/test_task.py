@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.tasks import seeded
-from trainables.contract.task import ImagePanel, Progress, TablePanel
+from trainables.contract.panels import ImagePanel, TablePanel
+from trainables.contract.train_context import Progress
 from trainables.workloads.flow_matching.config import Evaluation, Pictures, Sampling
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
@@ -31,7 +32,7 @@ class Recorder(nn.Module):
         return torch.zeros_like(x)
 
 
-def test_loss_equals_the_mean_square_of_the_velocity_error_written_as_loops():
+def test_loss_equals_the_mean_squared_velocity_error_by_loops():
     task, module, rows = build(label_drop_ratio=0.0, pictures=UNGUIDED), Recorder(), batch(4)
     loss = task.loss(module, rows, generator=torch.Generator().manual_seed(0)).loss
     x_1 = rows["image"].double() / 127.5 - 1
@@ -88,7 +89,7 @@ def test_training_on_a_tiny_set_lowers_the_loss():
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
 
 
-def test_weights_depend_on_the_seed_and_not_on_the_global_random_state():
+def test_weights_follow_the_seed_not_the_global_random_state():
     weights = []
     for global_seed, seed in ((0, 1), (1, 1), (1, 2)):
         torch.manual_seed(global_seed)
@@ -98,12 +99,12 @@ def test_weights_depend_on_the_seed_and_not_on_the_global_random_state():
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
 
 
-def test_images_that_do_not_fit_the_levels_are_refused_before_the_first_step():
+def test_images_that_do_not_fit_the_levels_are_refused_early():
     with pytest.raises(ValueError, match="images are 5x4"):
         seeded(FlowMatchingTask)(tiny_config(), DATA_SPEC | {"height": 5}, seed=0)
 
 
-def test_statistics_of_the_real_images_count_every_row_once_over_the_ranks():
+def test_real_image_statistics_count_every_row_once_over_ranks():
     def body(collectives):
         task = build()
         return begin(task, start_of(collectives))
@@ -141,6 +142,6 @@ def test_example_inputs_are_what_the_network_takes():
 
 def test_pictures_are_one_grid_and_one_table():
     task = build()
-    grid, table = task.visualise(task.module.eval(), Progress(1, 1, 1, 1), CPU)
+    grid, table = task.visualise(task.module.eval(), None, Progress(1, 1, 1, 1), CPU)
     assert isinstance(grid, ImagePanel) and isinstance(table, TablePanel)
     assert (grid.key, table.key) == ("eval/generated_samples", "eval/samples_table")

@@ -34,7 +34,7 @@ def pretrained(stage):
     return train(stage("pretrain", "first", workload, epochs=3))
 
 
-def test_pretraining_records_its_losses_beside_those_of_a_constant_embedding(pretrained):
+def test_pretraining_records_the_loss_of_a_constant_embedding(pretrained):
     metrics = pretrained.final["metrics"]
     total = metrics["val/loss_cycle"] + metrics["val/loss_sub"]
     assert metrics["val/loss"] == pytest.approx(total, rel=1e-5)
@@ -79,7 +79,7 @@ def test_the_weights_of_the_classes_are_computed_once(stage, monkeypatch):
     assert len(calls) == 1 < len(rows_of(result.folder))
 
 
-def test_full_fine_tuning_starts_at_the_encoder_and_moves_it_with_its_own_rate(stage, pretrained, tmp_path):
+def test_full_fine_tuning_trains_the_encoder_at_its_own_rate(stage, pretrained, tmp_path):
     workload = {"pretrained": str(tmp_path / "runs/first"), "encoder_rate_factor": 0.01}
     result = train(stage("finetune", "full", workload))
     before, after = weights_of(pretrained.folder), weights_of(result.folder)
@@ -94,7 +94,7 @@ def test_full_fine_tuning_starts_at_the_encoder_and_moves_it_with_its_own_rate(s
         assert 0 <= row[f"train/{name}"] <= 1
 
 
-def test_every_score_of_the_contract_is_recorded_for_both_splits_with_a_constant_answer_beside_it(stage):
+def test_every_score_is_recorded_per_split_beside_its_baseline(stage):
     result = train(stage("finetune", "scratch", {"data": {"balances_classes": True}}))
     metrics = result.final["metrics"]
     names = ["loss", "accuracy", "f1_macro", "auroc", "auprc", "recall", "sensitivity", "specificity"]
@@ -106,7 +106,7 @@ def test_every_score_of_the_contract_is_recorded_for_both_splits_with_a_constant
             assert result.folder.exists(f"pictures/{split}/{picture}")
 
 
-def test_the_same_seed_gives_the_same_result_and_another_one_another(stage):
+def test_the_result_depends_on_the_seed_alone(stage):
     results = [
         train(stage("finetune", f"run{n}", {}).model_copy(update={"seed": seed})) for n, seed in enumerate((1, 1, 2))
     ]
@@ -146,7 +146,7 @@ def test_an_encoder_of_other_settings_is_refused_by_their_names(stage, pretraine
         train(experiment.override({"workload.encoder.state_size": 3}))
 
 
-def test_other_samples_than_those_of_the_pretraining_are_warned_of_by_name(stage, pretrained, tmp_path):
+def test_samples_unlike_those_of_pretraining_are_warned_of(stage, pretrained, tmp_path):
     workload = {"pretrained": str(tmp_path / "runs/first")}
     same = train(stage("finetune", "same", workload))
     other = train(stage("finetune", "other", {**workload, "data": {"num_samples": 256, "sample_rate": 2000}}))
@@ -181,7 +181,7 @@ def test_settings_of_the_other_stage_are_refused(settings, message):
         FinetuneConfig.model_validate(settings)
 
 
-def test_pretraining_keeps_its_defaults_beside_settings_that_are_given():
+def test_given_settings_keep_the_other_pretraining_defaults():
     data = PretrainConfig.model_validate({"data": {"sample_rate": 2000}}).data
     assert (data.sample_rate, data.val_ratio, data.filters_cycles) == (2000, 0.1, True)
     assert data.augmentation == StrongAugmentation()
@@ -190,13 +190,13 @@ def test_pretraining_keeps_its_defaults_beside_settings_that_are_given():
 @pytest.mark.parametrize(
     ("config", "augmentation"), [(PretrainConfig, StrongAugmentation), (FinetuneConfig, Augmentation)]
 )
-def test_each_stage_keeps_its_augmentation_beside_one_setting_that_is_given(config: Any, augmentation: Any):
+def test_one_given_setting_keeps_a_stages_other_augmentation(config: Any, augmentation: Any):
     found = config.model_validate({"data": {"augmentation": {"shift_ratio": 0.2}}}).data.augmentation
     assert found == augmentation(shift_ratio=0.2)
     assert StrongAugmentation().time_mask_probability > 0 == Augmentation().time_mask_probability
 
 
-def test_pretraining_refuses_what_needs_labels_and_parts_that_do_not_divide():
+def test_pretraining_refuses_labels_and_indivisible_parts():
     with pytest.raises(ValidationError, match="need labels"):
         PretrainConfig.model_validate({"data": {"shot_ratio": 0.5}})
     with pytest.raises(ValidationError, match=r"`contrast.num_parts` \(3\) must divide"):

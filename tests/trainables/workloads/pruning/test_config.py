@@ -41,7 +41,7 @@ def test_run_names_are_made_of_the_parts_of_the_contract():
 
 
 @pytest.mark.parametrize("schedule", ["x", "x^2", "x^3", "exp", "exp_custom"])
-def test_exponents_stand_in_the_name_of_their_schedule_alone_and_floats_print_as_floats(schedule):
+def test_exponents_are_named_for_their_schedule_alone(schedule):
     config = build(
         arch="res20s", pretrained=None, regularisation={"schedule": schedule, "reg_granularity_prune": 1}, criteria="l2"
     )
@@ -53,7 +53,7 @@ def test_refill_without_fillback_prints_it_as_a_float():
     assert config.run_name_parts == ("refill", "res20s", "digits", "fill_0.0", "crit_l1", "rate_0.2")
 
 
-def test_other_workloads_have_facts_of_their_own():
+def test_other_workloads_have_their_own_data_spec():
     other: type[Any] = config_class("flow_matching")
     assert other().run_name_parts == ("flow_matching", "digits", "independent", "ch128")
 

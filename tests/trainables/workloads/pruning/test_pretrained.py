@@ -45,7 +45,7 @@ def vit_small():
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pth"])
-def test_every_tensor_of_a_vit_whose_name_and_shape_match_is_taken(tmp_path, vit_small, form):
+def test_every_vit_tensor_of_matching_name_and_shape_is_loaded(tmp_path, vit_small, form):
     path = tmp_path / f"vit.{form}"
     save_file(vit_small, path) if form == "safetensors" else torch.save(vit_small, path)
     network = build_network(VIT_SMALL)
@@ -58,7 +58,7 @@ def test_every_tensor_of_a_vit_whose_name_and_shape_match_is_taken(tmp_path, vit
     assert set(before) - set(matching) == changed
 
 
-def test_resnet_weights_are_taken_from_a_wrapped_file_with_prefixes(tmp_path):
+def test_resnet_weights_load_from_a_wrapped_file_with_prefixes(tmp_path):
     given = build_network(RES20S, seed=7).state_dict()
     names = {name: name.replace("fc.", "linear.") for name in given if not name.startswith("normalize")}
     wrapped = {"best_prec1": 91.7, "state_dict": {f"module.{names[name]}": given[name] for name in names}}
@@ -96,7 +96,7 @@ def test_a_random_initialisation_does_not_pass_as_pretrained(tmp_path):
     assert "standard deviation of 0.020, that of a random initialisation" in refuse(tmp_path / "random.pth", VIT_SMALL)
 
 
-def test_when_nothing_matches_the_names_of_the_file_are_told(tmp_path):
+def test_when_nothing_matches_the_names_of_the_file_are_listed(tmp_path):
     torch.save({"a.weight": torch.zeros(2), "b": torch.ones(1)}, tmp_path / "other.pth")
     message = refuse(tmp_path / "other.pth", RES20S)
     assert "0 of 118 tensors match" in message and "the file's names begin with a.weight, b" in message

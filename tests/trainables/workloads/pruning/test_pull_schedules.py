@@ -42,7 +42,7 @@ def test_every_schedule_grows_to_its_ceiling_and_holds_it(schedule, g):
     assert curve[79:] == pytest.approx([g] * 21) and 0 < curve[0] < g
 
 
-def test_progress_counts_the_running_step_and_changes_at_the_interval():
+def test_progress_counts_the_current_step_and_moves_by_interval():
     plain = Regularisation(hold_ratio=0.0)
     assert [compute_progress(update, 4, plain) for update in range(4)] == [0.25, 0.5, 0.75, 1.0]
     stepped = Regularisation(hold_ratio=0.0, update_interval=2)

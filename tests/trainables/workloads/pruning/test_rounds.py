@@ -71,7 +71,7 @@ def blueprint_of(task: dict[str, Any], arch: str = "res20s") -> Blueprint:
 
 
 @pytest.mark.parametrize("struct", ["refill", "rsst"])
-def test_three_rounds_shrink_the_network_and_keep_the_rewind_point(build, struct):
+def test_three_rounds_shrink_the_network_and_keep_rewind_weights(build, struct):
     experiment = build(struct=struct)
     final = train(experiment).final["metrics"]
     start, _ = state_at(experiment, 1)
@@ -140,7 +140,7 @@ def test_the_record_has_the_names_and_numbers_of_the_contract(build):
     assert evaluated[-1]["dense_test_accuracy"] == best["test_accuracy"]
 
 
-def test_lambda_grows_in_each_pruned_round_and_the_doomed_weights_shrink(build):
+def test_lambda_grows_in_each_round_and_marked_weights_shrink(build):
     experiment = build(regularisation={"schedule": "x", "reg_granularity_prune": 30.0, "hold_ratio": 0.0})
     train(experiment)
     rows = rows_of(experiment)
@@ -203,7 +203,7 @@ def test_a_vit_loses_heads_and_neurons_as_its_target_says(build, criteria, targe
         assert len(set(neurons)) > 1 and min(heads) == 1
 
 
-def test_a_saved_model_of_any_round_is_evaluated_without_its_doomed_units(build):
+def test_saved_models_are_evaluated_without_their_marked_units(build):
     experiment = build(training={"models_every": "1 epochs"})
     train(experiment)
     rows = {row["step"]: row for row in rows_of(experiment)}
@@ -254,7 +254,7 @@ def test_pretrained_weights_are_the_start_and_the_rewind_point(build, tmp_path):
     assert "tensors taken from" in second.folder.read("train.log").decode()
 
 
-def test_a_model_in_the_middle_of_a_round_is_exported_without_its_doomed_units(build, tmp_path, capsys):
+def test_mid_round_models_are_exported_without_marked_units(build, tmp_path, capsys):
     experiment = build(training={"models_every": "1 epochs"})
     train(experiment)
     rows = {row["step"]: row for row in rows_of(experiment)}

@@ -46,7 +46,7 @@ def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
         (19, {"struct": "rsst"}),
     ],
 )
-def test_two_workers_interrupted_in_a_later_round_end_as_if_they_were_not(tmp_path, cut, workload):
+def test_two_workers_resume_in_a_later_round_bit_for_bit(tmp_path, cut, workload):
     experiment = build(tmp_path, "run", **workload)
     assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
     weights, rows = outcome(experiment, 24)

@@ -81,5 +81,8 @@ class Alone:
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
         return tensor
 
+    def gather_values(self, value: Any) -> list[Any]:
+        return [value]
+
     def broadcast(self, value: Any) -> Any:
         return value

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.ranks import Ranks
-from trainables.contract.task import StartContext
+from trainables.contract.train_context import StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 
 CPU = torch.device("cpu")

@@ -31,7 +31,7 @@ def test_wrong_settings_are_explained(settings, message):
         check_settings({"workload": {"name": "super_resolution", **settings}, "training": {"epochs": 1}}, origin="x")
 
 
-def test_transenet_is_given_tiles_of_its_training_size_unless_told_otherwise():
+def test_transenet_tiles_default_to_its_training_size():
     assert tiny_config().inference.tile_size is None
     inference = tiny_config(network=TRANSENET).inference
     assert (inference.tile_size, inference.overlap) == (12, 6)
@@ -45,7 +45,7 @@ def test_the_goal_is_the_psnr_of_the_evaluated_split():
     assert tiny_config(evaluation={"benchmark": "/a"}).selection_metric.metric == "test/psnr"
 
 
-def test_a_tracker_is_told_of_epochs_alone_along_an_axis_that_every_row_has():
+def test_trackers_receive_epoch_metrics_alone_on_the_epoch_axis():
     axes = SuperResolutionConfig.metric_x_axes
     assert axes["train/*"] is None and {axes["train/epoch_*"], axes["*"]} == {"epoch"}
 

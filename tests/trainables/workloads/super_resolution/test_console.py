@@ -57,7 +57,7 @@ def test_several_terms_have_a_bracket_each_and_a_total():
     ]
 
 
-def test_an_evaluation_tells_psnr_best_bicubic_and_time_and_then_the_next_epoch_begins():
+def test_an_evaluation_prints_psnr_best_bicubic_and_time():
     found = lines(row=ROW, epoch=3, starts_epoch=True, evaluation_s=1.789)
     assert found[1:] == [
         "[UCMerced x4]\tpsnr: 26.100 (Best: 26.250 @epoch 1)\tbicubic: 25.650",

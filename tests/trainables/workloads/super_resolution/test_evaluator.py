@@ -12,7 +12,7 @@ from tests.image_fixtures import save_noise
 from tests.ranks import run_ranks, solo
 from tests.tasks import seeded
 from tests.trainables.workloads.super_resolution.conftest import CPU, Nearest, start_of, tiny_batch, tiny_config
-from trainables.contract.task import ImagePanel
+from trainables.contract.panels import ImagePanel
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.plots import SamplePlots
 from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
@@ -27,7 +27,7 @@ def evaluate(config, collectives=None, batches=(), standing=None, module=None):
     return evaluator.compute(module or Nearest())
 
 
-def test_metrics_are_means_over_images_beside_those_of_bicubic_for_every_scale():
+def test_metrics_are_image_means_beside_bicubic_at_every_scale():
     config = tiny_config((2, 3), evaluation={"metrics": ["psnr", "ssim", "sam"]})
     batches = [tiny_batch(config, 2, seed=0), tiny_batch(config, 3, seed=1)]
     found = evaluate(config, batches=batches).metrics
@@ -67,7 +67,7 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_first():
         assert found[number]["val/best_epoch"] == values.index(max(values[: number + 1])) + 1
 
 
-def test_apart_from_a_training_there_is_no_best_and_the_measured_images_are_drawn():
+def test_evaluating_a_saved_model_draws_its_images_and_no_best():
     config = tiny_config(data={"scales": [2], "lr_patch_size": 30}, evaluation={"split": "test"})
     task = seeded(SuperResolutionTask)(config, {}, 0)
     validation = SamplePlots(config, "val")

@@ -59,7 +59,7 @@ def rows_of(experiment: Experiment) -> list[dict]:
     return [json.loads(line) for line in experiment.folder.read("metrics.jsonl").splitlines()]
 
 
-def test_a_run_records_evaluations_once_per_epoch_and_prints_the_known_lines(tmp_path, raw, capsys):
+def test_a_run_evaluates_once_per_epoch_and_prints_known_lines(tmp_path, raw, capsys):
     experiment = build(tmp_path, raw, "mine")
     train(experiment)
     rows = rows_of(experiment)
@@ -85,7 +85,7 @@ def command(file: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_run_of_several_scales_killed_inside_an_epoch_ends_with_the_same_weights_rows_and_lines(tmp_path, raw):
+def test_a_multi_scale_run_killed_in_an_epoch_ends_the_same(tmp_path, raw):
     reference, killed = (build(tmp_path, raw, name) for name in ("reference", "killed"))
     train(reference)
     file = tmp_path / "experiment.yaml"

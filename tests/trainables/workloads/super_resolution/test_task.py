@@ -16,7 +16,7 @@ from tests.trainables.workloads.super_resolution.conftest import (
     tiny_config,
     tiny_patches,
 )
-from trainables.contract.task import Progress
+from trainables.contract.train_context import Progress
 from trainables.workloads.super_resolution.plots import BAR
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
@@ -25,7 +25,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_the_loss_is_the_weighted_sum_of_its_terms_on_pixels_in_0_to_1():
+def test_the_loss_is_the_weighted_sum_of_its_terms_in_zero_one():
     config = tiny_config(loss="2*L1+0.5*MSE")
     patches = tiny_patches(config)
     output = seeded(SuperResolutionTask)(config, {}, 0).loss(Nearest(), patches, generator=generator())
@@ -69,7 +69,7 @@ def test_weights_depend_on_the_seed_alone():
     assert torch.equal(states[0], states[1]) and not torch.equal(states[1], states[2])
 
 
-def test_the_best_epoch_and_the_drawn_places_survive_a_checkpoint():
+def test_the_best_epoch_and_drawn_crops_survive_a_checkpoint():
     config = tiny_config(data={"scales": [2], "lr_patch_size": 30})
     task = seeded(SuperResolutionTask)(config, {}, 0)
     task.on_train_start(start_of(config, solo()))
@@ -93,7 +93,7 @@ def test_a_training_that_could_measure_nothing_is_refused():
         seeded(SuperResolutionTask)(config, {}, 0).on_train_start(start_of(config, solo()))
 
 
-def test_places_are_the_middles_of_the_first_images_whatever_the_number_of_ranks():
+def test_drawn_crops_are_centres_of_images_on_any_rank_count():
     config = tiny_config(pictures={"num_images": 4, "side": 48}, data={"scales": [2], "lr_patch_size": 30})
 
     def body(ranks):
@@ -111,7 +111,7 @@ def test_pictures_show_lr_bicubic_ours_and_hr_each_with_its_psnr():
     config = tiny_config(data={"scales": [2], "lr_patch_size": 30})
     task = seeded(SuperResolutionTask)(config, {}, 0)
     task.on_train_start(start_of(config, solo()))
-    [panel] = task.visualise(Nearest(), Progress(1, 1, 1, 1), CPU)
+    [panel] = task.visualise(Nearest(), None, Progress(1, 1, 1, 1), CPU)
     assert panel.key == "val/comparison" and panel.columns == 4 and panel.images.shape == (8, 3, 192 + BAR, 192)
     lr, bicubic, ours, hr = panel.images[:4]
     assert panel.captions[0] == "LR x2" and panel.captions[3] == "HR"
@@ -126,4 +126,4 @@ def test_images_that_are_too_small_are_not_drawn():
     config = tiny_config(pictures={"side": 96})
     task = seeded(SuperResolutionTask)(config, {}, 0)
     task.on_train_start(start_of(config, solo()))
-    assert task.visualise(Nearest(), Progress(1, 1, 1, 1), CPU) == []
+    assert task.visualise(Nearest(), None, Progress(1, 1, 1, 1), CPU) == []

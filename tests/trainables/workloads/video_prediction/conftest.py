@@ -14,7 +14,7 @@ from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import Ranks
 from tests.tasks import seeded
 from trainables.contract.seeding import seeded_initialisation
-from trainables.contract.task import StartContext
+from trainables.contract.train_context import StartContext
 from trainables.workloads.video_prediction.autoencoder import VaeShape
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.networks.vae import Vae

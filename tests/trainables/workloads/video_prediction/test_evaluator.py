@@ -16,7 +16,7 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_config,
     tiny_task,
 )
-from trainables.contract.task import ImagePanel, VideoPanel
+from trainables.contract.panels import ImagePanel, VideoPanel
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import RegressionPredictor, rollout
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator, best_draw
@@ -74,7 +74,7 @@ def evaluate(config: VideoPredictionConfig, module, num_rows: int = 4) -> dict[s
     return dict(run_ranks(1, body)[0].metrics)
 
 
-def test_metrics_are_means_over_windows_of_each_future_frame_and_all():
+def test_metrics_average_windows_per_future_frame_and_overall():
     config = tiny_config(evaluation={"windows_per_clip": 2})
     metrics = evaluate(config, Repeat(3, gain=0.5))
     pixels = tiny_clips(config)
@@ -121,7 +121,7 @@ def test_a_roll_out_gives_the_curve_over_time():
     assert "eval/psnr/t+4" in metrics and "eval/psnr/t+5" not in metrics and metrics["eval/nfe"] == 2
 
 
-def test_clips_too_short_for_a_roll_out_are_left_out_and_none_at_all_is_refused():
+def test_clips_too_short_for_a_rollout_are_left_out():
     config = tiny_config(evaluation={"rollout_frames": 5})  # 7 frames; the clips have 5, 6 and 7
     batch = tiny_clips(config)
     assert len(cut_even_windows(batch, num_past=2, num_future=5, stride=1, per_clip=3).past) == 1
@@ -129,12 +129,12 @@ def test_clips_too_short_for_a_roll_out_are_left_out_and_none_at_all_is_refused(
         evaluate(tiny_config(evaluation={"rollout_frames": 50}), Repeat(3))
 
 
-def test_the_best_draw_is_chosen_for_each_score_by_its_mean_over_time():
+def test_each_scores_best_draw_is_chosen_by_its_mean_over_time():
     scores = torch.tensor([[[1.0, 5.0], [0.0, 1.0]], [[2.0, 2.0], [9.0, 0.0]]], dtype=torch.float64)
     assert best_draw(scores, ("mse", "psnr")).tolist() == [[2.0, 2.0], [9.0, 0.0]]
 
 
-def test_several_draws_differ_and_the_best_is_no_worse_than_their_mean():
+def test_draws_differ_and_the_best_is_no_worse_than_their_mean():
     config = tiny_config(evaluation={"num_draws": 3, "sampling": {"num_steps": 2}})
     task = tiny_task(config)
 
@@ -158,7 +158,7 @@ class Levels:
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_fvd_is_of_past_and_future_together_and_says_of_how_many_clips(world_size):
+def test_fvd_covers_past_and_future_and_reports_its_clip_count(world_size):
     config, module = tiny_config(), Repeat(3, gain=0.4)
 
     def body(ranks):
@@ -190,7 +190,7 @@ def naive_frechet(first: np.ndarray, second: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("places", "count", "expected"), [(9, 1, [0]), (9, 3, [0, 4, 8]), (3, 10, [0, 1, 2]), (1, 4, [0]), (5, 2, [0, 4])]
 )
-def test_windows_stand_at_even_distances(places, count, expected):
+def test_windows_start_at_even_distances(places, count, expected):
     assert choose_starts(places, count) == expected
 
 
@@ -233,7 +233,7 @@ def test_ranks_together_find_what_one_finds(world_size):
         assert len(one.panels[0].images) == 4
 
 
-def test_shown_windows_are_pictures_of_their_own_and_an_animation():
+def test_shown_windows_are_separate_pictures_and_an_animation():
     config = tiny_config(data={**DATA, "num_past": 2}, evaluation={"num_shown": 3})
 
     def body(ranks):

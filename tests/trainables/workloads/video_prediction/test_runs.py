@@ -51,7 +51,7 @@ def build(tmp_path: Path, name: str, **training: object) -> Experiment:
 
 
 @pytest.mark.slow
-def test_a_run_killed_inside_an_epoch_ends_with_the_same_weights_rows_and_random_states(tmp_path):
+def test_a_run_killed_in_an_epoch_resumes_bit_for_bit(tmp_path):
     reference, killed = (build(tmp_path, name) for name in ("reference", "killed"))
     train(reference)
     file = tmp_path / "experiment.yaml"

@@ -17,7 +17,8 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_task,
     tiny_windows,
 )
-from trainables.contract.task import ImagePanel, Progress
+from trainables.contract.panels import ImagePanel
+from trainables.contract.train_context import Progress
 from trainables.workloads.video_prediction.plots import Shown, draw_columns
 from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace
 
@@ -30,7 +31,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_the_loss_is_the_mean_square_of_what_is_left_of_the_target(prediction):
+def test_the_loss_is_the_mean_squared_residual_of_the_target(prediction):
     config = tiny_config(diffusion={"num_timesteps": 20, "prediction": prediction})
     task = tiny_task(config)
     batch = tiny_windows(config)
@@ -74,10 +75,10 @@ def test_the_same_window_is_drawn_again_after_a_resume(network):
     config = tiny_config(network=network)
     task = tiny_task(config)
     run_ranks(1, lambda ranks: task.on_train_start(start_of(config, ranks)))
-    (first,) = task.visualise(task.module.eval(), PROGRESS, CPU)
+    (first,) = task.visualise(task.module.eval(), None, PROGRESS, CPU)
     other = tiny_task(config)
     other.load_state_dict(task.state_dict())
-    (second,) = other.visualise(other.module.eval(), PROGRESS, CPU)
+    (second,) = other.visualise(other.module.eval(), None, PROGRESS, CPU)
     assert isinstance(first, ImagePanel) and isinstance(second, ImagePanel)
     assert first.key == "train/visualization" and torch.equal(first.images, second.images)
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 
 
 @dataclass(frozen=True)

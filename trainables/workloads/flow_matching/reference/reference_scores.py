@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from trainables.contract.seeding import seeded_generator
-from trainables.contract.task import StartContext
+from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments
 from trainables.workloads.flow_matching.config import Evaluation
 from trainables.workloads.flow_matching.pixels import to_uint8

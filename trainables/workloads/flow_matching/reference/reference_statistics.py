@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.contract.task import StartContext
+from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import Gaussian
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.features import (

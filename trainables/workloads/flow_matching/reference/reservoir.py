@@ -7,7 +7,7 @@ from jaxtyping import Int, Int64, UInt8
 from torch import Tensor
 
 from trainables.contract.seeding import seeded_generator
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 from trainables.workloads.flow_matching.reference.features import shrink
 
 SUBSET_SIZE = 10_000

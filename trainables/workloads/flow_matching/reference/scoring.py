@@ -7,7 +7,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments, compute_frechet_distance
 from trainables.metrics.generative.inception_score import compute_inception_score
 

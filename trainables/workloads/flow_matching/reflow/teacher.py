@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from data_pipelines.contract.pipeline import DataSpec
+from trainables.run_paths import METADATA, model_data_spec
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHTS, METADATA, TASK_STATE = "model.safetensors", "metadata.json", "task.pt"
+WEIGHTS, TASK_STATE = "model.safetensors", "task.pt"
 DATA_SPEC = ("channels", "height", "width", "class_names")
 
 
@@ -38,12 +39,12 @@ def read_card(folder: Path) -> TeacherCard:
     file = find_file(folder, METADATA)
     try:
         metadata = json.loads(file.read_text(encoding="utf-8"))
-        card = TeacherCard(FlowMatchingConfig.model_validate(metadata["workload"]), metadata["facts"])
+        card = TeacherCard(FlowMatchingConfig.model_validate(metadata["workload"]), model_data_spec(metadata))
         missing = [name for name in DATA_SPEC if name not in card.data_spec]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(f"{file} does not describe a flow-matching model: {error}") from error
     if missing:
-        raise ValueError(f"{file} lacks the data_spec {', '.join(missing)}")
+        raise ValueError(f"{file} lacks the data spec of {', '.join(missing)}")
     return card
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
-from trainables.contract.training_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 

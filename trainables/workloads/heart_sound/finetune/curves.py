@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from data_pipelines.heart_sounds.tasks import HeartTask
-from trainables.contract.task import ImagePanel
+from trainables.contract.panels import ImagePanel
 from trainables.line_charts import Line, draw_chart
 from trainables.metrics.classification import (
     compute_auroc,

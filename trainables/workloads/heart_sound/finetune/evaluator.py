@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.heart_sounds.tasks import HeartTask
-from trainables.contract.task import Collectives, Evaluation, Evaluator, Panel
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.panels import Panel
+from trainables.contract.train_context import Collectives
 from trainables.metrics.classification import score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.curves import draw_split
@@ -49,7 +51,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             self._shown, self._durations = (batch[name][:NUM_SHOWN].cpu() for name in ("signal", "duration_s"))
             self._captions = [self._task.classes[int(label)] for label in batch["label"][:NUM_SHOWN]]
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         """`train/...`, `val/...`, `test/...`, and the best constant answer as `baseline/...`."""
         training = score_confusion(self._training, positive=self._task.positive)
         metrics = {f"train/{name}": value for name, value in training.items() if name != "accuracy"}
@@ -65,7 +67,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             panels += draw_split(split, unit, self._task)
         if self._shown is not None:
             panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
-        return Evaluation(metrics, panels)
+        return EvaluationResult(metrics, panels)
 
     def _gather(self, split: Split) -> Answers:
         empty = torch.zeros(0, len(self._task.classes), dtype=torch.float64)

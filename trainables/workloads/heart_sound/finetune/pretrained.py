@@ -13,10 +13,10 @@ from torch import Tensor
 
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.storage.folder import Folder
-from trainables.run_paths import MODELS, load_aliases
+from trainables.run_paths import METADATA, MODELS, load_aliases, model_data_spec
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
-WEIGHTS, METADATA = "model.safetensors", "metadata.json"
+WEIGHTS = "model.safetensors"
 PREFIX = "encoder."
 SAMPLE_SETTINGS = ("sample_rate", "band_hz", "unit", "num_samples", "window_s")
 """Of the data, those that decide what a sample looks like."""
@@ -86,6 +86,6 @@ def _read_card(folder: Path) -> Card:
         workload = metadata["workload"]
         encoder = EncoderConfig.model_validate(workload["encoder"])
         data = {name: workload["data"][name] for name in SAMPLE_SETTINGS}
-        return Card(encoder, data, metadata["facts"]["subjects"])
+        return Card(encoder, data, model_data_spec(metadata)["subjects"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(f"{file} does not describe a heart-sound model: {error}") from error

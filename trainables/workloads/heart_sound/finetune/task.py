@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import SPLITS, DataSpec
 from data_pipelines.heart_sounds.tasks import TASKS
-from trainables.contract.task import Collectives, LossOutput, ParameterGroup, Progress, StartContext, Task
+from trainables.contract.task import LossOutput, ParameterGroup, Task
+from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator

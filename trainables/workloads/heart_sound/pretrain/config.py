@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config
 from data_pipelines.heart_sounds.config import PretrainData
-from trainables.contract.training_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.panels import Panel
 from trainables.contract.seeding import seeded_generator
-from trainables.contract.task import Collectives, Evaluation, Evaluator, LossOutput, Panel
+from trainables.contract.task import LossOutput
+from trainables.contract.train_context import Collectives
 from trainables.workloads.heart_sound.plots import draw_cycles
 
 NUM_SHOWN = 6
@@ -48,7 +51,7 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
             durations = batch["duration_s"][:NUM_SHOWN].repeat_interleave(2)
             self._shown += [pairs.flatten(0, 1).cpu(), durations.cpu()]
 
-    def compute(self, module: nn.Module) -> Evaluation:
+    def compute(self, module: nn.Module) -> EvaluationResult:
         """`val/loss` and its parts, how often the other view is the nearest, and the same of a constant embedding."""
         if not self._rows:
             raise ValueError("this worker has no validation cycles; use fewer workers or more subjects")
@@ -58,7 +61,7 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
         metrics = self._score(first, second, subject)
         constant = self._score(torch.ones_like(first), torch.ones_like(second), subject)
         metrics |= {f"baseline/{name}": value for name, value in constant.items()}
-        return Evaluation({name: float(value) for name, value in metrics.items()}, self._panels())
+        return EvaluationResult({name: float(value) for name, value in metrics.items()}, self._panels())
 
     def _score(self, first: Tensor, second: Tensor, subject: Tensor) -> dict[str, float]:
         order = torch.randperm(len(first), generator=seeded_generator(self._seed, "validation groups"))

@@ -1,6 +1,6 @@
 """Learns embeddings in which two views of a heart cycle are near and other cycles are far."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
-from trainables.contract.task import Collectives, LossOutput, Panel, Progress, Task
+from trainables.contract.task import LossOutput, Task
+from trainables.contract.train_context import Collectives
 from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 from trainables.workloads.heart_sound.pretrain.contrastive import nt_xent, sub_structure_loss
 from trainables.workloads.heart_sound.pretrain.evaluator import PretrainEvaluator, TwoViews
@@ -68,10 +69,6 @@ class PretrainTask(Task[Mapping[str, Any]]):
     def example_inputs(self) -> tuple[Tensor, ...]:
         """One silent cycle."""
         return (torch.zeros(1, self._num_samples),)
-
-    def visualise(self, module: nn.Module, progress: Progress, device: torch.device) -> Sequence[Panel]:
-        """Nothing of its own: the evaluation shows its views."""
-        return ()
 
     def _two_views(self) -> TwoViews:
         pipeline = HeartPipeline(self.config.data, None)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 from trainables.workloads.pruning.config import Criterion
 from trainables.workloads.pruning.networks.units import Member, UnitGroup
 from trainables.workloads.pruning.selection.magnitude_masks import Mask

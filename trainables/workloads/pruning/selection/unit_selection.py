@@ -5,7 +5,7 @@ from itertools import islice
 
 from torch import nn
 
-from trainables.contract.task import StartContext
+from trainables.contract.train_context import StartContext
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors

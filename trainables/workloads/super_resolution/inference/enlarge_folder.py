@@ -8,7 +8,7 @@ from torch import nn
 
 from data_pipelines.super_resolution.image_lists import find_images
 from data_pipelines.super_resolution.rgb_image import load_rgb
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 

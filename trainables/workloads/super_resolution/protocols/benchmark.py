@@ -10,7 +10,7 @@ from data_pipelines.super_resolution.batch import Pair
 from data_pipelines.super_resolution.image_lists import ImageEntry, find_images
 from data_pipelines.super_resolution.pair_layouts import describe_layouts, is_pair_folder, pairs_in
 from data_pipelines.super_resolution.rows import read_entry, refuse_unmeasurable
-from trainables.contract.task import Collectives
+from trainables.contract.train_context import Collectives
 
 
 def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, Pair]]:

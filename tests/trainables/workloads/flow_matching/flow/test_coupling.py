@@ -31,7 +31,7 @@ def test_every_noise_is_used_once():
     assert torch.equal(paired.flatten(1).sum(1).sort().values, x_0.flatten(1).sum(1).sort().values)
 
 
-def test_noise_that_is_close_to_the_shuffled_images_is_unshuffled():
+def test_shuffled_images_are_matched_to_their_nearby_noise():
     x_1 = rows(20, 5)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(6))
     assert torch.equal(pair_optimally(x_1[order], x_1), x_1)

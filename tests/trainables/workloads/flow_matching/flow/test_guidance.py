@@ -55,7 +55,7 @@ def test_evaluations_seen_by_the_network_equal_those_reported(solver: Solver, gu
     assert field.num_rows == samples.nfe_net * 4
 
 
-def test_a_network_of_lower_precision_is_solved_in_that_of_the_noise():
+def test_the_solver_runs_in_the_precision_of_the_noise():
     class Half(Field):
         def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
             return super().forward(x, t, label).bfloat16()
@@ -76,7 +76,7 @@ def test_generated_images_carry_no_gradient():
     assert not generate(Learnt(), noise(), LABEL, null_label=NULL, sampling=sampling).images.requires_grad
 
 
-def test_guidance_without_a_null_class_that_was_learnt_is_refused():
+def test_guidance_without_a_trained_null_class_is_refused():
     with pytest.raises(ValueError, match=r"set `guidance: 1\.0` in evaluation\.sampling, pictures\.comparisons\.0, or"):
         tiny_config(label_drop_ratio=0.0, evaluation=Evaluation(sampling=Sampling(guidance=0.0)))
     unguided = Sampling(guidance=1.0)
@@ -91,7 +91,7 @@ def test_samples_of_labels_that_are_never_learnt_are_refused():
     tiny_config(label_drop_ratio=1.0, pictures=UNLABELLED, evaluation=Evaluation(sampling=Sampling(guidance=0.0)))
 
 
-def test_without_labels_the_network_is_called_once_with_the_null_class():
+def test_without_labels_one_call_uses_the_null_class():
     labels = []
 
     class Spy(nn.Module):

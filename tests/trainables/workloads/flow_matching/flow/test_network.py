@@ -44,7 +44,7 @@ def test_an_untrained_network_predicts_no_velocity():
     assert torch.equal(velocity, torch.zeros(2, 1, 8, 8))
 
 
-def test_time_and_label_change_the_velocity_and_samples_do_not_mix():
+def test_time_and_label_change_velocity_and_samples_do_not_mix():
     network = with_random_output(build()).double()
     x = torch.randn(1, 1, 8, 8, dtype=torch.float64).repeat(4, 1, 1, 1)
     t, label = torch.tensor([0.2, 0.21, 0.2, 0.2], dtype=torch.float64), torch.tensor([0, 0, 1, 3])
@@ -100,7 +100,7 @@ def test_gradients_reach_every_parameter():
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
-def test_channels_last_and_autocast_give_nearly_the_same_velocity():
+def test_channels_last_and_autocast_keep_the_velocity_close():
     network = with_random_output(build())
     x, t, label = torch.randn(2, 1, 8, 8), torch.rand(2), torch.tensor([0, 1])
     expected = network(x, t, label)
@@ -114,7 +114,7 @@ def test_channels_last_and_autocast_give_nearly_the_same_velocity():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_network_compiles_as_one_graph_with_the_same_velocity():
+def test_the_network_compiles_to_one_graph_of_equal_velocity():
     network = with_random_output(build())
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     inputs = torch.randn(2, 1, 8, 8), torch.rand(2), torch.tensor([0, 1])

@@ -40,7 +40,7 @@ def test_times_are_uniform_and_follow_the_generator():
     assert (counts - 2000).abs().max() < 4 * (2000 * 0.9) ** 0.5
 
 
-def test_labels_are_dropped_at_the_given_ratio_and_others_are_kept():
+def test_labels_are_dropped_at_the_given_ratio():
     label = torch.arange(20_000) % 10
     dropped = drop_labels(label, 10, 0.1, generator=generator(5))
     is_null = dropped == 10

@@ -29,7 +29,7 @@ def test_error_falls_at_the_order_of_the_solver(solver: Solver, order: int):
     assert math.log2(error(solver, 10) / error(solver, 20)) == pytest.approx(order, abs=0.2)
 
 
-def test_dopri5_keeps_to_its_tolerance_and_costs_more_for_a_smaller_one():
+def test_dopri5_meets_its_tolerance_at_a_growing_cost():
     loose, tight = (solve(decay, X_0, Sampling(solver="dopri5", nfe=None, tolerance=tol)) for tol in (1e-3, 1e-9))
     assert torch.allclose(tight.x_1, exact_decay(X_0), atol=1e-7)
     assert not torch.allclose(loose.x_1, exact_decay(X_0), atol=1e-7)
@@ -73,6 +73,6 @@ def test_a_velocity_that_is_not_finite_gives_an_end_that_is_not(solver: Solver):
     assert not solution.x_1.isfinite().any()
 
 
-def test_dopri5_gives_an_end_that_is_not_finite_for_a_path_that_blows_up():
+def test_dopri5_returns_non_finite_values_on_a_diverging_path():
     solution = solve(lambda t, x: 50 * x.square(), X_0.abs() + 1, Sampling(solver="dopri5", nfe=None))
     assert not solution.x_1.isfinite().any()

@@ -18,7 +18,7 @@ def test_the_network_has_about_100_000_parameters():
     assert 80_000 < sum(p.numel() for p in FeatureNetwork(3, 10).parameters()) < 120_000
 
 
-def test_a_large_image_is_averaged_over_blocks_and_a_small_one_is_kept():
+def test_large_images_are_block_averaged_and_small_ones_kept():
     image = torch.randint(0, 256, (1, 1, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     blocks = image.numpy().reshape(32, 2, 32, 3).astype(float).mean(axis=(1, 3))
     assert np.abs(shrink(image)[0, 0].numpy() - blocks).max() <= 0.5
@@ -34,7 +34,7 @@ def test_training_tells_the_classes_apart(monkeypatch: pytest.MonkeyPatch):
     assert trained.accuracy > 0.9 and not trained.network.training
 
 
-def test_training_is_repeatable_and_leaves_the_global_random_state():
+def test_training_repeats_and_keeps_the_global_random_state():
     weights = []
     for global_seed in (0, 7):
         torch.manual_seed(global_seed)

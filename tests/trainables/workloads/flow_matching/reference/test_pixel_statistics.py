@@ -20,7 +20,7 @@ def test_statistics_over_ranks_equal_numpy_over_all_rows():
         assert pixels.class_counts.tolist() == [24, 12, 12, 0]
 
 
-def test_trivial_images_have_the_mean_and_the_spread_of_each_pixel():
+def test_trivial_images_have_each_pixels_mean_and_spread():
     mean, std = torch.tensor([[[100.0, 150.0]]]), torch.tensor([[[10.0, 0.0]]])
     pixels = PixelStatistics(mean, std, torch.tensor([1]))
     images = pixels.sample(4000, generator=torch.Generator().manual_seed(0))

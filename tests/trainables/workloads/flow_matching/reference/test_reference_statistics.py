@@ -23,7 +23,7 @@ def weights(real: RealData) -> torch.Tensor:
     return torch.cat([tensor.flatten().float() for tensor in real.network.state_dict().values()])
 
 
-def test_learning_is_repeatable_and_leaves_the_global_random_state():
+def test_statistics_repeat_and_keep_the_global_random_state():
     torch.manual_seed(0)
     first = learnt()
     torch.manual_seed(1)
@@ -63,7 +63,7 @@ def test_the_state_survives_a_file_that_holds_plain_data_only():
     assert restored.accuracy == real.accuracy
 
 
-def test_before_it_has_learnt_the_state_is_empty_and_classes_are_equal():
+def test_before_computing_the_state_is_empty_and_classes_equal():
     real = RealData(SHAPE, 4)
     assert real.state_dict() == {}
     real.load_state_dict({})

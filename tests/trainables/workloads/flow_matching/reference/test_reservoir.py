@@ -40,7 +40,7 @@ def test_the_sample_does_not_depend_on_the_number_of_ranks():
         assert torch.equal(subset.labels, expected.labels) and torch.equal(subset.images, expected.images)
 
 
-def test_labels_stay_with_their_images_and_the_sample_is_spread_over_the_rows():
+def test_labels_stay_with_images_and_the_sample_is_spread():
     images, _ = rows()
     subset = sample(torch.arange(500), 100)
     assert torch.equal(subset.images, images[subset.labels])

@@ -69,7 +69,7 @@ def read(pairs: ReflowPipeline, start_row: int = 0) -> pa.Table:
     return pa.concat_tables(pairs.read_raw("train", start_row))
 
 
-def test_the_image_of_each_pair_is_what_the_teacher_makes_of_its_noise(teacher: Path):
+def test_each_pair_holds_noise_and_the_teachers_image_of_it(teacher: Path):
     pairs = pipeline(teacher)
     batch = pairs.collate(read(pairs))
     student = seeded(FlowMatchingTask)(student_config(teacher), DATA_SPEC, seed=0)
@@ -109,7 +109,7 @@ def test_changes_of_images_are_refused_as_pairs_are_not_changed(teacher: Path):
         student_config(teacher, data=ImageData(horizontal_flip=True))
 
 
-def test_the_memory_of_the_accelerator_is_given_back_when_all_pairs_are_made(teacher: Path, monkeypatch):
+def test_accelerator_memory_is_freed_after_the_last_pair(teacher: Path, monkeypatch):
     freed: list[bool] = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
     tables = pipeline(teacher).read_raw("train", 0)
@@ -155,7 +155,7 @@ def test_the_pipeline_can_be_pickled(teacher: Path):
     assert read(pickle.loads(pickle.dumps(pairs))).equals(read(pairs))
 
 
-def test_facts_are_those_of_the_teacher_and_other_images_are_refused(teacher: Path):
+def test_the_data_spec_is_the_teachers_and_others_are_refused(teacher: Path):
     assert pipeline(teacher).data_spec() == DATA_SPEC
     others = ReflowPipeline(settings(teacher), Images(height=8))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="trained on other images than `data` describes; different: height"):
@@ -190,7 +190,7 @@ def test_pairs_are_not_augmented(teacher: Path):
     assert all(torch.equal(augmented[key], batch[key]) for key in batch)
 
 
-def test_the_student_starts_from_the_teachers_weights_and_learns_the_given_pairs(teacher: Path):
+def test_the_student_starts_at_the_teacher_and_learns_the_pairs(teacher: Path):
     student = seeded(FlowMatchingTask)(student_config(teacher, label_drop_ratio=0.0), DATA_SPEC, seed=99)
     seen: list[torch.Tensor] = []
 
@@ -207,7 +207,7 @@ def test_the_student_starts_from_the_teachers_weights_and_learns_the_given_pairs
     assert torch.allclose(loss, (batch["image"] - batch["noise"]).square().mean())
 
 
-def test_the_student_is_measured_against_the_teachers_real_images(teacher: Path):
+def test_the_student_is_scored_on_the_teachers_real_images(teacher: Path):
     config = student_config(teacher)
     student = seeded(FlowMatchingTask)(config, DATA_SPEC, seed=1)
     known = torch.load(teacher / "task.pt", weights_only=True)["gaussians"]["local"]["mean"]
@@ -222,9 +222,7 @@ def test_the_student_is_measured_against_the_teachers_real_images(teacher: Path)
     assert "eval/fid_local" in metrics and "baseline/eval/fid_local" in metrics
 
 
-def test_a_teacher_without_statistics_makes_the_student_learn_them_with_a_warning(
-    teacher: Path, caplog: pytest.LogCaptureFixture
-):
+def test_missing_teacher_statistics_are_computed_with_a_warning(teacher: Path, caplog: pytest.LogCaptureFixture):
     (teacher / "task.pt").unlink()
     student = seeded(FlowMatchingTask)(student_config(teacher), DATA_SPEC, seed=1)
     begin(student, start_of(solo()))
@@ -232,14 +230,14 @@ def test_a_teacher_without_statistics_makes_the_student_learn_them_with_a_warnin
     assert "local" in student.real.gaussians
 
 
-def test_a_saved_student_can_be_loaded_without_its_teacher_but_not_begun(teacher: Path):
+def test_a_student_loads_without_its_teacher_but_cannot_train(teacher: Path):
     folder = teacher.with_name("gone")
     student = seeded(FlowMatchingTask)(student_config(folder), DATA_SPEC, seed=1)
     with pytest.raises(ValueError, match=r"no model.safetensors in the teacher's folder .*gone"):
         student.on_train_start(start_of(solo()))
 
 
-def test_a_teacher_of_another_architecture_is_refused_with_what_differs(teacher: Path):
+def test_a_teacher_of_another_architecture_is_refused_by_key(teacher: Path):
     network = Network(base_channels=8, channel_multipliers=(1, 2), num_res_blocks=2, num_heads=1, num_groups=4)
     with pytest.raises(ValueError) as caught:
         seeded(FlowMatchingTask)(student_config(teacher, network=network), DATA_SPEC, seed=0)
@@ -258,7 +256,7 @@ def test_reflow_refuses_to_pair_noise_and_images_again(teacher: Path):
         student_config(teacher, coupling="optimal_transport")
 
 
-def test_published_scores_are_refused_without_the_teachers_inception_statistics(teacher: Path, tmp_path: Path):
+def test_published_scores_need_the_teachers_inception_statistics(teacher: Path, tmp_path: Path):
     evaluation = tiny_config().evaluation.model_copy(update={"inception_weights": tmp_path / "weights.pth"})
     student = seeded(FlowMatchingTask)(student_config(teacher, evaluation=evaluation), DATA_SPEC, seed=0)
     student._inception = student._local_extractor(CPU)

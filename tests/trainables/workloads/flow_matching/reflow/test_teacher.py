@@ -13,7 +13,7 @@ def write_metadata(folder: Path, **changes) -> None:
     (folder / "metadata.json").write_text(json.dumps(metadata))
 
 
-def test_the_card_gives_back_the_settings_and_the_facts(tmp_path: Path):
+def test_the_card_returns_the_settings_and_the_data_spec(tmp_path: Path):
     write_metadata(tmp_path)
     card = read_card(tmp_path)
     assert card.config == tiny_config() and card.data_spec == DATA_SPEC
@@ -31,9 +31,9 @@ def test_metadata_of_something_else_are_refused_with_the_file(tmp_path: Path, te
         read_card(tmp_path)
 
 
-def test_missing_facts_are_named(tmp_path: Path):
-    write_metadata(tmp_path, data_spec={"channels": 1, "height": 4})
-    with pytest.raises(ValueError, match="lacks the data_spec width, class_names"):
+def test_missing_data_spec_entries_are_named(tmp_path: Path):
+    write_metadata(tmp_path, facts={"channels": 1, "height": 4})
+    with pytest.raises(ValueError, match="lacks the data spec of width, class_names"):
         read_card(tmp_path)
 
 

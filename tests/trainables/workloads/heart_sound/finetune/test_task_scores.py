@@ -17,7 +17,7 @@ def answers_of(num_classes: int, seed: int = 0) -> Answers:
     return Answers(generator.normal(size=(27, num_classes)), label, patient, recording, recording % 2)
 
 
-def test_a_patient_is_the_mean_of_its_recordings_and_they_of_their_cycles():
+def test_patients_average_recordings_that_average_cycles():
     cycles = answers_of(3)
     patients = cycles.by_patient()
     assert patients.patient.tolist() == [1, 3, 4, 5, 7]
@@ -30,7 +30,7 @@ def test_a_patient_is_the_mean_of_its_recordings_and_they_of_their_cycles():
     assert cycles.by_recording().recording.tolist() == list(range(9))
 
 
-def test_a_patient_whose_recordings_have_different_labels_is_not_scored_as_one():
+def test_patients_with_mixed_labels_are_not_scored():
     cycles = answers_of(2)
     label = np.where(cycles.recording == 4, 1 - cycles.label, cycles.label)  # of patient 3, who has three recordings
     mixed = Answers(cycles.logits, label, cycles.patient, cycles.recording, cycles.is_good)
@@ -67,7 +67,7 @@ def test_each_task_has_its_own_scores_at_every_level(task, own):
     assert {"accuracy", "auroc", "loss"} <= set(constants) and np.isfinite(list(scores.values())).all()
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_cycles_and_the_baseline_that_of_the_shares():
+def test_loss_and_baseline_are_mean_cross_entropies_of_cycles():
     cycles = answers_of(2)
     scores, constants = score_split(cycles, TASKS["circor_outcome"])
     terms = [-np.log(p[label]) for p, label in zip(cycles.probabilities, cycles.label, strict=True)]

@@ -68,7 +68,7 @@ def test_mamba_sees_no_later_step():
     assert float(difference[:7].max()) == 0 and float(difference[7:].min()) > 0
 
 
-def test_step_sizes_begin_in_their_range_and_decays_are_the_whole_numbers():
+def test_initial_steps_are_in_range_and_decays_are_integers():
     torch.manual_seed(0)
     layer = Mamba(64, state_size=4, expansion=2)
     dt = torch.nn.functional.softplus(layer.dt_proj.bias).detach()

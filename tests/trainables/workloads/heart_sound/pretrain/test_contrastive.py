@@ -50,7 +50,7 @@ def test_negatives_of_the_same_subject_are_left_out(pair):
 
 
 @pytest.mark.parametrize("count", [2, 7, 64])
-def test_identical_embeddings_give_the_logarithm_of_the_other_views(count):
+def test_identical_embeddings_give_the_log_of_the_other_views(count):
     same = torch.ones(count, 3)
     assert float(nt_xent(same, same, temperature=0.07)) == pytest.approx(math.log(2 * count - 1), abs=1e-4)
 

@@ -58,7 +58,7 @@ def test_every_architecture_takes_small_grey_images(arch):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_the_prunable_weights_are_all_layers_but_the_first_and_the_last(arch):
+def test_all_layers_but_the_first_and_last_are_prunable(arch):
     names = set(count_prunable(tiny(arch)))
     weights = {name for name, tensor in build_network(tiny(arch)).state_dict().items() if tensor.ndim in (2, 4)}
     ends = {"conv1.weight", "fc.weight", "patch_embed.proj.weight", "head.weight"}
@@ -66,7 +66,7 @@ def test_the_prunable_weights_are_all_layers_but_the_first_and_the_last(arch):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_the_weights_follow_from_the_seed_and_leave_the_random_state_alone(arch):
+def test_weights_follow_the_seed_not_the_global_random_state(arch):
     before = torch.get_rng_state()
     first, second, other = (build_network(tiny(arch), seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -74,7 +74,7 @@ def test_the_weights_follow_from_the_seed_and_leave_the_random_state_alone(arch)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def test_normalisation_stands_inside_the_network_and_takes_both_forms_of_pixels():
+def test_the_network_normalises_both_forms_of_pixels():
     mean, std = PUBLISHED["cifar10"]
     normalize = Normalize(3)
     normalize.set(mean, std)
@@ -90,7 +90,7 @@ def test_normalisation_stands_inside_the_network_and_takes_both_forms_of_pixels(
         Normalize(1).set([0.5], [0.0])
 
 
-def test_the_padded_shortcut_equals_a_loop_also_between_pruned_streams():
+def test_the_padded_shortcut_equals_a_loop_on_pruned_streams():
     x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     before, after = (0, 2, 5), (1, 2, 3, 4, 7, 8)
     found = PaddedShortcut(before, after, padding=2)(x)

@@ -78,7 +78,7 @@ def test_channels_are_scored_by_the_sums_over_their_own_map(criterion):
 
 
 @pytest.mark.parametrize("criterion", ["l1", "l2"])
-def test_heads_and_neurons_are_scored_by_the_mean_over_samples_and_tokens(criterion):
+def test_head_and_neuron_importance_averages_samples_and_tokens(criterion):
     network, _, _, scores = scores_of("vit_tiny", criterion, batches_of())
     qkv = torch.cat([outputs_of(network, "blocks.1.attn.qkv", batch) for batch in batches_of()]).double()
     fc1 = torch.cat([outputs_of(network, "blocks.1.mlp.fc1", batch) for batch in batches_of()]).double()
@@ -91,7 +91,7 @@ def test_heads_and_neurons_are_scored_by_the_mean_over_samples_and_tokens(criter
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_saliency_is_what_the_loss_of_each_sample_would_change_by_to_first_order(arch):
+def test_saliency_is_the_first_order_change_of_each_samples_loss(arch):
     network, _, groups, scores = scores_of(arch, "saliency", batches_of(5, 2))
     group = groups[1]
     module = group.own[0].module
@@ -112,7 +112,7 @@ def test_saliency_is_what_the_loss_of_each_sample_would_change_by_to_first_order
 
 
 @pytest.mark.parametrize("criterion", ["l1", "l2", "saliency"])
-def test_every_layer_has_scores_of_its_own_and_the_network_is_left_as_it_was(criterion):
+def test_every_layer_has_its_importance_and_the_network_is_kept(criterion):
     network, _, groups, scores = scores_of("res20s", criterion, batches_of())
     assert scores.keys() == {group.name for group in groups}
     firsts = {round(float(value[0]), 9) for value in scores.values()}
@@ -122,7 +122,7 @@ def test_every_layer_has_scores_of_its_own_and_the_network_is_left_as_it_was(cri
 
 
 @pytest.mark.parametrize("criterion", ["l1", "l2", "saliency"])
-def test_scores_do_not_depend_on_how_the_samples_are_spread_over_batches_and_ranks(criterion):
+def test_importance_does_not_depend_on_batches_or_ranks(criterion):
     class Doubled(Alone):
         """The other rank has seen the same."""
 
@@ -141,7 +141,7 @@ def test_without_training_images_there_is_no_score():
 
 
 @pytest.mark.parametrize("criterion", ["l1", "saliency"])
-def test_units_are_scored_in_eval_mode_whatever_mode_the_network_is_in(criterion):
+def test_importance_is_computed_in_eval_mode(criterion):
     """Else the batch norms would use the batch, and move."""
     blueprint = tiny("res20s")
     network = lively(blueprint).train()

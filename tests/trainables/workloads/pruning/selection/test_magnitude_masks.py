@@ -43,7 +43,7 @@ def test_among_equal_magnitudes_the_first_go():
 @pytest.mark.parametrize(
     ("rate", "left"), [(0.15, (0.85, 0.722, 0.444, 0.197, 0.087)), (0.2, (0.8, 0.64, 0.328, 0.107, 0.035))]
 )
-def test_of_what_is_alive_the_share_goes_so_that_1_minus_p_to_the_k_is_left(rate, left):
+def test_k_rounds_at_ratio_p_keep_1_minus_p_to_the_k(rate, left):
     tensors = {"a": torch.randn(60_000, generator=torch.Generator().manual_seed(1))}
     masks = None
     shares = {}

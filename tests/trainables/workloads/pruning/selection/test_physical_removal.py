@@ -53,7 +53,7 @@ def test_parameters_drop_by_the_counted_amount(arch, kinds):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_removing_twice_is_removing_at_once_and_units_keep_their_numbers(arch):
+def test_removing_in_two_steps_equals_removing_at_once(arch):
     dense = tiny(arch)
     network = lively(dense)
     first = some_units(dense, seed=3)

@@ -23,7 +23,7 @@ def marked(arch: str = "res20s", seed: int = 0) -> tuple[nn.Module, PruningMarks
 
 
 @pytest.mark.parametrize("arch", ["res20s", "vit_tiny"])
-def test_marks_are_the_weights_that_compute_or_read_a_doomed_unit(arch):
+def test_marks_cover_weights_that_compute_or_read_a_marked_unit(arch):
     _, doomed, masks, kept = marked(arch)
     found = 0
     for group in find_groups(tiny(arch)):
@@ -56,7 +56,7 @@ def count_by_loop(arch: str, kept: dict) -> int:
     return sum(int(mask.sum()) for mask in hit.values())
 
 
-def test_nothing_doomed_is_falsy_and_pulls_nothing():
+def test_no_marks_are_falsy_and_regularise_nothing():
     blueprint = tiny("vit_tiny")
     network = lively(blueprint)
     shapes = {name: value.shape for name, value in network.state_dict().items()}
@@ -121,7 +121,7 @@ def test_zeroed_weights_stay_exactly_zero_and_only_they(build):
             assert (parameter != before[name])[~mask].float().mean() > 0.99
 
 
-def test_a_pull_of_doomed_weights_shrinks_them_against_the_others():
+def test_regularisation_shrinks_marked_weights_against_others():
     network, doomed, _, _ = marked()
     doomed.attach(network)
     parameters = dict(network.named_parameters())

@@ -36,12 +36,12 @@ def test_the_mask_is_worth_its_weights_divided_by_the_fan_in(num_alive, fillback
     assert count_by_mask(channels, conv_mask(num_alive), fillback) == expected
 
 
-def test_whole_equivalent_channels_are_not_rounded_up_by_a_float_error():
+def test_equivalent_channels_are_not_rounded_up_by_float_error():
     mask = {"a.weight": torch.arange(10 * 9).reshape(10, 9) < 63}
     assert count_by_mask(group("a", 10), mask, 0.0) == 7
 
 
-def test_a_residual_stream_counts_all_convolutions_that_write_it_but_the_stem():
+def test_a_residual_stream_counts_its_writers_but_the_stem():
     blueprint = tiny("res20s")
     state = build_network(blueprint).state_dict()
     masks = prune_globally({name: state[name] for name in prunable_tensors(blueprint)}, 0.3)
@@ -75,14 +75,14 @@ def test_fillback_keeps_a_share_of_the_heads_that_would_go():
     assert count_by_rate(group("a", 12), 0.5, 1, 0.5) == 9
 
 
-def test_layers_keep_their_own_best_units_and_ties_go_to_the_first():
+def test_layers_keep_their_best_units_and_ties_go_to_the_first():
     scores = {"a": torch.tensor([1.0, 3.0, 2.0, 3.0]), "b": torch.tensor([9.0, 9.0, 9.0])}
     groups = [group("a", 4), group("b", 3)]
     assert choose_units(groups, {"a": 2, "b": 2}, scores, is_global=False) == {"a": [1, 3], "b": [0, 1]}
     assert choose_units(groups, {"a": 3, "b": 1}, scores, is_global=False) == {"a": [1, 2, 3], "b": [0]}
 
 
-def test_globally_units_of_one_kind_compete_and_every_layer_keeps_one():
+def test_globally_units_of_a_kind_compete_and_layers_keep_one():
     groups = [group("a", 4), group("b", 3), group("c", 3, kind="neuron")]
     scores = {
         "a": torch.tensor([5.0, 6.0, 7.0, 8.0]),
@@ -95,7 +95,7 @@ def test_globally_units_of_one_kind_compete_and_every_layer_keeps_one():
     assert choose_units(groups[:2], {"a": 0, "b": 0}, scores, is_global=True) == {"a": [3], "b": [1]}
 
 
-def test_globally_the_power_of_the_rate_is_left_although_one_layer_has_lost_more_than_its_share():
+def test_the_global_count_holds_though_a_layer_lost_more():
     """Of 8 + 8 heads 4 + 4 are due after two prunings; the first of them left 2 and 8."""
     first, second = group("a", 2, num_dense=8), group("b", 8)
     counts = {item.name: count_by_rate(item, 0.29, 2, 0.0) for item in (first, second)}

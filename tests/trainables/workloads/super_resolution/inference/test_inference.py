@@ -34,7 +34,7 @@ def test_spans_keep_every_place_once_and_stand_back_from_seams(length, tile, ove
 
 
 @pytest.mark.parametrize("scale", [2, 3])
-def test_tiles_equal_the_whole_image_when_the_overlap_covers_what_the_network_sees(scale):
+def test_tiles_equal_the_full_image_with_enough_overlap(scale):
     """One block: 3x3 convolutions see 1 (head) + 2 (block) + 1 (body) + 1 (upsampler) + 1/scale (tail) pixels far."""
     torch.manual_seed(0)
     network = build_network(Edsr(num_blocks=1, num_channels=4), [scale]).eval()
@@ -107,7 +107,7 @@ def test_results_are_clamped_and_rounded_not_cut_off():
 
 
 @pytest.mark.parametrize("settings", [{}, {"tile_size": 8, "overlap": 2}, {"has_self_ensemble": True}])
-def test_the_upscaler_of_a_plain_network_repeats_pixels_under_all_settings(settings):
+def test_a_nearest_network_repeats_pixels_under_all_settings(settings):
     lr = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 11, 13), dtype=np.uint8))
     result = Upscaler(Inference.model_validate(settings), CPU)(Nearest(), lr, 2)
     assert result.dtype == torch.uint8

@@ -60,7 +60,7 @@ def test_any_image_is_enlarged_by_every_scale(name, size):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_parameter_gets_a_gradient_whichever_scale_is_drawn(name):
+def test_every_parameter_gets_a_gradient_at_every_scale(name):
     network = build_network(tiny_config((2, 3), NETWORKS[name]).network, (2, 3))
     network(torch.rand(1, 3, 12, 12), 3).mean().backward()
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
@@ -92,7 +92,7 @@ def test_edsr_equals_its_layers_written_out(scale):
     assert torch.allclose(network(image), expected, atol=1e-6)
 
 
-def test_a_bicubic_skip_makes_an_untrained_tail_of_zeros_the_bicubic_image():
+def test_a_bicubic_skip_with_a_zero_tail_gives_the_bicubic_image():
     network: Any = build_network(Edsr(num_blocks=1, num_channels=4, has_bicubic_skip=True), [3])
     for parameter in network.tails["3"][1].parameters():
         nn.init.zeros_(parameter)
@@ -149,7 +149,7 @@ def test_the_feed_forward_part_gates_one_half_by_the_other():
     assert torch.allclose(part(x), part.to_out(functional.gelu(hidden[:, :10]) * hidden[:, 10:]))
 
 
-def test_transenet_attention_is_scaled_by_the_token_and_not_by_the_head():
+def test_transenet_attention_is_scaled_by_token_not_by_head():
     torch.manual_seed(0)
     config = network_config.TransENet(token_dim=16, num_heads=2, head_dim=4)
     attention = Attention(config).double()
@@ -171,7 +171,7 @@ def test_transenet_tokens_are_patches_put_back_where_they_were():
 
 
 @pytest.mark.parametrize("size", [(3, 5), (2, 2), (8, 9), (16, 16)])
-def test_padding_reflects_at_the_right_and_lower_edge_as_often_as_needed(size):
+def test_padding_reflects_at_right_and_bottom_repeatedly(size):
     image = torch.rand(1, 1, *size)
     padded = pad_to_multiple(image, 16)
     assert padded.shape[-2:] == (16, 16)

@@ -31,7 +31,7 @@ def pair(height: int = 44, width: int = 48) -> tuple[torch.Tensor, torch.Tensor]
         ("div2k", 10, False, compute_psnr),
     ],
 )
-def test_border_colours_and_joining_of_channels_are_those_of_the_protocol(protocol, border, is_luma, psnr):
+def test_borders_colours_and_channels_follow_the_protocol(protocol, border, is_luma, psnr):
     image, truth = pair()
     cut = [each[:, border:-border, border:-border] for each in (image, truth)]
     colours = [compute_luma(each) for each in cut] if is_luma else cut

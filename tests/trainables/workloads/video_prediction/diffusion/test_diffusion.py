@@ -186,7 +186,7 @@ def test_samples_of_a_gaussian_have_its_variance(method):
     assert drawn.x_0.std().item() == pytest.approx(deviation, rel=0.05)
 
 
-def test_bounded_frames_are_kept_within_bounds_unless_told_otherwise():
+def test_frames_are_clipped_to_their_bounds_by_default():
     forward = process(prediction="x0")
     for clamps, expected in ((True, 1.0), (False, 3.0)):
         drawn = draw_samples(

@@ -85,7 +85,7 @@ def test_it_starts_as_zero_and_its_blocks_as_the_identity():
     assert torch.equal(network.blocks[0](tokens, condition), tokens)
 
 
-def test_swapping_the_indices_of_two_future_frames_changes_the_output():
+def test_swapping_two_future_frame_indices_changes_the_output():
     network = tiny()
     x_t, t, past = inputs()
     plain = network(x_t, t, past)
@@ -149,7 +149,7 @@ def test_the_past_map_is_the_mean_over_time_at_patch_resolution():
     assert encoder(past).shape == (2, 8, 4, 6)
 
 
-def test_the_convolutional_baseline_predicts_all_frames_from_all_past_ones():
+def test_the_baseline_predicts_all_frames_from_all_past_ones():
     with seeded_initialisation(0, "baseline"):
         network = SimVP(ConvolutionalBaseline(), channels=1, num_past=4, num_future=3)
     assert count(network) == _count_baseline(channels=1, num_past=4, num_future=3)

@@ -45,7 +45,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_training_rows_hold_the_posterior_of_each_frame_and_others_the_frames(folder, tmp_path):
+def test_training_rows_hold_posteriors_and_other_splits_frames(folder, tmp_path):
     pipeline, frames = build(folder), VideoPipeline(VideoData.model_validate(LATENT_DATA))
     rows = load(pipeline, tmp_path / "prepared", "train").to_pylist()
     raw = pa.concat_tables(frames.read_raw("train", 0)).to_pylist()
@@ -64,7 +64,7 @@ def test_training_rows_hold_the_posterior_of_each_frame_and_others_the_frames(fo
     assert torch.equal(pipeline.collate(tested)["frames"], frames.collate(tested)["frames"])
 
 
-def test_frames_that_a_machine_without_gpu_encodes_are_counted_in_one_warning(folder, tmp_path, caplog, monkeypatch):
+def test_encoding_without_a_gpu_warns_once_with_the_frame_count(folder, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     prepare(build(folder), tmp_path / "prepared")
     told = [record.getMessage() for record in caplog.records if "on the CPU" in record.getMessage()]
@@ -119,14 +119,14 @@ def run(tmp_path: Path, folder: Path, **latents: Any) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-def test_training_on_stored_latents_is_training_on_frames_that_are_encoded_in_every_step(tmp_path, folder):
+def test_stored_latents_train_like_frames_encoded_in_every_step(tmp_path, folder):
     stored, encoded = run(tmp_path, folder, is_stored=True), run(tmp_path, folder)
     assert len(stored) == len(encoded) == 8 and "eval/psnr/t+3" in stored[-1]
     for one, other in zip(stored, encoded, strict=True):
         assert one == pytest.approx(other, rel=1e-3)
 
 
-def test_another_autoencoder_or_scale_means_other_data_and_a_shard_is_remade_as_it_was(folder, tmp_path):
+def test_another_autoencoder_or_scale_makes_other_data(folder, tmp_path):
     pipeline, prepared = build(folder, {**LATENT_DATA, "prepared": tmp_path / "prepared"}), tmp_path / "prepared"
     manifest = prepare(pipeline, prepared)
     assert manifest.pipeline == pipeline.key and manifest.data_spec["autoencoder"]["scale"] == 0.18215

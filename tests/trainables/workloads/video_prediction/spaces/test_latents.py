@@ -45,7 +45,7 @@ def test_the_architecture_has_the_published_size_and_names():
     assert VaeShape().factor == 8
 
 
-def test_frames_become_scaled_latents_of_the_range_minus_one_to_one(folder):
+def test_frames_in_minus_one_one_become_scaled_latents(folder):
     space = LatentSpace(Latents(weights=folder), height=8, width=12)
     assert (space.channels, space.height, space.width, space.is_bounded) == (4, 4, 6, False)
     frames = torch.randint(0, 256, (2, 3, 3, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

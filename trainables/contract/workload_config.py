@@ -1,0 +1,66 @@
+"""The base of the settings of every workload, and the metric that its models are selected by."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from data_pipelines.contract.config import Config
+from trainables.contract.training_config import Training
+
+
+class SelectionMetric(Config):
+    """The metric that decides which model is best."""
+
+    metric: str
+    mode: Literal["min", "max"]
+
+    def is_better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
+        """Whether `value` is better by more than `margin`; a value that is not finite never is."""
+        if value != value or value in (float("inf"), float("-inf")):
+            return False
+        if than is None:
+            return True
+        return value < than - margin if self.mode == "min" else value > than + margin
+
+
+class WorkloadConfig(Config, ABC):
+    """Settings of one workload; its module imports no torch, so that an experiment is checked in milliseconds."""
+
+    name: str
+    """The workload's name in the register, or `package.module:NAME` of one outside of it."""
+    evaluation_options: ClassVar[dict[str, str]] = {}
+    """Options of the `evaluate` verb, each with the dotted setting it stands for."""
+    metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+    """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
+
+    metric_names: ClassVar[dict[str, str]] = {}
+    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
+
+    @property
+    def label(self) -> str:
+        """The name in folders, run names and tags: `name`, or the lower-case NAME of `package.module:NAME`."""
+        return self.name.rpartition(":")[2].lower() if ":" in self.name else self.name
+
+    @property
+    def run_name_parts(self) -> tuple[str, ...]:
+        """What tells two runs apart, in an automatic run name; the time of the start follows."""
+        return (self.label,)
+
+    @property
+    @abstractmethod
+    def selection_metric(self) -> SelectionMetric:
+        """The metric that decides which model is best; with several stages, which is best of its stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """The training is made of this many stages of `training.epochs` epochs each."""
+        return 1
+
+    def check_training(self, training: Training) -> None:
+        """Raise ValueError when this workload cannot be trained so; names the keys."""
+        if self.num_stages > 1 and training.epochs is None:
+            raise ValueError(
+                f"the training has {self.num_stages} stages; give `training.epochs`, the epochs of one stage, instead "
+                "of `training.max_steps`"
+            )
+        if self.num_stages > 1 and training.early_stopping is not None:
+            raise ValueError(f"`training.early_stopping` would end a training of {self.num_stages} stages in the first")
