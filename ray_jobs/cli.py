@@ -1,33 +1,76 @@
-"""The command line: `python -m ray_jobs VERB EXPERIMENT.yaml [--set section.field=value ...] [--json]`.
+"""The command line: `quintet VERB EXPERIMENT [--set section.field=value ...] [--json]`.
 
-Exit codes: `ray_jobs/exit_codes.py`.
+`python -m ray_jobs VERB ...` is the same. Each verb is a module of `ray_jobs/commands`, and what an exit code says stands
+in `ray_jobs/exit_codes.py`.
 """
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from data_pipelines.contract.did_you_mean import suggest
+from ray_jobs.arguments import VerbParser, load_target
+from ray_jobs.commands import check, evaluate, export, prepare, repeat, report, show, submit, sweep, sync, train
+from ray_jobs.commands import list as list_
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
-from ray_jobs.settings.experiment import check_experiment
-from ray_jobs.verbs import WORK_VERBS, Verb, load_target
+
+
+class Verb(Protocol):
+    """A module of `ray_jobs/commands`, which imports what is slow to import when it is run.
+
+    One whose options depend on the experiment has `add_workload_options(parser, words)` as well.
+    """
+
+    SUMMARY: str
+    """One line, for the list of verbs."""
+    DESCRIPTION: str
+    EXAMPLE: str
+    """A command line."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the verb's own arguments."""
+        ...
+
+    def run(self, options: argparse.Namespace) -> dict[str, Any] | None:
+        """Do it; returns what `--json` prints."""
+        ...
+
+
+VERBS: dict[str, Verb] = {
+    "list": list_,
+    "show": show,
+    "prepare": prepare,
+    "train": train,
+    "repeat": repeat,
+    "sweep": sweep,
+    "evaluate": evaluate,
+    "export": export,
+    "report": report,
+    "sync": sync,
+    "submit": submit,
+    "check": check,
+}
+NOT_FOR_JOBS = {"submit", "report", "list"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        arguments = sys.argv[1:]
+        _import_from_working_folder()
+    has_json = "--json" in arguments
     try:
-        if options.verb not in VERBS:
-            raise ValueError(f"{options.verb!r} is not a verb; {suggest(options.verb, VERBS)}")
-        summary = VERBS[options.verb](options)
+        options = parse(arguments)
+        summary = VERBS[options.verb].run(options)
     except ValueError as error:
-        return _fail(options, error, BAD_INPUT)
+        return _fail(error, BAD_INPUT, has_json)
     except (RuntimeError, OSError) as error:
-        return _fail(options, error, getattr(error, "exit_code", FAILED))
+        return _fail(error, getattr(error, "exit_code", FAILED), has_json)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
@@ -35,65 +78,93 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if ending.code != signal.SIGTERM:
             raise
         return TERMINATED  # outside of a training Ray answers the signal, with another code
-    if options.json and summary:
+    if has_json and summary:
         print(json.dumps(summary), flush=True)
     return DONE
 
 
-def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
+def _import_from_working_folder() -> None:
+    """Put the working folder in front of the paths of imports, where `python -m` has it and a script has not.
+
+    A workload of one's own, `workload.name: package.module:NAME`, is imported from there.
+    """
+    here = os.getcwd()
+    if sys.path[0] not in ("", here):
+        sys.path.insert(0, here)
+
+
+def _fail(error: Exception, code: int, has_json: bool) -> int:
     print(f"error: {error}", file=sys.stderr, flush=True)
-    if options.json:
+    if has_json:
         print(json.dumps({"error": str(error)}), flush=True)
     return code
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """The options; `words` as they are given, `rest` what no option takes."""
-    options, options.rest = _build_parser().parse_known_args(words)
-    options.words = list(words)
+    """Return the options of a command line, among them its `verb`.
+
+    Raises ValueError for what is no verb and for arguments that the verb does not have; ends the process after --help.
+    """
+    parser, parsers = _build_parsers()
+    if not words or words[0] in ("-h", "--help"):
+        parser.print_help(sys.stdout if words else sys.stderr)
+        raise SystemExit(DONE if words else BAD_INPUT)
+    # options may stand before the verb, too
+    verb = words[0] if not words[0].startswith("-") else next((word for word in words if word in VERBS), words[0])
+    if verb not in VERBS:
+        raise ValueError(f"{verb!r} is not a verb; {suggest(verb, VERBS)}")
+    words = list(words)
+    words.remove(verb)
+    own = parsers[verb]
+    if add_options := getattr(VERBS[verb], "add_workload_options", None):
+        add_options(own, words)
+    options, rest = own.parse_known_args(words)
+    if verb == "submit":  # the rest is another verb's
+        options.command, options.check_command = rest, check_words
+    else:
+        own.refuse(rest)
+    options.verb = verb
     return options
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parsers() -> tuple[argparse.ArgumentParser, dict[str, VerbParser]]:
+    """Return the parser of the whole command line, which has its help, and those of the verbs."""
     parser = argparse.ArgumentParser(
-        prog="python -m ray_jobs",
+        prog="quintet",
+        usage="quintet VERB [EXPERIMENT] [options]",
         description="Train, evaluate and inspect the experiments of five workloads on Ray.",
-        epilog="\n".join(["verbs:", *(f"  {name:<10}{verb.__doc__}" for name, verb in VERBS.items())]),
+        epilog="`quintet VERB --help` has a verb's options and an example.\nstart with: quintet list",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("verb", metavar="VERB", help=", ".join(VERBS))
-    parser.add_argument("target", metavar="EXPERIMENT.yaml", nargs="?", help="sync, report: a run's folder, ...")
-    parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting")
-    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
-    parser.add_argument("--seeds", metavar="N,N,...", help="repeat: the seeds")
-    parser.add_argument("--extend", metavar="N", type=int, default=0, help="sweep: try N points more")
-    parser.add_argument("--new", action="store_true", help="train, sweep: set an earlier run of these settings aside")
-    parser.add_argument(
-        "--checkpoint",
-        metavar="MODEL",
-        action="append",
-        default=[],
-        help="evaluate, export: a path, a run, or wandb:team/project/name:alias; by default the best",
-    )
-    return parser
-
-
-def _submit(options: argparse.Namespace) -> dict[str, Any]:
-    """run one of these verbs as a job on a Ray cluster"""
-    from ray_jobs.cluster.submit_job import submit
-
-    options.words.remove("submit")
-    return submit(options.words, check_words)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=VerbParser)
+    parsers: dict[str, VerbParser] = {}
+    for name, verb in VERBS.items():
+        parsers[name] = verbs.add_parser(
+            name,
+            prog=f"quintet {name}",
+            help=verb.SUMMARY,
+            description=verb.DESCRIPTION,
+            epilog=f"example:\n  {verb.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb.add_arguments(parsers[name])
+        parsers[name].add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    return parser, parsers
 
 
 def check_words(words: Sequence[str]) -> Path:
-    """The experiment file of a command that is to run as a job. Raises ValueError when it could not."""
+    """Check the words of a command that is to run as a job; returns its experiment as it is given, a path or a name.
+
+    Raises ValueError when the command would be refused.
+    """
+    from ray_jobs.settings.experiment import check_experiment
+
     options = parse(words)
-    jobs = VERBS.keys() - {"submit", "report"}
+    jobs = VERBS.keys() - NOT_FOR_JOBS
     if options.verb not in jobs:
         raise ValueError(f"{options.verb!r} is not a verb for a job; {suggest(options.verb, jobs)}")
+    if options.experiment is None:
+        raise ValueError(f"{options.verb} needs an experiment when it runs as a job; add its file or its name")
     load_target(options, check_experiment)
-    return Path(options.target)
-
-
-VERBS: dict[str, Verb] = {**WORK_VERBS, "submit": _submit}
+    return Path(options.experiment)

@@ -1,9 +1,10 @@
 """Lines of progress for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from ray_jobs.text_table import align
 from trainables.contract.progress_snapshot import ProgressSnapshot
-from trainables.contract.training_config import WorkloadConfig
+from trainables.contract.workload_config import WorkloadConfig
 from trainables.engine.files.messages import WorkerReport
 from trainables.workloads import console_lines
 
@@ -22,18 +23,32 @@ def describe_plainly(report: WorkerReport) -> Sequence[str]:
     return [format_progress(report, {name: row[name] for name in names})]
 
 
+FindRow = Callable[[str], Mapping[str, float] | None]
+"""Finds the newest row with a metric; None when there is none."""
+
+
 class Console:
     """Lines of progress of one start of a training; it knows how long evaluations have taken so far."""
 
-    def __init__(self, workload: WorkloadConfig, batch_size: int):
-        self._workload, self._batch_size = workload, batch_size
+    def __init__(self, workload: WorkloadConfig, batch_size: int, find_row: FindRow = lambda metric: None):
+        """Describe the reports of a training.
+
+        Args:
+            workload: Has lines of its own, or a metric that decides which model is best.
+            batch_size: Samples of a step.
+            find_row: Looks among the rows of earlier starts, once the record holds those that a resumed run keeps.
+        """
+        self._workload, self._batch_size, self._find_row = workload, batch_size, find_row
         self._steps, self._evaluation_s = 0, 0.0
+        self._evaluated: Mapping[str, float] | None = None
+        """The newest row with the metric that decides which model is best."""
 
     def __call__(self, report: WorkerReport) -> Sequence[str]:
-        """The workload's own lines, if it has any; else position, loss, goal, speed and time left, and after an
-        evaluation all metrics for the log."""
+        """Return the workload's own lines, if it has any; else position, loss, selection metric, speed and time left,
+        and after an evaluation all metrics for the log."""
         self._steps += len(report["rows"])
         self._evaluation_s += report["speed"]["evaluation_s"] if report["rows"] else 0.0
+        self._note_evaluation(report)
         lines = console_lines(self._workload, progress_snapshot(report, self._batch_size))
         if lines is not None:
             return lines
@@ -41,10 +56,27 @@ class Console:
             return []
         row, goal = report["rows"][-1], self._workload.selection_metric.metric
         loss = self._workload.metric_names.get("train/loss", "train/loss")
-        known = {**report["metrics"], **row}
-        shown = {name: known[name] for name in (loss, goal) if name in known}
-        line = format_progress(report, shown, evaluation_s=self._evaluation_s / self._steps)
+        shown = {loss: row[loss]} if loss in row else {}
+        notes: dict[str, str] = {}
+        if self._evaluated is not None:
+            shown[goal] = self._evaluated[goal]
+            notes = {goal: _name_age(self._evaluated, row)} if self._evaluated is not row else {}
+        line = format_progress(report, shown, notes=notes, evaluation_s=self._evaluation_s / self._steps)
         return [line, LogOnly(format_evaluation(row))] if goal in row else [line]
+
+    def _note_evaluation(self, report: WorkerReport) -> None:
+        goal = self._workload.selection_metric.metric
+        if "resumed_from" in report:
+            self._evaluated = self._find_row(goal) if report["resumed_from"] else None
+        for row in report["rows"]:
+            self._evaluated = row if goal in row else self._evaluated
+
+
+def _name_age(evaluated: Mapping[str, float], row: Mapping[str, float]) -> str:
+    """Return the epoch of an earlier evaluation; its step when it was in the same epoch."""
+    if evaluated["epoch"] == row["epoch"]:
+        return f"step {int(evaluated['step'])}"
+    return f"epoch {int(evaluated['epoch'])}"
 
 
 def progress_snapshot(report: WorkerReport, batch_size: int) -> ProgressSnapshot:
@@ -66,15 +98,26 @@ def progress_snapshot(report: WorkerReport, batch_size: int) -> ProgressSnapshot
     )
 
 
-def format_progress(report: WorkerReport, shown: Mapping[str, float], *, evaluation_s: float = 0.0) -> str:
-    """For example `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (baseline 80)  410 samples/s  eta 1m 20s`.
+def format_progress(
+    report: WorkerReport,
+    shown: Mapping[str, float],
+    *,
+    notes: Mapping[str, str] | None = None,
+    evaluation_s: float = 0.0,
+) -> str:
+    """Return a line such as `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (epoch 2, baseline 80)  410
+    samples/s  eta 1m 20s`.
 
-    `evaluation_s` is what evaluations take for each step of the training.
+    Args:
+        report: The position and the speed.
+        shown: Metrics and their values.
+        notes: What follows a metric's value in brackets; its baseline follows that.
+        evaluation_s: Seconds that evaluations take for each step of the training.
     """
     row, num_steps, speed = report["rows"][-1], report["num_steps"], report["speed"]
     step = int(row["step"])
     parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
-    parts += [f"{name} {value:.4g}{_beside(report, name)}" for name, value in shown.items()]
+    parts += [f"{name} {value:.4g}{_beside(report, name, notes or {})}" for name, value in shown.items()]
     if speed["step_s"]:
         parts.append(f"{speed['samples_per_s']:.0f} samples/s")
         if step < num_steps:
@@ -82,9 +125,10 @@ def format_progress(report: WorkerReport, shown: Mapping[str, float], *, evaluat
     return "  ".join(parts)
 
 
-def _beside(report: WorkerReport, name: str) -> str:
+def _beside(report: WorkerReport, name: str, notes: Mapping[str, str]) -> str:
     baseline = report["metrics"].get(f"baseline/{name}")
-    return "" if baseline is None else f" (baseline {baseline:.4g})"
+    words = [*([notes[name]] if name in notes else []), *([f"baseline {baseline:.4g}"] if baseline is not None else [])]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def format_evaluation(row: Mapping[str, float]) -> str:
@@ -104,18 +148,6 @@ def format_duration(seconds: float) -> str:
     return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
 
 
-def format_metrics(metrics: Mapping[str, float]) -> str:
-    """A table of metrics, each beside its trivial baseline if it has one."""
-    names = [name for name in metrics if not name.startswith("baseline/")]
-    width = max((len(name) for name in names), default=0)
-    lines = []
-    for name in sorted(names):
-        baseline = metrics.get(f"baseline/{name}")
-        beside = "" if baseline is None else f"   (baseline {baseline:.4g})"
-        lines.append(f"  {name:<{width}}  {metrics[name]:>10.4g}{beside}")
-    return "\n".join(lines)
-
-
 def format_value(value: object) -> str:
     """For example `parameters 195,974, latency 29.87` of a mapping; numbers with four digits or with commas."""
     if isinstance(value, Mapping):
@@ -131,34 +163,4 @@ def format_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list
     names = list(dict.fromkeys(name for *_, numbers in rows for name in numbers))
     table = [["", "", *(name.replace("_", " ") for name in names)]]
     table += [[split, group, *(str(numbers.get(name, "")) for name in names)] for split, group, numbers in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in cells[:2]), *(cell.rjust(width) for cell, width in cells[2:])]
-        )
-        for cells in (list(zip(row, widths, strict=True)) for row in table)
-    ]
-    return lines if rows else []
-
-
-def format_table(results: Mapping[str, Mapping[str, float]]) -> str:
-    """A Markdown table: one row for each named result, one column for each metric; baselines that all share come last.
-
-    A baseline that differs between the results gets a column like any metric.
-    """
-    names = sorted({name for metrics in results.values() for name in metrics})
-    shared = {
-        name for name in names if name.startswith("baseline/") and len({m.get(name) for m in results.values()}) == 1
-    }
-    columns = [name for name in names if name not in shared]
-    rows = [["checkpoint", *columns], ["---", *("---:" for _ in columns)]]
-    for title, metrics in results.items():
-        rows.append([title, *(_cell(metrics.get(name)) for name in columns)])
-    if shared:
-        some = next(iter(results.values()))
-        rows.append(["baseline", *(_cell(some.get(f"baseline/{n}")) for n in columns)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return align(table, numeric=range(2, len(table[0]))) if rows else []

@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 
 from ray_jobs.settings.experiment import Experiment, check_settings
-from trainables.workloads import WORKLOADS, Workload
+from tests.toy_workload import TOY
+from trainables.workloads import WORKLOADS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a process that a shell starts in the background ignores Ctrl-C, and so would all that it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
-WORKLOADS["toy"] = Workload(
-    config="tests.toy_workload.config:ToyConfig",
-    pipeline="tests.toy_workload.pipeline:ToyPipeline",
-    task="tests.toy_workload.task:ToyTask",
-)
+WORKLOADS["toy"] = TOY
 
 TOY_TRAINING = {
     "epochs": 3,

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs import cli, verbs
-from ray_jobs.cluster import submit_job
-from ray_jobs.commands.repeat import read_seeds
+from ray_jobs import cli
+from ray_jobs.arguments import load_target
+from ray_jobs.commands.submit import read_command
 from ray_jobs.exit_codes import DONE
+from ray_jobs.settings.builtin_experiments import is_experiment
 from ray_jobs.settings.experiment import check_experiment
 from trainables.workloads import WORKLOADS, config_class
 
@@ -26,7 +27,12 @@ PAGES = [page for page in (*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 DEMOS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("ray_jobs/experiments/demo/*.yaml"))
 PACKAGES = ("ray_jobs", "trainables", "data_pipelines")
-PLACEHOLDERS = {"VERB": "train", "EXPERIMENT.yaml": DEMOS[0], "section.field=value": "seed=1"}
+PLACEHOLDERS = {
+    "VERB": "train",
+    "EXPERIMENT": "demo/flow_matching",
+    "EXPERIMENT.yaml": DEMOS[0],
+    "section.field=value": "seed=1",
+}
 """What stands for something else in the grammar of a command."""
 NOT_OURS = ("out", "runs", "wandb", "build", "downloads")
 """Folders at the top that runs and tools leave."""
@@ -47,36 +53,36 @@ def spans_of(text: str) -> list[str]:
 
 
 def commands_of(text: str) -> Iterator[str]:
-    """All that follows `python -m ray_jobs`."""
+    """All that follows `quintet` at the start of a line or of words in backticks, and all after `python -m ray_jobs`."""
     lines = [line for block in blocks_of(text) for line in block.replace("\\\n", " ").splitlines()]
     for line in [*lines, *spans_of(text)]:
-        before, found, words = line.partition("python -m ray_jobs ")
-        if found and "#" not in before:
-            yield words.strip()
+        found = re.search(r"(?:^\s*(?:\S+/)?quintet|python -m ray_jobs) (.+)", line)
+        if found and "#" not in line[: found.start(1)]:
+            yield found[1].strip()
 
 
 COMMANDS = [(page, words) for page, text in TEXTS.items() for words in commands_of(text)]
 
 
 def check_command(words: Sequence[str]) -> None:
-    """Raises ValueError, or SystemExit for what argparse refuses, when the command line would refuse the words."""
-    options = cli.parse(words)
-    assert options.verb in cli.VERBS, options.verb
+    """Raise ValueError or AssertionError when the command line would refuse the words, in the project's folder."""
+    try:
+        options = cli.parse(words)
+    except SystemExit as ending:
+        assert ending.code == DONE and "--help" in words
+        return
     if options.verb == "submit":
-        own, command = submit_job._parse([word for word in words if word != "submit"])
-        assert bool(command) != bool(own.attach or own.stop)
+        command = read_command(options)
         if command:
-            check_command(command if command[0] in cli.VERBS else ["train", *command])
+            cli.check_words(command)
         return
-    if options.target is None or not options.target.endswith(".yaml"):
-        assert options.verb in ("sync", "check")
-        verbs.read_options(options.rest, {})
+    given = vars(options).get("experiment")
+    if given is None or (options.verb == "sync" and not is_experiment(given)):
+        assert options.verb in ("sync", "check", "list", "report")
         return
-    options.target = str(ROOT / options.target)
-    experiment = verbs.load_target(options, check_experiment)
+    experiment = load_target(options, check_experiment)
     assert options.verb != "sweep" or experiment.search is not None
-    assert options.verb != "export" or "out" in options.changes
-    assert options.verb != "repeat" or read_seeds(options.seeds)
+    assert options.verb != "export" or options.out
 
 
 def test_there_are_commands_on_most_pages():
@@ -84,7 +90,8 @@ def test_there_are_commands_on_most_pages():
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}: {line}" for page, line in COMMANDS])
-def test_every_command_can_be_given(page, line):
+def test_every_command_can_be_given(page, line, monkeypatch):
+    monkeypatch.chdir(ROOT)
     is_grammar = any(name in line for name in PLACEHOLDERS)
     plain = re.sub(r"[\[\]]|\.\.\.", " ", line.replace("--set ...", "--set seed=1")) if is_grammar else line
     words = shlex.split(plain, comments=True)
@@ -95,9 +102,17 @@ def test_every_command_can_be_given(page, line):
     "line",
     ["trian x.yaml", f"train {DEMOS[0]} --sett seed=1", f"train {DEMOS[0]} --set training.epoch=1", "train x.yaml"],
 )
-def test_a_wrong_command_would_be_found(line):
+def test_a_wrong_command_would_be_found(line, monkeypatch):
+    monkeypatch.chdir(ROOT)
     with pytest.raises((AssertionError, ValueError, SystemExit)):
         check_command(line.split())
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_example_of_a_verb_can_be_given(verb):
+    program, *words = shlex.split(cli.VERBS[verb].EXAMPLE)
+    assert program == "quintet" and words[0] == verb
+    check_command(words)
 
 
 def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
@@ -110,7 +125,7 @@ def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["check"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
+    "words", [["--help"], ["check"], ["list"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
 )
 def test_what_needs_no_data_really_runs(words, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ray_jobs.tracking.wandb_check.check_wandb", lambda tracking: {})

@@ -1,1 +1,1 @@
-"""What is learnt: the Ray Trainables, the engine that runs on a training worker, and the workloads."""
+"""Training: the Ray Trainables, the engine that runs on a training worker, and the workloads."""

@@ -20,17 +20,27 @@ COLOURS = ((31, 90, 180), (200, 80, 20), (30, 130, 60))
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined in order."""
+    """A line: points joined in order."""
 
     label: str
     points: Sequence[tuple[float, float]]
     has_markers: bool = False
     colour: tuple[int, int, int] | None = None
-    """By default the next of a few."""
+    """By default the next of a few colours."""
 
 
 def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> UInt8[Tensor, "3 height width"]:
-    """A chart of at least one point, with axes that hold all points."""
+    """Draw a chart of at least one point, with axes that hold all points.
+
+    Args:
+        title: Above the chart.
+        x_label: Below the x-axis.
+        y_label: Above the y-axis.
+        lines: The lines, labelled in their colours.
+
+    Returns:
+        An RGB picture of 640 x 400 pixels.
+    """
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     canvas = _Canvas(_ticks(min(xs), max(xs)), _ticks(min(ys), max(ys)))
@@ -41,7 +51,7 @@ def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) ->
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Multiples of a round step, at least two, that hold both ends."""
+    """Return at least two multiples of a round step that hold both ends."""
     step = _round_step(high - low or abs(high) * 1e-2 or 1.0)
     first = math.floor(low / step)
     last = max(math.ceil(high / step), first + 1)
@@ -62,7 +72,7 @@ class _Canvas:
         self._x_ticks, self._y_ticks = x_ticks, y_ticks
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """The pixel of a point."""
+        """Return the pixel of a point."""
         x_low, x_high, y_low, y_high = self._x_ticks[0], self._x_ticks[-1], self._y_ticks[0], self._y_ticks[-1]
         return (
             LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
@@ -70,7 +80,7 @@ class _Canvas:
         )
 
     def axes(self, title: str, x_label: str, y_label: str) -> None:
-        """Grid, numbers and words."""
+        """Draw grid, tick labels, title and axis labels."""
         for tick in self._x_ticks:
             x, y = self.place(tick, self._y_ticks[0])
             self._draw.line([(x, TOP), (x, y)], GRID)
@@ -85,7 +95,7 @@ class _Canvas:
         self._draw.text((8, 8), y_label, INK, self._font)
 
     def line(self, line: Line, colour: tuple[int, int, int], number: int) -> None:
-        """The points joined, and the label above the frame."""
+        """Draw a line, and its label above the frame."""
         places = [self.place(*point) for point in line.points]
         self._draw.line(places, colour, width=2)
         for x, y in places if line.has_markers or len(places) == 1 else ():

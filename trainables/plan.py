@@ -1,4 +1,4 @@
-"""The plan of one training: what the driver has settled before any worker starts; pickled to every worker."""
+"""The plan of one training, which the driver resolves before any worker starts; pickled to every worker."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from data_pipelines.contract.pipeline import Manifest
 from data_pipelines.storage.folder import Folder
 from trainables.run import Run, Scaling
+from trainables.workloads import Workload
 
 if TYPE_CHECKING:
     from trainables.engine.files.histograms import Watch
@@ -17,6 +18,8 @@ class Plan:
     """One run, its folder, its prepared data, and the processes that train it."""
 
     run: Run
+    workload: Workload
+    """The parts of the run's workload, found by the driver, so that workers need no register."""
     run_id: str
     folder: Folder
     prepared: Path
@@ -27,6 +30,6 @@ class Plan:
     num_threads: int
     """torch threads of each worker."""
     threads_reason: str = ""
-    """What decided their number, in words; empty on Ray, whose workers share the CPUs of their machine."""
+    """Reason for that number, in words; empty on Ray, whose workers share the CPUs of their machine."""
     watch: "Watch | None" = None
     """Histograms for a tracker."""

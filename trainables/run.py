@@ -1,4 +1,4 @@
-"""Run: everything that decides what is learnt; Scaling: how many processes learn it."""
+"""Run: everything that decides the trained weights; Scaling: the number of processes that train."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class Run(Config):
-    """What one training worker needs to know; two runs with the same settings give the same result."""
+    """Settings of one training; two runs with the same settings give the same result."""
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     workload: AnyWorkload
@@ -28,12 +28,12 @@ class Run(Config):
 
     @property
     def digest(self) -> str:
-        """Eight hex digits over the settings of `Run`: the same run has the same digest, whoever starts it."""
+        """Eight hex digits over the settings of `Run`: the same settings have the same digest in every start."""
         settings = self.model_dump(mode="json", include=set(Run.model_fields))
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def override(self, changes: Mapping[str, Any]) -> Self:
-        """A re-validated copy with dotted settings replaced, for example `{"training.epochs": 5}`."""
+        """Return a re-validated copy with dotted settings replaced, for example `{"training.epochs": 5}`."""
         settings = self.model_dump(mode="json")
         for dotted, value in changes.items():
             set_dotted(settings, dotted, value)
@@ -46,7 +46,7 @@ class Scaling(Config):
     num_workers: int = Field(default=1, ge=0, le=4096)
     """0 trains in the driver's own process, without Ray."""
     min_workers: int | None = Field(default=None, ge=1)
-    """Go on with fewer workers, down to this many, when machines are missing, and with more again once they are
+    """Resume with fewer workers, down to this many, when machines are missing, and with more again once they are
     there, after a checkpoint. The batch size over all workers stays, so each of fewer workers takes more of it at a
     time: choose `training.accumulate` such that it has the memory. null: never fewer than `num_workers`."""
     use_gpu: bool | None = None
@@ -54,13 +54,13 @@ class Scaling(Config):
     cpus_per_worker: float = Field(default=1.0, gt=0)
     gpus_per_worker: float = Field(default=1.0, gt=0)
     wait_for_nodes_s: int = Field(default=0, ge=0)
-    """On a cluster that grows: how long to wait for machines that it lacks now, at the start and after a loss, before
-    the run is refused or, with `min_workers`, goes on with those that are there. 0: at once."""
+    """On a cluster that grows: how long to wait for missing machines, at the start and after a loss, before the run is
+    refused or, with `min_workers`, resumes with those that are there. 0: do not wait."""
     read_tasks: int = Field(default=2, ge=0, le=256)
-    """Shards that Ray Data reads and decodes at the same time for each worker, on any machine of the cluster. 0: of
-    streamed data the worker reads its own, in `read_threads`, which is quickest where decoding costs little."""
+    """Shards that Ray Data reads and decodes at the same time for each worker, on any machine of the cluster. 0: each
+    worker reads streamed data itself, in `read_threads`, which is quickest where decoding costs little."""
     read_threads: int = Field(default=2, ge=1, le=64)
-    """Shards that a worker which reads for itself, as without Ray, decodes at the same time."""
+    """Shards that a worker decodes at the same time when it reads for itself, as without Ray."""
     threads_per_worker: int | None = Field(default=None, ge=1)
     """torch threads; by default the cores of the (largest) machine divided by the workers, and at least
     `cpus_per_worker`. The last bit of a CPU result depends on it, so a resumed run keeps the number it began with."""
@@ -90,5 +90,5 @@ def set_dotted(settings: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def validate_strictly(config_class: type[ConfigT], settings: Mapping[str, Any]) -> ConfigT:
-    """Settings as YAML or JSON gives them, without conversions: "3" is no number and 1 is no boolean."""
+    """Validate settings as YAML or JSON gives them, without conversions: "3" is no number and 1 is no boolean."""
     return config_class.model_validate_json(json.dumps(settings), strict=True)

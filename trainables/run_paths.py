@@ -1,4 +1,4 @@
-"""What lies where in a run's folder; imports no torch."""
+"""Paths inside a run's folder; imports no torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,17 +25,17 @@ def model_data_spec(metadata: Mapping[str, Any]) -> Any:
 
 
 def step_name(step: int) -> str:
-    """Name of what belongs to the state after `step` optimiser steps, sorted by name as by step."""
+    """Return the name for the state after `step` optimiser steps; names sort as steps do."""
     return f"step_{step:09d}"
 
 
 def step_of(name: str) -> int:
-    """The step in the name of a checkpoint, model version or picture, whatever folder it is in."""
+    """Return the step in the name of a checkpoint, model version or picture, in any folder."""
     return int(Path(name).stem.removeprefix("step_"))
 
 
 class Aliases(TypedDict):
-    """Which version is which; `kept` are those that the cadence asked for."""
+    """Model version by alias; `kept` are those that the cadence asked for."""
 
     latest: str | None
     best: str | None
@@ -43,13 +43,13 @@ class Aliases(TypedDict):
 
 
 def load_aliases(folder: Folder) -> Aliases:
-    """The aliases of a run; all empty before the first model."""
+    """Read the aliases of a run; all empty before the first model."""
     if not folder.exists(ALIASES):
         return {"latest": None, "best": None, "kept": []}
     return folder.read_json(ALIASES)
 
 
 def find_panels(folder: Folder, *, until_step: int) -> list[str]:
-    """The description files of all panels up to a step, in order of steps."""
+    """Return the description files of all panels up to a step, in order of steps."""
     names = [name for name in folder.find(PICTURES, ".json") if step_of(name) <= until_step]
     return sorted(names, key=lambda name: (step_of(name), name))

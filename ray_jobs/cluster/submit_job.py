@@ -1,6 +1,5 @@
-"""The `submit` verb: a verb as a job on a Ray cluster, followed as if it ran here, and left running when this ends."""
+"""A verb as a job on a Ray cluster, followed as if it ran here, and left running when this process ends."""
 
-import argparse
 import shlex
 import tempfile
 import uuid
@@ -14,61 +13,60 @@ from ray_jobs.exit_codes import DONE, INTERRUPTED
 
 STOP_WAIT_S = 120
 """How long a stopped job may take to save its checkpoint before it is killed; Ray's own default is 3 s."""
-GRAMMAR = (
-    "submit [VERB] EXPERIMENT.yaml [options of the verb] [--address URL] [--detach], submit --attach JOB or "
-    "submit --stop JOB"
-)
 
 Check = Callable[[Sequence[str]], Path]
-"""Looks through a command's words as the job will; returns the experiment's file. Raises ValueError."""
+"""Looks through a command's words as the job will; returns the experiment as it is given, a file or the name of a
+built-in one. Raises ValueError."""
 
 
-def submit(words: Sequence[str], check: Check) -> dict[str, Any]:
-    """`words` are those beside `submit`; returns what is to say beyond what the job has printed.
+def submit(command: Sequence[str], check: Check, *, address: str | None, is_detached: bool = False) -> dict[str, Any]:
+    """Run a command as a job from the current folder, and show its log to its end.
 
-    Raises JobError with the exit code of a job that does not end well.
+    Args:
+        command: The verb and its words.
+        check: Looks through them as the job will.
+        address: The cluster's dashboard; None for the one on this machine.
+        is_detached: Not to wait for the job's end.
+
+    Returns:
+        What is to say beyond what the job has printed: of a detached job its id and address.
+
+    Raises:
+        ValueError: The command would be refused, or there is no cluster.
+        JobError: The job does not end well; it has the exit code.
     """
-    options, command = _parse(words)
-    asked = [name for name in ("attach", "stop") if getattr(options, name)]
-    if len(asked) + bool(command) != 1:
-        raise ValueError(f"write it as {GRAMMAR}")
-    files: list[str] = []
-    if not asked:
-        if command[0].endswith((".yaml", ".yml")):
-            command.insert(0, "train")
-        command, files = _settle_command([*command, *(["--json"] if options.json else [])], check, Path.cwd())
-    address = find_address(options.address)
-    client = JobClient(address, resolve_token(address))
-    if options.stop:
-        return stop(client, options.stop)
-    if options.attach:
-        client.find(options.attach)
-        attend(client, options.attach)
-        return {}
+    command, files = _resolve_command(command, check, Path.cwd())
+    client = _connect(address)
     job = send(client, command, Path.cwd(), files)
-    if options.detach:
+    if is_detached:
         log_message(f"it runs on its own; see it with `{_again(client)} --attach {job}`")
-        return {"job": job, "address": address}
-    attend(client, job)
+        return {"job": job, "address": client.address}
+    follow(client, job)
     return {}
 
 
-def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
-        prog="python -m ray_jobs submit", usage=f"python -m ray_jobs {GRAMMAR}", allow_abbrev=False
-    )
-    parser.add_argument("--address", metavar="URL", help="the cluster's dashboard")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--detach", action="store_true", help="do not wait for the job's end")
-    parser.add_argument("--attach", metavar="JOB", help="show a job's log again, and return its exit code")
-    parser.add_argument("--stop", metavar="JOB", help="have a job save a checkpoint and end")
-    return parser.parse_known_args(words)
+def attach(address: str | None, job: str) -> dict[str, Any]:
+    """Show a job's log again. Raises JobError when the job does not end well."""
+    client = _connect(address)
+    client.find(job)
+    follow(client, job)
+    return {}
 
 
-def _settle_command(command: list[str], check: Check, folder: Path) -> tuple[list[str], list[str]]:
-    """The command with the experiment's name in the package, and the package's files."""
+def _connect(address: str | None) -> JobClient:
+    found = find_address(address)
+    return JobClient(found, resolve_token(found))
+
+
+def _resolve_command(command: Sequence[str], check: Check, folder: Path) -> tuple[list[str], list[str]]:
+    """Return the command with the experiment's path in the package, and the package's files.
+
+    A built-in experiment goes by its name, which the job finds in its own package.
+    """
     given = check(command)
     files = list_package(folder)
+    if not given.is_file():
+        return list(command), files
     name = given.absolute()
     if not name.is_relative_to(folder) or str(name.relative_to(folder)) not in files:
         raise ValueError(
@@ -93,7 +91,7 @@ def send(client: JobClient, command: Sequence[str], folder: Path, files: list[st
     return job
 
 
-def attend(client: JobClient, job: str) -> None:
+def follow(client: JobClient, job: str) -> None:
     """Show a job's log to its end. Raises JobError when it fails, or when this command is interrupted."""
     try:
         code = client.follow(job)
@@ -108,11 +106,12 @@ def attend(client: JobClient, job: str) -> None:
 
 
 def _again(client: JobClient) -> str:
-    return f"python -m ray_jobs submit --address {client.address}"
+    return f"quintet submit --address {client.address}"
 
 
-def stop(client: JobClient, job: str) -> dict[str, Any]:
+def stop(address: str | None, job: str) -> dict[str, Any]:
     """Stop a job, and wait until it has ended."""
+    client = _connect(address)
     status = client.find(job).status
     if status.is_terminal():
         log_message(f"the job {job} has ended already: {status.value}")

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from ray_jobs.cluster.local_cluster import LocalCluster
-from ray_jobs.console import format_metrics
+from ray_jobs.result_tables import explain_mark, tabulate_results
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.settings.experiment import Experiment
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "ray_jobs/experiments/demo/flow_matching.yaml"
 OUT = ROOT / "out"
 
@@ -47,8 +47,9 @@ def summarise(experiment: Experiment) -> str:
         [
             "",
             f"run:      {folder}",
-            "metrics of the best model:",
-            format_metrics(metrics),
+            "best model:",
+            str(tabulate_results(metrics, experiment.workload)),
+            *explain_mark(experiment.workload, metrics),
             "pictures:",
             *(f"  {picture}" for picture in newest),
         ]

@@ -1,26 +1,121 @@
 """The `evaluate` verb: score a trained model with the settings given now, and keep the result in the run's folder."""
 
-from collections.abc import Mapping
+import argparse
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data_pipelines.storage.folder import Folder
-from ray_jobs.runs.model_references import best_model, locate_model
-from ray_jobs.runs.planning import build_plan
-from ray_jobs.settings.experiment import Experiment, check_settings
-from trainables.engine.loop.saved_model_evaluation import evaluate_saved_model
-from trainables.plan import Plan
-from trainables.ray_train.worker_main import run_locally
-from trainables.run import set_dotted
-from trainables.run_paths import EVALUATIONS, load_aliases
+from ray_jobs.arguments import VerbParser, add_checkpoint, add_experiment, add_set, load_target
+from ray_jobs.settings.builtin_experiments import is_experiment
+
+if TYPE_CHECKING:
+    from data_pipelines.storage.folder import Folder
+    from ray_jobs.settings.experiment import Experiment
+    from trainables.plan import Plan
+
+SUMMARY = "evaluate a trained model"
+DESCRIPTION = """Score the best model of an experiment's run, or others, and keep the result in the run's folder.
+
+A workload's evaluation has options of its own. They appear here when an experiment is given:
+  quintet evaluate EXPERIMENT --help"""
+EXAMPLE = "quintet evaluate demo/flow_matching --num-samples 500"
 
 
-def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Evaluate the best model of the experiment's run, or the given one, with `changes` to its settings.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that do not depend on the workload."""
+    add_experiment(parser)
+    add_checkpoint(
+        parser,
+        "a path, a run, or wandb:team/project/name:alias; by default the run's best model. Several "
+        "are compared in a table",
+    )
 
-    Returns run id, folder, checkpoint, metrics and pictures. Raises ValueError when there is no such model.
+
+def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the options of the experiment's workload, if there is an experiment among the words.
+
+    Raises ValueError for an experiment that is not there, and for wrong settings.
     """
+    from ray_jobs.settings.experiment import check_experiment
+
+    found = _find_experiment_among(words)
+    if found is None:
+        return
+    experiment = load_target(found, check_experiment)
+    group = parser.add_argument_group(
+        f"options of the workload {experiment.workload.name}", "each stands for a setting, for this evaluation alone"
+    )
+    for name, dotted in experiment.workload.evaluation_options.items():
+        value: Any = experiment.model_dump(mode="json")
+        for part in dotted.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        words_now = f"{dotted}, now {json.dumps(value)}".replace("%", "%%")
+        group.add_argument(f"--{name}", metavar="VALUE", dest=dotted, default=argparse.SUPPRESS, help=words_now)
+
+
+def _find_experiment_among(words: Sequence[str]) -> argparse.Namespace | None:
+    """Return the options that lead to an experiment: it, and --set.
+
+    While the workload is not known, the values of its options look like experiments; a YAML file or a built-in name
+    is preferred.
+    """
+    parser = VerbParser(prog="quintet evaluate", add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", "--json", action="store_true")
+    add_checkpoint(parser, "")
+    add_set(parser, "")
+    options, rest = parser.parse_known_args(words)
+    loose = [word for word in rest if not word.startswith("-")]
+    options.experiment = next(filter(is_experiment, loose), loose[0] if loose else None)
+    return options if loose else None
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate each model, and print its results beside the baselines."""
+    from ray_jobs.result_tables import compare_results, explain_mark, tabulate_results
+    from ray_jobs.settings.strict_yaml import parse_yaml
+    from ray_jobs.terminal import show
+
+    experiment = load_target(options)
+    workload, given = experiment.workload, vars(options)
+    changes = {dotted: parse_yaml(given[dotted]) for dotted in workload.evaluation_options.values() if dotted in given}
+    summaries = []
+    for checkpoint in options.checkpoint or [None]:
+        summary = evaluate(experiment, checkpoint, changes)
+        summaries.append(summary)
+        written = [*summary["pictures"], *summary["files"]]
+        show(
+            *summary["messages"],
+            tabulate_results(summary["metrics"], workload, title=summary["checkpoint"]),
+            *explain_mark(workload, summary["metrics"]),
+            f"pictures: {', '.join(written) or 'none'}",
+        )
+    if len(summaries) == 1:
+        return summaries[0]
+    show("", compare_results({summary["checkpoint"]: summary["metrics"] for summary in summaries}, workload))
+    return {"evaluations": summaries}
+
+
+def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Evaluate a model, and store the result as a folder of the run.
+
+    Args:
+        experiment: Where the run lies, and the settings of the evaluation.
+        checkpoint: The model; None for the best one of the experiment's run.
+        changes: Other values of settings, by dotted key, for this evaluation alone.
+
+    Returns:
+        Run id, folder, checkpoint, metrics, pictures.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    from ray_jobs.runs.model_references import locate_model
+    from ray_jobs.runs.planning import build_plan
+    from trainables.engine.loop.saved_model_evaluation import evaluate_saved_model
+    from trainables.run_paths import EVALUATIONS
+
     run_folder = experiment.folder
     source = locate_model(checkpoint, experiment.storage.path) if checkpoint else find_best(experiment)
     plan = build_plan(_change(experiment, changes))
@@ -40,8 +135,11 @@ def evaluate(experiment: Experiment, checkpoint: str | None, changes: Mapping[st
     return summary
 
 
-def find_best(experiment: Experiment) -> Folder:
-    """The model that the alias `best` names, else `latest`. Raises ValueError when the run has none."""
+def find_best(experiment: "Experiment") -> "Folder":
+    """Return the model that the alias `best` names, else `latest`. Raises ValueError when the run has none."""
+    from ray_jobs.runs.model_references import best_model
+    from trainables.run_paths import load_aliases
+
     folder = experiment.folder
     if load_aliases(folder)["latest"] is None:
         options = ", ".join(f"--{name}" for name in experiment.workload.evaluation_options)
@@ -50,7 +148,10 @@ def find_best(experiment: Experiment) -> Folder:
     return best_model(folder)
 
 
-def _change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+def _change(experiment: "Experiment", changes: Mapping[str, Any]) -> "Experiment":
+    from ray_jobs.settings.experiment import check_settings
+    from trainables.run import set_dotted
+
     settings = experiment.model_dump(mode="json")
     for dotted, value in changes.items():
         set_dotted(settings, dotted, value)
@@ -58,7 +159,9 @@ def _change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     return check_settings(settings, origin="evaluation options")
 
 
-def _work(plan: Plan, action: partial) -> dict[str, Any]:
+def _work(plan: "Plan", action: partial) -> dict[str, Any]:
+    from trainables.ray_train.worker_main import run_locally
+
     if plan.scaling.num_workers == 0:
         return run_locally(plan, action)
     import ray.train

@@ -1,39 +1,31 @@
-"""The `prepare` verb, with a progress bar."""
+"""The `prepare` verb: raw data become Parquet shards."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import argparse
 from typing import Any
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+from ray_jobs.arguments import add_experiment, load_target
 
-from ray_jobs.console import format_counts
-from ray_jobs.runs.planning import OnProgress, prepare_data
-from ray_jobs.settings.experiment import Experiment
+SUMMARY = "turn raw data into Parquet shards; resumable"
+DESCRIPTION = """Turn the raw data of an experiment into Parquet shards with a manifest.
 
-
-@contextmanager
-def progress_bar() -> Iterator[OnProgress]:
-    """A bar over rows that appears with the first ones; warnings stand above it."""
-    bar: tqdm | None = None
-    with ExitStack() as until_done:
-
-        def show(done: int, total: int) -> None:
-            nonlocal bar
-            if bar is None:
-                until_done.enter_context(logging_redirect_tqdm())
-                bar = until_done.enter_context(tqdm(total=total, unit="row", desc="prepare", mininterval=0.5))
-            bar.update(done - bar.n)
-            if done >= total:
-                until_done.close()
-
-        yield show
+An interrupted preparation is resumed by the same command. `train` prepares by itself what is not prepared yet."""
+EXAMPLE = "quintet prepare flow_matching_cifar10 --set workload.data.path=/data/cifar-10-batches-py"
 
 
-def prepare_experiment(experiment: Experiment) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_experiment(parser)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Prepare the data of an experiment; returns where they are and how many rows each split has."""
-    with progress_bar() as on_progress:
-        folder, manifest = prepare_data(experiment, on_progress)
+    from ray_jobs.console import format_counts
+    from ray_jobs.progress_bar import progress_bar
+    from ray_jobs.runs.planning import prepare_data
+
+    experiment = load_target(options)
+    with progress_bar() as bar:
+        folder, manifest = prepare_data(experiment, bar.show_rows)
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
     print(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}", flush=True)
     print("\n".join(format_counts(manifest.counts)), end="\n" if manifest.counts else "", flush=True)

@@ -1,40 +1,87 @@
 """The `show` verb: what an experiment will do, without starting Ray."""
 
+import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest
-from data_pipelines.prepared.manifest import read_manifest
-from ray_jobs.run_folder.run_recorder import FINAL
-from ray_jobs.runs.planning import prepared_folder
-from ray_jobs.runs.prerequisites import earlier_experiments
-from ray_jobs.settings.experiment import Experiment
-from ray_jobs.settings.strict_yaml import dump_yaml
-from trainables.workloads import build_pipeline, build_task
+from ray_jobs.arguments import add_experiment, load_target
 
+if TYPE_CHECKING:
+    from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest
+    from ray_jobs.settings.experiment import Experiment
+    from trainables.contract.task import Task
+
+SUMMARY = "print the resolved experiment, its run, its size and its data"
+DESCRIPTION = """Print all settings of an experiment as they are resolved, the name and folder of its run, parameters,
+multiply-accumulates, steps per epoch and where the data are. Starts no Ray, and writes nothing."""
+EXAMPLE = "quintet show demo/flow_matching --set training.epochs=5"
 KNOWN_WITH_DATA = ("parameters", "macs", "train_rows", "steps_per_epoch", "data", "prepared")
+STATES = {
+    "new": "not there yet; `train` makes it",
+    "begun": "begun; `train` resumes it",
+    "finished": "finished; `train --new` sets it aside and trains again",
+}
 
 
-def describe(experiment: Experiment) -> tuple[str, dict[str, Any]]:
-    """Text for people, and the same as plain data: parameters, macs, steps per epoch, data; whether the runs that this
-    one comes after are finished. Where the settings still lack data or weights these are None, and the text says why.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_experiment(parser)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Print what the experiment will do."""
+    text, summary = describe(load_target(options))
+    print(text, flush=True)
+    return summary
+
+
+def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
+    """Return text for people, and the same as plain data: the run, parameters, macs, steps per epoch, data, and whether
+    the runs that this one comes after are finished. Where the settings still lack data or weights these are None, and
+    the text says why.
     """
+    from ray_jobs.run_folder.run_recorder import FINAL
+    from ray_jobs.runs.prerequisites import earlier_experiments
+    from ray_jobs.settings.strict_yaml import dump_yaml
+
     earlier = {each.run_id: each.folder.exists(FINAL) for each in earlier_experiments(experiment)}
+    name, state = _find_name(experiment), _find_state(experiment)
     lines = [
         dump_yaml(experiment.model_dump(mode="json")).rstrip(),
         "---",
-        f"run:              {experiment.run_id} in {experiment.folder}",
-        *(f"after:            {name}, {'finished' if done else 'to be trained'}" for name, done in earlier.items()),
+        f"run:              {name}",
+        f"folder:           {experiment.folder} ({STATES[state]})",
+        *(f"after:            {each}, {'finished' if done else 'to be trained'}" for each, done in earlier.items()),
     ]
     try:
         described, found = _describe_size_and_data(experiment)
     except ValueError as error:  # what `train` refuses too
         described, found = [f"not known yet:    {error}"], dict.fromkeys(KNOWN_WITH_DATA)
-    run = {"run_id": experiment.run_id, "folder": str(experiment.folder), "after": earlier}
-    return "\n".join([*lines, *described]), run | found
+    run = {"run_id": experiment.run_id, "run_name": name, "folder": str(experiment.folder), "state": state}
+    return "\n".join([*lines, *described]), {**run, "after": earlier, **found}
 
 
-def _describe_size_and_data(experiment: Experiment) -> tuple[list[str], dict[str, Any]]:
+def _find_name(experiment: "Experiment") -> str:
+    """Return the name that the run has, or will get: the given one, or one with the time of its start."""
+    from ray_jobs.run_folder.identity import IDENTITY, load_identity
+
+    if experiment.folder.exists(IDENTITY):
+        return load_identity(experiment.folder).name
+    return experiment.tracking.run_name or "_".join([*experiment.workload.run_name_parts, "<date>", "<time>"])
+
+
+def _find_state(experiment: "Experiment") -> str:
+    from ray_jobs.run_folder.run_recorder import CONFIG, FINAL
+
+    if experiment.folder.exists(FINAL):
+        return "finished"
+    return "begun" if experiment.folder.exists(CONFIG) else "new"
+
+
+def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[str, Any]]:
+    from data_pipelines.prepared.manifest import read_manifest
+    from trainables.workloads import build_pipeline
+
     pipeline = build_pipeline(experiment.workload)
     folder = _find_prepared(experiment, pipeline)
     manifest = read_manifest(folder) if folder else None
@@ -53,14 +100,16 @@ def _describe_size_and_data(experiment: Experiment) -> tuple[list[str], dict[str
     return lines, dict(zip(KNOWN_WITH_DATA, values, strict=True))
 
 
-def _find_prepared(experiment: Experiment, pipeline: DataPipeline) -> Path | None:
+def _find_prepared(experiment: "Experiment", pipeline: "DataPipeline") -> Path | None:
+    from ray_jobs.runs.planning import prepared_folder
+
     try:
         return prepared_folder(experiment, pipeline)
     except ValueError:  # the settings name no data yet, which `train` refuses and `show` shows
         return None
 
 
-def _count_rows(pipeline: DataPipeline, manifest: Manifest | None) -> tuple[int | None, str]:
+def _count_rows(pipeline: "DataPipeline", manifest: "Manifest | None") -> tuple[int | None, str]:
     """Training rows, and how that is known."""
     if manifest:
         return manifest.num_samples("train"), "from the prepared data"
@@ -71,10 +120,27 @@ def _count_rows(pipeline: DataPipeline, manifest: Manifest | None) -> tuple[int 
         return (nominal, "of the whole published set") if nominal else (None, str(error))
 
 
-def count_parameters_and_macs(experiment: Experiment, data_spec: DataSpec) -> tuple[int, int]:
+def count_parameters_and_macs(experiment: "Experiment", data_spec: "DataSpec") -> tuple[int, int]:
     """Trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
     from trainables.metrics.macs import count_macs
+    from trainables.workloads import build_task
 
     task = build_task(experiment.workload, data_spec, experiment.seed)
-    module = task.module.eval()
-    return sum(parameter.numel() for parameter in module.parameters()), count_macs(module, *task.example_inputs())
+    module, inputs = task.module.eval(), task.example_inputs()
+    macs = _count_macs_of_loss(experiment, task) if inputs is None else count_macs(module, *inputs)
+    return sum(parameter.numel() for parameter in module.parameters()), macs
+
+
+def _count_macs_of_loss(experiment: "Experiment", task: "Task") -> int:
+    """Those of the loss of one row, for a task that gives no example of its inputs."""
+    import numpy as np
+    import torch
+
+    from trainables.metrics.macs import count_macs_inside
+    from trainables.workloads import build_pipeline
+
+    pipeline = build_pipeline(experiment.workload)
+    row = pipeline.decode(pipeline.make_fake_rows(1, seed=0)).slice(0, 1)
+    batch = pipeline.collate_train(row, np.random.default_rng(0))
+    generator = torch.Generator().manual_seed(0)
+    return count_macs_inside(task.module, lambda module: task.loss(module, batch, generator=generator))

@@ -4,20 +4,53 @@ The server is asked how far it is and gets the rest, so it does not matter which
 were sent by `wandb sync` in the meantime, and it can be repeated.
 """
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data_pipelines.storage.folder import Folder
-from ray_jobs.runs.model_references import RUNS
-from ray_jobs.tracking.mirror_config import MIRROR_CONFIG, load_mirror_config
-from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.wandb_dir import WandbDir
+from ray_jobs.arguments import add_set, load_target
+from ray_jobs.settings.builtin_experiments import is_experiment
+
+if TYPE_CHECKING:
+    from data_pipelines.storage.folder import Folder
 
 Print = Callable[[str], None]
+SUMMARY = "send what W&B lacks of the runs in a folder"
+DESCRIPTION = """Send what W&B lacks of a run, or of all runs in a storage folder. It can be repeated.
+
+The runs are read from their records on disk, so it does not matter what was offline or broke off before."""
+EXAMPLE = "quintet sync ~/quintet"
 
 
-def sync(root: Folder, say: Print = print) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "experiment",
+        metavar="FOLDER_OR_EXPERIMENT",
+        nargs="?",
+        help="a run's folder, a storage path, or the experiment whose run is sent",
+    )
+    add_set(parser, "change a setting of the experiment, for example storage.path=/data/quintet")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Send the runs. Raises RuntimeError when W&B did not take all of one."""
+    from data_pipelines.storage.folder import Folder
+
+    given = options.experiment
+    if given is None:
+        raise ValueError("sync needs a run's folder, a storage path or an experiment")
+    is_folder = not is_experiment(given) or Path(given).is_dir()
+    if is_folder and options.set:
+        raise ValueError(f"--set changes settings of an experiment, and {given} is a folder")
+    summary = sync(Folder(given) if is_folder else load_target(options).folder)
+    if summary["failed"]:
+        raise RuntimeError(f"W&B did not take all of {', '.join(summary['failed'])}; the same command tries again")
+    return summary
+
+
+def sync(root: "Folder", say: Print = print) -> dict[str, Any]:
     """Send the run in `root`, or all runs with W&B on in a storage folder, oldest first.
 
     Returns what was sent of which run, and the runs that failed. Raises ValueError when there is none.
@@ -33,8 +66,11 @@ def sync(root: Folder, say: Print = print) -> dict[str, Any]:
     return {"sent": sent, "failed": failed}
 
 
-def find_runs(root: Folder) -> list[Folder]:
-    """The runs to send. Raises ValueError when there is none."""
+def find_runs(root: "Folder") -> "list[Folder]":
+    """Return the runs to send. Raises ValueError when there is none."""
+    from ray_jobs.runs.model_references import RUNS
+    from ray_jobs.tracking.mirror_config import MIRROR_CONFIG, load_mirror_config
+
     if root.exists(MIRROR_CONFIG):
         return [root]
     for parent in (root / RUNS, root):
@@ -47,8 +83,12 @@ def find_runs(root: Folder) -> list[Folder]:
     raise ValueError(f"there is no run in {root}; give a run's folder, or the storage path that holds {RUNS}/")
 
 
-def send_run(run: Folder, say: Print) -> dict[str, int] | None:
-    """What was sent of one run; None when W&B did not take it, which has been said."""
+def send_run(run: "Folder", say: Print) -> dict[str, int] | None:
+    """Send one run; returns what was sent, None when W&B did not take it, which has been printed."""
+    from ray_jobs.tracking.mirror_config import load_mirror_config
+    from ray_jobs.tracking.mirror_handle import MirrorHandle
+    from ray_jobs.tracking.wandb_dir import WandbDir
+
     mirror_config = load_mirror_config(run)
     name = Path(run.path).name
     if WandbDir(run, mirror_config.run_id, mirror_config.tracking).load_ledger().is_complete:

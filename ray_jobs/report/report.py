@@ -34,9 +34,7 @@ def read_storage(overrides: Sequence[str]) -> str:
 def write_reports(references: Sequence[str], out: str | None, storage: str) -> list[str]:
     """One after the other; returns where they lie. Raises ValueError for none, and for several with one `out`."""
     if not references:
-        raise ValueError(
-            "report needs a run or a search: python -m ray_jobs report FOLDER_OR_NAME... [--out FILE.html]"
-        )
+        raise ValueError("report needs a run or a search: quintet report FOLDER_OR_NAME... [--out FILE.html]")
     if out is not None and len(references) > 1:
         raise ValueError(f"--out {out} is one file, and {len(references)} reports are asked for; leave it out")
     return [write_report(reference, out, storage) for reference in references]

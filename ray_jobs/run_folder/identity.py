@@ -13,7 +13,7 @@ IDENTITY = "run.json"
 """In the run's folder: its `Identity`."""
 STAMP = "%m%d_%H%M"
 JobType = Literal["train", "sweep"]
-LATER = "the record on disk is complete all the same, and `python -m ray_jobs sync` sends what is lacking"
+LATER = "the record on disk is complete all the same, and `quintet sync` sends what is lacking"
 """What ends every warning of a W&B that does not do its part."""
 
 

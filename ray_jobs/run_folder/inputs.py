@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from data_pipelines.contract.config import input_paths
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
-from trainables.contract.training_config import WorkloadConfig
+from trainables.contract.workload_config import WorkloadConfig
 from trainables.plan import Plan
 
 INPUTS = "inputs.json"

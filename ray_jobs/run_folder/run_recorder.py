@@ -135,6 +135,15 @@ class Record:
         self.folder.write_json(FINAL, final)
 
 
+def find_last_row(folder: Folder, metric: str) -> dict[str, Any] | None:
+    """Return the newest row of a run's record that has a metric; None when there is none."""
+    name = json.dumps(metric).encode()
+    for line in reversed(folder.read(METRICS).splitlines() if folder.exists(METRICS) else []):
+        if name in line and metric in (row := json.loads(line)):
+            return row
+    return None
+
+
 def _stamp(level: str, message: str) -> bytes:
     return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode()
 

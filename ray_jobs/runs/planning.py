@@ -1,6 +1,5 @@
 """From an Experiment to a Plan: data prepared, resources checked, all that can be refused is refused here."""
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +12,12 @@ from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
 from ray_jobs.cluster.connection import check_resources, connect, machine_cpus
+from ray_jobs.runs.cpu_threads import count_usable_cpus
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.tracking import Tracking
 from trainables.plan import Plan
 from trainables.run_paths import CHECKPOINTS
-from trainables.workloads import build_pipeline
+from trainables.workloads import build_pipeline, find_workload
 
 if TYPE_CHECKING:
     from trainables.engine.files.histograms import Watch
@@ -88,6 +88,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
     settled = _settle(experiment, prepared, manifest)
     return Plan(
         run=experiment.run,
+        workload=find_workload(experiment.workload.name),
         run_id=experiment.run_id,
         folder=experiment.folder,
         prepared=prepared,
@@ -96,6 +97,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
         scaling=scaling,
         uses_gpu=uses_gpu,
         num_threads=scaling.threads_per_worker or settled["num_threads"],
+        threads_reason="" if scaling.threads_per_worker else settled.get("threads_reason", ""),
         watch=_watch(experiment.tracking),
     )
 
@@ -135,13 +137,18 @@ def _settle(experiment: Experiment, prepared: Path, manifest: Manifest) -> dict:
         return settled
     scaling = experiment.scaling
     is_local = scaling.num_workers == 0
-    cpus = (os.cpu_count() or 1) if is_local else machine_cpus()
+    cpus, reason = count_usable_cpus() if is_local else (machine_cpus(), "")
     feed = experiment.training.feed
     if feed == "auto":
         memory = psutil.virtual_memory().available if is_local else object_store_bytes()
         fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
         feed = "resident" if fits else "stream"
     num_threads = max(cpus // max(scaling.num_workers, 1), 1 if is_local else int(scaling.cpus_per_worker), 1)
-    settled = {"feed": feed, "num_threads": num_threads, "source_hash": manifest.source_hash}
+    settled = {
+        "feed": feed,
+        "num_threads": num_threads,
+        "threads_reason": reason,
+        "source_hash": manifest.source_hash,
+    }
     folder.write_json(SETTLED, settled)
     return settled

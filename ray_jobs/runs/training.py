@@ -2,8 +2,9 @@
 
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
@@ -14,7 +15,7 @@ from ray_jobs.run_folder.environment import describe_environment
 from ray_jobs.run_folder.identity import Identity, JobType, resolve_identity
 from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
 from ray_jobs.run_folder.run_lock import LOCK, locked
-from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, Record
+from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, Record, find_last_row
 from ray_jobs.runs.planning import OnProgress, build_plan
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
@@ -25,6 +26,8 @@ from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
 from trainables.ray_train.worker_main import RunError, run_locally
+
+OnReport = Callable[[WorkerReport], object]
 
 
 class RunStoppedError(RuntimeError):
@@ -44,11 +47,28 @@ class Result:
     final: dict[str, Any]
 
 
-def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_new: bool = False) -> Result:
-    """Train to the end: begin, or go on where an interrupted run of the same settings stands.
+def train(
+    experiment: Experiment,
+    *,
+    on_progress: OnProgress | None = None,
+    on_report: OnReport | None = None,
+    is_new: bool = False,
+) -> Result:
+    """Train to the end: begin, or resume an interrupted run of the same settings.
 
-    A run that is already finished is not trained again, unless `is_new` sets it aside.
-    Raises ValueError for bad input, RunError when the run fails, RunStoppedError when it was asked to stop.
+    Args:
+        experiment: A run that is already finished is not trained again.
+        on_progress: Called with the rows that are prepared, and how many there are.
+        on_report: Called with each report of the training, before its lines are printed.
+        is_new: Set an earlier run aside, finished or not.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ValueError: Bad input.
+        RunError: The run fails.
+        RunStoppedError: It was asked to stop.
     """
     folder = experiment.folder
     folder.make()
@@ -57,12 +77,14 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
         if is_new:
             set_aside(folder)
         _refuse_other_settings(experiment)
-        record = Record(folder, describe=Console(experiment.workload, experiment.training.batch_size))
+        record = Record(folder, describe=_describe_reports(experiment, on_report))
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished (train it with --new to repeat it)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
         record.log(f"run {describe(experiment).name} in {folder}")
         plan = build_plan(experiment, on_progress)
+        if plan.threads_reason:
+            record.log(f"torch threads: {plan.num_threads} ({plan.threads_reason})")
         for line in format_counts(plan.manifest.counts):
             record.log(line)
         folder.write_json(INPUTS, describe_inputs(plan))
@@ -84,6 +106,18 @@ def train(experiment: Experiment, *, on_progress: OnProgress | None = None, is_n
                 TERMINATED if signals.received == signal.SIGTERM else STOPPED,
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
+
+
+def _describe_reports(experiment: Experiment, on_report: OnReport | None) -> Callable[[WorkerReport], Sequence[str]]:
+    find_row = partial(find_last_row, experiment.folder)
+    console = Console(experiment.workload, experiment.training.batch_size, find_row)
+
+    def describe_report(report: WorkerReport) -> Sequence[str]:
+        if on_report is not None:
+            on_report(report)
+        return console(report)
+
+    return describe_report
 
 
 def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
@@ -118,7 +152,7 @@ def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:
     write_mirror_config(experiment)
     folder.write("experiment.yaml", dump_yaml(settings).encode())
     folder.write_json(ENVIRONMENT, describe_environment(experiment.seed))
-    tags = [workload.name, *(["sweep"] if job_type == "sweep" else [])]
+    tags = [workload.label, *(["sweep"] if job_type == "sweep" else [])]
     return resolve_identity(
         folder, workload.run_name_parts, given=tracking.run_name, group=tracking.group, job_type=job_type, tags=tags
     )

@@ -12,28 +12,36 @@ from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, word
 from ray_jobs.settings.strict_yaml import dump_yaml
-from trainables.contract.training_config import SelectionMetric
+from ray_jobs.text_table import TextTable
+from trainables.contract.workload_config import SelectionMetric
 
 LEADERBOARD, BEST = "leaderboard.csv", "best.yaml"
 
 
-def format_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -> str:
-    """A table of the first entries of each label, and what the search is doing."""
+def tabulate_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -> list[TextTable | str]:
+    """Return a table of the first entries of each label, and how many more there are."""
     keys = varying_keys(trials)
     short = short_names(keys)
     entries = rank(setup, trials)
     labels = list(dict.fromkeys(entry.label for entry in entries))
-    lines: list[str] = []
+    parts: list[TextTable | str] = []
     for label in labels:
         members = [entry for entry in entries if entry.label == label]
         goals = setup.goals(members[0].trials[0])
-        title = [label] if len(labels) > 1 else []
-        head = ["rank", "trial", *(short[key] for key in keys), *(goal.metric for goal in goals), "epoch", "state"]
+        columns = ["rank", "trial", *(short[key] for key in keys), *(goal.metric for goal in goals), "epoch", "state"]
         rows = [_row(place, entry, keys, goals) for place, entry in enumerate(members[:limit], 1)]
-        lines += [*title, *_align([head, *rows])]
+        numeric = range(2 + len(keys), 2 + len(keys) + len(goals))
+        strong = (0,) if members[0].means else ()
+        title = label if len(labels) > 1 else ""
+        parts.append(TextTable(columns, rows, title=title, numeric=numeric, strong=strong))
         if len(members) > limit:
-            lines.append(f"and {len(members) - limit} more in {LEADERBOARD}")
-    return "\n".join(lines)
+            parts.append(f"and {len(members) - limit} more in {LEADERBOARD}")
+    return parts
+
+
+def format_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -> str:
+    """Return the tables as plain text."""
+    return "\n".join(map(str, tabulate_leaderboard(setup, trials, limit=limit)))
 
 
 def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[SelectionMetric]) -> list[str]:
@@ -54,11 +62,6 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     """The last word of each key, or all of it when two have the same."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def summarise_states(trials: Trials, total: int, concurrency: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
-from trainables.contract.training_config import SelectionMetric
+from trainables.contract.workload_config import SelectionMetric
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ray_jobs.settings.search import Search
 from ray_jobs.settings.search_dimension import Dimension
-from trainables.contract.training_config import SelectionMetric
+from trainables.contract.workload_config import SelectionMetric
 
 Point = dict[str, Any]
 """Values by dotted key."""

@@ -43,7 +43,7 @@ class ResumableSearch(SearchAlgorithm):
         (self._experiment,) = experiments
 
     @property
-    def total_samples(self) -> int:
+    def total_samples(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """For Tune's messages."""
         return self._num_points * self._setup.trials_per_point
 

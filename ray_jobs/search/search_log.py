@@ -4,6 +4,8 @@ import time
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.append_file import AppendFile
+from ray_jobs.terminal import show
+from ray_jobs.text_table import TextTable
 
 LOG = "search.log"
 
@@ -14,10 +16,10 @@ class SearchLog:
     def __init__(self, folder: Folder):
         self._file = AppendFile(folder, LOG)
 
-    def say(self, text: str) -> None:
+    def say(self, *parts: str | TextTable) -> None:
         """To the terminal and the file."""
-        print(text, flush=True)
-        self.append_log(text)
+        show(*parts)
+        self.append_log("\n".join(map(str, parts)))
 
     def append_log(self, text: str) -> None:
         """To the file alone."""

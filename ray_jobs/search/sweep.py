@@ -18,7 +18,7 @@ from ray_jobs.runs.planning import OnProgress, prepare_data
 from ray_jobs.runs.stop_signals import handle_signals
 from ray_jobs.runs.training import RunStoppedError, refuse_differences, set_aside
 from ray_jobs.runs.tune_run import beside_the_driver
-from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
+from ray_jobs.search.leaderboard import save_leaderboard, summarise_states, tabulate_leaderboard
 from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.plots import save_pictures
 from ray_jobs.search.ranking import best_trial, rank
@@ -30,6 +30,7 @@ from ray_jobs.search.search_log import SearchLog
 from ray_jobs.search.sweep_plan import CHANGEABLE, DECIDING, SETTINGS, SweepPlan
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
+from ray_jobs.text_table import TextTable
 from ray_jobs.tracking.mirror_run import search_callbacks
 from trainables.ray_train.search_trial import SearchTrial
 from trainables.ray_train.worker_main import RunError
@@ -207,19 +208,19 @@ class _ConsoleReporter:
             save_leaderboard(self._setup, self._trials)
         if time.monotonic() - self._printed > TABLE_S:
             self._printed = time.monotonic()
-            self._log.say(self.table())
+            self._log.say(*self.tables())
 
-    def table(self) -> str:
-        """The ranking, and how far the search is."""
+    def tables(self) -> list[TextTable | str]:
+        """Return the ranking, and how far the search is."""
         extent = self._extent
         states = summarise_states(self._trials, extent.num_trials, extent.concurrency)
-        return f"{format_leaderboard(self._setup, self._trials)}\n{states}"
+        return [*tabulate_leaderboard(self._setup, self._trials), states]
 
 
 def _conclude(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog) -> dict[str, Any]:
     save_leaderboard(setup, trials)
     pictures = save_pictures(setup, trials)
-    log.say(f"{_ConsoleReporter(setup, trials, extent, log).table()}\nfolder: {setup.folder}")
+    log.say(*_ConsoleReporter(setup, trials, extent, log).tables(), f"folder: {setup.folder}")
     best = {}
     for entry in rank(setup, trials):
         if entry.means and entry.label not in best:

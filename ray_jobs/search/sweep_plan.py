@@ -15,7 +15,7 @@ from ray_jobs.search.samplers import Point, build_sampler, count_points
 from ray_jobs.search.trials import Trial
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.search import Search
-from trainables.contract.training_config import SelectionMetric
+from trainables.contract.workload_config import SelectionMetric
 
 SEARCHES = "searches"
 SETTINGS = "search.yaml"
@@ -46,7 +46,7 @@ class SweepPlan:
     @cached_property
     def name(self) -> str:
         """The given name, or one by a digest of all that decides which trials there are but their number."""
-        workload, settings = self.experiment.workload.name, self.search.model_dump(mode="json")
+        workload, settings = self.experiment.workload.label, self.search.model_dump(mode="json")
         for changeable in CHANGEABLE:
             del settings[changeable]
         content = json.dumps([[base.digest for base in self.bases], settings], sort_keys=True)

@@ -16,7 +16,7 @@ from ray_jobs.settings.experiment_file import read_settings
 from ray_jobs.settings.search import Search
 from ray_jobs.settings.tracking import Tracking
 from trainables.run import Run, Scaling, validate_strictly
-from trainables.workloads import WORKLOADS, config_class
+from trainables.workloads import config_class
 
 
 class Storage(Config):
@@ -41,7 +41,7 @@ class Storage(Config):
 
 
 class Experiment(Run):
-    """What `python -m ray_jobs` works on."""
+    """A run, where it runs and where it is kept: what every verb of the command line works on."""
 
     scaling: Scaling = Scaling()
     storage: Storage = Storage()
@@ -55,7 +55,7 @@ class Experiment(Run):
     @property
     def run_id(self) -> str:
         """The given name, or one that holds the workload and the digest of all settings that shape the result."""
-        return self.tracking.run_name or f"{self.workload.name}-{self.digest}"
+        return self.tracking.run_name or f"{self.workload.label}-{self.digest}"
 
     @property
     def run(self) -> Run:
@@ -109,7 +109,7 @@ def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
             continue
         if part == "workload":
             name = settings.get("workload", {}).get("name")
-            models = [config_class(name)] if name in WORKLOADS else []
+            models = _config_classes(name)
         elif len(models) > 1:  # one of several kinds, told apart by its name
             models = [model for model in models if model.model_fields["name"].default == part]
         else:
@@ -118,6 +118,13 @@ def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
         if not models:
             return []
     return list(models[0].model_fields)
+
+
+def _config_classes(name: Any) -> list[Any]:
+    try:
+        return [config_class(name)]
+    except (ValueError, TypeError):  # the name itself is wrong, which another line says
+        return []
 
 
 def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:

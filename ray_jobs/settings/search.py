@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from data_pipelines.contract.config import Config, FilePath
 from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.settings.search_dimension import Dimension
-from trainables.contract.training_config import Cadence, SelectionMetric
+from trainables.contract.training_config import Cadence
+from trainables.contract.workload_config import SelectionMetric
 
 FIXED = ("scaling", "storage", "tracking", "search", "seed")
 """Sections that all trials share."""

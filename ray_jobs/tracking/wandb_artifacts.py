@@ -9,7 +9,7 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.inputs import Input
-from trainables.run_paths import MODELS, load_aliases, step_of
+from trainables.run_paths import METADATA, MODELS, load_aliases, step_of
 
 
 def named_models(folder: Folder) -> dict[str, list[str]]:
@@ -23,7 +23,7 @@ def log_model(run: Any, name: str, files: Path, aliases: list[str]) -> None:
     """Send one model version, the folder `files` that `keep_files` made."""
     import wandb
 
-    metadata = Folder(str(files)).read_json("metadata.json")
+    metadata = Folder(str(files)).read_json(METADATA)
     artifact = wandb.Artifact(name, type="model", metadata=_shorten(metadata))
     for file in sorted(files.iterdir()):
         artifact.add_file(str(file), name=file.name, policy="immutable", skip_cache=True)
@@ -51,7 +51,7 @@ def keep_files(folder: Folder, version: str, staging: Path) -> Path:
 
 def _shorten(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Epoch, global step, metrics, full config; the workload stands in the config too."""
-    return {name: value for name, value in metadata.items() if name not in ("workload", "facts")}
+    return {name: value for name, value in metadata.items() if name not in ("workload", "data_spec", "facts")}
 
 
 def use_input(run: Any, item: Input) -> None:

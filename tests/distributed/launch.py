@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from trainables.plan import Plan
-from trainables.workloads import build_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +39,7 @@ def _work(file: Path, num_workers: int, port: int, rank: int) -> None:
     plan: Plan = pickle.loads(file.read_bytes())
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=num_workers)
     process = worker_main.Runtime(torch.device("cpu"), DistributedDataParallel, lambda report: None)
-    pipeline = build_pipeline(plan.run.workload)
+    pipeline = plan.workload.build_pipeline(plan.run.workload)
     worker_main._work(plan, pipeline, build_local_sources, run_training, process)
     dist.destroy_process_group()
     sys.stderr.flush()

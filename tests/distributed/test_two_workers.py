@@ -48,6 +48,14 @@ def test_two_workers_learn_what_one_learns_on_the_joined_batch(toy, tmp_path):
     assert two_rows[0]["train/loss"] == pytest.approx(one_rows[0]["train/loss"], rel=0.02)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_any_number_of_workers_names_unused_parameters(toy, tmp_path, capfd, num_workers):
+    plan = plan_of(toy(workload={"has_unused_parameter": True}))
+    assert start_processes(plan, tmp_path, num_workers) == [1] * num_workers
+    assert capfd.readouterr().err.count("RunError: the loss does not depend on 1 trainable") == num_workers
+
+
 @pytest.fixture
 def reference(toy, tmp_path) -> tuple[dict, list[dict]]:
     plan = plan_of(toy(workload={"kill_file": str(tmp_path / "kill")}, tracking={"run_name": "reference"}))

@@ -1,13 +1,16 @@
-"""The command line on the toy workload: exit codes, hints, and the line of JSON."""
+"""The command line on the toy workload: help, exit codes, hints, and the line of JSON."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ray_jobs import cli, verbs
-from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
+from ray_jobs.cli import BAD_INPUT, DONE, FAILED, VERBS, main
+from ray_jobs.runs.experiment_loader import load_experiment
 from tests.ray_jobs.command import call, fail
 from trainables.ray_train.worker_main import RunError
 
@@ -28,7 +31,7 @@ def test_show_prints_settings_that_load_as_the_same_experiment(file, tmp_path, c
     shown = capsys.readouterr().out.partition("---\n")[0]
     copy = tmp_path / "copy.yaml"
     copy.write_text(shown)
-    assert verbs.load_experiment(copy) == verbs.load_experiment(file, ["training.batch_size=16"])
+    assert load_experiment(copy) == load_experiment(file, ["training.batch_size=16"])
 
 
 def test_show_works_before_the_data_path_is_given(tmp_path, capsys):
@@ -54,7 +57,7 @@ def test_an_unknown_verb_is_refused_with_the_nearest_one(file, capsys):
     code, message = fail(capsys, "trian", file)
     assert code == BAD_INPUT
     assert message == (
-        "'trian' is not a verb; did you mean 'train'? allowed: check, evaluate, export, prepare, repeat, "
+        "'trian' is not a verb; did you mean 'train'? allowed: check, evaluate, export, list, prepare, repeat, "
         "report, show, submit, sweep, sync, train"
     )
 
@@ -107,7 +110,7 @@ def test_an_interrupted_command_says_how_to_resume(file, capsys, monkeypatch):
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.VERBS, "train", interrupt)
+    monkeypatch.setattr("ray_jobs.commands.train.run", interrupt)
     assert main(["train", str(file)]) == 130
     assert "goes on from the last checkpoint" in capsys.readouterr().err
 
@@ -117,7 +120,7 @@ def test_the_kind_of_error_decides_the_exit_code(file, capsys, monkeypatch, erro
     def raises(options):
         raise error("the cause")
 
-    monkeypatch.setitem(cli.VERBS, "train", raises)
+    monkeypatch.setattr("ray_jobs.commands.train.run", raises)
     assert fail(capsys, "train", file) == (code, "the cause")
 
 
@@ -129,4 +132,106 @@ def test_new_trains_a_finished_run_again(file, tmp_path, capsys):
     assert (run / "metrics.jsonl").read_bytes() == first == (run / "earlier/001/metrics.jsonl").read_bytes()
 
 
-# ---- options of the evaluation, as flow matching declares them
+# ---- help, and options by verb
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def show_help(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as ending:
+        main([*words, "--help"])
+    assert ending.value.code == DONE
+    return capsys.readouterr().out
+
+
+def test_help_lists_every_verb_with_a_line(capsys):
+    text = show_help(capsys)
+    assert text.startswith("usage: quintet VERB")
+    for name, verb in VERBS.items():
+        assert re.search(rf"(?m)^    {name} +{re.escape(verb.SUMMARY)}$", text), name
+
+
+def test_help_of_a_verb_shows_its_own_options_alone(capsys):
+    text = show_help(capsys, "train")
+    assert set(re.findall(r"(?m)^  (--\w+)", text)) == {"--set", "--new", "--json"}
+    assert "quintet train [-h]" in text and "EXPERIMENT" in text and VERBS["train"].EXAMPLE in text
+
+
+def test_no_verb_at_all_is_bad_input_and_shows_the_help(capsys):
+    with pytest.raises(SystemExit) as ending:
+        main([])
+    assert ending.value.code == BAD_INPUT
+    assert "verbs:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train", "x.yaml", "--seeds", "1,2"], "unknown argument '--seeds'; did you mean 'set'? allowed: json, new, set"),
+        (["repeat", "x.yaml", "--seed=1", "--seeds=1"], "unknown argument '--seed=1'; did you mean 'seeds'?"),
+        (["show", "x.yaml", "y.yaml"], "unknown argument 'y.yaml'; allowed: json, set"),
+        (["show", "x.yaml", "--chekpoint", "y"], "unknown argument '--chekpoint'; allowed: json, set"),
+    ],
+)
+def test_an_option_of_another_verb_is_refused(capsys, words, hint):
+    code, message = fail(capsys, *words)
+    assert code == BAD_INPUT and hint in message
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (["train"], "train needs an experiment: quintet train EXPERIMENT"),
+        (["train", "x.yaml", "--set"], "--set needs a value"),
+        (["repeat", "x.yaml"], "repeat needs --seeds"),
+        (["sweep", "x.yaml", "--extend", "few"], "--extend: invalid int value: 'few'"),
+        (["check", "--set", "seed=1"], "name one: quintet check EXPERIMENT"),
+    ],
+)
+def test_what_an_option_lacks_is_said(capsys, words, cause):
+    code, message = fail(capsys, *words)
+    assert code == BAD_INPUT and cause in message
+
+
+def test_options_may_stand_before_experiment_and_verb(file, capsys):
+    _, after, _ = call(capsys, "show", file, "--set", "seed=3")
+    _, before, _ = call(capsys, "show", "--set", "seed=3", file)
+    assert main(["--json", "--set", "seed=3", "show", str(file)]) == DONE
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert first == before == after
+
+
+@pytest.mark.parametrize("words", ["--help", "list", "show --help", "train --help"])
+def test_help_and_list_import_nothing_that_is_slow(words):
+    code = (
+        "import sys; from ray_jobs.cli import main\n"
+        f"try: main({words.split()})\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'wandb', 'numpy', 'pydantic', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.stderr == "[]\n" and ended.stdout
+
+
+WORKLOAD = """
+from tests.toy_workload.config import ToyConfig
+from trainables.workloads import Workload
+class Mine(ToyConfig):
+    name: str = "mine:MINE"
+MINE = Workload(Mine, "tests.toy_workload.pipeline:ToyPipeline", "tests.toy_workload.task:ToyTask")
+"""
+
+
+def test_a_script_finds_a_workload_in_the_working_folder(tmp_path):
+    """As `python -m` does; the folder of a console script is that of the script."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/quintet").write_text("from ray_jobs.cli import main\nraise SystemExit(main())\n")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/mine.py").write_text(WORKLOAD)
+    (tmp_path / "work/mine.yaml").write_text("workload: {name: 'mine:MINE'}\ntraining: {epochs: 1}\n")
+    command = [sys.executable, "../bin/quintet", "show", "mine.yaml", "--set", f"storage.path={tmp_path}"]
+    ended = subprocess.run(
+        command, cwd=tmp_path / "work", env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == DONE, ended.stderr
+    assert "made-up points" in ended.stdout

@@ -10,9 +10,7 @@ from ray_jobs.console import (
     describe_plainly,
     format_counts,
     format_duration,
-    format_metrics,
     format_progress,
-    format_table,
     format_value,
     progress_snapshot,
 )
@@ -70,15 +68,6 @@ def test_a_duration_is_rounded_to_what_is_readable(seconds, words):
     assert format_duration(seconds) == words
 
 
-def test_metrics_are_sorted_beside_their_baselines():
-    text = format_metrics({"test/mse": 0.25, "baseline/test/mse": 1.0, "a": 2.0})
-    assert [line.split() for line in text.splitlines()] == [["a", "2"], ["test/mse", "0.25", "(baseline", "1)"]]
-
-
-def test_no_metrics_are_no_lines():
-    assert format_metrics({}) == ""
-
-
 def make_whole_report(row: dict[str, Any] | None = ROW, **changes: Any) -> Any:
     """At step 120 of a run of 50 steps per epoch, batches of 8 out of 403 samples."""
     speed = {"computing_s": 1.5, "waiting_s": 0.5, "evaluation_s": 2.0}
@@ -120,29 +109,29 @@ def test_a_snapshot_at_the_start_has_no_row_and_begins_its_epoch():
 class Silent:
     """A workload without lines of its own."""
 
-    goal = SelectionMetric(metric="eval/fid", mode="min")
+    name = "silent"
+    selection_metric = SelectionMetric(metric="eval/fid", mode="min")
     metric_names: dict[str, str] = {}
-
-    def console_lines(self, moment: Any) -> list[str] | None:
-        return None
-
-
-class Own(Silent):
-    def console_lines(self, moment: Any) -> list[str] | None:
-        return [f"epoch {moment.epoch}", "and more"]
 
 
 class Renamed(Silent):
     metric_names = {"train/loss": "loss"}
 
 
-def say(workload: Any, *reports: Any) -> list[list[str]]:
-    console = Console(workload, batch_size=8)
+@pytest.fixture(autouse=True)
+def silent(monkeypatch):
+    """The workload of these tests has no lines of its own, unless a test gives it some."""
+    monkeypatch.setattr("ray_jobs.console.console_lines", lambda workload, moment: None)
+
+
+def say(workload: Any, *reports: Any, **options: Any) -> list[list[str]]:
+    console = Console(workload, batch_size=8, **options)
     return [list(console(report)) for report in reports]
 
 
-def test_a_workload_may_say_its_own_lines():
-    assert say(Own(), make_whole_report()) == [["epoch 3", "and more"]]
+def test_a_workload_may_say_its_own_lines(monkeypatch):
+    monkeypatch.setattr("ray_jobs.console.console_lines", lambda workload, moment: [f"epoch {moment.epoch}", "more"])
+    assert say(Silent(), make_whole_report()) == [["epoch 3", "more"]]
 
 
 def test_the_terminal_shows_loss_and_goal_the_log_all_metrics():
@@ -153,10 +142,39 @@ def test_the_terminal_shows_loss_and_goal_the_log_all_metrics():
     assert isinstance(details, LogOnly) and "eval/is 3  baseline/eval/fid 80" in details
 
 
-def test_between_evaluations_the_goal_is_that_of_the_last_one():
-    row = {"step": 120, "epoch": 3, "loss": 0.5}
-    [[line]] = say(Renamed(), make_whole_report(row, metrics={"loss": 9.0, "eval/fid": 12.34}))
-    assert line.split("  ")[2:4] == ["loss 0.5", "eval/fid 12.34"]
+def test_between_evaluations_a_value_is_marked_with_its_epoch():
+    rows = [{"step": 150, "epoch": 3, "loss": 0.5, "eval/fid": 12.34}, {"step": 160, "epoch": 4, "loss": 0.4}]
+    reports = [make_whole_report(row, metrics={"loss": 9.0, "eval/fid": 12.34}) for row in rows]
+    [[fresh, _], [stale]] = say(Renamed(), *reports)
+    assert fresh.split("  ")[2:4] == ["loss 0.5", "eval/fid 12.34"]
+    assert stale.split("  ")[2:4] == ["loss 0.4", "eval/fid 12.34 (epoch 3)"]
+
+
+def test_a_value_of_the_same_epoch_is_marked_with_its_step():
+    rows = [{"step": 110, "epoch": 3, "eval/fid": 2.0}, {"step": 120, "epoch": 3}]
+    [_, [stale]] = say(Silent(), *(make_whole_report(row, metrics={"baseline/eval/fid": 80.0}) for row in rows))
+    assert "eval/fid 2 (step 110, baseline 80)" in stale
+
+
+def test_before_the_first_evaluation_no_value_is_shown():
+    assert "eval/fid" not in say(Silent(), make_whole_report({"step": 1, "epoch": 1}, metrics={"eval/fid": 9.0}))[0][0]
+
+
+def test_after_a_resume_the_value_is_that_of_the_record():
+    """Also of a worker that was lost: its later evaluations are gone, and trained again."""
+    reports = [
+        make_whole_report({"step": 200, "epoch": 4, "eval/fid": 3.0}),
+        make_whole_report(None, resumed_from="checkpoints/step_000000100"),
+        make_whole_report({"step": 101, "epoch": 3}, metrics={"eval/fid": 7.0}),
+    ]
+    found = say(Silent(), *reports, find_row=lambda metric: {"step": 100, "epoch": 2, metric: 7.0})
+    assert "eval/fid 7 (epoch 2)" in found[2][0]
+
+
+def test_a_fresh_start_forgets_earlier_evaluations():
+    row = {"step": 1, "epoch": 1}
+    reports = [make_whole_report({**row, "eval/fid": 3.0}), make_whole_report(row, resumed_from=None)]
+    assert "eval/fid" not in say(Silent(), *reports)[1][0]
 
 
 def test_the_time_left_holds_evaluations_by_what_they_have_taken():
@@ -173,29 +191,12 @@ def test_a_report_without_a_row_prints_no_line():
     assert "eval/fid 12.34  eval/is 3  410 samples/s" in line
 
 
-def test_a_table_has_a_row_per_result_and_one_shared_baseline():
-    first = {"val/psnr": 27.5, "baseline/val/psnr": 25.0, "val/ssim": 0.75}
-    second = {"val/psnr": 28.123456, "baseline/val/psnr": 25.0}
-    assert format_table({"a": first, "b": second}).splitlines() == [
-        "| checkpoint | val/psnr | val/ssim |",
-        "| --- | ---: | ---: |",
-        "| a | 27.5000 | 0.7500 |",
-        "| b | 28.1235 |  |",
-        "| baseline | 25.0000 |  |",
-    ]
-
-
-def test_a_baseline_that_differs_is_a_column():
-    table = format_table({"a": {"m": 1.0, "baseline/m": 2.0}, "b": {"m": 1.0, "baseline/m": 3.0}})
-    assert table.splitlines()[0] == "| checkpoint | baseline/m | m |" and len(table.splitlines()) == 4
-
-
 def test_counts_are_tabulated_by_split_and_group():
     counts = {"train": {"ill": {"cycles": 120, "cycles_kept": 7}}, "val": {"healthy": {"cycles": 3}}}
     assert format_counts(counts) == [
         "                cycles  cycles kept",
         "train  ill         120            7",
-        "val    healthy       3             ",
+        "val    healthy       3",
     ]
     assert format_counts({}) == []
 

@@ -4,10 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from examples.diabetes.diabetes.config import DiabetesConfig
+from trainables.contract.workload_config import SelectionMetric
 
 
-class ToyConfig(WorkloadConfig):
+class ToyConfig(DiabetesConfig):
     """Fit y = sum(x) with a small network that has dropout, so that random states matter."""
 
     name: Literal["toy"] = "toy"
@@ -21,11 +22,13 @@ class ToyConfig(WorkloadConfig):
     """Stages; the hidden layer is narrowed before each but the first."""
     kill_file: str | None = None
     """When this file exists, the process is killed after the step whose number it holds, or gets the signals that
-    stand after the number, or raises an ERROR; the file goes first."""
+    follow the number, or raises an ERROR; the file is removed first."""
     reader_kill_file: str | None = None
     """While this file holds a number above 0, a process that decodes rows counts it down and is killed."""
     padding_bytes: int = Field(default=0, ge=0)
     """Added to every row when it is decoded, so that few rows fill a memory."""
+    has_unused_parameter: bool = False
+    """A trainable parameter that the loss does not depend on."""
     nan_at_row: int | None = None
     """A row whose target is not a number."""
 

@@ -6,44 +6,40 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from examples.diabetes.diabetes.task import DiabetesTask
 from tests.toy_workload.config import ToyConfig
-from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import ImagePanel, TablePanel
-from trainables.contract.task import LossOutput, Task
-from trainables.contract.train_context import Collectives, Progress, StartContext
+from trainables.contract.train_context import Progress, StartContext
 
 
-class ToyTask(Task):
-    """A network of one hidden layer."""
+class ToyTask(DiabetesTask):
+    """A network of one hidden layer, without an activation."""
+
+    evaluated_splits = ("test",)
+    visualised_split = "test"
+    num_visualised = 3
+    config: ToyConfig
 
     def __init__(self, config: ToyConfig, data_spec, seed: int):
-        self.config = config
+        super().__init__(config, data_spec, seed)
+        (num_features,) = data_spec["x"]["shape"]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             noise = [nn.BatchNorm1d(config.width), nn.Dropout(0.2)] if config.has_noise else []
-            self.module = nn.Sequential(
-                nn.Linear(data_spec["features"], config.width), *noise, nn.Linear(config.width, 1)
-            )
-        self.mean = torch.zeros(())
-
-    def loss(self, module: nn.Module, batch, *, generator: torch.Generator) -> LossOutput:
-        error = module(batch["x"]).squeeze(1) - batch["y"]
-        return LossOutput(error.square().mean(), {"abs_error": error.abs().mean()})
-
-    def evaluator(self, collectives: Collectives, device: torch.device) -> Evaluator:
-        return ToyEvaluator(collectives, float(self.mean), device)
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        return (torch.zeros(1, self.module[0].in_features),)  # pyright: ignore
+            self.module = nn.Sequential(nn.Linear(num_features, config.width), *noise, nn.Linear(config.width, 1))
+            if config.has_unused_parameter:
+                self.module.register_parameter("unused", nn.Parameter(torch.zeros(1)))
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device):
+        assert batch["x"].shape == (3, 8) and batch["x"].device == device
         images = (torch.linspace(0, 255, 2 * 3 * 4 * 4) + progress.step).to(torch.uint8).reshape(2, 3, 4, 4)
         table = TablePanel("eval/table", ["Epoch", "Image"], [[progress.epoch, images[0]]])
         return [ImagePanel("eval/pictures", images, captions=["a", "b"], zoom=2), table]
 
     def on_train_start(self, start: StartContext) -> None:
+        """Measure the mean over the targets that are numbers."""
         total, count = torch.zeros(()), torch.zeros(())
         for batch in start.batches("train"):
             total, count = total + batch["y"].nansum(), count + len(batch["y"])
@@ -84,29 +80,10 @@ class ToyTask(Task):
         self.module = nn.Sequential(*narrow)
 
     def state_dict(self):
-        return {"mean": self.mean, "width": self.module[0].out_features}  # pyright: ignore
+        return {**super().state_dict(), "width": self.module[0].out_features}  # pyright: ignore
 
     def load_state_dict(self, state) -> None:
-        self.mean = state["mean"]
+        super().load_state_dict(state)
         shrinks = self.config.swaps_layer_after_epoch or self.config.rounds > 1
         while shrinks and state["width"] < self.module[0].out_features:  # pyright: ignore
             self._narrow()
-
-
-class ToyEvaluator(Evaluator):
-    """Mean squared error over the test rows, beside that of the mean target."""
-
-    split = "test"
-
-    def __init__(self, collectives: Collectives, mean: float, device: torch.device):
-        self._collectives, self._mean = collectives, mean
-        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
-
-    def update(self, module: nn.Module, batch) -> None:
-        error = (module(batch["x"]).squeeze(1) - batch["y"]).double()
-        trivial = (batch["y"] - self._mean).double()
-        self._sums += torch.stack([error.square().sum(), trivial.square().sum(), torch.tensor(len(error)).double()])
-
-    def compute(self, module: nn.Module) -> EvaluationResult:
-        error, trivial, count = self._collectives.sum(self._sums).tolist()
-        return EvaluationResult({"test/mse": error / count, "baseline/test/mse": trivial / count})

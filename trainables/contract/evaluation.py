@@ -1,9 +1,9 @@
-"""Evaluators: what is computed over the rows of a split, and the result."""
+"""Evaluators, which compute metrics over the rows of a split, and their result."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +13,24 @@ from trainables.contract.panels import Panel
 from trainables.contract.train_context import Collectives
 
 BASELINE = "baseline/"
-"""Before the name of a metric: the same metric of a trivial predictor."""
+"""Prefix of a metric's name: the same metric of a trivial predictor."""
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The result of one evaluation, the same on every rank."""
+    """Result of one evaluation, the same on every rank."""
 
     metrics: Mapping[str, float]
-    """By full name, for example `eval/fid_local`; a trivial baseline stands beside its metric as `baseline/<name>`."""
+    """By full name, for example `eval/fid_local`; a trivial baseline is beside its metric as `baseline/<name>`."""
     panels: Sequence[Panel] = ()
     files: Sequence[str] = ()
-    """Files that the evaluator has written by itself on this rank, into a folder that the user named."""
+    """Files that the evaluator wrote itself on this rank, into a folder that the user named."""
 
 
 class Evaluator(ABC, Generic[Batch]):
-    """The state of one evaluation. Made anew for every evaluation; runs without gradients, in eval mode.
+    """State of one evaluation; a new one is made for every evaluation, which runs without gradients, in eval mode.
 
-    The module computes in `training.precision`, in trainings and in `evaluate` alike, and answers in float32; the
+    The module computes in `training.precision`, in trainings and in `evaluate` alike, and returns float32; the
     evaluator's own computations are not autocast.
     """
 
@@ -54,55 +54,65 @@ class Evaluator(ABC, Generic[Batch]):
 
 
 class MeanMetrics(Evaluator[Batch]):
-    """Means of per-sample values over all rows of a split and all ranks, in float64.
+    """Means of per-sample values over all rows of each split and all ranks, in float64.
 
-    A value `name` becomes the metric `<split>/<name>`, and `baseline/name` becomes `baseline/<split>/<name>`. An empty
-    split gives no metrics.
+    A value `name` becomes the metric `<split>/<name>`, and `baseline/name` becomes `baseline/<split>/<name>`. A split
+    without rows gives no metrics.
 
     Args:
         measure: Takes the module and a batch and returns, by name, one value for each sample: tensors of shape [batch],
             the same names for every batch.
-        split: The split that is evaluated.
-        collectives: Those that `Task.evaluator` gets.
-        device: That of the batches.
+        splits: The splits that are evaluated.
+        collectives: The argument of `Task.evaluator`.
+        device: Device of the batches.
     """
 
     def __init__(
         self,
         measure: Callable[[nn.Module, Batch], Mapping[str, Tensor]],
         *,
-        split: Split,
+        splits: Sequence[Split],
         collectives: Collectives,
         device: torch.device,
     ):
-        self.split = split
         self._measure, self._collectives, self._device = measure, collectives, device
-        self._names: tuple[str, ...] = ()
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._splits = tuple(splits)
+        self._sums: dict[Split, dict[str, Any]] = {split: {} for split in self._splits}
+        self._counts: dict[Split, int] = dict.fromkeys(self._splits, 0)
+        self._running: Split = self._splits[0]
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """The splits given to the constructor."""
+        return self._splits
+
+    def begin_split(self, split: Split) -> None:
+        """Add the following batches to this split."""
+        self._running = split
 
     def update(self, module: nn.Module, batch: Batch) -> None:
-        """Add the values of a batch. Raises ValueError naming a value that is not one number for each sample."""
+        """Add the values of a batch. Raises ValueError naming values that are not one number for each sample."""
         values = self._measure(module, batch)
-        lengths = {name: tuple(value.shape) for name, value in values.items()}
-        if len(set(lengths.values())) > 1 or any(len(shape) != 1 for shape in lengths.values()):
-            raise ValueError(f"MeanMetrics needs one value for each sample, of shape [batch], and got {lengths}")
+        shapes = {name: tuple(value.shape) for name, value in values.items()}
+        if not shapes or len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
+            raise ValueError(f"MeanMetrics needs one value for each sample, of shape [batch], and got {shapes}")
+        sums = self._sums[self._running]
         for name, value in values.items():
-            total = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=self._device))
-            self._sums[name] = total + value.double().sum()
-        self._count += next(iter(lengths.values()), (0,))[0]
+            sums[name] = sums.get(name, 0.0) + value.double().sum()
+        self._counts[self._running] += next(iter(shapes.values()))[0]
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """The means. A rank without rows takes part with nothing."""
-        names = sorted({name for names in self._collectives.gather_values(list(self._sums)) for name in names})
-        count = torch.tensor(float(self._count), dtype=torch.float64, device=self._device)
-        zero = torch.zeros((), dtype=torch.float64, device=self._device)
-        sums = torch.stack([count, *(self._sums.get(name, zero) for name in names)])
-        total, *means = self._collectives.sum(sums).tolist()
-        if not total:
-            return EvaluationResult({})
-        return EvaluationResult({self._name(name): mean / total for name, mean in zip(names, means, strict=True)})
+        """Divide the sums over all ranks by the rows over all ranks; a rank without rows takes part."""
+        metrics: dict[str, float] = {}
+        for split in self._splits:
+            sums = self._sums[split]
+            names = sorted({name for names in self._collectives.gather_values(list(sums)) for name in names})
+            row = [float(self._counts[split]), *(float(sums.get(name, 0.0)) for name in names)]
+            total, *means = self._collectives.sum(torch.tensor(row, dtype=torch.float64)).tolist()
+            metrics |= {_full_name(split, name): mean / total for name, mean in zip(names, means, strict=True)}
+        return EvaluationResult(metrics)
 
-    def _name(self, name: str) -> str:
-        is_baseline = name.startswith(BASELINE)
-        return f"{BASELINE if is_baseline else ''}{self.split}/{name.removeprefix(BASELINE)}"
+
+def _full_name(split: Split, name: str) -> str:
+    is_baseline = name.startswith(BASELINE)
+    return f"{BASELINE if is_baseline else ''}{split}/{name.removeprefix(BASELINE)}"

@@ -1,4 +1,4 @@
-"""Weights in files from elsewhere: read without running code in them, and refused by name when they do not fit."""
+"""External weights: read from files without running code in them, and refused by name when they do not fit."""
 
 import pickle
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _NUM_LISTED = 5
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """A state dict, from safetensors or a file of `torch.save`. Raises ValueError naming the file."""
+    """Read a state dict from safetensors or a file of `torch.save`. Raises ValueError naming the file."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)

@@ -1,4 +1,4 @@
-"""Pictures, tables and clips that a task or an evaluator hands to the engine."""
+"""Panels: pictures, tables and clips that a task or an evaluator passes to the engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

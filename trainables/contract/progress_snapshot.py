@@ -1,4 +1,4 @@
-"""A moment of a training, as its driver learns of it; torch-free."""
+"""Progress snapshot of a training, as its driver receives it; imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,22 +6,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProgressSnapshot:
-    """At the start, after every few steps, and after each epoch. Times are those since the moment before, on rank 0."""
+    """Progress at the start, after every few steps, and after each epoch.
+
+    Times are since the last snapshot, on rank 0.
+    """
 
     epoch: int
-    """The running epoch, counted from 1; when one ends, already the next."""
+    """The running epoch, counted from 1; at the end of an epoch, already the next."""
     starts_epoch: bool
-    """Whether `epoch` begins now; also when a run goes on in the middle of it."""
+    """Whether `epoch` begins now; also when a run resumes in the middle of it."""
     learning_rate: float
-    """Of the coming step."""
+    """Learning rate of the coming step."""
     row: Mapping[str, float] | None
     """The newest row, with the metrics of an evaluation if there was one; None at the start."""
     samples_done: int
-    """Of the row's epoch."""
+    """Samples of the row's epoch so far."""
     samples_per_epoch: int
     epoch_means: Mapping[str, float]
     """Means over the steps of the row's epoch so far, by metric name."""
     computing_s: float
     waiting_s: float
-    """For data."""
+    """Waiting for data."""
     evaluation_s: float

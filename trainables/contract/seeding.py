@@ -9,9 +9,9 @@ import torch
 
 
 def seeded_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
-    """A CPU generator; other seeds, purposes, or indices give independent streams.
+    """Build a CPU generator; other seeds, purposes, or indices give independent streams.
 
-    What it draws is made on the CPU and then moved, so it is the same on every device.
+    Draw on the CPU and then move the result, so that it is the same on every device.
     """
     words = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), index]).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
@@ -19,9 +19,10 @@ def seeded_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator
 
 @contextmanager
 def seeded_initialisation(seed: int, purpose: str) -> Iterator[None]:
-    """Modules built inside on the CPU get weights that depend on the arguments alone; the global state is restored.
+    """Make the weights of modules built inside the block on the CPU depend on the arguments alone.
 
-    Only the state of the CPU is touched; `torch.manual_seed` would also seed the accelerators.
+    The global random state is restored. Only that of the CPU is touched; `torch.manual_seed` would also seed the
+    accelerators.
     """
     with torch.random.fork_rng(devices=[]):
         torch.random.set_rng_state(seeded_generator(seed, purpose).get_state())

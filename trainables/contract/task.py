@@ -17,7 +17,7 @@ from trainables.contract.train_context import Collectives, Progress, StartContex
 
 @dataclass(frozen=True)
 class LossOutput:
-    """What one forward pass gives back."""
+    """Result of one forward pass."""
 
     loss: Tensor
     """Scalar, the mean over the samples of this rank's batch."""
@@ -39,7 +39,7 @@ class ParameterGroup:
 
 
 class Task(ABC, Generic[Batch]):
-    """What is learnt. A workload implements `loss` and `evaluator`; the other hooks do nothing by default.
+    """What a workload trains: it implements `loss` and `evaluator`; the other hooks do nothing by default.
 
     The engine seeds the construction: weights drawn in `__init__` follow from the run's seed alone.
     """
@@ -51,18 +51,23 @@ class Task(ABC, Generic[Batch]):
     visualised_split: ClassVar[Split | None] = None
     """The split whose first rows `visualise` gets."""
     num_visualised: ClassVar[int] = 8
-    """How many of them."""
+    """Number of those rows."""
 
     @abstractmethod
     def loss(self, module: nn.Module, batch: Batch, *, generator: torch.Generator) -> LossOutput:
-        """The training loss of `module`, which is `self.module` made distributed; randomness from `generator`."""
+        """Compute the training loss of `module`, which is `self.module` made distributed.
+
+        Randomness from `generator`.
+        """
 
     @abstractmethod
     def evaluator(self, collectives: Collectives, device: torch.device) -> Evaluator[Batch]:
-        """A new evaluator; its `module` argument will be the EMA weights when there are any."""
+        """Build a new evaluator; its `module` argument will be the EMA weights when there are any."""
 
     def example_inputs(self) -> tuple[Tensor, ...] | None:
-        """Return what `module` takes for one sample, to count multiply-accumulates; None: what `loss` gives to it."""
+        """Return the inputs of `module` for one sample, to count multiply-accumulates; None: those that `loss` gives to
+        it.
+        """
         return None
 
     def visualise(
@@ -74,51 +79,60 @@ class Task(ABC, Generic[Batch]):
             module: The EMA weights when there are any.
             batch: The first `num_visualised` rows of `visualised_split`, the same at every call, for any number of
                 workers and after a resume; None when the task names no split.
-            progress: Where the training stands.
-            device: That of module and batch.
+            progress: Position of the training.
+            device: Device of module and batch.
         """
         return ()
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Every trainable parameter of `module` in exactly one group; the first gives `train/learning_rate`."""
+        """Return every trainable parameter of `module` in exactly one group; the first gives `train/learning_rate`."""
         return [ParameterGroup("", list(self.module.parameters()))]
 
     def on_start(self, collectives: Collectives) -> None:
-        """On every start of a training, also a resumed one, before anything else: for losses over all ranks."""
+        """Prepare losses over all ranks; called first on every start of a training, also a resumed one."""
 
     def on_train_start(self, start: StartContext) -> None:
-        """Once before the first step of a new run, on all ranks, never on a resume: statistics, baselines, weights
-        to start from. EMA and optimiser are built from what it leaves."""
+        """Prepare a new run: statistics, baselines, initial weights. EMA and optimiser are built from the result.
+
+        Called once before the first step, on all ranks, never on a resume.
+        """
 
     def prepare_evaluation(self, start: StartContext) -> None:
-        """After `begin`, and before the evaluation of a saved model; on all ranks. What evaluators have to know of the
-        data beside the rows that they are passed; `state_dict` keeps it."""
+        """Compute what the evaluator needs to know of the data, beside the batches that it gets.
+
+        Called on all ranks, after `on_train_start` and before the evaluation of a saved model, never on a resume; keep
+        the result in `state_dict`.
+        """
 
     def on_step_end(self, progress: Progress) -> None:
-        """After each optimiser step."""
+        """Update the task after each optimiser step."""
 
     def on_epoch_end(self, progress: Progress) -> bool:
-        """After each epoch, before its evaluation. True: parameters were replaced; the engine wraps again and
-        rebuilds optimiser and EMA."""
+        """Update the task after each epoch, before its evaluation.
+
+        Returns True if parameters were replaced; the engine then wraps the module again and rebuilds optimiser and EMA.
+        """
         return False
 
     def on_stage_start(self, stage: int, start: StartContext) -> Mapping[str, float]:
-        """Before each stage but the first, on all ranks, after the stage before was evaluated and saved.
+        """Prepare a stage; called before each but the first, on all ranks, after the last one was evaluated and saved.
 
-        May replace parameters: optimiser, schedule and EMA start anew. What it returns, the same on every rank, is
-        added to the last row of the stage before.
+        May replace parameters: optimiser, schedule and EMA start afresh. Returns metrics, equal on every rank, which
+        are added to the last row of the stage before.
         """
         return {}
 
     def export(self, folder: Path, form: str) -> dict[str, Any]:
-        """Write `module` to `folder` so that it can be used without training code; returns plain data_spec about it.
+        """Write `module` to `folder` so that it can be used without training code; returns plain data about the export.
 
         Raises ValueError when the workload has no such `form`, or none at all.
         """
         raise ValueError("this workload has nothing to export; its models are used as they are saved")
 
     def state_dict(self) -> dict[str, Any]:
-        """What `begin` and the hooks made: tensors and plain data; saved in every checkpoint and model."""
+        """Return the results of `on_train_start` and the hooks: tensors and plain data, saved in every checkpoint and
+        model.
+        """
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the engine hands to a task: collectives, the position of the training, and batches before the first step."""
+"""Arguments of a task's hooks: collectives, the position of the training, and batches before the first step."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,35 +11,35 @@ from data_pipelines.contract.pipeline import Split
 
 
 class Collectives(Protocol):
-    """The few collective operations a workload may use; each is called by all ranks or by none."""
+    """Collective operations that a workload may use; each is called by all ranks or by none."""
 
     rank: int
     world_size: int
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Elementwise sum over ranks, a new tensor on every rank."""
+        """Return the elementwise sum over ranks, a new tensor on every rank."""
         ...
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """Concatenation over ranks along the first dimension, which may differ between ranks."""
+        """Concatenate over ranks along the first dimension, which may differ between ranks."""
         ...
 
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
-        """`gather` of equal shapes through which gradients flow back, summed over the ranks that used them."""
+        """Gather tensors of equal shape; gradients flow back, summed over the ranks that used them."""
         ...
 
     def gather_values(self, value: Any) -> list[Any]:
-        """Every rank's value (plain data), in rank order, on every rank."""
+        """Return every rank's value (plain data), in rank order, on every rank."""
         ...
 
     def broadcast(self, value: Any) -> Any:
-        """Rank 0's value (plain data and CPU tensors) on every rank."""
+        """Return rank 0's value (plain data and CPU tensors) on every rank."""
         ...
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands, after a step."""
+    """Position of the training, after a step."""
 
     epoch: int
     """The running epoch, counted from 1."""
@@ -51,7 +51,7 @@ class Progress:
 
     @property
     def epochs_per_stage(self) -> int:
-        """Equal for all stages."""
+        """Epochs of one stage, equal for all stages."""
         return self.num_epochs // self.num_stages
 
     @property
@@ -71,24 +71,27 @@ class Progress:
 
 
 class CachedStatistic(Protocol):
-    """What was learnt of the prepared data, by this run or by one before it on the same data."""
+    """Cached function of the prepared data; the result may come from an earlier run on the same data."""
 
     def __call__(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `learn` returns, plain data and CPU tensors, the same on every rank; a collective, as `learn` may be.
+        """Return the cached or computed result of `learn`. A collective, as `learn` may be.
 
-        `settings`, as JSON, hold all that it follows from beside the rows of the prepared data.
+        Args:
+            name: Name of the statistic.
+            settings: JSON values; everything the result follows from beside the rows of the prepared data.
+            learn: Computes the statistic: plain data and CPU tensors, the same on every rank.
         """
         ...
 
 
 def no_cache(name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A `CachedStatistic` that remembers nothing."""
+    """Compute the statistic without a cache."""
     return learn()
 
 
 @dataclass(frozen=True)
 class StartContext:
-    """What a task may use before the first step of the run or of a later stage, and before evaluations."""
+    """Context of a task before the first step of the run or of a later stage, and before evaluations."""
 
     batches: Callable[[Split], Iterable[Any]]
     """One ordered pass over this rank's share of a split, as batches on `device`, not augmented."""

@@ -1,4 +1,4 @@
-"""Settings that every workload shares: training, optimiser, schedule, cadence; and the base of a workload's own."""
+"""Settings that every workload shares: training, optimiser, schedule, cadence, EMA and early stopping."""
 
 import re
 from typing import Any, Literal, Self
@@ -11,7 +11,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class Cadence(Config):
-    """How often something happens: `5 epochs`, `200 steps`, or the same as a mapping `{epochs: 5}`."""
+    """How often an action happens: `5 epochs`, `200 steps`, or the same as a mapping `{epochs: 5}`."""
 
     count: int = Field(ge=1)
     unit: Literal["epochs", "steps"]
@@ -34,7 +34,13 @@ class Cadence(Config):
         return f"{self.count} {self.unit}"
 
     def is_due(self, *, step: int, epoch: int, ends_epoch: bool) -> bool:
-        """True after optimiser step `step` of epoch `epoch` (both counted from 1)."""
+        """Return True after optimiser step `step` of epoch `epoch` (both counted from 1) if the action is due.
+
+        Args:
+            step: Optimiser steps done in the run.
+            epoch: The running epoch.
+            ends_epoch: Whether the step is the last of the epoch.
+        """
         if self.unit == "steps":
             return step % self.count == 0
         return ends_epoch and epoch % self.count == 0
@@ -99,19 +105,19 @@ class Ema(Config):
 
 
 class EarlyStopping(Config):
-    """Stop when the goal has not improved over this many evaluations."""
+    """Stop when the selection metric has not improved over this many evaluations."""
 
     patience: int = Field(ge=1)
     min_delta: float = Field(default=0.0, ge=0)
 
 
 class Training(Config):
-    """How long, how large, how often."""
+    """Length of the training, batch size, and cadences."""
 
     epochs: int | None = Field(default=None, ge=1)
-    """Of each stage, when the workload trains in several."""
+    """Epochs; of each stage, when the workload trains in several."""
     passes_per_epoch: int = Field(default=1, ge=1)
-    """Times that one epoch goes through the training split; for small sets whose samples are cut anew each time."""
+    """Passes over the training split in one epoch; for small sets whose samples are cropped differently each time."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; give `epochs` or this."""
     batch_size: int = Field(default=128, ge=1)
@@ -130,25 +136,26 @@ class Training(Config):
     schedule: Schedule = Schedule()
     ema: Ema | None = None
     on_nonfinite: Literal["stop", "skip"] = "stop"
-    """A loss or gradient that is not finite ends the run with the step named, or its step is skipped and counted
+    """A loss or gradient that is not finite ends the run, naming the step, or its step is skipped and counted
     (this costs one device synchronisation per step)."""
     early_stopping: EarlyStopping | None = None
     log_every_steps: int = Field(default=50, ge=1)
-    """Rows are kept on the device this long, then reduced over workers and sent together; counted in each epoch."""
+    """Rows are kept on the device for this many steps, counted in each epoch, then reduced over workers and sent
+    together."""
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
     checkpoint_every: Cadence | None = Cadence(count=1, unit="epochs")
-    """Besides this, a checkpoint is written when the training ends."""
+    """A checkpoint is also written when the training ends."""
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     """Further checkpoints inside an epoch, at every multiple of this many steps counted from the epoch's start."""
     keep_checkpoints: int = Field(default=2, ge=1)
     models_every: Cadence | None = None
     """Keep the inference weights as a model version; the best and the last are always kept."""
     feed: Literal["auto", "resident", "stream"] = "auto"
-    """resident: the decoded set is kept once in the object store; stream: it is read again every epoch with flat
+    """resident: the decoded set is kept once in the object store; stream: it is read again every epoch, in constant
     memory; auto: resident when it fits."""
     shuffle_window: int = Field(default=4, ge=1)
-    """stream only: shards that are shuffled together."""
+    """stream only: number of shards that are shuffled together."""
     max_failures: int = Field(default=3, ge=0)
     """Restarts from the last checkpoint after the loss of a worker."""
 

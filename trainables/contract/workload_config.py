@@ -1,4 +1,4 @@
-"""The base of the settings of every workload, and the metric that its models are selected by."""
+"""Base class of every workload's settings, and the metric that selects its models."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ class SelectionMetric(Config):
     mode: Literal["min", "max"]
 
     def is_better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
-        """Whether `value` is better by more than `margin`; a value that is not finite never is."""
+        """Return whether `value` is better than `than` by more than `margin`; a value that is not finite never is."""
         if value != value or value in (float("inf"), float("-inf")):
             return False
         if than is None:
@@ -28,12 +28,13 @@ class WorkloadConfig(Config, ABC):
     name: str
     """The workload's name in the register, or `package.module:NAME` of one outside of it."""
     evaluation_options: ClassVar[dict[str, str]] = {}
-    """Options of the `evaluate` verb, each with the dotted setting it stands for."""
+    """Options of the `evaluate` command, each with its dotted setting."""
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
-    """The x-axis of metrics in a tracker by the longest pattern that fits, or None for what a tracker is not told."""
+    """The x-axis of metrics in a tracker by the longest matching pattern; None for metrics that a tracker does not
+    get."""
 
     metric_names: ClassVar[dict[str, str]] = {}
-    """Names that this workload's users know for what the engine calls `train/loss`, `train/epoch_loss` and so on."""
+    """Names that this workload's users expect for the engine's `train/loss`, `train/epoch_loss` and so on."""
 
     @property
     def label(self) -> str:
@@ -42,7 +43,7 @@ class WorkloadConfig(Config, ABC):
 
     @property
     def run_name_parts(self) -> tuple[str, ...]:
-        """What tells two runs apart, in an automatic run name; the time of the start follows."""
+        """Parts of an automatic run name that distinguish two runs; the time of the start follows."""
         return (self.label,)
 
     @property
@@ -52,11 +53,11 @@ class WorkloadConfig(Config, ABC):
 
     @property
     def num_stages(self) -> int:
-        """The training is made of this many stages of `training.epochs` epochs each."""
+        """Number of stages of the training, of `training.epochs` epochs each."""
         return 1
 
     def check_training(self, training: Training) -> None:
-        """Raise ValueError when this workload cannot be trained so; names the keys."""
+        """Raise ValueError naming the keys when this workload cannot be trained with these settings."""
         if self.num_stages > 1 and training.epochs is None:
             raise ValueError(
                 f"the training has {self.num_stages} stages; give `training.epochs`, the epochs of one stage, instead "

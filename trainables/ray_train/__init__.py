@@ -1,1 +1,1 @@
-"""The Ray Trainables, and the processes of Ray Train that run the engine."""
+"""The Ray Trainables, and the Ray Train processes that run the engine."""

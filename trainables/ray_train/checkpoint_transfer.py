@@ -1,4 +1,4 @@
-"""Checkpoints handed from one run to another, as population-based training does with those of its best trials."""
+"""Checkpoint transfer from one run to another, as population-based training does with its best trials."""
 
 import shutil
 from pathlib import Path
@@ -9,11 +9,14 @@ from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.run_paths import CHECKPOINTS
 
 ATTEMPTS = 20
-"""The donor goes on meanwhile, and may drop the checkpoint that is being copied."""
+"""The source run continues meanwhile, and may delete the checkpoint that is being copied."""
 
 
 def copy_newest_checkpoint(run: Folder, target: Path) -> bool:
-    """Copy the newest undamaged checkpoint of a run into a local folder, under its own name; whether there is one."""
+    """Copy the newest undamaged checkpoint of a run into a local folder, under its own name.
+
+    Returns whether there is one. Raises RuntimeError when every attempt failed because the run deleted its checkpoint.
+    """
     for _ in range(ATTEMPTS):
         name, _ = find_checkpoint(run)
         if name is None:
@@ -29,7 +32,10 @@ def copy_newest_checkpoint(run: Folder, target: Path) -> bool:
 
 
 def install_checkpoint(run: Folder, source: Path) -> bool:
-    """Make the checkpoint in a local folder the only one of a run, which then goes on from it; whether there is one."""
+    """Make the checkpoint in a local folder the only one of a run, which then resumes it; returns whether there is one.
+
+    Raises RuntimeError when the checkpoint is damaged.
+    """
     copies = sorted(source.iterdir()) if source.is_dir() else []
     for copy in copies:
         damage = verify(copy)
@@ -37,7 +43,7 @@ def install_checkpoint(run: Folder, source: Path) -> bool:
             raise RuntimeError(f"the checkpoint handed to {run} is damaged: {damage}")
         with run.new_folder(f"{CHECKPOINTS}/{copy.name}") as files:
             for file in copy.iterdir():
-                if file.name != MANIFEST:  # made anew when the folder is sealed
+                if file.name != MANIFEST:  # written again by `new_folder`
                     shutil.copy2(file, files / file.name)
         for other in run.names(CHECKPOINTS):
             if other != copy.name:

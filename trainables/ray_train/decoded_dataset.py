@@ -1,4 +1,4 @@
-"""Rows decoded into Ray's object store, once for all workers, while these still start."""
+"""Decoded rows in Ray's object store, read once for all workers while these still start."""
 
 import asyncio
 from typing import Any
@@ -12,11 +12,11 @@ from data_pipelines.prepared.ray_dataset import ShardedSplit, ray_dataset
 from trainables.ray_train.node_affinity import this_node
 
 MAX_WAITING = 10_000
-"""More workers than a run may have."""
+"""Calls that may wait at the same time; more than a run may have workers."""
 
 
 class _FutureActor:
-    """An actor that answers once what it was asked for is there."""
+    """Actor that holds one result and answers calls once it is set."""
 
     def __init__(self) -> None:
         self._content: asyncio.Future[Any] = asyncio.get_event_loop().create_future()
@@ -32,7 +32,7 @@ class _FutureActor:
 
 
 class StoredRows:
-    """Filled by the process that starts the workers, which owns the rows; read by every worker."""
+    """Handle of the decoded rows. The process that starts the workers fills and owns them; every worker reads them."""
 
     def __init__(self) -> None:
         actor: Any = ray.remote(_FutureActor)
@@ -48,11 +48,14 @@ class StoredRows:
         self._promise.set_result.remote(blocks)
 
     def fail(self, message: str) -> None:
-        """They cannot be had, and why: every worker that asks for them gets a ValueError."""
+        """Report that decoding failed: every worker that asks for the rows gets a ValueError with this message."""
         self._promise.fail.remote(ValueError(message))
 
     def tables(self) -> dict[Split, list[pa.Table]]:
-        """Waits until they are there; the tables of each split, in the order of its shards, lie in shared memory."""
+        """Wait for the rows; returns the tables of each split, in the order of its shards, in shared memory.
+
+        Raises ValueError when decoding failed, and RuntimeError when the actor was lost.
+        """
         try:
             blocks: dict[Split, list[Any]] = ray.get(self._promise.wait.remote())
         except ActorDiedError as error:

@@ -5,5 +5,5 @@ from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore
 
 
 def this_node() -> dict[str, str]:
-    """The label selector of this process's machine."""
+    """Return the label selector of this process's machine."""
     return {RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}

@@ -1,4 +1,4 @@
-"""From a plan to the rows that a worker feeds on: through Ray Data, or read by the worker itself in local mode."""
+"""Row sources of a plan: through Ray Data, or read by the worker itself in local mode."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
-    """Every split that has rows; nothing is read."""
+    """Open every split that has rows, without reading them."""
     names: list[Any] = [name for name, shards in plan.manifest.splits.items() if shards]
     return {name: open_split(plan.prepared, plan.manifest, name) for name in names}
 
 
 def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
-    """Rows read by this process, without Ray."""
+    """Build row sources that are read by this process, without Ray."""
     return {name: _local_rows(plan, split, pipeline) for name, split in open_splits(plan).items()}
 
 
@@ -38,14 +38,17 @@ def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline)
 
 
 def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, shards: Sequence[int]) -> Iterator[pa.Table]:
-    """The shards of the next window, while batches are cut from this one."""
+    """Yield decoded shards, prefetched as far as the next window."""
     threads = plan.scaling.read_threads
     depth = max(plan.run.training.shuffle_window, threads)
     return prefetch_map(partial(split.load, pipeline=pipeline), shards, threads=threads, depth=depth)
 
 
 def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | None") -> dict[Split, RowSource]:
-    """Rows from the object store, where `stored` has them, or streamed by Ray Data tasks; called inside a worker."""
+    """Build row sources over `stored` rows in the object store, or streamed by Ray Data tasks.
+
+    Call it inside a worker.
+    """
     if stored:
         return {name: ResidentRows(tables) for name, tables in stored.tables().items()}
     return {name: _streamed_by_ray(plan, split, pipeline) for name, split in open_splits(plan).items()}
@@ -60,7 +63,7 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
     def read(shards: Sequence[int]) -> Iterator[pa.Table]:
         sharers = ray.train.get_context().get_world_size()
         dataset: Any = ray_dataset(split, pipeline, shards, concurrency=plan.scaling.read_tasks, sharers=sharers)
-        # copied, so that a window of shards does not hold on to the object store
+        # copied, so that a window of shards does not keep its blocks in the object store
         return map(copied, dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
     return _streamed(plan, split, read)

@@ -1,9 +1,9 @@
 """The Ray Trainable of every workload: a Tune trial that drives a TorchTrainer and cleans up after it.
 
-The trial's actor holds no CPU; it runs Ray Train's controller in a thread, passes on each report of rank 0 as one Tune
+The trial's actor holds no CPU; it runs Ray Train's controller in a thread, forwards each report of rank 0 as one Tune
 result, and when Tune stops the trial it ends the workers and their placement group at once. Checkpoints are the
-engine's own, under the run's folder, so whoever starts next (Ray Train after the loss of a worker, Tune after the loss
-of this actor, or the user with the same command) goes on from the newest undamaged one.
+engine's own, under the run's folder, so the next start (by Ray Train after the loss of a worker, by Tune after the loss
+of this actor, or by the user with the same command) resumes the newest undamaged one.
 """
 
 import queue
@@ -22,19 +22,19 @@ from trainables.ray_train.decoded_dataset import StoredRows
 from trainables.ray_train.row_sources import open_splits
 from trainables.ray_train.worker_count import ElasticTrainer, WorkerCount
 from trainables.ray_train.worker_main import RunError, WorkerFn, explain, ray_train_loop
-from trainables.workloads import build_pipeline
 
 ABORT_TIMEOUT_S = 30.0
 LEAVE_EARLY_S = 3.0
-"""How long before the announced end of a machine its workers are ended: one that the end overtakes is a failure."""
+"""How long before the announced end of a machine its workers are ended; workers lost with the machine count as a
+failure."""
 
 
 Messages = queue.Queue[tuple[str, Any]]
-"""From the thread that trains: a `report` of rank 0, workers that were `lost`, or how the run `failed`."""
+"""Messages of the training thread: a `report` of rank 0, workers that were `lost`, or how the run `failed`."""
 
 
 class _Relay(ray.train.UserCallback):
-    """Hands every report, and errors that no restart can cure, to the trial."""
+    """Ray Train callback that forwards every report, and errors that no restart can cure, to the trial."""
 
     def __init__(self, messages: Messages):
         self._messages = messages
@@ -52,11 +52,16 @@ class _Relay(ray.train.UserCallback):
 
 
 class RunTrainable(tune.Trainable):
-    """One trial: one run, whose `plan`, and `stored` rows if it has them, `tune.with_parameters` gives to `setup`."""
+    """Trial of one run; `tune.with_parameters` passes its `plan`, and `stored` rows if there are any, to `setup`."""
 
     def setup(self, config: dict[str, Any], *, plan: Plan, stored: StoredRows | None = None) -> None:  # pyright: ignore
-        """Nothing starts before the first step, as a checkpoint may be put in place after this. Resident rows that are
-        not given are decoded by this trial."""
+        """Store the plan. Nothing starts before the first step, because a checkpoint may be put in place after this.
+
+        Args:
+            config: Not used by a single run.
+            plan: The run's plan.
+            stored: Decoded rows; when None, this trial decodes resident rows itself.
+        """
         self._plan, self._stored = plan, stored
         self._messages: Messages = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
@@ -73,10 +78,10 @@ class RunTrainable(tune.Trainable):
         return {**content["metrics"], "report": content, "done": content["is_finished"] or "stopped_by" in content}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the engine keeps the run's checkpoints."""
+        """Do nothing: the engine keeps the run's checkpoints."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: the workers find the newest checkpoint themselves."""
+        """Do nothing: the workers find the newest checkpoint themselves."""
 
     def cleanup(self) -> None:
         """End the workers and free their placement group; called by Tune when the trial stops."""
@@ -85,7 +90,7 @@ class RunTrainable(tune.Trainable):
         self._trainer.abort()
         deadline = time.monotonic() + ABORT_TIMEOUT_S
         while self._thread.is_alive() and time.monotonic() < deadline:
-            with suppress(queue.Empty):  # the thread may wait to put one
+            with suppress(queue.Empty):  # the thread may be blocked on a full queue
                 self._messages.get(timeout=0.05)
 
     def _launch(self) -> None:
@@ -108,7 +113,10 @@ class RunTrainable(tune.Trainable):
 
 
 def decode_in_background(plan: Plan) -> StoredRows | None:
-    """Begin to decode the rows that are to be resident, in a thread of this process, which must outlive the workers."""
+    """Start to decode resident rows in a thread of this process, which must outlive the workers.
+
+    None for streamed rows.
+    """
     if plan.feed == "stream":
         return None
     stored = StoredRows()
@@ -117,7 +125,7 @@ def decode_in_background(plan: Plan) -> StoredRows | None:
 
 
 def _decode(plan: Plan, stored: StoredRows) -> None:
-    pipeline = build_pipeline(plan.run.workload)
+    pipeline = plan.workload.build_pipeline(plan.run.workload)
     try:
         stored.decode(open_splits(plan), pipeline, concurrency=max(plan.scaling.read_tasks, 1))
     except Exception as error:
@@ -127,7 +135,14 @@ def _decode(plan: Plan, stored: StoredRows) -> None:
 def build_trainer(
     plan: Plan, stored: StoredRows | None, *, action: WorkerFn, listener: ray.train.UserCallback | None = None
 ) -> ElasticTrainer:
-    """A trainer whose workers do `action`; its name is new, so that Ray Train resumes no snapshot of its own."""
+    """Build a trainer whose workers run `action`; its name is new, so that Ray Train resumes no snapshot of its own.
+
+    Args:
+        plan: The run's plan.
+        stored: Decoded rows, or None when they are streamed.
+        action: What each worker runs.
+        listener: Ray Train callback in this process.
+    """
     scaling = plan.scaling
     resources = {"CPU": scaling.cpus_per_worker}
     if plan.uses_gpu:
@@ -156,7 +171,7 @@ def _is_fatal(error: BaseException) -> bool:
 
 
 def as_run_error(error: BaseException) -> RunError:
-    """What a failed Ray Train run has to say to the user."""
+    """Return the error to show to the user for a failed Ray Train run."""
     for inner in _chain(error):
         if isinstance(inner, RunError):
             return inner
@@ -164,7 +179,7 @@ def as_run_error(error: BaseException) -> RunError:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error, and what Ray wrapped in it."""
+    """Return the error and all errors that Ray wrapped in it."""
     found, waiting = [], [error]
     while waiting:
         inner = waiting.pop(0)

@@ -1,4 +1,4 @@
-"""A trial of a search: a run like any other, judged by one number, whose settings may change while it trains."""
+"""A trial of a search: a run ranked by one metric, whose settings may change while it trains."""
 
 import queue
 import threading
@@ -20,17 +20,19 @@ from trainables.ray_train.worker_main import RunError, run_locally
 from trainables.run import set_dotted, validate_strictly
 
 OBJECTIVE = "objective"
-"""In a result: the metric that trials are compared by, turned so that more is better; absent until it is measured."""
+"""Key in a result: the metric that ranks trials, with its sign turned so that more is better; absent until it is
+measured."""
 PLAN, RUNS, PREFIX, METRIC, MODE, WAITS = "plan", "runs", "prefix", "metric", "mode", "waits"
-"""In the config of a trial, besides dotted settings: its plan, where runs lie, what precedes the trial's id in the name
-of its run, the goal, and whether the training waits at each report until it is asked for more, so that a pause is
-exact."""
+"""Keys in a trial's config, besides dotted settings: its plan, the folder of runs, the prefix of the run's name before
+the trial's id, the metric and its mode, and whether the training waits at each report until Tune asks for the next
+step, so that a pause is exact."""
 JOIN_S = 120.0
-"""How long a cancelled training may take to end; it looks before every step, but not while it evaluates."""
+"""How long a cancelled training may take to end; cancellation is checked before every step, not during an
+evaluation."""
 
 
 class SearchTrial(RunTrainable):
-    """Its run's folder follows from its id alone, as Tune may hand the config of one trial to another.
+    """Trial whose run folder follows from its id alone, because Tune may pass the config of one trial to another.
 
     With one worker it trains in its own process, which then holds the worker's resources.
     """
@@ -46,7 +48,10 @@ class SearchTrial(RunTrainable):
         self._cancelled, self._asked = threading.Event(), threading.Semaphore(0)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:  # pyright: ignore
-        """Take the next trial into this process: what it has imported is the dearest part of a short one."""
+        """Run the next trial in this process (actor reuse), which saves a short trial from importing torch again.
+
+        Returns False when the previous training does not end in time.
+        """
         self.cleanup()
         if self._thread is not None:
             self._thread.join(JOIN_S)
@@ -56,19 +61,21 @@ class SearchTrial(RunTrainable):
         return True
 
     def cleanup(self) -> None:
-        """End the training, wherever it is."""
+        """End the training, in this process or in its workers."""
         if not trains_inside(self._plan):
             super().cleanup()
             return
         self._cancelled.set()
         self._asked.release()
         if self._thread is not None:
-            with suppress(queue.Empty):  # the training may wait to put a report
+            with suppress(queue.Empty):  # the training may be blocked on a full queue
                 self._messages.get_nowait()
 
     def step(self) -> dict[str, Any]:
-        """Like that of a single run; but an error comes as a result first, and is raised after it, so that Tune tries
-        again or gives the trial up."""
+        """Wait for the next result, as a single run does.
+
+        An error is first returned as a result, and raised in the next call, so that Tune retries or gives the trial up.
+        """
         if self._error:
             raise self._error
         self._asked.release()
@@ -91,11 +98,11 @@ class SearchTrial(RunTrainable):
         return {**position, "error": str(self._error), "trace": "", "done": False}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """A copy of the engine's newest, for whoever takes this trial's place."""
+        """Copy the engine's newest checkpoint, so that another trial can resume it."""
         copy_newest_checkpoint(self._plan.folder, Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from a copy, which may be another trial's."""
+        """Install a copied checkpoint, possibly another trial's, to resume from."""
         install_checkpoint(self._plan.folder, Path(checkpoint))
 
     def _launch(self) -> None:
@@ -124,7 +131,7 @@ class SearchTrial(RunTrainable):
 
 
 def change_training(training: Training, config: Mapping[str, Any]) -> Training:
-    """The settings of a training that a scheduler may have changed since the plan was made."""
+    """Return the training settings with the changes that a scheduler has made in the trial's config."""
     settings = training.model_dump(mode="json")
     for key, value in config.items():
         section, _, rest = key.partition(".")
@@ -134,5 +141,5 @@ def change_training(training: Training, config: Mapping[str, Any]) -> Training:
 
 
 def trains_inside(plan: Plan) -> bool:
-    """Whether a trial needs no worker group."""
+    """Return whether a trial trains in its own process, without a worker group."""
     return plan.scaling.num_workers == 1

@@ -1,8 +1,8 @@
-"""How many workers a run starts: all that it asks for, or fewer while machines are missing.
+"""Number of workers of a run: all that it asks for, or fewer while machines are missing.
 
 Ray Train's own elastic policy takes any number that fits, divides no batch by it, decides on a view of the cluster that
-may be twenty seconds old, and grows between any two steps. This one tries all workers first, for a lost machine may
-come back, then takes what there is, and grows right after a checkpoint, so that no step is repeated for it.
+may be twenty seconds old, and grows between any two steps. This policy tries all workers first, because a lost machine
+may come back, then takes what there is, and grows right after a checkpoint, so that no step is repeated.
 """
 
 import asyncio
@@ -30,20 +30,21 @@ from trainables.run import Scaling
 START_TIMEOUT_S = 120
 """How long one attempt to start a fixed number of workers waits for their resources."""
 MIN_PATIENCE_S = 20
-"""The least that an elastic run waits for all its workers: Ray takes up to 15 s to see that a machine is dead."""
+"""Shortest time that an elastic run waits for all its workers: Ray needs up to 15 s to notice that a machine is
+dead."""
 MAX_STARTS = 3
-"""Attempts in a row, besides those that `scaling.wait_for_nodes_s` pays for, before the run gives up."""
+"""Attempts in a row, besides those during `scaling.wait_for_nodes_s`, before the run gives up."""
 
 
 def allowed_counts(scaling: Scaling, training: Training) -> list[int]:
-    """The numbers of workers between which the global batch can be divided evenly, ascending; the last is all."""
+    """Return the numbers of workers that divide the global batch evenly, ascending; the last is all workers."""
     fewest = scaling.min_workers or scaling.num_workers
     counts = range(fewest, scaling.num_workers + 1)
     return [count for count in counts if training.batch_size % (count * training.accumulate) == 0]
 
 
 class WorkerCount(ScalingPolicy):
-    """Lives in the Train controller, which asks it before every start of the workers and after every look at them."""
+    """Scaling policy of the Train controller, called before every start of the workers and after every poll of them."""
 
     def __init__(self, config: ray.train.ScalingConfig, scaling: Scaling, training: Training):
         super().__init__(config)
@@ -55,7 +56,7 @@ class WorkerCount(ScalingPolicy):
         self._hopes_for_all = False
 
     def after_controller_start(self, train_run_context: Any) -> None:
-        """Called before the first worker group, which reads its timeout from here."""
+        """Set the start timeout, which the first worker group reads from the environment."""
         os.environ[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR] = str(self._timeout_s)
         super().after_controller_start(train_run_context)
 
@@ -63,7 +64,10 @@ class WorkerCount(ScalingPolicy):
         return self._counts[-1]
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
-        """At the start, after a loss, and after an attempt that timed out."""
+        """Choose the number of workers at the start, after a loss, and after an attempt that timed out.
+
+        Raises RunError when no attempts are left.
+        """
         self._maybe_send_resource_request()
         if not self._starts_left:
             raise RunError(
@@ -79,7 +83,7 @@ class WorkerCount(ScalingPolicy):
     def make_decision_for_running_worker_group(
         self, worker_group_state: Any, worker_group_status: Any
     ) -> ScalingDecision:
-        """After every look at healthy workers; they are to be more when a checkpoint has come and there is room."""
+        """Decide after every poll of healthy workers; add workers when a checkpoint has arrived and there is room."""
         self._maybe_send_resource_request()
         self._starts_left, self._hopes_for_all = self._max_starts, True
         count = worker_group_state.num_workers
@@ -95,7 +99,7 @@ class WorkerCount(ScalingPolicy):
         return ResizeDecision(count, self._resources)
 
     def _find_room(self) -> int:
-        """The largest allowed number that fits beside other runs on machines that stay; 0 for none."""
+        """Return the largest allowed number that fits beside other runs on machines that stay; 0 if none does."""
         coordinator: Any = self._autoscaling_coordinator
         reserved: Any = ray.get(coordinator.get_reserved_resources.remote(self._requester_id, recompute=True))
         leaving = cluster_state.get_draining_nodes()
@@ -105,20 +109,27 @@ class WorkerCount(ScalingPolicy):
 
 
 def _brings_checkpoint(status: Any) -> bool:
-    """Whether rank 0 reports one in this look."""
+    """Return whether rank 0 reports a checkpoint in this poll."""
     report = status.worker_statuses[0].training_report
     return report is not None and "checkpoint" in report.metrics.get("report", {})
 
 
 class ElasticTrainer(TorchTrainer):
-    """A TorchTrainer with this policy in place of Ray's, whose controller is part of the actor that calls `fit`.
+    """TorchTrainer with this scaling policy, whose controller is part of the actor that calls `fit`.
 
-    Ray would start two processes more: one for the controller, and one that frees placement groups should that die
-    (`ray_jobs/cluster/placement_group_reaper.py`).
+    Ray would start two more processes: one for the controller, and one that frees placement groups should it die (see
+    `ray_jobs/cluster/placement_group_reaper.py`).
     """
 
     def __init__(self, *arguments: Any, policy: ScalingPolicy, listener: UserCallback | None = None, **settings: Any):
-        """`listener` is called in this process, in the thread of `fit`; it need not be possible to pickle it."""
+        """Create the trainer.
+
+        Args:
+            *arguments: Those of TorchTrainer.
+            policy: Decides the number of workers.
+            listener: Called in this process, in the thread of `fit`; need not be picklable.
+            **settings: Those of TorchTrainer.
+        """
         super().__init__(*arguments, **settings)
         self._policy, self._listener = policy, listener
         self._is_aborted = threading.Event()
@@ -132,7 +143,7 @@ class ElasticTrainer(TorchTrainer):
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
         settings["scaling_policy"] = self._policy
-        if ray.get_runtime_context().get_actor_id() is None:  # workers are given a handle of the controller's actor
+        if ray.get_runtime_context().get_actor_id() is None:  # workers get a handle of the controller's actor
             return super()._initialize_and_run_controller(**settings)
         return asyncio.run(self._control(settings))
 
@@ -151,8 +162,8 @@ class ElasticTrainer(TorchTrainer):
         return controller.get_result()
 
     def abort(self) -> None:
-        """From another thread: `fit` ends the workers, gives back what they hold and raises CancelledError."""
+        """Abort from another thread: `fit` ends the workers, frees their resources and raises CancelledError."""
         self._is_aborted.set()
         if self._task:
-            with suppress(RuntimeError):  # it has just ended
+            with suppress(RuntimeError):  # the event loop has just ended
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)

@@ -1,4 +1,4 @@
-"""What runs in each training process: build the worker's surroundings, then do what was asked for."""
+"""Entry point of each training process: build the worker's surroundings, then run the requested action."""
 
 import time
 import traceback
@@ -23,11 +23,10 @@ from trainables.engine.process.malloc_settings import set_malloc_thresholds
 from trainables.plan import Plan
 from trainables.ray_train.row_sources import build_local_sources, build_ray_sources
 from trainables.run import Run
-from trainables.workloads import build_pipeline, build_task
 
 
 class RunError(RuntimeError):
-    """The run cannot go on, and starting it again would end the same way; the message is for the user."""
+    """Failure of a run that a restart would only repeat; the message is for the user."""
 
     def __init__(self, message: str, trace: str = ""):
         super().__init__(message, trace)
@@ -39,7 +38,7 @@ class RunError(RuntimeError):
 
 
 WorkerFn = Callable[[Run, WorkerContext], Any]
-"""What to do with the surroundings once they are built: train, or score a model."""
+"""Action of a worker with its surroundings: train, or evaluate a saved model."""
 
 
 def run_locally(
@@ -48,16 +47,26 @@ def run_locally(
     report: Callable[[WorkerReport], None] = print,
     is_cancelled: Callable[[], bool] = never_cancelled,
 ) -> Any:
-    """Do it in this process, without a worker group; returns what `action` returns. Raises RunError, or CancelledError
-    when `is_cancelled` says so before a step."""
-    pipeline = build_pipeline(plan.run.workload)
+    """Run `action` in this process, without a worker group, and return its result.
+
+    Args:
+        plan: The run's plan.
+        action: What to run.
+        report: Called with every report.
+        is_cancelled: Checked before every step.
+
+    Raises:
+        RunError: The action failed; the message is for the user.
+        CancelledError: `is_cancelled` returned True.
+    """
+    pipeline = plan.workload.build_pipeline(plan.run.workload)
     device = torch.device("cuda" if plan.uses_gpu else "cpu")
     process = Runtime(device, lambda module: module, report, is_cancelled)
     return _work(plan, pipeline, build_local_sources, action, process)
 
 
 def ray_train_loop(config: dict[str, Any]) -> Any:
-    """The train function of a TorchTrainer; `config` holds the `plan`, the `action` and, of resident rows, `stored`."""
+    """Train function of a TorchTrainer; `config` holds the `plan`, the `action` and, for resident rows, `stored`."""
     import ray.train
     import ray.train.torch
 
@@ -72,7 +81,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
         return describe_drain(info.deadline_ms, len(info.preempted_node_ids)) if info else None
 
     plan: Plan = config["plan"]
-    pipeline = build_pipeline(plan.run.workload)
+    pipeline = plan.workload.build_pipeline(plan.run.workload)
     process = Runtime(ray.train.torch.get_device(), wrap, report, preemption_notice=preemption_notice)
     build_sources = partial(build_ray_sources, stored=config["stored"])
     return _work(plan, pipeline, build_sources, config["action"], process)
@@ -80,7 +89,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What differs between a Ray worker and a local process."""
+    """Differences between a Ray worker and a local process."""
 
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
@@ -90,7 +99,7 @@ class Runtime:
 
 
 def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
-    """What the cluster announces, in words; `deadline_ms` since the epoch, when there is one."""
+    """Describe the cluster's announcement in words; `deadline_ms` is Unix time in milliseconds, or None."""
     when = "soon" if deadline_ms is None else time.strftime("at %H:%M:%S", time.localtime(deadline_ms / 1000))
     return f"{num_machines} of the run's machines will be taken {when}"
 
@@ -125,7 +134,7 @@ def _work(
             pipeline=pipeline,
             feed=feed,
             data_spec=plan.manifest.data_spec,
-            build_task=build_task,
+            build_task=plan.workload.build_task,
             memory=DatasetStatisticsCache(Folder(str(plan.prepared)), plan.manifest.source_hash, collectives),
             run_id=plan.run_id,
             watch=plan.watch,
@@ -150,7 +159,7 @@ def _set_up_torch(plan: Plan) -> None:
 
 
 def is_lost_peer(error: Exception) -> bool:
-    """Whether a collective broke because another worker is gone; then a restart helps."""
+    """Return whether a collective failed because another worker is gone, in which case a restart helps."""
     if isinstance(error, torch.distributed.DistError):
         return True
     words = str(error).lower()
@@ -158,11 +167,11 @@ def is_lost_peer(error: Exception) -> bool:
 
 
 def explain(error: Exception) -> str:
-    """One paragraph for the user."""
+    """Return one paragraph for the user."""
     cause = cause_of(error)
     if isinstance(cause, torch.OutOfMemoryError | MemoryError):
         return f"out of memory: {cause}; lower training.batch_size or raise training.accumulate"
-    if type(cause).__name__ in ("OutOfDiskError", "ObjectStoreFullError"):  # Ray's, not imported in local runs
+    if type(cause).__name__ in ("OutOfDiskError", "ObjectStoreFullError"):  # Ray's errors, by name because local runs do not import Ray
         return (
             "Ray's object store is full, and so is the disk that it spills to: start Ray with more "
             "--object-store-memory, free the disk of its --temp-dir, or set training.feed=stream, which keeps less"

@@ -28,7 +28,7 @@ ENTRY_POINTS = "quintet.workloads"
 
 @dataclass(frozen=True)
 class Workload:
-    """The parts of a workload, each as `module:name`, imported on demand, or as the object itself."""
+    """Parts of a workload, each as `module:name`, imported on demand, or as the object itself."""
 
     config: str | type[WorkloadConfig]
     """The class of its settings; its module should import no torch, so that an experiment is checked at once."""
@@ -39,6 +39,25 @@ class Workload:
     console: str | Callable[[Any, "ProgressSnapshot"], Sequence[str] | None] | None = None
     """Takes the settings and a snapshot of a training; returns the lines that the terminal shows instead of the common
     one, or None for that one."""
+
+    def build_pipeline(self, config: WorkloadConfig) -> "DataPipeline":
+        """Build the data pipeline; imports no torch."""
+        return _part(self.pipeline)(config)
+
+    def build_task(self, config: WorkloadConfig, data_spec: "DataSpec", seed: int) -> "Task":
+        """Build the task with its module.
+
+        Weights drawn meanwhile follow from `seed` alone; the global random state is left as it was.
+        """
+        from trainables.contract.seeding import seeded_initialisation
+
+        task = _part(self.task)
+        with seeded_initialisation(seed, getattr(task, "weights_stream", "network")):
+            return task(config, data_spec, seed)
+
+    def console_lines(self, config: WorkloadConfig, moment: "ProgressSnapshot") -> Sequence[str] | None:
+        """Return the workload's own lines for the terminal; None when it has none, or none for this moment."""
+        return _part(self.console)(config, moment) if self.console else None
 
 
 WORKLOADS: dict[str, Workload] = {
@@ -77,9 +96,9 @@ WORKLOADS: dict[str, Workload] = {
 
 
 def find_workload(name: str) -> Workload:
-    """The workload of a registered name, of an entry point, or of a reference `package.module:NAME`.
+    """Return the workload of a registered name, of an entry point, or of a reference `package.module:NAME`.
 
-    Raises ValueError that says which names there are, or what is wrong with the reference.
+    Raises ValueError listing the names, or describing the fault of the reference.
     """
     if name in WORKLOADS:
         return WORKLOADS[name]
@@ -93,34 +112,31 @@ def find_workload(name: str) -> Workload:
 
 
 def workload_names() -> list[str]:
-    """Registered names, then those of entry points, in alphabetical order."""
+    """Return registered names, then those of entry points, in alphabetical order."""
     return [*WORKLOADS, *sorted(_announced().keys() - WORKLOADS.keys())]
 
 
 def config_class(name: str) -> type[WorkloadConfig]:
-    """The settings class of a workload; imports only that workload. Raises ValueError like `find_workload`."""
+    """Return the settings class of a workload; imports only that workload. Raises ValueError like `find_workload`."""
     return _part(find_workload(name).config)
 
 
 def build_pipeline(config: WorkloadConfig) -> "DataPipeline":
-    """The data of a workload; imports no torch."""
-    return _part(find_workload(config.name).pipeline)(config)
+    """Build the data pipeline of a workload; imports no torch."""
+    return find_workload(config.name).build_pipeline(config)
 
 
 def build_task(config: WorkloadConfig, data_spec: "DataSpec", seed: int) -> "Task":
-    """The task with its module. Weights drawn while it is built follow from `seed` alone; the global random state is
-    left as it was."""
-    from trainables.contract.seeding import seeded_initialisation
+    """Build the task with its module. Weights drawn meanwhile follow from `seed` alone.
 
-    task = _part(find_workload(config.name).task)
-    with seeded_initialisation(seed, getattr(task, "weights_stream", "network")):
-        return task(config, data_spec, seed)
+    The global random state is left as it was.
+    """
+    return find_workload(config.name).build_task(config, data_spec, seed)
 
 
 def console_lines(config: WorkloadConfig, moment: "ProgressSnapshot") -> Sequence[str] | None:
-    """The workload's own lines for the terminal; None when it has none, or none for this moment."""
-    console = find_workload(config.name).console
-    return _part(console)(config, moment) if console else None
+    """Return the workload's own lines for the terminal; None when it has none, or none for this snapshot."""
+    return find_workload(config.name).console_lines(config, moment)
 
 
 def _part(reference: Any) -> Any:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ray_jobs.settings.experiment import Experiment
 from trainables.contract.training_config import Training
-from trainables.workloads import WORKLOADS, config_class
+from trainables.workloads import config_class
 
 FIRST = ("workload", "training", "seed")
 PLUMBING = (
@@ -58,8 +58,11 @@ def _pairs(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]
 
 
 def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    name = (settings.get("workload") or {}).get("name")
-    workload = _dump(config_class(name)) if name in WORKLOADS else {}
+    name = (settings.get("workload") or {}).get("name", "")
+    try:
+        workload = _dump(config_class(name))
+    except (ValueError, TypeError):  # a workload that is not installed here: nothing is known of its defaults
+        workload = {}
     return {**_dump(Experiment), "training": _dump(Training), "workload": workload}
 
 

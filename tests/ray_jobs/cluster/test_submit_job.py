@@ -1,9 +1,11 @@
 """The words after `submit`: what is refused before any cluster is asked."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ray_jobs.cli import main
-from ray_jobs.exit_codes import BAD_INPUT
+from ray_jobs.exit_codes import BAD_INPUT, DONE
 
 EXPERIMENT = "workload: {name: toy}\ntraining: {epochs: 1}\n"
 
@@ -28,7 +30,7 @@ def test_a_good_command_gets_as_far_as_the_cluster(refusal, words):
 
 @pytest.mark.parametrize("words", [[], ["--attach", "a", "--stop", "b"], ["--attach", "a", "train", "toy.yaml"]])
 def test_one_thing_at_a_time(refusal, words):
-    assert "write it as submit [VERB] EXPERIMENT.yaml" in refusal(*words)
+    assert "write it as submit [VERB] EXPERIMENT " in refusal(*words)
 
 
 def test_what_the_command_refuses_is_refused_before_sending(refusal):
@@ -37,6 +39,16 @@ def test_what_the_command_refuses_is_refused_before_sending(refusal):
     assert "did you mean 'train'" in refusal("trian", "toy.yaml")
     assert "absent.yaml: there is no such file" in refusal("absent.yaml")
     assert "train needs an experiment" in refusal("train")
+
+
+@pytest.mark.parametrize("words", [["demo/pruning"], ["evaluate", "demo/pruning.yaml"]])
+def test_a_built_in_experiment_goes_by_its_name(refusal, monkeypatch, words):
+    assert "no Ray cluster answers" in refusal(*words)
+    sent = []
+    monkeypatch.setattr("ray_jobs.cluster.submit_job._connect", lambda address: SimpleNamespace(address=address))
+    monkeypatch.setattr("ray_jobs.cluster.submit_job.send", lambda client, command, *_: sent.append(command))
+    assert main(["submit", *words, "--set", "seed=1", "--detach"]) == DONE
+    assert sent == [[*(words if len(words) > 1 else ["train", *words]), "--set", "seed=1"]]
 
 
 def test_a_model_of_w_and_b_is_left_for_the_cluster_to_fetch(refusal):

@@ -80,6 +80,17 @@ def test_an_unwritable_storage_is_reported(toy, tmp_path):
     assert found["storage"]["writable"].startswith("no: ")
 
 
-def test_the_verb_needs_no_experiment(capsys):
+def test_the_verb_needs_no_experiment_and_makes_no_folder(tmp_path, monkeypatch, capsys):
+    for name in ("home", "here"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
     assert main(["check", "--json"]) == DONE
-    assert '"outcome"' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert '"outcome"' in out and f'"path": "{tmp_path}/home/quintet", "writable": "yes; the folder is made' in out
+    assert [*tmp_path.joinpath("home").iterdir(), *tmp_path.joinpath("here").iterdir()] == []
+
+
+def test_a_missing_storage_is_reported_and_not_made(toy, tmp_path):
+    _, found = check(toy(storage={"path": str(tmp_path / "new/below")}))
+    assert found["storage"]["writable"].startswith("yes; the folder is made") and not (tmp_path / "new").exists()

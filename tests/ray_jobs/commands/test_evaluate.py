@@ -1,13 +1,13 @@
 """The `evaluate` verb on the toy workload: what it scores, its options, and what it refuses."""
 
 import json
+import re
 import shutil
 from typing import Any
 
 import pytest
 import yaml
 
-from ray_jobs import cli, verbs
 from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
 from tests.ray_jobs.command import call, fail
 
@@ -24,6 +24,7 @@ def test_train_and_evaluate_agree_on_the_best_models_metrics(file, tmp_path, cap
     assert code == DONE
     assert evaluated["metrics"] == {name: final["best_metrics"][name] for name in ("test/mse", "baseline/test/mse")}
     assert evaluated["checkpoint"] == f"{trained['folder']}/{final['best_model']}"
+    assert (trained["best_model"], trained["best_metrics"]) == (final["best_model"], final["best_metrics"])
     assert json.loads((tmp_path / "storage/runs/toy-run/evaluations/001/metrics.json").read_text()) == evaluated
 
 
@@ -105,16 +106,14 @@ def changes(tmp_path, monkeypatch):
     file.write_text("workload: {name: flow_matching}\ntraining: {epochs: 1}\n")
     seen: list[dict[str, Any]] = []
 
-    def keep(options):
-        verbs.load_target(options)
-        seen.append(options.changes)
-        return {}
+    def keep(experiment, checkpoint, changes):
+        seen.append(changes)
+        return {"checkpoint": "", "metrics": {}, "messages": [], "pictures": [], "files": []}
 
-    for verb in ("evaluate", "train"):
-        monkeypatch.setitem(cli.VERBS, verb, keep)
+    monkeypatch.setattr("ray_jobs.commands.evaluate.evaluate", keep)
 
-    def parse(*words: str, verb: str = "evaluate") -> dict[str, Any]:
-        assert main([verb, str(file), *words]) == DONE
+    def parse(*words: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
+        assert main(["evaluate", *before, str(file), *words]) == DONE
         return seen.pop()
 
     parse.file = file  # pyright: ignore
@@ -138,6 +137,27 @@ def test_evaluate_options_become_dotted_settings_of_yaml_types(changes):
 def test_evaluation_options_may_stand_between_common_ones(changes):
     words = ["--json", "--num-samples", "5", "--set", "seed=3", "--metric", "is", "--checkpoint", "x"]
     assert changes(*words) == {"workload.evaluation.num_samples": 5, "workload.evaluation.metric": "is"}
+
+
+def test_evaluation_options_may_stand_before_the_experiment(changes):
+    expected = {"workload.evaluation.num_samples": 5, "workload.evaluation.sampling.solver": "heun"}
+    assert changes("--solver", "heun", before=("--num-samples", "5")) == expected
+
+
+def test_help_with_an_experiment_shows_the_workloads_options(changes, capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["evaluate", "--help", str(changes.file), "--set", "workload.evaluation.num_samples=77"])
+    text = capsys.readouterr().out
+    assert ending.value.code == DONE and "options of the workload flow_matching" in text
+    assert re.search(r"--num-samples VALUE +workload\.evaluation\.num_samples, now 77\n", text)
+    assert re.search(r'--solver VALUE +workload\.evaluation\.sampling\.solver, now "', text)
+
+
+def test_help_without_an_experiment_says_how_to_see_them(capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["evaluate", "--help"])
+    text = capsys.readouterr().out
+    assert ending.value.code == DONE and "quintet evaluate EXPERIMENT --help" in text and "--num-samples" not in text
 
 
 @pytest.mark.parametrize("word", ["--num-sample", "--num-sample=5"])

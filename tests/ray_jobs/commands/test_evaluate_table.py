@@ -18,9 +18,8 @@ def test_several_checkpoints_are_evaluated_and_compared(toy, tmp_path, capsys):
     *lines, last = capsys.readouterr().out.splitlines()
     summaries = json.loads(last)["evaluations"]
     assert [summary["checkpoint"] for summary in summaries] == paths
-    table = [line for line in lines if line.startswith("| ")]
-    assert table[0] == "| checkpoint | test/mse |" and len(table) == 5
-    for path, summary, line in zip(paths, summaries, table[2:], strict=False):
-        assert line == f"| {path} | {summary['metrics']['test/mse']:.4f} |"
-    assert table[-1].startswith("| baseline | ")
+    head, row = lines[-2:]
+    assert head.split() == ["metric", *(path.rpartition("/")[2] for path in paths), "baseline"]
+    values = [f"{summary['metrics']['test/mse']:.4f}" for summary in summaries]
+    assert row.split() == ["test/mse", "*", *values, f"{summaries[0]['metrics']['baseline/test/mse']:.4f}"]
     assert experiment.folder.names("evaluations") == ["001", "002"]

@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from ray_jobs.cli import main
-from ray_jobs.commands.repeat import format_spreads, summarise
+from ray_jobs.commands.repeat import summarise, tabulate_spreads
 
 EXPERIMENT = """
 workload:
@@ -22,7 +22,16 @@ def test_spread_is_the_sample_deviation_of_runs_with_the_metric():
     found = summarise([{"a": 1.0, "b": 2.0}, {"a": 4.0}, {"a": 7.0}])
     assert (found["a"].mean, found["a"].deviation, found["a"].count) == (4.0, 3.0, 3)
     assert (found["b"].mean, found["b"].deviation, found["b"].count) == (2.0, 0.0, 1)
-    assert "4 +- 3" in format_spreads(found) and "(3 seeds)" in format_spreads(found)
+
+
+def test_spreads_stand_beside_baselines_best_metric_first(toy):
+    runs = [{"test/a": 1.0, "test/mse": 4.0, "train/loss": 1.0, "baseline/test/mse": 9.0}, {"test/mse": 6.0}]
+    table = tabulate_spreads(summarise(runs), toy().workload)
+    assert [line.split() for line in str(table).splitlines()] == [
+        ["metric", "mean", "std", "baseline", "seeds"],
+        ["test/mse", "*", "5", "1.414", "9", "2"],
+        ["test/a", "1", "0", "1"],
+    ]
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """From settings to a plan: what cannot work is refused before anything starts, what is settled stays settled."""
 
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -79,20 +78,25 @@ def test_a_given_feed_is_kept_whatever_the_memory(toy, monkeypatch, feed):
 
 def test_resolved_settings_survive_a_change_of_machine(toy, monkeypatch):
     experiment = toy(scaling={"threads_per_worker": None})
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     set_free_memory(monkeypatch, 2**50)
     first = build_plan(experiment)
     assert (first.feed, first.num_threads) == ("resident", 7)
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert build_plan(experiment).num_threads == 3
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     build_plan(experiment)
     experiment.folder.write("checkpoints/step_000000001/manifest.json", b"{}")
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     set_free_memory(monkeypatch, 1)
     again = build_plan(experiment)
     assert (again.feed, again.num_threads) == ("resident", 7)
-    settled = {"feed": "resident", "num_threads": 7, "source_hash": first.manifest.source_hash}
+    settled = {
+        "feed": "resident",
+        "num_threads": 7,
+        "threads_reason": "OMP_NUM_THREADS",
+        "source_hash": first.manifest.source_hash,
+    }
     assert experiment.folder.read_json(SETTLED) == settled
     fresh = build_plan(toy(scaling={"threads_per_worker": None}, tracking={"run_name": "fresh"}))
     assert (fresh.feed, fresh.num_threads) == ("stream", 3)
@@ -116,7 +120,7 @@ def test_a_resume_on_changed_data_is_refused_with_both_hashes(toy):
 
 
 def test_given_threads_win_over_resolved_ones(toy, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert build_plan(toy(scaling={"threads_per_worker": None})).num_threads == 7
     assert build_plan(toy(scaling={"threads_per_worker": 2})).num_threads == 2
 

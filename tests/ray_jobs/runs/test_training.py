@@ -133,7 +133,7 @@ def test_our_errors_are_one_paragraph_with_the_trace_in_the_log(toy, tmp_path, m
     assert main(["train", str(file)]) == FAILED
     cause = "[Errno 13] Permission denied: '/some/file'"
     shown = capsys.readouterr().err
-    assert shown.endswith(f"\nerror: {cause}\n") and "Traceback" not in shown
+    assert shown.endswith(f"error: {cause}\n") and "Traceback" not in shown
     log = experiment.folder.read("train.log").decode()
     assert f"ERROR PermissionError: {cause}" in log and "Traceback" in log and "break_down" in log
 

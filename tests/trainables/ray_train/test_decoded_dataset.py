@@ -7,7 +7,6 @@ import ray
 from ray_jobs.runs.planning import build_plan
 from trainables.ray_train.decoded_dataset import StoredRows
 from trainables.ray_train.row_sources import open_splits
-from trainables.workloads import build_pipeline
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
@@ -15,7 +14,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 def test_the_tables_are_the_shards_in_order(ray_cluster, toy, monkeypatch):
     monkeypatch.setattr("data_pipelines.prepared.shard_files.SHARD_BYTES", 150)
     plan = build_plan(toy())
-    pipeline, splits, stored = build_pipeline(plan.run.workload), open_splits(plan), StoredRows()
+    pipeline, splits, stored = plan.workload.build_pipeline(plan.run.workload), open_splits(plan), StoredRows()
     stored.decode(splits, pipeline, concurrency=2)
     tables = stored.tables()
     assert list(tables) == list(splits)

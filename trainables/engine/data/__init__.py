@@ -1,1 +1,1 @@
-"""From prepared rows to batches: order, shares of the ranks, prefetching."""
+"""Batches from prepared rows: order, shares of the ranks, prefetching."""

@@ -1,4 +1,4 @@
-"""Rows picked out of Arrow tables, with one copy of their byte strings."""
+"""Row gathering from Arrow tables, with one copy of their byte strings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ import pyarrow as pa
 from data_pipelines.prepared.byte_columns import strings_of
 
 Pick = tuple[int, np.ndarray]
-"""The number of a table, and rows of it."""
+"""The number of a table, and indices of its rows."""
 
 
 class RowGatherer:
-    """Picks rows of tables with one schema. Arrow's own `take` goes through each table by itself, and leaves a batch in
-    as many pieces; so byte strings are copied here, and the other columns, which are small, joined beforehand."""
+    """Gatherer of rows from tables with one schema.
+
+    Arrow's own `take` handles each table by itself and leaves a batch in as many pieces. So byte strings are copied
+    here, and the other columns, which are small, are joined beforehand.
+    """
 
     def __init__(self, tables: Sequence[pa.Table]):
         self._schema = tables[0].schema
@@ -26,10 +29,10 @@ class RowGatherer:
         others = [field.name for field in self._schema if field.name not in self._strings]
         self._others = pa.concat_tables([table.select(others) for table in tables]).combine_chunks()
         self.starts = np.cumsum([0, *(table.num_rows for table in tables)])
-        """How many rows lie before each table, and before the end."""
+        """Number of rows before each table, and before the end."""
 
     def gather(self, picks: Sequence[Pick]) -> pa.Table:
-        """The rows in that order, in memory of their own."""
+        """Return the picked rows in that order, in memory of their own."""
         places = np.concatenate([rows + self.starts[number] for number, rows in picks])
         others = self._others.take(pa.array(places))
         columns = [
@@ -74,7 +77,7 @@ def _is_plain(column: pa.ChunkedArray) -> bool:
 
 @dataclass(frozen=True)
 class _Strings:
-    """One column of one table."""
+    """Byte strings of one column of one table."""
 
     values: np.ndarray
     """All bytes."""

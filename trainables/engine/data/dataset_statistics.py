@@ -1,4 +1,4 @@
-"""What tasks have learnt of a prepared data set, kept beside its rows for every later run and trial."""
+"""Cache of dataset statistics, kept beside the prepared rows for every later run and trial."""
 
 import hashlib
 import io
@@ -20,14 +20,23 @@ logger = logging.getLogger(__name__)
 
 
 class DatasetStatisticsCache:
-    """Files of plain data and CPU tensors, each with its checksum before it, named by all that the content follows
-    from; two runs that learn the same at the same time write the same."""
+    """Files of plain data and CPU tensors, each preceded by its checksum.
+
+    The file name is a digest of everything the content follows from, so two runs that compute the same statistic at the
+    same time write the same file.
+    """
 
     def __init__(self, prepared: Folder, source_hash: str, collectives: Collectives):
         self._prepared, self._source_hash, self._collectives = prepared, source_hash, collectives
 
     def recall(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `learn` returned to the first run that asked for it with the same settings; a collective."""
+        """Return the cached result of `learn`, or call `learn` and cache its result. A collective.
+
+        Args:
+            name: Prefix of the file's name.
+            settings: JSON values; with `name` and the hash of the data they make the key.
+            learn: Computes the statistic: plain data and CPU tensors, equal on every rank. Called on all ranks.
+        """
         file = f"{LEARNT}/{name}-{self._digest(settings)}.pt"
         is_root = self._collectives.rank == 0
         known = self._collectives.broadcast(self._load(file) if is_root else None)
@@ -48,7 +57,7 @@ class DatasetStatisticsCache:
         content = self._prepared.read(file)
         digest, learnt = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
         if hashlib.sha256(learnt).digest() != digest:
-            logger.warning("%s/%s is damaged; it is learnt anew", self._prepared, file)
+            logger.warning("%s/%s is damaged; it is recomputed", self._prepared, file)
             return None
         return torch.load(io.BytesIO(learnt), weights_only=True)
 

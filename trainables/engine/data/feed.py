@@ -1,4 +1,4 @@
-"""The one doorway from stored rows to typed batches: order, shares of the ranks, and reading ahead."""
+"""Feed: the only way from stored rows to typed batches; order, shares of the ranks, prefetching."""
 
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -38,17 +38,17 @@ class Feed:
         self._passes, self._steps_per_pass = passes, count_steps(sources["train"].num_rows, batch_size)
         self.steps_per_epoch = passes * self._steps_per_pass
         self.samples_per_epoch = passes * sources["train"].num_rows
-        """The remainders that are dropped included."""
+        """Samples of an epoch, including the remainders that are dropped."""
 
     def epoch(self, epoch: int, start_step: int) -> Generator[list[Any], None, None]:
-        """The micro-batches of every step of an epoch, from `start_step` on, on the device, not yet augmented."""
+        """Yield the micro-batches of every step of an epoch from `start_step` on, on the device, not yet augmented."""
         first, start_step = divmod(start_step, self._steps_per_pass)
         for number in range(first, self._passes):
             yield from self._pass((epoch - 1) * self._passes + number + 1, start_step)
             start_step = 0
 
     def _pass(self, number: int, start_step: int) -> Generator[list[Any], None, None]:
-        """One way through all rows, in an order of its own; passes are counted from 1 over the whole run."""
+        """Yield the steps of one pass over all rows, in its own order; passes count from 1 over the complete run."""
         share = Share(
             seed=self._seed,
             epoch=number,
@@ -69,7 +69,7 @@ class Feed:
                     step = []
 
     def ordered(self, split: Split, batch_size: int | None = None) -> Iterator[Any]:
-        """One pass over this rank's contiguous share of a split, every row once over all ranks."""
+        """Yield this rank's contiguous share of a split in batches; over all ranks every row comes once."""
         source = self._source(split)
         start = source.num_rows * self._rank // self._world_size
         stop = source.num_rows * (self._rank + 1) // self._world_size
@@ -90,11 +90,11 @@ class Feed:
         return self._sources[split]
 
     def _ahead(self, batches: Iterator[Any], depth: int) -> AbstractContextManager[Iterator[Any]]:
-        """In a thread for a GPU; on the CPU a batch, whose rows are in memory, costs less than a thread does."""
+        """Prefetch in a thread for a GPU; on the CPU a batch of rows in memory costs less than a thread."""
         return read_ahead(batches, depth) if self._device.type == "cuda" else nullcontext(batches)
 
     def _training_batch(self, number: int, index: int, table: pa.Table) -> Any:
-        """What is drawn follows from the place of the batch alone, so a resumed run draws the same."""
+        """Make a training batch; its random draws follow from its position alone, so a resumed run repeats them."""
         random = build_numpy_generator(self._seed, "cut", number, self._rank, index)
         return self._pinned(self._pipeline.collate_train(table, random))
 
@@ -126,7 +126,7 @@ def check_batch(batch: Any, pipeline: DataPipeline) -> None:
 
 
 def count_steps(num_rows: int, batch_size: int) -> int:
-    """Whole batches in an epoch. Raises ValueError when there is none."""
+    """Return the number of complete batches in an epoch. Raises ValueError when there is none."""
     if num_rows < batch_size:
         raise ValueError(
             f"the training split has {num_rows} rows, fewer than one batch of training.batch_size={batch_size}; "

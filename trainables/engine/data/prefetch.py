@@ -1,4 +1,4 @@
-"""Reading ahead: what comes next is made in threads while the training step runs."""
+"""Prefetching: the next items are made in threads while the training step runs."""
 
 import queue
 import threading
@@ -15,8 +15,10 @@ Result = TypeVar("Result")
 def prefetch_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, depth: int
 ) -> Generator[Result, None, None]:
-    """`map` in order, by several threads, at most `depth` results ahead of the one in hand; to be closed, or dropped,
-    by who leaves early."""
+    """Map in order with several threads, at most `depth` results ahead of the one last yielded.
+
+    Close the generator, or drop it, if you stop early.
+    """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -32,7 +34,10 @@ def prefetch_map(
 
 
 class read_ahead(AbstractContextManager[Iterator[Any]]):  # noqa: N801
-    """Runs an iterator in a thread, at most `depth` items ahead: `with read_ahead(items, depth=2) as ready`."""
+    """Context manager that runs an iterator in a thread, at most `depth` items ahead.
+
+    Use: `with read_ahead(items, depth=2) as ready`.
+    """
 
     def __init__(self, items: Iterator[Any], depth: int):
         self._items, self._queue = items, queue.Queue(maxsize=depth)

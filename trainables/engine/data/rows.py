@@ -1,4 +1,4 @@
-"""The rows of one split as a worker sees them: resident in memory, or streamed shard by shard."""
+"""Row sources: the rows of one split for a worker, resident in memory or streamed shard by shard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,20 +18,21 @@ class RowSource(Protocol):
     num_rows: int
 
     def shuffled(self, share: "Share", start_batch: int, *, copies: bool = True) -> Iterator[pa.Table]:
-        """The batches of one epoch for one rank, from `start_batch` on, each of `share.batch_size` rows.
+        """Yield the batches of one epoch for one rank, from `start_batch` on, each of `share.batch_size` rows.
 
-        Whoever gets one may write into its memory; without `copies` not, as it may be that of the whole split.
+        With `copies=False` a batch may alias the memory of the complete split and is read-only; otherwise the caller
+        may write into it.
         """
         ...
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
-        """Rows [start, stop) in stored order, in batches that are copies; the last may be smaller."""
+        """Yield rows [start, stop) in stored order, in batches that are copies; the last may be smaller."""
         ...
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows of an epoch one rank gets, and in what batches."""
+    """One rank's share of an epoch: which rows, in what batches."""
 
     seed: int
     epoch: int
@@ -44,7 +45,7 @@ class Share:
 
 
 def permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
-    """The order of all rows in an epoch, the same on every rank."""
+    """Return the order of all rows in an epoch, the same on every rank."""
     return build_numpy_generator(seed, "order", epoch).permutation(num_rows)
 
 
@@ -57,7 +58,10 @@ class ResidentRows:
         self.num_rows = sum(table.num_rows for table in self._tables)
 
     def take(self, indices: np.ndarray, *, copies: bool = True) -> pa.Table:
-        """The rows with these indices, in ascending order; without `copies` each where it lies, a chunk by itself."""
+        """Return the rows with these indices, in ascending order.
+
+        With `copies=False` the rows alias the stored tables, each row in a chunk of its own.
+        """
         assert self._gatherer, "there are no rows"
         indices, starts = np.sort(indices), self._gatherer.starts
         cuts = np.searchsorted(indices, starts)
@@ -71,26 +75,26 @@ class ResidentRows:
         return pa.concat_tables([self._tables[number].slice(row, 1) for number, rows in picks for row in rows.tolist()])
 
     def shuffled(self, share: Share, start_batch: int, *, copies: bool = True) -> Iterator[pa.Table]:
-        """Batch k of rank r is the r-th part of the k-th global batch of one permutation of all rows."""
+        """Yield batches: batch k of rank r is the r-th part of the k-th global batch of one permutation of all rows."""
         order = permutation(share.seed, share.epoch, self.num_rows)
         for index in range(start_batch, share.num_batches):
             first = (index * share.world_size + share.rank) * share.batch_size
             yield self.take(order[first : first + share.batch_size], copies=copies)
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
-        """Rows [start, stop) in stored order."""
+        """Yield rows [start, stop) in stored order."""
         for first in range(start, stop, batch_size):
             yield self.take(np.arange(first, min(first + batch_size, stop)))
 
 
 def copied(table: pa.Table) -> pa.Table:
-    """The same rows in memory of their own."""
+    """Copy a table into memory of its own."""
     return ResidentRows([table]).take(np.arange(table.num_rows)) if table.num_rows else table
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of rows inside one shard."""
+    """Consecutive rows inside one shard."""
 
     shard: int
     start: int
@@ -115,22 +119,28 @@ class StreamedRows:
     """
 
     def __init__(self, shard_rows: Sequence[int], read: Callable[[Sequence[int]], Iterator[pa.Table]], *, window: int):
-        """`read` yields the rows of the given shards in that order, in tables of any size, which this may keep."""
+        """Describe the shards of a split.
+
+        Args:
+            shard_rows: Rows of each shard.
+            read: Yields the rows of the given shards in that order, in tables of any size, which may be kept.
+            window: Number of shards that are shuffled together.
+        """
         self._shard_rows, self._read, self._window = [int(rows) for rows in shard_rows], read, window
         self.num_rows = sum(self._shard_rows)
 
     def shuffled(self, share: Share, start_batch: int, *, copies: bool = True) -> Iterator[pa.Table]:
-        """Batches of this rank's part of the shard sequence, shuffled within windows."""
+        """Yield the batches of this rank's part of the shard sequence, shuffled within windows."""
         return rebatch(self._chunks(share, start_batch * share.batch_size, copies=copies), share.batch_size)
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
-        """Rows [start, stop) in stored order."""
+        """Yield rows [start, stop) in stored order."""
         pieces = self._pieces(range(len(self._shard_rows)), start, stop)
         for batch in rebatch(self._rows_of(pieces), batch_size):
             yield batch.take(pa.array(np.arange(batch.num_rows)))
 
     def _chunks(self, share: Share, position: int, *, copies: bool) -> Iterator[pa.Table]:
-        """Shuffled rows from `position` of the rank's epoch on, cut where a batch or a window ends."""
+        """Yield shuffled rows from `position` of the rank's epoch on, cut where a batch or a window ends."""
         order = build_numpy_generator(share.seed, "shards", share.epoch).permutation(len(self._shard_rows))
         num_rows = share.num_batches * share.batch_size
         pieces = self._pieces(order.tolist(), share.rank * num_rows, (share.rank + 1) * num_rows)
@@ -142,14 +152,14 @@ class StreamedRows:
             shuffled = random.permutation(rows.num_rows)
             while position < window.stop:
                 stop = min(position + share.batch_size - position % share.batch_size, window.stop)
-                # the last rows of a window are copied and it is dropped, or there were two while the next is read
+                # the last rows of a window are copied, so that it is freed before the next one is read
                 is_copied = copies or stop == window.stop
                 yield rows.take(shuffled[position - window.start : stop - window.start], copies=is_copied)
                 position = stop
             del rows
 
     def _pieces(self, order: Sequence[int], start: int, stop: int) -> list[Piece]:
-        """Where the rows [start, stop) of the shards in `order` lie."""
+        """Find the pieces that hold rows [start, stop) of the shards in `order`."""
         pieces, first = [], 0
         for shard in order:
             last = first + self._shard_rows[shard]
@@ -159,10 +169,10 @@ class StreamedRows:
         return pieces
 
     def _rows_of(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        """The rows of the pieces, one table for each."""
+        """Yield the rows of the pieces, one table for each."""
         wholes = regroup(self._read([piece.shard for piece in pieces]), [self._shard_rows[p.shard] for p in pieces])
         for piece in pieces:
-            yield next(wholes).slice(piece.start, piece.stop - piece.start)  # no name or zip holds it meanwhile
+            yield next(wholes).slice(piece.start, piece.stop - piece.start)  # a name or zip would keep it
 
 
 def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[Window]:
@@ -175,7 +185,7 @@ def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[Window]:
 
 
 def rebatch(tables: Iterator[pa.Table], batch_size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `batch_size`; the last may be smaller."""
+    """Yield the same rows in tables of `batch_size`; the last may be smaller."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
@@ -186,9 +196,9 @@ def rebatch(tables: Iterator[pa.Table], batch_size: int) -> Iterator[pa.Table]:
 
 
 def regroup(tables: Iterator[pa.Table], sizes: Sequence[int]) -> Iterator[pa.Table]:
-    """The same rows in tables of the given sizes. Raises ValueError when the rows do not suffice.
+    """Yield the same rows in tables of the given sizes. Raises ValueError when there are too few rows.
 
-    What was yielded is not held while more is read.
+    A yielded table is not held while more is read.
     """
     waiting: list[pa.Table] = []
     for size in sizes:
@@ -206,8 +216,8 @@ def _num_rows(tables: Sequence[pa.Table]) -> int:
 
 
 def _split_off(waiting: list[pa.Table], size: int) -> pa.Table:
-    """The first rows; the others go on waiting."""
+    """Return the first `size` rows and leave the others in `waiting`."""
     joined = pa.concat_tables(waiting)
     rest = joined.slice(size)
-    waiting[:] = [rest] if rest.num_rows else []  # no rows would hold all memory of their table
+    waiting[:] = [rest] if rest.num_rows else []  # an empty slice would keep its table in memory
     return joined.slice(0, size)

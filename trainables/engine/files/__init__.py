@@ -1,1 +1,1 @@
-"""What a training writes: checkpoints, model versions, pictures, metric rows."""
+"""Files that a training writes: checkpoints, model versions, pictures, metric rows."""

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on bit for bit; sealed by checksums, loaded without running any pickle."""
+"""Checkpoints: the state to resume a run bit for bit, protected by checksums, loaded without running any pickle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FORMAT = 1
 
 @dataclass
 class Checkpoint:
-    """What one checkpoint holds."""
+    """Content of one checkpoint."""
 
     model: dict[str, Tensor]
     ema: dict[str, Tensor] | None
@@ -43,7 +43,7 @@ def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int
 
 
 def find_checkpoint(folder: Folder) -> tuple[str | None, list[str]]:
-    """Name of the newest undamaged checkpoint, or None; and a line for every damaged one that was passed over."""
+    """Return the name of the newest undamaged checkpoint, or None, and a message for each damaged one skipped."""
     damaged = []
     for entry in reversed(folder.names(CHECKPOINTS)):
         name = f"{CHECKPOINTS}/{entry}"
@@ -56,7 +56,7 @@ def find_checkpoint(folder: Folder) -> tuple[str | None, list[str]]:
 
 
 def load_checkpoint(folder: Folder, name: str) -> Checkpoint:
-    """Read a checkpoint. Raises ValueError naming it when its content is not what this version writes."""
+    """Read a checkpoint. Raises ValueError naming it when it is unreadable or of another format."""
     with folder.local(name) as files:
         try:
             state = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
@@ -75,7 +75,7 @@ def load_checkpoint(folder: Folder, name: str) -> Checkpoint:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Write tensors as safetensors; tied ones are written once for each name."""
+    """Write tensors as safetensors; tied tensors are written once for each name."""
     seen: set[int] = set()
     plain = {}
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""Histograms of gradients and parameters, every so many steps, on rank 0; they only look."""
+"""Histograms of gradients and parameters on rank 0, every so many steps; they do not change the training."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ KEY = "watch"
 
 @dataclass(frozen=True)
 class Watch:
-    """What is watched, and how often."""
+    """Settings: which histograms to take, and how often."""
 
     gradients: bool
     parameters: bool
@@ -23,7 +23,7 @@ class Watch:
 
 
 class Watcher:
-    """Keeps histograms on the device until they are saved. `look` is called between clipping and the optimiser."""
+    """Histograms, kept on the device until they are saved. Call `on_gradients` between clipping and the optimiser."""
 
     def __init__(self, watch: Watch | None):
         self._watch = watch
@@ -42,13 +42,13 @@ class Watcher:
         self._seen.append((step, histograms))
 
     def save(self, folder: Folder, epoch: int) -> list[str]:
-        """Write what was seen since the last time, one file for each step; returns the description files."""
+        """Write the histograms taken since the last call, one file for each step; returns the description files."""
         seen, self._seen = self._seen, []
         return [_save(folder, step, epoch, histograms) for step, histograms in seen]
 
 
 def take_histogram(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Counts [64] and edges [65] over the finite values, between the smallest and the largest of them."""
+    """Count the finite values in 64 equal bins from the smallest to the largest; returns counts [64] and edges [65]."""
     finite = values.flatten().float()
     finite = finite[torch.isfinite(finite)]
     low, high = (finite.min(), finite.max()) if len(finite) else (finite.new_zeros(()), finite.new_zeros(()))

@@ -1,4 +1,4 @@
-"""The run's rows so far: one per optimiser step, kept compressed, carried by every checkpoint."""
+"""History of a run's rows: one per optimiser step, kept compressed, stored in every checkpoint."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ Row = dict[str, float | int]
 
 
 def to_lines(rows: Iterable[Row]) -> bytes:
-    """JSON lines; floats are written so that they read back bit for bit."""
+    """Encode rows as JSON lines; floats are written so that they read back bit for bit."""
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
@@ -29,6 +29,6 @@ class History:
         return b"".join(self._members)
 
     def rows(self) -> Iterator[Row]:
-        """All rows, unpacked."""
+        """Yield all rows, decompressed."""
         for line in gzip.decompress(self.content).splitlines() if self._members else ():
             yield json.loads(line)

@@ -1,4 +1,4 @@
-"""What rank 0 tells the driver: plain data only, so that it passes through any transport."""
+"""Messages of rank 0 to the driver: plain data only, so that any transport can carry them."""
 
 from typing import NotRequired, TypedDict
 
@@ -6,7 +6,7 @@ from trainables.engine.files.history import Row
 
 
 class Speed(TypedDict):
-    """Measured since the last report on rank 0."""
+    """Speed measured on rank 0 since the last report."""
 
     samples_per_s: float
     step_s: float
@@ -21,25 +21,25 @@ class Speed(TypedDict):
 
 
 class RunPosition(TypedDict):
-    """Where the run stands."""
+    """Position of a run: epoch, step, latest metrics and speed."""
 
     metrics: dict[str, float]
     """The latest value of every metric."""
     epoch: int
     step: int
     step_in_epoch: int
-    """0 when an epoch begins."""
+    """0 at the start of an epoch."""
     num_epochs: int
     num_steps: int
     steps_per_epoch: int
     samples_per_epoch: int
     learning_rate: float
-    """Of the coming step."""
+    """Learning rate of the coming step."""
     speed: Speed
     is_finished: bool
     system: dict[str, float]
-    """What the ranks' machines were doing since the last report, as `system/rank_R/<name>`; no part of the rows, which
-    a resumed run repeats to the bit."""
+    """System metrics of every rank's machine since the last report, as `system/rank_R/<name>`; kept out of the rows,
+    which a resumed run repeats bit for bit."""
 
 
 class WorkerReport(RunPosition):
@@ -48,11 +48,11 @@ class WorkerReport(RunPosition):
     rows: list[Row]
     """Rows since the last report, one per optimiser step."""
     epoch_means: dict[str, float]
-    """Means over the steps of the last row's epoch so far, of all that is measured in every step."""
+    """Means over the steps so far of the last row's epoch, for all metrics measured in every step."""
     panels: list[str]
-    """Files in the run's folder that describe pictures and tables."""
+    """Description files of pictures and tables, in the run's folder."""
     messages: list[str]
-    """Lines for the log, warnings among them."""
+    """Lines for the log, including warnings."""
     resumed_from: NotRequired[str | None]
     """Only in the first report of a start: the checkpoint's name in the run's folder, or None for a fresh start."""
     checkpoint: NotRequired[str]
@@ -60,4 +60,4 @@ class WorkerReport(RunPosition):
     """A new model version, with its `aliases`."""
     aliases: NotRequired[list[str]]
     stopped_by: NotRequired[str]
-    """Only in the last report of a training that was asked to stop before its end: by whom."""
+    """Only in the last report of a training that was stopped on request: the author of the request."""

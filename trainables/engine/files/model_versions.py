@@ -1,4 +1,4 @@
-"""Model versions: the weights to use, apart from the training state; one name, many versions, two aliases.
+"""Model versions: inference weights, kept apart from the training state; one name, many versions, two aliases.
 
 All versions of a run belong to one artifact, `model`, so that `best` is one version of the run and not one per epoch.
 """
@@ -25,9 +25,20 @@ def save_model(
     is_kept: bool,
     keeps_best: bool = False,
 ) -> str:
-    """Write a version, move the aliases to it, drop versions that nothing names any more. Rank 0 only.
+    """Write a model version, move the aliases to it, and delete versions without an alias. Rank 0 only.
 
-    With `keeps_best` the version that is `best` now stays when another one becomes it.
+    Args:
+        folder: The run's folder.
+        step: Optimiser steps done; it names the version.
+        weights: State dict of the module to use for inference.
+        task_state: `Task.state_dict`.
+        metadata: Plain data, written beside the weights.
+        aliases: Any of `latest` and `best`.
+        is_kept: Whether the version is never deleted.
+        keeps_best: Whether the version that is `best` now is never deleted either, when another becomes `best`.
+
+    Returns:
+        The version's name in the folder.
     """
     version = step_name(step)
     with folder.new_folder(f"{MODELS}/{version}") as files:

@@ -1,4 +1,4 @@
-"""Pictures and tables as files in the run's folder, one file per step, so that they can be leafed through."""
+"""Panel files: pictures and tables in the run's folder, one file per step, so that a viewer can step through them."""
 
 import io
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def save_panels(folder: Folder, panels: Sequence[Panel], *, step: int, epoch: in
 
 
 def picture_of(folder: Folder, description: str) -> str:
-    """The file to look at: what a description file describes, or a table's description itself."""
+    """Return the file to view for a description file: the picture it describes, or a table's description itself."""
     panel = folder.read_json(description)
     suffix = {"images": "png", "video": panel.get("form"), "table": "json"}[panel["type"]]
     return f"{description.removesuffix('.json')}.{suffix}"
@@ -67,7 +67,7 @@ def _save_cells(folder: Folder, panel: TablePanel, stem: str) -> list[list[objec
 
 
 def draw_frames(panel: VideoPanel) -> list[np.ndarray]:
-    """Of each moment the grid of all clips."""
+    """Draw the grid of all clips for each time step."""
     return [
         draw_grid(ImagePanel(panel.key, panel.clips[:, time], columns=panel.columns, zoom=panel.zoom))
         for time in range(panel.clips.shape[1])
@@ -75,7 +75,7 @@ def draw_frames(panel: VideoPanel) -> list[np.ndarray]:
 
 
 def draw_grid(panel: ImagePanel) -> np.ndarray:
-    """The panel's pictures in rows of `columns`, as uint8 [height, width, 1 or 3], on white with gaps of 2 pixels."""
+    """Draw the pictures in rows of `columns`, as uint8 [height, width, 1 or 3], on white with gaps of 2 pixels."""
     tiles = [np.kron(to_array(image), np.ones((panel.zoom, panel.zoom, 1), np.uint8)) for image in panel.images]
     height, width, channels = tiles[0].shape
     columns = min(panel.columns, len(tiles))
@@ -88,12 +88,12 @@ def draw_grid(panel: ImagePanel) -> np.ndarray:
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """uint8 [channels, height, width] -> [height, width, channels]."""
+    """Convert uint8 [channels, height, width] to [height, width, channels]."""
     return image.detach().cpu().permute(1, 2, 0).numpy()
 
 
 def encode_png(array: np.ndarray) -> bytes:
-    """uint8 [height, width, 1 or 3] as a PNG file."""
+    """Encode uint8 [height, width, 1 or 3] as a PNG file."""
     stream = io.BytesIO()
     Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).save(stream, format="PNG")
     return stream.getvalue()

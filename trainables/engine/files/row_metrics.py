@@ -1,4 +1,4 @@
-"""Per-step numbers, kept on the device until they are reduced over the workers into rows."""
+"""Per-step metrics, kept on the device until they are reduced over the workers into rows."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -20,21 +20,27 @@ class NonFiniteError(ArithmeticError):
 
 
 class StepMeter:
-    """Collects scalars without synchronising; `flush` does one reduction for all steps since the last."""
+    """Meter of scalars per step that does not synchronise; `flush` does one reduction for all steps since the last."""
 
     def __init__(self, collectives: ProcessGroup, *, stops_on_nonfinite: bool, may_overflow: Collection[str] = ()):
-        """`may_overflow`: metrics that stop nothing, as the gradient norm of a step that a scaler leaves out."""
+        """Start without steps.
+
+        Args:
+            collectives: Reduces over the ranks.
+            stops_on_nonfinite: Whether `flush` raises on a value that is not finite.
+            may_overflow: Metrics exempt from that, such as the gradient norm of a step that a gradient scaler skips.
+        """
         self._collectives = collectives
         self._stops, self._may_overflow = stops_on_nonfinite, may_overflow
         self._names: tuple[str, ...] = ()
         self._values: list[Tensor] = []
         self._rows: list[Row] = []
         self._sums: dict[str, float] = {}
-        """Of the finite values of the running epoch, by name."""
+        """Sum of the finite values in the running epoch, by name."""
         self._counts: dict[str, int] = {}
 
     def add(self, row: Row, values: Mapping[str, Tensor]) -> None:
-        """`row` holds what the host knows (step, epoch, learning rate); `values` device scalars by metric name."""
+        """Add a step: `row` holds host values (step, epoch, learning rate), `values` device scalars by metric name."""
         if not self._names:
             self._names = tuple(values)
         assert tuple(values) == self._names, f"the names of a step's metrics changed: {self._names}, {tuple(values)}"
@@ -42,9 +48,9 @@ class StepMeter:
         self._values.append(torch.stack([value.detach().float().reshape(()) for value in values.values()]))
 
     def flush(self) -> list[Row]:
-        """Rows with means over the workers. A collective. Raises NonFiniteError naming the first bad step.
+        """Return the rows since the last call, with means over the workers. A collective.
 
-        A value that is not finite is left out of its row.
+        A value that is not finite is left out of its row. Raises NonFiniteError naming the first bad step.
         """
         if not self._rows:
             return []
@@ -71,19 +77,19 @@ class StepMeter:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def epoch_means(self) -> dict[str, float]:
-        """The means of the running epoch so far, by name; call after `flush`."""
+        """Return the means of the running epoch so far, by name; call after `flush`."""
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def end_epoch(self) -> dict[str, float]:
-        """The means of the epoch that ends; starts the next."""
+        """Return the means of the epoch that ends, and start the next."""
         means = self.epoch_means()
         self._sums, self._counts = {}, {}
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """The running epoch's sums; call after `flush`."""
+        """Return the running epoch's sums; call after `flush`."""
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put back `state_dict`."""
+        """Restore `state_dict`."""
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

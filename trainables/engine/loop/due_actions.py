@@ -1,4 +1,4 @@
-"""What is due after a step."""
+"""Due actions: which boundary actions the cadences ask for after a step."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,21 @@ from trainables.engine.loop.train_state import Position
 
 @dataclass(frozen=True)
 class DueActions:
-    """What has to happen now, before the next step."""
+    """Actions to take now, before the next step."""
 
     ends_epoch: bool
     ends_stage: bool
     is_last: bool
-    """Of the whole run."""
+    """Whether the step is the last of the complete run."""
     logs: bool
     evaluates: bool
     draws: bool
     keeps_model: bool
-    """Saves a model version that is never deleted."""
+    """Save a model version that is never deleted."""
     keeps_best: bool
-    """The best version of the stage is never deleted either."""
+    """Never delete the best version of the stage either."""
     saves: bool
-    """A checkpoint."""
+    """Save a checkpoint."""
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
@@ -31,9 +31,16 @@ class DueActions:
 def find_due_actions(
     training: Training, position: Position, *, ends_epoch: bool, ends_stage: bool, is_last: bool
 ) -> DueActions:
-    """What the cadences of the settings ask for at `position`, whose last step is done.
+    """Return the actions that the cadences ask for at `position`, after its last step.
 
     The end of a stage and of the run is evaluated and drawn whenever anything is.
+
+    Args:
+        training: Settings with the cadences.
+        position: Position of the run.
+        ends_epoch: Whether the step was the last of its epoch.
+        ends_stage: Whether it was the last of its stage.
+        is_last: Whether it was the last of the run.
     """
     is_end = is_last or ends_stage
     inside = training.checkpoint_every_steps

@@ -1,4 +1,4 @@
-"""One evaluation, on all ranks together."""
+"""Evaluation of the current model, on all ranks together."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from trainables.engine.step.precision import forward_in
 
 @contextmanager
 def isolated_random() -> Iterator[None]:
-    """Afterwards torch's global random state is as it was."""
+    """Restore torch's global random state after the block."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         yield
@@ -26,7 +26,7 @@ def isolated_random() -> Iterator[None]:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients, and torch's global random state as it was afterwards."""
+    """Put the module in eval mode without gradients; restore mode and torch's global random state after the block."""
     was_training = module.training
     module.eval()
     try:
@@ -45,7 +45,16 @@ def run_evaluation(
     *,
     precision: Precision,
 ) -> EvaluationResult:
-    """Feed the evaluator its splits and compute; a collective."""
+    """Evaluate: feed the evaluator its splits and compute. A collective.
+
+    Args:
+        task: Makes the evaluator.
+        module: The module to evaluate, with its weights.
+        feed: Source of the batches.
+        collectives: Those of this rank.
+        device: That of the module.
+        precision: Of the module's forward passes.
+    """
     share_buffers(module, collectives)
     evaluator = task.evaluator(collectives, device)
     with frozen(module), forward_in(precision, module, device):
@@ -57,9 +66,9 @@ def run_evaluation(
 
 
 def share_buffers(module: nn.Module, collectives: ProcessGroup) -> None:
-    """Rank 0's buffers on every rank, as they are saved: running statistics of a batch norm are each rank's own.
+    """Copy rank 0's buffers to every rank, because they are the saved ones: batch-norm statistics differ between ranks.
 
-    A collective. The training is not changed: its next forward pass would take over rank 0's buffers too.
+    A collective. The training does not change: its next forward pass would take over rank 0's buffers too.
     """
     if collectives.world_size == 1:
         return
@@ -69,7 +78,7 @@ def share_buffers(module: nn.Module, collectives: ProcessGroup) -> None:
 
 
 def goal_value(evaluation: EvaluationResult, goal: SelectionMetric) -> float:
-    """The metric that decides. Raises ValueError listing the known ones when it was not computed."""
+    """Return the selection metric's value. Raises ValueError listing the computed metrics when it is not among them."""
     if goal.metric not in evaluation.metrics:
         known = ", ".join(sorted(evaluation.metrics))
         raise ValueError(f"the evaluation has no metric {goal.metric!r}, which decides the best model; it has {known}")
@@ -77,6 +86,6 @@ def goal_value(evaluation: EvaluationResult, goal: SelectionMetric) -> float:
 
 
 def split_finite(metrics: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
-    """The finite metrics, and a message for each that is not."""
+    """Return the finite metrics, and a message for each that is not finite."""
     finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
     return finite, [f"{name} is {value} and is left out" for name, value in metrics.items() if name not in finite]

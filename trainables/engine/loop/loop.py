@@ -1,4 +1,4 @@
-"""The training loop: epochs, steps, and what happens between them. It knows no workload.
+"""The training loop: epochs, steps, and the actions between them; it knows no workload.
 
 resume the newest checkpoint, or task.on_train_start
 for each epoch:
@@ -11,7 +11,7 @@ for each epoch:
             at a stage's end: task.on_stage_start, with a fresh optimiser, schedule and EMA
             save a checkpoint, also when the end of a machine is announced
             one report: rows, metrics, panels, checkpoint
-            end here if someone asked the run to stop
+            end here if the run was asked to stop
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,29 +66,29 @@ class Loop:
 
     @property
     def position(self) -> Position:
-        """Where the run stands."""
+        """Position of the run."""
         return self.state.position
 
     @property
     def progress(self) -> Progress:
-        """The same for tasks."""
+        """Position of the run, in the form that tasks get."""
         position, length = self.position, self.length
         return Progress(position.epoch, position.step, length.num_epochs, length.steps_per_epoch, length.num_stages)
 
     @property
     def is_over(self) -> bool:
-        """Whether it has reached its end, or was asked to stop."""
+        """Whether the run has reached its end or was asked to stop."""
         return self.position.is_finished or bool(self.interruption.stopped_by)
 
     def start(self) -> None:
-        """Resume, or begin."""
+        """Resume the run, or begin it."""
         self.state = resume_or_begin(self.run, self.worker, self.length, self.reporter)
         self._send()
 
     # ---- steps
 
     def run_epoch(self) -> None:
-        """From where the run stands to the epoch's end, or to the end of the run."""
+        """Train from the run's position to the end of the epoch or of the run."""
         position = self.position
         if position.step_in_epoch == 0:
             self.state.generator = epoch_generator(self.run, self.worker, position.epoch)
@@ -160,7 +160,7 @@ class Loop:
         )
 
     def _reduce_rows(self) -> list[Row]:
-        """The rows since the last boundary; evaluation adds to the last of them."""
+        """Reduce the metrics of the steps since the last boundary to rows; the evaluation is merged into the last."""
         try:
             return [self._named(row) for row in self.state.meter.flush()]
         except NonFiniteError as error:
@@ -195,7 +195,7 @@ class Loop:
             self.state.optimization.rebuild()
 
     def _begin_stage(self, row: Row) -> None:
-        """What the task finds is added to the last row of the stage that ended; `best` is of one stage alone."""
+        """Start the next stage: the task's metrics go to the last row of the old one, and `best` is forgotten."""
         with isolated_random():
             found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
         metrics, messages = split_finite(found)
@@ -206,7 +206,7 @@ class Loop:
         self.selection.forget(self.position)
 
     def _evaluate(self, row: Row) -> bool:
-        """Adds the evaluation to the row; returns whether this is the best model so far."""
+        """Merge the evaluation into the row; returns whether this is the best model so far."""
         with self.stopwatch.evaluating():
             metrics, is_best = self.selection.evaluate(self.state)
         row.update(metrics)

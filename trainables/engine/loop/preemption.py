@@ -1,4 +1,4 @@
-"""What comes to a training from outside while it runs: a request to stop, or the announced end of a machine."""
+"""Interruptions of a training from outside: a request to stop, or the announced end of a machine."""
 
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.engine.loop.worker_reporter import WorkerReporter
@@ -6,7 +6,7 @@ from trainables.engine.process.stop_request import find_request
 
 
 class Interruption:
-    """The same on all ranks. Either is a reason to save a checkpoint; only a request ends the training."""
+    """State of interruptions, the same on all ranks. Both kinds save a checkpoint; only a request ends the training."""
 
     def __init__(self, worker: WorkerContext, reporter: WorkerReporter):
         self._worker, self._outbox = worker, reporter
@@ -14,7 +14,7 @@ class Interruption:
         self.notice: str | None = None
 
     def poll(self, *, is_finished: bool) -> None:
-        """All ranks call it; a training that is finished anyway is not stopped."""
+        """Check for a request and a notice; all ranks call it. A training that is finished anyway is not stopped."""
         collectives = self._worker.collectives
         request = find_request(self._worker.folder) if collectives.rank == 0 else None
         self.stopped_by = collectives.broadcast(None if is_finished else request)

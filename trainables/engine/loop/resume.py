@@ -1,4 +1,4 @@
-"""How a training opens: from the newest undamaged checkpoint of its run, or anew."""
+"""Start of a training: resume the newest undamaged checkpoint of its run, or begin."""
 
 import torch
 
@@ -16,14 +16,21 @@ from trainables.run_paths import CHECKPOINTS, MODELS
 
 
 def measure_length(run: Run, steps_per_epoch: int) -> Length:
-    """`max_steps`, or all epochs of all stages; the last epoch may be cut short."""
+    """Return the training's length: `max_steps`, or all epochs of all stages; the last epoch may be cut short."""
     num_stages = run.workload.num_stages
     num_steps = run.training.max_steps or (run.training.epochs or 0) * num_stages * steps_per_epoch
     return Length(-(-num_steps // steps_per_epoch), steps_per_epoch, num_steps, num_stages)
 
 
 def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: WorkerReporter) -> TrainState:
-    """All ranks call it; what happened goes to the reporter."""
+    """Build the training state from the newest undamaged checkpoint, or begin. All ranks call it.
+
+    Args:
+        run: Settings.
+        worker: This rank's surroundings.
+        length: The training's length.
+        reporter: Gets the checkpoint's name and messages, such as damaged checkpoints.
+    """
     collectives = worker.collectives
     name, messages = collectives.broadcast(_find_newest(worker.folder) if collectives.rank == 0 else None)
     checkpoint = load_checkpoint(worker.folder, name) if name else None
@@ -52,7 +59,7 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
 
 
 def epoch_generator(run: Run, worker: WorkerContext, epoch: int) -> torch.Generator:
-    """The random stream of one rank's steps in one epoch."""
+    """Build the random stream of one rank's steps in one epoch."""
     return build_generator(worker.device, run.seed, "step", worker.collectives.rank, epoch)
 
 

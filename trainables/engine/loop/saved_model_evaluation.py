@@ -1,4 +1,4 @@
-"""The evaluation of a saved model, apart from any training."""
+"""Evaluation of a saved model, apart from any training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +21,18 @@ from trainables.run_paths import METADATA
 def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, target: Folder) -> dict[str, Any]:
     """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
 
-    Returns metrics, messages, epoch, step, the names of the picture files, and the paths of all files that evaluators
-    wrote by themselves. Raises ValueError when `source` is damaged or of another architecture.
+    Args:
+        run: Settings.
+        worker: This rank's surroundings.
+        source: A model version or a checkpoint.
+        target: Gets the picture files, written by rank 0.
+
+    Returns:
+        Metrics, messages, epoch, step, the names of the picture files, and the paths of all files that evaluators wrote
+        themselves.
+
+    Raises:
+        ValueError: `source` is damaged or of another architecture.
     """
     saved = load_saved(source)
     task = worker.build_task(run.workload, worker.data_spec, run.seed)
@@ -50,7 +60,7 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
 
 
 def load_saved(source: Folder) -> dict[str, Any]:
-    """Weights, task state, epoch and step of a model version or of a checkpoint (of its EMA weights, if it has any)."""
+    """Read weights, task state, epoch and step of a model version or a checkpoint (its EMA weights, if any)."""
     with source.local("") as files:
         damage = verify(files)
         if damage is not None:

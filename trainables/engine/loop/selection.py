@@ -1,4 +1,4 @@
-"""Model selection: which of the evaluated models is the best so far, and when there will be no better one."""
+"""Model selection: the best of the evaluated models so far, and early stopping."""
 
 from trainables.engine.loop.evaluation import goal_value, run_evaluation, split_finite
 from trainables.engine.loop.train_state import Position, TrainState
@@ -8,14 +8,14 @@ from trainables.run import Run
 
 
 class ModelSelection:
-    """By the workload's goal; a stage, such as a round of pruning, has a best model of its own."""
+    """Selection by the workload's metric; a stage, such as a round of pruning, has a best model of its own."""
 
     def __init__(self, run: Run, worker: WorkerContext, reporter: WorkerReporter):
         self._goal, self._stopping = run.workload.selection_metric, run.training.early_stopping
         self._worker, self._outbox = worker, reporter
 
     def evaluate(self, state: TrainState) -> tuple[dict[str, float], bool]:
-        """The finite metrics of the model as it is, and whether it is the best so far. A collective."""
+        """Evaluate the current model; returns the finite metrics, and whether it is the best so far. A collective."""
         worker, optimization = self._worker, state.optimization
         evaluation = run_evaluation(
             state.task,
@@ -39,7 +39,7 @@ class ModelSelection:
         return is_best
 
     def is_over(self, position: Position) -> bool:
-        """Whether early stopping ends the run here; says so."""
+        """Return whether early stopping ends the run here, and log it if so."""
         if self._stopping is None or position.stale_evaluations < self._stopping.patience:
             return False
         patience = self._stopping.patience
@@ -47,5 +47,5 @@ class ModelSelection:
         return True
 
     def forget(self, position: Position) -> None:
-        """A new stage begins."""
+        """Forget the best value at the start of a new stage."""
         position.best, position.stale_evaluations = None, 0

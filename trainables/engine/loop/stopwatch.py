@@ -1,4 +1,4 @@
-"""How fast the steps are and how much of the time they wait for data; never part of a run's rows."""
+"""Stopwatch: speed of the steps and their time waiting for data; never part of a run's rows."""
 
 import resource
 import sys
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Counts the time of steps, logging and reports; evaluation, pictures and saving stand inside `paused`."""
+    """Timer of steps, logging and reports; evaluation, pictures and saving are inside `paused`."""
 
     def __init__(self, batch_size: int):
         self._batch_size = batch_size
@@ -23,7 +23,7 @@ class Stopwatch:
         self._evaluating = 0.0
 
     def time_waiting(self, items: Iterator[Item]) -> Iterator[Item]:
-        """The same items; the time until each arrives counts as waiting."""
+        """Yield the same items; the time until each arrives counts as waiting."""
         while True:
             began = time.perf_counter()
             item = next(items, None)
@@ -35,14 +35,14 @@ class Stopwatch:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The time inside is not counted."""
+        """Do not count the time inside the block."""
         self._count()
         yield
         self._counted_until = time.perf_counter()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """The time inside counts as evaluation."""
+        """Count the time inside the block as evaluation."""
         began = time.perf_counter()
         yield
         self._evaluating += time.perf_counter() - began
@@ -53,7 +53,7 @@ class Stopwatch:
         self._counted_until = now
 
     def lap(self) -> Speed:
-        """The speed since the last lap."""
+        """Return the speed since the last lap."""
         self._count()
         stepping, waiting, steps = self._stepping, self._waiting, self._num_steps
         evaluating = self._evaluating

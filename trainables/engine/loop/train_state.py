@@ -1,4 +1,4 @@
-"""All that changes while a run trains, and its way into a checkpoint and back."""
+"""Training state: everything that changes while a run trains, captured in a checkpoint and restored from it."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from trainables.engine.step.train_step import Optimization
 
 @dataclass
 class Position:
-    """Where the run stands."""
+    """Position of the run."""
 
     epoch: int = 1
     """The running epoch, from 1."""
@@ -29,9 +29,9 @@ class Position:
     """Optimiser steps done."""
     step_in_epoch: int = 0
     best: float | None = None
-    """The goal's best value so far."""
+    """The selection metric's best value so far."""
     stale_evaluations: int = 0
-    """Evaluations since then."""
+    """Evaluations since the best value improved, by more than `early_stopping.min_delta` if that is set."""
     latest: dict[str, float] = field(default_factory=dict)
     """The last value of every metric."""
     is_finished: bool = False
@@ -39,18 +39,18 @@ class Position:
 
 @dataclass
 class TrainState:
-    """One rank's view of a run in progress."""
+    """Training state of one rank."""
 
     task: Task
     optimization: Optimization
     meter: StepMeter
     generator: torch.Generator
-    """Feeds augmentation and loss; seeded anew from (seed, rank, epoch) when an epoch starts."""
+    """Randomness of augmentation and loss; seeded from (seed, rank, epoch) when an epoch starts."""
     history: History = field(default_factory=History)
     position: Position = field(default_factory=Position)
 
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
-        """Everything for a checkpoint. A collective: the random states of all ranks are gathered."""
+        """Return the content of a checkpoint. A collective: the random states of all ranks are gathered."""
         random_states = collectives.gather_values(capture_random_states(self.generator))
         optimization = self.optimization
         return Checkpoint(
@@ -68,7 +68,20 @@ class TrainState:
         )
 
     def restore(self, checkpoint: Checkpoint, collectives: ProcessGroup, seed: int, origin: str) -> list[str]:
-        """Put a checkpoint back; the task's own state was loaded before. Returns messages for the log."""
+        """Restore a checkpoint; the task's own state was loaded before.
+
+        Args:
+            checkpoint: The content of the checkpoint.
+            collectives: Those of this rank.
+            seed: The run's seed; used only when the number of workers has changed.
+            origin: Name of the checkpoint, for errors.
+
+        Returns:
+            Messages for the log.
+
+        Raises:
+            ValueError: The architecture differs.
+        """
         state = checkpoint.state
         self.optimization.load(checkpoint.model, checkpoint.ema, state["learner"], origin)
         self.meter.load_state_dict(state["meter"])

@@ -1,4 +1,4 @@
-"""What one training worker is given by whoever starts it."""
+"""Worker context: the surroundings of a training worker, built by the process that starts it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,44 +19,45 @@ from trainables.engine.process.collectives import ProcessGroup
 
 
 class CancelledError(RuntimeError):
-    """Nobody waits for this training any longer."""
+    """Error that ends a training whose result is no longer wanted."""
 
 
 def never_cancelled() -> bool:
-    """No one cancels."""
+    """Return False: the default for a training that cannot be cancelled."""
     return False
 
 
 def no_notice() -> str | None:
-    """No notice."""
+    """Return None: the default for a training without preemption notices."""
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """The surroundings of one rank."""
+    """Surroundings of one rank."""
 
     folder: Folder
     """The run's folder, on storage that all ranks reach."""
     collectives: ProcessGroup
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
-    """Makes a module distributed."""
+    """Make a module distributed."""
     report: Callable[[WorkerReport], None]
-    """Called by all ranks equally often; what ranks other than 0 say is dropped."""
+    """Called by all ranks equally often; reports of ranks other than 0 are dropped."""
     pipeline: DataPipeline
     feed: Feed
     data_spec: DataSpec
     build_task: Callable[[Any, DataSpec, int], Task]
-    """Of the workload's register, which the engine does not know."""
+    """Builds the task from settings, data spec and seed; given, because the engine does not know the register of
+    workloads."""
     memory: DatasetStatisticsCache
     run_id: str
     watch: Watch | None = None
     is_cancelled: Callable[[], bool] = never_cancelled
-    """Asked before every step, of a single worker; when it says so, CancelledError ends the training at once."""
+    """Checked before every step, on a single worker; when true, CancelledError ends the training at once."""
     preemption_notice: Callable[[], str | None] = no_notice
-    """What is announced to the run, such as a machine that will be taken from it; asked by all ranks at once, and the
-    same on all of them. While it stands every report saves a checkpoint."""
+    """Announcement to the run, for example of a machine that will be taken away; called by all ranks at once, and equal
+    on all of them. While it holds, every report saves a checkpoint."""
 
     def start(self, seed: int) -> StartContext:
-        """What a task gets when it begins, at the start of a stage, and before evaluations."""
+        """Build the context that a task gets when it begins, at the start of a stage, and before evaluations."""
         return StartContext(self.feed.ordered, self.collectives, self.device, seed, self.memory.recall)

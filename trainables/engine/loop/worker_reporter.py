@@ -1,4 +1,4 @@
-"""What leaves a worker: pictures, model versions and checkpoints as files, all else gathered into the next report."""
+"""Output of a worker: pictures, model versions and checkpoints as files, the rest collected into the next report."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from trainables.run import Run
 
 
 class WorkerReporter:
-    """Rank 0 writes; the other ranks only take part in collectives and in the report."""
+    """Reporter of one rank: rank 0 writes, the other ranks only take part in collectives and in the report."""
 
     def __init__(self, run: Run, worker: WorkerContext):
         self._run, self._worker = run, worker
@@ -26,7 +26,7 @@ class WorkerReporter:
 
     @contextmanager
     def forward_warnings(self) -> Iterator[None]:
-        """Inside, warnings that our packages log on this worker also go into the next report."""
+        """Add warnings that our packages log on this worker to the next report, inside the block."""
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self.say([record.getMessage()])
         loggers = [logging.getLogger(name) for name in ("trainables", "data_pipelines")]
@@ -46,37 +46,44 @@ class WorkerReporter:
         self._optional: dict[str, Any] = {}
 
     def say(self, messages: Sequence[str]) -> None:
-        """Lines for the log."""
+        """Add lines for the log to the next report."""
         self._messages += messages
 
     def add_rows(self, rows: list[Row]) -> None:
-        """Rows for the record; they may still be added to until `send`."""
+        """Set the rows of the next report; they may still change until `send`."""
         self._rows = rows
 
     def set_epoch_means(self, means: dict[str, float]) -> None:
-        """Of the epoch of the rows."""
+        """Set the running epoch's mean of each metric, sent with the next report."""
         self._epoch_means = means
 
     def set_resumed_from(self, checkpoint: str | None) -> None:
-        """That the run goes on from a checkpoint, or begins."""
+        """Record the checkpoint that the run resumed from; None for a fresh start."""
         self._optional["resumed_from"] = checkpoint
 
     def set_stopped_by(self, who: str) -> None:
-        """That the run ends here because someone asked for it."""
+        """Record the author of the request that stops the run here."""
         self._optional["stopped_by"] = who
 
     def add_panels(self, descriptions: Sequence[str]) -> None:
-        """Panels whose files are written."""
+        """Attach panel files that are already on disk to the next report."""
         self._panels += descriptions
 
     def save_panels(self, panels: Sequence[Panel], state: TrainState) -> None:
-        """Write pictures and tables."""
+        """Write pictures and tables, and attach them to the next report."""
         if self._is_writer:
             folder, position = self._worker.folder, state.position
             self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
 
     def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool) -> None:
-        """Write a model version."""
+        """Write a model version and attach it to the next report; rank 0 only, the others do nothing.
+
+        Args:
+            state: The training state with the weights to save.
+            aliases: Any of `latest` and `best`.
+            is_kept: Whether the version is never deleted.
+            keeps_best: Whether the version that is `best` now is never deleted either.
+        """
         if not self._is_writer:
             return
         self._optional["aliases"] = list(aliases)
@@ -103,7 +110,7 @@ class WorkerReporter:
         }
 
     def save_checkpoint(self, state: TrainState) -> None:
-        """Write a checkpoint. A collective."""
+        """Write a checkpoint and attach it to the next report. A collective."""
         checkpoint = state.capture(self._worker.collectives)
         if self._is_writer:
             keep = self._run.training.keep_checkpoints
@@ -111,7 +118,7 @@ class WorkerReporter:
             self._optional["checkpoint"] = name
 
     def send(self, standing: RunPosition) -> None:
-        """One report, on all ranks; the reporter is empty afterwards."""
+        """Send one report, on all ranks; the reporter is empty afterwards."""
         report: WorkerReport = {
             **standing,
             "rows": self._rows,

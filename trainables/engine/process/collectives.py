@@ -1,4 +1,4 @@
-"""The collective operations of the training workers; with one worker they return what they are given."""
+"""Collective operations of the training workers; with one worker they return their argument."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ class ProcessGroup:
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Elementwise sum over ranks, a new tensor on every rank."""
+        """Return the elementwise sum over ranks, a new tensor on every rank."""
         total = tensor.detach().clone().to(self.device)
         if self.world_size > 1:
             dist.all_reduce(total)
         return total.to(tensor.device)
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """Concatenation over ranks along the first dimension, which may differ between ranks."""
+        """Concatenate over ranks along the first dimension, which may differ between ranks."""
         if self.world_size == 1:
             return tensor.detach()
         counts = [int(count) for count in self.gather_values(tensor.shape[0])]
@@ -34,11 +34,11 @@ class ProcessGroup:
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]).to(tensor.device)
 
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
-        """`gather` of equal shapes through which gradients flow back, summed over the ranks that used them."""
+        """Gather tensors of equal shape; gradients flow back, summed over the ranks that used them."""
         return tensor if self.world_size == 1 else _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore
 
     def broadcast(self, value: Any) -> Any:
-        """Rank 0's value (plain data and CPU tensors) on every rank."""
+        """Return rank 0's value (plain data and CPU tensors) on every rank."""
         if self.world_size == 1:
             return value
         box = [value]
@@ -46,7 +46,7 @@ class ProcessGroup:
         return box[0]
 
     def gather_values(self, value: Any) -> list[Any]:
-        """Every rank's value, in rank order, on every rank."""
+        """Return every rank's value, in rank order, on every rank."""
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size

@@ -9,20 +9,20 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from a run's seed and words or numbers that tell the purpose apart."""
+    """Derive a 63-bit seed from a run's seed and the words or numbers that name the purpose."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def build_generator(device: torch.device, *parts: int | str) -> torch.Generator:
-    """A generator on `device`, seeded by `derive_seed`."""
+    """Build a torch generator on `device`, seeded by `derive_seed`."""
     generator = torch.Generator(device=device)
     generator.manual_seed(derive_seed(*parts))
     return generator
 
 
 def build_numpy_generator(*parts: int | str) -> np.random.Generator:
-    """The same for NumPy."""
+    """Build a NumPy generator, seeded by `derive_seed`."""
     return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
 
 
@@ -34,7 +34,7 @@ def seed_globals(seed: int, rank: int) -> None:
 
 
 def capture_random_states(generator: torch.Generator) -> dict[str, Any]:
-    """All random states of this process as plain data and tensors."""
+    """Return all random states of this process as plain data and tensors."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # pyright: ignore
     return {
@@ -47,7 +47,7 @@ def capture_random_states(generator: torch.Generator) -> dict[str, Any]:
 
 
 def restore_random_states(states: dict[str, Any], generator: torch.Generator) -> None:
-    """Put back what `capture_random_states` took."""
+    """Restore the random states that `capture_random_states` returned."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]

@@ -1,18 +1,22 @@
-"""How glibc keeps freed memory, in a process that was started without the settings of a training worker."""
+"""glibc's thresholds for freed memory, set in a process that was started without a training worker's environment."""
 
 import ctypes
 import os
 import platform
 
 VARIABLES = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
-"""glibc gives large buffers back to the system after every step and faults them in again: a tenth of a CPU step."""
+"""Without them glibc returns large buffers to the system after every step and faults them in again: a tenth of a CPU
+step."""
 _OPTIONS = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
-"""The same in malloc.h."""
+"""Numbers of the same options in malloc.h."""
 _LARGEST = 2**31 - 1
 
 
 def set_malloc_thresholds() -> None:
-    """What `VARIABLES` do when a process starts, afterwards; nothing where one of them is set, or without glibc."""
+    """Set glibc's mmap and trim thresholds as `VARIABLES` would at process start.
+
+    Does nothing if either variable is set, or if the C library is not glibc.
+    """
     if VARIABLES.keys() & os.environ.keys() or platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)

@@ -1,11 +1,11 @@
-"""A run that is asked to stop saves a checkpoint and ends; the same command goes on with it."""
+"""Stop requests: a run that is asked to stop saves a checkpoint and ends; the same command resumes it."""
 
 import time
 
 from data_pipelines.storage.folder import Folder
 
 STOP = "stop.json"
-"""In the run's folder while a stop is asked for; rank 0 looks for it at every report."""
+"""File in the run's folder while a stop is requested; rank 0 checks for it at every report."""
 
 
 def request_stop(folder: Folder, who: str) -> None:
@@ -14,10 +14,10 @@ def request_stop(folder: Folder, who: str) -> None:
 
 
 def find_request(folder: Folder) -> str | None:
-    """Who asked, or None."""
+    """Return the author of the stop request, or None when there is no request."""
     return folder.read_json(STOP)["who"] if folder.exists(STOP) else None
 
 
 def withdraw_request(folder: Folder) -> None:
-    """What was asked of an earlier start does not hold for the next."""
+    """Delete a stop request; a request to an earlier start does not apply to the next."""
     folder.delete(STOP)

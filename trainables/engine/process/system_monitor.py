@@ -1,4 +1,4 @@
-"""What a training worker's machine is doing, sampled by a thread of that worker, wherever it runs."""
+"""System metrics of a training worker's machine, sampled by a thread of the worker."""
 
 import logging
 import threading
@@ -18,9 +18,10 @@ Sample = dict[str, float]
 
 
 class SystemMonitor:
-    """Samples inside a `with` block; `lap` gives the means since the last lap (memory: the largest value).
+    """Sampler that runs inside a `with` block; `lap` gives the means since the last lap (memory: the largest value).
 
-    CPU percentages count one core as 100; `node_` values are of the whole machine, `gpu_` values of the worker's GPU.
+    CPU percentages count one core as 100; `node_` values are of the complete machine, `gpu_` values of the worker's
+    GPU.
     """
 
     def __init__(self, device: torch.device, *, period_s: float = PERIOD_S):
@@ -52,7 +53,7 @@ class SystemMonitor:
                 self._samples.append(sample)
 
     def sample(self) -> Sample:
-        """The values at this moment, CPU percentages since the last sample."""
+        """Return the values at this moment; CPU percentages are since the last sample."""
         return {
             "process_cpu_percent": self._process.cpu_percent(),
             "process_memory_mib": self._process.memory_info().rss / MIB,
@@ -62,7 +63,10 @@ class SystemMonitor:
         }
 
     def lap(self) -> Sample:
-        """The values since the last lap; empty when there is no new sample, which the first lap takes itself."""
+        """Return the values since the last lap; empty when there is no new sample.
+
+        The first lap can take one itself.
+        """
         if not self._has_sampled and not self._samples:
             self._samples.append(self.sample())
         self._has_sampled = True
@@ -76,9 +80,10 @@ def _combine(name: str, values: list[float]) -> float:
 
 
 def find_gpu_reader(device: torch.device) -> Callable[[], Sample]:
-    """A function that gives utilisation and used memory of an NVIDIA GPU; of nothing on other devices.
+    """Return a function that reads utilisation and used memory of an NVIDIA GPU; on other devices it returns no values.
 
-    Without NVML, which also knows no slices of a GPU by their parent's id, memory alone is read, and that is said once.
+    NVML does not know slices of a GPU (MIG) by their parent's id. There, and without NVML, only memory is read, and a
+    warning is logged once.
     """
     if device.type != "cuda":
         return dict
@@ -104,5 +109,5 @@ def find_gpu_reader(device: torch.device) -> Callable[[], Sample]:
 
 
 def name_samples(by_rank: Mapping[int, Sample]) -> Sample:
-    """Every rank's values under one name each, for example `system/rank_0/process_cpu_percent`."""
+    """Return every rank's values in one dict, under names such as `system/rank_0/process_cpu_percent`."""
     return {f"system/rank_{rank}/{name}": value for rank, sample in by_rank.items() for name, value in sample.items()}

@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights."""
+"""Exponential moving average of the weights."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from trainables.contract.training_config import Ema
 
 
 class EmaModel(AveragedModel):
-    """A copy of the module whose parameters follow p_ema <- d p_ema + (1 - d) p; buffers are copied as they are."""
+    """Copy of the module whose parameters follow p_ema <- d p_ema + (1 - d) p; buffers are copied as they are."""
 
     def __init__(self, module: nn.Module, settings: Ema):
         super().__init__(module)
@@ -17,7 +17,7 @@ class EmaModel(AveragedModel):
         self.eval()
 
     def update_parameters(self, model: nn.Module) -> None:
-        """One update; unlike torch's, the first one averages too."""
+        """Average once; unlike torch's, the first update averages too."""
         pairs = list(zip(self.module.parameters(), model.parameters(), strict=True))
         decay = compute_decay(self._settings, self.num_updates)
         with torch.no_grad():
@@ -33,7 +33,7 @@ class EmaModel(AveragedModel):
 
 
 def compute_decay(settings: Ema, num_updates: int) -> float:
-    """The decay of the update after `num_updates` earlier ones."""
+    """Compute the decay of the update after `num_updates` earlier ones."""
     if not settings.has_warmup:
         return settings.decay
     return min(settings.decay, (1 + num_updates) / (10 + num_updates))

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules from settings."""
+"""Optimisers and learning-rate schedules, built from settings."""
 
 import math
 from collections import Counter
@@ -15,9 +15,10 @@ from trainables.contract.training_config import Optimizer, Schedule
 def build_optimizer(
     module: nn.Module, settings: Optimizer, groups: Sequence[ParameterGroup] | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser over the trainable parameters, by default as one group; Adam and AdamW fused.
+    """Build the optimiser over the trainable parameters, by default as one group; Adam and AdamW are fused.
 
-    SGD is not: where a gradient scaler skips the first step, torch's fused one goes on from a momentum never set.
+    SGD is not fused: when a gradient scaler skips the first step, torch's fused SGD continues from a momentum that was
+    never set.
 
     Raises ValueError unless `groups` hold every trainable parameter of the module once.
     """
@@ -36,15 +37,17 @@ def build_optimizer(
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """The rates of the coming step by metric name: the first group's, and that of every named group."""
+    """Return the rates of the coming step by metric name: the first group's, and that of every named group."""
     groups = optimizer.param_groups
     named = {f"train/learning_rate/{group['name']}": float(group["lr"]) for group in groups if group["name"]}
     return {"train/learning_rate": float(groups[0]["lr"]), **named}
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Put back moments and step counts; rates, decay and the like stay those of the settings, which a search may change
-    in the middle of a run."""
+    """Restore moments and step counts; rates, decay and the like stay those of the settings.
+
+    A search may change those settings in the middle of a run.
+    """
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(dict(state))
     for group, settings in zip(optimizer.param_groups, own, strict=True):
@@ -73,7 +76,9 @@ def _split_by_decay(group: ParameterGroup, settings: Optimizer) -> list[dict]:
 
 
 class RateSchedule:
-    """Sets every group's rate to its base rate times `compute_factor`; stepped once per step, skipped ones too."""
+    """Schedule that sets every group's rate to its base rate times `compute_factor`; stepped once per step, also if
+    skipped.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, settings: Schedule, *, num_steps: int, steps_per_epoch: int):
         self._optimizer, self._settings = optimizer, settings
@@ -83,7 +88,7 @@ class RateSchedule:
         self._apply()
 
     def step(self) -> None:
-        """One more step is done."""
+        """Count one more step and set the rates."""
         self._done += 1
         self._apply()
 
@@ -93,17 +98,17 @@ class RateSchedule:
             group["lr"] = base * factor
 
     def state_dict(self) -> dict[str, int]:
-        """The steps done."""
+        """Return the number of steps done."""
         return {"done": self._done}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Put back `state_dict`, and the rates with it."""
+        """Restore `state_dict`, and the rates with it."""
         self._done = state["done"]
         self._apply()
 
 
 def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoch: int) -> float:
-    """Factor on the learning rate of the step after `step` done steps, out of `num_steps`.
+    """Compute the factor on the learning rate of the step after `step` done steps, out of `num_steps`.
 
     Linear warm-up (step + 1) / warm-up steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear:
     1 - (1 - final) p, with p the share of the steps after the warm-up that are done.

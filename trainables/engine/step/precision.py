@@ -1,4 +1,4 @@
-"""Mixed precision: of a whole training step, or of a module's forward passes alone."""
+"""Mixed precision of a complete training step, or of a module's forward passes alone."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,15 +13,15 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """As the settings ask for; nothing at all for fp32."""
+    """Build the autocast context for a precision; a null context for fp32."""
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, dtype=DTYPES[precision])
 
 
 @contextmanager
 def forward_in(precision: Precision, module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Inside the block a call of `module` is computed in this precision and answers in float32.
+    """Run forward passes of `module` in this precision inside the block; outputs are converted to float32.
 
-    What is made of the answer (samplers, feature networks, scores) is not touched by it.
+    Computations on the outputs (samplers, feature networks, scores) are not autocast.
     """
     running: list[AbstractContextManager[Any]] = []
 

@@ -1,4 +1,4 @@
-"""The optimization: module, optimiser, schedule, scaler and EMA, and the one step that moves them all."""
+"""One optimiser step: module, optimiser, schedule, gradient scaler and EMA."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ MAX_NAMED = 10
 
 @dataclass(frozen=True)
 class Length:
-    """How long the training is."""
+    """Length of the training."""
 
     num_epochs: int
     steps_per_epoch: int
@@ -30,12 +30,20 @@ class Length:
 
     @property
     def steps_per_stage(self) -> int:
-        """The schedule runs over these."""
+        """Steps of one stage, over which the schedule runs."""
         return self.num_steps // self.num_stages
 
 
 class Optimization:
-    """Owns what a step changes. `wrap` makes the module distributed; `generator` feeds the task's randomness."""
+    """Everything that a step changes.
+
+    Args:
+        task: Its module is trained.
+        training: Settings.
+        length: Length of the training, for the schedule.
+        device: That of the module.
+        wrap: Makes the module distributed.
+    """
 
     def __init__(
         self,
@@ -58,7 +66,7 @@ class Optimization:
         wrapped = self._wrap(module)
         self.wrapped: Any = wrapped
         if self.training.compile:
-            torch.compiler.reset()  # what earlier modules compiled counts towards a limit, after which all runs eagerly
+            torch.compiler.reset()  # earlier compilations count towards a limit, after which torch runs eagerly
             self.wrapped = torch.compile(wrapped)
         self.optimizer = build_optimizer(module, self.training.optimizer, self.task.parameter_groups())
         self.schedule = RateSchedule(
@@ -72,7 +80,7 @@ class Optimization:
         self._has_checked_gradients = False
 
     def rebuild(self, *, is_new_stage: bool = False) -> None:
-        """Wrap again; optimiser and EMA start anew, and with a new stage the schedule too, which else goes on."""
+        """Wrap the module again and start optimiser and EMA afresh; the schedule continues, except at a new stage."""
         schedule = self.schedule.state_dict()
         self._build()
         if not is_new_stage:
@@ -85,12 +93,12 @@ class Optimization:
 
     @property
     def learning_rate(self) -> float:
-        """The first parameter group's rate, for the coming step."""
+        """Learning rate of the first parameter group, for the coming step."""
         return self.learning_rates["train/learning_rate"]
 
     @property
     def learning_rates(self) -> dict[str, float]:
-        """The rates of the coming step, by metric name."""
+        """Learning rates of the coming step, by metric name."""
         return learning_rates(self.optimizer)
 
     def step(
@@ -99,9 +107,12 @@ class Optimization:
         generator: torch.Generator,
         on_gradients: Callable[[nn.Module], None] | None = None,
     ) -> dict[str, Tensor]:
-        """One optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
+        """Take one optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
 
-        `on_gradients` sees the module when its gradients are ready, and changes nothing.
+        Args:
+            batches: The micro-batches.
+            generator: Randomness of the task's loss.
+            on_gradients: Called with the module when its gradients are ready; must change nothing.
         """
         buffers = self._keep_buffers()
         outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
@@ -137,7 +148,7 @@ class Optimization:
     def _check_gradients(self) -> None:
         """Raise ValueError naming the parameters that the first backward pass did not reach.
 
-        With several workers their gradients would be waited for in vain; with one they would never be trained.
+        With several workers the reduction would wait for their gradients forever; with one they would never be trained.
         """
         if self._has_checked_gradients:
             return
@@ -159,19 +170,19 @@ class Optimization:
         return norm
 
     def _keep_buffers(self) -> list[tuple[Tensor, Tensor]]:
-        """Running statistics as they are before a step that may be skipped: its forward pass moves them."""
+        """Copy running statistics before a step that may be skipped, because its forward pass changes them."""
         if self.training.on_nonfinite == "stop":
             return []
         return [(buffer, buffer.clone()) for buffer in self.task.module.buffers()]
 
     def _is_finite(self, norm: Tensor) -> bool:
-        # the norm is that of the averaged gradient, so all ranks decide alike
+        # the norm is of the averaged gradient, so all ranks decide alike
         is_finite = bool(torch.isfinite(norm))
         self.num_skipped += not is_finite
         return is_finite
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the weights."""
+        """Return everything but the weights."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -183,7 +194,17 @@ class Optimization:
     def load(
         self, model: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None, state: Mapping[str, Any], origin: str
     ) -> None:
-        """Put back weights and `state_dict`. Raises ValueError naming `origin` when the architecture differs."""
+        """Restore weights and `state_dict`.
+
+        Args:
+            model: State dict of the module.
+            ema: State dict of the EMA weights, if any.
+            state: `state_dict` of this object.
+            origin: Name of the checkpoint, for errors.
+
+        Raises:
+            ValueError: Names `origin` when the architecture differs.
+        """
         refuse_other_architecture(self.task.module.state_dict(), model, origin)
         self.task.module.load_state_dict(model)
         if self.ema and ema is not None:
@@ -196,7 +217,7 @@ class Optimization:
 
 
 def _put_channels_last(module: nn.Module) -> None:
-    """The kernels of 2-D convolutions; torch's own way fails at those of 3-D ones."""
+    """Convert 4-D weights to channels_last; `Module.to(memory_format=...)` raises on 5-D (Conv3d) weights."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,7 @@ from trainables.workloads.super_resolution.plots import SamplePlots
 from trainables.workloads.super_resolution.unit_range import to_zero_one
 
 
-class SuperResolutionTask(Task[Mapping[str, Any]]):
+class SuperResolutionTask(Task[Any]):
     """Training batches are patches of one scale; evaluated batches are whole images at every scale."""
 
     weights_stream = "super-resolution network"

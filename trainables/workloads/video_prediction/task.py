@@ -29,7 +29,7 @@ from trainables.workloads.video_prediction.windows import Window, cut_even_windo
 logger = logging.getLogger(__name__)
 
 
-class VideoPredictionTask(Task[Mapping[str, Any]]):
+class VideoPredictionTask(Task[Any]):
     """Training batches are windows; evaluated batches are whole clips."""
 
     weights_stream = "video-prediction network"

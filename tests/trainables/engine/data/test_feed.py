@@ -152,3 +152,27 @@ def test_each_pass_of_an_epoch_has_all_rows_in_its_own_order():
 def test_an_epoch_of_several_passes_resumes_at_any_step(start):
     feed = build(30, passes=3)
     assert epoch_of(feed, 2, start) == epoch_of(feed, 2)[start:]
+
+
+def test_the_first_rows_are_the_same_for_any_number_of_ranks():
+    batches = [build(rank=rank, world_size=2).first_rows("test", 3)["row"].tolist() for rank in (0, 1)]
+    assert batches == [[0, 1, 2]] * 2
+    assert build().first_rows("test", 100)["row"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (torch.zeros(3), "NumberPipeline: a batch is a flat dict of tensors by name, and this one is a Tensor"),
+        ({"x": [1.0]}, "its entry 'x' is a list; make it a tensor"),
+        ({"x": {"y": torch.zeros(3)}}, "its entry 'x' is a dict"),
+        ({3: torch.zeros(3)}, "its entry 3 is a Tensor"),
+        ({"x": torch.zeros(3, device="meta")}, "its entry 'x' is on meta; the engine moves it"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["collate", "collate_train"])
+def test_batches_that_are_no_flat_dicts_are_refused(batch, words, stage):
+    feed = build()
+    setattr(feed._pipeline, stage, lambda *_: batch)
+    with pytest.raises(ValueError, match=words):
+        next(iter(feed.epoch(1, 0) if stage == "collate_train" else feed.ordered("test")))

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ray_jobs.run_folder.run_recorder import Record
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import train
 from tests.toy_workload.config import ToyConfig
+from tests.toy_workload.task import ToyTask
 from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.engine.loop.loop import run_training
 from trainables.engine.loop.worker_context import CancelledError
+from trainables.engine.step import train_step
 from trainables.ray_train.worker_main import RunError, run_locally
 
 
@@ -216,3 +219,28 @@ def test_reports_come_every_few_steps_of_each_epoch(toy, monkeypatch):
     for mean, (first, last) in zip(means, [(0, 3), (0, 6), (0, 8), (8, 11), (8, 14), (8, 16)], strict=True):
         assert mean == pytest.approx(sum(row["train/abs_error"] for row in rows[first:last]) / (last - first))
     assert [report["speed"]["evaluation_s"] > 0 for report in seen] == [False, False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize("ema", [None, {"decay": 0.9}])
+def test_a_fresh_run_builds_optimiser_and_average_once(toy, monkeypatch, ema):
+    built = []
+    for name in ("build_optimizer", "EmaModel"):
+        original = getattr(train_step, name)
+        monkeypatch.setattr(train_step, name, lambda *a, f=original, n=name: built.append(n) or f(*a))
+    train(toy(training={"ema": ema}))
+    assert sorted(built) == sorted(["build_optimizer", *(["EmaModel"] if ema else [])])
+
+
+def test_weights_loaded_at_the_start_are_averaged_from(toy, monkeypatch):
+    """The EMA begins with what `on_train_start` leaves, not with the initial weights."""
+
+    def load(task, start):
+        with torch.no_grad():
+            task.module[0].weight.fill_(3.0)
+
+    monkeypatch.setattr(ToyTask, "on_train_start", load)
+    experiment = toy(training={"ema": {"decay": 0.999999}, "optimizer": {"learning_rate": 1e-6}})
+    train(experiment)
+    name, _ = find_checkpoint(experiment.folder)
+    averaged = load_file(experiment.folder.full(f"{name}/ema.safetensors"))
+    assert torch.allclose(averaged["0.weight"], torch.tensor(3.0), atol=1e-3)
