@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import check_settings
 from trainables.engine.files.messages import WorkerReport
@@ -20,14 +20,14 @@ def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
     last, with all that lies between; from the start to the first step; the share of the time that waited for data; how
     busy a GPU was."""
     heard: list[tuple[float, WorkerReport]] = []
-    apply = Record.apply
+    apply = RunRecorder.apply
 
-    def listen(self: Record, report: WorkerReport) -> None:
+    def listen(self: RunRecorder, report: WorkerReport) -> None:
         if report["rows"]:
             heard.append((time.time(), report))
         apply(self, report)
 
-    Record.apply = listen
+    RunRecorder.apply = listen
     _train(settings)
     assert heard[-1][1]["is_finished"], "the training did not reach its end"
     (first_at, first), (last_at, last) = heard[0], heard[-1]

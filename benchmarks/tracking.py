@@ -151,7 +151,7 @@ def _build_recorder(folder: Path) -> Any:
     """Writes the record of every trial, as `train` does of its one."""
     from ray import tune
 
-    from ray_jobs.run_folder.run_recorder import Record
+    from ray_jobs.run_folder.run_recorder import RunRecorder
     from ray_jobs.runs.training import describe
     from ray_jobs.settings.experiment import check_settings
 
@@ -170,7 +170,7 @@ def _build_recorder(folder: Path) -> Any:
                 experiment = check_settings(settings, origin="benchmark")
                 experiment.folder.make()
                 describe(experiment)
-                self.known[trial.trial_id] = (Record(experiment.folder, prints=False), experiment)
+                self.known[trial.trial_id] = (RunRecorder(experiment.folder, prints=False), experiment)
             return self.known[trial.trial_id]
 
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

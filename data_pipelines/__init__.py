@@ -1,1 +1,1 @@
-"""What is read: raw layouts, Parquet shards, and batches. Imports neither `trainables` nor `ray_jobs`."""
+"""Data: raw layouts, Parquet shards, and batches. Imports neither `trainables` nor `ray_jobs`."""

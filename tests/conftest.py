@@ -27,6 +27,15 @@ TOY_TRAINING = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `pytest tests/contract --workload NAME` check one workload, also one outside the project."""
+    parser.addoption(
+        "--workload",
+        metavar="NAME",
+        help="the workload that tests/contract checks: a registered name, package.module:NAME, or an experiment's file",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several test processes one runs all that needs Ray, so that there is one cluster."""

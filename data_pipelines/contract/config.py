@@ -1,4 +1,4 @@
-"""The base of every settings class: frozen, strict, and free of torch and ray."""
+"""Base class of all settings: frozen, strict, and free of torch and ray."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 INPUT = "must exist before a run starts"
 FilePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""A path made absolute against the folder that the user stands in."""
+"""Path made absolute against the working directory."""
 InputPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute()), INPUT]
-"""Such a path, of something that the user must have put there."""
+"""Path like `FilePath` to data that the user must provide."""
 
 
 class Config(BaseModel):
@@ -22,7 +22,7 @@ class Config(BaseModel):
 
 
 def input_paths(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:
-    """Every `InputPath` that is given, with its dotted key."""
+    """Yield every `InputPath` that is set, with its dotted key."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, BaseModel):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 DataSpec = Mapping[str, Any]
-"""What a task must know of its data before it sees a batch, for example image shape and class names; JSON only."""
+"""Properties of the data that a task needs before it gets a batch, for example image shape and class names; JSON
+only."""
 Counts = Mapping[str, Mapping[str, int]]
 """Numbers by group and name, for example cycles found and kept of each class."""
 
@@ -34,27 +35,27 @@ class Shard(Config):
     num_rows: int
     """Rows as they are stored."""
     num_samples: int | None = None
-    """Rows that they are decoded to, when that is another number; see `DataPipeline.decode`."""
+    """Rows after decoding, when their number differs; see `DataPipeline.decode`."""
     num_bytes: int
     """Size of the file on disk."""
     sha256: str
 
     @property
     def decoded_rows(self) -> int:
-        """Samples of a training."""
+        """Number of rows after decoding: the samples of a training."""
         return self.num_rows if self.num_samples is None else self.num_samples
 
 
 class Manifest(Config):
-    """What a prepared folder holds; written last, so a folder without one is never taken for whole."""
+    """Content of a prepared folder; written last, so a folder without a manifest is incomplete."""
 
     format: Literal[1] = 1
     pipeline: str
     """The pipeline's `key`."""
     source: str
-    """Where the rows came from, in words: a path or the name of an embedded set."""
+    """Origin of the rows, in words: a path or the name of an embedded set."""
     source_hash: str
-    """SHA-256 over the raw input, to see later whether it has changed."""
+    """SHA-256 over the raw input, to detect later changes."""
     arrow_schema: str
     """The Arrow schema as text."""
     decoded_bytes: dict[str, int]
@@ -62,22 +63,22 @@ class Manifest(Config):
     data_spec: dict[str, Any]
     splits: dict[str, list[Shard]]
     counts: dict[str, dict[str, dict[str, int]]] = {}
-    """Of each split, by group and name, what the pipeline counts."""
+    """Numbers that the pipeline counts, by split, group and name."""
 
     @model_validator(mode="before")
     @classmethod
     def _read_earlier_name(cls, value: Any) -> Any:
-        """Folders prepared by version 0.1 call the data spec `facts`."""
+        """Read folders prepared by version 0.1, which call the data spec `facts`."""
         if isinstance(value, dict) and "facts" in value:
             return {("data_spec" if name == "facts" else name): entry for name, entry in value.items()}
         return value
 
     def num_rows(self, split: Split) -> int:
-        """Stored rows of one split, 0 when the split is absent."""
+        """Return the stored rows of one split, 0 when the split is absent."""
         return sum(shard.num_rows for shard in self.splits.get(split, []))
 
     def num_samples(self, split: Split) -> int:
-        """Decoded rows of one split: what a batch is made of."""
+        """Return the decoded rows of one split, from which batches are made."""
         return sum(shard.decoded_rows for shard in self.splits.get(split, []))
 
 
@@ -88,13 +89,13 @@ class DataPipeline(ABC, Generic[Batch]):
     """
 
     aliases_rows: bool = False
-    """Whether `collate_train` copies but a part of each row. Nothing is copied for it beforehand: its table lies in
-    memory that others read too."""
+    """Whether `collate_train` copies only a part of each row. If so, its table is not copied beforehand: it lies in
+    shared memory and is read-only."""
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """Name of the prepared folder: the source and a digest of all that changes its rows."""
+        """Name of the prepared folder: the source and a digest of everything that changes its rows."""
 
     @property
     @abstractmethod
@@ -106,7 +107,7 @@ class DataPipeline(ABC, Generic[Batch]):
         """Yield tables of `schema`, in a fixed order, from `start_row` of the split on; none for a split without rows.
 
         Raises:
-            ValueError: Names file and row (and what is allowed) for anything that cannot be read.
+            ValueError: Names file and row (and the allowed values) for anything that cannot be read.
         """
 
     @abstractmethod
@@ -119,7 +120,7 @@ class DataPipeline(ABC, Generic[Batch]):
 
     @property
     def source(self) -> str:
-        """Where the rows come from, in words."""
+        """Origin of the rows, in words."""
         return self.key
 
     @property
@@ -128,10 +129,10 @@ class DataPipeline(ABC, Generic[Batch]):
         return None
 
     def data_spec(self) -> DataSpec:
-        """Return what a task must know of its data, found cheaply from settings or a listing; imports no torch.
+        """Return the data spec, found cheaply from settings or a listing; imports no torch.
 
         Raises:
-            ValueError: The raw data are not where the settings say.
+            ValueError: The raw data are not at the path in the settings.
         """
         return {}
 
@@ -159,7 +160,7 @@ class DataPipeline(ABC, Generic[Batch]):
         """Raise ValueError naming `file` and the row when a stored value is out of range."""
 
     def count(self, table: pa.Table) -> Counts:
-        """Return numbers of these stored rows that people should see; added up over each split by `prepare`."""
+        """Return numbers of these stored rows to show to users; added up over each split by `prepare`."""
         return {}
 
     def decode(self, table: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Random changes of image batches, on the batch's device; all randomness comes from the generator."""
+"""Random augmentation of image batches, on the batch's device; all randomness comes from the generator."""
 
 import torch
 from jaxtyping import UInt8
@@ -9,15 +9,15 @@ Images = UInt8[Tensor, "batch channels height width"]
 
 
 def flip_half(images: Images, *, generator: torch.Generator) -> Images:
-    """Each image is flipped left to right with probability 1/2."""
+    """Flip each image left to right with probability 1/2."""
     is_flipped = torch.rand(len(images), generator=generator, device=images.device) < 0.5
     return torch.where(is_flipped[:, None, None, None], images.flip(-1), images)
 
 
 def crop_padded(images: Images, padding: int, *, generator: torch.Generator) -> Images:
-    """A window of the image's own size at a random place of the image padded by zeros on every side.
+    """Crop a random window of the image's own size from the image padded by zeros on every side.
 
-    All (2 padding + 1)^2 places are equally likely.
+    All (2 padding + 1)^2 positions are equally likely.
     """
     count, height, width = len(images), *images.shape[-2:]
     places = torch.randint(2 * padding + 1, (2, count), generator=generator, device=images.device)

@@ -1,4 +1,4 @@
-"""The CIFAR-10 data set as its authors distribute it: Python pickles or binary records."""
+"""CIFAR-10 as its authors distribute it: Python pickles or binary records."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -14,13 +14,16 @@ from data_pipelines.images.sources import LabelledImages
 from data_pipelines.readers.safe_pickle import load_plain_pickle
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""In the order of the labels."""
+"""Class names in the order of the labels."""
 _NUM_CLASSES = len(CIFAR10_CLASSES)
 _PIXELS = 3 * 32 * 32
 
 
 def find_cifar10(path: Path) -> "Cifar10Source":
-    """The reader of whichever form lies at `path` or in its usual subfolder; ValueError names all missing files."""
+    """Return the reader of the form at `path` or in its usual subfolder.
+
+    ValueError names the files that are expected.
+    """
     for form in (PickledCifar10, BinaryCifar10):
         for folder in (path, path / form.folder_name):
             if any((folder / name).is_file() for name in form.all_files()):
@@ -32,7 +35,7 @@ def find_cifar10(path: Path) -> "Cifar10Source":
 
 
 class Cifar10Source(ABC):
-    """Batches of 32x32 colour images, of any length, in the order of the files."""
+    """Source of 32x32 colour images, in batches of any length, in the order of the files."""
 
     folder_name: ClassVar[str]
     suffix: ClassVar[str]
@@ -46,7 +49,7 @@ class Cifar10Source(ABC):
 
     @classmethod
     def all_files(cls) -> list[str]:
-        """Names of every file of this form."""
+        """Return the names of every file of this form."""
         batches = [f"data_batch_{number}{cls.suffix}" for number in range(1, 6)]
         return [*batches, f"test_batch{cls.suffix}", cls.names_file]
 
@@ -133,7 +136,7 @@ class BinaryCifar10(Cifar10Source):
 
 
 def read_pickled_images(path: Path, pixels: Any, labels: Any, *, num_classes: int) -> LabelledImages:
-    """The rows of one pickled batch, checked; ValueError names the file and what is wrong in it."""
+    """Return the rows of one pickled batch, checked; ValueError names the file and the fault."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
         found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise ValueError(f"{path}: `data` is {found}, expected uint8 (rows, {_PIXELS})")
@@ -147,7 +150,7 @@ def read_pickled_images(path: Path, pixels: Any, labels: Any, *, num_classes: in
 
 
 def read_names(path: Path, key: str) -> tuple[str, ...]:
-    """The list of names under `key` of a pickled dict."""
+    """Read the list of names under `key` of a pickled dict."""
     names = load_dict(path, key)[key]
     if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
         raise ValueError(f"{path}: `{key}` is not a list of names")
@@ -164,7 +167,7 @@ def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray, *, num_classes:
 
 
 def load_dict(path: Path, *needed: str) -> dict[str, Any]:
-    """A pickled dict of plain data that has the needed keys."""
+    """Read a pickled dict of plain data that has the needed keys."""
     content = load_plain_pickle(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected a dict with {', '.join(needed)}")

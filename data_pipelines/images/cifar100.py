@@ -1,4 +1,4 @@
-"""The CIFAR-100 data set as its authors distribute it: Python pickles."""
+"""CIFAR-100 as its authors distribute it: Python pickles."""
 
 import hashlib
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _FILES: dict[Split, str] = {"train": "train", "test": "test"}
 
 
 def find_cifar100(path: Path) -> "Cifar100Source":
-    """The reader of the pickles at `path` or in its usual subfolder; ValueError names the missing files."""
+    """Return the reader of the pickles at `path` or in its usual subfolder; ValueError names the missing files."""
     for folder in (path, path / FOLDER_NAME):
         if all((folder / name).is_file() for name in ("train", "test", "meta")):
             return Cifar100Source(folder)
@@ -33,7 +33,7 @@ def find_cifar100(path: Path) -> "Cifar100Source":
 
 
 class Cifar100Source:
-    """32x32 colour images with their fine labels, in the order of the files, of any length."""
+    """Source of 32x32 colour images with their fine labels, in batches of any length, in the order of the files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Image files in one folder per class, listed in a fixed order and split by a fixed rule."""
+"""Class folders: image files in one folder per class, listed in a fixed order and split by a fixed rule."""
 
 import hashlib
 import os
@@ -25,9 +25,12 @@ class _ImageFile:
 
 
 class FolderSource:
-    """`<root>/{train,test}/<class>/<image>`, or `<root>/<class>/<image>` with every tenth image as a test image.
+    """Source of images in one folder per class.
 
-    Classes are numbered in natural order. Hidden files are skipped; any other stranger is an error.
+    The layout is `<root>/{train,test}/<class>/<image>`, or `<root>/<class>/<image>` with every tenth image as a test
+    image.
+
+    Classes are numbered in natural order. Hidden files are skipped; any other unexpected entry is an error.
     Rows are ordered by the SHA-256 of the file's name in the folder, so that every shard mixes the classes.
     """
 

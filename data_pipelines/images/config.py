@@ -1,4 +1,4 @@
-"""Settings of the labelled-image data that flow matching and pruning read."""
+"""Settings of the labelled images that flow matching and pruning read."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ from data_pipelines.contract.config import Config, FilePath, InputPath
 
 
 class ImageData(Config):
-    """Which labelled images to read."""
+    """Settings of the labelled images to read."""
 
     source: Literal["digits", "cifar10", "cifar100", "folder"] = "digits"
     """`digits`: scikit-learn's 1,797 handwritten digits, 8x8, grey (embedded). `cifar10`: the python or the binary

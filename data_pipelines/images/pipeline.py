@@ -1,4 +1,4 @@
-"""Labelled images: what is stored, and what a training worker gets."""
+"""Pipeline of labelled images: stored rows of raw pixels, and batches of images with classes."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -37,7 +37,7 @@ class ImageBatch(TypedDict):
 
 
 class ImagePipeline(SourcePipeline[ImageBatch]):
-    """Reads the images that `ImageData` names; each row holds raw pixels in the order channel, height, width."""
+    """Pipeline of the images in `ImageData`; each row holds raw pixels in the order channel, height, width."""
 
     embedded = {"digits": "scikit-learn digits"}
 
@@ -71,7 +71,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         )
 
     def raw_facts(self, *, has_raw: bool) -> DataSpec:
-        """`channels`, `height`, `width`, `class_names`."""
+        """Return `channels`, `height`, `width`, `class_names`, and `validation` if there is such a split."""
         rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
         known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}
         if not has_raw and self.data.source in known:
@@ -79,7 +79,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         return {**self.shape._asdict(), "class_names": list(self._raw.class_names), **rule}
 
     def refuse_prepared(self, manifest: Manifest) -> None:
-        """The validation split is not in the family's name."""
+        """Raise ValueError for another validation split, which the family's name does not tell."""
         rule = self.data.validation_rule if self.data.validation_ratio else None
         before = manifest.data_spec.get("validation")
         if before != rule:
@@ -89,7 +89,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
             )
 
     def nominal_rows(self) -> dict[Split, int]:
-        """CIFAR as it is distributed."""
+        """Return the rows of CIFAR as it is distributed."""
         if self.data.source not in ("cifar10", "cifar100"):
             return {}
         num_val = count_validation(50_000, self.data.validation_ratio)
@@ -106,7 +106,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         return (self._table(part) for part in self._raw.read(split, start_row))
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
-        """Labels must number a class."""
+        """Raise ValueError unless every label numbers a class."""
         labels = table["label"].to_numpy()
         num_classes = len(data_spec["class_names"])
         wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
@@ -117,14 +117,14 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
             )
 
     def collate(self, table: pa.Table) -> ImageBatch:
-        """The pixels as they lie in the table, without a copy."""
+        """Return the pixels as they lie in the table, without a copy, and a copy of the labels."""
         import torch
 
         image = tensor_of(table["image"]).reshape(-1, *self.shape)
         return {"image": image, "label": torch.from_numpy(np.array(table["label"].to_numpy(), dtype=np.int64))}
 
     def augment(self, batch: ImageBatch, *, generator: "torch.Generator") -> ImageBatch:
-        """Each image is cropped at random, then flipped left to right with probability 1/2, as the settings ask."""
+        """Crop each image at random, then flip it left to right with probability 1/2, as the settings ask."""
         from data_pipelines.images.augmentation import crop_padded, flip_half
 
         image = batch["image"]
@@ -135,7 +135,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         return {"image": image, "label": batch["label"]}
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Uniformly random pixels; the classes take turns."""
+        """Return uniformly random pixels with cycling labels."""
         images = np.random.default_rng(seed).integers(0, 256, size=(num_rows, *self.shape), dtype=np.uint8)
         num_classes = len(self.data_spec()["class_names"])
         return self._table(LabelledImages(images, np.arange(num_rows, dtype=np.int64) % num_classes))
@@ -152,7 +152,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
 
 
 def open_source(data: ImageData) -> ImageSource:
-    """The reader that the settings ask for; ValueError when nothing readable lies at `path`."""
+    """Return the reader for the settings; ValueError when nothing readable lies at `path`."""
     source = _open_raw(data)
     return WithValidation(source, data.validation_ratio) if data.validation_ratio else source
 
@@ -165,6 +165,6 @@ def _open_raw(data: ImageData) -> ImageSource:
         return find_cifar10(path)
     if data.source == "cifar100":
         return find_cifar100(path)
-    from data_pipelines.images.class_folders import FolderSource  # brings Pillow, which other sources do not need
+    from data_pipelines.images.class_folders import FolderSource  # imports Pillow, which other sources do not need
 
     return FolderSource(path, raw_shape(data))

@@ -1,4 +1,4 @@
-"""Labelled images as they come: the protocol of a raw source, with the embedded digits as the smallest one."""
+"""Raw sources of labelled images: their protocol, and the embedded digits."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -32,20 +32,20 @@ class ImageSource(Protocol):
         ...
 
     def num_rows(self) -> dict[Split, int]:
-        """Images of each split."""
+        """Return the number of images of each split."""
         ...
 
     def read(self, split: Split, start_row: int) -> Iterator[LabelledImages]:
-        """The images of a split from `start_row` on, in a fixed order; ValueError names the file (and row)."""
+        """Yield the images of a split from `start_row` on, in a fixed order; ValueError names the file (and row)."""
         ...
 
     def content_hash(self) -> str:
-        """SHA-256 over the raw input, in hexadecimal."""
+        """Return the SHA-256 over the raw input, in hexadecimal."""
         ...
 
 
 def raw_shape(data: ImageData) -> ImageShape:
-    """Shape of the stored images, from the settings alone."""
+    """Return the shape of the stored images, from the settings alone."""
     if data.source == "digits":
         return ImageShape(1, 8, 8)
     if data.source in ("cifar10", "cifar100"):
@@ -130,7 +130,7 @@ class WithValidation:
 
 
 def count_validation(num_rows: int, ratio: float) -> int:
-    """The share of the rows, rounded down; the error of a float such as 0.29 * 100 does not count."""
+    """Return this share of the rows, rounded down, without the float error of, for example, 0.29 * 100."""
     return int(round(num_rows * ratio, 6))
 
 

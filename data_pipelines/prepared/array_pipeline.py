@@ -1,4 +1,4 @@
-"""Rows that fit in memory, as a dict of NumPy arrays for each split."""
+"""Pipeline for rows that fit in memory, as a dict of NumPy arrays for each split."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 ROWS_PER_TABLE = 4096
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
-"""What NumPy and torch both have."""
+"""Dtypes that NumPy and torch both have."""
 
 
 class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
-    """Arrays by split and name; the first dimension counts the rows. Needs nothing but the arrays.
+    """Pipeline of arrays by split and name; the first dimension counts the rows. Needs nothing but the arrays.
 
     A batch holds a tensor for each array, of its dtype, shaped [batch, ...]. The data spec gives for each name
-    `{"dtype": ..., "shape": [...]}`, the shape of one row; what a task must know besides goes into `data_spec`.
+    `{"dtype": ..., "shape": [...]}`, the shape of one row; further values for the task go into `data_spec`.
 
     Args:
         splits: By split (train, val, test), arrays by name; every split has the same names, dtypes and row shapes.
-        name: Begins the name of the prepared folder.
+        name: Prefix of the prepared folder's name.
         data_spec: Further plain data for the task, for example class names.
 
     Raises:
@@ -52,7 +52,7 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
         self._name, self._hash = name, _hash(self._splits, self._further)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the arrays: tasks that decode prepared rows do not need them."""
+        """Return the state without the arrays: tasks that decode prepared rows do not need them."""
         return {**self.__dict__, "_splits": None}
 
     @property
@@ -62,7 +62,7 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
 
     @property
     def source(self) -> str:
-        """The name, and that the rows were in memory."""
+        """The name, followed by `arrays in memory`."""
         return f"{self._name}, arrays in memory"
 
     @property
@@ -72,7 +72,7 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
         return pa.schema(fields)
 
     def data_spec(self) -> DataSpec:
-        """Return dtype and row shape by array, and what was given besides."""
+        """Return dtype and row shape by array, and the further data given to the constructor."""
         forms = {
             name: {"dtype": np.dtype(dtype).name, "shape": list(shape)} for name, (dtype, shape) in self._forms.items()
         }

@@ -1,4 +1,4 @@
-"""Columns of byte strings, read out of their Arrow buffers without a loop over rows."""
+"""Byte-string columns, read from their Arrow buffers without a loop over rows."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def bounds_of(chunk: pa.Array) -> tuple[pa.Buffer, np.ndarray]:
-    """Of binary values of fixed size or large_binary ones: the buffer that holds them, and where in it each begins and
-    the last one ends."""
+    """Return a chunk's buffer, and the offsets in it at which each value begins and the last one ends.
+
+    The chunk holds binary values of fixed size, or large_binary ones.
+    """
     if pa.types.is_fixed_size_binary(chunk.type):
         places = np.arange(chunk.offset, chunk.offset + len(chunk) + 1, dtype=np.int64)
         return chunk.buffers()[1], places * chunk.type.byte_width
@@ -23,7 +25,7 @@ def bounds_of(chunk: pa.Array) -> tuple[pa.Buffer, np.ndarray]:
 
 
 def offsets_of(column: pa.ChunkedArray) -> np.ndarray:
-    """Of a large_binary column: where each value begins, and where the last one ends, counted over the chunks."""
+    """Return, for a large_binary column, where each value begins and the last one ends, counted over the chunks."""
     parts, before = [np.zeros(1, np.int64)], 0
     for chunk in column.chunks:
         if len(chunk):
@@ -34,27 +36,27 @@ def offsets_of(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def bytes_of(column: pa.ChunkedArray) -> np.ndarray:
-    """Of a large_binary column: the values behind one another, as uint8."""
+    """Concatenate the values of a large_binary column, as uint8."""
     return np.concatenate([np.empty(0, np.uint8), *(part.to_numpy() for part in _parts_of(column))])
 
 
 def strings_of(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """As `bounds_of`, the buffer as uint8."""
+    """Return the result of `bounds_of`, with the buffer as uint8."""
     buffer, bounds = bounds_of(chunk)
     return np.empty(0, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8), bounds
 
 
 def values_of(column: pa.ChunkedArray) -> "list[UInt8[np.ndarray, ' bytes']]":
-    """Of a binary column of fixed size or a large_binary one: each value by itself, where it lies."""
+    """Return each value of a fixed-size binary or large_binary column as a view, without a copy."""
     strings = [strings_of(chunk) for chunk in column.chunks if len(chunk)]
     return [values[start:stop] for values, bounds in strings for start, stop in pairwise(bounds.tolist())]
 
 
 def tensor_of(column: pa.ChunkedArray) -> "UInt8[Tensor, ' bytes']":
-    """Of a binary column of fixed size or a large_binary one: the values behind one another.
+    """Concatenate the values of a fixed-size binary or large_binary column.
 
-    One chunk is not copied: the tensor then is the column's memory, which is the batch's own when the rows were taken
-    out of a larger table.
+    A single chunk is not copied: the tensor is then the column's memory, which belongs to the batch alone when the rows
+    were taken out of a larger table.
     """
     import torch
 
@@ -63,7 +65,7 @@ def tensor_of(column: pa.ChunkedArray) -> "UInt8[Tensor, ' bytes']":
 
 
 def _parts_of(column: pa.ChunkedArray) -> Iterator[pa.Array]:
-    """The bytes of each chunk, where they lie."""
+    """Yield the bytes of each chunk as views."""
     for chunk in column.chunks:
         if len(chunk):
             buffer, bounds = bounds_of(chunk)

@@ -1,4 +1,4 @@
-"""The manifest file: the last thing that `prepare` writes, the first that a reader asks for."""
+"""The manifest file: `prepare` writes it last, and readers load it first."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ MANIFEST_NAME = "manifest.json"
 
 
 def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
-    """The manifest of a prepared folder; ValueError when it is absent, unreadable, or of another pipeline."""
+    """Read the manifest of a prepared folder; ValueError when it is absent, unreadable, or of another pipeline."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise ValueError(f"{folder} holds no prepared data; run: quintet prepare EXPERIMENT")
@@ -22,7 +22,7 @@ def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of whichever pipeline filled the folder; None when there is none."""
+    """Read the manifest of any pipeline's folder; None when there is none. Raises ValueError when it is damaged."""
     path = folder / MANIFEST_NAME
     if not path.is_file():
         return None
@@ -33,12 +33,12 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest whole or not at all."""
+    """Write the manifest, completely or not at all."""
     save_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2))
 
 
 def save_text(path: Path, text: str) -> None:
-    """Replace a file's text whole or not at all."""
+    """Replace a file's text, completely or not at all."""
     temporary = temporary_name(path)
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)

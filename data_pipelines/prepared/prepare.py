@@ -1,4 +1,4 @@
-"""From raw files to a prepared folder: Parquet shards with a manifest, resumable after a kill."""
+"""Preparation of a folder from raw files: Parquet shards with a manifest, resumable after a kill."""
 
 import fcntl
 from collections.abc import Iterator
@@ -23,11 +23,22 @@ def prepare(
     on_progress: OnProgress | None = None,
     rows_per_shard: int | None = None,
 ) -> Manifest:
-    """Make `folder` hold all rows of the pipeline, doing only what is not done yet.
+    """Make `folder` hold all rows of the pipeline, doing only the missing work.
 
-    A whole folder is left as it is, without a look at the raw data; a missing or cut-off shard is remade alone; an
-    interrupted call is continued after its last whole shard, with its `rows_per_shard`. A second process waits.
-    Raises ValueError when the folder holds anything else, or when the raw data cannot be read.
+    A complete folder is left as it is, without reading the raw data; a missing or cut-off shard is written again alone;
+    an interrupted call resumes after its last complete shard, with its `rows_per_shard`. A second process waits.
+
+    Args:
+        pipeline: Reads the raw data.
+        folder: The prepared folder; new, empty, or prepared by this pipeline.
+        on_progress: Called with the rows done and all rows, after each shard.
+        rows_per_shard: Stored rows of one shard; by default chosen by their size.
+
+    Returns:
+        The folder's manifest.
+
+    Raises:
+        ValueError: The folder holds anything else, or the raw data cannot be read.
     """
     whole = _whole_manifest(pipeline, folder)
     if whole is not None:

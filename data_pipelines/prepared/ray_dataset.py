@@ -1,4 +1,4 @@
-"""Prepared splits as Ray datasets: one shard per task, rows in the order asked for."""
+"""Prepared splits as Ray datasets: one shard per task, rows in the requested order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 _SMALLEST_BLOCK = 1024**2
-"""Bytes that a tiny shard is counted as when the object store's share is worked out."""
+"""Minimum bytes per shard in the estimate of the object store's share."""
 
 _READ_RETRIES = 10
-"""A task whose process was killed is started again so often, and so is one whose rows went with a lost machine. Ray
-Data's own default has no end, not even for a file that kills every process that reads it."""
+"""Restarts of a task whose process was killed, or whose rows were lost with a machine. Ray Data's own default is
+unlimited, even for a file that kills every process that reads it."""
 
 _RAY_ADVICE = "\nFailed to apply UDF transform"
-"""What Ray appends to the message of an error raised in a task."""
+"""Text that Ray appends to the message of an error raised in a task."""
 
 
 @dataclass(frozen=True)
 class ShardedSplit:
-    """Where the rows of one split lie; names and counts only, nothing is read."""
+    """Shards of one split: names and counts only, nothing is read."""
 
     folder: Path
     split: Split
     shards: tuple[Shard, ...]
     decoded_bytes: int
-    """Of all shards together."""
+    """Bytes of all shards together."""
     data_spec: DataSpec
 
     @property
@@ -42,13 +42,13 @@ class ShardedSplit:
         return sum(shard.decoded_rows for shard in self.shards)
 
     def load(self, index: int, pipeline: DataPipeline[Any]) -> pa.Table:
-        """The decoded rows of one shard, read in this process; ValueError names the file."""
+        """Read and decode one shard in this process; ValueError names the file."""
         shard = self.shards[index]
         return load_shard(self.folder / shard.name, pipeline, data_spec=self.data_spec, num_rows=shard.num_rows)
 
 
 def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
-    """One split of a prepared folder; ValueError when it has no rows or a file is missing or cut off."""
+    """Open one split of a prepared folder; ValueError when it has no rows or a file is missing or cut off."""
     shards = tuple(manifest.splits.get(split, ()))
     if not shards:
         have = ", ".join(name for name, listed in manifest.splits.items() if listed)
@@ -70,12 +70,17 @@ def ray_dataset(
     concurrency: int,
     sharers: int = 1,
 ) -> "Dataset":
-    """The decoded rows of the given shards, in the given order; lazy, nothing random.
+    """Build a lazy dataset of the decoded rows of the given shards, in the given order; nothing is random.
 
-    At most `concurrency` shards are read at the same time. The tasks ask for no CPU, for they must also run while
-    training workers hold every logical CPU; their number is what bounds them. In Ray's object store they take no more
-    than a half of it over `sharers`, the readers at the same time.
-    A shard that cannot be read stops the iteration; `cause_of` digs out the ValueError.
+    The tasks request no CPU, because they must also run while training workers hold every logical CPU; `concurrency`
+    bounds them instead. A shard that cannot be read stops the iteration; `cause_of` finds the ValueError.
+
+    Args:
+        split: The split.
+        pipeline: Decodes the rows.
+        shard_indices: Numbers of the shards, in the order to read them.
+        concurrency: Most shards read at the same time.
+        sharers: Number of concurrent readers; together their tasks take at most half of Ray's object store.
     """
     items = [{"index": int(index)} for index in shard_indices]
     if not items:
@@ -100,7 +105,7 @@ def ray_dataset(
 
 
 def object_store_bytes() -> int:
-    """Size of the cluster's smallest object store, as every node that reads the data holds a copy."""
+    """Return the size of the cluster's smallest object store, because every node that reads the data holds a copy."""
     import ray
 
     sizes = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
@@ -108,7 +113,10 @@ def object_store_bytes() -> int:
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What a Ray task raised, without Ray's wrapping and advice; `error` itself when Ray did not wrap it."""
+    """Return the error raised in a Ray task, without Ray's wrapping and advice.
+
+    `error` itself when Ray did not wrap it.
+    """
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         return cause_of(cause)

@@ -1,4 +1,4 @@
-"""Whether the shards of a prepared folder are whole, and how single ones are made again."""
+"""Repair of a prepared folder: check that its shards are complete, and write single ones again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,25 +9,35 @@ from data_pipelines.prepared.shard_files import count_samples, cut_tables, hash_
 
 
 def has_size(folder: Path, shard: Shard) -> bool:
-    """True when the file is there and as long as it was when written."""
+    """Return whether the file exists and is as long as it was when written."""
     path = folder / shard.name
     return path.is_file() and path.stat().st_size == shard.num_bytes
 
 
 def has_hash(folder: Path, shard: Shard) -> bool:
-    """True when the file is, byte for byte, as it was written."""
+    """Return whether the file is, byte for byte, as it was written."""
     return has_size(folder, shard) and hash_file(folder / shard.name) == shard.sha256
 
 
 def is_whole(folder: Path, manifest: Manifest) -> bool:
-    """True when every shard is there and has its size."""
+    """Return whether every shard exists and has its size."""
     return all(has_size(folder, shard) for shards in manifest.splits.values() for shard in shards)
 
 
 def remake_shards(
     pipeline: DataPipeline[Any], folder: Path, manifest: Manifest, *, is_good: Callable[[Path, Shard], bool]
 ) -> Manifest:
-    """Write the shards that are not good once more, from the raw rows they came from."""
+    """Write the shards that are not good again, from their raw rows.
+
+    Args:
+        pipeline: Reads the raw rows.
+        folder: The prepared folder.
+        manifest: The folder's manifest.
+        is_good: Checks one shard, for example `has_size`.
+
+    Returns:
+        The manifest with the new shards.
+    """
     splits: dict[str, list[Shard]] = {}
     for split, shards in manifest.splits.items():
         splits[split], first_row = [], 0

@@ -1,4 +1,4 @@
-"""Parquet shards: each is written whole or not at all, and a damaged one is noticed whenever it is read."""
+"""Parquet shards: each is written completely or not at all, and damage is detected at every read."""
 
 import hashlib
 import os
@@ -12,27 +12,27 @@ import pyarrow.parquet as pq
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Shard, Split
 
 SHARD_BYTES = 32 * 1024**2
-"""Decoded bytes that one shard should hold: large enough to make Ray's cost per task small, and well below Ray's
-block size (128 MiB), so that one shard stays one block."""
+"""Decoded bytes of one shard: large enough to make Ray's cost per task small, and well below Ray's block size (128
+MiB), so that one shard stays one block."""
 
 
 def shard_name(split: Split, index: int) -> str:
-    """File name of the `index`-th shard of a split, counted from 0."""
+    """Return the file name of the `index`-th shard of a split, counted from 0."""
     return f"{split}-{index:05d}.parquet"
 
 
 def choose_rows_per_shard(num_rows: int, decoded: pa.Table) -> int:
-    """Stored rows that fill `SHARD_BYTES`, judged by what `num_rows` of them are decoded to; at least 1."""
+    """Return the number of stored rows that fill `SHARD_BYTES`, estimated from `num_rows` decoded ones; at least 1."""
     return max(1, SHARD_BYTES * num_rows // max(1, decoded.nbytes))
 
 
 def count_samples(shard: Shard, num_decoded: int) -> Shard:
-    """The shard with its number of decoded rows, where that is another than the number stored."""
+    """Return the shard with its number of decoded rows, if that differs from the number stored."""
     return shard if num_decoded == shard.num_rows else shard.model_copy(update={"num_samples": num_decoded})
 
 
 def cut_tables(tables: Iterable[pa.Table], num_rows: int) -> Iterator[pa.Table]:
-    """The same rows in the same order as tables of exactly `num_rows` rows; only the last may be shorter."""
+    """Yield the same rows in the same order as tables of exactly `num_rows` rows; only the last may be shorter."""
     waiting: list[pa.Table] = []
     num_waiting = 0
     for table in tables:
@@ -73,10 +73,16 @@ def write_shard(table: pa.Table, path: Path) -> Shard:
 def load_shard(
     path: Path, pipeline: DataPipeline[Any], *, data_spec: DataSpec | None = None, num_rows: int | None = None
 ) -> pa.Table:
-    """The decoded rows of one shard, completely read and checked.
+    """Read, check and decode one shard.
 
-    `data_spec` are the manifest's (by default asked of the pipeline); `num_rows`, when given, must match.
-    Raises ValueError naming the file, what is wrong, and what to do.
+    Args:
+        path: The shard's file.
+        pipeline: Checks and decodes the rows.
+        data_spec: The manifest's data spec; by default the pipeline's.
+        num_rows: Expected stored rows, if known.
+
+    Raises:
+        ValueError: Names the file, the fault, and the remedy.
     """
     table = _read(path)
     if not table.schema.equals(pipeline.schema):
@@ -97,18 +103,18 @@ def load_shard(
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a file is written before it gets its name: same folder, hidden, ending in `.tmp`."""
+    """Return the name under which a file is first written: same folder, hidden, ending in `.tmp`."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
-    """Rename, and flush the folder, so that the name survives a power cut."""
+    """Rename a file, and flush the folder, so that the name survives a power cut."""
     temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

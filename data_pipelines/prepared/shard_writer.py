@@ -1,4 +1,4 @@
-"""A prepared folder in the making: which shards are whole, and how the next ones are added."""
+"""Writer of a prepared folder: adds shards one by one, and records which are complete."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -28,14 +28,14 @@ _log = logging.getLogger(__name__)
 
 
 class Unfinished(Config):
-    """The shards written so far; gives way to the manifest at the end."""
+    """Record of the shards written so far; replaced by the manifest at the end."""
 
     rows_per_shard: int
     manifest: Manifest
 
 
 def read_unfinished(folder: Path) -> Unfinished | None:
-    """The record of an interrupted call, None when there is none."""
+    """Read the record of an interrupted call; None when there is none. Raises ValueError when it is damaged."""
     path = folder / _NAME
     if not path.is_file():
         return None
@@ -46,7 +46,7 @@ def read_unfinished(folder: Path) -> Unfinished | None:
 
 
 class ShardWriter:
-    """Writes the shards one by one; the record on disk always tells which are whole."""
+    """Writer of the shards, one by one; the record on disk always lists the complete ones."""
 
     def __init__(self, pipeline: DataPipeline[Any], folder: Path, *, rows_per_shard: int | None) -> None:
         self.pipeline = pipeline
@@ -56,7 +56,7 @@ class ShardWriter:
         self.state = self._resume() or self._start(rows_per_shard)
 
     def run(self, on_progress: OnProgress) -> Manifest:
-        """Write all that is not written yet, then the manifest."""
+        """Write all missing shards, then the manifest."""
         self._save()
         for split in self.num_raw_rows:
             for table in self._missing_tables(split):

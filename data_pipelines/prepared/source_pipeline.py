@@ -1,4 +1,7 @@
-"""Pipelines whose settings name the raw data by `source` and `path`: their key, and what holds when these are gone."""
+"""Base of pipelines whose settings name the raw data by `source` and `path`.
+
+Works from prepared rows without raw data.
+"""
 
 import hashlib
 import json
@@ -12,16 +15,16 @@ from data_pipelines.prepared.manifest import load_manifest, read_manifest
 
 
 class SourceData(Protocol):
-    """The settings that all such data have."""
+    """Settings that all such data have."""
 
     @property
     def source(self) -> str:
-        """Which kind of raw data."""
+        """Kind of the raw data."""
         ...
 
     @property
     def path(self) -> Path | None:
-        """Where they are."""
+        """Path of the raw data."""
         ...
 
     @property
@@ -31,18 +34,18 @@ class SourceData(Protocol):
 
 
 class SourcePipeline(DataPipeline[Batch]):
-    """Without the raw data, a folder prepared before says what it holds."""
+    """Pipeline of one source; without the raw data, its data spec comes from the folder prepared before."""
 
     rules: ClassVar[int] = 1
-    """Counts up when a rule changes that turns raw data into rows."""
+    """Version of the rules that turn raw data into rows; increased when a rule changes."""
     embedded: ClassVar[Mapping[str, str]] = {}
-    """Sources that need no path, each in words."""
+    """Sources that need no path, each with its description."""
     data: Any
 
     @property
     @abstractmethod
     def family(self) -> str:
-        """What begins the key: readable, and all of the rows' form."""
+        """Prefix of the key: readable, and determined by the form of the rows alone."""
 
     @property
     def row_settings(self) -> Sequence[Any]:
@@ -51,14 +54,14 @@ class SourcePipeline(DataPipeline[Batch]):
 
     @abstractmethod
     def raw_facts(self, *, has_raw: bool) -> DataSpec:
-        """`data_spec` from the raw data, or from the settings alone when there are none."""
+        """Return the data spec from the raw data, or from the settings alone when there are none."""
 
     def refuse_prepared(self, manifest: Manifest) -> None:
-        """Raise ValueError when the rows prepared before are not those of the settings, though of one family."""
+        """Raise ValueError when prepared rows of this family do not fit the settings."""
 
     @property
     def key(self) -> str:
-        """`<family>-<digest>`; without the raw data's name, that of the folder prepared before."""
+        """`<family>-<digest>`; when the settings name no raw data, the key of the folder prepared before."""
         if not self._names_raw:
             return self._prepared_key()
         raw = str(self.data.path.resolve()) if self.data.path else ""
@@ -71,7 +74,7 @@ class SourcePipeline(DataPipeline[Batch]):
 
     @property
     def source(self) -> str:
-        """The raw data's path, or where the embedded ones come from."""
+        """The raw data's path, or the description of the embedded data."""
         data = self.data
         if data.path is None and data.source in self.embedded:
             return self.embedded[data.source]
@@ -101,7 +104,7 @@ class SourcePipeline(DataPipeline[Batch]):
 
 
 def require_path(data: SourceData) -> Path:
-    """The raw data's path. Raises ValueError when there is none."""
+    """Return the raw data's path. Raises ValueError when there is none."""
     if data.path is None:
         raise ValueError(_lacks_path(data))
     return data.path

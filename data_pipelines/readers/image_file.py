@@ -1,4 +1,4 @@
-"""One image file of any usual kind to pixels of a fixed shape."""
+"""Reader of common image files, to pixels of a fixed shape."""
 
 import warnings
 from io import BytesIO
@@ -18,7 +18,7 @@ _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
 def load_image(path: Path, shape: ImageShape) -> np.ndarray:
-    """The first frame as uint8 [channels, height, width]: turned upright, resized to cover, centre-cropped.
+    """Read the first frame as uint8 [channels, height, width]: turned upright, resized to cover, centre-cropped.
 
     Palettes are resolved, transparency is laid on white, 16-bit grey is scaled to 8 bits.
     Raises ValueError naming the file for anything damaged, of another kind, or suspiciously large.
@@ -29,7 +29,7 @@ def load_image(path: Path, shape: ImageShape) -> np.ndarray:
 
 
 def decode_image(path: Path) -> Image.Image:
-    """The first frame, turned upright, in whatever colour mode the file has. Raises ValueError naming the file."""
+    """Decode the first frame, turned upright, in the file's colour mode. Raises ValueError naming the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -48,12 +48,15 @@ def _decode(content: bytes) -> Image.Image:
 
 
 def is_16_bit_grey(image: Image.Image) -> bool:
-    """Whether the decoded image holds 16-bit grey levels."""
+    """Return whether the decoded image holds 16-bit grey levels."""
     return image.mode in _SIXTEEN_BIT_MODES
 
 
 def to_plain(image: Image.Image, path: Path) -> Image.Image:
-    """8-bit grey or RGB: 16 bits scaled, palettes resolved, transparency laid on white; ValueError for other modes."""
+    """Convert to 8-bit grey or RGB: 16 bits scaled, palettes resolved, transparency on white.
+
+    ValueError for other modes.
+    """
     if is_16_bit_grey(image):
         wide = np.asarray(image).astype(np.float64)
         return Image.fromarray(np.floor(wide * 255 / 65535 + 0.5).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""The shape that pictures are brought to."""
+"""The shape to which images are resized."""
 
 from typing import NamedTuple
 

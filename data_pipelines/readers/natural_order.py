@@ -1,15 +1,15 @@
-"""The order in which people number files: `image2` before `image10`."""
+"""Natural order of file names: `image2` before `image10`."""
 
 import re
 from pathlib import Path
 
 
 def visible_entries(folder: Path) -> list[Path]:
-    """What a folder holds, in natural order, without hidden entries."""
+    """Return the entries of a folder in natural order, without hidden ones."""
     return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural_key)
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """`image2` before `image10`; the full name decides between equals such as `1` and `01`."""
+    """Return a sort key with `image2` before `image10`; the full name decides between equals such as `1` and `01`."""
     parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
     return [(int(part), "") if part[0] in "0123456789" else (-1, part.lower()) for part in parts], path.name

@@ -1,10 +1,10 @@
-"""The optional package that reads and writes video files."""
+"""Import of PyAV, the optional package that reads and writes video files."""
 
 from typing import Any
 
 
 def import_av() -> Any:
-    """PyAV. Raises ValueError that says how to install it."""
+    """Return the module `av`. Raises ValueError with the install command when it is missing."""
     try:
         import av  # pyright: ignore[reportMissingImports]
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Reads pickles of plain data and integer arrays, and nothing else: no class or function of the file's choice runs."""
+"""Reader of pickles of plain data and integer arrays only; no class or function named in the file is run."""
 
 import pickle
 import re
@@ -12,9 +12,9 @@ _INTEGER_DTYPE = re.compile(r"[<>|=]?[iu][1248]")
 
 
 def load_plain_pickle(path: Path) -> Any:
-    """Numbers, strings, lists, dicts and integer arrays of a pickle; strings of Python 2 arrive as bytes.
+    """Read numbers, strings, lists, dicts and integer arrays from a pickle; strings of Python 2 arrive as bytes.
 
-    Raises ValueError naming the file, and the name it asked for when that is not allowed.
+    Raises ValueError naming the file, and the global it asked for when that is not allowed.
     """
     try:
         content = path.read_bytes()
@@ -26,7 +26,7 @@ def load_plain_pickle(path: Path) -> Any:
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`; only integers."""
+    """Substitute for `numpy.dtype`; only integers."""
 
     def __init__(self, name: bytes | str, *_: object) -> None:
         self.name = _text(name)
@@ -41,7 +41,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for `numpy.ndarray` while the file is read; the array is made afterwards, from checked parts."""
+    """Substitute for `numpy.ndarray` while the file is read; the array is made afterwards, from checked parts."""
 
     def __init__(self, *_: object) -> None:
         self.value: np.ndarray | None = None

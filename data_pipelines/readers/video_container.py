@@ -1,4 +1,4 @@
-"""Whether a video file is cut off, by the sizes that its outermost elements state: decoders take what is left."""
+"""Check for cut-off video files by the sizes that their outermost elements state; decoders accept such files."""
 
 import io
 from collections.abc import Callable
@@ -9,7 +9,7 @@ RIFF, EBML, SEGMENT = b"RIFF", b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def check_is_whole(file: Path) -> None:
-    """Raises ValueError when an element of an ISO (mp4, mov), Matroska (mkv, webm) or AVI file ends beyond the file."""
+    """Raise ValueError when an element of an ISO (mp4, mov), Matroska (mkv, webm) or AVI file ends beyond the file."""
     num_bytes, end = file.stat().st_size, 0
     with file.open("rb") as stream:
         head = stream.read(8)
@@ -18,7 +18,7 @@ def check_is_whole(file: Path) -> None:
             stream.seek(end)
             size = measure(stream)
             if not size:
-                return  # it says no size, as of a live recording, or is no such element
+                return  # no size is stated, as in a live recording, or it is no such element
             end += size
     if end > num_bytes:
         raise ValueError(
@@ -35,7 +35,7 @@ def _measure_of(head: bytes) -> Callable[[BinaryIO], int] | None:
 
 
 def _measure_box(stream: BinaryIO) -> int:
-    """ISO/IEC 14496-12, section 4.2: 32 bits, or 64 after the type; 0 is up to the file's end."""
+    """Return a box's size (ISO/IEC 14496-12, section 4.2): 32 bits, or 64 after the type; 0: up to the file's end."""
     size, name = int.from_bytes(stream.read(4), "big"), stream.read(4)
     if not name.isalnum():
         return 0
@@ -43,13 +43,16 @@ def _measure_box(stream: BinaryIO) -> int:
 
 
 def _measure_riff(stream: BinaryIO) -> int:
-    """Chunks after the first are the further parts of a large AVI file."""
+    """Return a chunk's size; chunks after the first are the further parts of a large AVI file."""
     name, size = stream.read(4), int.from_bytes(stream.read(4), "little")
     return size + size % 2 + 8 if name == RIFF and size else 0
 
 
 def _measure_ebml(stream: BinaryIO) -> int:
-    """RFC 8794, section 4: the number of leading zeros is that of further bytes; all ones are an unknown size."""
+    """Return an element's size (RFC 8794, section 4); 0 when it is unknown.
+
+    The number of leading zeros is that of further bytes; all ones are an unknown size.
+    """
     start = stream.tell()
     if stream.read(4) not in (EBML, SEGMENT):
         return 0

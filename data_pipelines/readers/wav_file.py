@@ -1,4 +1,4 @@
-"""Reads wav files strictly: any sample format to floats, one channel, and an error that names a damaged file."""
+"""Strict reader of wav files: any sample format to floats, one channel; an error names a damaged file."""
 
 import struct
 import warnings
@@ -9,21 +9,21 @@ import numpy as np
 from scipy.io import wavfile
 
 MAX_MISSING_RATIO = 0.01
-"""Samples that are not a number may be at most this share of a recording."""
+"""Largest share of a recording's samples that may be NaN."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One channel."""
+    """One channel of sound."""
 
     samples: np.ndarray
     """float64, [count]; full scale is 1 for integer formats."""
     rate: int
-    """Hz."""
+    """Sample rate in Hz."""
 
 
 def read_wav(path: Path, *, channel: int | None = None) -> Sound:
-    """The mean of all channels, or one of them. Raises ValueError naming the file when it is damaged or empty."""
+    """Read the mean of all channels, or one channel. Raises ValueError naming the file when it is damaged or empty."""
     rate, data = _read(path)
     if data.size == 0 or rate <= 0:
         raise ValueError(f"{path}: holds no sound; remove it or copy it again")
@@ -36,7 +36,7 @@ def read_wav(path: Path, *, channel: int | None = None) -> Sound:
 
 
 def fill_gaps(samples: np.ndarray, path: Path) -> np.ndarray:
-    """Samples that are not finite, joined by straight lines; ValueError when they are more than one in a hundred."""
+    """Interpolate samples that are not finite linearly; ValueError when they are more than one in a hundred."""
     is_good = np.isfinite(samples)
     if is_good.all():
         return samples
@@ -54,7 +54,7 @@ def _read(path: Path) -> tuple[int, np.ndarray]:
             rate, data = wavfile.read(path)
     except (ValueError, EOFError, struct.error, ZeroDivisionError) as error:
         raise ValueError(f"{path}: cannot be read as a wav file ({error}); copy it again") from error
-    except UnboundLocalError as error:  # how scipy fails on a file without a data or a format chunk
+    except UnboundLocalError as error:  # scipy's error for a file without a data or a format chunk
         raise ValueError(f"{path}: cannot be read as a wav file (a chunk is missing); copy it again") from error
     cut = [str(warning.message) for warning in caught if "prematurely" in str(warning.message)]
     if cut:

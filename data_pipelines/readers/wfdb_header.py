@@ -1,4 +1,4 @@
-"""Headers of PhysioNet records: which file and channel holds the heart sound, and the comment with its label."""
+"""Headers of PhysioNet records: the file and channel of the heart sound, and the comment with its label."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,25 +8,25 @@ import numpy as np
 from data_pipelines.readers.wav_file import Sound, fill_gaps, read_wav
 
 MISSING = -32768
-"""How format 16 marks a sample that is not there."""
+"""Value of a missing sample in format 16."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal line."""
+    """One signal line of a header."""
 
     file: str
     format: str
     channel: int
-    """Place among the channels of its file, from 0."""
+    """Index among the channels of its file, from 0."""
     num_channels: int
-    """Of the same file."""
+    """Channels of the same file."""
     description: str
 
 
 @dataclass(frozen=True)
 class Header:
-    """A `.hea` file."""
+    """Content of a `.hea` file."""
 
     rate: int
     signals: tuple[Signal, ...]
@@ -34,7 +34,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Raises ValueError naming the file when its lines are not those of a header."""
+    """Read a header. Raises ValueError naming the file when its lines are not those of a header."""
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     comments = tuple(line[1:].strip() for line in lines if line.startswith("#"))
     rows = [line.split() for line in lines if not line.startswith("#")]
@@ -55,7 +55,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_heart_sound(path: Path) -> Sound:
-    """The signal that is called PCG, whatever its place; the only one of a header with one. ValueError otherwise."""
+    """Read the signal called PCG, or the only signal of a header with one. Raises ValueError otherwise."""
     header = read_header(path)
     chosen = [signal for signal in header.signals if "pcg" in signal.description.lower()]
     chosen = chosen or (list(header.signals) if len(header.signals) == 1 else [])

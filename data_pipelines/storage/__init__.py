@@ -1,1 +1,1 @@
-"""Folders on any storage, and checksums of what lies in them: the ground floor of all packages."""
+"""Folders on any storage, and checksums of their files; the lowest layer of all packages."""

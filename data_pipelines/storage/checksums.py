@@ -1,4 +1,4 @@
-"""Sealed folders: a manifest of sizes and checksums, written last, tells a whole folder from a damaged one."""
+"""Checksum manifests: sizes and checksums, written last, distinguish a complete folder from a damaged one."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ MANIFEST = "manifest.json"
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the manifest: size and SHA-256 of every file; then flush all of it to the disk."""
+    """Write the manifest: size and SHA-256 of every file; then flush all files to the disk."""
     files = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
     for file in folder.iterdir():
@@ -20,7 +20,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def verify(folder: Path) -> str | None:
-    """What is wrong with a sealed folder, in words; None when every file is as it was written."""
+    """Return the damage of a folder with a manifest, in words; None when every file is as it was written."""
     try:
         listed = json.loads((folder / MANIFEST).read_text())["files"]
         files = {name: {"size": entry["size"], "sha256": entry["sha256"]} for name, entry in listed.items()}

@@ -1,4 +1,4 @@
-"""The run's folder on any storage that pyarrow reaches: whole files and whole folders, or nothing."""
+"""Folders on any storage that pyarrow reaches: files and folders are stored completely or not at all."""
 
 import json
 import os
@@ -16,11 +16,14 @@ from pyarrow import fs as pafs
 from data_pipelines.storage.checksums import MANIFEST, sync_directory, write_checksums
 
 TEMPORARY = ".tmp-"
-"""Prefix of what is still being written; nothing under such a name is ever read."""
+"""Prefix of files that are still being written; they are never read."""
 
 
 def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
-    """File system and path of a local path or a URI such as `s3://bucket/folder`."""
+    """Return file system and path of a local path or a URI such as `s3://bucket/folder`.
+
+    Raises ValueError when the storage cannot be opened.
+    """
     if "://" not in uri:
         return pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
     try:
@@ -30,7 +33,7 @@ def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
 
 
 def join_uri(uri: str, name: str) -> str:
-    """A path or URI with an entry's name after it; in a URI the name is quoted, and stands before its options."""
+    """Append an entry's name to a path or URI; in a URI the name is quoted, and comes before the options."""
     if "://" not in uri:
         return f"{uri.rstrip('/')}/{name}"
     place, mark, options = uri.partition("?")
@@ -66,21 +69,24 @@ class Folder:
         return self.path if self.is_local else self.uri
 
     def full(self, name: str) -> str:
-        """Path of an entry inside the file system."""
+        """Return the path of an entry inside the file system."""
         return str(PurePosixPath(self.path) / name)
 
     def exists(self, name: str = "") -> bool:
-        """Whether a file or folder is there."""
+        """Return whether a file or folder exists."""
         return self.fs.get_file_info(self.full(name)).type != pafs.FileType.NotFound
 
     def names(self, name: str = "") -> list[str]:
-        """Sorted entries of a folder without half-written ones; empty when it does not exist."""
+        """Return the sorted entries of a folder without half-written ones; empty when it does not exist."""
         selector = pafs.FileSelector(self.full(name), allow_not_found=True)
         entries = [Path(info.path).name for info in self.fs.get_file_info(selector)]
         return sorted(entry for entry in entries if not entry.startswith(TEMPORARY))
 
     def find(self, name: str, ending: str) -> list[str]:
-        """Files at any depth in a folder whose names end so, as names in this folder; without half-written ones."""
+        """Return files with this ending at any depth below `name`, as names in this folder.
+
+        Without half-written ones.
+        """
         selector = pafs.FileSelector(self.full(name), recursive=True, allow_not_found=True)
         paths = [info.path for info in self.fs.get_file_info(selector) if info.type == pafs.FileType.File]
         whole = [path for path in paths if not Path(path).name.startswith(TEMPORARY)]
@@ -94,16 +100,16 @@ class Folder:
             raise ValueError(f"storage folder {self} cannot be made: {error}") from error
 
     def read(self, name: str) -> bytes:
-        """Content of a file."""
+        """Read a file."""
         with self.fs.open_input_stream(self.full(name), compression=None) as stream:
             return stream.readall()
 
     def read_json(self, name: str) -> Any:
-        """Content of a JSON file."""
+        """Read a JSON file."""
         return json.loads(self.read(name))
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace a file as a whole."""
+        """Replace a file, completely or not at all."""
         target = self.full(name)
         self.fs.create_dir(str(PurePosixPath(target).parent), recursive=True)
         if not self.is_local:
@@ -118,11 +124,11 @@ class Folder:
         temporary.replace(target)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Replace a JSON file as a whole."""
+        """Replace a JSON file, completely or not at all."""
         self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
     def delete(self, name: str) -> None:
-        """Remove a file or folder, if it is there."""
+        """Remove a file or folder, if it exists."""
         info = self.fs.get_file_info(self.full(name))
         if info.type == pafs.FileType.Directory:
             self.fs.delete_dir(info.path)
@@ -130,7 +136,7 @@ class Folder:
             self.fs.delete_file(info.path)
 
     def move(self, name: str, target: str) -> None:
-        """Give a file or folder another name in this folder; object stores can only copy it, file by file."""
+        """Rename a file or folder in this folder; on object stores it is copied, file by file."""
         self.fs.create_dir(str(PurePosixPath(self.full(target)).parent), recursive=True)
         if self.is_local:
             self.fs.move(self.full(name), self.full(target))
@@ -140,7 +146,10 @@ class Folder:
 
     @contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:
-        """A local folder to fill; when the block ends well it is stored under `name`, replacing what was there."""
+        """Yield a local folder to fill.
+
+        When the block ends well it is stored under `name`, replacing an earlier one.
+        """
         if self.is_local:
             parent = Path(self.full(name)).parent
             parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +183,7 @@ class Folder:
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """A stored folder as a local path, for reading; downloaded for the block when the storage is remote."""
+        """Yield a stored folder as a local path, for reading; downloaded for the block when the storage is remote."""
         if self.is_local:
             yield Path(self.full(name))
             return
@@ -184,7 +193,7 @@ class Folder:
             yield Path(temporary)
 
     def remove_temporary(self, name: str = "") -> None:
-        """Delete what an interrupted writer left in a folder."""
+        """Delete the temporary files of an interrupted writer in a folder."""
         selector = pafs.FileSelector(self.full(name), allow_not_found=True)
         for info in self.fs.get_file_info(selector):
             if Path(info.path).name.startswith(TEMPORARY):

@@ -32,7 +32,7 @@ FINAL = "final_metrics.json"
 Describe = Callable[[WorkerReport], Sequence[str]]
 
 
-class Record:
+class RunRecorder:
     """Applies reports in order. After any restart the rows are exactly those of the checkpoint it began from."""
 
     def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):

@@ -15,7 +15,7 @@ from ray_jobs.run_folder.environment import describe_environment
 from ray_jobs.run_folder.identity import Identity, JobType, resolve_identity
 from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
 from ray_jobs.run_folder.run_lock import LOCK, locked
-from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, Record, find_last_row
+from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, RunRecorder, find_last_row
 from ray_jobs.runs.planning import OnProgress, build_plan
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
@@ -77,7 +77,7 @@ def train(
         if is_new:
             set_aside(folder)
         _refuse_other_settings(experiment)
-        record = Record(folder, describe=_describe_reports(experiment, on_report))
+        record = RunRecorder(folder, describe=_describe_reports(experiment, on_report))
         if folder.exists(FINAL):
             record.log(f"{experiment.run_id} is already finished (train it with --new to repeat it)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
@@ -120,7 +120,7 @@ def _describe_reports(experiment: Experiment, on_report: OnReport | None) -> Cal
     return describe_report
 
 
-def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
+def _run(plan: Plan, record: RunRecorder, experiment: Experiment) -> None:
     if plan.scaling.num_workers == 0:
         _run_locally(plan, record, experiment)
         return
@@ -130,7 +130,7 @@ def _run(plan: Plan, record: Record, experiment: Experiment) -> None:
         run_trial(plan, record, trackers)
 
 
-def _run_locally(plan: Plan, record: Record, experiment: Experiment) -> None:
+def _run_locally(plan: Plan, record: RunRecorder, experiment: Experiment) -> None:
     with mirror_run(experiment, record) as mirror:
 
         def report(content: WorkerReport) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from ray import tune
 
 from ray_jobs.cluster.placement_group_reaper import freeing_orphans
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from trainables.plan import Plan
 from trainables.ray_train.node_affinity import this_node
 from trainables.ray_train.run_trainable import RunTrainable, decode_in_background
@@ -20,7 +20,7 @@ TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
 class _Recorder(tune.Callback):
     """Hands the reports in Tune's results to the record; lives in the driver."""
 
-    def __init__(self, record: Record):
+    def __init__(self, record: RunRecorder):
         self.record = record
         self.error: RunError | None = None
 
@@ -42,7 +42,7 @@ def beside_the_driver() -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[this_node()])
 
 
-def run_trial(plan: Plan, record: Record, trackers: Sequence[tune.Callback] = ()) -> None:
+def run_trial(plan: Plan, record: RunRecorder, trackers: Sequence[tune.Callback] = ()) -> None:
     """Train by Tune and Ray Train until the end, or until the run is asked to stop. Raises RunError when it fails.
 
     `trackers` hear of each result after the record has taken it in.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
 from ray_jobs.run_folder.run_lock import locked
-from ray_jobs.run_folder.run_recorder import FINAL, Record
+from ray_jobs.run_folder.run_recorder import FINAL, RunRecorder
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import describe
 from ray_jobs.search.sweep_plan import SweepPlan
@@ -21,7 +21,7 @@ class OpenRun:
 
     experiment: Experiment
     plan: Plan
-    record: Record
+    record: RunRecorder
     held: ExitStack
     """The lock on its folder."""
 
@@ -51,7 +51,7 @@ class OpenRuns:
             describe(experiment, job_type="sweep")
             plan = build_plan(experiment)
             folder.write_json(INPUTS, describe_inputs(plan))
-            run = OpenRun(experiment, plan, Record(folder, prints=False), stack.pop_all())
+            run = OpenRun(experiment, plan, RunRecorder(folder, prints=False), stack.pop_all())
         self._open[trial.number] = run
         return run
 

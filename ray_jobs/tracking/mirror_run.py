@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle, Start
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from ray_jobs.tracking.callback import RecordWandbCallback
 
 
-def start_mirror(experiment: Experiment, record: Record, start: Start = start_alone) -> MirrorHandle:
+def start_mirror(experiment: Experiment, record: RunRecorder, start: Start = start_alone) -> MirrorHandle:
     """The mirror of one run."""
     return MirrorHandle(record.folder, experiment.tracking, record.log, start=start)
 
 
 @contextmanager
-def mirror_run(experiment: Experiment, record: Record) -> Iterator[MirrorHandle | None]:
+def mirror_run(experiment: Experiment, record: RunRecorder) -> Iterator[MirrorHandle | None]:
     """A mirror for the block, which wakes it after each report; None when tracking is off."""
     if not experiment.tracking.wandb:
         yield None
@@ -35,7 +35,7 @@ def mirror_run(experiment: Experiment, record: Record) -> Iterator[MirrorHandle 
 
 
 @contextmanager
-def run_callbacks(experiment: Experiment, record: Record) -> "Iterator[list[RecordWandbCallback]]":
+def run_callbacks(experiment: Experiment, record: RunRecorder) -> "Iterator[list[RecordWandbCallback]]":
     """The callback for a Tune run of one trial inside the block; an empty list when tracking is off."""
     with _callbacks(experiment.tracking, lambda trial: start_mirror(experiment, record), record.log) as callbacks:
         yield callbacks
@@ -50,7 +50,7 @@ class MirroredRun(Protocol):
         ...
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RunRecorder:
         """Its record."""
         ...
 

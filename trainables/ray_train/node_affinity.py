@@ -1,4 +1,4 @@
-"""Where a run's small processes stand: beside the one that starts them, so that no other machine takes them along."""
+"""Node affinity: a run's small processes stay on the machine that starts them, so no other machine can end them."""
 
 import ray
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore

@@ -171,7 +171,7 @@ def explain(error: Exception) -> str:
     cause = cause_of(error)
     if isinstance(cause, torch.OutOfMemoryError | MemoryError):
         return f"out of memory: {cause}; lower training.batch_size or raise training.accumulate"
-    if type(cause).__name__ in ("OutOfDiskError", "ObjectStoreFullError"):  # Ray's errors, by name because local runs do not import Ray
+    if type(cause).__name__ in ("OutOfDiskError", "ObjectStoreFullError"):  # Ray's, not imported in local runs
         return (
             "Ray's object store is full, and so is the disk that it spills to: start Ray with more "
             "--object-store-memory, free the disk of its --temp-dir, or set training.feed=stream, which keeps less"

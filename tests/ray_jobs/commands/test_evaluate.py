@@ -157,7 +157,7 @@ def test_help_without_an_experiment_says_how_to_see_them(capsys):
     with pytest.raises(SystemExit) as ending:
         main(["evaluate", "--help"])
     text = capsys.readouterr().out
-    assert ending.value.code == DONE and "quintet evaluate EXPERIMENT --help" in text and "--num-samples" not in text
+    assert ending.value.code == DONE and "quintet evaluate EXPERIMENT --help" in text and "--num-samples VALUE" not in text
 
 
 @pytest.mark.parametrize("word", ["--num-sample", "--num-sample=5"])

@@ -11,7 +11,7 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.console import LogOnly
 from ray_jobs.run_folder import append_file
 from ray_jobs.run_folder.append_file import AppendFile
-from ray_jobs.run_folder.run_recorder import EVENTS, FINAL, LOG, METRICS, Record
+from ray_jobs.run_folder.run_recorder import EVENTS, FINAL, LOG, METRICS, RunRecorder
 from trainables.engine.files.history import History, to_lines
 from trainables.engine.files.messages import WorkerReport
 
@@ -47,8 +47,8 @@ def folder(request, tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def record(folder: Folder) -> Record:
-    return Record(folder, prints=False)
+def record(folder: Folder) -> RunRecorder:
+    return RunRecorder(folder, prints=False)
 
 
 def rows_in(folder: Folder) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def save_history(folder: Folder, name: str, *steps: int) -> None:
 
 def test_a_fresh_start_drops_rows_of_a_run_without_checkpoint(folder):
     folder.write(METRICS, to_lines(make_rows(1, 2, 3)))
-    record = Record(folder, prints=False)
+    record = RunRecorder(folder, prints=False)
     record.apply(make_report(resumed_from=None))
     assert folder.read(METRICS) == b""
     record.apply(make_report(1, 2))
@@ -76,7 +76,7 @@ def test_a_fresh_start_drops_rows_of_a_run_without_checkpoint(folder):
 def test_a_resume_keeps_rows_up_to_its_checkpoint_and_adds_later(folder):
     save_history(folder, "checkpoints/step_000000003", 1, 2, 3)
     folder.write(METRICS, to_lines(make_rows(1, 2, 3, 4, 5)))
-    record = Record(folder, prints=False)
+    record = RunRecorder(folder, prints=False)
     record.apply(make_report(resumed_from="checkpoints/step_000000003"))
     assert rows_in(folder) == make_rows(1, 2, 3)
     record.apply(make_report(4, 5))
@@ -87,7 +87,7 @@ def test_a_resume_keeps_rows_up_to_its_checkpoint_and_adds_later(folder):
 def test_rows_of_a_dropped_checkpoint_come_from_a_later_one(folder):
     folder.write("checkpoints/step_000000004/history.jsonl.gz", b"damaged")
     save_history(folder, "checkpoints/step_000000006", 1, 2, 3, 4, 5, 6)
-    record = Record(folder, prints=False)
+    record = RunRecorder(folder, prints=False)
     record.apply(make_report(resumed_from="checkpoints/step_000000003"))
     assert rows_in(folder) == make_rows(1, 2, 3)
 
@@ -111,7 +111,7 @@ def test_a_restart_inside_one_record_goes_back_to_the_checkpoint(folder, record)
 def test_a_line_torn_by_a_kill_is_healed_by_the_resume(folder):
     save_history(folder, "checkpoints/step_000000002", 1, 2)
     folder.write(METRICS, to_lines(make_rows(1, 2, 3))[:-9])
-    record = Record(folder, prints=False)
+    record = RunRecorder(folder, prints=False)
     record.apply(make_report(resumed_from="checkpoints/step_000000002"))
     record.apply(make_report(3))
     assert rows_in(folder) == make_rows(1, 2, 3)
@@ -141,13 +141,13 @@ def test_messages_and_checkpoints_are_logged(folder, record):
 
 def test_a_log_is_appended_after_a_restart(folder):
     for words in ("first", "second"):
-        Record(folder, prints=False).log(words)
+        RunRecorder(folder, prints=False).log(words)
     assert [line.split()[-1] for line in folder.read(LOG).decode().splitlines()] == ["first", "second"]
 
 
 def test_only_a_record_that_prints_prints(folder, capsys):
     for prints in (False, True):
-        record = Record(folder, prints=prints)
+        record = RunRecorder(folder, prints=prints)
         record.log("shown")
         record.log("hidden", prints=False)
         assert capsys.readouterr().out == ("shown\n" if prints else "")
@@ -175,7 +175,7 @@ def test_final_metrics_without_a_best_model_say_so(folder, record):
 
 
 def test_ray_output_and_long_lines_are_in_the_log_alone(folder, capsys):
-    record = Record(folder, describe=lambda report: ["short", LogOnly("long")])
+    record = RunRecorder(folder, describe=lambda report: ["short", LogOnly("long")])
     record.append_log("from\nray")
     record.apply(make_report(1))
     lines = [line.split(" ", 2)[2] for line in folder.read(LOG).decode().splitlines()]
@@ -199,7 +199,7 @@ def test_object_store_rows_wait_for_a_checkpoint_pause_or_end(folder, monkeypatc
     folder.is_local = False
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(append_file, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    record, stored = Record(folder, prints=False), []
+    record, stored = RunRecorder(folder, prints=False), []
 
     def apply(step: int, after_s: float, **report: Any) -> None:
         clock.now += after_s
@@ -231,7 +231,7 @@ def test_a_line_that_a_kill_has_torn_is_not_joined_to_the_next(folder, before, w
 
 
 def test_the_log_holds_the_lines_that_the_description_makes(folder):
-    record = Record(folder, prints=False, describe=lambda report: [f"now at {report['step']}", "second line"])
+    record = RunRecorder(folder, prints=False, describe=lambda report: [f"now at {report['step']}", "second line"])
     record.apply(make_report(1, 2))
     lines = folder.read(LOG).decode().splitlines()
     assert [line.split(" INFO ")[1] for line in lines] == ["now at 2", "second line"]

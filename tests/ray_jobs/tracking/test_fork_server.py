@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.tracking import mirror_run
@@ -32,7 +32,7 @@ def fork_server(home, monkeypatch) -> Iterator[ForkServer]:
     """A fork_server that all mirrors of the test come from."""
     fork_server = ForkServer()
 
-    def start_mirror(experiment: Experiment, record: Record) -> MirrorHandle:
+    def start_mirror(experiment: Experiment, record: RunRecorder) -> MirrorHandle:
         return MirrorHandle(record.folder, experiment.tracking, record.log, start=fork_server.start)
 
     monkeypatch.setattr(mirror_run, "start_mirror", start_mirror)

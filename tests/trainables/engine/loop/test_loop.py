@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import train
 from tests.toy_workload.config import ToyConfig
@@ -209,8 +209,8 @@ def test_pictures_and_tables_are_files_with_a_description(toy):
 
 def test_reports_come_every_few_steps_of_each_epoch(toy, monkeypatch):
     """An epoch has 8 steps, of which 3, 6 and the last report; counting goes on from 0 in the next epoch."""
-    seen, apply = [], Record.apply
-    monkeypatch.setattr(Record, "apply", lambda self, report: seen.append(report) or apply(self, report))
+    seen, apply = [], RunRecorder.apply
+    monkeypatch.setattr(RunRecorder, "apply", lambda self, report: seen.append(report) or apply(self, report))
     train(toy(training={"epochs": 2, "checkpoint_every_steps": None}))
     assert [report["rows"][-1]["step"] for report in seen if report["rows"]] == [3, 6, 8, 11, 14, 16]
     assert [report["step_in_epoch"] for report in seen] == [0, 3, 6, 0, 3, 6, 8]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import train
 from trainables.engine.loop.loop import run_training
@@ -20,7 +20,7 @@ def test_every_report_saves_a_checkpoint_while_a_notice_stands(toy, monkeypatch)
     assert reference.folder.names("checkpoints") == ["step_000000024"]
     notices = iter([None, None, "gone at 12:00", "gone at 12:00", "gone at 11:00", None, None, None, None])
     experiment.folder.make()
-    plan, record = build_plan(experiment), Record(experiment.folder)
+    plan, record = build_plan(experiment), RunRecorder(experiment.folder)
     process = worker_main.Runtime
     monkeypatch.setattr(
         worker_main, "Runtime", lambda *items: replace(process(*items), preemption_notice=lambda: next(notices))

@@ -5,7 +5,7 @@ import pytest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import STOPPED
-from ray_jobs.run_folder.run_recorder import Record
+from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.runs import training
 from ray_jobs.runs.training import RunStoppedError, train
 from trainables.engine.process.stop_request import find_request, request_stop, withdraw_request
@@ -26,14 +26,14 @@ def stopping(monkeypatch):
     """Asks the run to stop once the record has taken in a row of the given step."""
 
     def at(step: int) -> None:
-        apply = Record.apply
+        apply = RunRecorder.apply
 
         def apply_and_ask(self, report):
             apply(self, report)
             if report["step"] == step:
                 request_stop(self.folder, "a test")
 
-        monkeypatch.setattr(training.Record, "apply", apply_and_ask)
+        monkeypatch.setattr(training.RunRecorder, "apply", apply_and_ask)
 
     return at
 
