@@ -1,7 +1,7 @@
 """The command line: `quintet VERB EXPERIMENT [--set section.field=value ...] [--json]`.
 
-`python -m ray_jobs VERB ...` is the same. Each verb is a module of `ray_jobs/commands`, and what an exit code says stands
-in `ray_jobs/exit_codes.py`.
+`python -m ray_jobs VERB ...` is the same. Each verb is a module of `ray_jobs/commands`; `ray_jobs/exit_codes.py` has
+what an exit code says.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
 
 from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.arguments import VerbParser, load_target
@@ -19,29 +19,7 @@ from ray_jobs.commands import check, evaluate, export, prepare, repeat, report, 
 from ray_jobs.commands import list as list_
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
 
-
-class Verb(Protocol):
-    """A module of `ray_jobs/commands`, which imports what is slow to import when it is run.
-
-    One whose options depend on the experiment has `add_workload_options(parser, words)` as well.
-    """
-
-    SUMMARY: str
-    """One line, for the list of verbs."""
-    DESCRIPTION: str
-    EXAMPLE: str
-    """A command line."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the verb's own arguments."""
-        ...
-
-    def run(self, options: argparse.Namespace) -> dict[str, Any] | None:
-        """Do it; returns what `--json` prints."""
-        ...
-
-
-VERBS: dict[str, Verb] = {
+VERBS: dict[str, ModuleType] = {
     "list": list_,
     "show": show,
     "prepare": prepare,
@@ -55,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "submit": submit,
     "check": check,
 }
+"""The modules of the verbs, in the order of the help; `ray_jobs/commands/__init__.py` says what each has."""
 NOT_FOR_JOBS = {"submit", "report", "list"}
 
 

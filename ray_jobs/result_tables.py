@@ -1,6 +1,6 @@
 """Results of models beside their trivial baselines, as tables for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from ray_jobs.report.format_numbers import number
@@ -71,7 +71,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str, wo
     )
 
 
-def explain_mark(workload: WorkloadConfig, metrics: Mapping[str, float]) -> list[str]:
+def explain_mark(workload: WorkloadConfig, metrics: Collection[str]) -> list[str]:
     """Return the line below a table that says what its mark means; none when no metric is marked."""
     goal = workload.selection_metric
     if goal.metric not in metrics:

@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from ray_jobs.settings.experiment import check_experiment
 from trainables.workloads import WORKLOADS, config_class
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples/diabetes"
 LISTING = ROOT / "docs/files.md"
 PAGES = [page for page in (*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))) if page != LISTING]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
@@ -53,7 +55,7 @@ def spans_of(text: str) -> list[str]:
 
 
 def commands_of(text: str) -> Iterator[str]:
-    """All that follows `quintet` at the start of a line or of words in backticks, and all after `python -m ray_jobs`."""
+    """All that follows `python -m ray_jobs`, or `quintet` at the start of a line or of words in backticks."""
     lines = [line for block in blocks_of(text) for line in block.replace("\\\n", " ").splitlines()]
     for line in [*lines, *spans_of(text)]:
         found = re.search(r"(?:^\s*(?:\S+/)?quintet|python -m ray_jobs) (.+)", line)
@@ -91,7 +93,8 @@ def test_there_are_commands_on_most_pages():
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}: {line}" for page, line in COMMANDS])
 def test_every_command_can_be_given(page, line, monkeypatch):
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(EXAMPLE if page.endswith("adding_a_workload.md") else ROOT)
+    monkeypatch.syspath_prepend(EXAMPLE)
     is_grammar = any(name in line for name in PLACEHOLDERS)
     plain = re.sub(r"[\[\]]|\.\.\.", " ", line.replace("--set ...", "--set seed=1")) if is_grammar else line
     words = shlex.split(plain, comments=True)
@@ -115,7 +118,16 @@ def test_the_example_of_a_verb_can_be_given(verb):
     check_command(words)
 
 
-def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path):
+def test_the_example_is_shown_as_it_is():
+    page = TEXTS["docs/adding_a_workload.md"]
+    shown = {block.strip() for block in re.findall(r"(?ms)^```(?:python|yaml|toml)\n(.*?)^```$", page)}
+    files = [file for file in EXAMPLE.rglob("*") if file.suffix in (".py", ".yaml", ".toml")]
+    assert shown == {file.read_text().strip() for file in files if "build" not in file.parts} and len(shown) == 7
+
+
+def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLE)
+    shutil.copy(EXAMPLE / "diabetes.yaml", tmp_path)
     texts = [block for text in TEXTS.values() for block in re.findall(r"(?ms)^```yaml\n(.*?)^```$", text)]
     for text in texts:
         file = tmp_path / "experiment.yaml"

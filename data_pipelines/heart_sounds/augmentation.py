@@ -1,4 +1,4 @@
-"""Random changes of heart cycles on the device: shift, stretch, loudness, noise, time masks, a frequency mask."""
+"""Random augmentation of heart cycles on the device: shift, stretch, loudness, noise, time masks, a frequency mask."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,14 @@ Band = tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]
 
 
 def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, generator: torch.Generator) -> Signal:
-    """A changed copy; each row draws for itself. `band` is each row's pass band as shares of its Nyquist frequency."""
+    """Return an augmented copy, with independent draws for each row.
+
+    Args:
+        signal: The cycles.
+        settings: Probabilities and strengths.
+        band: Each row's pass band, as shares of its Nyquist frequency.
+        generator: Source of all draws, on the signal's device.
+    """
     draw = _Draw(len(signal), generator, signal.device)
     signal = _warp(signal, settings, draw)
     loudness = 1 + settings.amplitude_ratio * draw.symmetric() * draw.chance(settings.amplitude_probability)
@@ -21,7 +28,7 @@ def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, genera
 
 
 class _Draw:
-    """One number for each row."""
+    """Random draws of one number for each row."""
 
     def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
         self._count, self._generator, self._device = count, generator, device
@@ -37,7 +44,7 @@ class _Draw:
 
 
 def _warp(signal: Signal, settings: Augmentation, draw: _Draw) -> Signal:
-    """Circular shift, then stretch around the middle, as one reading at places between the samples."""
+    """Shift circularly, then stretch around the middle, in one linear interpolation."""
     length = signal.shape[1]
     shift = settings.shift_ratio * length * draw.symmetric() * draw.chance(settings.shift_probability)
     factor = 1 + settings.stretch_ratio * draw.symmetric() * draw.chance(settings.stretch_probability)

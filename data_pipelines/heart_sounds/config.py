@@ -9,7 +9,7 @@ from data_pipelines.heart_sounds.tasks import TaskName
 
 
 class Synthetic(Config):
-    """Made-up phonocardiograms; used when no path of real ones is given."""
+    """Synthetic phonocardiograms; used when no path of real ones is given."""
 
     num_subjects: int = Field(default=60, ge=6)
     recordings_per_subject: int = Field(default=2, ge=1)
@@ -22,16 +22,18 @@ class Synthetic(Config):
 Share = Annotated[float, Field(ge=0, le=1)]
 HalfShare = Annotated[float, Field(ge=0, le=0.5)]
 Change = Annotated[float, Field(ge=0, lt=1)]
-"""Of a factor, from 1 up or down."""
+"""Change of a factor, from 1 up or down."""
 
 
 class Augmentation(Config):
-    """Random changes of one cycle, in this order; a probability of 0 leaves one out. The defaults, for fine-tuning, are
-    light."""
+    """Random changes of one cycle, in this order; a probability of 0 leaves one out.
+
+    The defaults, for fine-tuning, are light.
+    """
 
     shift_probability: Share = 0.5
     shift_ratio: HalfShare = 0.05
-    """Circular, up to this share of the cycle to either side."""
+    """Circular, up to this share of the cycle in either direction."""
     stretch_probability: Share = 0.0
     stretch_ratio: Change = 0.1
     """Around the middle, by a factor up to this far from 1; the ends are cut or filled with zeros."""
@@ -56,7 +58,7 @@ class Augmentation(Config):
 
 
 class StrongAugmentation(Augmentation):
-    """For pretraining: all of them, also where only some of the settings are given."""
+    """Defaults for pretraining; every augmentation is on unless its probability is set to 0."""
 
     shift_probability: Share = 0.8
     shift_ratio: HalfShare = 0.1
@@ -70,13 +72,13 @@ class StrongAugmentation(Augmentation):
 
 
 class HeartData(Config):
-    """Which phonocardiograms, how they are cut, and how their subjects are split.
+    """Settings of the phonocardiograms: which to read, how they are cut, and how their subjects are split.
 
-    A task reads its own data set; pretraining joins all that are given. Without any path the recordings are made up.
+    A task reads its own data set; pretraining joins all that are given. Without any path the recordings are synthetic.
     """
 
     circor: InputPath | None = None
-    """CirCor DigiScope 2022: the folder above or of `training_data`."""
+    """CirCor DigiScope 2022: the folder of `training_data`, or the one above it."""
     physionet2016: InputPath | None = None
     """PhysioNet/CinC 2016: the folder that holds `training-a` to `training-f`."""
     pascal: InputPath | None = None
@@ -93,7 +95,7 @@ class HeartData(Config):
     band_hz: tuple[float, float] = (25.0, 400.0)
     """Pass band; murmurs lie inside it."""
     unit: Literal["cycle", "window"] = "cycle"
-    """What a sample is: a heart cycle brought to `num_samples`, or a window of fixed length."""
+    """A sample is a heart cycle resampled to `num_samples`, or a window of fixed length."""
     num_samples: int = Field(default=4000, ge=64, le=100_000)
     """Values of one sample."""
     window_s: float = Field(default=2.0, gt=0)
@@ -101,7 +103,7 @@ class HeartData(Config):
     split_seed: int = Field(default=42, ge=0)
     val_ratio: float = Field(default=0.15, ge=0, lt=1)
     test_ratio: float = Field(default=0.15, ge=0, lt=1)
-    """Shares of the subjects, stratified by their labels; `test_ratio` and `split_seed` alone say who is tested on.
+    """Shares of the subjects, stratified by their labels; `test_ratio` and `split_seed` alone decide the test subjects.
     Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
     held_out_database: Literal["a", "b", "c", "d", "e", "f"] | None = None
     """physionet2016 only: test on all of this database and on nothing else."""
@@ -133,7 +135,7 @@ class HeartData(Config):
 
 
 class PretrainData(HeartData):
-    """What pretraining does otherwise, also where only some of the settings are given."""
+    """Defaults of pretraining that differ from those of a task."""
 
     val_ratio: float = Field(default=0.1, ge=0, lt=1)
     filters_cycles: bool = True

@@ -1,4 +1,4 @@
-"""Phonocardiograms: each recording is stored once as a waveform, and decoded into heart cycles or windows."""
+"""Pipeline of phonocardiograms: stored recordings, decoded into heart cycles or windows."""
 
 import hashlib
 import json
@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     HeartBatch = dict[str, torch.Tensor]
 
 _RULES = 4
-"""Counts up when a rule changes that turns recordings into rows."""
+"""Version of the rules that turn recordings into rows; increased when a rule changes."""
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
-"""Settings that do not change the rows, or that stand in the digest in another way."""
+"""Settings that do not change the rows, or that enter the digest in another way."""
 
 
 class HeartPipeline(DataPipeline["HeartBatch"]):
-    """Labelled for a task; without one unlabelled, and each sample augmented to two views."""
+    """Pipeline of a task, with labels.
+
+    Without a task, of pretraining: unlabelled, and each sample augmented to two views.
+    """
 
     def __init__(self, data: HeartData, task: TaskName | None) -> None:
         self.data: HeartData = data
@@ -49,7 +52,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
     @property
     def key(self) -> str:
-        """`<task>-<digest>`; without the raw data, that of the folder prepared before."""
+        """`<task>-<digest>`; without the raw data, the key of the folder prepared before."""
         if not self._has_raw and self.data.prepared is not None:
             manifest = read_manifest(self.data.prepared)
             if manifest is not None and manifest.pipeline.startswith(f"{self._family}-"):
@@ -76,7 +79,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return STORED
 
     def data_spec(self) -> DataSpec:
-        """Shape and classes, and the subjects of every split by name; from the prepared folder without raw data."""
+        """Return shape, classes, and the subjects of every split by name; from the prepared folder without raw data."""
         prepared = self.data.prepared
         if not self._has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).data_spec
@@ -99,7 +102,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return (self._row(recording, split) for recording in self._splits[split][start_row:])
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
-        """Labels must number a class, and cycles lie inside their waveform."""
+        """Raise ValueError unless labels number a class, and cycles lie inside their waveform."""
         num_classes = len(data_spec["class_names"])
         for number, row in enumerate(table.select(["label", "starts", "ends", "waveform"]).to_pylist(), first_row):
             if not (0 <= row["label"] < num_classes or (num_classes == 0 and row["label"] == UNLABELLED)):
@@ -110,18 +113,21 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
                 raise ValueError(f"{file}: row {number} has a cycle outside its {length} samples")
 
     def count(self, table: pa.Table) -> Counts:
-        """Recordings and cycles by class, in pretraining by data set."""
+        """Count recordings and cycles by class, in pretraining by data set."""
         if self.task is None:
             return count_rows(table, [self._recordings[number].database for number in table["recording"].to_pylist()])
         return count_rows(table, [TASKS[self.task].classes[label] for label in table["label"].to_pylist()])
 
     def decode(self, table: pa.Table) -> pa.Table:
-        """A row for each cycle."""
+        """Return a row for each cycle."""
         return decode_rows(table, self.data)
 
     def collate(self, table: pa.Table) -> "HeartBatch":
-        """`signal` float32 [batch, samples], `duration_s`, and int64 `label`, `subject`, `patient`, `recording`,
-        `is_good`."""
+        """Return `signal` and the other columns of a batch.
+
+        `signal` is float32 [batch, samples], `duration_s` float32, and `label`, `subject`, `patient`, `recording` and
+        `is_good` are int64, [batch] each.
+        """
         import torch
 
         scale = torch.from_numpy(table["scale"].to_numpy().copy())
@@ -132,15 +138,17 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return batch
 
     def augment(self, batch: "HeartBatch", *, generator: "torch.Generator") -> "HeartBatch":
-        """A changed `signal`; in pretraining two, independently changed, the other one as `other_signal`."""
+        """Augment `signal`; in pretraining add a second view, augmented independently, as `other_signal`."""
         changed = {**batch, "signal": self.change(batch, generator)}
         if self.task is None:
             changed["other_signal"] = self.change(batch, generator)
         return changed
 
     def change(self, batch: "HeartBatch", generator: "torch.Generator") -> "torch.Tensor":
-        """One random change of each `signal`; its rate follows from `duration_s`, as all have the same number of
-        values."""
+        """Augment each `signal` once.
+
+        Its sample rate follows from `duration_s`, because all have the same number of values.
+        """
         from data_pipelines.heart_sounds.augmentation import augment_cycles
 
         nyquist = batch["signal"].shape[1] / batch["duration_s"] / 2
@@ -148,7 +156,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return augment_cycles(batch["signal"], self.data.augmentation, band=(low, high), generator=generator)
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Recordings of one made-up cycle; the classes take turns."""
+        """Return recordings of one synthetic cycle with cycling labels."""
         return make_rows(self.data, len(TASKS[self.task].classes) if self.task else 0, num_rows, seed)
 
     @cached_property
@@ -161,7 +169,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
     @cached_property
     def _numbers(self) -> dict[str, dict[str | int, int]]:
-        """Subjects, patients and recordings counted in their order."""
+        """Number subjects, patients and recordings in the order of the recordings."""
         names: dict[str, list[str | int]] = {
             "subject": [each.subject for each in self._recordings],
             "patient": [each.scored_as for each in self._recordings],
@@ -186,7 +194,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return all(path is not None and path.exists() for path in paths)
 
     def _count_classes(self) -> dict[str, dict[str, int]]:
-        """Recordings of each class in each split."""
+        """Count the recordings of each class in each split."""
         if self.task is None:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""What a reader of heart sounds gives: recordings in a fixed order, each with its subject and label, not yet read."""
+"""Recordings of heart sounds in a fixed order, each with its subject and label; the sound is read on demand."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording on disk; reading it is left for later."""
+    """One recording on disk; its sound is read on demand."""
 
     name: str
     """Unique in its database."""
     subject: str
-    """With the database's name, so that it is unique among all of them; recordings of one child share it. Splits are by
+    """Prefixed by the database's name, so that it is unique; recordings of one child share it. Splits are by
     subject."""
     database: str
     labels: Mapping[str, str]
-    """Class name by task; a task that is absent has no label here."""
+    """Class name by task; a task without a label is absent."""
     stratum: str
     """Splits keep the shares of the strata."""
     read: Callable[[], Sound]
@@ -29,38 +29,38 @@ class Recording:
     read_states: Callable[[], States | None] = lambda: None
     """Annotated states, None without usable ones."""
     patient: str = ""
-    """Whom the challenge scores, when that is not the subject."""
+    """The patient that the challenge scores, if different from the subject."""
     is_good: bool = True
     """False when the data set marks the quality as poor."""
     files: tuple[Path, ...] = ()
-    """What its content hash covers."""
+    """Files that the content hash covers."""
 
     @property
     def scored_as(self) -> str:
-        """Whose recording it is for the challenge."""
+        """The patient that the challenge scores."""
         return self.patient or self.subject
 
 
 class Groups:
-    """Names joined into groups: the same child may have been recorded under several."""
+    """Groups of names that mean the same child (union-find)."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
     def join(self, first: str, second: str) -> None:
-        """Both names, and all joined to them, are one from now on."""
+        """Join the groups of both names."""
         roots = sorted((self.find(first), self.find(second)))
         self._parents[roots[1]] = roots[0]
 
     def find(self, name: str) -> str:
-        """The smallest name of the group."""
+        """Return the smallest name of the group."""
         while (parent := self._parents.get(name, name)) != name:
             name = parent
         return name
 
 
 def index_files(root: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """Files below `root` by name, in whatever folder: archives nest them differently; the least nested one counts."""
+    """Return files below `root` by name, in any folder; of equal names, the least nested file."""
     wanted = set(suffixes)
     found: dict[str, Path] = {}
     for path in sorted(root.rglob("*"), key=lambda path: (len(path.parts), path)):

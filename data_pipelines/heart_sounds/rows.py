@@ -1,4 +1,4 @@
-"""From a recording to its stored row, and from a stored row to its samples."""
+"""Stored rows from recordings, and samples from stored rows."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from data_pipelines.heart_sounds.signal.preprocessing import preprocess
 from data_pipelines.heart_sounds.signal.segmentation import cut_windows, find_cycles, lasts_as_a_cycle
 
 FALLBACK_S = 0.8
-"""Recordings without a beat are cut into windows of this length."""
+"""Length of the windows into which recordings without a beat are cut."""
 _FULL_SCALE = 32767
 _log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ STORED = pa.schema(
         )
     ]
 )
-"""A waveform is 16-bit numbers times `scale`; a cycle goes from a start to before its end, in samples. `num_found` is
-how many there were before some were dropped; without a beat the samples are windows instead."""
+"""A waveform is 16-bit numbers times `scale`; a cycle is a half-open range of samples, from a start to an end.
+`num_found` is the number of cycles before some were dropped; without a beat the cycles are windows instead."""
 _SAID = ("scale", "label", "subject", "patient", "recording", "is_good")
-"""What every sample takes over from its recording."""
+"""Columns that every sample copies from its recording."""
 
 
 def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
-    """The row without label, subject and patient. Raises ValueError naming the recording."""
+    """Return the row without label, subject and patient. Raises ValueError naming the recording."""
     try:
         samples = preprocess(recording.read(), rate=data.sample_rate, band_hz=data.band_hz)
     except ValueError as error:
@@ -71,7 +71,7 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
 
 
 def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Recordings and cycles that there were and that are kept, by the group of each row."""
+    """Count recordings and cycles, found and kept, by the group of each row."""
     counts: dict[str, dict[str, int]] = {}
     for group, row in zip(groups, table.select(["starts", "num_found", "has_beat"]).to_pylist(), strict=True):
         num_kept = len(row["starts"])
@@ -88,7 +88,7 @@ def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, in
 
 
 def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
-    """A row for each cycle: its values as 16-bit numbers times `scale`, its length, and what its recording says."""
+    """Return a row for each cycle: 16-bit values times `scale`, its duration, and the columns of its recording."""
     signals, lengths, sources = [np.empty((0, data.num_samples), "<i2")], [], []
     for number, row in enumerate(table.select(["waveform", "starts", "ends", "repetitions"]).to_pylist()):
         starts, ends, repetitions = row["starts"], row["ends"], row["repetitions"]

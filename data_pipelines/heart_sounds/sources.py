@@ -1,4 +1,4 @@
-"""From settings to the recordings that are meant, split by subject."""
+"""Recordings of the data sets in the settings, split by subject."""
 
 import hashlib
 import logging
@@ -24,18 +24,21 @@ from data_pipelines.readers.wav_file import Sound, read_wav
 _log = logging.getLogger(__name__)
 REAL = ("circor", "physionet2016", "pascal", "folder")
 REPETITIONS = 10
-"""A recording is repeated at most this often to balance the classes."""
+"""Most repetitions of a recording to balance the classes."""
 
 
 def databases_of(data: HeartData, task: TaskName | None) -> tuple[str, ...]:
-    """The data sets that are read: the task's, or all that have a path, or the made-up one."""
+    """Return the data sets that are read: the task's, or all that have a path, or the synthetic one."""
     if task is not None:
         return (TASKS[task].database,)
     return tuple(name for name in REAL if getattr(data, name) is not None) or ("synthetic",)
 
 
 def list_recordings(data: HeartData, task: TaskName | None) -> list[Recording]:
-    """In a fixed order; only those that have a label of the task. Raises ValueError naming what is missing."""
+    """List recordings in a fixed order; only those that have a label of the task.
+
+    Raises ValueError naming what is missing.
+    """
     recordings = [each for name in databases_of(data, task) for each in _read_database(name, data, task)]
     if task is not None:
         recordings = [recording for recording in recordings if task in recording.labels]
@@ -47,7 +50,10 @@ def list_recordings(data: HeartData, task: TaskName | None) -> list[Recording]:
 def split_recordings(
     data: HeartData, task: TaskName | None, recordings: Sequence[Recording]
 ) -> dict[Split, list[Recording]]:
-    """Recordings of each split in their order; no subject is in two of them."""
+    """Return the recordings of each split in their order; no subject is in two of them.
+
+    Raises ValueError when a split other than test is empty.
+    """
     if task is not None:
         _warn_of_mixed_patients(task, recordings)
     subjects = split_by_subject(data, task, recordings)
@@ -65,7 +71,7 @@ def split_recordings(
 
 
 def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequence[Recording]) -> dict[Split, list[str]]:
-    """Subjects by split, sorted. Raises ValueError when a held-out database is not there."""
+    """Return subjects by split, sorted. Raises ValueError when a held-out database is missing."""
     if task is None:
         return _split_for_pretraining(data, recordings)
     if data.held_out_database is not None:
@@ -80,14 +86,14 @@ def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequenc
 
 
 def repetitions(task: TaskName, recordings: Sequence[Recording]) -> dict[str, int]:
-    """How often a training recording of each class is repeated so that the classes weigh about the same."""
+    """Return how often a training recording of each class is repeated so that the classes weigh about the same."""
     labels = [recording.labels[task] for recording in recordings]
     counts = {name: labels.count(name) for name in TASKS[task].classes if name in labels}
     return {name: min(round(max(counts.values()) / count), REPETITIONS) for name, count in counts.items()}
 
 
 def hash_recordings(recordings: Sequence[Recording]) -> str:
-    """SHA-256 over names, labels and the bytes of the files."""
+    """Return the SHA-256 over names, labels and the bytes of the files."""
     digest = hashlib.sha256()
     for recording in recordings:
         digest.update(f"{recording.name}\n{recording.subject}\n{sorted(recording.labels.items())}\n".encode())
@@ -142,7 +148,7 @@ def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Re
 
 
 def _read_folder(root: Path) -> list[Recording]:
-    """All wav files at any depth. Raises ValueError when there is none."""
+    """List all wav files at any depth. Raises ValueError when there is none."""
     files = [path for path in root.rglob("*") if path.suffix.lower() == ".wav" and not path.name.startswith(".")]
     if not files:
         raise ValueError(f"{root} holds no wav files at any depth")
@@ -162,7 +168,7 @@ def _read_folder(root: Path) -> list[Recording]:
 
 
 def list_synthetic(settings: Synthetic) -> list[Recording]:
-    """Made-up subjects; the share with a murmur is exact."""
+    """List the recordings of synthetic subjects; the share with a murmur is exact."""
     num_murmurs = max(round(settings.murmur_ratio * settings.num_subjects), 1)
     order = np.random.default_rng([settings.seed, 0]).permutation(settings.num_subjects)
     found = []
@@ -197,7 +203,7 @@ def _make_sound(settings: Synthetic, subject: int, index: int, has_murmur: bool)
 
 
 def make_rows(data: HeartData, num_classes: int, num_rows: int, seed: int) -> pa.Table:
-    """Stored rows of made-up recordings with one cycle each; their labels take turns."""
+    """Return stored rows of synthetic recordings with one cycle each, with cycling labels."""
     changes = {"seed": seed, "num_subjects": max(num_rows, 6), "recordings_per_subject": 1, "duration_s": 4.0}
     recordings = list_synthetic(data.synthetic.model_copy(update=changes))[:num_rows]
     rows = [store_recording(recording, number, data) for number, recording in enumerate(recordings)]

@@ -1,4 +1,4 @@
-"""Splits by subject: nobody is on two sides, and every side has about the same share of every stratum."""
+"""Splits by subject: no subject is in two splits, and every split has about the same share of every stratum."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from data_pipelines.heart_sounds.recordings import Recording
 
 
 def stratum_of_subjects(recordings: Sequence[Recording]) -> dict[str, str]:
-    """Each subject's stratum; the rarest among its recordings, so that rare ones are spread first."""
+    """Return each subject's stratum; the rarest among its recordings, so that rare ones are spread first."""
     strata: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     for recording in recordings:
@@ -19,9 +19,9 @@ def stratum_of_subjects(recordings: Sequence[Recording]) -> dict[str, str]:
 
 
 def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], seed: int) -> dict[Split, list[str]]:
-    """Subjects of each split, sorted.
+    """Return the subjects of each split, sorted.
 
-    The last split is drawn first and the first is what remains: so who is tested on does not follow from how the others
+    The last split is drawn first and the first is the remainder, so the test subjects do not depend on how the others
     are divided. Sizes are right to one subject, and to two within each stratum.
     """
     found: dict[Split, list[str]] = {split: [] for split in ratios}
@@ -37,7 +37,7 @@ def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], see
 def split_each_database(
     recordings: Sequence[Recording], ratios: Mapping[Split, float], seed: int
 ) -> dict[Split, list[str]]:
-    """`split_subjects` of every database by itself, so that nobody changes sides by what else is read."""
+    """Apply `split_subjects` to every database by itself, so that adding others moves no subject."""
     found: dict[Split, list[str]] = {split: [] for split in ratios}
     for database in sorted({recording.database for recording in recordings}):
         strata = stratum_of_subjects([each for each in recordings if each.database == database])
@@ -47,7 +47,7 @@ def split_each_database(
 
 
 def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
-    """A share of the subjects of every stratum, at least one of each; a larger share contains a smaller one."""
+    """Return a share of the subjects of every stratum, at least one of each; a larger share contains a smaller one."""
     if ratio == 1:
         return list(subjects)
     members: dict[str, list[str]] = {}
@@ -57,7 +57,7 @@ def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float,
 
 
 def _draw(strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
-    """A share of the subjects, spread evenly over the strata, which are gone through one after the other."""
+    """Draw a share of the subjects, spread evenly over the strata, which are visited one after the other."""
     drawn: list[str] = []
     for done, subject in enumerate(_shuffled(strata, seed), start=1):
         if ratio * done > len(drawn) + 0.5:

@@ -1,4 +1,4 @@
-"""What is to be told from heart sounds: the classes of each task, and the data set that they belong to."""
+"""Classification tasks of heart sounds: the classes of each, and the data set that they belong to."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ Unit = Literal["recording", "patient"]
 
 @dataclass(frozen=True)
 class HeartTask:
-    """One question, as its challenge asks it."""
+    """One classification task, as its challenge defines it."""
 
     database: str
     classes: tuple[str, ...]
@@ -17,9 +17,9 @@ class HeartTask:
     positive: int
     """The label of the clinical positive."""
     unit: Unit
-    """What the challenge scores; scores of cycles are gathered into it."""
+    """The unit that the challenge scores; scores of cycles are aggregated to it."""
     primary_metric: str
-    """Decides which model is best, on the validation split."""
+    """Metric on the validation split that decides which model is best."""
 
 
 TASKS: dict[str, HeartTask] = {

@@ -131,8 +131,10 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
-    """Twice the room for the shards being read, as many waiting, and two with the consumer: Ray Data lets the readers
-    have about half of what it is allowed."""
+    """Compute the object-store limit of the shards being read, as many waiting, and two at the consumer, times two.
+
+    The factor is two because Ray Data lets the readers use about half of the limit.
+    """
     shard_bytes = split.decoded_bytes * max(shard.decoded_rows for shard in split.shards) // split.num_rows
     return 2 * (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
 

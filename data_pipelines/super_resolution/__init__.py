@@ -1,1 +1,1 @@
-"""Whole images at several resolutions, and training patches cut out of them."""
+"""Super-resolution data: complete images at several resolutions, and training patches cropped from them."""

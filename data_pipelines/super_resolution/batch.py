@@ -1,4 +1,4 @@
-"""Images of different sizes as one batch, and the aligned training patches that are cut from them."""
+"""Batches of images of different sizes, and the aligned training patches cropped from them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PackedImages = dict[str, "Tensor"]
-"""Whole images behind one another: `size`, int64 [batch, 2], height and width; `hr`, uint8, the pixels of all images
+"""Concatenated complete images: `size`, int64 [batch, 2], height and width; `hr`, uint8, the pixels of all images
 in the order row, column, channel; and for each scale `lr_x4` and so on, the same of size // scale.
 
 A dict of flat tensors, because images of different sizes cannot be stacked."""
@@ -31,7 +31,7 @@ class Pair(NamedTuple):
 
 
 def unpack(batch: PackedImages, scale: int) -> list[Pair]:
-    """The images one by one, at high resolution cut to a multiple of the scale."""
+    """Split a batch into images, at high resolution cut to a multiple of the scale."""
     lr_start, hr_start, pairs = 0, 0, []
     for height, width in batch["size"].tolist():
         low_height, low_width = height // scale, width // scale
@@ -51,7 +51,7 @@ class StoredPair(NamedTuple):
 
 
 def pairs_of(table: pa.Table, scale: int) -> list[StoredPair]:
-    """The images of stored rows, where they lie."""
+    """Return the images of stored rows as views, without a copy."""
     pairs = []
     pixels = zip(values_of(table["hr"]), values_of(table[f"lr_x{scale}"]), strict=True)
     for height, width, (hr, lr) in zip(table["height"].to_pylist(), table["width"].to_pylist(), pixels, strict=True):
@@ -65,10 +65,17 @@ def pairs_of(table: pa.Table, scale: int) -> list[StoredPair]:
 def cut_patches(
     pairs: Sequence[StoredPair], scale: int, side: int, *, is_augmented: bool, random: np.random.Generator
 ) -> PatchBatch:
-    """One patch of each image at a random place, aligned at both resolutions.
+    """Crop one patch of each image at a random position, aligned at both resolutions.
 
-    With `is_augmented` each is mirrored along either axis, and transposed, with probability 1/2 each: all eight
-    dihedral states are equally likely. Where an image is smaller than the patch, its mirror image goes on.
+    Where an image is smaller than the patch, it is continued by its mirror image.
+
+    Args:
+        pairs: The images.
+        scale: Factor between the resolutions.
+        side: Side of the low-resolution patch in pixels.
+        is_augmented: Mirror each patch along either axis, and transpose it, with probability 1/2 each; all eight
+            dihedral states are then equally likely.
+        random: Source of all draws.
     """
     import torch
 
@@ -91,7 +98,7 @@ def _cut(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
 
 
 def _turn(patch: np.ndarray, state: Sequence[bool]) -> np.ndarray:
-    """[height, width, channels] to a view, [channels, height, width]."""
+    """Turn [height, width, channels] into a view, [channels, height, width], in the given dihedral state."""
     is_flipped, is_mirrored, is_transposed = state
     patch = patch[:: -1 if is_flipped else 1, :: -1 if is_mirrored else 1]
     return patch.transpose(2, 1, 0) if is_transposed else patch.transpose(2, 0, 1)

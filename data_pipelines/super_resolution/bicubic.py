@@ -1,4 +1,4 @@
-"""Bicubic resizing as MATLAB's `imresize` does it, the standard of super-resolution; other libraries differ from it."""
+"""Bicubic resizing as in MATLAB's `imresize`, the standard of super-resolution, from which other libraries differ."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 
 def cubic_kernel(x: np.ndarray) -> np.ndarray:
-    """The cubic convolution kernel with a = -0.5 (Keys 1981, eq. 15); zero from |x| = 2 on."""
+    """Evaluate the cubic convolution kernel with a = -0.5 (Keys 1981, eq. 15); zero from |x| = 2 on."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -16,10 +16,10 @@ def cubic_kernel(x: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def resize_matrix(num_in: int, num_out: int) -> csr_array:
-    """Weights [num_out, num_in], float64, that resize one axis; each row sums to 1.
+    """Build the weights [num_out, num_in], float64, that resize one axis; each row sums to 1.
 
-    When the axis shrinks, the kernel is widened by the factor, which removes what the coarser grid cannot hold.
-    Beyond the ends the axis is continued by its mirror image, the last sample included. (Releases of about 2010
+    When the axis shrinks, the kernel is widened by the factor, which removes frequencies above the coarser grid's
+    limit. Beyond the ends the axis is continued by its mirror image, the last sample included. (Releases of about 2010
     repeated the last sample instead; low-resolution sets made then differ in a border of a few pixels.)
     """
     ratio = num_out / num_in
@@ -40,7 +40,7 @@ def resize_matrix(num_in: int, num_out: int) -> csr_array:
 
 
 def resize_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 [in_height, in_width, channels] -> uint8 [height, width, channels].
+    """Resize uint8 [in_height, in_width, channels] to uint8 [height, width, channels].
 
     Columns of pixels first, then rows; like MATLAB's, the result of each is rounded to grey levels.
     """
@@ -53,12 +53,12 @@ def _resize_first_axis(image: np.ndarray, num_out: int) -> np.ndarray:
 
 
 def downscale(image: np.ndarray, scale: int) -> np.ndarray:
-    """uint8 [height, width, channels] -> its low-resolution version; the sides must be multiples of `scale`."""
+    """Resize uint8 [height, width, channels] to low resolution; the sides must be multiples of `scale`."""
     height, width, _ = image.shape
     assert height % scale == 0 and width % scale == 0, "cut the image to a multiple of the scale first"
     return resize_bicubic(image, height // scale, width // scale)
 
 
 def quantise(values: np.ndarray) -> np.ndarray:
-    """Grey levels 0..255 as uint8, rounded half up, which is how published results are made."""
+    """Round to grey levels 0..255 as uint8, half up, as published results are made."""
     return np.floor(values.clip(0, 255) + 0.5).astype(np.uint8)

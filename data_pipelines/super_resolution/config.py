@@ -1,4 +1,4 @@
-"""Settings of the images that super-resolution is learnt from."""
+"""Settings of the images for super-resolution."""
 
 from typing import Literal, Self
 
@@ -10,7 +10,7 @@ Scale = Literal[2, 3, 4, 8]
 
 
 class SuperResolutionData(Config):
-    """Which images to read, and how training patches are cut from them."""
+    """Settings of the images to read, and of the training patches cropped from them."""
 
     source: Literal["photographs", "uc_merced", "pairs", "div2k", "folder"] = "photographs"
     """`photographs`: colour photographs that scikit-image and scikit-learn bring along. `uc_merced`: the raw data,

@@ -1,4 +1,4 @@
-"""Lists of image files: what one row of super-resolution data is made from, and how folders are searched."""
+"""Lists of image files: the files of each row of super-resolution data, and the search of folders."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from data_pipelines.readers.natural_order import visible_entries
 
 @dataclass(frozen=True)
 class Pair:
-    """An image at high and at low resolution, both given."""
+    """Files of an image at high and at low resolution."""
 
     hr: Path
     lr: Path
@@ -23,13 +23,13 @@ class ImageEntry:
     """The files of one image: one at high resolution, or a pair for each scale."""
 
     name: str
-    """Path relative to the data's root, which tells the image apart from all others."""
+    """Path relative to the data's root, unique to the image."""
     hr: Path | None = None
     pairs: Mapping[int, Pair] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
-        """All of them, in a fixed order."""
+        """All files, in a fixed order."""
         single = [] if self.hr is None else [self.hr]
         return single + [path for scale in sorted(self.pairs) for path in (self.pairs[scale].hr, self.pairs[scale].lr)]
 
@@ -43,7 +43,7 @@ class Listing:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """All image files at any depth, in natural order; strangers and hidden files are passed over.
+    """Return all image files at any depth, in natural order; other and hidden files are skipped.
 
     Raises ValueError when there is none, or when a link leads out of the folder.
     """

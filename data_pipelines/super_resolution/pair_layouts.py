@@ -1,4 +1,4 @@
-"""Folders of high- and low-resolution pairs, in the layouts that are in use."""
+"""Layouts of folders with high- and low-resolution pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ from data_pipelines.super_resolution.splits import (
 )
 
 _NUM_DIV2K_VAL = 10
-"""Images of DIV2K's validation set that are looked at during training, as usual: 0801 to 0810."""
+"""Images of DIV2K's validation set that are evaluated during training, as usual: 0801 to 0810."""
 DIV2K_RULE = "train: DIV2K_train_HR; test: DIV2K_valid_HR; val: the first 10 of test"
 
 
 def list_pairs(root: Path, scales: Sequence[int]) -> Listing:
-    """Pairs of every split folder of `root`, or of `root` itself, split by the folder rule."""
+    """List the pairs of every split folder of `root`, or of `root` itself, split by the folder rule."""
     given: list[Split] = [split for split in SPLITS if (root / split).is_dir()]
     if not given:
         return Listing(split_by_folder_rule(pairs_in(root, scales)), FOLDER_RULE)
@@ -35,9 +35,9 @@ def list_pairs(root: Path, scales: Sequence[int]) -> Listing:
 
 
 def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
-    """Pairs of one of the layouts of `describe_layouts`.
+    """List the pairs of a folder in one of the layouts of `describe_layouts`.
 
-    Raises ValueError naming the folder that is missing, or the images that only one side has.
+    Raises ValueError naming the missing folder, or the images that only one side has.
     """
     by_scale = {scale: _match(*_find_sides(folder, scale), scale) for scale in scales}
     names = sorted({name for pairs in by_scale.values() for name in pairs}, key=lambda name: natural_key(Path(name)))
@@ -49,17 +49,17 @@ def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
 
 
 def is_pair_folder(folder: Path, scale: int) -> bool:
-    """Whether low-resolution images of this scale lie in the folder."""
+    """Return whether low-resolution images of this scale lie in the folder."""
     return any((folder / lr).is_dir() for _, lr in _layouts(scale))
 
 
 def describe_layouts(scale: int) -> str:
-    """The folders that may hold the pairs of a scale, for a message."""
+    """Describe the folders that may hold the pairs of a scale, for a message."""
     return "; ".join(f"{hr} and {lr}" for hr, lr in _layouts(scale))
 
 
 def list_div2k(root: Path, scales: Sequence[int]) -> Listing:
-    """DIV2K as it is distributed: train 0001 to 0800, test 0801 to 0900, val 0801 to 0810."""
+    """List DIV2K as it is distributed: train 0001 to 0800, test 0801 to 0900, val 0801 to 0810."""
     train, test = (_div2k_part(root, part, scales) for part in ("train", "valid"))
     return Listing({"train": train, "val": test[:_NUM_DIV2K_VAL], "test": test}, DIV2K_RULE)
 
@@ -87,7 +87,10 @@ def _find_sides(folder: Path, scale: int) -> tuple[Path, Path]:
 
 
 def _layouts(scale: int) -> list[tuple[str, str]]:
-    """The two last are those of the usual downloads of Set5, Set14, B100 and Urban100."""
+    """Return the folder names of each layout.
+
+    The last two are those of the usual downloads of Set5, Set14, B100, Urban100.
+    """
     return [
         (f"HR_x{scale}", f"LR_x{scale}"),
         ("HR", f"LR_x{scale}"),
@@ -98,7 +101,7 @@ def _layouts(scale: int) -> list[tuple[str, str]]:
 
 
 def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, Pair]:
-    """Files of the same name; those in `LR_bicubic` may have `x4` after it."""
+    """Match files of the same name; those in `LR_bicubic` may have `x4` after it."""
     ending = f"x{scale}" if lr_folder.parent.name == "LR_bicubic" else ""
     hr = {path.relative_to(hr_folder).as_posix(): path for path in find_images(hr_folder)}
     lr = {

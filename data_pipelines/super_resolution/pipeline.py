@@ -1,4 +1,4 @@
-"""Whole images at high and low resolution: what is stored, and the patches that a training worker gets."""
+"""Pipeline of super-resolution: stored complete images at high and low resolution, and training patches."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 
 class SuperResolutionPipeline(SourcePipeline[PackedImages]):
-    """Reads the images that `SuperResolutionData` names; each row holds one whole image, raw pixels in the order row,
-    column, channel, at high resolution and at the low resolution of every scale."""
+    """Pipeline of the images in `SuperResolutionData`.
+
+    Each row holds one complete image, raw pixels in the order row, column, channel, at high resolution and at the low
+    resolution of every scale.
+    """
 
     embedded = {"photographs": "photographs of scikit-image and scikit-learn"}
     aliases_rows = True
@@ -51,13 +54,13 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         )
 
     def raw_facts(self, *, has_raw: bool) -> DataSpec:
-        """`scales`, `split_rule`, `num_images`."""
+        """Return `scales`, `split_rule`, `num_images`."""
         if not has_raw:
             return {"scales": list(self.data.scales), "split_rule": "(no data yet)", "num_images": {}}
         return {"scales": list(self.data.scales), "split_rule": self._raw.rule, "num_images": self.num_raw_rows()}
 
     def nominal_rows(self) -> dict[Split, int]:
-        """UC Merced and DIV2K as they are published."""
+        """Return the rows of UC Merced and DIV2K as they are published."""
         published: dict[str, dict[Split, int]] = {
             "uc_merced": {"train": 945, "val": 105, "test": 1050},
             "div2k": {"train": 800, "val": 10, "test": 100},
@@ -81,7 +84,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         from data_pipelines.super_resolution.rows import (
             read_entry,
             refuse_unmeasurable,
-        )  # brings Pillow and SciPy, which no reader of shards needs
+        )  # imports Pillow and SciPy, which no reader of shards needs
 
         smallest = self.data.lr_patch_size if split == "train" else 1
         for entry in self._raw.entries[split][start_row:]:
@@ -91,7 +94,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
             yield self._table([image])
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
-        """Every image must have as many bytes as its size says."""
+        """Raise ValueError unless every image has as many bytes as its size requires."""
         height, width = (table[name].to_numpy().astype(np.int64) for name in ("height", "width"))
         for name, scale in (("hr", 1), *((f"lr_x{scale}", scale) for scale in self.data.scales)):
             expected = (height // scale) * (width // scale) * CHANNELS
@@ -104,7 +107,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                 )
 
     def collate(self, table: pa.Table) -> PackedImages:
-        """The pixels of whole images as they lie in the table, without a copy."""
+        """Return the pixels of complete images as they lie in the table, without a copy."""
         import torch
 
         size = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1).astype(np.int64)
@@ -112,14 +115,14 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         return {"size": torch.from_numpy(size), **pixels}
 
     def collate_train(self, table: pa.Table, random: np.random.Generator) -> PatchBatch:
-        """One patch of each image, all at one of the scales."""
+        """Crop one patch of each image, all at one of the scales."""
         data = self.data
         scale = data.scales[random.integers(len(data.scales))]
         pairs = pairs_of(table, scale)
         return cut_patches(pairs, scale, data.lr_patch_size, is_augmented=data.is_augmented, random=random)
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Uniformly random pixels; images of a few different sizes, a little larger than a patch."""
+        """Return uniformly random pixels; images of a few different sizes, a little larger than a patch."""
         from data_pipelines.super_resolution.bicubic import downscale
         from data_pipelines.super_resolution.rows import ScaledImage, cut_to_multiple
 

@@ -1,4 +1,4 @@
-"""One image file of any usual kind to 8-bit RGB at its own size, with a warning when the file is no 8-bit RGB."""
+"""Reader of common image files to 8-bit RGB at their own size, with a warning when the file is no 8-bit RGB."""
 
 import logging
 from pathlib import Path
@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_rgb(path: Path) -> np.ndarray:
-    """The first frame as uint8 [height, width, 3].
+    """Read the first frame as uint8 [height, width, 3].
 
     Grey images get three equal channels, and 16 bits are reduced to 8, with a warning that names the file; palettes
     are resolved and transparency is laid on white. Raises ValueError naming the file for anything else.
@@ -27,7 +27,10 @@ def load_rgb(path: Path) -> np.ndarray:
 
 
 def _is_16_bit_colour(path: Path) -> bool:
-    """Pillow itself cuts a PNG of 16 bits per colour to 8 without a word; bytes 24 and 25 are its depth and kind."""
+    """Return whether a PNG has 16 bits per colour, which Pillow silently reduces to 8.
+
+    Bytes 24 and 25 of the file are its bit depth and colour type.
+    """
     with path.open("rb") as file:
         head = file.read(26)
     return head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\x02", b"\x10\x06")

@@ -1,4 +1,4 @@
-"""The files of one image to one stored row: checked pixels at high resolution, and at low resolution for each scale."""
+"""Stored rows from image files: checked pixels at high resolution, and at low resolution for each scale."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
 from data_pipelines.super_resolution.rgb_image import load_rgb
 
 SSIM_WINDOW = 11
-"""Side of the window in which structural similarity is measured."""
+"""Side of the window of the structural similarity."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ScaledImage:
-    """One image; at scale s, `hr` cut at its right and lower edge to s times the size of `lr[s]` belongs to it."""
+    """One image; `lr[s]` belongs to `hr` cut at its right and lower edge to s times the size of `lr[s]`."""
 
     name: str
     hr: np.ndarray
@@ -29,10 +29,10 @@ class ScaledImage:
 
 
 def read_entry(entry: ImageEntry, scales: Sequence[int], *, smallest_lr: int = 1) -> ScaledImage:
-    """Load the image and make what low resolution is not given.
+    """Load an image, and make the low resolutions that are not given.
 
-    Raises ValueError naming the file that cannot be read, is smaller than one low-resolution pixel, or does not fit
-    its partner; warns of images with fewer than `smallest_lr` low-resolution pixels to a side.
+    Images with fewer than `smallest_lr` low-resolution pixels to a side cause a warning. Raises ValueError naming a
+    file that cannot be read, is smaller than one low-resolution pixel, or does not fit its partner.
     """
     loaded = {path: load_rgb(path) for path in entry.files}
     highs = [path for path in loaded if path == entry.hr or any(path == pair.hr for pair in entry.pairs.values())]
@@ -60,7 +60,10 @@ def refuse_unmeasurable(image: ScaledImage) -> None:
 
 
 def cut_to_multiple(image: np.ndarray, scale: int, path: Path) -> np.ndarray:
-    """Without the rows and columns at the lower and right edge that do not fill a low-resolution pixel."""
+    """Cut the lower and right rows and columns that do not fill a low-resolution pixel.
+
+    Raises ValueError naming `path` when nothing is left.
+    """
     height, width = (side // scale * scale for side in image.shape[:2])
     if not height or not width:
         raise ValueError(f"{path}: {_size(image)} pixels are too few for scale {scale}; remove the file")

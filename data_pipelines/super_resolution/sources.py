@@ -1,4 +1,4 @@
-"""The sources of super-resolution data: each lists its images, split by split, in a fixed order."""
+"""Sources of super-resolution data: each lists its images, split by split, in a fixed order."""
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ _PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
 
 
 def list_images(data: SuperResolutionData) -> Listing:
-    """What the settings ask for; ValueError when it is not there or empty."""
+    """List the images of the settings' source; ValueError when they are missing or a split is empty."""
     if data.source == "photographs":
         return _list_photographs()
     path = require_path(data)
@@ -56,7 +56,7 @@ def _list_photographs() -> Listing:
 
 
 def _list_classes(root: Path, scales: Sequence[int]) -> Listing:
-    """`<root>/Images/<class>/<image>` or `<root>/<class>/<image>`."""
+    """List `<root>/Images/<class>/<image>` or `<root>/<class>/<image>`."""
     folder = root / "Images" if (root / "Images").is_dir() else root
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; expected one with a folder of images per class")

@@ -1,4 +1,4 @@
-"""Which images are for training, validation and testing, by fixed rules that look at order alone."""
+"""Split rules: which images are for training, validation and testing, by their order alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -15,17 +15,17 @@ VAL_FROM_TRAIN_RULE = "as the folders say; of train, in natural order counted fr
 
 
 def split_by_class_rule(items: Sequence[Item]) -> dict[Split, list[Item]]:
-    """`CLASS_RULE` on the images of one class."""
+    """Apply `CLASS_RULE` to the images of one class."""
     return _split(items, lambda index: "test" if index % 2 else "val" if index % 20 == 0 else "train")
 
 
 def split_by_folder_rule(items: Sequence[Item]) -> dict[Split, list[Item]]:
-    """`FOLDER_RULE` on all images."""
+    """Apply `FOLDER_RULE` to all images."""
     return _split(items, lambda index: "test" if index % 10 == 9 else "val" if index % 10 == 4 else "train")
 
 
 def take_val(given: Mapping[Split, Sequence[Item]]) -> dict[Split, list[Item]]:
-    """`VAL_FROM_TRAIN_RULE` on splits without val."""
+    """Apply `VAL_FROM_TRAIN_RULE` to splits without val."""
     train = _split(given["train"], lambda index: "val" if index % 10 == 4 else "train")
     return {**train, "test": list(given["test"])}
 

@@ -1,1 +1,1 @@
-"""Clips of frames, and training windows cut out of them."""
+"""Video data: clips of frames, and training windows cut from them."""

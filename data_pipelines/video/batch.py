@@ -1,4 +1,4 @@
-"""Clips of different lengths as one batch, and the training windows that are cut from them."""
+"""Batches of clips of different lengths, and the training windows cut from them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PackedClips = dict[str, "Tensor"]
-"""`length`, int64 [clips], frames of each clip; `frames`, uint8 [all frames, channels, height, width], the clips behind
-one another, because clips of different lengths cannot be stacked."""
+"""`length`, int64 [clips], frames of each clip; `frames`, uint8 [all frames, channels, height, width], the concatenated
+clips, because clips of different lengths cannot be stacked."""
 WindowBatch = dict[str, "Tensor"]
 """`past`, uint8 [batch, num_past, channels, height, width], and `future`, the same with num_future."""
 
@@ -25,7 +25,15 @@ def cut_random_windows(
     stride: int,
     random: np.random.Generator,
 ) -> WindowBatch:
-    """Of each clip every `stride`-th frame of one window; every place where a whole one fits is equally likely."""
+    """Cut one window of each clip; every position where a complete window fits is equally likely.
+
+    Args:
+        clips: At least one clip, each as long as a window or longer.
+        num_past: Frames before the prediction.
+        num_future: Frames to predict.
+        stride: Distance between two frames of a window.
+        random: Source of all draws.
+    """
     import torch
 
     _, *shape = clips[0].shape
@@ -42,7 +50,14 @@ def cut_random_windows(
 def change_windows(
     windows: WindowBatch, *, flips: bool, brightness: float, generator: "torch.Generator"
 ) -> WindowBatch:
-    """Mirror and brighten; one draw for all frames of a window, so that nothing flickers."""
+    """Mirror and brighten windows; one draw for all frames of a window, so that nothing flickers.
+
+    Args:
+        windows: The windows.
+        flips: Whether to mirror with probability 1/2.
+        brightness: Grey levels are multiplied by a factor from 1 - this to 1 + this.
+        generator: Source of all draws, on the windows' device.
+    """
     import torch
 
     past = windows["past"]

@@ -1,4 +1,4 @@
-"""Clips of digits that fly straight and bounce off the edges: generated, over real digit images."""
+"""Clips of real digit images that move in straight lines and bounce off the edges, generated as in Moving MNIST."""
 
 import gzip
 import hashlib
@@ -35,7 +35,7 @@ class DigitsClip(Span):
         return () if self.images is None else (self.images,)
 
     def read(self, shape: FrameShape) -> np.ndarray:
-        """The same for the same settings, split and index, whatever else is generated."""
+        """Generate the frames; they depend on settings, split and index alone."""
         digits = _digits_of(self.images, self.split)
         random = np.random.default_rng([self.settings.seed, self.split == "test", self.index])
         chosen = digits[random.integers(len(digits), size=self.settings.num_digits)]
@@ -44,7 +44,7 @@ class DigitsClip(Span):
 
 
 def list_bouncing_digits(settings: BouncingDigits, images: Path | None) -> Listing:
-    """All clips of both splits; nothing is generated yet."""
+    """List all clips of both splits; nothing is generated yet."""
     counts: dict[Split, int] = {"train": settings.num_train_clips, "test": settings.num_test_clips}
     clips: dict[Split, Sequence[Clip]] = {
         split: generated_clips(settings, split, count, images) for split, count in counts.items()
@@ -54,7 +54,7 @@ def list_bouncing_digits(settings: BouncingDigits, images: Path | None) -> Listi
 
 
 def generated_clips(settings: BouncingDigits, split: Split, count: int, images: Path | None) -> list[DigitsClip]:
-    """The first `count` clips of a split."""
+    """List the first `count` clips of a split."""
     return [
         DigitsClip(f"generated-{index}", 0, settings.num_frames, settings, split, index, images)
         for index in range(count)
@@ -64,9 +64,9 @@ def generated_clips(settings: BouncingDigits, split: Split, count: int, images: 
 def draw_clip(
     digits: np.ndarray, settings: BouncingDigits, *, shape: FrameShape, random: np.random.Generator
 ) -> np.ndarray:
-    """uint8 [frames, channels, height, width]: digits [count, side, side] laid over each other by their maximum.
+    """Draw uint8 [frames, channels, height, width]: digits [count, side, side] overlaid by their maximum.
 
-    Each starts at a uniform place in a uniform direction, and is reflected where it meets an edge.
+    Each digit starts at a uniformly random position in a uniformly random direction, and is reflected at the edges.
     """
     side = settings.digit_size
     room = np.array([shape.height - side, shape.width - side])
@@ -83,13 +83,16 @@ def draw_clip(
 
 
 def reflect(place: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """A straight way folded into 0..room by reflection at both ends."""
+    """Fold a straight path into 0..room by reflection at both ends."""
     folded = np.mod(place, 2 * room)
     return np.minimum(folded, 2 * room - folded)
 
 
 def read_idx_images(path: Path) -> np.ndarray:
-    """uint8 [count, height, width] from MNIST's file form, packed or not; ValueError names a file that is not so."""
+    """Read uint8 [count, height, width] from MNIST's file form, gzipped or not.
+
+    ValueError names a file of another form.
+    """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
@@ -111,7 +114,7 @@ def _embedded_digits(split: Split) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _own_digits(path: Path, split: Split) -> np.ndarray:
-    """The last sixth of the file is for test clips, as MNIST has 60,000 and 10,000."""
+    """Return the digits of a file for a split; the last sixth is for test clips, as MNIST has 60,000 and 10,000."""
     images = read_idx_images(path)
     num_test = max(1, len(images) // 6)
     if len(images) < 2:
@@ -120,5 +123,5 @@ def _own_digits(path: Path, split: Split) -> np.ndarray:
 
 
 def hash_embedded_digits() -> str:
-    """SHA-256 of scikit-learn's digits."""
+    """Return the SHA-256 of scikit-learn's digits."""
     return hashlib.sha256(DigitsSource().content_hash().encode()).hexdigest()

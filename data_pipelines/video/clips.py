@@ -1,4 +1,4 @@
-"""What a clip is before it is stored: a name, a length known without reading it, and its frames when asked for."""
+"""Clips before they are stored: a name, a length known without reading, and frames that are read on demand."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ class FrameShape(NamedTuple):
 
 
 class Clip(Protocol):
-    """A run of frames without a gap."""
+    """Consecutive frames without a gap."""
 
     @property
     def name(self) -> str:
@@ -29,20 +29,20 @@ class Clip(Protocol):
 
     @property
     def num_frames(self) -> int:
-        """Known without decoding a frame."""
+        """Number of frames, known without decoding one."""
         ...
 
     @property
     def files(self) -> Sequence[Path]:
-        """What the frames are read from, for the hash of the raw data."""
+        """Files of the frames, for the hash of the raw data."""
         ...
 
     def read(self, shape: FrameShape) -> np.ndarray:
-        """uint8 [frames, channels, height, width]; ValueError names the file that cannot be read."""
+        """Read uint8 [frames, channels, height, width]; ValueError names the file that cannot be read."""
         ...
 
     def cut(self, start: int, stop: int) -> Self:
-        """Frames `start` to `stop` (not included) as a clip of its own."""
+        """Return frames `start` to `stop` (not included) as a clip of its own."""
         ...
 
 
@@ -52,12 +52,12 @@ class Listing:
 
     clips: Mapping[Split, Sequence[Clip]]
     rule: str
-    """How clips were dealt to the splits, in words."""
+    """How clips were assigned to the splits, in words."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Frames `start` to `stop` of something longer; the base of clips that are parts of a file or of a generator."""
+    """Frames `start` to `stop` of a longer sequence; the base of clips that are parts of a file or of a generator."""
 
     name: str
     start: int
@@ -69,15 +69,21 @@ class Span:
         return self.stop - self.start
 
     def cut(self, start: int, stop: int) -> Self:
-        """A part, named after its frames."""
+        """Return a part, named after its frames."""
         first = self.start + start
         return replace(self, name=f"{self.name}[{start}:{stop}]", start=first, stop=self.start + stop)
 
 
 def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], *, what: str) -> Listing:
-    """Clips by the folders train, val and test where they are, else by `split_last_fifth`.
+    """List clips by the folders train, val and test if they exist, else by `split_last_fifth`.
 
-    `list_below(folder, root)` gives those at any depth, named from `root`. Raises ValueError when there are none.
+    Args:
+        root: Folder of the data.
+        list_below: Called with a folder and `root`; lists the clips at any depth, named from `root`.
+        what: The kind of files, for the error.
+
+    Raises:
+        ValueError: There are no clips.
     """
     named: dict[Split, Sequence[Clip]] = {split: list_below(root / split, root) for split in SPLITS}
     if named["train"] and named["test"]:
@@ -89,7 +95,7 @@ def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], 
 
 
 def split_last_fifth(clips: Sequence[Clip]) -> Listing:
-    """The last fifth of the clips, at least one, is for testing; of a single clip its last fifth of frames."""
+    """Take the last fifth of the clips, at least one, for testing; of a single clip, the last fifth of its frames."""
     if len(clips) == 1:
         (clip,) = clips
         middle = clip.num_frames - clip.num_frames // 5
@@ -105,8 +111,10 @@ def split_last_fifth(clips: Sequence[Clip]) -> Listing:
 
 
 def cut_long_clips(clips: Iterable[Clip], max_frames: int, *, window_frames: int) -> list[Clip]:
-    """Clips of more than `max_frames` as several of equal length, give or take one frame; longer ones where a window
-    would not fit into such parts."""
+    """Cut clips of more than `max_frames` into parts of equal length, give or take one frame.
+
+    Parts are longer than `max_frames` if a window would not fit into shorter ones.
+    """
     pieces: list[Clip] = []
     for clip in clips:
         count = min(-(-clip.num_frames // max_frames), clip.num_frames // window_frames)

@@ -1,4 +1,4 @@
-"""Settings of the clips that video prediction is learnt from."""
+"""Settings of the clips for video prediction."""
 
 from typing import Literal, Self
 
@@ -17,12 +17,12 @@ class BouncingDigits(Config):
     digit_size: int = Field(default=28, ge=4)
     """Side of a digit in pixels; digits are enlarged to it by bilinear interpolation."""
     speed: float = Field(default=0.1, gt=0, le=1)
-    """Length of the way in one frame, as a share of the room that a digit has to move in."""
+    """Distance moved in one frame, as a share of the range that a digit can move in."""
     seed: int = Field(default=0, ge=0)
 
 
 class VideoData(Config):
-    """Which clips to read, and how windows of past and future frames are cut from them."""
+    """Settings of the clips to read, and of the windows of past and future frames cut from them."""
 
     source: Literal["bouncing_digits", "moving_mnist", "frames", "videos", "bench2drive", "nuscenes"] = (
         "bouncing_digits"
@@ -50,7 +50,7 @@ class VideoData(Config):
     """The distance between two frames of a window, in frames of the clip: its true stride."""
     max_clip_frames: int = Field(default=256, ge=2)
     """Longer clips are stored as several of equal length, each with room for a window, and no window crosses two: a
-    whole stored clip travels to the training worker, which cuts one window of it."""
+    complete stored clip travels to the training worker, which cuts one window of it."""
     horizontal_flip: bool = False
     """Mirror each training window with probability 1/2."""
     brightness: float = Field(default=0.0, ge=0, lt=1)
@@ -71,11 +71,11 @@ class VideoData(Config):
 
     @property
     def window_frames(self) -> int:
-        """Frames of a clip from the first to the last of a window, those between them included."""
+        """Frames of a clip from the first to the last of a window, including those between them."""
         return self.frames_of(self.num_past + self.num_future)
 
     def frames_of(self, num_sampled: int) -> int:
-        """Frames of a clip that hold so many sampled ones."""
+        """Return the frames of a clip that hold this many sampled ones."""
         return (num_sampled - 1) * self.sample_interval + 1
 
     @model_validator(mode="after")

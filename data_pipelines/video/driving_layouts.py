@@ -1,4 +1,4 @@
-"""Clips in the folders of two driving sets: Bench2Drive and nuScenes."""
+"""Folder layouts of two driving sets: Bench2Drive and nuScenes."""
 
 import itertools
 import logging
@@ -14,12 +14,15 @@ from data_pipelines.video.clips import Listing, split_last_fifth
 from data_pipelines.video.frame_folders import FrameClip, order_frames
 
 _GAP = 1.5
-"""A step in time this many times the usual one is a gap."""
+"""A time step this many times the median one is a gap."""
 _log = logging.getLogger(__name__)
 
 
 def list_bench2drive(root: Path, camera: str) -> Listing:
-    """`<Scenario>_Town<NN>_Route<N>_Weather<N>/camera/<camera>/00000.jpg`; scenarios sorted, the last fifth tests."""
+    """List `<Scenario>_Town<NN>_Route<N>_Weather<N>/camera/<camera>/00000.jpg`.
+
+    Scenarios are sorted; the last fifth is for testing.
+    """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; expected one with a folder for each Bench2Drive clip")
     clips = []
@@ -37,9 +40,10 @@ def list_bench2drive(root: Path, camera: str) -> Listing:
 
 
 def list_nuscenes(root: Path, camera: str) -> Listing:
-    """`{samples,sweeps}/<camera>/<log>__<camera>__<microseconds>.jpg`, key frames and sweeps together in time order.
+    """List `{samples,sweeps}/<camera>/<log>__<camera>__<microseconds>.jpg`.
 
-    The frames of one log are cut into clips where time makes a jump, as between two scenes.
+    Key frames and sweeps are listed together in time order, and the frames of one log are cut into clips at time gaps,
+    as between two scenes.
     """
     files = [path for part in ("samples", "sweeps") for path in _images(root / part / camera)]
     if not files:

@@ -1,4 +1,4 @@
-"""Clips that are folders of numbered images."""
+"""Clips stored as folders of numbered images."""
 
 import itertools
 import re
@@ -23,11 +23,11 @@ class FrameClip:
 
     @property
     def num_frames(self) -> int:
-        """One for each file."""
+        """Number of frames, one for each file."""
         return len(self.files)
 
     def read(self, shape: FrameShape) -> np.ndarray:
-        """Every frame, resized to cover the shape; ValueError names a frame of another size than the first."""
+        """Read every frame, resized to cover the shape; ValueError names a frame of another size than the first."""
         first = decode_image(self.files[0]).size
         frames = []
         for path in self.files:
@@ -43,12 +43,12 @@ class FrameClip:
         return np.stack(frames)
 
     def cut(self, start: int, stop: int) -> "FrameClip":
-        """A part, named after its frames."""
+        """Return a part, named after its frames."""
         return replace(self, name=f"{self.name}[{start}:{stop}]", files=self.files[start:stop])
 
 
 def fit_frame(image: Image.Image, shape: FrameShape) -> np.ndarray:
-    """uint8 [channels, height, width]: resized (bicubic) to cover the shape, and its middle cut out."""
+    """Convert to uint8 [channels, height, width]: resized (bicubic) to cover the shape, and centre-cropped."""
     plain = image.convert("L" if shape.channels == 1 else "RGB")
     if plain.size != (shape.width, shape.height):
         scale = min(plain.width / shape.width, plain.height / shape.height)
@@ -61,7 +61,7 @@ def fit_frame(image: Image.Image, shape: FrameShape) -> np.ndarray:
 
 
 def list_frame_folders(root: Path) -> Listing:
-    """`[{train,val,test}/]<clip>/[any folder/]<frame>`; a clip is a folder that holds images itself.
+    """List `[{train,val,test}/]<clip>/[any folder/]<frame>`; a clip is a folder that holds images itself.
 
     Raises ValueError naming the folder or frame when there are no clips, or a number is missing or given twice.
     """
@@ -71,7 +71,10 @@ def list_frame_folders(root: Path) -> Listing:
 
 
 def order_frames(paths: Sequence[Path]) -> list[Path]:
-    """By the number that ends each name; ValueError when one has none, occurs twice, or the steps are not even."""
+    """Sort files by the number that ends each name.
+
+    ValueError when one is missing or repeated, or the steps are uneven.
+    """
     numbered: dict[int, Path] = {}
     for path in paths:
         match = re.search(r"(\d+)\D*$", path.stem)

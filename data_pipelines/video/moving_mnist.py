@@ -29,16 +29,16 @@ class ArrayClip(Span):
         return (self.file,)
 
     def read(self, shape: FrameShape) -> np.ndarray:
-        """Reads this sequence alone."""
+        """Read this sequence alone."""
         frames = open_sequences(self.file)[self.start : self.stop, self.index]
         return np.stack([fit_frame(Image.fromarray(np.asarray(frame)), shape) for frame in frames])
 
 
 def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, int]) -> Listing:
-    """The file's sequences are test clips when training clips can be generated from MNIST's training digits beside
-    it; otherwise their last fifth is.
+    """List the file's sequences as test clips, with training clips generated from MNIST's training digits.
 
-    Raises ValueError when generated clips of `size`, height and width, would show digits of another size than the file.
+    Those digits must lie beside the file; without them, the last fifth of the sequences is for testing. Raises
+    ValueError when generated clips of `size`, height and width, would show digits of another size than the file.
     """
     folder = path if path.is_dir() else path.parent
     file = path / TEST_FILE if path.is_dir() else path
@@ -58,7 +58,7 @@ def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, 
 
 
 def open_sequences(file: Path) -> np.ndarray:
-    """uint8 [time, sequence, height, width], mapped and not read; ValueError names a file of another form."""
+    """Map uint8 [time, sequence, height, width] without reading it; ValueError names a file of another form."""
     try:
         sequences = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""Clips of frames: what is stored, and the windows that a training worker gets."""
+"""Pipeline of video: stored clips of frames, and training windows."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 class VideoPipeline(SourcePipeline[PackedClips]):
-    """Reads the clips that `VideoData` names; each row holds one clip, raw pixels in the order frame, channel, row,
-    column. Windows are cut from them on the worker, so other windows need no other rows,
-    unless they are so long that they decide how long clips are cut."""
+    """Pipeline of the clips in `VideoData`.
+
+    Each row holds one clip, raw pixels in the order frame, channel, row, column. Windows are cut on the worker, so
+    other windows need no other rows, unless they are so long that they decide how long clips are cut.
+    """
 
     embedded = {"bouncing_digits": "clips generated from scikit-learn's digits"}
     aliases_rows = True
@@ -47,7 +49,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         data = self.data
         generated = data.digits.model_dump() if self._is_generated else {}
         settings = [data.max_clip_frames, generated, data.camera_name]
-        decides_cuts = 2 * data.window_frames > data.max_clip_frames  # parts of a long clip could be too short for it
+        decides_cuts = 2 * data.window_frames > data.max_clip_frames  # parts of a clip could be too short for it
         return [*settings, data.window_frames] if decides_cuts else settings
 
     @property
@@ -61,17 +63,17 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         )
 
     def raw_facts(self, *, has_raw: bool) -> DataSpec:
-        """`channels`, `height`, `width`, `split_rule`."""
+        """Return `channels`, `height`, `width`, `split_rule`."""
         return {**self._shape._asdict(), "split_rule": self._raw.rule if has_raw else "(no data yet)"}
 
     def nominal_rows(self) -> dict[Split, int]:
-        """Moving MNIST as it is published, with training clips generated."""
+        """Return the rows of Moving MNIST as it is published, with training clips generated."""
         if self.data.source != "moving_mnist":
             return {}
         return {"train": self.data.digits.num_train_clips, "test": 10_000}
 
     def source_hash(self) -> str:
-        """Over every raw file once, in the order of the clips; of the digits when nothing is read from files."""
+        """Hash every raw file once, in the order of the clips; without files, hash the embedded digits."""
         if self.data.source == "bouncing_digits" and self.data.path is None:
             from data_pipelines.video.bouncing_digits import hash_embedded_digits
 
@@ -88,7 +90,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         return {split: len(clips) for split, clips in self._raw.clips.items()}
 
     def num_raw_frames(self, split: Split) -> int:
-        """Frames of all clips of a split."""
+        """Return the frames of all clips of a split."""
         return sum(clip.num_frames for clip in self._raw.clips[split])
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
@@ -98,7 +100,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             yield self._table([clip.name], [frames])
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
-        """Every clip must have as many bytes as it has frames, and room for a window."""
+        """Raise ValueError unless every clip has as many bytes as its frames require, and room for a window."""
         from data_pipelines.video.sources import refuse_short
 
         num_frames = table["num_frames"].to_numpy().astype(np.int64)
@@ -112,34 +114,34 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             refuse_short(f"{name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
 
     def collate(self, table: pa.Table) -> PackedClips:
-        """The frames of whole clips as they lie in the table, without a copy."""
+        """Return the frames of complete clips as they lie in the table, without a copy."""
         import torch
 
         frames = tensor_of(table["frames"]).view(-1, *self._shape)
         return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
 
     def collate_train(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
-        """One random window of each clip."""
+        """Cut one random window of each clip."""
         return self.cut_windows([frames.reshape(-1, *self._shape) for frames in values_of(table["frames"])], random)
 
     def cut_windows(
         self, clips: "Sequence[Shaped[np.ndarray, 'frames ...']]", random: np.random.Generator
     ) -> WindowBatch:
-        """The same of whatever stands for the frames."""
+        """Cut one random window of each clip; the clips may hold frames or latents."""
         data = self.data
         return cut_random_windows(
             clips, num_past=data.num_past, num_future=data.num_future, stride=data.sample_interval, random=random
         )
 
     def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
-        """Changed as the settings say."""
+        """Mirror and brighten windows as the settings ask."""
         data = self.data
         if not (data.horizontal_flip or data.brightness):
             return batch
         return change_windows(batch, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Uniformly random pixels; clips of a few different lengths, a little longer than a window."""
+        """Return uniformly random pixels; clips of a few different lengths, a little longer than a window."""
         random = np.random.default_rng(seed)
         lengths = [self.data.window_frames + row % 3 for row in range(num_rows)]
         frames = [random.integers(0, 256, size=(length, *self._shape), dtype=np.uint8) for length in lengths]
@@ -147,7 +149,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
 
     @cached_property
     def _raw(self) -> "Listing":
-        from data_pipelines.video.sources import list_clips  # brings Pillow, which no reader of shards needs
+        from data_pipelines.video.sources import list_clips  # imports Pillow, which no reader of shards needs
 
         return list_clips(self.data)
 

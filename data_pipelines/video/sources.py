@@ -1,4 +1,4 @@
-"""From settings to the clips that they name."""
+"""Sources of video data: the clips of each kind of raw data in the settings."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from data_pipelines.video.config import VideoData
 
 
 def list_clips(data: VideoData) -> Listing:
-    """All clips, long ones in pieces; ValueError names what is missing, or a clip shorter than a window."""
+    """List all clips, long ones in parts; ValueError names what is missing, or a clip shorter than a window."""
     listing = _list(data)
     clips: dict[Split, Sequence[Clip]] = {
         split: cut_long_clips(found, data.max_clip_frames, window_frames=data.window_frames)

@@ -1,4 +1,4 @@
-"""Clips that are video files, read with PyAV."""
+"""Clips stored as video files, read with PyAV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class VideoClip(Span):
         return (self.file,)
 
     def read(self, shape: FrameShape) -> np.ndarray:
-        """Decodes from the file's beginning, as seeking is exact in few formats."""
+        """Decode from the file's beginning, because seeking is exact in few formats."""
         frames, first = [], None
         for number, image in enumerate(_decode(self.file)):
             if number >= self.stop:
@@ -48,16 +48,16 @@ class VideoClip(Span):
 
 
 def list_video_files(root: Path) -> Listing:
-    """`[{train,val,test}/][any folder/]<file>`, or one file; every file is a clip."""
+    """List `[{train,val,test}/][any folder/]<file>`, or one file; every file is a clip."""
     if root.is_file():
         return split_last_fifth([_open_clip(root, root.parent)])
     return list_splits(root, _clips_below, what=f"videos ({', '.join(VIDEO_SUFFIXES)})")
 
 
 def count_frames(file: Path) -> int:
-    """By counting packets, without decoding; those that an edit list cuts off are decoded for others' sake alone.
+    """Count the frames by packets, without decoding; packets that an edit list discards are left out.
 
-    ValueError names a file that is no video.
+    Raises ValueError naming a file that is no video.
     """
     av = import_av()
     try:

@@ -31,11 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train with every seed, and print the spread of the results."""
+    from ray_jobs.result_tables import explain_mark
     from ray_jobs.terminal import show
 
     experiment = load_to_train(options)
     spreads, summary = repeat(experiment, options.seeds, lambda one: train_one(one, is_new=options.new))
-    show(tabulate_spreads(spreads, experiment.workload))
+    workload = experiment.workload
+    show(tabulate_spreads(spreads, workload), *explain_mark(workload, spreads))
     return summary
 
 

@@ -57,8 +57,8 @@ def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
         described, found = _describe_size_and_data(experiment)
     except ValueError as error:  # what `train` refuses too
         described, found = [f"not known yet:    {error}"], dict.fromkeys(KNOWN_WITH_DATA)
-    run = {"run_id": experiment.run_id, "run_name": name, "folder": str(experiment.folder), "state": state}
-    return "\n".join([*lines, *described]), {**run, "after": earlier, **found}
+    summary: dict[str, Any] = {"run_id": experiment.run_id, "run_name": name, "folder": str(experiment.folder)}
+    return "\n".join([*lines, *described]), summary | {"state": state, "after": earlier} | found
 
 
 def _find_name(experiment: "Experiment") -> str:

@@ -65,9 +65,7 @@ class Task(ABC, Generic[Batch]):
         """Build a new evaluator; its `module` argument will be the EMA weights when there are any."""
 
     def example_inputs(self) -> tuple[Tensor, ...] | None:
-        """Return the inputs of `module` for one sample, to count multiply-accumulates; None: those that `loss` gives to
-        it.
-        """
+        """Return the inputs of `module` for one sample, to count multiply-accumulates; None: those of `loss`."""
         return None
 
     def visualise(
@@ -130,8 +128,9 @@ class Task(ABC, Generic[Batch]):
         raise ValueError("this workload has nothing to export; its models are used as they are saved")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the results of `on_train_start` and the hooks: tensors and plain data, saved in every checkpoint and
-        model.
+        """Return what `on_train_start` and the other hooks computed: tensors and plain data.
+
+        It is saved in every checkpoint and model version.
         """
         return {}
 

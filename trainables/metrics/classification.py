@@ -1,4 +1,4 @@
-"""Scores of a classifier from labels and class probabilities; what is not defined is absent, never 0."""
+"""Classification metrics from labels and class probabilities; an undefined metric is absent, never 0."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ Scores = dict[str, float]
 
 
 def count_confusion(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """int64 [true, predicted]."""
+    """Count the confusion matrix, int64 [true, predicted]."""
     counts = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
 def predict(probabilities: np.ndarray, *, positive: int) -> np.ndarray:
-    """The likeliest class of each row; among equals the clinical positive, then the first."""
+    """Return the likeliest class of each row; among equals the clinical positive, then the first."""
     tied = probabilities >= probabilities.max(axis=1, keepdims=True)
     return np.where(tied[:, positive], positive, tied.argmax(axis=1))
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, *, positive: int) -> Scores:
-    """Accuracy, F1, precision, recall, sensitivity, specificity, AUROC and AUPRC of rows of probabilities.
+    """Compute accuracy, F1, precision, recall, sensitivity, specificity, AUROC and AUPRC from rows of probabilities.
 
     Two classes: those of the positive class. More: means over the classes; see `score_confusion`.
     """
@@ -39,7 +39,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, *, positive: int) -> Sc
 
 
 def score_confusion(confusion: np.ndarray, *, positive: int) -> Scores:
-    """What follows from counts [true, predicted].
+    """Compute the metrics that follow from counts [true, predicted].
 
     Two classes: of the positive one, and `f1_macro` over both. More: means over the classes that occur among labels or
     predictions, a class without predictions having precision 0; sensitivity and recall over those among the labels.
@@ -65,7 +65,10 @@ def score_confusion(confusion: np.ndarray, *, positive: int) -> Scores:
 
 
 def score_constants(labels: np.ndarray, num_classes: int, *, positive: int) -> Scores:
-    """The best that any constant answer reaches on these labels, for each score by itself; AUROC is then 1/2."""
+    """Compute the best value of each score by itself that any constant answer reaches on these labels.
+
+    AUROC is then 1/2.
+    """
     best: Scores = {}
     for answer in range(num_classes):
         confusion = count_confusion(labels, np.full_like(labels, answer), num_classes)
@@ -76,7 +79,10 @@ def score_constants(labels: np.ndarray, num_classes: int, *, positive: int) -> S
 
 
 def compute_auroc(is_positive: np.ndarray, values: np.ndarray) -> float | None:
-    """The chance that a positive has a higher value than a negative, ties counting half; None without both."""
+    """Compute the probability that a positive has a higher value than a negative, ties counting half.
+
+    None without both.
+    """
     num_positive = int(is_positive.sum())
     num_negative = len(is_positive) - num_positive
     if not num_positive or not num_negative:
@@ -87,7 +93,7 @@ def compute_auroc(is_positive: np.ndarray, values: np.ndarray) -> float | None:
 
 
 def compute_average_precision(is_positive: np.ndarray, values: np.ndarray) -> float | None:
-    """Sum over thresholds of the precision times the gain in recall, without interpolation; None without positives."""
+    """Sum over thresholds the precision times the gain in recall, without interpolation; None without positives."""
     if not is_positive.any():
         return None
     recall, precision = precision_recall_curve(is_positive, values)
@@ -95,13 +101,13 @@ def compute_average_precision(is_positive: np.ndarray, values: np.ndarray) -> fl
 
 
 def precision_recall_curve(is_positive: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision at every threshold, from the highest; needs a positive."""
+    """Return recall and precision at every threshold, from the highest; needs a positive."""
     hits, alarms = _counts_above(is_positive, values)
     return hits / is_positive.sum(), hits / (hits + alarms)
 
 
 def roc_curve(is_positive: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates at every threshold, from (0, 0); needs both kinds."""
+    """Return false and true positive rates at every threshold, from (0, 0); needs both kinds."""
     hits, alarms = _counts_above(is_positive, values)
     rates = alarms / (~is_positive).sum(), hits / is_positive.sum()
     return np.insert(rates[0], 0, 0.0), np.insert(rates[1], 0, 0.0)

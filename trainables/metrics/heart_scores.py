@@ -11,13 +11,13 @@ OUTCOME_WEIGHTS = (1, 5)
 
 
 def weighted_accuracy(confusion: np.ndarray, weights: tuple[int, ...]) -> float | None:
-    """Right answers over all, each counted with the weight of its true class; None without answers."""
+    """Compute right answers over all, each counted with the weight of its true class; None without answers."""
     actual = confusion.sum(1) @ np.array(weights)
     return float(confusion.diagonal() @ np.array(weights) / actual) if actual else None
 
 
 def compute_cost(is_ill: np.ndarray, is_referred: np.ndarray) -> float | None:
-    """Cost per patient of screening by algorithm and expert (Challenge 2022); lower is better.
+    """Compute the cost per patient of screening by algorithm and expert (Challenge 2022); lower is better.
 
     Referrals cost more per patient the more of them there are; treatment 10,000 and a missed patient 50,000.
     """
@@ -31,7 +31,7 @@ def compute_cost(is_ill: np.ndarray, is_referred: np.ndarray) -> float | None:
 
 
 def any_present(recordings: np.ndarray) -> int:
-    """A patient's murmur from its recordings' answers: Present if any is, else Unknown if any is, else Absent."""
+    """Return a patient's murmur from its recordings: Present if any is, else Unknown if any is, else Absent."""
     return int(recordings.min())  # the classes are in this order
 
 
@@ -52,17 +52,17 @@ class ModifiedAccuracy:
 
     @property
     def score(self) -> float:
-        """MAcc."""
+        """The modified accuracy (MAcc)."""
         return (self.sensitivity + self.specificity) / 2
 
 
 def modified_accuracy(
     is_abnormal: np.ndarray, answers: np.ndarray, is_good: np.ndarray, weights: QualityWeights | None = None
 ) -> ModifiedAccuracy | None:
-    """Answers are 1 abnormal, -1 normal, 0 unsure, which is right for poor recordings and wrong for good ones.
+    """Compute the score from answers 1 abnormal, -1 normal and 0 unsure.
 
-    Weights are by default the shares in these recordings; a stratum without recordings is left out. None unless there
-    are both normal and abnormal recordings.
+    Unsure is right for poor recordings and wrong for good ones. Weights are by default the shares in these recordings;
+    a stratum without recordings is left out. None unless there are both normal and abnormal recordings.
     """
     if not is_abnormal.any() or is_abnormal.all():
         return None

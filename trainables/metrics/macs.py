@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a forward pass, counted from the calls that it makes."""
+"""Multiply-accumulates of a forward pass, counted from its torch calls."""
 
 from collections.abc import Callable
 from math import prod
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def count_macs(module: nn.Module, *inputs: Tensor) -> int:
-    """Convolutions, linear layers, matrix products and attention products (QK and AV) of `module(*inputs)`.
+    """Count convolutions, linear layers, matrix products and attention products (QK and AV) of `module(*inputs)`.
 
     Biases, norms, activations and resampling are not counted.
     """
@@ -22,7 +22,7 @@ def count_macs(module: nn.Module, *inputs: Tensor) -> int:
 
 
 def count_macs_inside(module: nn.Module, call: Callable[[nn.Module], object]) -> int:
-    """Count all forward passes that `call` makes with the module it gets, and nothing else that it computes."""
+    """Count the forward passes of the module that `call` gets, and nothing else that `call` computes."""
     counted = _Counted(module)
     with torch.no_grad():
         call(counted)
@@ -30,7 +30,7 @@ def count_macs_inside(module: nn.Module, call: Callable[[nn.Module], object]) ->
 
 
 class _Counted(nn.Module):
-    """`module`, counted whenever it is called."""
+    """Wrapper that counts every call of `module`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -21,13 +21,13 @@ class _FutureActor:
     def __init__(self) -> None:
         self._content: asyncio.Future[Any] = asyncio.get_event_loop().create_future()
 
-    async def keep(self, content: Any) -> None:
+    async def set_result(self, content: Any) -> None:
         self._content.set_result(content)
 
-    async def fail(self, error: Exception) -> None:
+    async def set_exception(self, error: Exception) -> None:
         self._content.set_exception(error)
 
-    async def wait(self) -> Any:
+    async def result(self) -> Any:
         return await self._content
 
 
@@ -37,7 +37,7 @@ class StoredRows:
     def __init__(self) -> None:
         actor: Any = ray.remote(_FutureActor)
         options = {"num_cpus": 0, "max_concurrency": MAX_WAITING, "label_selector": this_node()}
-        self._promise = actor.options(**options).remote()
+        self._future = actor.options(**options).remote()
 
     def decode(self, splits: dict[Split, ShardedSplit], pipeline: DataPipeline[Any], *, concurrency: int) -> None:
         """Read every shard of the splits, `concurrency` at a time. Raises ValueError for a damaged one."""
@@ -45,11 +45,11 @@ class StoredRows:
             name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=concurrency).to_arrow_refs()
             for name, split in splits.items()
         }
-        self._promise.set_result.remote(blocks)
+        self._future.set_result.remote(blocks)
 
     def fail(self, message: str) -> None:
         """Report that decoding failed: every worker that asks for the rows gets a ValueError with this message."""
-        self._promise.fail.remote(ValueError(message))
+        self._future.set_exception.remote(ValueError(message))
 
     def tables(self) -> dict[Split, list[pa.Table]]:
         """Wait for the rows; returns the tables of each split, in the order of its shards, in shared memory.
@@ -57,7 +57,7 @@ class StoredRows:
         Raises ValueError when decoding failed, and RuntimeError when the actor was lost.
         """
         try:
-            blocks: dict[Split, list[Any]] = ray.get(self._promise.wait.remote())
+            blocks: dict[Split, list[Any]] = ray.get(self._future.result.remote())
         except ActorDiedError as error:
             message = "the process that knows where the decoded rows lie was lost; the same command goes on"
             raise RuntimeError(message) from error

@@ -29,16 +29,16 @@ TOLERANCE_S = 0.001
 
 @dataclass(frozen=True)
 class Patient:
-    """What the text file or the table's row says."""
+    """Content of a patient's text file or table row."""
 
     name: str
     fields: Mapping[str, str]
     recordings: tuple[tuple[str, str | None], ...]
-    """File names of each wav and its states."""
+    """File names of each wav file and of its states."""
 
 
 def read_circor(root: Path, task: str | None) -> list[Recording]:
-    """All recordings by patient. Raises ValueError when the folder is none of CirCor or lacks the task's label."""
+    """List all recordings by patient. Raises ValueError when the folder is not CirCor or lacks the task's label."""
     files = index_files(root, (".wav", ".tsv", ".txt", ".csv"))
     patients = _patients_from_text(files) or _patients_from_table(files)
     if not patients:
@@ -97,7 +97,7 @@ def _patients_from_table(files: Mapping[str, Path]) -> list[Patient]:
 
 
 def _clean_id(value: str) -> str:
-    """`69096.0` is 69096; empty for nan."""
+    """Return the patient's number without `.0`, as in `69096.0`; empty for nan."""
     value = (value or "").strip().removesuffix(".0")
     return "" if value.lower() in ("", "nan", "none") else value
 
@@ -145,9 +145,9 @@ def _no_states() -> None:
 
 
 def read_states(path: Path) -> States | None:
-    """The usable rows of a state file in time order, each once; None, with a warning, when none of it can be used.
+    """Read the usable rows of a state file in time order, each once; None, with a warning, when none can be used.
 
-    A file without a state above 4 is expected, so that one of another meaning is refused as a whole.
+    A state above 4 shows that the file has another meaning, so the complete file is refused.
     """
     rows = set()
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,6 +1,6 @@
 """PASCAL 2011 ("Classifying Heart Sounds"): set A from telephones, set B from a digital stethoscope.
 
-The tables name files as they were called before the archives were unpacked; both names are brought to one key. Copies
+The tables name files as they were called before the archives were unpacked; both names are converted to one key. Copies
 of the same files in class folders (`Heartbeat_Sound`) are left out.
 """
 
@@ -21,16 +21,16 @@ KNOWN = (*CLASSES, "extrahls", "artifact", "")
 
 
 def join_key(name: str) -> str:
-    """What a file and its row in the table have in common."""
+    """Return the key shared by a file and its row in the table."""
     stem = Path(name.strip()).name.removesuffix(".wav").replace("Btraining_", "")
     stem = re.sub(r"_+", "_", stem)
     return f"Aunlabelledtest{stem}" if stem.startswith("_") else stem
 
 
 def read_pascal(root: Path, task: str | None, sets: tuple[str, ...]) -> list[Recording]:
-    """Recordings of the named sets by name; without a task unlabelled ones, extra sounds and artifacts too.
+    """List the recordings of the named sets by name; without a task also unlabelled ones, extra sounds and artifacts.
 
-    Raises ValueError when a set is not there, has a row of an unknown class, or a row without a file.
+    Raises ValueError when a set is missing, or has a row of an unknown class or without a file.
     """
     found = [recording for name in sets for recording in _read_set(root, name)]
     return [each for each in found if task is None or task in each.labels]

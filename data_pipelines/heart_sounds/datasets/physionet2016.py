@@ -1,8 +1,8 @@
-"""PhysioNet/CinC 2016: six databases of normal and abnormal recordings, with the people behind them where known.
+"""PhysioNet/CinC 2016: six databases of normal and abnormal recordings, with their subjects where known.
 
 The `validation` folder holds copies of training records and is left out. Subjects come from the online appendix.
-Without it each record counts as a subject of its own, with a warning, for people recorded several times may then be on
-two sides of a split.
+Without it each record counts as a subject of its own, with a warning, because people recorded several times may then be
+in two splits.
 """
 
 import csv
@@ -23,11 +23,11 @@ _SUBJECT = {
     "b": re.compile(r"^S(\d+)f\d+", re.IGNORECASE),
     "c": re.compile(r"^id(\d+)", re.IGNORECASE),
 }
-"""The person in the original record name; what follows differs too much to be matched."""
+"""The subject in the original record name; the rest of the name differs too much to be matched."""
 
 
 def read_physionet2016(root: Path, task: str | None) -> list[Recording]:
-    """All records by database and name. Raises ValueError when the folder is none, or a label is missing or wrong."""
+    """List all records by database and name. Raises ValueError when there are none, or a label is missing or wrong."""
     folders = _find_folders(root)
     if not folders:
         raise ValueError(f"{root} holds none of the folders training-a to training-f of PhysioNet/CinC 2016")
@@ -70,7 +70,7 @@ def _read_database(database: str, folder: Path, originals: Mapping[str, str]) ->
 
 
 def _read_sound(wav: Path, header: Path) -> Sound:
-    """By its header when that names several signals, of which one is the electrocardiogram."""
+    """Read the wav file; by its header if that names several signals, one of which is the electrocardiogram."""
     if header.exists() and len(read_header(header).signals) > 1:
         return read_heart_sound(header)
     return read_wav(wav)
@@ -113,7 +113,7 @@ def _label_of_header(path: Path) -> str | None:
 
 
 def _read_appendix(root: Path) -> dict[str, str] | None:
-    """Original record name, or the raw record's of database e, by the challenge's record name."""
+    """Read the original record name (of database e: the raw record's subject) by the challenge's record name."""
     paths = [path for path in sorted(root.rglob("*.csv")) if "appendix" in path.name.lower()]
     paths = [path for path in paths if "training" in path.name.lower()]
     if not paths:
@@ -138,7 +138,10 @@ def _read_appendix(root: Path) -> dict[str, str] | None:
 
 
 def _raw_subject(original: str, raw: str) -> str:
-    """The same number means two people in the two cohorts, whose names begin with e or with a digit."""
+    """Return a subject's name with its cohort: the same number means two people in the two cohorts of database e.
+
+    Names of one cohort begin with e, those of the other with a digit.
+    """
     if not raw or raw.lower() == "nan":
         return ""
     return f"{'e' if original.lower().startswith('e') else 'n'}{raw.removesuffix('.0')}"

@@ -1,7 +1,7 @@
-"""Synthetic phonocardiograms: made-up sounds with known heart sounds, for tests and the demonstration, never as data.
+"""Synthetic phonocardiograms with known heart sounds, for tests and the demonstration, never as data.
 
 A cycle of length T has its second sound 0.3 sqrt(T) s after the first, as systole shortens less than diastole when the
-heart is fast. Sounds are Gaussian-windowed tones, murmurs band-limited noise in systole; breathing moves rate and
+heart is fast. Sounds are Gaussian-windowed tones, murmurs band-limited noise in systole; breathing modulates rate and
 loudness, and noise falls with frequency.
 """
 
@@ -13,16 +13,16 @@ from scipy import signal
 from data_pipelines.readers.wav_file import Sound
 
 RATE = 4000
-"""Hz."""
+"""Sample rate in Hz."""
 
 
 @dataclass(frozen=True)
 class HeartSound:
-    """A made-up recording with its truth."""
+    """A synthetic recording with its ground truth."""
 
     sound: Sound
     first_sounds_s: np.ndarray
-    """Seconds of the middle of each S1."""
+    """Centre of each S1 in seconds."""
 
 
 def generate_heart_sound(
@@ -33,7 +33,15 @@ def generate_heart_sound(
     murmur: float = 0.0,
     snr_db: float = 20.0,
 ) -> HeartSound:
-    """`murmur` is its loudness against the heart sounds; 0 is none."""
+    """Generate a recording.
+
+    Args:
+        generator: Source of all draws.
+        duration_s: Length in seconds.
+        beats_per_min: Mean heart rate.
+        murmur: Loudness of the murmur relative to the heart sounds; 0 is none.
+        snr_db: Signal-to-noise ratio.
+    """
     beats = _beat_times(generator, duration_s, beats_per_min)
     systole = 0.3 * np.sqrt(np.diff(beats))
     beats = beats[:-1]
@@ -54,7 +62,7 @@ def generate_heart_sound(
 
 
 def _beat_times(generator: np.random.Generator, duration_s: float, beats_per_min: float) -> np.ndarray:
-    """From before the recording until after it; breathing changes the rate by a twentieth."""
+    """Return beat times from before the recording until after it; breathing changes the rate by a twentieth."""
     period = 60 / beats_per_min
     times = [-generator.uniform(0, period)]
     while times[-1] <= duration_s + 2 * period:
@@ -72,7 +80,7 @@ def _add_tone(
 
 
 def _murmur(generator: np.random.Generator, times: np.ndarray, beats: np.ndarray, systole: np.ndarray) -> np.ndarray:
-    """Noise from 120 to 320 Hz that swells and fades between the two sounds."""
+    """Generate noise from 120 to 320 Hz that swells and fades between the two sounds."""
     sections = signal.butter(3, (120, 320), "bandpass", fs=RATE, output="sos")
     noise = np.asarray(signal.sosfilt(sections, generator.standard_normal(len(times))))
     shape = np.zeros_like(times)
@@ -83,7 +91,7 @@ def _murmur(generator: np.random.Generator, times: np.ndarray, beats: np.ndarray
 
 
 def _noise(generator: np.random.Generator, count: int, deviation: float) -> np.ndarray:
-    """Power falls as one over the frequency."""
+    """Generate noise whose power falls as one over the frequency."""
     spectrum = np.fft.rfft(generator.standard_normal(count))
     frequencies = np.maximum(np.fft.rfftfreq(count, 1 / RATE), 5.0)
     noise = np.fft.irfft(spectrum / np.sqrt(frequencies), count)

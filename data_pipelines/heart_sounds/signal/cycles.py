@@ -1,4 +1,4 @@
-"""From a stored recording to its samples: every cycle brought to the same number of values, or windows."""
+"""Samples from a stored recording: every cycle or window resampled to the same number of values."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,20 @@ MAX_NEAR_ZERO = 0.3
 
 
 def resample_cycles(waveform: np.ndarray, starts: Sequence[int], ends: Sequence[int], num_samples: int) -> np.ndarray:
-    """[cycles, num_samples] by straight lines, each from its first value to its last: nothing is cut or filled."""
+    """Interpolate each cycle linearly to [cycles, num_samples], from its first value to its last.
+
+    Nothing is cut or filled.
+    """
     firsts, lasts = np.asarray(starts, np.float64), np.asarray(ends, np.float64) - 1
     places = firsts[:, None] + np.arange(num_samples) * ((lasts - firsts) / (num_samples - 1))[:, None]
     return np.interp(places, np.arange(len(waveform)), waveform)
 
 
 def is_clean(values: np.ndarray) -> bool:
-    """Whether a cycle is neither silent, nor a spike, nor mostly silence. Pitch plays no part, as murmurs are high."""
+    """Return whether a cycle is neither silent, nor a spike, nor mostly silence.
+
+    Pitch plays no part, because murmurs are high.
+    """
     size = np.abs(values.astype(np.float64))
     peak = size.max(initial=0.0)
     if peak == 0:

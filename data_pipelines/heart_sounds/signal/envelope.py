@@ -1,4 +1,4 @@
-"""What the segmenter hears: loudness and pitch of the valve sounds, every 5 ms."""
+"""Envelope for the segmentation: loudness and pitch of the valve sounds, every 5 ms."""
 
 from typing import NamedTuple
 
@@ -16,13 +16,13 @@ class Envelope(NamedTuple):
     """Two curves of equal length, one value for each step."""
 
     loudness: np.ndarray
-    """Smoothed Shannon energy, -x^2 log x^2, of mean 0 and variance 1; empty when the sound is silent or a moment."""
+    """Smoothed Shannon energy, -x^2 log x^2, of mean 0 and variance 1; empty when the sound is silent or too short."""
     pitch: np.ndarray
     """Logarithm of the root-mean-square frequency, up to a constant."""
 
 
 def compute_envelope(samples: np.ndarray, rate: int, *, shortest_s: float) -> Envelope:
-    """Of the band of the valve sounds, so that murmurs, which are higher, do not hide them."""
+    """Compute the envelope of the band of the valve sounds, so that murmurs, which are higher, do not mask them."""
     nothing = Envelope(np.empty(0), np.empty(0))
     if len(samples) < rate * shortest_s:
         return nothing
@@ -39,7 +39,7 @@ def compute_envelope(samples: np.ndarray, rate: int, *, shortest_s: float) -> En
 
 
 def _smooth(values: np.ndarray, rate: int, width_s: float) -> np.ndarray:
-    """The mean under a Hann window at each step."""
+    """Compute the mean under a Hann window at each step."""
     window = np.hanning(max(round(width_s * rate), 1) + 2)[1:-1]
     smooth = np.convolve(values, window / window.sum(), mode="same")
     return np.interp(np.arange(0, len(values) / rate, HOP_S) * rate, np.arange(len(values)), smooth)

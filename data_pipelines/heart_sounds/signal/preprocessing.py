@@ -1,4 +1,4 @@
-"""From a sound to the waveform that is stored: resampled, band-passed without phase shift, of unit variance."""
+"""Preprocessing of a sound to the stored waveform: resampled, band-passed without phase shift, of unit variance."""
 
 import math
 
@@ -10,11 +10,14 @@ from data_pipelines.readers.wav_file import Sound
 ORDER = 4
 SILENCE = 1e-8
 MIN_RATE = 1000
-"""Hz; below it the band of heart sounds is not in the recording."""
+"""Lowest sample rate in Hz; at a lower rate the recording lacks the band of heart sounds."""
 
 
 def preprocess(sound: Sound, *, rate: int, band_hz: tuple[float, float]) -> np.ndarray:
-    """float32 at `rate` Hz; a silent recording gives zeros. Raises ValueError for a rate that is too low."""
+    """Return float32 samples at `rate` Hz; zeros for a silent recording.
+
+    Raises ValueError for a rate that is too low.
+    """
     if sound.rate < MIN_RATE:
         raise ValueError(f"the sample rate is {sound.rate} Hz, expected at least {MIN_RATE}")
     samples = resample(sound.samples, sound.rate, rate)
@@ -22,7 +25,7 @@ def preprocess(sound: Sound, *, rate: int, band_hz: tuple[float, float]) -> np.n
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """Polyphase, with the low-pass that the lower rate needs."""
+    """Resample by a polyphase filter, with the low-pass that the lower rate needs."""
     divisor = math.gcd(rate, new_rate)
     if rate == new_rate:
         return samples
@@ -30,13 +33,16 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 
 def band_pass(samples: np.ndarray, rate: int, band_hz: tuple[float, float]) -> np.ndarray:
-    """Butterworth of order 4, forwards and backwards; as second-order sections, which stay exact at low edges."""
+    """Filter by a Butterworth of order 4, forwards and backwards.
+
+    Second-order sections stay exact at low edges.
+    """
     sections = np.asarray(signal.butter(ORDER, band_hz, "bandpass", fs=rate, output="sos"))
     padding = min(3 * (2 * len(sections) + 1), len(samples) - 1)
     return signal.sosfiltfilt(sections, samples, padlen=max(padding, 0))
 
 
 def standardise(samples: np.ndarray) -> np.ndarray:
-    """Mean 0 and variance 1 over the whole recording, so that loud and soft cycles stay different."""
+    """Scale to mean 0 and variance 1 over the complete recording, so that loud and soft cycles stay different."""
     deviation = samples.std()
     return np.zeros_like(samples) if deviation < SILENCE else (samples - samples.mean()) / deviation

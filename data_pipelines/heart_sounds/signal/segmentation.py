@@ -1,7 +1,7 @@
-"""Finds heart cycles: from the states of an annotation, or from the peaks of the sound's envelope.
+"""Segmentation into heart cycles, from annotated states or from the peaks of the sound's envelope.
 
 The envelope's autocorrelation gives the heart period, dynamic programming (Ellis 2007, "Beat tracking by dynamic
-programming") one sound per period; `heart_first_sounds` tells whether it is the first or the second.
+programming") one sound per period; `s1_detection` decides whether it is the first or the second.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from data_pipelines.heart_sounds.signal.envelope import HOP_S, compute_envelope
 from data_pipelines.heart_sounds.signal.s1_detection import choose_first_sounds, systole_steps
 
 PERIOD_S = (0.27, 1.65)
-"""36 to 222 beats per minute: infants are among the patients."""
+"""Shortest and longest heart period, 222 and 36 beats per minute: infants are among the patients."""
 CYCLE_S = (0.25, 1.8)
 LEAD_S = 0.05
-"""From the beginning of a valve sound to its loudest moment."""
+"""Time from the beginning of a valve sound to its loudest moment."""
 NEARLY = 0.85
-"""Of the best rating, for a shorter period."""
+"""Share of the best rating that a shorter period needs."""
 TIGHTNESS = 60.0
-"""Of the distances between sounds, against the envelope in units of its standard deviation."""
+"""Weight of the distances between sounds against the envelope in units of its standard deviation."""
 S1 = 1
 
 
@@ -33,9 +33,9 @@ class States:
 
 
 def find_cycles(samples: np.ndarray, rate: int, states: States | None = None) -> np.ndarray:
-    """int64 [count, 2]: first sample and end of each cycle, from one first sound to the next, whatever it lasts.
+    """Return int64 [count, 2]: first sample and end of each cycle, from one S1 to the next, of any duration.
 
-    By the envelope where no annotated cycle is as long as a heart's.
+    The envelope is used if no annotated cycle is as long as a heart cycle.
     """
     if states is not None:
         cycles = _between(onsets_of(states), rate, len(samples))
@@ -45,9 +45,9 @@ def find_cycles(samples: np.ndarray, rate: int, states: States | None = None) ->
 
 
 def onsets_of(states: States) -> np.ndarray:
-    """Seconds at which each annotated S1 begins, when no unannotated stretch lies before the next one.
+    """Return the onset in seconds of each annotated S1.
 
-    A gap is marked by a NaN between the onsets around it.
+    A gap in the annotation is a NaN between the onsets around it.
     """
     found: list[float] = []
     for index in np.flatnonzero((states.states == S1) | (states.states == 0)):
@@ -56,14 +56,14 @@ def onsets_of(states: States) -> np.ndarray:
 
 
 def cut_windows(num_samples: int, rate: int, window_s: float, hop_s: float) -> np.ndarray:
-    """int64 [count, 2]: windows of equal length; the only one of a shorter recording ends with it."""
+    """Return int64 [count, 2]: windows of equal length; a shorter recording gives one window that ends with it."""
     width, hop = round(window_s * rate), max(round(hop_s * rate), 1)
     starts = np.arange(0, max(num_samples - width, 0) + 1, hop)
     return np.stack([starts, np.minimum(starts + width, num_samples)], axis=1)
 
 
 def find_first_sounds(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Seconds of the loudest moment of every first heart sound; empty when the sound has no beat."""
+    """Return the loudest moment of every S1 in seconds; empty when the sound has no beat."""
     envelope = compute_envelope(samples, rate, shortest_s=2 * PERIOD_S[0])
     period = estimate_period(envelope.loudness)
     if period is None:
@@ -72,10 +72,11 @@ def find_first_sounds(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def estimate_period(loudness: np.ndarray) -> float | None:
-    """The heart period in steps of the envelope; None without one.
+    """Estimate the heart period in steps of the envelope; None without one.
 
-    The smallest lag that is rated nearly as high as the best: twice the period correlates as well. Where systole and
-    diastole are alike, so does half of it, but there no sound follows at the distance that systole would have.
+    The estimate is the smallest lag rated nearly as high as the best, because twice the period correlates as well.
+    Where systole and diastole are alike, half the period does too, but there no sound follows at the distance of its
+    systole.
     """
     count = len(loudness)
     first, last = round(PERIOD_S[0] / HOP_S), min(round(PERIOD_S[1] / HOP_S), count * 2 // 3)
@@ -94,13 +95,13 @@ def estimate_period(loudness: np.ndarray) -> float | None:
 
 
 def _systoles(period: int) -> slice:
-    """The steps within a fifth of the systole that a heart of this period has."""
+    """Return the range of steps within a fifth of the systole for this period."""
     systole = systole_steps(period)
     return slice(int(0.8 * systole), min(int(1.2 * systole), round(0.65 * period)) + 2)
 
 
 def track_beats(loudness: np.ndarray, period: float) -> np.ndarray:
-    """Steps of the envelope, one per period, that are loud and evenly spaced (Ellis 2007, equation 4)."""
+    """Return steps of the envelope, one per period, that are loud and evenly spaced (Ellis 2007, equation 4)."""
     nearest, farthest = max(round(0.6 * period), 1), round(1.6 * period)
     gaps = np.arange(farthest, nearest - 1, -1)
     penalty = TIGHTNESS * np.log(gaps / period) ** 2
@@ -121,7 +122,7 @@ def track_beats(loudness: np.ndarray, period: float) -> np.ndarray:
 
 
 def lasts_as_a_cycle(cycle: tuple[int, int], rate: int) -> bool:
-    """False for an interval that no heart cycle takes: a first sound was missed, or something else taken for one."""
+    """Return whether a heart cycle can last this long; if not, an S1 was missed or another sound taken for one."""
     return CYCLE_S[0] <= (cycle[1] - cycle[0]) / rate <= CYCLE_S[1]
 
 

@@ -79,6 +79,7 @@ def subjects_by_split(pipeline: HeartPipeline) -> dict[str, set[int]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["synthetic_murmur", "circor_murmur", "circor_outcome", "physionet2016", None])
 def test_no_subject_is_on_two_sides(task, circor, tmp_path):
     write_physionet(tmp_path / "pn", {f"{d}{n:04d}": ["1", "-1"][n % 2] for d in "ab" for n in range(8)})

@@ -38,6 +38,7 @@ def test_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert shards[0] == shards[1]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_noticed_or_changes_no_row(tmp_path: Path) -> None:
     table, path = _write(tmp_path)
     content = path.read_bytes()

@@ -10,6 +10,8 @@ from ray_jobs.cluster.connection import check_resources
 from ray_jobs.settings.experiment import check_settings
 from trainables.run import Scaling
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def growing(monkeypatch):

@@ -48,6 +48,7 @@ def test_what_the_settings_decide_needs_no_server(tracking, words):
     assert words in str(check_wandb(tracking)["outcome"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_known", [True, False])
 def test_a_key_is_tried_and_never_shown(monkeypatch, is_known):
     with FakeWandb(keys={KEY if is_known else "local-" + "f" * 40}) as server:

@@ -11,6 +11,8 @@ import yaml
 from ray_jobs.cli import BAD_INPUT, DONE, FAILED, main
 from tests.ray_jobs.command import call, fail
 
+pytestmark = pytest.mark.slow
+
 
 def test_train_and_evaluate_agree_on_the_best_models_metrics(file, tmp_path, capsys):
     code, trained, _ = call(capsys, "train", file)
@@ -157,7 +159,8 @@ def test_help_without_an_experiment_says_how_to_see_them(capsys):
     with pytest.raises(SystemExit) as ending:
         main(["evaluate", "--help"])
     text = capsys.readouterr().out
-    assert ending.value.code == DONE and "quintet evaluate EXPERIMENT --help" in text and "--num-samples VALUE" not in text
+    assert ending.value.code == DONE
+    assert "quintet evaluate EXPERIMENT --help" in text and "--num-samples VALUE" not in text
 
 
 @pytest.mark.parametrize("word", ["--num-sample", "--num-sample=5"])

@@ -22,6 +22,8 @@ from ray_jobs.settings.strict_yaml import dump_yaml
 from tests.ray_jobs.report.conftest import encode, make_event, make_row, write_picture
 from tests.ray_jobs.search.conftest import RATE, search  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 PLANTED = "<script>alert(1)</script>"
 VOID = ("meta", "img", "input", "wbr")

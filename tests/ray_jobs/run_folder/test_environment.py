@@ -24,6 +24,7 @@ def contents(folder: Path):
             yield file, gzip.decompress(content) if file.suffix == ".gz" else content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_secret_of_the_environment_is_in_a_file_of_a_run(toy, tmp_path, monkeypatch, capfd, fails):
     for name, value in SECRETS.items():

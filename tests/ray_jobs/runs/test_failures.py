@@ -17,6 +17,8 @@ from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.engine.loop.evaluation import goal_value
 from trainables.ray_train.worker_main import RunError
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(toy, tmp_path, capsys, monkeypatch):
     reference, experiment = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "full"})

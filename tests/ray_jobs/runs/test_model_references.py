@@ -7,6 +7,8 @@ from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.model_references import best_model, locate_model
 from ray_jobs.runs.training import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(toy):

@@ -62,6 +62,7 @@ def test_a_run_on_s3_stops_resumes_and_ends_like_one_on_a_disk(toy, bucket, tmp_
     assert f"{reference.final['best_metrics']['test/mse']:.4g}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops_before", ["model.safetensors", "manifest.json"])
 def test_an_upload_that_breaks_off_is_no_checkpoint(bucket, monkeypatch, stops_before):
     folder = Folder(bucket) / stops_before

@@ -14,6 +14,8 @@ from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.runs.training import train
 from trainables.engine.process.stop_request import find_request, request_stop
 
+pytestmark = pytest.mark.slow
+
 FILES = ("metrics.jsonl", "models/step_000000024/model.safetensors", "checkpoints/step_000000024/ema.safetensors")
 
 

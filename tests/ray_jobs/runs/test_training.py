@@ -14,6 +14,8 @@ from ray_jobs.run_folder.run_recorder import FINAL, METRICS
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.training import CONFIG, train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

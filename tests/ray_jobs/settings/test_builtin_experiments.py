@@ -42,8 +42,8 @@ def test_what_is_neither_is_refused_with_the_nearest_name(tmp_path, monkeypatch)
     with pytest.raises(ValueError) as caught:
         find_experiment("flow_maching")
     assert str(caught.value) == (
-        f"flow_maching: there is no such file ({tmp_path}/flow_maching), and no built-in experiment 'flow_maching'; did "
-        "you mean 'demo/flow_matching'? `quintet list` names the built-in ones"
+        f"flow_maching: there is no such file ({tmp_path}/flow_maching), and no built-in experiment 'flow_maching'; "
+        "did you mean 'demo/flow_matching'? `quintet list` names the built-in ones"
     )
 
 

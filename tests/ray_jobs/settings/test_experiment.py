@@ -196,6 +196,7 @@ def test_experiments_are_shipped() -> None:
     assert len(SHIPPED) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_loading_an_experiment_imports_neither_torch_nor_ray(file: Path) -> None:
     code = (

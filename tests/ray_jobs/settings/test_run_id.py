@@ -48,6 +48,7 @@ def test_the_run_id_does_not_change_with_where_it_runs(file: Path, override: str
     assert load_experiment(file, [override]).run_id == load_experiment(file).run_id
 
 
+@pytest.mark.slow
 def test_the_run_id_is_the_same_in_another_process(file: Path) -> None:
     code = "import sys; from tests.conftest import WORKLOADS; from ray_jobs.runs.experiment_loader import *; "
     code += "print(load_experiment(Path(sys.argv[1])).run_id)"

@@ -121,6 +121,7 @@ def test_a_merge_key_is_a_key_like_any_other() -> None:
     assert parse_yaml("<<: {a: 1}") == {"<<": {"a": 1}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_nesting_without_end_is_refused_as_bad_input(opening: str) -> None:
     with pytest.raises(ValueError):

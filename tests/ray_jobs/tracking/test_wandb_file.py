@@ -14,6 +14,8 @@ from ray_jobs.tracking.wandb_file import BLOCK_BYTES, last_step, read_records
 from tests.fake_wandb.process import run_script, wandb_environment
 from tests.ray_jobs.tracking.segments import DefinedMetric, load_segment
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import numpy, wandb
 run = wandb.init(mode="offline", entity="lab", project="digits", id="abc", config={"a": {"b": 1}, "sizes": [1, 2]})

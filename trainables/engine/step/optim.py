@@ -76,8 +76,9 @@ def _split_by_decay(group: ParameterGroup, settings: Optimizer) -> list[dict]:
 
 
 class RateSchedule:
-    """Schedule that sets every group's rate to its base rate times `compute_factor`; stepped once per step, also if
-    skipped.
+    """Schedule that sets every group's rate to its base rate times `compute_factor`.
+
+    It is stepped once per step, skipped ones too.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, settings: Schedule, *, num_steps: int, steps_per_epoch: int):

@@ -17,12 +17,12 @@ class Gaussian:
     covariance: Float64[Tensor, "dim dim"]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """CPU tensors."""
+        """Return CPU tensors."""
         return {"mean": self.mean.cpu(), "covariance": self.covariance.cpu()}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> Self:
-        """The inverse of `state_dict`."""
+        """Build from `state_dict`."""
         return cls(mean=state["mean"], covariance=state["covariance"])
 
 
@@ -45,7 +45,7 @@ class RunningMoments:
         self.outer += rows.T @ rows
 
     def over_ranks(self, sum_over_ranks: Callable[[Tensor], Tensor]) -> Self:
-        """The moments of all ranks' rows together; all ranks call it, as `sum_over_ranks` is a collective."""
+        """Return the moments of all ranks' rows together; all ranks call it, as `sum_over_ranks` is a collective."""
         total = type(self)(len(self.sum), self.sum.device)
         packed = torch.cat([self.count.view(1), self.sum, self.outer.flatten()])
         count, total.sum, outer = sum_over_ranks(packed).split([1, self.sum.numel(), self.outer.numel()])
@@ -53,7 +53,7 @@ class RunningMoments:
         return total
 
     def gaussian(self) -> Gaussian:
-        """Mean and unbiased covariance (division by count - 1), which need at least two rows."""
+        """Return mean and unbiased covariance (division by count - 1). Raises ValueError below two rows."""
         if self.count < 2:
             raise ValueError(f"{int(self.count)} rows were given; a covariance needs at least 2")
         mean = self.sum / self.count
@@ -62,7 +62,7 @@ class RunningMoments:
 
 
 def compute_frechet_distance(p: Gaussian, q: Gaussian) -> float:
-    """|mu_p - mu_q|^2 + tr(S_p + S_q - 2 (S_p S_q)^(1/2)), at least 0; singular covariances are allowed.
+    """Compute |mu_p - mu_q|^2 + tr(S_p + S_q - 2 (S_p S_q)^(1/2)), at least 0; singular covariances are allowed.
 
     tr (S_p S_q)^(1/2) is the sum of the square roots of the eigenvalues of the symmetric S_p^(1/2) S_q S_p^(1/2),
     which has the same eigenvalues as S_p S_q and, unlike it, no complex ones.
@@ -84,7 +84,7 @@ def _on_cpu(gaussian: Gaussian) -> Gaussian:
 
 
 def _without_rounding_noise(eigenvalues: Tensor) -> Tensor:
-    """Eigenvalues of a positive semi-definite matrix, with those that rounding made of a zero set to zero.
+    """Set eigenvalues of a positive semi-definite matrix that are zero up to rounding to zero.
 
     A square root would lift noise of 1e-16 to 1e-8 for each dimension that the features do not use.
     """

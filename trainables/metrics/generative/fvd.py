@@ -1,4 +1,7 @@
-"""The Frechet video distance (Unterthiner et al. 2018): of true and predicted clips in the features of a network."""
+"""The Frechet video distance (Unterthiner et al.
+
+2018) between true and predicted clips in the features of a network.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -13,17 +16,17 @@ Clips = UInt8[Tensor, "batch time channels height width"]
 
 
 class ClipFeatures(Protocol):
-    """One vector for each clip."""
+    """Feature network that gives one vector for each clip."""
 
     feature_dim: int
 
     def __call__(self, clips: Clips) -> Float[Tensor, "batch features"]:
-        """Clips of any size; grey ones have one channel."""
+        """Return features of clips of any size; grey ones have one channel."""
         ...
 
 
 class ClipDistances:
-    """Collects true clips and, of each source by name, the clips that stand in for them."""
+    """Collector of true clips and, by the name of each source, of generated clips."""
 
     def __init__(self, features: ClipFeatures, sources: tuple[str, ...], device: torch.device) -> None:
         self._features = features
@@ -31,13 +34,13 @@ class ClipDistances:
         self._made = {name: RunningMoments(features.feature_dim, device) for name in sources}
 
     def add(self, true: Clips, **made: Clips) -> None:
-        """As many clips of each source as true ones."""
+        """Add true clips, and as many clips of each source."""
         self._true.add(self._features(true))
         for name, clips in made.items():
             self._made[name].add(self._features(clips))
 
     def compute(self, sum_over_ranks: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """The distance of each source, and `clips`, their number; all ranks call it.
+        """Compute the distance of each source, and `clips`, their number; all ranks call it.
 
         Few clips bias the distance upwards, so distances of different numbers of clips cannot be compared.
         """

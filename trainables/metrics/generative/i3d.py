@@ -1,4 +1,4 @@
-"""The I3D features of the published FVD (Carreira and Zisserman 2017), from a weights file that the user gives."""
+"""The I3D features of the published FVD (Carreira and Zisserman 2017), from a weights file given by the user."""
 
 import warnings
 import zipfile
@@ -17,7 +17,7 @@ _NAMES = "i3d_torchscript.pt of StyleGAN-V, or the state dict of a PyTorch port 
 
 
 class I3dFeatures(nn.Module):
-    """Clips to the 400 logits, before the softmax.
+    """Network from clips to the 400 logits, before the softmax.
 
     A script resizes and scales by itself; for a state dict frames are resized bilinearly to 224x224, not cropped. FVD
     depends on such details, so values of the two kinds of files are no more comparable than those of other programs.
@@ -32,7 +32,10 @@ class I3dFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, clips: UInt8[Tensor, "batch time channels height width"]) -> Float[Tensor, "batch features"]:
-        """Clips of at least 9 frames of any size, levels 0 to 255; grey ones are repeated to three channels."""
+        """Return features of clips of at least 9 frames of any size, levels 0 to 255.
+
+        Grey is repeated to three channels.
+        """
         if clips.shape[2] == 1:
             clips = clips.expand(-1, -1, 3, -1, -1)
         with torch.autocast(clips.device.type, enabled=False):
@@ -45,13 +48,13 @@ class I3dFeatures(nn.Module):
 def to_input(
     clips: UInt8[Tensor, "batch time 3 height width"],
 ) -> Float[Tensor, "batch 3 time side side"]:
-    """Resized, and -1..1."""
+    """Resize clips and scale them to -1..1."""
     frames = functional.interpolate(clips.flatten(0, 1).float(), (SIDE, SIDE), mode="bilinear", align_corners=False)
     return frames.unflatten(0, clips.shape[:2]).transpose(1, 2) / 127.5 - 1
 
 
 def is_script(weights: Path) -> bool:
-    """Whether the file is a TorchScript archive; ValueError when there is none."""
+    """Return whether the file is a TorchScript archive; ValueError when there is no file."""
     if not weights.is_file():
         raise ValueError(f"no I3D weights at {weights}; give {_NAMES}")
     if not zipfile.is_zipfile(weights):
@@ -63,7 +66,7 @@ def is_script(weights: Path) -> bool:
 def _load_script(weights: Path) -> nn.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch would like the file in another form
+            warnings.simplefilter("ignore", FutureWarning)  # torch warns that TorchScript is deprecated
             return torch.jit.load(weights, map_location="cpu").eval()
     except RuntimeError as error:
         raise ValueError(f"{weights}: cannot be read as TorchScript ({error}); download it again") from error

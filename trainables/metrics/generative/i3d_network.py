@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 NUM_CLASSES = 400
-"""Of Kinetics-400."""
+"""Classes of Kinetics-400."""
 _MIXED = {
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
     "Mixed_3c": (128, 128, 192, 32, 96, 64),
@@ -26,7 +26,7 @@ _POOLS = {"Mixed_3b": ((1, 3, 3), (1, 2, 2)), "Mixed_4b": ((3, 3, 3), (2, 2, 2))
 
 
 class I3d(nn.Module):
-    """12,697,264 parameters."""
+    """I3D network; 12,697,264 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class I3d(nn.Module):
         self.logits = Unit(width, NUM_CLASSES, 1, is_plain=True)
 
     def forward(self, clips: Float[Tensor, "batch 3 time 224 224"]) -> Float[Tensor, "batch classes"]:
-        """Logits, averaged over time; clips in -1..1."""
+        """Return logits, averaged over time; clips in -1..1."""
         maps = pool_same(self.Conv3d_1a_7x7(clips), (1, 3, 3), (1, 2, 2))
         maps = self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(maps))
         for name in _MIXED:
@@ -51,7 +51,7 @@ class I3d(nn.Module):
 
 
 class Unit(nn.Module):
-    """A convolution with zeros around it as TensorFlow puts them, then batch norm and ReLU."""
+    """Convolution with TensorFlow's zero padding, then batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, side: int, *, stride: int = 1, is_plain: bool = False):
         super().__init__()
@@ -61,13 +61,13 @@ class Unit(nn.Module):
         self._is_plain = is_plain
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of 1 / stride of the size, rounded up."""
+        """Return maps of 1 / stride of the size, rounded up."""
         maps = self.conv3d(pad_same(maps, self.conv3d.kernel_size, self.conv3d.stride))
         return maps if self._is_plain else functional.relu(self.bn(maps))
 
 
 class Mixed(nn.Module):
-    """Four branches side by side."""
+    """Inception block of four branches side by side."""
 
     def __init__(self, in_channels: int, channels: Sequence[int]) -> None:
         super().__init__()
@@ -77,13 +77,13 @@ class Mixed(nn.Module):
         self.b3b = Unit(in_channels, channels[5], 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same size."""
+        """Return maps of the same size."""
         pooled = pool_same(maps, (3, 3, 3), (1, 1, 1))
         return torch.cat([self.b0(maps), self.b1b(self.b1a(maps)), self.b2b(self.b2a(maps)), self.b3b(pooled)], dim=1)
 
 
 def pad_same(maps: Tensor, window: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """Zeros at both ends of each axis, the odd one behind, so that the result is 1 / stride of the size, rounded up."""
+    """Pad zeros at both ends of each axis, the odd one behind, for a result of 1 / stride of the size, rounded up."""
     sides: list[int] = []
     for length, size, step in zip(maps.shape[2:], window, stride, strict=True):
         total = max(size - (step if length % step == 0 else length % step), 0)
@@ -92,5 +92,5 @@ def pad_same(maps: Tensor, window: Sequence[int], stride: Sequence[int]) -> Tens
 
 
 def pool_same(maps: Tensor, window: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Maximum pooling; the zeros take part in it, and change nothing as the maps come from ReLUs."""
+    """Pool maxima; the padded zeros take part, and change nothing as the maps come from ReLUs."""
     return functional.max_pool3d(pad_same(maps, window, stride), window, stride)

@@ -1,4 +1,4 @@
-"""The Inception-v3 features of the published FID and inception score, from a weights file that the user gives."""
+"""The Inception-v3 features of the published FID and inception score, from a weights file given by the user."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129
 
 
 class InceptionFeatures(nn.Module):
-    """Images to the 2048 features of the last pooling (for FID) and the 1008 logits (for the inception score).
+    """Network from images to the 2048 features of the last pooling (FID) and the 1008 logits (inception score).
 
     The logits are those without the bias, as in the code of the paper that introduced the score.
     Needs the package torch-fidelity, which holds the graph's architecture and its resizing to 299 pixels.
@@ -39,7 +39,7 @@ class InceptionFeatures(nn.Module):
     def forward(
         self, images: UInt8[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
-        """Features and logits of images of any size with values 0 to 255; grey ones are repeated to three channels."""
+        """Return features and logits of images of any size, values 0 to 255; grey is repeated to three channels."""
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         features, logits = self.network(images)
@@ -47,7 +47,7 @@ class InceptionFeatures(nn.Module):
 
 
 def _check_weights(weights: Path) -> None:
-    """A score from other weights must not carry the name of the published one."""
+    """Raise ValueError for other weights, whose score must not carry the name of the published one."""
     if not weights.is_file():
         raise ValueError(f"no Inception weights at {weights}; give the path of the file {WEIGHTS_NAME}")
     with weights.open("rb") as file:

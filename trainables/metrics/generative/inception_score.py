@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """Over the splits of one set of samples; at least 1, at most the number of classes."""
+    """Mean and spread over the splits of one set of samples; at least 1, at most the number of classes."""
 
     mean: float
     std: float
@@ -18,7 +18,7 @@ class InceptionScore:
 
 
 def compute_inception_score(logits: Float[Tensor, "samples classes"], num_splits: int = 10) -> InceptionScore:
-    """exp(E_x KL(p(y|x) || p(y))), with p(y) the mean of p(y|x) within each of `num_splits` consecutive splits.
+    """Compute exp(E_x KL(p(y|x) || p(y))), with p(y) the mean of p(y|x) within each of `num_splits` consecutive splits.
 
     The published protocol uses 10 splits of 5,000 samples; fewer samples per split lower the score.
     """

@@ -1,1 +1,1 @@
-"""Metrics of images and frames against the truth."""
+"""Metrics of images and frames against the ground truth."""

@@ -4,10 +4,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 _WEIGHTS = (65.481, 128.553, 24.966)
-"""Of red, green, blue in 0..1."""
+"""Weights of red, green, blue in 0..1."""
 
 
 def compute_luma(image: UInt8[Tensor, "3 height width"]) -> Float[Tensor, "1 height width"]:
-    """16 + (65.481 R + 128.553 G + 24.966 B) / 255 in float64, from 16 to 235, not rounded."""
+    """Compute 16 + (65.481 R + 128.553 G + 24.966 B) / 255 in float64, from 16 to 235, not rounded."""
     red, green, blue = (weight * channel for weight, channel in zip(_WEIGHTS, image.double(), strict=True))
     return ((red + green + blue) / 255 + 16)[None]

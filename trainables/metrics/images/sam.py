@@ -1,4 +1,4 @@
-"""Spectral angle mapper (Kruse et al. 1993): how far colours differ in direction, whatever their brightness."""
+"""Spectral angle mapper (Kruse et al. 1993): the angle between colours, independent of their brightness."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -8,7 +8,7 @@ Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height 
 
 
 def compute_sam(image: Image, reference: Image) -> Float[Tensor, ""]:
-    """Angle between the colour vectors of each pixel, in radians, mean over the pixels.
+    """Compute the angle between the colour vectors of each pixel, in radians, mean over the pixels.
 
     A black pixel has no direction: its angle is 0 to another black one and pi/2 to any other. (The package sewar takes
     the angle between whole channels instead; its numbers differ.)

@@ -1,4 +1,4 @@
-"""Spatial correlation coefficient (Zhou, Civco and Silander 1998): whether the edges are in the same places."""
+"""Spatial correlation coefficient (Zhou, Civco and Silander 1998): the agreement of edges."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,7 +11,7 @@ Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height 
 
 
 def compute_scc(image: Image, reference: Image) -> Float[Tensor, ""]:
-    """Correlation of the two images after a Laplacian, in windows of 8x8; mean over windows and channels.
+    """Compute the correlation of the two images after a Laplacian, in windows of 8x8; mean over windows and channels.
 
     The Laplacian is 8 in the middle and -1 around it, taken where it fits; windows in which one of the images has no
     edges count as 0. (The package sewar also counts the image's mirrored borders; its numbers differ.)

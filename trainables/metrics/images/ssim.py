@@ -12,9 +12,9 @@ Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height 
 
 
 def compute_ssim(image: Image, reference: Image) -> Float[Tensor, ""]:
-    """Mean over channels and over the places where the whole 11x11 Gaussian window (sigma 1.5) fits.
+    """Compute the mean over channels and positions where the complete 11x11 Gaussian window (sigma 1.5) fits.
 
-    Grey levels 0..255. Raises ValueError for images that the window does not fit into.
+    Grey levels 0..255. Raises ValueError for images smaller than the window.
     """
     if min(image.shape[-2:]) < WINDOW:
         raise ValueError(

@@ -10,10 +10,10 @@ Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height 
 
 
 def compute_uqi(image: Image, reference: Image) -> Float[Tensor, ""]:
-    """4 cov(x,y) mean(x) mean(y) / ((var(x) + var(y)) (mean(x)^2 + mean(y)^2)), mean over windows of 8x8 and channels.
+    """Compute 4 cov(x,y) mean(x) mean(y) / ((var(x) + var(y)) (mean(x)^2 + mean(y)^2)).
 
-    Where both windows are flat only the means are compared; where both are black it is 1. (The package sewar confuses
-    means with sums in this formula; its numbers differ.)
+    The result is the mean over windows of 8x8 and channels. Where both windows are flat only the means are compared;
+    where both are black it is 1. (The package sewar confuses means with sums in this formula; its numbers differ.)
     """
     local = local_moments(image, reference)
     means = local.mean_x.square() + local.mean_y.square()

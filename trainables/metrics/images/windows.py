@@ -13,7 +13,7 @@ _NOISE = 1e-9
 
 
 class LocalMoments(NamedTuple):
-    """For each channel and each window inside the image."""
+    """Moments for each channel and each window inside the image."""
 
     mean_x: Tensor
     mean_y: Tensor
@@ -23,7 +23,7 @@ class LocalMoments(NamedTuple):
 
 
 def local_moments(x: Float[Tensor, "channels height width"], y: Float[Tensor, "channels height width"]) -> LocalMoments:
-    """In float64; exactly 0 where a window is flat. Raises ValueError for images smaller than a window."""
+    """Compute the moments in float64; exactly 0 where a window is flat. Raises ValueError below the window's size."""
     if min(x.shape[-2:]) < WINDOW:
         raise ValueError(f"windows of {WINDOW}x{WINDOW} do not fit into {x.shape[-1]}x{x.shape[-2]} pixels")
     x, y = x.double(), y.double()

@@ -1,4 +1,4 @@
-"""From settings to the data of flow matching: labelled images, or the teacher's pairs for reflow."""
+"""Data of flow matching: labelled images, or the teacher's pairs for reflow."""
 
 from data_pipelines.contract.pipeline import DataPipeline
 from data_pipelines.images.pipeline import ImagePipeline
@@ -7,6 +7,6 @@ from trainables.workloads.flow_matching.reflow.pipeline import ReflowPipeline
 
 
 def build_pipeline(config: FlowMatchingConfig) -> DataPipeline:
-    """Labelled images, or the teacher's pairs for reflow."""
+    """Build the pipeline of labelled images, or of the teacher's pairs for reflow."""
     images = ImagePipeline(config.data)
     return images if config.reflow is None else ReflowPipeline(config.reflow, images)

@@ -1,4 +1,4 @@
-"""Which classes the samples of an evaluation have."""
+"""Class labels of the samples of an evaluation."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from trainables.contract.seeding import seeded_generator
 
 
 def choose_labels(num_samples: int, class_ratios: Sequence[float], seed: int) -> Int64[Tensor, " samples"]:
-    """Labels with the class frequencies of the training split, in a random order fixed by `seed`.
+    """Return labels with the class frequencies of the training split, in a random order fixed by `seed`.
 
     The Frechet distance and the inception score compare mixtures over all classes, so another mixture than the real
     one would count against a perfect generator. Counts are exact up to rounding (largest remainder).

@@ -1,4 +1,4 @@
-"""Generates labelled samples over all ranks and compares them with the training images."""
+"""Evaluator of generated samples: generates them over all ranks and compares them with the training images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from trainables.workloads.flow_matching.reference.reference_statistics import Re
 from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
 
 NUM_SHOWN = 80
-"""Most pictures of `eval/sample_images`."""
+"""Most pictures in `eval/sample_images`."""
 
 
 @dataclass
@@ -36,9 +36,9 @@ class _Tally:
 
 
 class SampleEvaluator(Evaluator[Mapping[str, Any]]):
-    """Scores `num_samples` samples; noise and labels depend on the seed alone, not on the number of ranks.
+    """Evaluator of `num_samples` samples; noise and labels depend on the seed alone, not on the number of ranks.
 
-    What it compares with is settled before (`resolve_reference`), so it needs no rows.
+    Its reference is resolved before (`resolve_reference`), so it needs no rows.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         self._labels = choose_labels(settings.num_samples, real.class_ratios(), seed)
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """Scores, with the trivial generator's beside them; a collective.
+        """Generate and score, with the trivial generator's scores as baselines; a collective.
 
         `eval/nfe_ode` and `eval/nfe_net` are means over the samples, as dopri5's steps differ between chunks.
         Raises FloatingPointError on all ranks when a sample holds a value that is not finite.
@@ -110,7 +110,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         return {"eval/nfe_ode": nfe_ode / num_samples, "eval/nfe_net": nfe_net / num_samples}
 
     def _panel(self, tally: _Tally) -> ImagePanel:
-        """The first samples, which rank 0 has generated."""
+        """Draw the first samples, which rank 0 has generated; a collective."""
         images = self._collectives.broadcast(tally.first_images[0] if tally.first_images else None)
         captions = [self._class_names[int(label)] for label in self._labels[: len(images)]]
         return ImagePanel("eval/sample_images", images, captions, columns=10, zoom=zoom_of(images))
@@ -119,12 +119,12 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
 def draw_noise(
     shape: tuple[int, int, int], num_samples: int, seed: int, chunk_index: int
 ) -> Float[Tensor, "batch channels height width"]:
-    """The noise x_0 of one chunk of an evaluation, on the CPU."""
+    """Draw the noise x_0 of one chunk of an evaluation, on the CPU."""
     return torch.randn(num_samples, *shape, generator=seeded_generator(seed, "evaluation noise", chunk_index))
 
 
 def name_scores(scores: Scores, extractor: str, metric: Literal["fid", "is", "both"]) -> dict[str, float]:
-    """Scores by metric name: the published names for Inception features, `local` in the name for any others."""
+    """Return scores by metric name: the published names for Inception features, with `local` for any others."""
     is_local = extractor != "inception"
     infix = "_local" if is_local else ""
     named: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Pictures of the same noise and the same labels at every epoch, so that progress can be seen."""
+"""Pictures of the same noise and the same labels at every epoch, to show progress."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ VISIBLE_SIDE = 64
 
 
 class SamplePlots:
-    """Holds the noise; one row of pictures for each class, one column for each noise."""
+    """Pictures from fixed noise; one row for each class, one column for each noise."""
 
     def __init__(
         self,
@@ -38,14 +38,17 @@ class SamplePlots:
         self.noise = torch.randn(len(self.labels), *shape, generator=seeded_generator(seed, "pictures"))
 
     def grid(self, module: nn.Module, device: torch.device) -> ImagePanel:
-        """`eval/generated_samples`."""
+        """Draw `eval/generated_samples`."""
         images, _ = self._images(module, device, self._settings.sampling, every=1)
         captions = [self._names[int(label)] for label in self.labels]
         columns = self._settings.num_per_class
         return ImagePanel("eval/generated_samples", images, captions, columns=columns, zoom=zoom_of(images))
 
     def table(self, module: nn.Module, progress: Progress, device: torch.device) -> TablePanel:
-        """`eval/samples_table`: solvers from the same noise; NFE counts network evaluations, so guidance doubles it."""
+        """Draw `eval/samples_table`: solvers from the same noise.
+
+        NFE counts network evaluations, so guidance doubles it.
+        """
         rows: list[list[float | int | str | Tensor]] = []
         for sampling in self._settings.comparisons:
             images, nfe = self._images(module, device, sampling, every=self._settings.num_per_class)
@@ -55,7 +58,10 @@ class SamplePlots:
     def _images(
         self, module: nn.Module, device: torch.device, sampling: Sampling, *, every: int
     ) -> tuple[UInt8[Tensor, "batch channels height width"], int]:
-        """Pictures of every `every`-th noise, on the CPU, and the most network evaluations of a chunk."""
+        """Generate pictures of every `every`-th noise, on the CPU.
+
+        Also return the most network evaluations of a chunk.
+        """
         images: list[Tensor] = []
         nfe = 0
         noises, labels = self.noise[::every].split(self._chunk_size), self.labels[::every].split(self._chunk_size)
@@ -71,12 +77,12 @@ class SamplePlots:
 def strip(
     images: UInt8[Tensor, "batch channels height width"],
 ) -> UInt8[Tensor, "channels strip_height strip_width"]:
-    """Pictures side by side as one, enlarged until they can be seen."""
+    """Join pictures side by side, enlarged until they are visible."""
     zoom = zoom_of(images)
     row = torch.cat(list(images), dim=2)
     return row.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
 
 
 def zoom_of(images: UInt8[Tensor, "batch channels height width"]) -> int:
-    """Integer factor that makes small pictures visible, 1 for large ones."""
+    """Return the integer factor that makes small pictures visible, 1 for large ones."""
     return max(1, VISIBLE_SIDE // max(images.shape[-2:]))

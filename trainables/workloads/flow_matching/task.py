@@ -1,4 +1,4 @@
-"""Learns the velocity between noise and images (flow matching), and evaluates and draws what the flow generates."""
+"""The flow-matching task: trains the velocity between noise and images, and evaluates and draws generated images."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class FlowMatchingTask(Task[Mapping[str, Any]]):
-    """Batches are those of the image pipeline, or of `ReflowPipeline`, which hold `noise` too.
+    """Task on batches of the image pipeline, or of `ReflowPipeline`, which hold `noise` too.
 
     A reflow task starts from its teacher's weights and keeps the teacher's statistics of the real images, so that
     both models are measured against the same images; its own split holds generated ones. A saved student can be
@@ -63,7 +63,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
             self._start_from_teacher(config.reflow.teacher, data_spec)
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
-        """Mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
+        """Compute the mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
         x_1 = to_minus_one_one(batch["image"])
         path = sample_path(self._noise(batch, x_1, generator), x_1, generator=generator)
         null_label = len(self.class_names)
@@ -72,7 +72,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         return LossOutput(functional.mse_loss(velocity.float(), path.velocity))
 
     def on_train_start(self, start: StartContext) -> None:
-        """Learn the real images' statistics; a reflow task has its teacher's."""
+        """Compute the real images' statistics; a reflow task has its teacher's."""
         if self.config.reflow is not None:
             find_file(self.config.reflow.teacher, WEIGHTS)
         if not self.real.gaussians:
@@ -81,14 +81,14 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
             self.real.learn(start)
 
     def prepare_evaluation(self, start: StartContext) -> None:
-        """Settle what samples are compared with. Raises ValueError when a reflow task cannot know it."""
+        """Resolve the reference of the samples. Raises ValueError when a reflow task lacks it."""
         resolve_reference(self.real, self._local_extractor(start.device), self.config.evaluation, start)
         if self.config.evaluation.inception_weights is not None:
             self._refuse_generated_images()
             resolve_reference(self.real, self._inception_extractor(start.device), self.config.evaluation, start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> SampleEvaluator:
-        """With the published features when their weights are given, else with the local ones."""
+        """Build an evaluator with the published features when their weights are given, else with the local ones."""
         is_published = self.config.evaluation.inception_weights is not None
         return SampleEvaluator(
             self.config.evaluation,
@@ -101,15 +101,15 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Noise at t = 0 with the first label."""
+        """Return noise at t = 0 with the first label."""
         return torch.zeros(1, *self.real.shape), torch.zeros(1), torch.zeros(1, dtype=torch.int64)
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
-        """One grid of samples, and one table that compares solvers."""
+        """Draw one grid of samples, and one table that compares solvers."""
         return [self.plots.grid(module, device), self.plots.table(module, progress, device)]
 
     def state_dict(self) -> dict[str, Any]:
-        """What is known of the real images."""
+        """Return the statistics of the real images."""
         return self.real.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ class PruningData(ImageData):
 
 
 class Regularisation(Config):
-    """RSST's pull of doomed weights towards zero: gradient += lambda w, with lambda growing over a round."""
+    """RSST's regularisation of marked weights towards zero: gradient += lambda w, with lambda growing over a round."""
 
     schedule: ScheduleName = "exp_custom_exponents"
     """With u from 0 to 1 over the round and ceiling g: x: g u; x^2: g u^2; x^3: g u^3; exp: g e^(u-1);
@@ -56,13 +56,13 @@ class PruningConfig(WorkloadConfig):
     """Weights to start from: timm's names for a vision transformer, `conv1`, `layer1.0.conv1`, ... for a ResNet."""
     struct: Literal["refill", "rsst"] = "rsst"
     pruning_times: int = Field(default=20, ge=1, le=1000)
-    """Rounds of `training.epochs` epochs each, the dense one included."""
+    """Rounds of `training.epochs` epochs each, including the dense one."""
     rate: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the remaining weights (ResNet) or units (ViT) that goes in each round: (1 - rate)^s is left."""
+    """Share of the remaining weights (ResNet) or units (ViT) removed in each round: (1 - rate)^s is left."""
     mlp_prune_ratio: float | None = Field(default=None, gt=0, lt=1)
-    """The rate of MLP neurons, when it is another."""
+    """The rate of MLP neurons, when it differs."""
     fillback_rate: float = Field(default=0.0, ge=0, lt=1)
-    """refill only: this share of the units that would go is kept."""
+    """refill only: share of the units to be removed that is kept."""
     criteria: Criterion = "l1"
     criterion_batches: int = Field(default=8, ge=1)
     """Training batches of each worker over which l1, l2 and saliency are measured."""
@@ -148,11 +148,13 @@ class PruningConfig(WorkloadConfig):
 
     @property
     def num_stages(self) -> int:
-        """One for each round."""
+        """Number of stages, one for each round."""
         return self.pruning_times
 
     def check_training(self, training: Training) -> None:
-        """The rewind point must be an epoch of round 0, and every round is judged at its end, by the same weights."""
+        """Raise ValueError unless the rewind point is an epoch of round 0, and the same weights evaluate a round at its
+        end.
+        """
         super().check_training(training)
         if self.struct == "rsst" and self.pruning_times > 1 and training.ema is not None:
             raise ValueError(

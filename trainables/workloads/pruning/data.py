@@ -1,9 +1,9 @@
-"""From settings to the data of pruning."""
+"""Data pipeline of pruning, built from the workload's settings."""
 
 from data_pipelines.images.pipeline import ImagePipeline
 from trainables.workloads.pruning.config import PruningConfig
 
 
 def build_pipeline(config: PruningConfig) -> ImagePipeline:
-    """Labelled images."""
+    """Build the pipeline of labelled images."""
     return ImagePipeline(config.data)

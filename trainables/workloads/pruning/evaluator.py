@@ -1,4 +1,4 @@
-"""Accuracy on the validation and test splits, of the network as it is without its doomed units."""
+"""Evaluator of accuracy on the validation and test splits, of the network without its marked units."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,15 @@ SPLITS: tuple[Split, ...] = ("val", "test")
 
 
 class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
-    """`prune` gives the network to be measured from the one that is trained; `describe` adds to the metrics."""
+    """Evaluator of classification accuracy.
+
+    Args:
+        prune: Returns the network to measure, given the one that is trained.
+        describe: Returns further metrics, given the accuracies.
+        majority: The most frequent class of the training set, for the baseline.
+        collectives: Those of this rank.
+        device: Device of the batches.
+    """
 
     def __init__(
         self,
@@ -37,17 +45,17 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         return SPLITS
 
     def begin_split(self, split: Split) -> None:
-        """Count for this split from now on."""
+        """Add the following batches to this split."""
         self._row = SPLITS.index(split)
 
     def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
-        """Count what is right, what the most frequent class would get right, and all."""
+        """Count right answers, those of the most frequent class, and all samples."""
         if self._network is None:
             self._network = self._prune(module).eval()
         self._counts[self._row] += count_right(self._network, batch, self._majority)
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """Percentages over all ranks' rows; a collective."""
+        """Return percentages over all ranks' rows; a collective."""
         counts = self._collectives.sum(self._counts).double().cpu()
         metrics: dict[str, float] = {}
         for split, (right, trivial, total) in zip(SPLITS, counts.tolist(), strict=True):
@@ -57,7 +65,7 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
 
 
 def count_right(network: nn.Module, batch: Mapping[str, Any], majority: int) -> Tensor:
-    """int64 [3]: samples classified right, samples of class `majority`, all samples."""
+    """Return int64 [3]: samples classified right, samples of class `majority`, all samples."""
     label = batch["label"]
     right = (network(batch["image"]).argmax(dim=1) == label).sum()
     return torch.stack([right, (label == majority).sum(), right.new_tensor(len(label))])
@@ -65,7 +73,7 @@ def count_right(network: nn.Module, batch: Mapping[str, Any], majority: int) -> 
 
 @torch.no_grad()
 def measure_accuracy(network: nn.Module, batches: Iterable[Mapping[str, Any]], collectives: Collectives) -> float:
-    """Percent over all ranks' batches; a collective. The network's mode stays as it was."""
+    """Return the accuracy in percent over all ranks' batches; a collective. The network's mode stays as it was."""
     was_training = network.training
     network.eval()
     counts = torch.zeros(3, dtype=torch.int64, device=next(network.parameters()).device)

@@ -1,6 +1,6 @@
-"""A pruned network as files that need no training code: `model.safetensors`, `plan.json`, and on demand `model.onnx`.
+"""Export of a pruned network to files that need no training code: `model.safetensors`, `plan.json`, and `model.onnx`.
 
-`load_exported` builds the small network from the plan; masks, marks and rewind points are gone.
+`load_exported` builds the small network from the plan, without masks, marks and rewind point.
 """
 
 import importlib.util
@@ -29,7 +29,15 @@ def export_network(
 ) -> dict[str, Any]:
     """Write the network; returns sizes and latencies of the dense and the pruned one, which `plan.json` holds too.
 
-    Raises ValueError when `form` is neither `safetensors` nor `onnx`, or its packages are missing.
+    Args:
+        network: The network without marked units.
+        blueprint: Its blueprint.
+        folder: Gets the files.
+        class_names: Written to the plan.
+        form: `safetensors`, or `onnx` for a graph beside it.
+
+    Raises:
+        ValueError: Another form, or its packages are missing.
     """
     _refuse_form(form)
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +59,7 @@ def export_network(
 
 
 def load_exported(folder: Path) -> nn.Module:
-    """The exported network in eval mode. Raises ValueError naming the file that is missing, damaged or unknown."""
+    """Load the exported network in eval mode. Raises ValueError naming the file that is missing, damaged or unknown."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if plan["format"] != FORMAT:
@@ -80,7 +88,7 @@ def _describe(blueprint: Blueprint) -> dict[str, int]:
 
 
 def _compare(network: nn.Module, blueprint: Blueprint) -> dict[str, Mapping[str, float]]:
-    """`latency_ms_batch_<n>` of both networks."""
+    """Measure `latency_ms_batch_<n>` of both networks."""
     networks = {"dense": build_network(blueprint.dense()).eval(), "pruned": network}
     return {f"latency_ms_batch_{size}": measure_latency(networks, _example(blueprint, size)) for size in BATCH_SIZES}
 
@@ -90,7 +98,7 @@ def _example(blueprint: Blueprint, batch_size: int) -> Tensor:
 
 
 def export_program(network: nn.Module, blueprint: Blueprint) -> torch.export.ExportedProgram:
-    """The network as a graph that takes any number of images."""
+    """Export the network as a graph that takes any number of images."""
     batch = torch.export.Dim("batch", min=1)
     return torch.export.export(network, (_example(blueprint, 2),), dynamic_shapes=({0: batch},))
 

@@ -1,4 +1,4 @@
-"""Seconds for one forward pass of several networks, measured in turns, so that what else runs hits all of them."""
+"""Latency of several networks' forward passes, measured in turns, so that other load affects all of them alike."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ NUM_WARMUPS, NUM_ROUNDS = 3, 15
 
 @torch.no_grad()
 def measure_latency(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str, float]:
-    """The median over rounds, for each network, in milliseconds; eval mode, on the device of `images`."""
+    """Measure each network's median over rounds, in milliseconds; eval mode, on the device of `images`."""
     times: dict[str, list[float]] = {name: [] for name in networks}
     for number in range(NUM_WARMUPS + NUM_ROUNDS):
         for name, network in networks.items():

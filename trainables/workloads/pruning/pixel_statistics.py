@@ -1,4 +1,4 @@
-"""What is learnt of the training set before the first step: its pixels' mean and deviation, its largest class."""
+"""Statistics of the training set before the first step: mean and deviation of its pixels, and its largest class."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from trainables.contract.train_context import Collectives
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Of a training set; pixel values from 0 to 1."""
+    """Statistics of a training set; pixel values from 0 to 1."""
 
     mean: tuple[float, ...]
-    """Of each channel."""
+    """Mean of each channel."""
     std: tuple[float, ...]
     majority: int
     """The most frequent class; the first of several."""
@@ -28,7 +28,17 @@ def measure_pixels(
     collectives: Collectives,
     device: torch.device,
 ) -> PixelStatistics:
-    """A collective; sums of whole numbers, so the result does not depend on batches and ranks."""
+    """Measure the statistics of all ranks' batches; a collective.
+
+    Sums are of whole numbers, so the result does not depend on batches and ranks.
+
+    Args:
+        batches: This rank's batches.
+        channels: Channels of an image.
+        num_classes: Number of classes.
+        collectives: Those of this rank.
+        device: Device of the batches.
+    """
     sums = torch.zeros(2, channels, dtype=torch.int64, device=device)
     counts = torch.zeros(num_classes + 1, dtype=torch.int64, device=device)
     for batch in batches:

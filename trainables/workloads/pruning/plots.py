@@ -1,4 +1,4 @@
-"""The rounds as tables and pictures."""
+"""Tables and pictures of the rounds."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,16 @@ MAX_POINTS = 500
 def draw_rounds(
     rounds: Sequence[Round], config: PruningConfig, progress: Progress, blueprint: Blueprint, *, ends_round: bool
 ) -> list[Panel]:
-    """`eval/lambda_curve` of an rsst round; at a round's end both tables and `eval/accuracy_versus_size`.
+    """Draw `eval/lambda_curve` in an rsst round; at a round's end both tables and `eval/accuracy_versus_size`.
 
-    Each table has the rows of the round that ends, as the rows of earlier steps stay.
+    Each table gets the rows of the round that ends, because the rows of earlier steps stay.
+
+    Args:
+        rounds: Records of all rounds so far.
+        config: The workload's settings.
+        progress: Position of the training.
+        blueprint: Blueprint of the network without marked units.
+        ends_round: Whether the round ends here.
     """
     panels: list[Panel] = []
     if config.struct == "rsst" and rounds[-1].number:
@@ -69,7 +76,7 @@ def _round_table(rounds: Sequence[Round]) -> TablePanel:
 
 
 def _layer_table(number: int, blueprint: Blueprint) -> TablePanel:
-    """Weights of each prunable tensor that are physically gone; the last row is their sum."""
+    """Tabulate the physically removed weights of each prunable tensor; the last row is their sum."""
     dense, now = count_prunable(blueprint.dense()), count_prunable(blueprint)
     dense, now = {**dense, "total": sum(dense.values())}, {**now, "total": sum(now.values())}
     rows = [[number, name, 100 * (1 - now[name] / dense[name]), dense[name] - now[name], dense[name]] for name in dense]

@@ -1,4 +1,4 @@
-"""Weights to start from: timm's names for vision transformers, the usual ones of CIFAR ResNets."""
+"""Pretrained weights: timm's names for vision transformers, the usual ones for CIFAR ResNets."""
 
 import pickle
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST_QKV_STD = 0.05
-"""Of trained transformers' first qkv weights; a random initialisation has 0.02."""
+"""Least deviation of trained transformers' first qkv weights; a random initialisation has 0.02."""
 _INPUT_AND_OUTPUT = ("patch_embed.", "pos_embed", "cls_token", "head.", "fc.", "normalize.")
-"""Depend on the image size and the classes, so they may differ."""
+"""Prefixes of tensors that depend on the image size and the classes, so they may differ."""
 _LAYERS = ("blocks.", "layer")
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
@@ -46,7 +46,7 @@ def _explain(
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """A plain state dict, without wrappers and prefixes."""
+    """Read a plain state dict, without wrappers and prefixes."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

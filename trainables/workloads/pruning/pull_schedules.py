@@ -1,4 +1,4 @@
-"""The strength of RSST's pull over a round."""
+"""Schedules of RSST's regularisation strength over a round."""
 
 import math
 
@@ -6,7 +6,10 @@ from trainables.workloads.pruning.config import Regularisation
 
 
 def compute_progress(update: int, num_updates: int, settings: Regularisation) -> float:
-    """u of the optimiser step after `update` done ones, out of `num_updates`; above 0, and 1 in the hold at the end."""
+    """Compute u of the optimiser step after `update` done ones, out of `num_updates`.
+
+    U is above 0, and 1 in the final hold.
+    """
     interval = settings.update_interval
     reached = update // interval * interval + interval
     growing = max(num_updates * (1 - settings.hold_ratio), 1.0)
@@ -14,7 +17,7 @@ def compute_progress(update: int, num_updates: int, settings: Regularisation) ->
 
 
 def compute_lambda(u: float, settings: Regularisation) -> float:
-    """lambda at u in [0, 1]; every schedule reaches its ceiling g at u = 1 (see `Regularisation.schedule`)."""
+    """Compute lambda at u in [0, 1]; every schedule reaches its ceiling g at u = 1 (see `Regularisation.schedule`)."""
     g = settings.reg_granularity_prune
     if settings.schedule == "x":
         return g * u

@@ -10,11 +10,11 @@ from trainables.workloads.pruning.selection.physical_removal import build_with, 
 
 
 def copy_state(network: nn.Module) -> dict[str, Tensor]:
-    """On the CPU, with memory of its own: training must not reach it."""
+    """Copy the state to the CPU, with memory of its own, which training cannot change."""
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
 def rewind(snapshot: Mapping[str, Tensor], blueprint: Blueprint) -> nn.Module:
-    """The network of a blueprint with the units of the rewind point that it still has; on the CPU."""
+    """Build the network of a blueprint with the weights of the rewind point for the units that are left; on the CPU."""
     kept = {name: list(numbers) for name, numbers in blueprint.kept.items()}
     return build_with(blueprint, slice_state(snapshot, find_groups(blueprint.dense()), kept))

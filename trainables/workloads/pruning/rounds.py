@@ -1,4 +1,4 @@
-"""What is remembered of every round, for the record, the tables and the pictures."""
+"""Records of the rounds, for the metrics, the tables and the pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,18 +10,18 @@ from trainables.workloads.pruning.networks.build import find_groups, measure_siz
 
 @dataclass
 class Round:
-    """One round; accuracies and weights in percent."""
+    """Record of one round; accuracies and weights in percent."""
 
     number: int
-    """From 0, the dense one."""
+    """From 0, the dense round."""
     target_weight: float
     """(1 - rate)^number."""
     remain_weight: float
-    """Weights that are not zero, of the dense network's prunable ones, when the round begins."""
+    """Share of the dense network's prunable weights that are not zero, at the start of the round."""
     remain_weight_after: float | None = None
     """The same after the magnitude step at the round's end; the last round has none."""
     structured_sparsity: float = 0.0
-    """Prunable weights that are physically gone at the round's end."""
+    """Share of prunable weights that are physically removed at the round's end."""
     parameters: int = 0
     macs: int = 0
     val_accuracy: float = 0.0
@@ -30,40 +30,40 @@ class Round:
     best_test_accuracy: float = 0.0
     """Test accuracy of the epoch with the best validation accuracy."""
     test_accuracy_after_pruning: float | None = None
-    """When units had just been removed: refill's before this round's rewinding, rsst's at this round's end."""
+    """Right after units were removed: for refill before this round's rewinding, for rsst at this round's end."""
     lambda_final: float = 0.0
-    """Strength of the pull in the round's last step."""
+    """Regularisation strength in the round's last step."""
     doomed_norm_ratio: float | None = None
-    """Root mean square of the doomed weights over that of the others, when they were removed."""
+    """Root mean square of the marked weights over that of the others, when they were removed."""
     kept: dict[str, list[int]] = field(default_factory=dict)
-    """Units left of each group at the round's end, and in the dense network: [left, dense]."""
+    """Units of each group at the round's end, and in the dense network: [left, dense]."""
 
     def close(self, blueprint: Blueprint) -> None:
-        """Take the sizes of the network that the round ends with."""
+        """Record the sizes of the network at the round's end."""
         size, dense = measure_size(blueprint), measure_size(blueprint.dense())
         self.parameters, self.macs = size.parameters, size.macs
         self.structured_sparsity = 100 * (1 - size.prunable / dense.prunable)
         self.kept = {group.name: [group.num_units, group.num_dense] for group in find_groups(blueprint)}
 
     def note(self, accuracy: Mapping[str, float]) -> None:
-        """Take in an evaluation during the round."""
+        """Record an evaluation during the round."""
         self.val_accuracy, self.test_accuracy = accuracy["val_accuracy"], accuracy["test_accuracy"]
         if self.val_accuracy > self.best_val_accuracy:
             self.best_val_accuracy, self.best_test_accuracy = self.val_accuracy, self.test_accuracy
 
     def to_plain(self) -> dict[str, Any]:
-        """As a checkpoint holds it."""
+        """Return the record as a checkpoint holds it."""
         return asdict(self)
 
 
 def begin_round(number: int, rate: float, blueprint: Blueprint, *, num_zeroed: int) -> Round:
-    """The record of a round that starts with this network, of which `num_zeroed` weights are held at zero."""
+    """Return the record of a round that starts with this network, of which `num_zeroed` weights are held at zero."""
     dense, now = measure_size(blueprint.dense()), measure_size(blueprint)
     return Round(number, 100 * (1 - rate) ** number, 100 * (now.prunable - num_zeroed) / dense.prunable)
 
 
 def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, is_training: bool) -> dict[str, float]:
-    """The metrics of the running round beside its accuracies, which are taken in while training."""
+    """Return the running round's metrics beside its accuracies, which are recorded while training."""
     record = rounds[-1]
     metrics: dict[str, float] = {
         "prune_times": record.number,

@@ -1,4 +1,4 @@
-"""Trains a classifier in rounds, and prunes and rewinds it between them."""
+"""The pruning task: trains a classifier in rounds, and prunes and rewinds it between them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class PruningTask(Task[Mapping[str, Any]]):
-    """Batches are those of the image pipeline; `module` always has the shape that `blueprint` says."""
+    """Task on batches of the image pipeline; `module` always has the shape of `blueprint`."""
 
     def __init__(self, config: PruningConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed = config, seed
@@ -55,7 +55,7 @@ class PruningTask(Task[Mapping[str, Any]]):
     # ---- training
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
-        """Cross-entropy, and in an rsst round the pull of the doomed weights."""
+        """Compute the cross-entropy, and in an rsst round the penalty on the marked weights."""
         logits = module(batch["image"])
         loss = functional.cross_entropy(logits.float(), batch["label"])
         strength = self._strength()
@@ -84,7 +84,7 @@ class PruningTask(Task[Mapping[str, Any]]):
     # ---- between rounds
 
     def on_train_start(self, start: StartContext) -> None:
-        """Load pretrained weights, learn the normalisation and the largest class, and keep the rewind point."""
+        """Load pretrained weights, compute the normalisation and the largest class, and store the rewind point."""
         if self.config.pretrained is not None:
             matching = load_pretrained(self.module, self.config.pretrained)
             logger.warning("%d tensors taken from %s", len(matching), self.config.pretrained)
@@ -95,7 +95,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.snapshot = copy_state(self.module)
 
     def on_epoch_end(self, progress: Progress) -> bool:
-        """Keep the rewind point when it is this epoch's; at the end of an rsst round remove the doomed units."""
+        """Store the rewind point if it is this epoch's; at the end of an rsst round remove the marked units."""
         if progress.epoch == self.config.rewind_epoch:
             self.snapshot = copy_state(self.module)
         self._ends_round = progress.ends_stage
@@ -108,7 +108,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         return True
 
     def on_stage_start(self, stage: int, start: StartContext) -> Mapping[str, float]:
-        """Rank the trained network's units, remove or doom the lowest, and rewind the rest."""
+        """Rank the trained network's units, remove or mark the lowest, and rewind the rest."""
         masks = prune_weights(self.module, self.blueprint, self.config.rate)
         kept = select_units(self.module, self.blueprint, self.config, masks=masks, start=start, num_prunings=stage)
         record = self.rounds[-1]
@@ -117,7 +117,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         if self.config.struct == "refill":
             pruned, self.blueprint = remove_units(self.module, self.blueprint, kept)
             found["test_accuracy_after_pruning"] = self._measure(pruned, start)
-        self.snapshot = start.collectives.broadcast(self.snapshot)  # running statistics are each rank's own
+        self.snapshot = start.collectives.broadcast(self.snapshot)  # running statistics differ between ranks
         self.module = rewind(self.snapshot, self.blueprint).to(start.device)
         if self.config.struct == "rsst":
             self._doom(kept, masks)
@@ -149,18 +149,18 @@ class PruningTask(Task[Mapping[str, Any]]):
     # ---- evaluation
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> AccuracyEvaluator:
-        """Of the pruned network, also in the middle of an rsst round."""
+        """Build an evaluator of the pruned network, also in the middle of an rsst round."""
         return AccuracyEvaluator(
             self.prune, self._describe, majority=self.majority, collectives=collectives, device=device
         )
 
     def prune(self, module: nn.Module) -> nn.Module:
-        """The network without its doomed units."""
+        """Return the network without its marked units."""
         return remove_units(module, self.blueprint, self.doomed.kept)[0] if self.doomed else module
 
     @property
     def pruned_blueprint(self) -> Blueprint:
-        """Its blueprint."""
+        """Blueprint of the network without its marked units."""
         return shrink(self.blueprint, self.doomed.kept)
 
     def _describe(self, accuracy: dict[str, float]) -> dict[str, float]:
@@ -168,24 +168,24 @@ class PruningTask(Task[Mapping[str, Any]]):
         return describe_rounds(self.rounds, accuracy, is_training=self._has_trained)
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
-        """The curve of lambda; at a round's end also the tables, and accuracy against size."""
+        """Draw the curve of lambda; at a round's end also the tables, and accuracy against size."""
         blueprint = self.pruned_blueprint
         return draw_rounds(self.rounds, self.config, progress, blueprint, ends_round=self._ends_round)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """A black image."""
+        """Return a black image."""
         shape = self.blueprint
         return (torch.zeros(1, shape.channels, shape.height, shape.width, dtype=torch.uint8),)
 
     def export(self, folder: Path, form: str) -> dict[str, Any]:
-        """`safetensors` or `onnx`, without the doomed units."""
+        """Write `safetensors` or `onnx`, without the marked units."""
         network, blueprint = self.prune(self.module), self.pruned_blueprint
         return export_network(network, blueprint, folder, class_names=self.class_names, form=form)
 
     # ---- state
 
     def state_dict(self) -> dict[str, Any]:
-        """Shapes, marks, rewind point and record."""
+        """Return shapes, marks, rewind point and records."""
         return {
             "kept": self.blueprint.to_plain()["kept"],
             "snapshot": self.snapshot,

@@ -1,1 +1,1 @@
-"""Super-resolution of single images: training patches, networks, published protocols, own images."""
+"""Super-resolution of single images: training patches, networks, published protocols, the user's own images."""

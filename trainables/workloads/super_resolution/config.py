@@ -18,18 +18,18 @@ MetricName = Literal["psnr", "ssim", "scc", "sam", "uqi"]
 
 
 class Inference(Config):
-    """How one image is enlarged."""
+    """Settings of the enlargement of one image."""
 
     tile_size: int | None = Field(default=None, ge=8)
-    """Side of the low-resolution tiles that the network is given one by one, so that memory does not grow with the
-    image; null: the whole image, but for TransENet, which is given tiles of the training patch's size."""
+    """Side of the low-resolution tiles that the network gets one by one, so that memory does not grow with the
+    image; null: the complete image, except for TransENet, which gets tiles of the training patch's size."""
     overlap: int = Field(default=16, ge=0)
-    """Low-resolution pixels that neighbouring tiles share; half of them are thrown away on each side of a seam."""
+    """Low-resolution pixels that neighbouring tiles share; half of them are discarded on each side of a seam."""
     has_self_ensemble: bool = False
     """Mean over the eight dihedral states of the image; eight times the cost."""
     back_projections: int = Field(default=0, ge=0, le=100)
-    """Times that the result, made small again, is compared with the input and the difference is added. Published UC
-    Merced tests use 10."""
+    """Number of times that the result is downscaled and compared with the input, and the difference is added. Published
+    UC Merced tests use 10."""
 
     @model_validator(mode="after")
     def _tiles_advance(self) -> Self:
@@ -39,7 +39,7 @@ class Inference(Config):
 
 
 class Evaluation(Config):
-    """What is measured, and how."""
+    """Settings of the evaluation."""
 
     split: Literal["val", "test"] = "val"
     protocol: ProtocolName = "uc_merced"
@@ -51,7 +51,7 @@ class Evaluation(Config):
     benchmark: InputPath | None = None
     """Measure on this folder instead, in which all images are test images: pairs, or images at high resolution."""
     images: InputPath | None = None
-    """Enlarge the images of this folder, which have no truth to be compared with, into `out`; nothing is measured."""
+    """Enlarge the images of this folder, which have no ground truth, into `out`; nothing is measured."""
     out: FilePath | None = None
 
     @field_validator("metrics")
@@ -73,16 +73,16 @@ class Evaluation(Config):
 
 
 class Pictures(Config):
-    """LR, bicubic, ours and HR beside one another, of the same places at every cadence."""
+    """Settings of the pictures: LR, bicubic, ours and HR beside one another, of the same crops at every cadence."""
 
     num_images: int = Field(default=4, ge=0, le=64)
     """The first images of the evaluated split that are large enough."""
     side: int = Field(default=96, ge=48, le=1024)
-    """Of the square in the middle of the image, in high-resolution pixels."""
+    """Side of the square in the middle of the image, in high-resolution pixels."""
 
 
 class SuperResolutionConfig(WorkloadConfig):
-    """Super-resolution of single images, remote sensing above all."""
+    """Settings of super-resolution of single images, remote sensing above all."""
 
     name: Literal["super_resolution"] = "super_resolution"
     data: SuperResolutionData = SuperResolutionData()
@@ -106,7 +106,7 @@ class SuperResolutionConfig(WorkloadConfig):
     }
 
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "epoch", "*": "epoch"}
-    """A tracker is told of epochs alone, as the original does. Every row has `epoch`; `val/epoch` is only in those of
+    """A tracker gets values per epoch alone, as in the original. Every row has `epoch`; `val/epoch` is only in those of
     evaluations, and not when another split is measured."""
 
     @property
@@ -131,7 +131,9 @@ class SuperResolutionConfig(WorkloadConfig):
 
     @property
     def inference(self) -> Inference:
-        """With the tile that the network needs: TransENet knows one image size only, that of its training patches."""
+        """Settings with the tile that the network needs: TransENet accepts one image size only, that of its training
+        patches.
+        """
         given = self.evaluation.inference
         if given.tile_size is not None or not isinstance(self.network, TransENet):
             return given
@@ -140,7 +142,7 @@ class SuperResolutionConfig(WorkloadConfig):
 
     @property
     def measured_split(self) -> Literal["val", "test"]:
-        """The split that results are named after: the images of a benchmark are test images."""
+        """The split that names the results: the images of a benchmark are test images."""
         return "test" if self.evaluation.benchmark is not None else self.evaluation.split
 
     @property

@@ -1,4 +1,4 @@
-"""The lines on the terminal that users of this family of systems know."""
+"""Console lines in the form that users of EDSR-like super-resolution code expect."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ _TITLES = {"uc_merced": "UCMerced", "div2k": "DIV2K", "photographs": "Photograph
 
 
 def format_lines(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> list[str]:
-    """Steps, then an evaluation if there was one, then the head of the epoch that begins."""
+    """Format steps, then an evaluation if there was one, then the head of the epoch that begins."""
     lines: list[str] = []
     if moment.row is not None:
         lines.append(_format_steps(config, moment))
@@ -26,7 +26,9 @@ def format_lines(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> l
 
 
 def _format_steps(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> str:
-    """For example `[80/945]  [L1: 0.0957]  4.2+0.1s`: samples, means of the epoch, computing and waiting for data."""
+    """Format, for example, `[80/945]  [L1: 0.0957]  4.2+0.1s`: samples, means of the epoch, computing and waiting for
+    data.
+    """
     terms = parse_loss(config.loss)
     means = moment.epoch_means
     losses = "".join(f"[{term.type}: {means.get(f'train/{term.metric}', float('nan')):.4f}]" for term in terms)
@@ -37,7 +39,7 @@ def _format_steps(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> 
 
 
 def _format_evaluation(config: "SuperResolutionConfig", row: Mapping[str, float]) -> Iterator[str]:
-    """For example `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.123`; one line for each scale."""
+    """Yield one line for each scale, such as `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.123`."""
     split, title = config.measured_split, _title(config)
     for index, scale in enumerate(config.data.scales):
         name = f"{split}/psnr" if index == 0 else f"{split}/x{scale}/psnr"
@@ -59,6 +61,6 @@ def _title(config: "SuperResolutionConfig") -> str:
 
 
 def _scientific(value: float) -> str:
-    """`2.00e-4`, without the zero that Python writes before one digit of an exponent."""
+    """Format as `2.00e-4`, without the zero that Python writes before one digit of an exponent."""
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa}e{int(exponent)}"

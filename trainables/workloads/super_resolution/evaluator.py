@@ -1,4 +1,4 @@
-"""Measures enlarged images against the truth, and bicubic ones beside them, over all ranks."""
+"""Evaluator of enlarged images: measures them, and bicubic baselines, against the ground truth over all ranks."""
 
 from dataclasses import dataclass
 
@@ -20,30 +20,30 @@ from trainables.workloads.super_resolution.protocols.protocol import measure
 
 @dataclass
 class Best:
-    """The best PSNR of a run so far, and its epoch."""
+    """Best PSNR of a run so far, and its epoch."""
 
     psnr: float | None = None
     epoch: int = 0
 
     def update(self, psnr: float, epoch: int) -> None:
-        """Keep the larger; of equal ones the earlier."""
+        """Keep the larger PSNR; of equal ones the earlier."""
         if self.psnr is None or psnr > self.psnr:
             self.psnr, self.epoch = psnr, epoch
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What an evaluation during a training knows of it."""
+    """Position of the training during which an evaluation runs."""
 
     epoch: int
     best: Best
 
 
 class ImageEvaluator(Evaluator[PackedImages]):
-    """Every metric is a mean over images, each counted once over all ranks.
+    """Evaluator whose metrics are means over images, each counted once over all ranks.
 
-    It reads a split of the run's data; or a benchmark folder; or only enlarges a folder of images without truth.
-    Apart from a training (`standing` is None) it also draws the first of the images it measures.
+    It reads a split of the run's data, or a benchmark folder; or it only enlarges a folder of images without ground
+    truth. Outside a training (`standing` is None) it also draws the first of the images it measures.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
                 self._add(module, index, pair)
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """The metrics of the first scale by their plain names, of others by `x<scale>`; a collective."""
+        """Return the metrics of the first scale by their plain names, of others by `x<scale>`; a collective."""
         settings = self._config.evaluation
         if settings.images is not None:
             return EvaluationResult({}, files=enlarge_folder(module, self._upscaler, self._config, self._collectives))

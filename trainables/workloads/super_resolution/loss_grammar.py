@@ -1,4 +1,4 @@
-"""How a loss is written: terms `weight*TYPE` joined by `+`, for example `1*L1+0.005*FFT`."""
+"""Grammar of losses: terms `weight*TYPE` joined by `+`, for example `1*L1+0.005*FFT`."""
 
 import math
 import re
@@ -18,12 +18,12 @@ class Term:
 
     @property
     def metric(self) -> str:
-        """Its name in the rows, after `train/`."""
+        """The term's name in the rows, after `train/`."""
         return self.type.lower()
 
 
 def parse_loss(text: str) -> tuple[Term, ...]:
-    """The terms of a loss, each type once. Raises ValueError saying what is allowed."""
+    """Parse the terms of a loss, each type once. Raises ValueError listing what is allowed."""
     terms = tuple(_parse_term(part.strip(), text) for part in text.split("+"))
     types = [term.type for term in terms]
     if len(set(types)) != len(types):

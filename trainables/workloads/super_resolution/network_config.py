@@ -1,4 +1,4 @@
-"""Settings of the networks; each class is one network, told apart by its `name`."""
+"""Settings of the super-resolution networks; each class is one network, identified by its `name`."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ UC_MERCED_MEAN: RgbMean = (0.4916, 0.4991, 0.4565)
 
 
 class SymUNet(Config):
-    """Restormer blocks in a U-Net whose skips are added.
+    """SymUNet: Restormer blocks in a U-Net whose skips are added.
 
     w48 with 4,6,6 / 6,6,4 blocks has 12,641,245 parameters, w32 with 4,6 / 6,4 has 1,366,707 (before upsampling).
     """
@@ -62,9 +62,9 @@ class Edsr(Config):
     rgb_range: Literal[1, 255] = 255
     """The range of the pixels that the network itself works with."""
     rgb_mean: RgbMean = DIV2K_MEAN
-    """Mean colour, taken off at the start and added at the end; in 0..1."""
+    """Mean colour in 0..1, subtracted at the start and added at the end."""
     has_bicubic_skip: bool = False
-    """Learn the difference to the bicubic image, which is not in the paper and helps short trainings."""
+    """Train the difference to the bicubic image, which is not in the paper and helps short trainings."""
 
 
 class TransENet(Config):

@@ -1,4 +1,4 @@
-"""Pictures of the same places at every cadence: LR, bicubic, ours, HR, each with its PSNR."""
+"""Pictures of the same crops at every cadence: LR, bicubic, ours, HR, each with its PSNR."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ BAR = 16
 
 
 class SamplePlots:
-    """Holds the cut-outs of the first scale; `collect` fills it, or `add` and `gather`, or a saved state."""
+    """Crops at the first scale, filled by `collect`, by `add` and `gather`, or from a saved state."""
 
     def __init__(self, config: SuperResolutionConfig, split: Split) -> None:
         self._config = config
@@ -37,7 +37,7 @@ class SamplePlots:
         self.hr: UInt8[Tensor, "images 3 scaled_height scaled_width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
 
     def collect(self, start: StartContext) -> None:
-        """The middle of the first images of the split; a collective, and the same on all ranks."""
+        """Crop the middle of the first images of the split; a collective, with the same result on all ranks."""
         for batch in start.batches(self._split):
             for pair in unpack(batch, self.scale):
                 self.add(pair)
@@ -46,12 +46,12 @@ class SamplePlots:
         self.gather(start.collectives, start.device)
 
     def add(self, pair: Pair) -> None:
-        """Keep the middle of an image that is large enough, while there are too few."""
+        """Crop the middle of an image that is large enough, while there are too few crops."""
         if len(self._found) < self._config.pictures.num_images and min(pair.lr.shape[-2:]) >= self._side:
             self._found.append(_middle(pair, self._side, self.scale))
 
     def gather(self, collectives: Collectives, device: torch.device) -> None:
-        """Take the first of what all ranks have added; a collective."""
+        """Take the first crops of all ranks; a collective."""
         for name, length in (("lr", self._side), ("hr", self._side * self.scale)):
             own = torch.zeros(len(self._found), 3, length, length, dtype=torch.uint8, device=device)
             for index, pair in enumerate(self._found):
@@ -60,7 +60,7 @@ class SamplePlots:
         self._found.clear()
 
     def panels(self, module: nn.Module, device: torch.device) -> list[ImagePanel]:
-        """One row for each cut-out: `<split>/comparison`; nothing when no image was large enough."""
+        """Draw `<split>/comparison` with one row for each crop; empty when no image was large enough."""
         if not len(self.lr):
             return []
         pictures: list[Tensor] = []
@@ -72,7 +72,7 @@ class SamplePlots:
         return [ImagePanel(f"{self._split}/comparison", torch.stack(pictures), captions, columns=4)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The cut-outs."""
+        """Return the crops."""
         return {"lr": self.lr, "hr": self.hr}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -99,11 +99,11 @@ def _middle(pair: Pair, side: int, scale: int) -> Pair:
     top, left = ((length - side) // 2 for length in pair.lr.shape[-2:])
     bottom, right = top + side, left + side
     hr = pair.hr[:, top * scale : bottom * scale, left * scale : right * scale]
-    return Pair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the whole image
+    return Pair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the complete image
 
 
 def _with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:
-    """Enlarged until it can be seen, on a white bar with the caption."""
+    """Enlarge a picture until it is visible, above a white bar with the caption."""
     zoom = max(1, VISIBLE_SIDE // image.shape[-1])
     pixels = image.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2).permute(1, 2, 0).numpy()
     canvas = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + BAR), "white")

@@ -1,4 +1,4 @@
-"""Learns to enlarge images (super-resolution); evaluates and draws what the network makes of whole images."""
+"""The super-resolution task: trains a network to enlarge images, and evaluates and draws enlarged images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from trainables.workloads.super_resolution.unit_range import to_zero_one
 
 
 class SuperResolutionTask(Task[Any]):
-    """Training batches are patches of one scale; evaluated batches are whole images at every scale."""
+    """Task whose training batches are patches of one scale; evaluated batches are complete images at every scale."""
 
     weights_stream = "super-resolution network"
 
@@ -34,14 +34,14 @@ class SuperResolutionTask(Task[Any]):
         self._epoch: int | None = None
 
     def loss(self, module: nn.Module, batch: PatchBatch, *, generator: torch.Generator) -> LossOutput:
-        """The weighted terms of `config.loss`, on pixels in 0..1; each is recorded as it enters the sum."""
+        """Compute the weighted terms of `config.loss`, on pixels in 0..1; each is recorded as it enters the sum."""
         scale = batch["hr"].shape[-1] // batch["lr"].shape[-1]
         enlarged = module(to_zero_one(batch["lr"]), scale)
         terms = compute_terms(self._terms, enlarged, to_zero_one(batch["hr"]))
         return LossOutput(torch.stack(list(terms.values())).sum(), terms)
 
     def on_train_start(self, start: StartContext) -> None:
-        """Choose the places that are drawn. Raises ValueError when a training would have nothing to measure."""
+        """Choose the crops to draw. Raises ValueError when a training would have nothing to measure."""
         if self.config.evaluation.images is not None:
             raise ValueError(
                 "`workload.evaluation.images` has no truth, and a training is judged by its PSNR; leave it out here "
@@ -50,25 +50,25 @@ class SuperResolutionTask(Task[Any]):
         self.plots.collect(start)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> ImageEvaluator:
-        """During a training it also tells the best epoch so far; apart from one it draws what it measures."""
+        """Build an evaluator; during a training it also reports the best epoch so far, otherwise it draws images."""
         standing = None if self._epoch is None else Standing(self._epoch, self.best)
         return ImageEvaluator(self.config, standing=standing, collectives=collectives, device=device)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """One low-resolution patch."""
+        """Return one low-resolution patch."""
         side = self.config.data.lr_patch_size
         return (torch.zeros(1, 3, side, side),)
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> list[ImagePanel]:
-        """LR, bicubic, ours, HR."""
+        """Draw LR, bicubic, ours and HR."""
         return self.plots.panels(module, device)
 
     def on_step_end(self, progress: Progress) -> None:
-        """Remember the epoch, which evaluations record."""
+        """Store the epoch, which evaluations record."""
         self._epoch = progress.epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """The drawn places, and the best epoch so far."""
+        """Return the crops to draw, and the best epoch so far."""
         return {"drawing": self.plots.state_dict(), "best": {"psnr": self.best.psnr, "epoch": self.best.epoch}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -18,6 +18,8 @@ from trainables.engine.loop.worker_context import CancelledError
 from trainables.engine.step import train_step
 from trainables.ray_train.worker_main import RunError, run_locally
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(experiment) -> list[dict]:
     return [json.loads(line) for line in experiment.folder.read("metrics.jsonl").splitlines()]

@@ -14,6 +14,7 @@ from trainables.ray_train.worker_main import describe_drain, run_locally
 RARELY = {"checkpoint_every": "100 epochs", "checkpoint_every_steps": None, "keep_checkpoints": 100}
 
 
+@pytest.mark.slow
 def test_every_report_saves_a_checkpoint_while_a_notice_stands(toy, monkeypatch):
     reference, experiment = toy(training=RARELY), toy(training=RARELY, tracking={"run_name": "noticed"})
     train(reference)

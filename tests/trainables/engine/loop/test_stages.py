@@ -10,6 +10,8 @@ from trainables.contract.train_context import Progress
 from trainables.engine.files.model_versions import load_aliases
 from trainables.engine.step.optim import compute_factor
 
+pytestmark = pytest.mark.slow
+
 STAGED = {
     "workload": {"rounds": 3},
     "training": {

@@ -9,6 +9,8 @@ import pytest
 
 from trainables.engine.process.malloc_settings import VARIABLES
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import resource, sys
 import torch

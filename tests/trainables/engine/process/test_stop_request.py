@@ -10,6 +10,8 @@ from ray_jobs.runs import training
 from ray_jobs.runs.training import RunStoppedError, train
 from trainables.engine.process.stop_request import find_request, request_stop, withdraw_request
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_request_names_who_asked_until_it_is_withdrawn(tmp_path):
     folder = Folder(str(tmp_path))

@@ -225,6 +225,7 @@ def test_channels_last_leaves_3d_convolutions_unchanged():
     assert weights["1.weight"].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_every_build_may_compile_as_often_as_the_first(monkeypatch):
     """torch counts what modules of one class compiled, and runs the ninth and all after it eagerly."""
     resets: list[bool] = []

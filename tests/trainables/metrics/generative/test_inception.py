@@ -8,6 +8,8 @@ import torch
 from trainables.metrics.generative import inception
 from trainables.metrics.generative.inception import InceptionFeatures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:

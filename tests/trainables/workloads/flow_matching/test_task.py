@@ -74,6 +74,7 @@ def test_optimal_transport_shortens_the_paths():
     assert losses["optimal_transport"] < 0.95 * losses["independent"]
 
 
+@pytest.mark.slow
 def test_training_on_a_tiny_set_lowers_the_loss():
     task = build()
     generator = torch.Generator().manual_seed(0)

@@ -19,6 +19,8 @@ from trainables.workloads.heart_sound.finetune.class_loss import weigh_classes
 from trainables.workloads.heart_sound.finetune.config import ClassLoss, FinetuneConfig
 from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 
+pytestmark = pytest.mark.slow
+
 
 def weights_of(folder: Folder) -> dict[str, torch.Tensor]:
     return load_file(Path(str(best_model(folder))) / "model.safetensors")

@@ -12,6 +12,8 @@ from trainables.workloads.pruning.latency import measure_latency
 from trainables.workloads.pruning.networks.build import measure_size
 from trainables.workloads.pruning.selection.physical_removal import remove_units
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["a", "b", "c", "d"]
 
 

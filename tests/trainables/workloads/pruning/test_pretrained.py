@@ -8,6 +8,8 @@ from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network
 from trainables.workloads.pruning.pretrained import load_pretrained
 
+pytestmark = pytest.mark.slow
+
 
 def timm_vit(dim: int = 384, depth: int = 12, std: float = 0.06) -> dict[str, torch.Tensor]:
     """The names and shapes of timm's vit_*_patch16_224."""

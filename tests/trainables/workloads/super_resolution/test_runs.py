@@ -17,6 +17,8 @@ from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.image_fixtures import save_noise
 from tests.trainables.workloads.super_resolution.conftest import SYMUNET
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[4]
 
 

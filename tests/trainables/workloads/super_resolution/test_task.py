@@ -46,6 +46,7 @@ def test_the_scale_of_a_batch_is_read_off_its_patches():
     assert scales == {2, 3, 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_few_steps_on_one_batch_lower_the_loss(name):
     config = tiny_config((2,), {**NETWORKS[name]})

@@ -1,4 +1,4 @@
-"""Which noise is paired with which image: the coupling that optimal-transport flow matching changes.
+"""Coupling of noise and images within a batch, by exact optimal transport.
 
 Minibatch OT-CFM (Tong et al. 2023, section 3.2), where x_0 is the noise and x_1 the images.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def pair_optimally(x_0: Float[Tensor, "batch ..."], x_1: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-    """`x_0` reordered so that sum |x_0 - x_1|^2 is the least over all pairings of this batch; labels stay with `x_1`.
+    """Reorder `x_0` so that sum |x_0 - x_1|^2 is the least over all pairings of this batch; labels stay with `x_1`.
 
     Between two sets of equal size and uniform weights an exact optimal plan is a permutation (Birkhoff), which the
     assignment solver finds. The reference code draws pairs from the plan with replacement; a permutation needs no

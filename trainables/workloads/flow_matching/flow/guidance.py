@@ -1,4 +1,4 @@
-"""Draws labelled samples from a network by solving its flow under classifier-free guidance (Ho & Salimans 2022)."""
+"""Sampling under classifier-free guidance (Ho & Salimans 2022): solves the network's flow for given labels."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Samples:
 
 
 class GuidedVelocity:
-    """v = v_null + w (v_label - v_null), the right-hand side for one batch of labels.
+    """Right-hand side for one batch of labels, v = v_null + w (v_label - v_null).
 
     Both halves run as one forward pass over twice the batch, counted as two network evaluations of each sample.
     With w = 1 the formula is v_label, and with w = 0 v_null, which cost one.
@@ -60,7 +60,15 @@ def generate(
     null_label: int,
     sampling: Sampling,
 ) -> Samples:
-    """One image of each label from its noise; `module` is in eval mode, on the device of `x_0`."""
+    """Generate one image of each label from its noise; `module` is in eval mode, on the device of `x_0`.
+
+    Args:
+        module: Predicts the velocity from (x, t, label).
+        x_0: The noise.
+        label: Class of each image.
+        null_label: Label of the null class.
+        sampling: Solver and guidance.
+    """
     velocity = GuidedVelocity(module, label, null_label, sampling.guidance)
     solution = solve(velocity, x_0, sampling)
     return Samples(images=solution.x_1, nfe_ode=solution.nfe, nfe_net=velocity.num_evaluations)

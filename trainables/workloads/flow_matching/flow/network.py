@@ -34,7 +34,7 @@ class VelocityNetwork(nn.Module):
         self.downsamples = nn.ModuleList(nn.Conv2d(width, width, 3, stride=2, padding=1) for width in widths[:-1])
         self.middle = nn.ModuleList([_block(settings, widths[-1], widths[-1]) for _ in range(2)])
         self.attention = SelfAttention(widths[-1], settings.num_heads, settings.num_groups)
-        above = [widths[-1], *reversed(widths[1:])]  # channels that come up into each level, the lowest first
+        above = [widths[-1], *reversed(widths[1:])]  # channels entering each level from below, the lowest first
         self.up_levels = nn.ModuleList(
             _level(settings, in_channels + width, width, num_blocks)
             for in_channels, width in zip(above, reversed(widths), strict=True)
@@ -53,7 +53,10 @@ class VelocityNetwork(nn.Module):
         t: Float[Tensor, " batch"],
         label: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch channels height width"]:
-        """The velocity; `x` about [-1, 1], `t` in [0, 1], `label` in 0..num_classes, where num_classes is null."""
+        """Predict the velocity.
+
+        `x` about [-1, 1], `t` in [0, 1], `label` in 0..num_classes, where num_classes is null.
+        """
         self.check_size(x.shape[-2], x.shape[-1])
         condition = self.embedding(t, label)
         x, skips = self._down(self.conv_in(x), condition)
@@ -63,7 +66,7 @@ class VelocityNetwork(nn.Module):
         return self.conv_out(functional.silu(self.norm_out(x)))
 
     def check_size(self, height: int, width: int) -> None:
-        """Raise ValueError for an image size that the levels cannot halve without a rest."""
+        """Raise ValueError for an image size that the levels cannot halve without a remainder."""
         factor = 2 ** (self.num_levels - 1)
         if height % factor or width % factor:
             raise ValueError(
@@ -89,7 +92,7 @@ class VelocityNetwork(nn.Module):
 
 
 class ConditionEmbedding(nn.Module):
-    """Time and class as one vector of 4 `base` features."""
+    """Embedding of time and class as one vector of 4 `base` features."""
 
     def __init__(self, base: int, num_classes: int) -> None:
         super().__init__()
@@ -98,13 +101,13 @@ class ConditionEmbedding(nn.Module):
         self.label = nn.Embedding(num_classes + 1, 4 * base)
 
     def forward(self, t: Float[Tensor, " batch"], label: Int[Tensor, " batch"]) -> Float[Tensor, "batch features"]:
-        """The sum of both embeddings."""
+        """Return the sum of both embeddings."""
         features = sinusoid(t.float() * TIME_SCALE, self.base).to(self.label.weight.dtype)
         return self.time(features) + self.label(label)
 
 
 def sinusoid(position: Float[Tensor, " batch"], dim: int) -> Float[Tensor, "batch dim"]:
-    """Cosines, then sines, at frequencies falling geometrically from 1 to about 1/10,000 (Vaswani 2017, 3.5)."""
+    """Return cosines, then sines, at frequencies falling geometrically from 1 to about 1/10,000 (Vaswani 2017, 3.5)."""
     half = (dim + 1) // 2
     frequency = torch.exp(torch.arange(half, device=position.device) * (-math.log(10_000) / half))
     angle = position[:, None] * frequency
@@ -112,7 +115,7 @@ def sinusoid(position: Float[Tensor, " batch"], dim: int) -> Float[Tensor, "batc
 
 
 class Level(nn.Module):
-    """The residual blocks of one resolution."""
+    """Residual blocks of one resolution."""
 
     def __init__(self, blocks: list["ResBlock"]) -> None:
         super().__init__()
@@ -139,7 +142,7 @@ class ResBlock(nn.Module):
         self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor, condition: Float[Tensor, "batch features"]) -> Tensor:
-        """Same height and width as `x`."""
+        """Return features of the same height and width as `x`."""
         hidden = self.conv_1(functional.silu(self.norm_1(x)))
         hidden = hidden + self.condition(functional.silu(condition))[:, :, None, None]
         hidden = self.conv_2(self.dropout(functional.silu(self.norm_2(hidden))))
@@ -157,7 +160,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """Same shape as `x`."""
+        """Return features of the same shape as `x`."""
         batch, channels, height, width = x.shape
         qkv = self.qkv(self.norm(x)).reshape(batch, 3, self.num_heads, channels // self.num_heads, height * width)
         q, k, v = qkv.transpose(-1, -2).unbind(dim=1)  # each [batch, heads, pixels, channels per head]

@@ -1,4 +1,4 @@
-"""The straight probability path between noise and data, along which the velocity is learnt.
+"""The straight probability path between noise and data, along which the velocity is trained.
 
 Rectified flow (Liu et al. 2022, eq. 1), where x_0 ~ N(0, I) is the noise, x_1 an image in [-1, 1], and t in [0, 1].
 """
@@ -26,7 +26,7 @@ def sample_path(
     *,
     generator: torch.Generator,
 ) -> PathSample:
-    """A point at a time drawn uniformly for each sample; `generator` is on the device of `x_0`."""
+    """Return a point at a time drawn uniformly for each sample; `generator` is on the device of `x_0`."""
     t = torch.rand(len(x_0), generator=generator, device=x_0.device, dtype=x_0.dtype)
     return path_at(x_0, x_1, t)
 
@@ -36,7 +36,7 @@ def path_at(
     x_1: Float[Tensor, "batch channels height width"],
     t: Float[Tensor, " batch"],
 ) -> PathSample:
-    """The point of the path at time `t`."""
+    """Return the point of the path at time `t`."""
     time = t.view(-1, 1, 1, 1)
     return PathSample(t=t, x_t=(1 - time) * x_0 + time * x_1, velocity=x_1 - x_0)  # Liu et al. 2022, eq. 1
 
@@ -44,6 +44,6 @@ def path_at(
 def drop_labels(
     label: Int[Tensor, " batch"], null_label: int, ratio: float, *, generator: torch.Generator
 ) -> Int[Tensor, " batch"]:
-    """Each label becomes the null class with probability `ratio` (Ho & Salimans 2022, algorithm 1)."""
+    """Replace each label by the null class with probability `ratio` (Ho & Salimans 2022, algorithm 1)."""
     is_dropped = torch.rand(len(label), generator=generator, device=label.device) < ratio
     return label.masked_fill(is_dropped, null_label)

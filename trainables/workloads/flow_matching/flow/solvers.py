@@ -10,12 +10,12 @@ from torch import Tensor
 from trainables.workloads.flow_matching.config import Sampling
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-"""v(t, x) with a scalar tensor `t`; the right-hand side."""
+"""The right-hand side v(t, x) with a scalar tensor `t`."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The end of the path."""
+    """End of the path, and its cost."""
 
     x_1: Float[Tensor, "batch ..."]
     nfe: int
@@ -23,7 +23,7 @@ class Solution:
 
 
 class CountedVelocity:
-    """A right-hand side that counts its calls."""
+    """Right-hand side that counts its calls."""
 
     def __init__(self, velocity: Velocity) -> None:
         self.velocity = velocity
@@ -80,9 +80,10 @@ _STEPS: dict[str, Callable[[Velocity, Tensor, Tensor, float], Tensor]] = {
 
 
 def _solve_dopri5(velocity: Velocity, x_0: Tensor, tolerance: float) -> Tensor:
-    """Dormand-Prince 5(4) with adaptive steps; one step size for the whole batch, so its NFE depends on the batch.
+    """Integrate by Dormand-Prince 5(4) with adaptive steps.
 
-    A step must end at t = 1: left alone, the solver steps past it, where the network was never trained.
+    One step size holds for the complete batch, so the NFE depends on the batch. A step must end at t = 1: otherwise the
+    solver steps past it, where the network was never trained.
     """
     from torchdiffeq import odeint
 
@@ -91,7 +92,7 @@ def _solve_dopri5(velocity: Velocity, x_0: Tensor, tolerance: float) -> Tensor:
         path = odeint(
             velocity, x_0, times, rtol=tolerance, atol=tolerance, method="dopri5", options={"step_t": times[1:]}
         )
-    except AssertionError as error:  # torchdiffeq's word for a state that is not finite, or a step size shrunk to 0
+    except AssertionError as error:  # torchdiffeq's error for a state that is not finite, or a step size of 0
         if not str(error).startswith(("underflow in dt", "non-finite values in state")):
             raise
         return torch.full_like(x_0, torch.nan)

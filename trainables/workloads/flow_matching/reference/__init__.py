@@ -1,1 +1,1 @@
-"""What generated images are compared with."""
+"""The reference of an evaluation: real images' features, and the trivial generator's scores."""

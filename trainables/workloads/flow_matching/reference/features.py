@@ -1,4 +1,4 @@
-"""The small network whose features the local Frechet distance compares, trained on the run's own training images.
+"""Feature network of the local Frechet distance, trained on the run's own training images.
 
 Its distance is no published FID: it ranks models of one data set, and is recorded as `eval/fid_local`.
 """
@@ -16,16 +16,16 @@ from trainables.workloads.flow_matching.pixels import to_minus_one_one
 MAX_SIDE = 32
 """Larger images are averaged down to this, which bounds the cost; finer detail does not count in the distance."""
 RULES = 1
-"""Counts up when the network or its training change otherwise than by the constants below."""
+"""Version of the network and its training; increased when they change other than by the constants below."""
 NUM_STEPS = 300
 BATCH_SIZE = 128
 LEARNING_RATE = 3e-3
 SEED = 0
-"""Not the run's, so that runs with other seeds are measured in the same features."""
+"""Independent of the run's seed, so that runs with other seeds are measured in the same features."""
 
 
 class FeatureNetwork(nn.Module):
-    """A classifier of about 100,000 parameters; the features are the averaged activations before its last layer."""
+    """Classifier of about 100,000 parameters; the features are the averaged activations before its last layer."""
 
     feature_dim = 64
 
@@ -38,12 +38,12 @@ class FeatureNetwork(nn.Module):
             *_convolution(64, 64, stride=2),
         )
         self.head = nn.Linear(self.feature_dim, num_classes)
-        self.to(memory_format=torch.channels_last)  # a third less time on a CPU
+        self.to(memory_format=torch.channels_last)  # saves a third of the time on a CPU
 
     def forward(
         self, images: UInt8[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
-        """Features and logits of images of any size with values 0 to 255."""
+        """Return features and logits of images of any size with values 0 to 255."""
         pixels = to_minus_one_one(shrink(images)).contiguous(memory_format=torch.channels_last)
         features = self.layers(pixels).mean(dim=(2, 3))
         return features, self.head(features)
@@ -59,7 +59,7 @@ class TrainedFeatures:
 
 
 def shrink(images: UInt8[Tensor, "batch channels height width"]) -> UInt8[Tensor, "batch channels small_h small_w"]:
-    """Averaged down so that no side exceeds `MAX_SIDE`; smaller images stay as they are."""
+    """Average images down so that no side exceeds `MAX_SIDE`; smaller images stay as they are."""
     height, width = images.shape[-2:]
     side = (min(height, MAX_SIDE), min(width, MAX_SIDE))
     if side == (height, width):
@@ -68,7 +68,7 @@ def shrink(images: UInt8[Tensor, "batch channels height width"]) -> UInt8[Tensor
 
 
 def describe_training() -> dict[str, float]:
-    """What a trained network follows from beside its images."""
+    """Return the settings that determine a trained network, beside its images."""
     return {
         "rules": RULES,
         "max_side": MAX_SIDE,
@@ -85,11 +85,10 @@ def train_feature_network(
     *,
     num_classes: int,
 ) -> TrainedFeatures:
-    """Fit the classifier on `images` in a fixed number of steps; it depends on the arguments alone.
+    """Train the classifier on `images` in a fixed number of steps; the result depends on the arguments alone.
 
-    It is trained on the CPU wherever they lie, as other devices would make other features, and some new ones each time.
-    With one class there is nothing to learn, and the features stay close to random ones, which still tell
-    distributions apart.
+    It is trained on the CPU, because other devices give other features, some of them different in every run. With one
+    class the loss is constant, and the features stay close to random ones, which still distinguish distributions.
     """
     images, labels = images.cpu(), labels.cpu()
     with seeded_initialisation(SEED, "feature network"):

@@ -1,4 +1,4 @@
-"""Mean and spread of each pixel of the training split, from which the trivial generator draws."""
+"""Mean and deviation of each pixel of the training split, from which the trivial generator draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from trainables.contract.train_context import Collectives
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Of the whole training split, on the CPU."""
+    """Statistics of the complete training split, on the CPU."""
 
     mean: Float[Tensor, "channels height width"]
     """0 to 255."""
@@ -22,17 +22,20 @@ class PixelStatistics:
     class_counts: Int64[Tensor, " classes"]
 
     def sample(self, num_images: int, *, generator: torch.Generator) -> UInt8[Tensor, "batch channels height width"]:
-        """The trivial generator: each pixel an independent Gaussian, clamped and rounded; `generator` on the CPU."""
+        """Draw from the trivial generator: each pixel an independent Gaussian, clamped and rounded.
+
+        `generator` on the CPU.
+        """
         noise = torch.randn(num_images, *self.mean.shape, generator=generator)
         return (self.mean + self.std * noise).clamp(0, 255).round().to(torch.uint8)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The three tensors."""
+        """Return the three tensors."""
         return {"mean": self.mean, "std": self.std, "class_counts": self.class_counts}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> Self:
-        """The inverse of `state_dict`."""
+        """Build from `state_dict`."""
         return cls(mean=state["mean"], std=state["std"], class_counts=state["class_counts"])
 
 
@@ -54,7 +57,7 @@ class PixelSums:
         self._class_counts += (labels[:, None] == torch.arange(len(self._class_counts), device=labels.device)).sum(0)
 
     def over_ranks(self, collectives: Collectives) -> PixelStatistics:
-        """The statistics of all ranks' rows; a collective."""
+        """Return the statistics of all ranks' rows; a collective."""
         count = collectives.sum(self._count)
         mean = collectives.sum(self._sum) / count
         variance = (collectives.sum(self._squares) / count - mean.square()).clamp(min=0)

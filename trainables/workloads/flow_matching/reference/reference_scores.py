@@ -1,4 +1,4 @@
-"""What generated images are compared with: the real images' features, and the trivial generator's scores."""
+"""Reference scores: measures the real images' features and the trivial generator's scores."""
 
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +17,16 @@ from trainables.workloads.flow_matching.reference.scoring import Extractor, Scor
 
 @torch.no_grad()
 def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation, start: StartContext) -> None:
-    """Make `real` know both for one extractor, each once for a data set; a collective."""
+    """Fill in `real` the feature moments and the baseline for one extractor, each computed once for a data set.
+
+    A collective.
+
+    Args:
+        real: Statistics of the real images.
+        extractor: The feature network.
+        settings: Number of samples and batch size of the baseline.
+        start: Batches, collectives and cache.
+    """
     name, num_samples = extractor.name, settings.num_samples
     device = start.device.type
     if name not in real.gaussians:
@@ -39,7 +48,7 @@ def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation
 
 
 def _measure(extractor: Extractor, start: StartContext) -> Gaussian:
-    """Each row of the training split once over all ranks."""
+    """Compute the moments of the training split, each row once over all ranks."""
     moments = RunningMoments(extractor.feature_dim, start.device)
     for batch in start.batches("train"):
         moments.add(extractor.forward(to_uint8(batch["image"]))[0])
@@ -49,7 +58,10 @@ def _measure(extractor: Extractor, start: StartContext) -> Gaussian:
 def _score_trivial(
     pixels: PixelStatistics, real: Gaussian, extractor: Extractor, settings: Evaluation, start: StartContext
 ) -> Scores:
-    """With as many samples as an evaluation has, in the same chunks, as the distance falls with their number."""
+    """Score the trivial generator with as many samples as an evaluation, in the same chunks.
+
+    The distance falls with the number of samples.
+    """
     scorer = Scorer(extractor, start.collectives, start.device)
     for chunk in deal_chunks(settings.num_samples, settings.batch_size, start.collectives):
         generator = seeded_generator(start.seed, "trivial generator", chunk.index)

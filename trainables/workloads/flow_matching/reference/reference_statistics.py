@@ -1,4 +1,4 @@
-"""What the task knows of its real images: a feature network, statistics, and the trivial generator's scores."""
+"""Statistics of a task's real images: feature network, pixel statistics, feature moments, and baseline scores."""
 
 import hashlib
 import logging
@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 class RealData:
-    """Empty until `learn` or `load_state_dict`; Gaussians are kept for each extractor by its name."""
+    """Statistics of the real images, empty until `learn` or `load_state_dict`.
+
+    Gaussians are kept by the extractor's name.
+    """
 
     def __init__(self, shape: tuple[int, int, int], num_classes: int) -> None:
         self.shape = shape
@@ -37,13 +40,13 @@ class RealData:
         self._baselines: dict[str, Scores] = {}
 
     def learn(self, start: StartContext) -> None:
-        """Pixel statistics and the feature network, once for a data set; a collective."""
+        """Compute pixel statistics and the feature network, once for a data set; a collective."""
         recipe = {**describe_training(), "subset": SUBSET_SIZE}
         self._take(start.recall("feature_network", recipe, lambda: self._learn(start)))
 
     @torch.no_grad()
     def _learn(self, start: StartContext) -> dict[str, Any]:
-        """One pass over the training split, then rank 0 trains the feature network."""
+        """Read the training split once; rank 0 then trains the feature network."""
         sums = PixelSums(self.shape, self.num_classes, start.device)
         sampler = SubsetSampler(self.shape, start.device)
         for batch in start.batches("train"):
@@ -60,22 +63,22 @@ class RealData:
         return {**start.collectives.broadcast(trained), "pixels": pixels.state_dict()}
 
     def class_ratios(self) -> list[float]:
-        """Shares of the classes in the training split; equal ones before it was seen."""
+        """Return the shares of the classes in the training split; equal ones before `learn`."""
         if self.pixels is None:
             return [1 / self.num_classes] * self.num_classes
         counts = self.pixels.class_counts.double()
         return (counts / counts.sum()).tolist()
 
     def baseline(self, extractor: str, num_samples: int) -> Scores | None:
-        """Scores of the trivial generator with as many samples, as the distance falls with their number."""
+        """Return scores of the trivial generator with as many samples, as the distance falls with their number."""
         return self._baselines.get(f"{extractor}/{num_samples}")
 
     def keep_baseline(self, extractor: str, num_samples: int, scores: Scores) -> None:
-        """Remember, for `baseline`."""
+        """Store scores for `baseline`."""
         self._baselines[f"{extractor}/{num_samples}"] = scores
 
     def state_dict(self) -> dict[str, Any]:
-        """CPU tensors and numbers; empty before `learn`."""
+        """Return CPU tensors and numbers; empty before `learn`."""
         if self.network is None or self.pixels is None:
             return {}
         return {
@@ -95,7 +98,7 @@ class RealData:
         self._baselines = {name: Scores(**scores) for name, scores in state["baselines"].items()}
 
     def fingerprint(self, extractor: str) -> str:
-        """Of all that an extractor's scores follow from, beside the samples and the published weights."""
+        """Hash everything an extractor's scores follow from, beside the samples and the published weights."""
         digest = hashlib.sha256()
         for part in (self.network, self.pixels, self.gaussians.get(extractor)):
             for tensor in part.state_dict().values() if part is not None else ():

@@ -1,4 +1,4 @@
-"""A random sample of the training rows that does not depend on how the rows are ordered or dealt over ranks."""
+"""Random sample of the training rows, independent of their order and of their distribution over ranks."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Subset:
 
 
 class SubsetSampler:
-    """Keeps the rows with the smallest hash of their content, in the order of the hash."""
+    """Sampler of the rows with the smallest hash of their content, in the order of the hash."""
 
     def __init__(self, shape: tuple[int, int, int], device: torch.device, *, size: int = SUBSET_SIZE) -> None:
         no_labels = torch.zeros(0, dtype=torch.int64, device=device)
@@ -39,14 +39,14 @@ class SubsetSampler:
             self._parts = [_smallest(self._parts, self._size)]
 
     def gather(self, collectives: Collectives) -> Subset:
-        """The sample of all ranks' rows, the same on every rank; a collective."""
+        """Return the sample of all ranks' rows, the same on every rank; a collective."""
         mine = _smallest(self._parts, self._size)
         images, labels, hashes = (collectives.gather(rows) for rows in (mine.images, mine.labels, mine.hashes))
         return _smallest([Subset(images, labels, hashes)], self._size)
 
 
 def _hash(images: Tensor, labels: Tensor) -> Tensor:
-    """A random linear form of pixels and label, modulo 2^64."""
+    """Hash pixels and label by a random linear form, modulo 2^64."""
     content = torch.cat([images.flatten(1).long(), labels[:, None].long()], dim=1)
     weights = torch.randint(-(2**62), 2**62, content.shape[1:], generator=seeded_generator(0, "content hash"))
     return (content * weights.to(content.device)).sum(dim=1)

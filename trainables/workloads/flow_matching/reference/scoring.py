@@ -1,4 +1,4 @@
-"""Scores generated images by their features, dealt over ranks in chunks that do not depend on the number of ranks."""
+"""Scoring of generated images by their features, in chunks that do not depend on the number of ranks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from trainables.metrics.generative.frechet import Gaussian, RunningMoments, comp
 from trainables.metrics.generative.inception_score import compute_inception_score
 
 NUM_SPLITS = 10
-"""Of the inception score, as published."""
+"""Splits of the inception score, as published."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Extractor:
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one set of images."""
+    """Scores of one set of images."""
 
     fid: float
     inception_score_mean: float
@@ -46,14 +46,14 @@ class Chunk:
 
 
 def deal_chunks(num_samples: int, chunk_size: int, collectives: Collectives) -> Iterator[Chunk]:
-    """This rank's chunks, every world_size-th; together the ranks' chunks hold each sample once."""
+    """Yield this rank's chunks, every world_size-th; together the ranks' chunks hold each sample once."""
     for index, start in enumerate(range(0, num_samples, chunk_size)):
         if index % collectives.world_size == collectives.rank:
             yield Chunk(index, start, min(start + chunk_size, num_samples))
 
 
 class Scorer:
-    """Collects the features of generated images; `compute` is a collective."""
+    """Collector of the features of generated images; `compute` is a collective."""
 
     def __init__(self, extractor: Extractor, collectives: Collectives, device: torch.device) -> None:
         self._extractor = extractor
@@ -71,7 +71,7 @@ class Scorer:
         self._positions.append(torch.arange(chunk.start, chunk.stop, device=self._device))
 
     def compute(self, real: Gaussian) -> Scores:
-        """Scores over all ranks' images, equal for every number of ranks up to the order of float64 sums.
+        """Compute scores over all ranks' images, equal for every number of ranks up to the order of float64 sums.
 
         The logits are put into the order of the samples, as the splits of the inception score depend on it.
         """

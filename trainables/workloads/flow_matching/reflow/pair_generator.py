@@ -1,4 +1,4 @@
-"""Makes reflow's pairs of noise and image with the teacher."""
+"""Generator of reflow's pairs of noise and image, by the teacher."""
 
 import logging
 
@@ -13,13 +13,13 @@ from trainables.workloads.flow_matching.reflow.batch import ReflowBatch
 from trainables.workloads.flow_matching.reflow.teacher import TeacherCard, load_task_state, load_weights
 
 MANY_PAIRS = 10_000
-"""More of them take hours on a CPU, but for networks as small as those of tests and demonstrations."""
+"""More pairs take hours on a CPU, except with networks as small as those of tests and demonstrations."""
 
 logger = logging.getLogger(__name__)
 
 
 class PairSource:
-    """The teacher in eval mode, on an accelerator when there is one; to be closed after use."""
+    """The teacher in eval mode, on an accelerator when there is one; close it after use."""
 
     def __init__(self, settings: Reflow, card: TeacherCard) -> None:
         data_spec = card.data_spec
@@ -42,9 +42,10 @@ class PairSource:
         self._class_ratios = torch.tensor(real.class_ratios())
 
     def make(self, chunk_index: int, num_pairs: int) -> ReflowBatch:
-        """One chunk on the CPU: labels at the class frequencies of the teacher's data, images clamped to [-1, 1].
+        """Generate one chunk on the CPU: labels at the class frequencies of the teacher's data, images in [-1, 1].
 
-        Noise and labels depend on the index alone. Raises ValueError for images that are not finite.
+        Images are clamped. Noise and labels depend on the index alone. Raises ValueError for images that are not
+        finite.
         """
         generator = seeded_generator(0, "reflow", chunk_index)
         noise = torch.randn(num_pairs, *self._shape, generator=generator)
@@ -64,6 +65,6 @@ class PairSource:
         return {"image": image.clamp(-1, 1), "noise": noise, "label": label}
 
     def close(self) -> None:
-        """Give the accelerator's memory back, which a training worker on this machine needs."""
+        """Free the accelerator's memory, which a training worker on this machine needs."""
         self._network.cpu()
         torch.cuda.empty_cache()

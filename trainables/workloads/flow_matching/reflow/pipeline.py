@@ -1,4 +1,4 @@
-"""The data of reflow: pairs of noise and the image that a trained model makes of it (Liu et al. 2022, section 2.2)."""
+"""Pipeline of reflow's pairs: noise and the image that a trained model makes of it (Liu et al. 2022, section 2.2)."""
 
 import hashlib
 import json
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from trainables.workloads.flow_matching.reflow.pair_generator import PairSource
 
 PAIRS_PER_CHUNK = 256
-"""Pairs generated together; the noise of a chunk depends on its index alone, so any chunk can be made again."""
+"""Pairs generated together; the noise of a chunk depends on its index alone, so any chunk can be generated again."""
 
 
 class ReflowPipeline(DataPipeline[ReflowBatch]):
-    """Pairs made by the teacher; `images` is the pipeline of the real images, which must be those of the teacher. They
-    are not augmented: a flipped image is not what the teacher makes of the noise."""
+    """Pairs made by the teacher; `images` is the pipeline of the real images, which must be those of the teacher.
+
+    Pairs are not augmented: a flipped image is not what the teacher makes of the noise.
+    """
 
     def __init__(self, settings: Reflow, images: DataPipeline[Any]) -> None:
         self._settings = settings
@@ -35,7 +37,7 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
 
     @property
     def key(self) -> str:
-        """Depends on the teacher's weights and on all settings that change the pairs."""
+        """`reflow-<digest>` of the teacher's weights and of all settings that change the pairs."""
         settings = self._settings.model_dump(mode="json", exclude={"teacher", "prepared"})
         text = json.dumps([self.source_hash(), settings, PAIRS_PER_CHUNK], sort_keys=True)
         return f"reflow-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -50,13 +52,16 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
 
     @property
     def schema(self) -> pa.Schema:
-        """`x0` and `x1` are little-endian float32 values in the order channel, row, column."""
+        """Columns `x0`, `x1` and `label`.
+
+        The first two are little-endian float32 values in the order channel, row, column.
+        """
         num_bytes = 4 * int(np.prod(self._shape))
         fields = [("x0", pa.binary(num_bytes)), ("x1", pa.binary(num_bytes)), ("label", pa.int64())]
         return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
     def data_spec(self) -> DataSpec:
-        """The teacher's; raises ValueError when the settings describe other images than it was trained on."""
+        """Return the teacher's data spec; ValueError when the settings describe other images than it was trained on."""
         data_spec, real = self._card.data_spec, self._images.data_spec()
         differing = [key for key in data_spec if key in real and data_spec[key] != real[key]]
         if differing:
@@ -73,9 +78,9 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
         return {"train": self._settings.num_pairs}
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        """One table for each chunk; runs the teacher, on an accelerator when there is one.
+        """Yield one table for each chunk; runs the teacher, on an accelerator when there is one.
 
-        From a row inside a chunk on, the whole chunk is made again, since dopri5's steps depend on the chunk.
+        From a row inside a chunk on, the complete chunk is generated again, since dopri5's steps depend on the chunk.
         """
         if split != "train":
             return
@@ -86,10 +91,10 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
                 yield self._table(pairs).slice(max(0, start_row - first_row))
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
-        """Noise must be finite, images in [-1, 1], and labels those of a class."""
+        """Raise ValueError unless noise is finite, images are in [-1, 1], and labels are those of a class."""
         num_classes = len(data_spec["class_names"])
         x_0, x_1 = _floats(table, "x0"), _floats(table, "x1")
-        is_bad = ~np.isfinite(x_0).all(axis=1) | ~(np.abs(x_1) <= 1).all(axis=1)  # not a number fails any comparison
+        is_bad = ~np.isfinite(x_0).all(axis=1) | ~(np.abs(x_1) <= 1).all(axis=1)  # NaN fails any comparison
         label = table["label"].to_numpy()
         is_bad |= (label < 0) | (label >= num_classes)
         if is_bad.any():
@@ -151,7 +156,7 @@ def _binary(values: "Tensor") -> pa.Array:
 
 
 def _floats(table: pa.Table, name: str) -> np.ndarray:
-    """A float32 column as a writable array, [rows, values]."""
+    """Return a float32 column as a writable array, [rows, values]."""
     column = table[name].combine_chunks()
     width = column.type.byte_width // 4
     values = np.frombuffer(column.buffers()[1], dtype="<f4")

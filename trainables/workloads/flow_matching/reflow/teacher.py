@@ -1,4 +1,4 @@
-"""Reads the folder of a trained flow-matching model, from which reflow starts."""
+"""Reader of a trained flow-matching model's folder, from which reflow starts."""
 
 import json
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ DATA_SPEC = ("channels", "height", "width", "class_names")
 
 @dataclass(frozen=True)
 class TeacherCard:
-    """What `metadata.json` says of the model; reading it imports no torch."""
+    """Content of the model's `metadata.json`; reading it imports no torch."""
 
     config: FlowMatchingConfig
     data_spec: DataSpec
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """Raises ValueError when the folder does not hold the file."""
+    """Return the path of a file in the folder. Raises ValueError when it is missing."""
     file = folder / name
     if not file.is_file():
         raise ValueError(f"no {name} in the teacher's folder {folder}; give the folder of a saved flow-matching model")
@@ -35,7 +35,7 @@ def find_file(folder: Path, name: str) -> Path:
 
 
 def read_card(folder: Path) -> TeacherCard:
-    """Raises ValueError naming the file when it is missing or not that of a flow-matching model."""
+    """Read the metadata. Raises ValueError naming the file when it is missing or not that of a flow-matching model."""
     file = find_file(folder, METADATA)
     try:
         metadata = json.loads(file.read_text(encoding="utf-8"))
@@ -49,7 +49,7 @@ def read_card(folder: Path) -> TeacherCard:
 
 
 def load_weights(folder: Path) -> "dict[str, Tensor]":
-    """The network's state dict, on the CPU."""
+    """Read the network's state dict, on the CPU."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -61,7 +61,7 @@ def load_weights(folder: Path) -> "dict[str, Tensor]":
 
 
 def load_task_state(folder: Path) -> dict[str, Any]:
-    """What the teacher's task knew of its real images; empty when it was not saved."""
+    """Read the teacher's statistics of its real images; empty when they were not saved."""
     import pickle
 
     import torch

@@ -1,1 +1,1 @@
-"""Networks that are built from a blueprint, so that a pruned one is an ordinary small network."""
+"""Networks built from a blueprint, so that a pruned one is an ordinary small network."""

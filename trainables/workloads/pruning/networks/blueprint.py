@@ -7,7 +7,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Blueprint:
-    """All that is needed to build a network, dense or pruned; plain data."""
+    """Plain data to build a network, dense or pruned."""
 
     arch: str
     channels: int
@@ -17,26 +17,26 @@ class Blueprint:
     patch_size: int = 4
     """Vision transformers only: side of a patch in pixels."""
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """For each group that has lost units, the numbers in the dense network of those that are left, ascending."""
+    """For each group that has lost units, the dense network's numbers of those that are left, ascending."""
 
     def positions(self, group: str, num_dense: int) -> tuple[int, ...]:
-        """Numbers in the dense network of the units that the group has."""
+        """Return the dense network's numbers of the group's units."""
         return self.kept.get(group, tuple(range(num_dense)))
 
     def count(self, group: str, num_dense: int) -> int:
-        """Units that the group has."""
+        """Return the number of the group's units."""
         return len(self.positions(group, num_dense))
 
     def dense(self) -> Self:
-        """The same network before any pruning."""
+        """Return the blueprint before any pruning."""
         return replace(self, kept={})
 
     def keeping(self, kept: Mapping[str, Sequence[int]]) -> Self:
-        """The same network with other units."""
+        """Return the blueprint with other units."""
         return replace(self, kept={name: tuple(int(unit) for unit in units) for name, units in kept.items()})
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the blueprint as JSON values."""
         return {
             "arch": self.arch,
             "channels": self.channels,
@@ -49,5 +49,5 @@ class Blueprint:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """From `to_plain`."""
+        """Build from `to_plain`."""
         return cls(**{**plain, "kept": {name: tuple(units) for name, units in plain["kept"].items()}})

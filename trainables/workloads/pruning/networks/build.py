@@ -1,4 +1,4 @@
-"""From a blueprint to a network, its groups of units, and its size."""
+"""Construction of a network from its blueprint, with its groups of units and its size."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from trainables.workloads.pruning.networks.vit import VisionTransformer, vit_gro
 
 
 def build_network(blueprint: Blueprint, seed: int = 0) -> nn.Module:
-    """The network with weights drawn from `seed`; torch's global random state stays as it was."""
+    """Build the network with weights drawn from `seed`; torch's global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the accelerators
         torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
@@ -22,19 +22,19 @@ def build_network(blueprint: Blueprint, seed: int = 0) -> nn.Module:
 
 
 def find_groups(blueprint: Blueprint) -> list[UnitGroup]:
-    """All groups of units that can be removed, with their present entries."""
+    """Return all groups of removable units, with their present entries."""
     return vit_groups(blueprint) if blueprint.arch in vit.SPECS else resnet_groups(blueprint)
 
 
 def prunable_tensors(blueprint: Blueprint) -> list[str]:
-    """Names of the weights that sparsity is counted over: every convolution but the stem, or qkv, proj, fc1, fc2."""
+    """Return the names of the weights that sparsity counts: every convolution but the stem, or qkv, proj, fc1, fc2."""
     members = [member for group in find_groups(blueprint) for member in group.members if member.is_prunable]
     return sorted({member.tensor for member in members})
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a network is."""
+    """Size of a network."""
 
     parameters: int
     macs: int
@@ -42,11 +42,11 @@ class Size:
     prunable: int
     """Weights of `prunable_tensors`."""
     num_units: int
-    """Over all groups."""
+    """Units over all groups."""
 
 
 def measure_size(blueprint: Blueprint) -> Size:
-    """Counted on a network without memory."""
+    """Measure the size on a network without memory (meta device)."""
     with torch.device("meta"):
         network = _build(blueprint).eval()
         images = torch.zeros(1, blueprint.channels, blueprint.height, blueprint.width)
@@ -59,7 +59,7 @@ def measure_size(blueprint: Blueprint) -> Size:
 
 
 def count_prunable(blueprint: Blueprint) -> dict[str, int]:
-    """Weights of each of `prunable_tensors`."""
+    """Count the weights of each of `prunable_tensors`."""
     with torch.device("meta"):
         weights = _build(blueprint).state_dict()
     return {name: weights[name].numel() for name in prunable_tensors(blueprint)}

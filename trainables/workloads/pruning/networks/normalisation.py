@@ -1,4 +1,4 @@
-"""Pixels to normalised values inside the network, so that a saved network takes images as they are."""
+"""Normalisation of pixels inside the network, so that a saved network takes raw images."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ PUBLISHED = {
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std for each channel, with x from 0 to 1."""
+    """Layer that computes (x - mean) / std for each channel, with x from 0 to 1."""
 
     mean: Tensor
     std: Tensor
@@ -26,7 +26,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.ones(channels))
 
     def set(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Raises ValueError when the number of channels is another or a channel does not vary."""
+        """Set mean and deviation. Raises ValueError when the number of channels differs or a channel does not vary."""
         if not len(mean) == len(std) == len(self.mean):
             raise ValueError(f"normalisation of {len(mean)} channels given for images of {len(self.mean)}")
         if min(std) <= 0:
@@ -35,6 +35,6 @@ class Normalize(nn.Module):
         self.std.copy_(torch.tensor(std))
 
     def forward(self, images: Tensor) -> Float[Tensor, "batch channels height width"]:
-        """uint8 images, or floating ones with values from 0 to 1."""
+        """Normalise uint8 images, or floating ones with values from 0 to 1."""
         scaled = images if images.is_floating_point() else images.float() / 255
         return (scaled - self.mean[:, None, None]) / self.std[:, None, None]

@@ -22,7 +22,7 @@ class Spec:
     widths: tuple[int, ...]
     """Channels of the residual stream in each stage."""
     num_blocks: int
-    """In each stage."""
+    """Blocks in each stage."""
     has_projections: bool
     """Shortcuts between stages are 1x1 convolutions (option B of He et al. 2016), else padded by zeros (option A)."""
 
@@ -34,7 +34,7 @@ SPECS = {
 
 
 class ResNet(nn.Module):
-    """Built from a blueprint; `layer2` names the residual stream of stage 2, `layer2.0.conv1` a block's inside."""
+    """ResNet of a blueprint; `layer2` names the residual stream of stage 2, `layer2.0.conv1` a block's inside."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
-        """uint8 images, or floating ones with values from 0 to 1."""
+        """Return logits of uint8 images, or of floating ones with values from 0 to 1."""
         x = functional.relu(self.bn1(self.conv1(self.normalize(images))))
         for stage in range(self.num_stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)
@@ -64,7 +64,13 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
     def __init__(self, channels: tuple[int, int, int], stride: int, shortcut: nn.Module) -> None:
-        """`channels`: of the input, between the convolutions, of the output."""
+        """Build a block.
+
+        Args:
+            channels: Of the input, between the convolutions, of the output.
+            stride: Of the first convolution.
+            shortcut: Maps the input to the output's shape.
+        """
         super().__init__()
         self.conv1 = nn.Conv2d(channels[0], channels[1], 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[1])
@@ -73,31 +79,40 @@ class BasicBlock(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Images) -> Images:
-        """Half the height and width with stride 2."""
+        """Return features; half the height and width with stride 2."""
         inner = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         return functional.relu(inner + self.shortcut(x))
 
 
 class PaddedShortcut(nn.Module):
-    """Every second pixel, with zero channels on both sides (option A); between pruned streams, the channels left."""
+    """Shortcut of option A: every second pixel, with zero channels on both sides.
+
+    Pruned streams use the channels left.
+    """
 
     source: Tensor
 
     def __init__(self, before: Sequence[int], after: Sequence[int], padding: int) -> None:
-        """`before`, `after`: numbers in the dense network of the channels of both streams."""
+        """Build a shortcut.
+
+        Args:
+            before: The dense network's numbers of the channels of the stream before.
+            after: Those of the stream after.
+            padding: Zero channels on each side in the dense network.
+        """
         super().__init__()
         place = {channel + padding: index for index, channel in enumerate(before)}
         source = [place.get(channel, len(before)) for channel in after]
         self.register_buffer("source", torch.tensor(source), persistent=False)
 
     def forward(self, x: Images) -> Images:
-        """Half the height and width."""
+        """Return features of half the height and width."""
         padded = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 1))
         return padded.index_select(1, self.source)
 
 
 class Projection(nn.Sequential):
-    """A 1x1 convolution with batch norm (option B)."""
+    """Shortcut of option B: a 1x1 convolution with batch norm."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
@@ -107,7 +122,7 @@ class Projection(nn.Sequential):
 
 
 def stream_positions(blueprint: Blueprint) -> list[tuple[int, ...]]:
-    """For each stage the channels of the residual stream, as numbers in the dense network."""
+    """Return, for each stage, the dense network's numbers of the residual stream's channels."""
     widths = SPECS[blueprint.arch].widths
     return [blueprint.positions(f"layer{stage + 1}", width) for stage, width in enumerate(widths)]
 
@@ -126,7 +141,7 @@ def _build_block(blueprint: Blueprint, streams: list[tuple[int, ...]], stage: in
 
 
 def resnet_groups(blueprint: Blueprint) -> list[UnitGroup]:
-    """The inside of every block, then the residual stream of every stage."""
+    """Return the groups of the inside of every block, then of the residual stream of every stage."""
     spec = SPECS[blueprint.arch]
     blocks = [(stage, index) for stage in range(len(spec.widths)) for index in range(spec.num_blocks)]
     inside = [_block_group(blueprint, stage, index) for stage, index in blocks]

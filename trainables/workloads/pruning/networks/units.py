@@ -13,16 +13,16 @@ Kind = Literal["channel", "residual", "head", "neuron"]
 
 @dataclass(frozen=True)
 class Member:
-    """A tensor of the state dict that loses rows or columns when a unit goes."""
+    """Tensor of the state dict that loses rows or columns when a unit is removed."""
 
     tensor: str
     dim: int
     index: Int64[Tensor, "units entries"]
     """The entries of each unit along `dim`."""
     is_own: bool = False
-    """Weights that compute the unit; the others are its bias and statistics, or weights that read it."""
+    """Whether the weights compute the unit; the others are its bias and statistics, or weights that read it."""
     is_prunable: bool = False
-    """Weights that sparsity is counted over, and that the magnitude pruning ranks."""
+    """Whether sparsity counts the weights, and magnitude pruning ranks them."""
 
     @property
     def module(self) -> str:
@@ -52,11 +52,11 @@ class UnitGroup:
 
 
 def one_each(num_units: int) -> Int64[Tensor, "units 1"]:
-    """Unit u has entry u."""
+    """Return the index in which unit u has entry u."""
     return torch.arange(num_units)[:, None]
 
 
 def norm_members(name: str, num_units: int) -> list[Member]:
-    """What a batch norm keeps for each channel."""
+    """Return a batch norm's tensors with one entry for each channel."""
     parts = ("weight", "bias", "running_mean", "running_var")
     return [Member(f"{name}.{part}", 0, one_each(num_units)) for part in parts]

@@ -25,7 +25,7 @@ class Spec:
 
     @property
     def head_dim(self) -> int:
-        """Features of a head; stays as it is when heads go."""
+        """Features of a head; unchanged when heads are removed."""
         return self.dim // self.num_heads
 
 
@@ -66,21 +66,21 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Float[Tensor, "batch classes"]:
-        """uint8 images, or floating ones with values from 0 to 1."""
+        """Return logits of uint8 images, or of floating ones with values from 0 to 1."""
         x = self.patch_embed(self.normalize(images))
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1) + self.pos_embed
         return self.head(self.norm(self.blocks(x))[:, 0])
 
 
 class PatchEmbedding(nn.Module):
-    """Each patch as one token."""
+    """Embedding of each patch as one token."""
 
     def __init__(self, channels: int, dim: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(channels, dim, patch, stride=patch)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Tokens:
-        """Tokens in row order."""
+        """Return tokens in row order."""
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
@@ -95,7 +95,7 @@ class Block(nn.Module):
         self.mlp = Mlp(spec.dim, num_neurons)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Same shape as `x`."""
+        """Return tokens of the same shape as `x`."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
@@ -110,7 +110,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(num_heads * head_dim, dim)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Same shape as `x`."""
+        """Return tokens of the same shape as `x`."""
         batch, tokens, _ = x.shape
         q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = functional.scaled_dot_product_attention(q, k, v)
@@ -126,7 +126,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(num_neurons, dim)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Same shape as `x`."""
+        """Return tokens of the same shape as `x`."""
         return self.fc2(functional.gelu(self.fc1(x)))
 
 
@@ -137,7 +137,7 @@ def _build_block(blueprint: Blueprint, index: int) -> Block:
 
 
 def vit_groups(blueprint: Blueprint) -> list[UnitGroup]:
-    """Heads and neurons of every block."""
+    """Return the groups of heads and neurons of every block."""
     return [
         group
         for index in range(SPECS[blueprint.arch].depth)

@@ -1,1 +1,1 @@
-"""Which units are removed: importance, counts, marks, and their physical removal."""
+"""Selection of the units to remove: importance, counts, marks, and physical removal."""

@@ -1,4 +1,4 @@
-"""Scores of units: from their weights, their mask, or what they do on training images."""
+"""Importance of units: from their weights, their mask, or their activations on training images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from trainables.workloads.pruning.networks.units import Member, UnitGroup
 from trainables.workloads.pruning.selection.magnitude_masks import Mask
 
 Scores = dict[str, Float[Tensor, " units"]]
-"""By group, on the CPU."""
+"""Scores by group, on the CPU."""
 NEEDS_DATA = ("l1", "l2", "saliency")
 
 
@@ -28,11 +28,20 @@ def compute_importance(
     batches: Iterable[Mapping[str, Any]],
     collectives: Collectives,
 ) -> Scores:
-    """Higher scores are kept longer; the same on every rank. A group's score is the sum over its own members.
+    """Compute scores of units, the same on every rank; higher scores are kept longer.
 
-    magnitude: sum |w|. remain: weights that `masks` lets stay. l1, l2: sums of |F| and F^2 of a convolution's output
-    F, or the mean |F| and root mean square of qkv or fc1. saliency: |sum F dL/dF| of each sample (Molchanov et al.
-    2017, eq. 8), averaged. Only the last three read `batches`, and contain collectives.
+    A group's score is the sum over its own members. magnitude: sum |w|. remain: weights that `masks` keeps. l1, l2:
+    sums of |F| and F^2 of a convolution's output F, or the mean |F| and root mean square of qkv or fc1. saliency: |sum
+    F dL/dF| of each sample (Molchanov et al. 2017, eq. 8), averaged. Only the last three read `batches`, and contain
+    collectives.
+
+    Args:
+        network: The trained network.
+        groups: Groups to score.
+        criterion: One of the above.
+        masks: Weights that magnitude pruning keeps, by tensor.
+        batches: This rank's training batches.
+        collectives: Those of this rank.
     """
     if criterion in NEEDS_DATA:
         return _score_activations(network, groups, criterion, batches, collectives)
@@ -91,7 +100,7 @@ def _finish(members: Sequence[tuple[str, Member]], total: Tensor, count: Tensor,
 
 @contextmanager
 def _watching(network: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Eval mode, and the last output of each module by name."""
+    """Put the network in eval mode and yield the last output of each module by name."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -114,7 +123,7 @@ def _watching(network: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, 
 def _measure(
     network: nn.Module, outputs: dict[str, Tensor], batch: Mapping[str, Any], criterion: Criterion
 ) -> dict[str, Tensor]:
-    """Per module: |F|, F^2, or F dL/dF with L the sum of the samples' cross-entropies."""
+    """Compute, per module, |F|, F^2, or F dL/dF with L the sum of the samples' cross-entropies."""
     if criterion != "saliency":
         with torch.no_grad():
             network(batch["image"])
@@ -127,7 +136,7 @@ def _measure(
 
 
 def _by_unit(values: Tensor, member: Member, criterion: Criterion) -> tuple[Tensor, int]:
-    """Sums of [batch, channels, height, width] or [batch, tokens, features] over each unit, and what to divide by."""
+    """Sum [batch, channels, height, width] or [batch, tokens, features] over each unit; also return the divisor."""
     per_sample = values.flatten(2).sum(dim=2) if _is_convolution(member) else values.sum(dim=1)
     by_unit = per_sample.double()[:, member.index.to(values.device)].sum(dim=2)
     if criterion == "saliency":

@@ -12,9 +12,9 @@ Mask = Bool[Tensor, "..."]
 def prune_globally(
     weights: Mapping[str, Tensor], rate: float, alive: Mapping[str, Mask] | None = None
 ) -> dict[str, Mask]:
-    """True for weights that stay: of all that are alive, the share `rate` with the smallest magnitude goes.
+    """Return masks, True for weights that stay: of all alive, the share `rate` with the smallest magnitude is pruned.
 
-    The number that goes is rounded; among equal magnitudes those that come last stay. `alive` is all by default.
+    The number pruned is rounded; among equal magnitudes the last ones stay. All weights are `alive` by default.
     """
     living = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()} if alive is None else alive
     pooled = torch.cat([weights[name].detach().abs()[living[name]].float().flatten() for name in weights])

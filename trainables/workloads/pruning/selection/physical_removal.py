@@ -1,4 +1,4 @@
-"""Physical removal: the state of a smaller network from that of a larger one."""
+"""Physical removal of units: the state of a smaller network from that of a larger one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,11 @@ from trainables.workloads.pruning.networks.build import build_network, find_grou
 from trainables.workloads.pruning.networks.units import UnitGroup
 
 Kept = Mapping[str, Sequence[int]]
-"""For each group the places of the units that stay, ascending; groups that are not named stay whole."""
+"""For each group the indices of the units that stay, ascending; groups that are not named keep all units."""
 
 
 def slice_state(state: Mapping[str, Tensor], groups: Sequence[UnitGroup], kept: Kept) -> dict[str, Tensor]:
-    """The state without the other units' entries; new tensors where something goes."""
+    """Return the state without the other units' entries; new tensors where entries are removed."""
     sliced = dict(state)
     for group in groups:
         if group.name not in kept:
@@ -28,7 +28,7 @@ def slice_state(state: Mapping[str, Tensor], groups: Sequence[UnitGroup], kept: 
 
 
 def shrink(blueprint: Blueprint, kept: Kept) -> Blueprint:
-    """The blueprint without the other units."""
+    """Return the blueprint without the other units."""
     numbers = dict(blueprint.kept)
     for group in find_groups(blueprint):
         if group.name in kept and len(kept[group.name]) < group.num_units:
@@ -38,14 +38,14 @@ def shrink(blueprint: Blueprint, kept: Kept) -> Blueprint:
 
 
 def remove_units(network: nn.Module, blueprint: Blueprint, kept: Kept) -> tuple[nn.Module, Blueprint]:
-    """A smaller network with the same weights, mode and device; the given one stays as it is."""
+    """Build a smaller network with the same weights, mode and device; the given one stays as it is."""
     state = slice_state(network.state_dict(), find_groups(blueprint), kept)
     smaller = shrink(blueprint, kept)
     return build_with(smaller, state).to(next(network.parameters()).device).train(network.training), smaller
 
 
 def build_with(blueprint: Blueprint, state: Mapping[str, Tensor]) -> nn.Module:
-    """The network of a blueprint with a copy of these weights."""
+    """Build the network of a blueprint with a copy of these weights."""
     network = build_network(blueprint)
     network.load_state_dict(state)
     return network

@@ -1,4 +1,4 @@
-"""RSST's doomed units: which weights are pulled towards zero, and which stay zero, until the units are removed."""
+"""RSST's pruning marks: weights that are regularised towards zero or held at zero until their units are removed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from trainables.workloads.pruning.selection.physical_removal import Kept
 
 
 class PruningMarks:
-    """Marks for one round; empty for a round without any."""
+    """Marks of one round; empty for a round without any."""
 
     def __init__(
         self,
@@ -22,23 +22,23 @@ class PruningMarks:
         zeroed: Mapping[str, Mask] | None = None,
     ) -> None:
         self.kept: dict[str, list[int]] = {name: list(places) for name, places in (kept or {}).items()}
-        """For each group the places of the units that are not doomed."""
+        """For each group the indices of the units that are not marked."""
         self.pulled: dict[str, Mask] = dict(pulled or {})
-        """S: doomed weights that the magnitude pruning let stay."""
+        """The set S: marked weights that the magnitude pruning keeps."""
         self.zeroed: dict[str, Mask] = dict(zeroed or {})
-        """Doomed weights that it did not."""
+        """Marked weights that the magnitude pruning does not keep."""
 
     def __bool__(self) -> bool:
         return bool(self.kept)
 
     def num_zeroed(self) -> int:
-        """Weights held at zero."""
+        """Return the number of weights held at zero."""
         return sum(int(mask.sum()) for mask in self.zeroed.values())
 
     def attach(self, network: nn.Module) -> None:
-        """Set the zeroed weights to zero, where they stay: their gradient is zero from now on.
+        """Set the zeroed weights to zero and hold them there: their gradient is zero from now on.
 
-        With no gradient, no momentum and nothing to decay, no optimiser moves them.
+        With no gradient, no momentum and nothing to decay, no optimiser changes them.
         """
         parameters = dict(network.named_parameters())
         for name, mask in self.zeroed.items():
@@ -47,7 +47,7 @@ class PruningMarks:
             parameter.register_hook(_GradientMask(mask))
 
     def penalty(self, network: nn.Module, strength: float) -> Float[Tensor, ""]:
-        """lambda / 2 times the squared norm of the weights in S; its gradient is lambda w, to the bit."""
+        """Compute lambda / 2 times the squared norm of the weights in S; its gradient is lambda w, to the bit."""
         parameters = dict(network.named_parameters())
         terms = []
         for name, mask in self.pulled.items():
@@ -74,13 +74,13 @@ class PruningMarks:
         return float(doomed / kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain data."""
+        """Return tensors and plain data."""
         pulled = {name: mask.cpu() for name, mask in self.pulled.items()}
         return {"kept": self.kept, "pulled": pulled, "zeroed": {name: mask.cpu() for name, mask in self.zeroed.items()}}
 
 
 class _GradientMask:
-    """A gradient hook; a class, so that a network with it can be pickled."""
+    """Gradient hook; a class, so that a network with it can be pickled."""
 
     def __init__(self, mask: Mask) -> None:
         self._alive = ~mask
@@ -93,7 +93,14 @@ class _GradientMask:
 def mark_units(
     groups: Sequence[UnitGroup], kept: Kept, shapes: Mapping[str, torch.Size], masks: Mapping[str, Mask]
 ) -> PruningMarks:
-    """Marks for all units outside `kept`: every prunable weight that computes them or reads them."""
+    """Mark all units outside `kept`: every prunable weight that computes them or reads them.
+
+    Args:
+        groups: Groups that may lose units.
+        kept: For each group the indices of the units that stay.
+        shapes: Shapes of the network's tensors.
+        masks: Weights that magnitude pruning keeps, by tensor.
+    """
     marked: dict[str, Mask] = {}
     for group in groups:
         going = sorted(set(range(group.num_units)) - set(kept.get(group.name, range(group.num_units))))

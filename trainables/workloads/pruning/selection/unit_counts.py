@@ -1,4 +1,4 @@
-"""How many units each group keeps, and which."""
+"""Unit counts: how many units each group keeps, and which."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from trainables.workloads.pruning.selection.magnitude_masks import Mask
 
 
 def equivalent_units(group: UnitGroup, masks: Mapping[str, Mask]) -> float:
-    """n = sum(m) / fan_in over the weights that compute the units: how many whole units the mask is worth."""
+    """Compute n = sum(m) / fan_in over the weights that compute the units: the mask's budget in complete units."""
     own = [member for member in group.own if member.is_prunable]
     alive = sum(int(masks[member.tensor].sum()) for member in own)
     total = sum(masks[member.tensor].numel() for member in own)
@@ -18,15 +18,15 @@ def equivalent_units(group: UnitGroup, masks: Mapping[str, Mask]) -> float:
 
 
 def count_by_mask(group: UnitGroup, masks: Mapping[str, Mask], fillback_rate: float) -> int:
-    """ceil(n + (C - n) f): the mask's budget as whole units, and a share f of the rest (Refill+)."""
+    """Compute ceil(n + (C - n) f): the mask's budget in complete units, and a share f of the rest (Refill+)."""
     n = equivalent_units(group, masks)
     return math.ceil(round(n + (group.num_units - n) * fillback_rate, 9))
 
 
 def count_by_rate(group: UnitGroup, rate: float, num_prunings: int, fillback_rate: float) -> int:
-    """round(n + (H - n) f) with n = H (1 - rate)^k of the dense group's H units after k prunings.
+    """Compute round(n + (H - n) f) with n = H (1 - rate)^k of the dense group's H units after k prunings.
 
-    More than the group has, where earlier prunings of all layers together took more than its share.
+    The count exceeds the group's units where earlier prunings of all layers together took more than its share.
     """
     n = group.num_dense * (1 - rate) ** num_prunings
     return math.floor(n + (group.num_units - n) * fillback_rate + 0.5)
@@ -35,7 +35,7 @@ def count_by_rate(group: UnitGroup, rate: float, num_prunings: int, fillback_rat
 def choose_units(
     groups: Sequence[UnitGroup], counts: Mapping[str, int], scores: Mapping[str, Tensor], *, is_global: bool
 ) -> dict[str, list[int]]:
-    """For each group the places of the units that stay, ascending: those with the highest scores, ties by place.
+    """Return for each group the indices of the units that stay, ascending: the highest scores, ties by index.
 
     Globally, the counts of all groups of one kind are pooled. Every group keeps its best unit.
     """

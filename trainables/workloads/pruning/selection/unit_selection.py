@@ -1,4 +1,4 @@
-"""Which units of a trained network stay: the settings put together with scores and counts."""
+"""Unit selection of a trained network: combines the settings with scores and counts."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -16,13 +16,13 @@ from trainables.workloads.pruning.selection.unit_counts import choose_units, cou
 
 
 def prune_weights(network: nn.Module, blueprint: Blueprint, rate: float) -> dict[str, Mask]:
-    """The magnitude step over all prunable weights, on the CPU, so that every device decides alike."""
+    """Prune all prunable weights by magnitude, on the CPU, so that every device gives the same masks."""
     state = network.state_dict()
     return prune_globally({name: state[name].cpu() for name in prunable_tensors(blueprint)}, rate)
 
 
 def target_groups(blueprint: Blueprint, config: PruningConfig) -> list[UnitGroup]:
-    """The groups that the settings let be pruned."""
+    """Return the groups that the settings allow to prune."""
     return [group for group in find_groups(blueprint) if group.kind in config.kinds]
 
 
@@ -35,7 +35,16 @@ def select_units(
     start: StartContext,
     num_prunings: int,
 ) -> dict[str, list[int]]:
-    """For each target group the places of the units that stay after `num_prunings` prunings; a collective."""
+    """Return for each target group the indices of the units that stay after `num_prunings` prunings; a collective.
+
+    Args:
+        network: The trained network.
+        blueprint: Its blueprint.
+        config: The workload's settings.
+        masks: Weights that magnitude pruning keeps, by tensor.
+        start: Batches and collectives.
+        num_prunings: Number of prunings, this one included.
+    """
     groups = target_groups(blueprint, config)
     scores = compute_importance(
         network,

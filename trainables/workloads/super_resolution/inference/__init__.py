@@ -1,1 +1,1 @@
-"""Enlarging images of any size."""
+"""Enlargement of images of any size."""

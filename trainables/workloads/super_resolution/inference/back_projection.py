@@ -1,4 +1,4 @@
-"""Back-projection (Irani and Peleg 1991): the result, made small again, must be the input."""
+"""Back-projection (Irani and Peleg 1991): the downscaled result must equal the input."""
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ Image = Float[Tensor, "batch channels height width"]
 
 
 def back_project(enlarged: Image, image: Image, iterations: int) -> Image:
-    """enlarged += up(image - down(enlarged)), clipped to 0..1 each time; bicubic as MATLAB's, without rounding."""
+    """Repeat enlarged += up(image - down(enlarged)), clipped to 0..1 each time; MATLAB's bicubic without rounding."""
     for _ in range(iterations):
         error = image - resize(enlarged, *image.shape[-2:])
         enlarged = (enlarged + resize(error, *enlarged.shape[-2:])).clamp(0, 1)
@@ -18,7 +18,7 @@ def back_project(enlarged: Image, image: Image, iterations: int) -> Image:
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """MATLAB's bicubic on float images, on their device."""
+    """Resize float images by MATLAB's bicubic, on their device."""
     down, right = (
         torch.from_numpy(resize_matrix(before, after).toarray()).to(image)
         for before, after in zip(image.shape[-2:], (height, width), strict=True)

@@ -1,4 +1,4 @@
-"""Images without a truth to compare them with: they are enlarged and written, and nothing is measured."""
+"""Enlargement of a folder of images without ground truth: they are written, and nothing is measured."""
 
 from pathlib import Path
 
@@ -19,6 +19,12 @@ def enlarge_folder(
     """Write `<out>/<image>_x4.png` for each image and scale; returns the paths that this rank has written.
 
     Each rank takes every world_size-th image; one image at a time is in memory.
+
+    Args:
+        module: The network.
+        upscaler: Applies the network to an image.
+        config: Names the folders and scales.
+        collectives: Those of this rank.
     """
     folder, out = config.evaluation.images, config.evaluation.out
     assert folder is not None and out is not None

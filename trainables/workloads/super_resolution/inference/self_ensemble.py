@@ -10,7 +10,7 @@ Image = Float[Tensor, "batch channels height width"]
 
 
 def ensemble(upscale: Callable[[Image], Image], image: Image) -> Image:
-    """Each state is enlarged and turned back; then the mean of the eight."""
+    """Enlarge each state, turn it back, and return the mean of the eight."""
     total: Tensor | None = None
     for is_transposed, dims in product((False, True), ((), (-1,), (-2,), (-2, -1))):
         state = image.flip(dims)

@@ -1,4 +1,4 @@
-"""Large images tile by tile: memory depends on the tile, not on the image."""
+"""Tiled enlargement of large images: memory depends on the tile, not on the image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Image = Shaped[Tensor, "1 channels height width"]
 
 @dataclass(frozen=True)
 class Span:
-    """Along one axis: what the network sees, and what of it is kept."""
+    """Span of a tile along one axis: the network's input, and the part of it that is kept."""
 
     start: int
     stop: int
@@ -22,7 +22,10 @@ class Span:
 
 
 def cut_axis(length: int, tile: int, overlap: int) -> list[Span]:
-    """Spans of `tile` that share at least `overlap`; the last is shifted inward. Each place is kept once."""
+    """Cut an axis into spans of `tile` that share at least `overlap`; the last is shifted inward.
+
+    Each position is kept once.
+    """
     if length <= tile:
         return [Span(0, length, 0, length)]
     starts = [*range(0, length - tile, tile - overlap), length - tile]
@@ -33,9 +36,17 @@ def cut_axis(length: int, tile: int, overlap: int) -> list[Span]:
 
 
 def upscale_tiled(upscale: Callable[[Tensor], Tensor], image: Image, *, scale: int, tile: int, overlap: int) -> Image:
-    """What `upscale` makes of the tiles, put together; the whole image's result where it sees at most overlap / 2 far.
+    """Enlarge an image tile by tile and join the results.
 
-    The result has the type that `upscale` gives and lies where `image` does, wherever the tiles are worked on.
+    They equal those of the complete image where the network's field of view is at most overlap / 2. The result has the
+    type of `upscale` and the device of `image`, wherever the tiles are computed.
+
+    Args:
+        upscale: Enlarges one tile.
+        image: The complete image.
+        scale: Factor of `upscale`.
+        tile: Side of a tile in pixels of `image`.
+        overlap: Pixels that neighbouring tiles share at least.
     """
     height, width = image.shape[-2:]
     result = torch.empty(0)

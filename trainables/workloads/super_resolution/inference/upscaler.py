@@ -1,4 +1,4 @@
-"""One image of any size, enlarged as the settings say: tiles, self-ensemble, back-projection."""
+"""Upscaler of one image of any size, by tiles, self-ensemble and back-projection as the settings ask."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,11 @@ from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_
 
 
 class Upscaler:
-    """The image may lie elsewhere than the network. With tiles the device holds one of them at a time; the whole image
-    is only held in grey levels, or in float32 for the self-ensemble and for back-projection."""
+    """Enlargement by the settings; the image may lie on another device than the network.
+
+    With tiles the network's device holds one of them at a time; the complete image is only held in grey levels, or in
+    float32 for the self-ensemble and for back-projection.
+    """
 
     def __init__(self, settings: Inference, device: torch.device) -> None:
         self._settings, self._device = settings, device
@@ -23,7 +26,7 @@ class Upscaler:
     def __call__(
         self, module: nn.Module, image: UInt8[Tensor, "3 height width"], scale: int
     ) -> UInt8[Tensor, "3 scaled_height scaled_width"]:
-        """Rounded to grey levels, on the image's device. Raises FloatingPointError when a value is not finite."""
+        """Enlarge to grey levels, on the image's device. Raises FloatingPointError when a value is not finite."""
         settings = self._settings
 
         def upscale(part: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""The networks: each takes images in 0..1, [batch, 3, height, width], and a scale, and returns them enlarged."""
+"""Super-resolution networks: each takes images in 0..1, [batch, 3, height, width], and a scale, and enlarges them."""

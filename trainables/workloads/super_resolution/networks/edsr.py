@@ -1,4 +1,4 @@
-"""EDSR, enhanced deep residual network (Lim et al. 2017), and with several scales MDSR's sharing of the body."""
+"""EDSR, enhanced deep residual network (Lim et al. 2017); with several scales, MDSR's sharing of the body."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ class ResidualBlock(nn.Module):
         self.residual_scaling = residual_scaling
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """x + scaling * body(x)."""
+        """Compute x + scaling * body(x)."""
         return x + self.residual_scaling * self.body(x)
 
 
@@ -47,7 +47,7 @@ class EdsrNetwork(nn.Module):
     def forward(
         self, image: Float[Tensor, "batch 3 height width"], scale: int | None = None
     ) -> Float[Tensor, "batch 3 scaled_height scaled_width"]:
-        """Images in 0..1 enlarged by `scale`, by default the first."""
+        """Enlarge images in 0..1 by `scale`, by default the first."""
         scale = choose_scale(scale, self.tails)
         shifted = self.sub_mean(image * self.rgb_range)
         features = self.head(shifted)

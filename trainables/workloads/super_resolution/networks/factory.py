@@ -1,4 +1,4 @@
-"""From settings to a network."""
+"""Factory of the super-resolution networks."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,10 @@ from trainables.workloads.super_resolution.networks.transenet import TransENetNe
 
 
 def build_network(config: AnyNetwork, scales: Sequence[int]) -> nn.Module:
-    """Called with images in 0..1, [batch, 3, height, width], and a scale; by default the first of `scales`."""
+    """Build the network of the settings.
+
+    It is called with images in 0..1, [batch, 3, height, width], and a scale; by default the first of `scales`.
+    """
     if isinstance(config, Edsr):
         return EdsrNetwork(config, scales)
     if isinstance(config, SymUNet):

@@ -1,4 +1,4 @@
-"""Taking the mean colour off and putting it back, as a frozen convolution like in the published networks."""
+"""Mean shift: subtracts or adds the mean colour, as a frozen convolution like in the published networks."""
 
 import torch
 from jaxtyping import Float
@@ -8,9 +8,9 @@ from trainables.workloads.super_resolution.network_config import RgbMean
 
 
 class MeanShift(nn.Conv2d):
-    """Adds `sign` times the mean colour. It is a 1x1 convolution so that parameter counts and files match.
+    """Convolution that adds `sign` times the mean colour; a 1x1 convolution so that parameter counts and files match.
 
-    It computes in float32, also under autocast: bfloat16 would round whole colours to 8 bits, a grey level or more.
+    It computes in float32, also under autocast: bfloat16 would round colours in 0..255 to 8 bits, a grey level or more.
     """
 
     def __init__(self, rgb_mean: RgbMean, *, sign: int, rgb_range: float = 1.0) -> None:
@@ -22,6 +22,6 @@ class MeanShift(nn.Conv2d):
         self.requires_grad_(False)
 
     def forward(self, input: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        """The shifted colours, in the weight's own precision."""
+        """Return the shifted colours, in the weight's own precision."""
         with torch.autocast(input.device.type, enabled=False):
             return super().forward(input.to(self.weight.dtype))

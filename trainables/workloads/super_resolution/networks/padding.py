@@ -1,4 +1,4 @@
-"""Padding to the multiples that networks with levels or tokens ask for."""
+"""Padding to the multiples that networks with levels or tokens require."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,7 +8,10 @@ from torch.nn import functional
 def pad_to_multiple(
     x: Float[Tensor, "batch channels height width"], multiple: int
 ) -> Float[Tensor, "batch channels height width"]:
-    """Reflected at the right and lower edge until both sides are multiples; the edge itself is not repeated."""
+    """Reflect at the right and lower edge until both sides are multiples; the edge itself is not repeated.
+
+    Raises ValueError for an image of one pixel to a side.
+    """
     while (missing := [-side % multiple for side in x.shape[-2:]]) != [0, 0]:
         # a reflection is at most as long as the image without its edge; very small images take several
         down, right = (min(pad, side - 1) for pad, side in zip(missing, x.shape[-2:], strict=True))

@@ -16,12 +16,15 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-5)
 
     def forward(self, x: Image) -> Image:
-        """Each pixel on its own."""
+        """Normalise each pixel on its own."""
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class ChannelAttention(nn.Module):
-    """MDTA: the attention map is channels x channels, so the cost grows linearly with the number of pixels."""
+    """Multi-Dconv head transposed attention (MDTA).
+
+    The attention map is channels x channels, so the cost grows linearly with the number of pixels.
+    """
 
     def __init__(self, channels: int, num_heads: int) -> None:
         super().__init__()
@@ -32,7 +35,7 @@ class ChannelAttention(nn.Module):
         self.to_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Image) -> Image:
-        """softmax(temperature * q k^T) v, with q and k of unit length along the pixels."""
+        """Compute softmax(temperature * q k^T) v, with q and k of unit length along the pixels."""
         qkv = self.depthwise(self.to_qkv(x)).flatten(2).unflatten(1, (3, self.num_heads, -1))
         q, k, v = qkv.unbind(dim=1)
         q, k = functional.normalize(q, dim=-1), functional.normalize(k, dim=-1)
@@ -41,7 +44,7 @@ class ChannelAttention(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """GDFN: one half of the hidden channels, through GELU, gates the other."""
+    """Gated-Dconv feed-forward network (GDFN): one half of the hidden channels, through GELU, gates the other."""
 
     def __init__(self, channels: int, expansion: float) -> None:
         super().__init__()
@@ -51,13 +54,13 @@ class GatedFeedForward(nn.Module):
         self.to_out = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Image) -> Image:
-        """W_out (GELU(a) * b)."""
+        """Compute W_out (GELU(a) * b)."""
         gate, value = self.depthwise(self.to_hidden(x)).chunk(2, dim=1)
         return self.to_out(functional.gelu(gate) * value)
 
 
 class TransformerBlock(nn.Module):
-    """x + MDTA(norm(x)), then x + GDFN(norm(x))."""
+    """Transformer block: x + MDTA(norm(x)), then x + GDFN(norm(x))."""
 
     def __init__(self, channels: int, num_heads: int, expansion: float) -> None:
         super().__init__()
@@ -65,6 +68,6 @@ class TransformerBlock(nn.Module):
         self.feedforward_norm, self.feedforward = ChannelNorm(channels), GatedFeedForward(channels, expansion)
 
     def forward(self, x: Image) -> Image:
-        """Same shape."""
+        """Return features of the same shape."""
         x = x + self.attention(self.attention_norm(x))
         return x + self.feedforward(self.feedforward_norm(x))

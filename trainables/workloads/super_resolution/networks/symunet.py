@@ -18,7 +18,7 @@ _Features = Float[Tensor, "batch channels height width"]
 
 
 class UNet(nn.Module):
-    """From `width` channels to `width` channels; every level halves the sides and doubles the channels.
+    """U-Net from `width` channels to `width` channels; every level halves the sides and doubles the channels.
 
     Skips are added, not concatenated. Sides must be multiples of 2^levels.
     """
@@ -46,7 +46,7 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: _Features) -> _Features:
-        """Same shape."""
+        """Return features of the same shape."""
         skips: list[Tensor] = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             skips.append(encoder(x))
@@ -60,7 +60,7 @@ class UNet(nn.Module):
 class SymUNetNetwork(nn.Module):
     """The U-Net between two convolutions, on the enlarged image (pre) or on the small one (post).
 
-    What it computes is added to the bicubic image. There is no shift of the mean.
+    Its output is added to the bicubic image. There is no shift of the mean.
     """
 
     def __init__(self, config: network_config.SymUNet, scales: Sequence[int]) -> None:
@@ -77,7 +77,7 @@ class SymUNetNetwork(nn.Module):
     def forward(
         self, image: Float[Tensor, "batch 3 height width"], scale: int | None = None
     ) -> Float[Tensor, "batch 3 scaled_height scaled_width"]:
-        """Images in 0..1 enlarged by `scale`, by default the first."""
+        """Enlarge images in 0..1 by `scale`, by default the first."""
         scale = choose_scale(scale, self.scales)
         enlarged = upsample_bicubic(image, scale)
         padded = pad_to_multiple(image if self.is_post else enlarged, self.multiple)

@@ -34,7 +34,7 @@ class Attention(nn.Module):
         self.to_out = nn.Linear(inner, config.token_dim)
 
     def forward(self, x: _Tokens, context: Float[Tensor, "batch others dim"]) -> _Tokens:
-        """Same shape as `x`."""
+        """Return tokens of the same shape as `x`."""
         q, k, v = (self._split(part) for part in (self.to_q(x), *self.to_kv(context).chunk(2, dim=-1)))
         attended = functional.scaled_dot_product_attention(q, k, v, scale=self.scale)
         return self.to_out(attended.transpose(1, 2).flatten(2))
@@ -60,7 +60,7 @@ class EncoderLayer(nn.Module):
         self.norm_2, self.feedforward = nn.LayerNorm(config.token_dim), FeedForward(config)
 
     def forward(self, x: _Tokens) -> _Tokens:
-        """Same shape."""
+        """Return tokens of the same shape."""
         normed = self.norm_1(x)
         x = x + self.attention(normed, normed)
         return x + self.feedforward(self.norm_2(x))
@@ -76,7 +76,7 @@ class DecoderLayer(nn.Module):
         self.norm_3, self.feedforward = nn.LayerNorm(config.token_dim), FeedForward(config)
 
     def forward(self, x: _Tokens, context: Float[Tensor, "batch others dim"]) -> _Tokens:
-        """Same shape as `x`."""
+        """Return tokens of the same shape as `x`."""
         normed = self.norm_1(x)
         x = x + self.self_attention(normed, normed)
         x = x + self.cross_attention(self.norm_2(x), context)
@@ -84,9 +84,10 @@ class DecoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Fuses the enlarged features with those of the stages: encoders for each, decoders from the last to the first.
+    """Transformer that fuses the enlarged features with those of the stages.
 
-    Tokens carry no position; so the number of parameters, and any image whose sides are multiples, fits.
+    Each stage has an encoder; decoders run from the last stage to the first. Tokens carry no position, so the
+    parameters fit any image whose sides are multiples of the patch.
     """
 
     def __init__(self, config: network_config.TransENet) -> None:
@@ -101,7 +102,7 @@ class Transformer(nn.Module):
         self.to_patches = nn.Linear(config.token_dim, patch_dim)
 
     def forward(self, stages: Sequence[Tensor], enlarged: _Features) -> _Features:
-        """`stages` at low resolution, first to last; the result has the shape of `enlarged`."""
+        """Fuse `stages` at low resolution, first to last; the result has the shape of `enlarged`."""
         tokens = self.high_embedding(self._patchify(enlarged))
         for layer in self.high_encoder:
             tokens = layer(tokens)
@@ -142,7 +143,7 @@ class TransENetNetwork(nn.Module):
     def forward(
         self, image: Float[Tensor, "batch 3 height width"], scale: int | None = None
     ) -> Float[Tensor, "batch 3 scaled_height scaled_width"]:
-        """Images in 0..1, sides at least `patch_side`, enlarged by `scale`, by default the first."""
+        """Enlarge images in 0..1, sides at least `patch_side`, by `scale`, by default the first."""
         scale = choose_scale(scale, self.upsamplers)
         height, width = image.shape[-2:]
         features, stages = self.head(self.sub_mean(pad_to_multiple(image, self.multiple))), []

@@ -1,4 +1,4 @@
-"""Parts that enlarge: sub-pixel convolutions, and what they are compared with or added to, the bicubic image."""
+"""Upsampling: sub-pixel convolutions, and the bicubic image that they are added to."""
 
 from collections.abc import Sequence
 
@@ -24,12 +24,12 @@ class SubPixelUpsampler(nn.Sequential):
 def upsample_bicubic(
     image: Float[Tensor, "batch channels height width"], scale: int
 ) -> Float[Tensor, "batch channels scaled_height scaled_width"]:
-    """torch's bicubic (a = -0.75), as inside the published networks; not the one that baselines are made with."""
+    """Enlarge by torch's bicubic (a = -0.75), as inside the published networks; baselines use MATLAB's instead."""
     return functional.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 def zero_gradient_dependency(module: nn.Module, output: Tensor) -> Tensor:
-    """`output`, with a gradient of zero for every parameter of `module`.
+    """Return `output` with a gradient of zero for every parameter of `module`.
 
     A distributed step waits for the gradient of every parameter, also of a tail whose scale was not drawn.
     """
@@ -37,7 +37,7 @@ def zero_gradient_dependency(module: nn.Module, output: Tensor) -> Tensor:
 
 
 def choose_scale(scale: int | None, scales: Sequence[int] | nn.ModuleDict) -> int:
-    """`scale`, by default the first that the network was built for. Raises ValueError when it was not."""
+    """Return `scale`, by default the first of the network. Raises ValueError when the network was not built for it."""
     known = [int(each) for each in scales]
     if scale is None:
         return known[0]

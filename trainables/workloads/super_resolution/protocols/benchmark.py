@@ -1,4 +1,4 @@
-"""A folder in which all images are test images, such as Set5."""
+"""Benchmark folders, in which all images are test images, such as Set5."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ from trainables.contract.train_context import Collectives
 
 
 def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, Pair]]:
-    """This rank's images, every world_size-th, at every scale, on the CPU.
+    """Yield this rank's images, every world_size-th, at every scale, on the CPU.
 
-    Pairs as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
+    Pairs are read as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
     """
     entries = pairs_in(folder, scales) if is_pair_folder(folder, scales[0]) else _truths_in(folder, scales[0])
     for entry in entries[collectives.rank :: collectives.world_size]:
@@ -26,7 +26,10 @@ def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives
 
 
 def _truths_in(folder: Path, scale: int) -> list[ImageEntry]:
-    """All images of the folder; none may lie deeper, where low resolution of an unknown layout would count as truth."""
+    """List all images of the folder.
+
+    None may lie deeper, where low resolution of an unknown layout would count as ground truth.
+    """
     paths = find_images(folder)
     deeper = [path for path in paths if path.parent != folder]
     if deeper:

@@ -1,4 +1,4 @@
-"""Published protocols: what is cut off, in which colours PSNR and SSIM are measured, and how channels are joined."""
+"""Published protocols: the border that is cut off, the colours of PSNR and SSIM, and how channels are combined."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Image = UInt8[Tensor, "3 height width"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one image is compared with the truth."""
+    """Rules by which one image is compared with the ground truth."""
 
     extra_border: int
     """Pixels cut off at each side, besides one low-resolution pixel."""
     is_luma: bool
-    """PSNR and SSIM of the luma; else of RGB."""
+    """PSNR and SSIM are of the luma; else of RGB."""
     joins_channels: bool
-    """PSNR from one error over all channels; else the mean of the channels' own."""
+    """PSNR comes from one error over all channels; else it is the mean of the channels' own."""
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -44,9 +44,17 @@ _COLOUR_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def measure(
     image: Image, truth: Image, *, scale: int, protocol: str, metrics: Sequence[str]
 ) -> Float[Tensor, " metrics"]:
-    """The metrics in the order asked for, float64. scc, sam and uqi are of RGB in every protocol.
+    """Compute the metrics in the given order, float64; scc, sam and uqi are of RGB in every protocol.
 
-    Raises ValueError when too little is left of the image after the border is cut off.
+    Args:
+        image: The enlarged image.
+        truth: The ground truth.
+        scale: Its factor; a border of one low-resolution pixel is cut off, and more in some protocols.
+        protocol: A name in `PROTOCOLS`.
+        metrics: Names of the metrics.
+
+    Raises:
+        ValueError: Too little is left of the image after the border is cut off.
     """
     rules = PROTOCOLS[protocol]
     border = scale + rules.extra_border

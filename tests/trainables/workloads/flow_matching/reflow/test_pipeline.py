@@ -21,6 +21,8 @@ from trainables.workloads.flow_matching.reflow import pipeline as reflow_pipelin
 from trainables.workloads.flow_matching.reflow.pipeline import ReflowPipeline
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
+pytestmark = pytest.mark.slow
+
 
 class Images:
     """Stands for the pipeline of the real images."""

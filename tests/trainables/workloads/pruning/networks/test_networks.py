@@ -24,6 +24,7 @@ PUBLISHED_SIZES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arch", "num_classes"), PUBLISHED_SIZES)
 def test_parameters_prunable_weights_and_macs_are_exact(arch, num_classes):
     size = measure_size(Blueprint(arch, 3, 32, 32, num_classes))

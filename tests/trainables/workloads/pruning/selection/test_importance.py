@@ -41,6 +41,7 @@ def outputs_of(network: nn.Module, module: str, batch: Any) -> torch.Tensor:
     return kept[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("criterion", ["magnitude", "remain"])
 def test_scores_of_weights_are_sums_over_what_computes_the_unit(arch, criterion):

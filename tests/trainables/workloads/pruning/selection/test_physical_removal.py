@@ -9,6 +9,8 @@ from tests.trainables.workloads.pruning.tiny_networks import ARCHS, images, live
 from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
 from trainables.workloads.pruning.selection.physical_removal import remove_units, shrink, slice_state
 
+pytestmark = pytest.mark.slow
+
 KINDS = [
     ("res20s", ("channel",)),
     ("res20s", ("residual",)),

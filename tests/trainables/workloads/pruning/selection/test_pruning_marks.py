@@ -97,6 +97,7 @@ def test_the_value_is_half_lambda_times_the_squared_norm():
     assert doomed.penalty(network, 0.6).item() == pytest.approx(0.3 * total, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
