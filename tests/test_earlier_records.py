@@ -1,8 +1,8 @@
 """Prepared data, checkpoints, models, records and searches that version 0.1.0 wrote are read and continued.
 
 The archive was written by commit 9fcc06f: prepared digits; a flow-matching run that was stopped after step 14 of 30; a
-finished run with an evaluation; a finished search of two trials. Its feature network is mostly zeros, to stay small, so its
-scores say nothing of quality.
+finished run with an evaluation; a finished search of two trials. Its feature network is mostly zeros, to stay small, so
+its scores say nothing of quality.
 """
 
 import json

@@ -35,7 +35,7 @@ def step_of(name: str) -> int:
 
 
 class Aliases(TypedDict):
-    """Model version by alias; `kept` are those that the cadence asked for."""
+    """Model version by alias; `kept` are the versions that `models_every` keeps."""
 
     latest: str | None
     best: str | None

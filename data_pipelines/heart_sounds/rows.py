@@ -44,7 +44,16 @@ _SAID = ("scale", "label", "subject", "patient", "recording", "is_good")
 
 
 def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
-    """Return the row without label, subject and patient. Raises ValueError naming the recording."""
+    """Return the stored row of a recording, without label, subject and patient.
+
+    Args:
+        recording: The recording, which is read here.
+        number: Its number, which also stands in for subject and patient.
+        data: Settings.
+
+    Raises:
+        ValueError: Names the recording that cannot be read.
+    """
     try:
         samples = preprocess(recording.read(), rate=data.sample_rate, band_hz=data.band_hz)
     except ValueError as error:

@@ -23,6 +23,11 @@ def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], see
 
     The last split is drawn first and the first is the remainder, so the test subjects do not depend on how the others
     are divided. Sizes are right to one subject, and to two within each stratum.
+
+    Args:
+        strata: Stratum of each subject.
+        ratios: Share of each split; they sum to 1.
+        seed: Seed of the draw.
     """
     found: dict[Split, list[str]] = {split: [] for split in ratios}
     rest, share = dict(strata), 1.0

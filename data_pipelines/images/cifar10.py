@@ -22,7 +22,7 @@ _PIXELS = 3 * 32 * 32
 def find_cifar10(path: Path) -> "Cifar10Source":
     """Return the reader of the form at `path` or in its usual subfolder.
 
-    ValueError names the files that are expected.
+    Raises ValueError naming the files that are expected.
     """
     for form in (PickledCifar10, BinaryCifar10):
         for folder in (path, path / form.folder_name):

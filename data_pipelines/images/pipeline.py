@@ -79,7 +79,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         return {**self.shape._asdict(), "class_names": list(self._raw.class_names), **rule}
 
     def refuse_prepared(self, manifest: Manifest) -> None:
-        """Raise ValueError for another validation split, which the family's name does not tell."""
+        """Raise ValueError for another validation split, which is not part of the family's name."""
         rule = self.data.validation_rule if self.data.validation_ratio else None
         before = manifest.data_spec.get("validation")
         if before != rule:

@@ -37,7 +37,7 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
 
     def __init__(
         self,
-        splits: Mapping[Split, Mapping[str, np.ndarray]],
+        splits: Mapping[str, Mapping[str, np.ndarray]],
         *,
         name: str = "arrays",
         data_spec: DataSpec | None = None,
@@ -104,25 +104,27 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
         return batch
 
 
-def _check(splits: Mapping[Split, Mapping[str, np.ndarray]]) -> dict[Split, dict[str, np.ndarray]]:
-    unknown = sorted(set(splits) - set(SPLITS))
-    if unknown or "train" not in splits:
+def _check(splits: Mapping[str, Mapping[str, np.ndarray]]) -> dict[Split, dict[str, np.ndarray]]:
+    known: list[Split] = [split for split in SPLITS if split in splits]
+    if len(known) < len(splits) or "train" not in splits:
         raise ValueError(f"the splits are {', '.join(splits) or 'none'}; give train, and val and test if there are any")
     checked: dict[Split, dict[str, np.ndarray]] = {}
-    for split, arrays in splits.items():
-        checked[split] = {name: _little_endian(f"{split}/{name}", values) for name, values in arrays.items()}
-        lengths = {name: len(values) for name, values in checked[split].items()}
+    for split in known:
+        arrays = {name: _little_endian(f"{split}/{name}", values) for name, values in splits[split].items()}
+        lengths = {name: len(values) for name, values in arrays.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
             raise ValueError(f"{split}: every array needs the same number of rows, at least 1; they have {lengths}")
-        forms, wanted = (
-            {name: (values.dtype.name, values.shape[1:]) for name, values in each.items()}
-            for each in (checked[split], checked.get("train", checked[split]))
-        )
+        checked[split] = arrays
+        forms, wanted = _forms(arrays), _forms(checked["train"])
         if forms != wanted:
             raise ValueError(
                 f"{split} holds {forms}, but train holds {wanted}; names, dtypes and row shapes must agree"
             )
     return checked
+
+
+def _forms(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (values.dtype.name, values.shape[1:]) for name, values in arrays.items()}
 
 
 def _little_endian(name: str, values: Any) -> np.ndarray:

@@ -1,13 +1,12 @@
 """The manifest file: `prepare` writes it last, and readers load it first."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
-from data_pipelines.prepared.shard_files import move_into_place, temporary_name
+from data_pipelines.storage.atomic_file import replace_file, sync_directory
 
 MANIFEST_NAME = "manifest.json"
 
@@ -39,12 +38,9 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
 
 def save_text(path: Path, text: str) -> None:
     """Replace a file's text, completely or not at all."""
-    temporary = temporary_name(path)
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    move_into_place(temporary, path)
+    with replace_file(path) as file:
+        file.write(text.encode())
+    sync_directory(path.parent)
 
 
 def refuse_other_pipeline(folder: Path, *, found: str, wanted: str) -> None:

@@ -10,6 +10,7 @@ from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest, refuse_other_pipeline, save_manifest
 from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
 from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished
+from data_pipelines.storage.atomic_file import TEMPORARY
 
 __all__ = ["load_manifest", "prepare"]
 
@@ -45,7 +46,7 @@ def prepare(
         return whole
     _refuse_foreign(folder, pipeline.key)
     with _only_one(folder):
-        for leftover in folder.glob(".*.tmp"):
+        for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
             leftover.unlink()
         if read_manifest(folder) is not None:
             return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)

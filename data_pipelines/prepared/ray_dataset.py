@@ -115,7 +115,7 @@ def object_store_bytes() -> int:
 def cause_of(error: BaseException) -> BaseException:
     """Return the error raised in a Ray task, without Ray's wrapping and advice.
 
-    `error` itself when Ray did not wrap it.
+    An error that Ray did not wrap is returned as it is.
     """
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split
-from data_pipelines.prepared.shard_files import count_samples, cut_tables, hash_file, write_shard
+from data_pipelines.prepared.rechunk import rebatch
+from data_pipelines.prepared.shard_files import count_samples, write_shard
+from data_pipelines.storage.checksums import hash_file
 
 
 def has_size(folder: Path, shard: Shard) -> bool:
@@ -49,5 +51,5 @@ def remake_shards(
 
 
 def _remake(pipeline: DataPipeline[Any], folder: Path, split: Split, shard: Shard, first_row: int) -> Shard:
-    table = next(cut_tables(pipeline.read_raw(split, first_row), shard.num_rows))
+    table = next(rebatch(pipeline.read_raw(split, first_row), shard.num_rows))
     return count_samples(write_shard(table, folder / shard.name), shard.decoded_rows)

@@ -1,8 +1,5 @@
 """Parquet shards: each is written completely or not at all, and damage is detected at every read."""
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Shard, Split
+from data_pipelines.storage.atomic_file import replace_file, sync_directory
+from data_pipelines.storage.checksums import hash_file
 
 SHARD_BYTES = 32 * 1024**2
 """Decoded bytes of one shard: large enough to make Ray's cost per task small, and well below Ray's block size (128
@@ -31,29 +30,12 @@ def count_samples(shard: Shard, num_decoded: int) -> Shard:
     return shard if num_decoded == shard.num_rows else shard.model_copy(update={"num_samples": num_decoded})
 
 
-def cut_tables(tables: Iterable[pa.Table], num_rows: int) -> Iterator[pa.Table]:
-    """Yield the same rows in the same order as tables of exactly `num_rows` rows; only the last may be shorter."""
-    waiting: list[pa.Table] = []
-    num_waiting = 0
-    for table in tables:
-        waiting.append(table)
-        num_waiting += table.num_rows
-        while num_waiting >= num_rows:
-            joined = pa.concat_tables(waiting)
-            yield joined.slice(0, num_rows)
-            waiting = [joined.slice(num_rows)]
-            num_waiting -= num_rows
-    if num_waiting:
-        yield pa.concat_tables(waiting)
-
-
 def write_shard(table: pa.Table, path: Path) -> Shard:
-    """Write one shard under a temporary name, flush it to disk, then rename it.
+    """Write one shard, completely or not at all.
 
     The columns hold raw pixels or already coded bytes: compression and dictionaries would cost time and save nothing.
     """
-    temporary = temporary_name(path)
-    with temporary.open("wb") as file:
+    with replace_file(path) as file:
         pq.write_table(
             table.combine_chunks(),
             file,
@@ -63,11 +45,8 @@ def write_shard(table: pa.Table, path: Path) -> Shard:
             write_statistics=False,
             write_page_checksum=True,
         )
-        file.flush()
-        os.fsync(file.fileno())
-    num_bytes, digest = temporary.stat().st_size, hash_file(temporary)
-    move_into_place(temporary, path)
-    return Shard(name=path.name, num_rows=table.num_rows, num_bytes=num_bytes, sha256=digest)
+    sync_directory(path.parent)
+    return Shard(name=path.name, num_rows=table.num_rows, num_bytes=path.stat().st_size, sha256=hash_file(path))
 
 
 def load_shard(
@@ -100,27 +79,6 @@ def load_shard(
         return pipeline.decode(table)
     except Exception as error:
         raise ValueError(f"{path}: cannot be decoded ({error}); {_remedy(path)}") from error
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def temporary_name(path: Path) -> Path:
-    """Return the name under which a file is first written: same folder, hidden, ending in `.tmp`."""
-    return path.with_name(f".{path.name}.tmp")
-
-
-def move_into_place(temporary: Path, path: Path) -> None:
-    """Rename a file, and flush the folder, so that the name survives a power cut."""
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(path: Path) -> pa.Table:

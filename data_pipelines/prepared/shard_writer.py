@@ -11,14 +11,9 @@ from pydantic import ValidationError
 from data_pipelines.contract.config import Config
 from data_pipelines.contract.pipeline import Counts, DataPipeline, Manifest, Split
 from data_pipelines.prepared.manifest import save_manifest, save_text
+from data_pipelines.prepared.rechunk import rebatch
 from data_pipelines.prepared.repair import has_hash, remake_shards
-from data_pipelines.prepared.shard_files import (
-    choose_rows_per_shard,
-    count_samples,
-    cut_tables,
-    shard_name,
-    write_shard,
-)
+from data_pipelines.prepared.shard_files import choose_rows_per_shard, count_samples, shard_name, write_shard
 
 OnProgress = Callable[[int, int], None]
 """Called with the rows done and the rows in all, after each shard."""
@@ -73,7 +68,7 @@ class ShardWriter:
         if state is None:
             return None
         if state.manifest.source_hash != self.pipeline.source_hash():
-            _log.warning("%s: the raw data have changed since the last call, starting anew", self.folder)
+            _log.warning("%s: the raw data have changed since the last call; all shards are written again", self.folder)
             _remove_shards(self.folder, state.manifest)
             return None
         manifest = remake_shards(self.pipeline, self.folder, state.manifest, is_good=has_hash)
@@ -102,7 +97,7 @@ class ShardWriter:
     def _missing_tables(self, split: Split) -> Iterator[pa.Table]:
         done = self.state.manifest.num_rows(split)
         if done < self.num_raw_rows[split]:
-            yield from cut_tables(self.pipeline.read_raw(split, done), self.state.rows_per_shard)
+            yield from rebatch(self.pipeline.read_raw(split, done), self.state.rows_per_shard)
 
     def _add(self, split: Split, table: pa.Table) -> None:
         manifest = self.state.manifest

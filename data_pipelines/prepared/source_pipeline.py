@@ -1,6 +1,6 @@
 """Base of pipelines whose settings name the raw data by `source` and `path`.
 
-Works from prepared rows without raw data.
+Such pipelines also work from prepared rows, when the raw data are gone.
 """
 
 import hashlib

@@ -55,7 +55,7 @@ def is_16_bit_grey(image: Image.Image) -> bool:
 def to_plain(image: Image.Image, path: Path) -> Image.Image:
     """Convert to 8-bit grey or RGB: 16 bits scaled, palettes resolved, transparency on white.
 
-    ValueError for other modes.
+    Raises ValueError for other modes.
     """
     if is_16_bit_grey(image):
         wide = np.asarray(image).astype(np.float64)

@@ -14,7 +14,7 @@ _INTEGER_DTYPE = re.compile(r"[<>|=]?[iu][1248]")
 def load_plain_pickle(path: Path) -> Any:
     """Read numbers, strings, lists, dicts and integer arrays from a pickle; strings of Python 2 arrive as bytes.
 
-    Raises ValueError naming the file, and the global it asked for when that is not allowed.
+    Raises ValueError naming the file, and a global in the pickle that is not allowed.
     """
     try:
         content = path.read_bytes()

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.storage.atomic_file import sync_directory
+
 MANIFEST = "manifest.json"
 
 
@@ -37,15 +39,11 @@ def verify(folder: Path) -> str | None:
     return None
 
 
-def _fingerprint(file: Path) -> dict[str, Any]:
+def hash_file(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with file.open("rb") as stream:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sync_directory(folder: Path) -> None:
-    """Flush a directory's entries to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _fingerprint(file: Path) -> dict[str, Any]:
+    return {"size": file.stat().st_size, "sha256": hash_file(file)}

@@ -1,10 +1,8 @@
 """Folders on any storage that pyarrow reaches: files and folders are stored completely or not at all."""
 
 import json
-import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,10 +11,8 @@ from urllib.parse import quote
 
 from pyarrow import fs as pafs
 
-from data_pipelines.storage.checksums import MANIFEST, sync_directory, write_checksums
-
-TEMPORARY = ".tmp-"
-"""Prefix of files that are still being written; they are never read."""
+from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, sync_directory, temporary_path
+from data_pipelines.storage.checksums import MANIFEST, write_checksums
 
 
 def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
@@ -85,7 +81,7 @@ class Folder:
     def find(self, name: str, ending: str) -> list[str]:
         """Return files with this ending at any depth below `name`, as names in this folder.
 
-        Without half-written ones.
+        Half-written ones are left out.
         """
         selector = pafs.FileSelector(self.full(name), recursive=True, allow_not_found=True)
         paths = [info.path for info in self.fs.get_file_info(selector) if info.type == pafs.FileType.File]
@@ -116,12 +112,8 @@ class Folder:
             with self.fs.open_output_stream(target, compression=None) as stream:
                 stream.write(content)
             return
-        temporary = Path(target).with_name(f"{TEMPORARY}{Path(target).name}-{uuid.uuid4().hex[:8]}")
-        with temporary.open("wb") as stream:
+        with replace_file(Path(target)) as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a JSON file, completely or not at all."""
@@ -153,7 +145,7 @@ class Folder:
         if self.is_local:
             parent = Path(self.full(name)).parent
             parent.mkdir(parents=True, exist_ok=True)
-            filling = parent / f"{TEMPORARY}{Path(name).name}-{uuid.uuid4().hex[:8]}"
+            filling = temporary_path(parent / Path(name).name)
             filling.mkdir()
         else:
             filling = Path(tempfile.mkdtemp(prefix="quintet-"))
@@ -173,7 +165,7 @@ class Folder:
             return
         target = Path(self.full(name))
         if target.exists():
-            old = target.with_name(f"{TEMPORARY}old-{uuid.uuid4().hex[:8]}")
+            old = temporary_path(target)
             target.rename(old)
             filling.rename(target)
             shutil.rmtree(old)

@@ -24,7 +24,7 @@ class SuperResolutionData(Config):
     prepared: FilePath | None = None
     """Folder of the prepared Parquet shards; by default made under the storage path."""
     scales: tuple[Scale, ...] = Field(default=(4,), min_length=1)
-    """Factors to learn. In every training step each worker's micro-batch takes one of them at random; metrics of the
+    """Factors to train. In every training step each worker's micro-batch takes one of them at random; metrics of the
     first have the plain names."""
     lr_patch_size: int = Field(default=48, ge=8, le=1024)
     """Side of a training patch in low-resolution pixels; times the scale it is the usual `patch_size`. Smaller images

@@ -64,9 +64,15 @@ def generated_clips(settings: BouncingDigits, split: Split, count: int, images: 
 def draw_clip(
     digits: np.ndarray, settings: BouncingDigits, *, shape: FrameShape, random: np.random.Generator
 ) -> np.ndarray:
-    """Draw uint8 [frames, channels, height, width]: digits [count, side, side] overlaid by their maximum.
+    """Draw uint8 [frames, channels, height, width] of moving digits, overlaid by their maximum.
 
     Each digit starts at a uniformly random position in a uniformly random direction, and is reflected at the edges.
+
+    Args:
+        digits: uint8 [count, side, side].
+        settings: Number of frames, size of the digits and their speed.
+        shape: Shape of a frame.
+        random: Source of all draws.
     """
     side = settings.digit_size
     room = np.array([shape.height - side, shape.width - side])
@@ -91,7 +97,7 @@ def reflect(place: np.ndarray, room: np.ndarray) -> np.ndarray:
 def read_idx_images(path: Path) -> np.ndarray:
     """Read uint8 [count, height, width] from MNIST's file form, gzipped or not.
 
-    ValueError names a file of another form.
+    Raises ValueError naming a file of another form.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

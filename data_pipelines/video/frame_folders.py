@@ -73,7 +73,7 @@ def list_frame_folders(root: Path) -> Listing:
 def order_frames(paths: Sequence[Path]) -> list[Path]:
     """Sort files by the number that ends each name.
 
-    ValueError when one is missing or repeated, or the steps are uneven.
+    Raises ValueError when one is missing or repeated, or the steps are uneven.
     """
     numbered: dict[int, Path] = {}
     for path in paths:

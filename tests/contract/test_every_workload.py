@@ -12,11 +12,11 @@ from data_pipelines.prepared.shard_files import write_shard
 from ray_jobs.commands.show import count_parameters_and_macs
 from tests.contract.conftest import DEVICE
 from trainables.contract.evaluation import Evaluator
+from trainables.contract.seeding import build_generator
 from trainables.contract.task import Task
 from trainables.contract.workload_config import WorkloadConfig
 from trainables.engine.data.feed import check_batch
 from trainables.engine.process.collectives import ProcessGroup
-from trainables.engine.process.determinism import build_generator
 from trainables.workloads import build_pipeline, build_task
 
 KEY = re.compile(r"(baseline/)?((train|val|eval|test)/)?[a-z0-9_/+]+")

@@ -25,8 +25,6 @@ def die_if_asked(file: Path) -> None:
 class ToyPipeline(ArrayPipeline):
     """Points made from a seed."""
 
-    source = "made-up points"  # pyright: ignore[reportAssignmentType]
-
     def __init__(self, config: ToyConfig):
         self.config = config
         sizes: dict[Split, int] = {"train": config.num_rows, "test": 16}
@@ -34,6 +32,10 @@ class ToyPipeline(ArrayPipeline):
         if config.nan_at_row is not None:
             splits["train"]["y"][config.nan_at_row] = np.nan
         super().__init__(splits, name="toy")
+
+    @property
+    def source(self) -> str:
+        return "made-up points"
 
     @property
     def key(self) -> str:

@@ -23,7 +23,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def refuse_other_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Path, what: str) -> None:
-    """Raise ValueError with the first names that are missing, unknown or of another shape than those of `what`."""
+    """Raise ValueError unless `found` has the names and shapes of `expected`.
+
+    Args:
+        expected: The network's state dict.
+        found: Weights of the file.
+        file: The file, for the message.
+        what: Kind of weights, for the message, which lists the first differences.
+    """
     problems = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
     problems += [f"{name} is unknown" for name in sorted(found.keys() - expected.keys())]
     problems += [

@@ -1,11 +1,30 @@
 """Random streams that depend on a seed and a purpose alone, never on the global random state."""
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Derive a 63-bit seed from a run's seed and the words or numbers that name the purpose."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def build_generator(device: torch.device, *parts: int | str) -> torch.Generator:
+    """Build a torch generator on `device`, seeded by `derive_seed`."""
+    generator = torch.Generator(device=device)
+    generator.manual_seed(derive_seed(*parts))
+    return generator
+
+
+def build_numpy_generator(*parts: int | str) -> np.random.Generator:
+    """Build a NumPy generator, seeded by `derive_seed`."""
+    return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
 
 
 def seeded_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:

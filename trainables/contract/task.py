@@ -57,7 +57,7 @@ class Task(ABC, Generic[Batch]):
     def loss(self, module: nn.Module, batch: Batch, *, generator: torch.Generator) -> LossOutput:
         """Compute the training loss of `module`, which is `self.module` made distributed.
 
-        Randomness from `generator`.
+        All randomness comes from `generator`.
         """
 
     @abstractmethod

@@ -105,7 +105,7 @@ class Ema(Config):
 
 
 class EarlyStopping(Config):
-    """Stop when the selection metric has not improved over this many evaluations."""
+    """Rule that stops a run when the selection metric has not improved over this many evaluations."""
 
     patience: int = Field(ge=1)
     min_delta: float = Field(default=0.0, ge=0)
@@ -125,7 +125,7 @@ class Training(Config):
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches per optimiser step."""
     clip_norm: float | None = Field(default=None, gt=0)
-    """Largest L2 norm of the whole gradient."""
+    """Largest L2 norm of the full gradient."""
     precision: Precision = "fp32"
     """Of the forward passes, in evaluations too; weights, optimiser and metrics are float32."""
     compile: bool = False

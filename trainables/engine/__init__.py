@@ -1,1 +1,1 @@
-"""The engine: trains any task; knows no workload."""
+"""The engine, which trains any task and depends on no workload."""

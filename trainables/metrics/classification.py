@@ -24,6 +24,11 @@ def score(labels: np.ndarray, probabilities: np.ndarray, *, positive: int) -> Sc
     """Compute accuracy, F1, precision, recall, sensitivity, specificity, AUROC and AUPRC from rows of probabilities.
 
     Two classes: those of the positive class. More: means over the classes; see `score_confusion`.
+
+    Args:
+        labels: Integer class of each row.
+        probabilities: [rows, classes].
+        positive: The clinical positive.
     """
     if not len(labels):
         return {}
@@ -65,9 +70,9 @@ def score_confusion(confusion: np.ndarray, *, positive: int) -> Scores:
 
 
 def score_constants(labels: np.ndarray, num_classes: int, *, positive: int) -> Scores:
-    """Compute the best value of each score by itself that any constant answer reaches on these labels.
+    """Compute the best value of each score that any constant answer reaches on these labels.
 
-    AUROC is then 1/2.
+    Each score is taken by itself; AUROC is then 1/2.
     """
     best: Scores = {}
     for answer in range(num_classes):
@@ -81,7 +86,7 @@ def score_constants(labels: np.ndarray, num_classes: int, *, positive: int) -> S
 def compute_auroc(is_positive: np.ndarray, values: np.ndarray) -> float | None:
     """Compute the probability that a positive has a higher value than a negative, ties counting half.
 
-    None without both.
+    Returns None without positives or without negatives.
     """
     num_positive = int(is_positive.sum())
     num_negative = len(is_positive) - num_positive

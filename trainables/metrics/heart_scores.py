@@ -59,10 +59,13 @@ class ModifiedAccuracy:
 def modified_accuracy(
     is_abnormal: np.ndarray, answers: np.ndarray, is_good: np.ndarray, weights: QualityWeights | None = None
 ) -> ModifiedAccuracy | None:
-    """Compute the score from answers 1 abnormal, -1 normal and 0 unsure.
+    """Compute the score; None unless there are both normal and abnormal recordings.
 
-    Unsure is right for poor recordings and wrong for good ones. Weights are by default the shares in these recordings;
-    a stratum without recordings is left out. None unless there are both normal and abnormal recordings.
+    Args:
+        is_abnormal: Whether each recording is abnormal.
+        answers: 1 abnormal, -1 normal, 0 unsure, which is right for poor recordings and wrong for good ones.
+        is_good: Whether each recording is of good quality.
+        weights: By default the shares in these recordings; a stratum without recordings is left out.
     """
     if not is_abnormal.any() or is_abnormal.all():
         return None

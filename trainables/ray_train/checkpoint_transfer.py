@@ -40,7 +40,7 @@ def install_checkpoint(run: Folder, source: Path) -> bool:
     for copy in copies:
         damage = verify(copy)
         if damage:
-            raise RuntimeError(f"the checkpoint handed to {run} is damaged: {damage}")
+            raise RuntimeError(f"the checkpoint copied to {run} is damaged: {damage}")
         with run.new_folder(f"{CHECKPOINTS}/{copy.name}") as files:
             for file in copy.iterdir():
                 if file.name != MANIFEST:  # written again by `new_folder`

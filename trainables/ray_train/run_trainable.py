@@ -115,7 +115,7 @@ class RunTrainable(tune.Trainable):
 def decode_in_background(plan: Plan) -> StoredRows | None:
     """Start to decode resident rows in a thread of this process, which must outlive the workers.
 
-    None for streamed rows.
+    Returns None for streamed rows.
     """
     if plan.feed == "stream":
         return None

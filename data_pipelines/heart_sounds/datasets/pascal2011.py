@@ -28,9 +28,15 @@ def join_key(name: str) -> str:
 
 
 def read_pascal(root: Path, task: str | None, sets: tuple[str, ...]) -> list[Recording]:
-    """List the recordings of the named sets by name; without a task also unlabelled ones, extra sounds and artifacts.
+    """List the recordings of the named sets, by name.
 
-    Raises ValueError when a set is missing, or has a row of an unknown class or without a file.
+    Args:
+        root: Folder of `set_a` and `set_b`.
+        task: Only recordings with its label; None: also unlabelled ones, extra sounds and artifacts.
+        sets: `a`, `b` or both.
+
+    Raises:
+        ValueError: A set is missing, or has a row of an unknown class or without a file.
     """
     found = [recording for name in sets for recording in _read_set(root, name)]
     return [each for each in found if task is None or task in each.labels]

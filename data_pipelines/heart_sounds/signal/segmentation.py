@@ -56,7 +56,14 @@ def onsets_of(states: States) -> np.ndarray:
 
 
 def cut_windows(num_samples: int, rate: int, window_s: float, hop_s: float) -> np.ndarray:
-    """Return int64 [count, 2]: windows of equal length; a shorter recording gives one window that ends with it."""
+    """Return int64 [count, 2]: start and end of windows of equal length; a shorter recording gives one shorter window.
+
+    Args:
+        num_samples: Length of the recording.
+        rate: Sample rate in Hz.
+        window_s: Length of a window.
+        hop_s: Distance between the starts of two windows.
+    """
     width, hop = round(window_s * rate), max(round(hop_s * rate), 1)
     starts = np.arange(0, max(num_samples - width, 0) + 1, hop)
     return np.stack([starts, np.minimum(starts + width, num_samples)], axis=1)

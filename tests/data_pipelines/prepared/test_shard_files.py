@@ -8,7 +8,8 @@ import pytest
 
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
-from data_pipelines.prepared.shard_files import SHARD_BYTES, choose_rows_per_shard, cut_tables, load_shard, write_shard
+from data_pipelines.prepared.rechunk import rebatch
+from data_pipelines.prepared.shard_files import SHARD_BYTES, choose_rows_per_shard, load_shard, write_shard
 
 PIPELINE = ImagePipeline(ImageData())
 DATA_SPEC = PIPELINE.data_spec()
@@ -103,7 +104,7 @@ def test_a_label_out_of_range_names_file_and_row(tmp_path: Path) -> None:
 def test_cutting_keeps_every_row_in_order(sizes: list[int], num_rows: int) -> None:
     whole = PIPELINE.make_fake_rows(sum(sizes), seed=2)
     ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
-    cut = list(cut_tables((whole[end - size : end] for end, size in zip(ends, sizes, strict=True)), num_rows))
+    cut = list(rebatch((whole[end - size : end] for end, size in zip(ends, sizes, strict=True)), num_rows))
     assert pa.concat_tables(cut).equals(whole)
     assert all(table.num_rows == num_rows for table in cut[:-1])
     assert 0 < cut[-1].num_rows <= num_rows

@@ -1,5 +1,6 @@
 """Folders on storage: whole files and whole folders or nothing, on local disks and elsewhere."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 from pyarrow import fs as pafs
 
 from data_pipelines.storage import folder as folder_module
+from data_pipelines.storage.atomic_file import TEMPORARY
 from data_pipelines.storage.checksums import MANIFEST, verify
-from data_pipelines.storage.folder import TEMPORARY, Folder
+from data_pipelines.storage.folder import Folder
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_a_writer_that_dies_in_the_middle_leaves_the_old_content(tmp_path, monke
     def die(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*((folder_module.os, "fsync") if step == "fsync" else (Path, "replace")), die)
+    monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), die)
     with pytest.raises(KeyboardInterrupt):
         folder.write("file", b"new")
     monkeypatch.undo()

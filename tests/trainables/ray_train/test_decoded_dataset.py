@@ -35,6 +35,6 @@ def test_a_request_for_unavailable_rows_raises_the_cause(ray_cluster):
 
 def test_when_nobody_knows_of_the_rows_any_more_that_is_said(ray_cluster):
     stored = StoredRows()
-    ray.kill(stored._promise)
+    ray.kill(stored._future)
     with pytest.raises(RuntimeError, match="the same command goes on"):
         stored.tables()

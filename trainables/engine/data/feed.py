@@ -10,9 +10,9 @@ import pyarrow as pa
 import torch
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
+from trainables.contract.seeding import build_numpy_generator
 from trainables.engine.data.prefetch import read_ahead
 from trainables.engine.data.rows import RowSource, Share
-from trainables.engine.process.determinism import build_numpy_generator
 
 
 class Feed:

@@ -15,9 +15,13 @@ Result = TypeVar("Result")
 def prefetch_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, depth: int
 ) -> Generator[Result, None, None]:
-    """Map in order with several threads, at most `depth` results ahead of the one last yielded.
+    """Map in order with several threads. Close the generator, or drop it, if you stop early.
 
-    Close the generator, or drop it, if you stop early.
+    Args:
+        function: Called in the threads.
+        items: Arguments, read as far as needed.
+        threads: Number of threads.
+        depth: Most results ahead of the one last yielded.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.prepared.rechunk import rebatch, regroup
+from trainables.contract.seeding import build_numpy_generator
 from trainables.engine.data.arrow_gather import RowGatherer
-from trainables.engine.process.determinism import build_numpy_generator
 
 
 class RowSource(Protocol):
@@ -182,42 +183,3 @@ def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[Window]:
         stop = start + sum(piece.stop - piece.start for piece in members)
         yield Window(number, start, stop, members)
         start = stop
-
-
-def rebatch(tables: Iterator[pa.Table], batch_size: int) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of `batch_size`; the last may be smaller."""
-    waiting: list[pa.Table] = []
-    for table in tables:
-        waiting.append(table)
-        while _num_rows(waiting) >= batch_size:
-            yield _split_off(waiting, batch_size)
-    if _num_rows(waiting):
-        yield pa.concat_tables(waiting)
-
-
-def regroup(tables: Iterator[pa.Table], sizes: Sequence[int]) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of the given sizes. Raises ValueError when there are too few rows.
-
-    A yielded table is not held while more is read.
-    """
-    waiting: list[pa.Table] = []
-    for size in sizes:
-        while _num_rows(waiting) < size:
-            table = next(tables, None)
-            if table is None:
-                raise ValueError("the shards hold fewer rows than their manifest says; run prepare again")
-            waiting.append(table)
-            del table
-        yield _split_off(waiting, size)
-
-
-def _num_rows(tables: Sequence[pa.Table]) -> int:
-    return sum(table.num_rows for table in tables)
-
-
-def _split_off(waiting: list[pa.Table], size: int) -> pa.Table:
-    """Return the first `size` rows and leave the others in `waiting`."""
-    joined = pa.concat_tables(waiting)
-    rest = joined.slice(size)
-    waiting[:] = [rest] if rest.num_rows else []  # an empty slice would keep its table in memory
-    return joined.slice(0, size)

@@ -29,7 +29,17 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int) -> str:
-    """Write a checkpoint, then delete the oldest beyond `keep`; called by rank 0. Returns its name in the folder."""
+    """Write a checkpoint, then delete the oldest ones; called by rank 0.
+
+    Args:
+        folder: The run's folder.
+        step: Optimiser steps done; it names the checkpoint.
+        checkpoint: The content.
+        keep: Number of checkpoints to keep.
+
+    Returns:
+        The checkpoint's name in the folder.
+    """
     name = f"{CHECKPOINTS}/{step_name(step)}"
     with folder.new_folder(name) as files:
         save_tensors(checkpoint.model, files / "model.safetensors")

@@ -1,4 +1,4 @@
-"""The training loop: epochs, steps, and the actions between them; it knows no workload.
+"""The training loop: epochs, steps, and the actions between them, for any workload.
 
 resume the newest checkpoint, or task.on_train_start
 for each epoch:

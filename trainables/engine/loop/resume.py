@@ -3,13 +3,14 @@
 import torch
 
 from data_pipelines.storage.folder import Folder
+from trainables.contract.seeding import build_generator
 from trainables.engine.files.checkpoints import find_checkpoint, load_checkpoint
 from trainables.engine.files.row_metrics import StepMeter
 from trainables.engine.loop.evaluation import isolated_random
 from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.engine.loop.worker_reporter import WorkerReporter
-from trainables.engine.process.determinism import build_generator, seed_globals
+from trainables.engine.process.determinism import seed_globals
 from trainables.engine.step.train_step import Length, Optimization
 from trainables.run import Run
 from trainables.run_paths import CHECKPOINTS, MODELS

@@ -5,17 +5,13 @@ from typing import Any
 
 import torch
 
+from trainables.contract.seeding import build_generator
 from trainables.contract.task import Task
 from trainables.engine.files.checkpoints import Checkpoint
 from trainables.engine.files.history import History
 from trainables.engine.files.row_metrics import StepMeter
 from trainables.engine.process.collectives import ProcessGroup
-from trainables.engine.process.determinism import (
-    build_generator,
-    capture_random_states,
-    restore_random_states,
-    seed_globals,
-)
+from trainables.engine.process.determinism import capture_random_states, restore_random_states, seed_globals
 from trainables.engine.step.train_step import Optimization
 
 

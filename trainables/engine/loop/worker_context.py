@@ -40,15 +40,14 @@ class WorkerContext:
     collectives: ProcessGroup
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
-    """Make a module distributed."""
+    """Makes a module distributed."""
     report: Callable[[WorkerReport], None]
     """Called by all ranks equally often; reports of ranks other than 0 are dropped."""
     pipeline: DataPipeline
     feed: Feed
     data_spec: DataSpec
     build_task: Callable[[Any, DataSpec, int], Task]
-    """Builds the task from settings, data spec and seed; given, because the engine does not know the register of
-    workloads."""
+    """Builds the task from settings, data spec and seed; passed in, because the engine does not import the register."""
     memory: DatasetStatisticsCache
     run_id: str
     watch: Watch | None = None

@@ -1,29 +1,12 @@
 """Seeds and random states: every random draw follows from (seed, purpose, rank, epoch), and can be resumed."""
 
-import hashlib
 import random
 from typing import Any
 
 import numpy as np
 import torch
 
-
-def derive_seed(*parts: int | str) -> int:
-    """Derive a 63-bit seed from a run's seed and the words or numbers that name the purpose."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def build_generator(device: torch.device, *parts: int | str) -> torch.Generator:
-    """Build a torch generator on `device`, seeded by `derive_seed`."""
-    generator = torch.Generator(device=device)
-    generator.manual_seed(derive_seed(*parts))
-    return generator
-
-
-def build_numpy_generator(*parts: int | str) -> np.random.Generator:
-    """Build a NumPy generator, seeded by `derive_seed`."""
-    return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
+from trainables.contract.seeding import derive_seed
 
 
 def seed_globals(seed: int, rank: int) -> None:

@@ -99,7 +99,7 @@ def find_gpu_reader(device: torch.device) -> Callable[[], Sample]:
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid.encode())
         pynvml.nvmlDeviceGetUtilizationRates(handle)
     except pynvml.NVMLError as error:
-        logger.warning("the GPU's utilisation is not recorded: NVML says %s of %s", error, uuid)
+        logger.warning("the GPU's utilisation is not recorded: NVML reports %s for %s", error, uuid)
         return read_memory
 
     def read() -> Sample:

@@ -15,12 +15,18 @@ from trainables.contract.training_config import Optimizer, Schedule
 def build_optimizer(
     module: nn.Module, settings: Optimizer, groups: Sequence[ParameterGroup] | None = None
 ) -> torch.optim.Optimizer:
-    """Build the optimiser over the trainable parameters, by default as one group; Adam and AdamW are fused.
+    """Build the optimiser over the trainable parameters; Adam and AdamW are fused.
 
     SGD is not fused: when a gradient scaler skips the first step, torch's fused SGD continues from a momentum that was
     never set.
 
-    Raises ValueError unless `groups` hold every trainable parameter of the module once.
+    Args:
+        module: Its trainable parameters are optimised.
+        settings: Name and hyperparameters.
+        groups: Groups with their own rate factors; by default one group.
+
+    Raises:
+        ValueError: `groups` do not hold every trainable parameter of the module once.
     """
     groups = [ParameterGroup("", list(module.parameters()))] if groups is None else groups
     _refuse_other_parameters(module, groups)
@@ -109,10 +115,16 @@ class RateSchedule:
 
 
 def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoch: int) -> float:
-    """Compute the factor on the learning rate of the step after `step` done steps, out of `num_steps`.
+    """Compute the factor on the learning rate of one step.
 
     Linear warm-up (step + 1) / warm-up steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear:
     1 - (1 - final) p, with p the share of the steps after the warm-up that are done.
+
+    Args:
+        step: Steps done before it.
+        settings: The schedule.
+        num_steps: Steps of the complete schedule.
+        steps_per_epoch: For milestones and warm-ups in epochs.
     """
     num_warmup = settings.warmup_steps or settings.warmup_epochs * steps_per_epoch
     if step < num_warmup:

@@ -1,7 +1,4 @@
-"""The Frechet video distance (Unterthiner et al.
-
-2018) between true and predicted clips in the features of a network.
-"""
+"""Frechet video distance (Unterthiner et al. 2018) between true and predicted clips, in a network's features."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -124,7 +124,13 @@ def draw_noise(
 
 
 def name_scores(scores: Scores, extractor: str, metric: Literal["fid", "is", "both"]) -> dict[str, float]:
-    """Return scores by metric name: the published names for Inception features, with `local` for any others."""
+    """Return scores by metric name.
+
+    Args:
+        scores: The scores.
+        extractor: `inception` gets the published names, any other `local` in the name.
+        metric: Which of the scores to return.
+    """
     is_local = extractor != "inception"
     infix = "_local" if is_local else ""
     named: dict[str, float] = {}

@@ -60,7 +60,7 @@ class SamplePlots:
     ) -> tuple[UInt8[Tensor, "batch channels height width"], int]:
         """Generate pictures of every `every`-th noise, on the CPU.
 
-        Also return the most network evaluations of a chunk.
+        Returns them and the most network evaluations of a chunk.
         """
         images: list[Tensor] = []
         nfe = 0

@@ -1,4 +1,4 @@
-"""From settings to the data of both stages of heart sounds."""
+"""Data pipelines of both heart-sound stages, built from their settings."""
 
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
@@ -6,10 +6,10 @@ from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 
 
 def build_pretrain_pipeline(config: PretrainConfig) -> HeartPipeline:
-    """Unlabelled cycles in two views."""
+    """Build the pipeline of unlabelled cycles in two views."""
     return HeartPipeline(config.data, None)
 
 
 def build_finetune_pipeline(config: FinetuneConfig) -> HeartPipeline:
-    """Labelled cycles."""
+    """Build the pipeline of labelled cycles."""
     return HeartPipeline(config.data, config.task)

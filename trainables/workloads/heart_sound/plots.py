@@ -1,4 +1,4 @@
-"""Heart cycles as pictures: the waveform above its spectrogram."""
+"""Pictures of heart cycles: the waveform above its spectrogram."""
 
 import numpy as np
 import torch
@@ -19,7 +19,14 @@ SHOWN_HZ = 500
 def draw_cycles(
     key: str, signal: Float[Tensor, "count samples"], duration_s: Float[Tensor, " count"], captions: list[str]
 ) -> ImagePanel:
-    """One picture for each row."""
+    """Draw one picture for each row.
+
+    Args:
+        key: Key of the panel.
+        signal: The cycles.
+        duration_s: Duration of each, for the frequency axis.
+        captions: One for each.
+    """
     rows = zip(signal.float().numpy(), duration_s.tolist(), strict=True)
     return ImagePanel(key, torch.stack([_draw(*row) for row in rows]), captions, columns=2)
 
@@ -37,7 +44,10 @@ def _draw(values: np.ndarray, duration_s: float) -> UInt8[Tensor, "3 height widt
 
 
 def spectrogram(values: np.ndarray, duration_s: float) -> np.ndarray:
-    """uint8 [frequency, time] up to `SHOWN_HZ`, high frequencies above; white is the loudest, black 50 dB below it."""
+    """Compute uint8 [frequency, time] up to `SHOWN_HZ`, high frequencies on top.
+
+    White is loudest, black 50 dB lower.
+    """
     width = max(len(values) // NUM_WINDOWS * 2, 8)
     starts = np.linspace(0, len(values) - width, 2 * NUM_WINDOWS).astype(int)
     frames = np.stack([values[start : start + width] for start in starts]) * np.hanning(width)

@@ -38,10 +38,11 @@ class Regularisation(Config):
 
 
 class PruningConfig(WorkloadConfig):
-    """Rounds of training, pruning and rewinding: round 0 is dense, round s ends with a network pruned s times.
+    """Settings of rounds of training, pruning and rewinding.
 
-    `refill`: after a round the units with the lowest scores are removed and the rest is rewound. `rsst`: they are
-    only marked; during the next round their weights are pulled to zero, and at its end they are removed.
+    Round 0 is dense, round s ends with a network pruned s times. `refill`: after a round the units with the lowest
+    scores are removed and the rest is rewound. `rsst`: they are only marked; during the next round their weights are
+    regularised to zero, and at its end they are removed.
     """
 
     name: Literal["pruning"] = "pruning"
@@ -152,8 +153,9 @@ class PruningConfig(WorkloadConfig):
         return self.pruning_times
 
     def check_training(self, training: Training) -> None:
-        """Raise ValueError unless the rewind point is an epoch of round 0, and the same weights evaluate a round at its
-        end.
+        """Raise ValueError unless the rewind point is an epoch of round 0 and every round can be evaluated at its end.
+
+        With rsst an EMA would start afresh at a round's end, where units are removed.
         """
         super().check_training(training)
         if self.struct == "rsst" and self.pruning_times > 1 and training.ema is not None:

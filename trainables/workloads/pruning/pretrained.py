@@ -17,10 +17,10 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
 def load_pretrained(network: nn.Module, path: Path) -> list[str]:
-    """Copy every tensor whose name and shape match into `network`; returns their names.
+    """Copy every tensor with the same name and shape into `network`; returns their names.
 
     Raises ValueError when the file cannot be read, nothing matches, a tensor inside the network is missing or of
-    another size, or the weights look untrained.
+    another size, or the weights are untrained.
     """
     given, expected = _read(path), network.state_dict()
     matching = [name for name in expected if name in given and given[name].shape == expected[name].shape]

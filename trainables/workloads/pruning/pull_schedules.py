@@ -8,7 +8,7 @@ from trainables.workloads.pruning.config import Regularisation
 def compute_progress(update: int, num_updates: int, settings: Regularisation) -> float:
     """Compute u of the optimiser step after `update` done ones, out of `num_updates`.
 
-    U is above 0, and 1 in the final hold.
+    The value is above 0, and 1 in the final hold.
     """
     interval = settings.update_interval
     reached = update // interval * interval + interval

@@ -63,7 +63,13 @@ def begin_round(number: int, rate: float, blueprint: Blueprint, *, num_zeroed: i
 
 
 def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, is_training: bool) -> dict[str, float]:
-    """Return the running round's metrics beside its accuracies, which are recorded while training."""
+    """Return the running round's metrics beside its accuracies.
+
+    Args:
+        rounds: All rounds so far; the last one is running.
+        accuracy: `val_accuracy` and `test_accuracy`.
+        is_training: Whether to record the accuracies in the round.
+    """
     record = rounds[-1]
     metrics: dict[str, float] = {
         "prune_times": record.number,

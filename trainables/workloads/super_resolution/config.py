@@ -131,8 +131,9 @@ class SuperResolutionConfig(WorkloadConfig):
 
     @property
     def inference(self) -> Inference:
-        """Settings with the tile that the network needs: TransENet accepts one image size only, that of its training
-        patches.
+        """Settings with the tile that the network needs.
+
+        TransENet accepts one image size only, that of its training patches.
         """
         given = self.evaluation.inference
         if given.tile_size is not None or not isinstance(self.network, TransENet):

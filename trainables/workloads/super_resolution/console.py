@@ -26,9 +26,7 @@ def format_lines(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> l
 
 
 def _format_steps(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> str:
-    """Format, for example, `[80/945]  [L1: 0.0957]  4.2+0.1s`: samples, means of the epoch, computing and waiting for
-    data.
-    """
+    """Format samples, means of the epoch, computing and waiting time: `[80/945]  [L1: 0.0957]  4.2+0.1s`."""
     terms = parse_loss(config.loss)
     means = moment.epoch_means
     losses = "".join(f"[{term.type}: {means.get(f'train/{term.metric}', float('nan')):.4f}]" for term in terms)

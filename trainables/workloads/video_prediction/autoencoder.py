@@ -1,4 +1,4 @@
-"""The folder of a Stable-Diffusion autoencoder, as diffusers saves it: what it holds, read without torch."""
+"""Folder of a Stable-Diffusion autoencoder in diffusers' form: its shape and files, read without torch."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"
 
 
 class VaeShape(NamedTuple):
-    """What the `config.json` beside the weights says; the defaults are those of Stable Diffusion 1 and 2."""
+    """Shape in the `config.json` beside the weights; the defaults are those of Stable Diffusion 1 and 2."""
 
     block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
     layers_per_block: int = 2
@@ -20,12 +20,12 @@ class VaeShape(NamedTuple):
 
     @property
     def factor(self) -> int:
-        """Pixels to one latent, along each side."""
+        """Pixels per latent, along each side."""
         return 2 ** (len(self.block_out_channels) - 1)
 
 
 def given_folder(folder: Path | None) -> Path:
-    """The setting. Raises ValueError when there is none."""
+    """Return the folder in the settings. Raises ValueError when there is none."""
     if folder is None:
         raise ValueError(
             "`workload.latents.weights` is needed: the folder of a Stable-Diffusion autoencoder as diffusers saves it "
@@ -35,7 +35,7 @@ def given_folder(folder: Path | None) -> Path:
 
 
 def read_shape(folder: Path) -> VaeShape:
-    """Raises ValueError naming the file when it does not describe an autoencoder."""
+    """Read the shape. Raises ValueError naming the file when it does not describe an autoencoder."""
     file = folder / _SETTINGS
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def read_shape(folder: Path) -> VaeShape:
 
 
 def find_weights(folder: Path) -> Path:
-    """Raises ValueError when the folder holds none."""
+    """Return the weights file. Raises ValueError when the folder holds none."""
     file = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
     if file is None:
         raise ValueError(f"{folder} holds neither {_WEIGHTS[0]} nor {_WEIGHTS[1]}; give an autoencoder's own folder")
@@ -58,7 +58,7 @@ def find_weights(folder: Path) -> Path:
 
 
 def hash_autoencoder(folder: Path) -> str:
-    """SHA-256 over what was read of the settings, and the weights."""
+    """Return the SHA-256 over the shape and the weights."""
     digest = hashlib.sha256(json.dumps(read_shape(folder)).encode())
     with find_weights(folder).open("rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())

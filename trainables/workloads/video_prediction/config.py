@@ -10,13 +10,13 @@ from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
 
 LATENT_SIDE = 8
-"""Pixels to one latent of Stable Diffusion, along each side."""
+"""Pixels per latent of Stable Diffusion, along each side."""
 MIN_I3D_FRAMES = 9
-"""Three halvings in time, rounded up, must leave the two that the last pooling takes."""
+"""Three halvings in time, rounded up, must leave the two frames of the last pooling."""
 
 
 class Diffusion(Config):
-    """The forward process, and what the network learns of it."""
+    """Settings of the forward process, and of the network's target."""
 
     num_timesteps: int = Field(default=1000, ge=2, le=10_000)
     schedule: Literal["linear", "cosine"] = "cosine"
@@ -30,7 +30,7 @@ class Diffusion(Config):
 
 
 class Sampling(Config):
-    """How frames are drawn."""
+    """Settings of the sampler."""
 
     method: Literal["ddim", "ddpm"] = "ddim"
     num_steps: int = Field(default=20, ge=1, le=10_000)
@@ -42,12 +42,12 @@ class Sampling(Config):
 
 
 class Evaluation(Config):
-    """What is measured: windows at even distances in each clip of the split, all metrics on 0..1, clamped."""
+    """Settings of the evaluation: windows at even distances in each clip of the split; all metrics on 0..1, clamped."""
 
     split: Literal["train", "val", "test"] = "test"
-    """`train` shows whether a small set can be learnt by heart."""
+    """`train` shows whether a small set can be memorised."""
     windows_per_clip: int = Field(default=1, ge=1)
-    """At even distances from the first to the last that fits; fewer when a clip has fewer."""
+    """At even distances from the first window to the last that fits; fewer when a clip has fewer."""
     sampling: Sampling = Sampling()
     num_draws: int = Field(default=1, ge=1, le=1000)
     """Predictions of each window. Metrics are means over draws; `eval/best/...` is the best draw of each window."""
@@ -61,21 +61,22 @@ class Evaluation(Config):
 
 
 class Latents(Config):
-    """Predict latents of a frozen Stable-Diffusion autoencoder instead of pixels."""
+    """Settings of prediction in latents of a frozen Stable-Diffusion autoencoder instead of pixels."""
 
     weights: InputPath | None = None
-    """Its folder in the form of diffusers, for example a copy of stabilityai/sd-vae-ft-mse."""
+    """Folder of the autoencoder in diffusers' form, for example a copy of stabilityai/sd-vae-ft-mse."""
     scale: float = Field(default=0.18215, gt=0)
-    """What latents are multiplied by, so that their variance is about 1."""
+    """Factor on the latents, so that their variance is about 1."""
     posterior: Literal["mean", "sample"] = "mean"
-    """What a training step takes of the autoencoder's distribution. Evaluations and pictures take its mean."""
+    """Latents of a training step: the mean or a sample of the autoencoder's posterior. Evaluations and pictures use the
+    mean."""
     is_stored: bool = False
     """Encode the training split once, when data are prepared, instead of in every step; for frames that are not
-    changed at random. Its rows then hold latents only."""
+    augmented. Its rows then hold latents only."""
 
 
 class VideoPredictionConfig(WorkloadConfig):
-    """Diffusion prediction of future frames from past ones."""
+    """Settings of the diffusion prediction of future frames from past ones."""
 
     name: Literal["video_prediction"] = "video_prediction"
     data: VideoData = VideoData()
@@ -87,7 +88,7 @@ class VideoPredictionConfig(WorkloadConfig):
     animation: Literal["gif", "mp4"] = "gif"
     """Form of `eval/predictions_video`; mp4 needs `pip install quintet[video]`."""
     frames_per_s: float = Field(default=4.0, gt=0, le=100)
-    """Of the animation."""
+    """Frame rate of the animation."""
 
     evaluation_options: ClassVar[dict[str, str]] = {
         "split": "workload.evaluation.split",

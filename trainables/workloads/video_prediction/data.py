@@ -1,4 +1,4 @@
-"""From settings to the data of video prediction: frames, or stored latents."""
+"""Data pipeline of video prediction: frames, or stored latents."""
 
 from data_pipelines.contract.pipeline import DataPipeline
 from data_pipelines.video.pipeline import VideoPipeline
@@ -7,7 +7,7 @@ from trainables.workloads.video_prediction.spaces.latent_clips import LatentPipe
 
 
 def build_pipeline(config: VideoPredictionConfig) -> DataPipeline:
-    """Clips with random windows, of frames or of stored latents."""
+    """Build the pipeline of clips with random windows, of frames or of stored latents."""
     if config.latents is not None and config.latents.is_stored:
         return LatentPipeline(config.latents, config.data)
     return VideoPipeline(config.data)

@@ -1,4 +1,4 @@
-"""Measures predicted frames against the truth, and the repeated last frame beside them, over all ranks."""
+"""Evaluator of predicted frames against the ground truth, with the repeated last frame as baseline, over all ranks."""
 
 import torch
 from jaxtyping import Float64
@@ -20,7 +20,7 @@ _LARGER_IS_BETTER = ("psnr", "ssim")
 
 
 class WindowEvaluator(Evaluator[PackedClips]):
-    """Every metric is a mean over windows, each counted once over all ranks; of frames on 0..1, clamped."""
+    """Evaluator whose metrics are means over windows, each counted once over all ranks; frames in 0..1, clamped."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
             self._fvd.add(torch.cat([past, future], dim=1), ours=ours, copies=copies)
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """Means over windows and draws, for each future frame and over all of them; a collective."""
+        """Return means over windows and draws, for each future frame and over all of them; a collective."""
         count = float(self._collectives.sum(self._count))
         if not count:
             raise ValueError(
@@ -94,7 +94,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
         return self._space.decode(prediction.frames)
 
     def _add(self, draws: Tensor, copy: Tensor, truth: Tensor) -> None:
-        """One window; `draws` is [draws, time, channels, height, width]."""
+        """Add one window; `draws` is [draws, time, channels, height, width]."""
         scores = torch.stack([score_frames(draw, truth) for draw in draws])
         self._sums[_OURS] += scores.mean(dim=0)
         self._sums[_COPY] += score_frames(copy, truth)
@@ -111,7 +111,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
         return named
 
     def _gather_shown(self) -> list[Shown]:
-        """The first windows in the order of the split, the same on every rank."""
+        """Return the first windows in the order of the split, the same on every rank; a collective."""
         data, count = self._config.data, self._config.evaluation.num_shown
         frame = (data.num_channels, data.height, data.width)
         gathered: list[Tensor] = []
@@ -125,7 +125,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
 
 
 def best_draw(scores: Float64[Tensor, "draws scores time"], names: tuple[str, ...]) -> Float64[Tensor, "scores time"]:
-    """For each score the draw that is best in it, by its mean over time (as MCVD: Voleti et al. 2022)."""
+    """Return for each score the draw that is best in it, by its mean over time (as MCVD: Voleti et al. 2022)."""
     rows = []
     for place, name in enumerate(names):
         means = scores[:, place].mean(dim=-1)

@@ -1,4 +1,4 @@
-"""Settings of the networks; each class is one network, told apart by its `name`."""
+"""Settings of the video-prediction networks; each class is one network, identified by its `name`."""
 
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -27,7 +27,7 @@ SIZES = {
 
 
 class PastEncoder(Config):
-    """3-D convolutions over the past frames, whose mean over time conditions every token."""
+    """Settings of the 3-D convolutions over the past frames, whose mean over time conditions every token."""
 
     channels: int = Field(default=256, ge=8, le=2048)
     num_layers: int = Field(default=4, ge=1, le=16)
@@ -65,7 +65,7 @@ class DiT(Config):
 
     @property
     def divisor(self) -> int:
-        """What must divide the height and width of a frame."""
+        """Divisor of the height and width of a frame."""
         return self.patch_size
 
 
@@ -74,10 +74,10 @@ class ConvolutionalBaseline(Config):
 
     name: Literal["simvp"] = "simvp"
     channels: int = Field(default=32, ge=4, le=512)
-    """Of each frame inside the encoder."""
+    """Channels of each frame inside the encoder."""
     num_downsamplings: int = Field(default=2, ge=1, le=4)
     num_blocks: int = Field(default=4, ge=1, le=32)
-    """Of the translator, which sees all past frames together."""
+    """Blocks of the translator, which gets all past frames together."""
     hidden_channels: int = Field(default=256, ge=8, le=4096)
 
     @property
@@ -87,7 +87,7 @@ class ConvolutionalBaseline(Config):
 
     @property
     def divisor(self) -> int:
-        """What must divide the height and width of a frame."""
+        """Divisor of the height and width of a frame."""
         return 2**self.num_downsamplings
 
 

@@ -1,4 +1,4 @@
-"""Pictures and animations of past frames, what followed, and what was predicted."""
+"""Pictures and animations of past frames, ground truth and predictions."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Shown(NamedTuple):
 
 
 def draw_columns(shown: Shown) -> ImagePanel:
-    """`train/visualization`: past frames, then one column for each future frame, truth above prediction."""
+    """Draw `train/visualization`: past frames, then one column for each future frame, truth above prediction."""
     blank = torch.full_like(shown.past, _BLANK)
     pictures = torch.cat([shown.past, shown.future, blank, to_grey_levels(shown.prediction)])
     columns = len(shown.past) + len(shown.future)
@@ -43,8 +43,11 @@ def draw_columns(shown: Shown) -> ImagePanel:
 
 
 def draw_predictions(samples: Sequence[Shown], config: VideoPredictionConfig) -> list[Panel]:
-    """`eval/predictions`, one picture for each window with the rows past, truth and prediction; and
-    `eval/predictions_video`, an animation of truth beside prediction."""
+    """Draw `eval/predictions` and `eval/predictions_video`.
+
+    The first has one picture for each window with the rows past, truth and prediction; the second is an animation of
+    truth beside prediction.
+    """
     if not samples:
         return []
     pictures = torch.stack([stack_rows(shown) for shown in samples])
@@ -67,7 +70,7 @@ def draw_predictions(samples: Sequence[Shown], config: VideoPredictionConfig) ->
 
 
 def stack_rows(shown: Shown) -> UInt8[Tensor, "channels tall wide"]:
-    """Three rows of frames; rows shorter than the longest end in white."""
+    """Stack three rows of frames; rows shorter than the longest end in white."""
     length = max(len(shown.past), len(shown.future))
     rows = [shown.past, shown.future, to_grey_levels(shown.prediction)]
     filled = [torch.cat([row, torch.full_like(row[:1], _BLANK).repeat(length - len(row), 1, 1, 1)]) for row in rows]
@@ -75,17 +78,17 @@ def stack_rows(shown: Shown) -> UInt8[Tensor, "channels tall wide"]:
 
 
 def side_by_side(shown: Shown) -> UInt8[Tensor, "time channels height wide"]:
-    """The past twice, then truth beside prediction."""
+    """Join the past twice, then truth beside prediction."""
     truth = torch.cat([shown.past, shown.future])
     prediction = torch.cat([shown.past, to_grey_levels(shown.prediction)])
     return torch.cat([truth, prediction], dim=-1)
 
 
 def to_grey_levels(frames: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """0..1 to 0..255, rounded."""
+    """Convert 0..1 to 0..255, rounded."""
     return (frames.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def zoom_of(pictures: Tensor) -> int:
-    """Integer factor that makes small frames visible, 1 for large ones."""
+    """Return the integer factor that makes small frames visible, 1 for large ones."""
     return max(1, VISIBLE_SIDE // max(pictures.shape[-2:]))

@@ -1,4 +1,4 @@
-"""Scores of predicted frames against the truth, one number for each future frame."""
+"""Scores of predicted frames against the ground truth, one number for each future frame."""
 
 import torch
 from jaxtyping import Float, Float64
@@ -12,13 +12,16 @@ Frames = Float[Tensor, "time channels height width"]
 
 
 def score_names(height: int, width: int) -> tuple[str, ...]:
-    """Without `ssim` for frames that its window does not fit into."""
+    """Return the names of the scores; without `ssim` for frames smaller than its window."""
     return ("mse", "mae", "psnr", "ssim") if min(height, width) >= WINDOW else ("mse", "mae", "psnr")
 
 
 def score_frames(prediction: Frames, truth: Frames) -> Float64[Tensor, "scores time"]:
-    """In the order of `score_names`: mean squared and absolute error over all channels and pixels; PSNR in dB and
-    SSIM, of each frame alone. PSNR of a mean is the mean of these, never the PSNR of a mean error."""
+    """Compute the scores of each frame, in the order of `score_names`.
+
+    They are the mean squared and absolute error over all channels and pixels, PSNR in dB, and SSIM. The mean PSNR is
+    the mean of these values, never the PSNR of a mean error.
+    """
     error = prediction.double() - truth.double()
     rows = [error.square().flatten(1).mean(1), error.abs().flatten(1).mean(1)]
     pairs = list(zip(prediction.double() * PEAK, truth.double() * PEAK, strict=True))

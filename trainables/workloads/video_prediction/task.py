@@ -1,4 +1,4 @@
-"""Learns to predict the frames that follow, and evaluates and draws predictions."""
+"""The video-prediction task: trains the prediction of future frames, and evaluates and draws predictions."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class VideoPredictionTask(Task[Any]):
-    """Training batches are windows; evaluated batches are whole clips."""
+    """Task whose training batches are windows; evaluated batches are complete clips."""
 
     weights_stream = "video-prediction network"
 
@@ -46,14 +46,14 @@ class VideoPredictionTask(Task[Any]):
             import_av()
 
     def loss(self, module: nn.Module, batch: WindowBatch, *, generator: torch.Generator) -> LossOutput:
-        """Of the predictor, on encoded frames."""
+        """Compute the predictor's loss on encoded frames."""
         past, future = batch["past"], batch["future"]
         if not self._reads_latents:
             past, future = self.space.encode(past, generator), self.space.encode(future, generator)
         return LossOutput(self.predictor.loss(module, past, future, generator=generator))
 
     def on_train_start(self, start: StartContext) -> None:
-        """Choose the window that is drawn: the first of the evaluated split."""
+        """Choose the window to draw: the first of the evaluated split."""
         self._warn()
         data = self.config.data
         own = torch.zeros(
@@ -86,7 +86,7 @@ class VideoPredictionTask(Task[Any]):
             )
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> WindowEvaluator:
-        """Over the windows of the evaluated split."""
+        """Build an evaluator over the windows of the evaluated split."""
         return WindowEvaluator(
             self.config,
             self.space,
@@ -98,7 +98,7 @@ class VideoPredictionTask(Task[Any]):
         )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """One window: noise, timestep and past for diffusion, else the past alone."""
+        """Return one window: noise, timestep and past for diffusion, else the past alone."""
         frame = (self.space.channels, self.space.height, self.space.width)
         past = torch.zeros(1, self.config.data.num_past, *frame)
         if not isinstance(self.config.network, DiT):
@@ -106,7 +106,7 @@ class VideoPredictionTask(Task[Any]):
         return torch.zeros(1, self.config.data.num_future, *frame), torch.zeros(1, dtype=torch.int64), past
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
-        """The same window from the same noise every time."""
+        """Draw the prediction of the same window from the same noise every time."""
         if self._drawn is None:
             raise ValueError("the window that is drawn is missing: it is chosen when a run begins")
         past = self._drawn.past.to(device)
@@ -123,7 +123,7 @@ class VideoPredictionTask(Task[Any]):
         return self._features
 
     def state_dict(self) -> dict[str, Any]:
-        """The window that is drawn."""
+        """Return the window to draw."""
         return {} if self._drawn is None else {"past": self._drawn.past, "future": self._drawn.future}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

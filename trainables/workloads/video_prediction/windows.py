@@ -1,4 +1,4 @@
-"""The windows of whole clips that are evaluated and drawn: the same ones every time."""
+"""Windows of complete clips for evaluation and pictures: the same ones every time."""
 
 import zlib
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Window(NamedTuple):
 
 
 def choose_starts(num_places: int, count: int) -> list[int]:
-    """At most `count` places out of 0 .. num_places - 1, at even distances from the first to the last."""
+    """Choose at most `count` positions out of 0 .. num_places - 1, at even distances from the first to the last."""
     if count == 1 or num_places == 1:
         return [0]
     count = min(count, num_places)
@@ -27,7 +27,15 @@ def choose_starts(num_places: int, count: int) -> list[int]:
 
 
 def cut_even_windows(batch: PackedClips, *, num_past: int, num_future: int, stride: int, per_clip: int) -> Window:
-    """Windows in the order of clips and of time; a clip that is too short for one has none."""
+    """Cut windows in the order of clips and of time; a clip that is too short for one has none.
+
+    Args:
+        batch: The clips.
+        num_past: Past frames of a window.
+        num_future: Future frames of a window.
+        stride: Distance between two frames of a window.
+        per_clip: Most windows of a clip.
+    """
     span = (num_past + num_future - 1) * stride + 1
     places = [
         (clip, start)
@@ -43,6 +51,6 @@ def cut_even_windows(batch: PackedClips, *, num_past: int, num_future: int, stri
 
 
 def noise_of(past: UInt8[Tensor, "windows past channels height width"], seed: int, draw: int) -> list[torch.Generator]:
-    """For each window a generator that follows from its content, so the number of ranks and batches changes nothing."""
+    """Build for each window a generator that follows from its content, independent of ranks and batches."""
     contents = [zlib.crc32(window.contiguous().numpy().tobytes()) for window in past.cpu()]
     return [seeded_generator(seed, f"prediction of {content}", draw) for content in contents]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from data_pipelines.prepared.rechunk import rebatch, regroup
 from tests.trainables.engine.data.test_rows import Shards, numbers
-from trainables.engine.data.rows import rebatch, regroup
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 10])

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.engine.process.determinism import (
-    build_generator,
-    capture_random_states,
-    derive_seed,
-    restore_random_states,
-    seed_globals,
-)
+from trainables.contract.seeding import build_generator, derive_seed
+from trainables.engine.process.determinism import capture_random_states, restore_random_states, seed_globals
 
 CPU = torch.device("cpu")
 

@@ -24,7 +24,7 @@ class PixelStatistics:
     def sample(self, num_images: int, *, generator: torch.Generator) -> UInt8[Tensor, "batch channels height width"]:
         """Draw from the trivial generator: each pixel an independent Gaussian, clamped and rounded.
 
-        `generator` on the CPU.
+        `generator` is on the CPU.
         """
         noise = torch.randn(num_images, *self.mean.shape, generator=generator)
         return (self.mean + self.std * noise).clamp(0, 255).round().to(torch.uint8)

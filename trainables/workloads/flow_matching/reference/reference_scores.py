@@ -17,9 +17,9 @@ from trainables.workloads.flow_matching.reference.scoring import Extractor, Scor
 
 @torch.no_grad()
 def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation, start: StartContext) -> None:
-    """Fill in `real` the feature moments and the baseline for one extractor, each computed once for a data set.
+    """Fill in the feature moments and the baseline of `real` for one extractor. A collective.
 
-    A collective.
+    Each is computed once for a data set.
 
     Args:
         real: Statistics of the real images.

@@ -1,4 +1,4 @@
-"""From cycles to recordings to patients: the mean of the logits, then their softmax."""
+"""Aggregation of logits from cycles to recordings to patients: the mean of the logits, then their softmax."""
 
 from dataclasses import dataclass, fields
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Answers:
-    """Logits with what is known of each row, as equally long arrays."""
+    """Logits with the label, patient, recording and quality of each row, as equally long arrays."""
 
     logits: np.ndarray
     """float64 [count, classes]."""
@@ -23,11 +23,11 @@ class Answers:
         return exponents / exponents.sum(axis=1, keepdims=True)
 
     def where(self, is_chosen: np.ndarray) -> "Answers":
-        """The rows for which `is_chosen` holds."""
+        """Return the rows for which `is_chosen` holds."""
         return Answers(*(getattr(self, field.name)[is_chosen] for field in fields(self)))
 
     def by(self, keys: np.ndarray) -> "Answers":
-        """One row for each different key, in ascending order: the mean of its logits, the rest of its first row."""
+        """Return one row for each different key, ascending: the mean of its logits, the rest of its first row."""
         _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         sums = np.zeros((len(first), self.logits.shape[1]))
         np.add.at(sums, inverse, self.logits)
@@ -36,12 +36,14 @@ class Answers:
         )
 
     def by_recording(self) -> "Answers":
-        """One row for each recording."""
+        """Return one row for each recording."""
         return self.by(self.recording)
 
     def by_patient(self) -> "Answers":
-        """One row for each patient, in which every recording counts the same; none for patients whose recordings have
-        different labels."""
+        """Return one row for each patient, in which every recording counts the same.
+
+        Patients whose recordings have different labels are left out.
+        """
         recordings = self.by_recording()
         patients = recordings.by(recordings.patient)
         first_label = patients.label[np.searchsorted(patients.patient, recordings.patient)]

@@ -9,7 +9,7 @@ from trainables.workloads.heart_sound.finetune.config import ClassLoss
 
 
 def weigh_classes(counts: Tensor, largest: float) -> Float[Tensor, " classes"]:
-    """n / (C n_c), at most `largest`; a class without samples gets `largest`."""
+    """Compute class weights n / (C n_c), at most `largest`; a class without samples gets `largest`."""
     counts = counts.double()
     return (counts.sum() / (len(counts) * counts.clamp(min=1e-9))).clamp(max=largest).float()
 
@@ -20,9 +20,15 @@ def classification_loss(
     settings: ClassLoss,
     weights: Float[Tensor, " classes"] | None,
 ) -> Float[Tensor, ""]:
-    """The mean over the batch, weighted by the classes' weights when they are given.
+    """Compute the mean loss over the batch.
 
     Focal: -w (1 - p)^gamma log p of the true class (Lin et al. 2017, equation 5), over the sum of the weights.
+
+    Args:
+        logits: The network's output, in any precision.
+        label: True classes.
+        settings: Cross-entropy or focal loss.
+        weights: Class weights; None: all equal.
     """
     logits = logits.float()
     if settings.focal_gamma == 0:

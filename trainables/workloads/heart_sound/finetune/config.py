@@ -12,7 +12,7 @@ from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 
 class Head(Config):
-    """The classifier on the embedding."""
+    """Classifier on the embedding."""
 
     hidden: int = Field(default=128, ge=1)
     """Width of the hidden layer; linear evaluation has none."""
@@ -24,9 +24,9 @@ class ClassLoss(Config):
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     focal_gamma: float = Field(default=0.0, ge=0)
-    """0 is cross-entropy; from 1 on, sure answers weigh less. Focal loss has no label smoothing."""
+    """0 is cross-entropy; from 1 on, confident answers weigh less. Focal loss has no label smoothing."""
     weighs_classes: bool = True
-    """n / (C n_c) over the training cycles, at most `largest_weight`."""
+    """Class weights n / (C n_c) over the training cycles, at most `largest_weight`."""
     largest_weight: float = Field(default=10.0, ge=1)
 
     @model_validator(mode="after")
@@ -46,19 +46,19 @@ class ClassLoss(Config):
 
 
 class FinetuneConfig(WorkloadConfig):
-    """Full fine-tuning, or linear evaluation; few-shot with `data.shot_ratio` below 1."""
+    """Settings of full fine-tuning, or linear evaluation; few-shot with `data.shot_ratio` below 1."""
 
     name: Literal["heart_sound_finetune"] = "heart_sound_finetune"
     task: TaskName = "synthetic_murmur"
     mode: Literal["full", "linear"] = "full"
-    """linear: the encoder does not change, its running statistics included; one linear layer is learnt."""
+    """linear: the encoder does not change, including its running statistics; one linear layer is trained."""
     pretrained: InputPath | None = None
-    """A pretraining run, by its name or folder, or the folder of one of its models; without it, from scratch."""
+    """A pretraining run, by its name or folder, or the folder of one of its models; null: train from scratch."""
     data: HeartData = HeartData()
     encoder: EncoderConfig = EncoderConfig()
     """Must be that of the pretraining."""
     encoder_rate_factor: float = Field(default=0.1, gt=0, le=10)
-    """Learning rate of the encoder against that of the classifier, `training.optimizer.learning_rate`."""
+    """Learning rate of the encoder as a factor of `training.optimizer.learning_rate`, that of the classifier."""
     head: Head = Head()
     loss: ClassLoss = ClassLoss()
 

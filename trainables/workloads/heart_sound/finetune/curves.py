@@ -1,4 +1,4 @@
-"""The confusion matrix, the ROC curves and the precision-recall curves of one split as pictures."""
+"""Pictures of a split's confusion matrix, ROC curves and precision-recall curves."""
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ INK = (30, 30, 30)
 
 
 def draw_split(split: str, answers: Answers, task: HeartTask) -> list[ImagePanel]:
-    """Curves only of the classes for which they are defined."""
+    """Draw the confusion matrix, and the curves of the classes for which they are defined."""
     predicted = predict(answers.probabilities, positive=task.positive)
     confusion = count_confusion(answers.label, predicted, len(task.classes))
     panels = [ImagePanel(f"{split}/confusion_matrix", draw_confusion(confusion, task.classes)[None])]
@@ -49,7 +49,10 @@ def draw_split(split: str, answers: Answers, task: HeartTask) -> list[ImagePanel
 
 
 def draw_confusion(counts: np.ndarray, names: tuple[str, ...]) -> UInt8[Tensor, "3 height width"]:
-    """Rows are true classes and columns answers; a cell is the darker, the larger its share of the row."""
+    """Draw a confusion matrix: rows are true classes and columns answers.
+
+    Darker cells have a larger share of the row.
+    """
     side = CELL * len(names)
     image = Image.new("RGB", (MARGIN + side, MARGIN + side), (255, 255, 255))
     canvas, font = ImageDraw.Draw(image), ImageFont.load_default(size=14)

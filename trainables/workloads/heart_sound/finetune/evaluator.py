@@ -1,4 +1,4 @@
-"""Scores of validation and test subjects, with the confusion matrix and the curves as pictures."""
+"""Evaluator of a clinical task: scores of validation and test subjects, with confusion matrix and curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,10 @@ FIELDS = ("label", "patient", "recording", "is_good")
 
 
 class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
-    """`training` is the confusion matrix of the training answers since the last evaluation."""
+    """Evaluator of all given splits.
+
+    `training` is the confusion matrix of training answers since the last evaluation.
+    """
 
     def __init__(
         self, task: HeartTask, splits: Sequence[Split], *, training: np.ndarray, collectives: Collectives
@@ -36,11 +39,11 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
 
     @property
     def splits(self) -> Sequence[Split]:
-        """Validation, and testing when the data have it; the validation split alone decides which model is best."""
+        """Validation, and test when the data have it; the validation split alone decides which model is best."""
         return self._splits
 
     def begin_split(self, split: Split) -> None:
-        """The batches that follow are of this split."""
+        """Add the following batches to this split."""
         self._split = split
 
     def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
@@ -52,7 +55,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             self._captions = [self._task.classes[int(label)] for label in batch["label"][:NUM_SHOWN]]
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """`train/...`, `val/...`, `test/...`, and the best constant answer as `baseline/...`."""
+        """Return `train/...`, `val/...`, `test/...`, and the best constant answer as `baseline/...`; a collective."""
         training = score_confusion(self._training, positive=self._task.positive)
         metrics = {f"train/{name}": value for name, value in training.items() if name != "accuracy"}
         panels: list[Panel] = []
@@ -60,7 +63,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             answers = self._gather(split)
             scores, constants = score_split(answers, self._task)
             goal = self._task.primary_metric
-            scores.setdefault(goal, float("nan"))  # undefined: the engine leaves it out and says so
+            scores.setdefault(goal, float("nan"))  # undefined: the engine leaves it out and logs that
             metrics |= {f"{split}/{name}": value for name, value in scores.items()}
             metrics |= {f"baseline/{split}/{name}": value for name, value in constants.items() if name in scores}
             unit = answers.by_patient() if self._task.unit == "patient" else answers.by_recording()

@@ -1,4 +1,4 @@
-"""Encoder and classifier; in linear evaluation nothing of the encoder changes."""
+"""Network of encoder and classifier; in linear evaluation the encoder does not change."""
 
 from typing import Self
 
@@ -11,7 +11,7 @@ from trainables.workloads.heart_sound.networks.encoder import Encoder, Signal
 
 
 class FinetuneNetwork(nn.Module):
-    """Logits of the task's classes."""
+    """Network that returns logits of the task's classes."""
 
     def __init__(self, encoder: EncoderConfig, head: Head, *, num_classes: int, is_frozen: bool) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class FinetuneNetwork(nn.Module):
             self.encoder.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """A frozen encoder stays in evaluation mode: no dropout, and its running statistics do not move."""
+        """Set the mode; a frozen encoder stays in eval mode: no dropout, and its running statistics do not change."""
         super().train(mode)
         if self.is_frozen:
             self.encoder.eval()

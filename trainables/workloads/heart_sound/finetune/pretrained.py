@@ -1,4 +1,4 @@
-"""Takes the encoder out of a saved pretraining model."""
+"""Pretrained encoders, read from a saved pretraining model."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,22 +19,22 @@ from trainables.workloads.heart_sound.networks.config import EncoderConfig
 WEIGHTS = "model.safetensors"
 PREFIX = "encoder."
 SAMPLE_SETTINGS = ("sample_rate", "band_hz", "unit", "num_samples", "window_s")
-"""Of the data, those that decide what a sample looks like."""
+"""Settings of the data that decide the form of a sample."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What `metadata.json` says of a pretraining model."""
+    """Content of a pretraining model's `metadata.json`."""
 
     encoder: EncoderConfig
     data: Mapping[str, Any]
     """Settings as JSON."""
     subjects: Mapping[str, Sequence[str]]
-    """By split."""
+    """Subjects by split."""
 
 
 def find_model(path: Path) -> Path:
-    """The folder of a model; of a run its best one. Raises ValueError when there is none."""
+    """Return the folder of a model; of a run its best one. Raises ValueError when there is none."""
     run = Folder(str(path))
     if run.exists(f"{MODELS}/aliases.json"):
         aliases = load_aliases(run)
@@ -48,7 +48,7 @@ def find_model(path: Path) -> Path:
 
 
 def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
-    """The encoder's state dict, on the CPU. Raises ValueError naming each setting in which it is another encoder."""
+    """Read the encoder's state dict, on the CPU. Raises ValueError naming each setting in which the encoders differ."""
     folder = find_model(path)
     theirs = _read_card(folder).encoder
     ours = settings.model_dump(exclude={"dropout"})
@@ -67,14 +67,14 @@ def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
 
 
 def differing_data(path: Path, data: HeartData) -> list[str]:
-    """Settings in which the pretraining's samples were others, in words."""
+    """Describe the settings in which the pretraining's samples differ."""
     theirs = _read_card(find_model(path)).data
     ours = data.model_dump(mode="json", include=set(SAMPLE_SETTINGS))
     return [f"{name}: pretrained {theirs[name]}, here {value}" for name, value in ours.items() if theirs[name] != value]
 
 
 def pretraining_subjects(path: Path) -> set[str]:
-    """Everyone whom the pretraining trained on or chose its model by."""
+    """Return all subjects that the pretraining was trained on or selected its model by."""
     subjects = _read_card(find_model(path)).subjects
     return {*subjects["train"], *subjects["val"]}
 

@@ -1,4 +1,4 @@
-"""Learns a clinical task from labelled heart cycles, and scores it by cycle, recording and patient."""
+"""The fine-tuning task: trains a clinical task on labelled heart cycles, scored by cycle, recording and patient."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class FinetuneTask(Task[Mapping[str, Any]]):
-    """A saved model can be loaded when its pretraining run is gone."""
+    """Fine-tuning of the encoder, or of a classifier on it; a saved model loads without its pretraining run."""
 
     module: FinetuneNetwork
     weights_stream = "classifier"
@@ -40,18 +40,18 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         self._counts = torch.zeros(num_classes, dtype=torch.float64)
         """Training cycles of each class."""
         self._weights: Tensor | None = None
-        """Of the classes, on the training's device once a step has asked for them."""
+        """Class weights, on the training's device once a step has needed them."""
         self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.float64)
         """Training answers since the last evaluation, [true, predicted], over all ranks."""
         self._answers: list[Tensor] = []
         self._collectives: Collectives | None = None
 
     def on_start(self, collectives: Collectives) -> None:
-        """Training answers are added up through them."""
+        """Keep the collectives, which add up training answers."""
         self._collectives = collectives
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """The encoder, slower, and the classifier."""
+        """Return the encoder, with a lower rate, and the classifier."""
         return [
             ParameterGroup("encoder", list(self.module.encoder.parameters()), self.config.encoder_rate_factor),
             ParameterGroup("classifier", list(self.module.classifier.parameters())),
@@ -74,7 +74,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             names = [
                 name for name, count in zip(self.data_spec["class_names"], self._counts, strict=True) if count == 0
             ]
-            logger.warning("no training cycles of %s; the classes cannot be learnt", ", ".join(names))
+            logger.warning("no training cycles of %s; these classes cannot be predicted", ", ".join(names))
 
     def _warn_of_seen(self, pretrained: Path) -> None:
         tested = set(self.data_spec["subjects"]["test"])
@@ -87,7 +87,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             )
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
-        """The loss of single cycles."""
+        """Compute the loss of single cycles."""
         logits, label = module(batch["signal"]), batch["label"]
         predicted = logits.detach().argmax(dim=1)
         self._answers.append(label * logits.shape[1] + predicted)
@@ -112,7 +112,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         self._confusion = self._confusion.to(counts.device) + counts.reshape(num_classes, num_classes)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> FinetuneEvaluator:
-        """On all splits but the training split, with the scores of training since the last evaluation."""
+        """Build an evaluator of all splits but train, with the training answers since the last evaluation."""
         counts = self.data_spec["num_recordings"]
         confusion, self._confusion = self._confusion.cpu(), torch.zeros_like(self._confusion)
         return FinetuneEvaluator(
@@ -123,11 +123,11 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """One silent cycle."""
+        """Return one silent cycle."""
         return (torch.zeros(1, self._num_samples),)
 
     def state_dict(self) -> dict[str, Any]:
-        """Counts of classes and of training answers."""
+        """Return the counts of classes and of training answers."""
         return {"counts": self._counts, "confusion": self._confusion.cpu()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

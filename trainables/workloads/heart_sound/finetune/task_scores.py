@@ -1,4 +1,4 @@
-"""All scores of one split: by cycle, recording and patient, the challenge's own, and those of constant answers."""
+"""Scores of one split: by cycle, recording and patient, the challenge's own, and those of constant answers."""
 
 from collections.abc import Callable
 
@@ -21,9 +21,9 @@ LOWER_IS_BETTER = ("cost", "loss")
 
 
 def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
-    """Scores by name, those of the task's unit without a prefix; and the best of any constant answer for these.
+    """Return scores by name, those of the task's unit without a prefix; and the best of any constant answer for each.
 
-    Of a set whose every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same.
+    If every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same.
     """
     recordings, patients = cycles.by_recording(), cycles.by_patient()
     unit = patients if task.unit == "patient" else recordings
@@ -43,7 +43,7 @@ def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
 
 
 def score_challenge(unit: Answers, predicted: np.ndarray, task: HeartTask) -> Scores:
-    """Weighted accuracy and cost of CirCor, MAcc of PhysioNet 2016."""
+    """Compute weighted accuracy and cost of CirCor, or MAcc of PhysioNet 2016."""
     found: dict[str, float | None] = {}
     confusion = count_confusion(unit.label, predicted, len(task.classes))
     if task.database == "circor" and len(task.classes) == 3:
@@ -59,7 +59,7 @@ def score_challenge(unit: Answers, predicted: np.ndarray, task: HeartTask) -> Sc
 
 
 def _score_any_present(recordings: Answers, patients: Answers) -> Scores:
-    """The weighted accuracy when any recording's murmur counts as the patient's."""
+    """Compute the weighted accuracy when any recording's murmur counts as the patient's."""
     answers = predict(recordings.probabilities, positive=0)
     predicted = np.array([any_present(answers[recordings.patient == each]) for each in patients.patient])
     value = weighted_accuracy(count_confusion(patients.label, predicted, 3), MURMUR_WEIGHTS)
@@ -67,7 +67,7 @@ def _score_any_present(recordings: Answers, patients: Answers) -> Scores:
 
 
 def _per_class(labels: np.ndarray, predicted: np.ndarray, task: HeartTask) -> Scores:
-    """Sensitivity and specificity of each class against the others, for tasks of more than two."""
+    """Compute sensitivity and specificity of each class against the others, for tasks of more than two."""
     if len(task.classes) == 2:
         return {}
     found: Scores = {}
@@ -93,6 +93,6 @@ def _cross_entropy(answers: Answers) -> float:
 
 
 def _prior_entropy(answers: Answers) -> float:
-    """The loss of always answering with the true shares of the classes."""
+    """Compute the loss of always answering with the true shares of the classes."""
     shares = np.bincount(answers.label) / len(answers.label)
     return float((shares[shares > 0] * -np.log(shares[shares > 0])).sum())

@@ -1,1 +1,1 @@
-"""The encoder that both stages share."""
+"""The encoder that both heart-sound stages share."""

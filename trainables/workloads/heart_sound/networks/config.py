@@ -8,14 +8,14 @@ from data_pipelines.contract.config import Config
 
 
 class EncoderConfig(Config):
-    """A convolutional stem that shortens the signal 16-fold, then a sequence model, then the mean over time.
+    """Settings of a convolutional stem that shortens the signal 16-fold, a sequence model, and the mean over time.
 
     The defaults have 2,185,376 parameters with Mamba blocks, 3,653,792 with Transformer blocks and 494,752 with none.
     """
 
     sequence: Literal["mamba", "transformer", "none"] = "mamba"
     channels: tuple[int, int, int, int] = (32, 64, 128, 256)
-    """Of the four convolutional stages; the last is the width of the sequence model and of the embedding."""
+    """Channels of the four convolutional stages; the last is the width of the sequence model and of the embedding."""
     num_layers: int = Field(default=4, ge=1, le=32)
     state_size: int = Field(default=16, ge=1, le=256)
     """mamba only."""

@@ -1,4 +1,4 @@
-"""From one cycle to its embedding: convolutions, then Mamba or Transformer layers or nothing, then the mean."""
+"""Encoder from one cycle to its embedding: convolutions, then Mamba or Transformer layers or nothing, then the mean."""
 
 import math
 
@@ -12,11 +12,11 @@ from trainables.workloads.heart_sound.networks.mamba import MambaLayer
 Signal = Float[Tensor, "batch samples"]
 Embedding = Float[Tensor, "batch width"]
 SUB_STAGE = 2
-"""The stage whose output describes a sub-structure."""
+"""Number of stages whose output is a sub-structure's features."""
 
 
 class Encoder(nn.Module):
-    """`width` is the embedding's size, `sub_width` that of a sub-structure's."""
+    """Encoder; `width` is the embedding's size, `sub_width` that of a sub-structure's features."""
 
     def __init__(self, settings: EncoderConfig) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         return self.norm(self.sequence(x.transpose(1, 2))).mean(dim=1)
 
     def encode_segments(self, parts: Signal) -> Float[Tensor, "batch sub_width"]:
-        """Pooled features of single sub-structures, each run through the first stages by itself."""
+        """Return pooled features of single sub-structures, each passed through the first stages by itself."""
         x = self.stem(parts[:, None])
         for stage in self.stages[:SUB_STAGE]:
             x = stage(x)
@@ -97,14 +97,14 @@ class Transformer(nn.Module):
 def sinusoidal_positions(
     length: int, width: int, *, device: torch.device | None = None
 ) -> Float[Tensor, "length width"]:
-    """Vaswani et al. 2017, section 3.5."""
+    """Return sinusoidal positions (Vaswani et al. 2017, section 3.5)."""
     rates = torch.exp(-math.log(10_000) * torch.arange(0, width, 2, device=device) / width)
     angles = torch.arange(length, device=device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
 
 
 def build_sequence(settings: EncoderConfig) -> nn.Module:
-    """The sequence model that the settings name."""
+    """Build the sequence model of the settings."""
     if settings.sequence == "none":
         return nn.Identity()
     if settings.sequence == "transformer":

@@ -15,7 +15,7 @@ KERNEL = 4
 
 
 class MambaLayer(nn.Module):
-    """x + Mamba(RMSNorm(x)), with dropout on the branch."""
+    """Residual layer: x + Mamba(RMSNorm(x)), with dropout on the branch."""
 
     def __init__(self, width: int, *, state_size: int, expansion: int, dropout: float) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Mamba(nn.Module):
         self._start_dt(inner)
 
     def _start_dt(self, inner: int) -> None:
-        """softplus(bias) is log-uniform in DT_RANGE."""
+        """Initialise the bias so that softplus(bias) is log-uniform in DT_RANGE."""
         low, high = (math.log(value) for value in DT_RANGE)
         dt = torch.exp(low + (high - low) * torch.rand(inner))
         with torch.no_grad():

@@ -2,10 +2,10 @@
 
 h_t = exp(dt_t A) h_(t-1) + dt_t B_t x_t,   y_t = C_t . h_t + D x_t
 
-Time is cut into about sqrt(L) chunks. Step j of all chunks is done together, so 2 sqrt(L) steps take the place of L;
-the states at the ends of the chunks then run through one after the other. Nothing is divided and no exponent is
-positive, so long decays lose no precision. On a CPU, where one step of a wide layer is work enough, the steps run one
-by one in place, with the gradient written out instead of recorded.
+Time is cut into about sqrt(L) chunks. Step j of all chunks is done together, so 2 sqrt(L) steps replace L; the states
+at the ends of the chunks are then propagated one after the other. Nothing is divided and no exponent is positive, so
+long decays lose no precision. On a CPU, where one step of a wide layer is work enough, the steps run one by one in
+place, with the gradient written out instead of recorded.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 BUSY_STEP = 4096
-"""Elements of a step; on a CPU larger ones take longer than the call does."""
+"""Elements of a step; on a CPU a larger step takes longer than the call overhead."""
 
 Sequence3 = Float[Tensor, "batch time inner"]
 States = Float[Tensor, "batch time inner state"]
@@ -31,9 +31,17 @@ def selective_scan(
     c: Float[Tensor, "batch time state"],
     d: Float[Tensor, " inner"],
 ) -> Sequence3:
-    """y in float32, whatever the precision around it.
+    """Compute y in float32, whatever the precision around it.
 
-    States are computed again in the backward pass, as they are `state` times as large as x.
+    States are recomputed in the backward pass, as they are `state` times as large as x.
+
+    Args:
+        x: Input.
+        dt: Step sizes, positive.
+        a: State matrix A (diagonal), negative.
+        b: Input matrix B of each time.
+        c: Output matrix C of each time.
+        d: Skip connection D.
     """
     arguments = [tensor.float() for tensor in (x, dt, a, b, c, d)]
     with torch.autocast(x.device.type, enabled=False):
@@ -49,12 +57,12 @@ def _scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> 
 
 
 def linear_recurrence(decay: States, update: States) -> States:
-    """h_t = decay_t h_(t-1) + update_t with h_0 = 0, all on the second axis."""
+    """Compute h_t = decay_t h_(t-1) + update_t with h_0 = 0, all on the second axis."""
     return _LinearRecurrence.apply(decay, update)  # pyright: ignore
 
 
 def scan_plainly(decay: States, update: States) -> States:
-    """The same as a loop that autograd records: what `linear_recurrence` is measured against."""
+    """Compute the same in a loop that autograd records, as the reference for `linear_recurrence`."""
     state = torch.zeros_like(update[:, 0])
     states = []
     for step in range(update.shape[1]):
@@ -64,7 +72,7 @@ def scan_plainly(decay: States, update: States) -> States:
 
 
 class _LinearRecurrence(torch.autograd.Function):
-    """Its gradient is the same recurrence backwards: g_t = grad_t + decay_(t+1) g_(t+1)."""
+    """Recurrence whose gradient is the same recurrence backwards: g_t = grad_t + decay_(t+1) g_(t+1)."""
 
     @staticmethod
     def forward(ctx: Any, decay: Tensor, update: Tensor) -> Tensor:
@@ -83,7 +91,7 @@ class _LinearRecurrence(torch.autograd.Function):
 
 
 def _fills_the_processor(tensor: Tensor) -> bool:
-    """Whether one step in time keeps the processor busy, so that steps done together would only cost memory."""
+    """Return whether one time step keeps the CPU busy, so that joint steps would only cost memory."""
     return tensor.device.type == "cpu" and tensor[:, 0].numel() >= BUSY_STEP
 
 
@@ -120,7 +128,7 @@ def _run_chunks(decay: Tensor, update: Tensor) -> Tensor:
 
 
 def _cut(tensor: Tensor, num_chunks: int, size: int) -> Tensor:
-    """A copy with time as two axes, filled up with zeros."""
+    """Return a copy with time as two axes, padded by zeros."""
     batch, length, *rest = tensor.shape
     copy = tensor.new_zeros(batch, num_chunks * size, *rest)
     copy[:, :length] = tensor

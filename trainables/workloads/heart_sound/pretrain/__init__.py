@@ -1,1 +1,1 @@
-"""The first stage: contrastive learning on unlabelled heart cycles."""
+"""The first stage: contrastive pretraining on unlabelled heart cycles."""

@@ -11,21 +11,21 @@ from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 
 class Contrast(Config):
-    """The two losses: on whole cycles, and on their sub-structures."""
+    """Settings of the two losses: on complete cycles, and on their sub-structures."""
 
     temperature: float = Field(default=0.07, gt=0)
     sub_weight: float = Field(default=1.0, ge=0)
-    """On the loss of sub-structures; 0 leaves it out, with its projector."""
+    """Weight of the loss of sub-structures; 0 leaves it out, with its projector."""
     num_parts: int = Field(default=4, ge=2, le=16)
-    """Equal parts of a cycle; four stand for S1, systole, S2 and diastole."""
+    """Equal parts of a cycle; four correspond to S1, systole, S2 and diastole."""
     aligns_parts: bool = True
     """Compare k-th parts only with k-th parts."""
     masks_same_subject: bool = False
-    """Do not push apart cycles of one subject."""
+    """Exclude cycles of the same subject from the negatives."""
 
 
 class PretrainConfig(WorkloadConfig):
-    """SimCLR's loss (Chen et al. 2020) on heart cycles and on their sub-structures."""
+    """Settings of SimCLR's loss (Chen et al. 2020) on heart cycles and on their sub-structures."""
 
     name: Literal["heart_sound_pretrain"] = "heart_sound_pretrain"
     data: PretrainData = PretrainData()

@@ -21,10 +21,19 @@ def nt_xent(
     subject: Int[Tensor, " batch"] | None = None,
     gather_subjects: Gather = lambda tensor: tensor,
 ) -> Float[Tensor, ""]:
-    """Mean over this rank's 2 B views of -log(exp(s_p / t) / sum exp(s / t)), s the cosine similarity.
+    """Compute the mean over this rank's 2 B views of -log(exp(s_p / t) / sum exp(s / t)), s the cosine similarity.
 
-    The sum goes over all other views of all ranks; with `subject` only over the positive one and those of others.
+    The sum is over all other views of all ranks; with `subject` only over the positive one and those of other subjects.
     Identical embeddings give ln(2B - 1), B counted over all ranks.
+
+    Args:
+        first: First view of each cycle.
+        second: Second view of each cycle.
+        temperature: t.
+        gather: Concatenates views over ranks; gradients flow back.
+        rank: This rank.
+        subject: Subject of each cycle.
+        gather_subjects: Concatenates subjects over ranks.
     """
     own = torch.cat([functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)])
     everything = gather(own)
@@ -53,7 +62,18 @@ def sub_structure_loss(
     subject: Int[Tensor, " batch"] | None = None,
     gather_subjects: Gather = lambda tensor: tensor,
 ) -> Float[Tensor, ""]:
-    """Aligned: the mean over k of NT-Xent among the k-th parts alone; otherwise NT-Xent among all parts pooled."""
+    """Compute, if aligned, the mean over k of NT-Xent among the k-th parts alone; else NT-Xent among all parts pooled.
+
+    Args:
+        first: Parts of the first views.
+        second: Parts of the second views.
+        is_aligned: Whether k-th parts are compared only with k-th parts.
+        temperature: As in `nt_xent`.
+        gather: As in `nt_xent`.
+        rank: As in `nt_xent`.
+        subject: As in `nt_xent`.
+        gather_subjects: As in `nt_xent`.
+    """
     num_parts = first.shape[1]
     if not is_aligned:
         first, second = (views.flatten(0, 1)[:, None] for views in (first, second))

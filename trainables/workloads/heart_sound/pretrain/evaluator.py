@@ -1,4 +1,4 @@
-"""The contrastive loss of validation subjects, in groups of a fixed size whatever the batch and the ranks are."""
+"""Evaluator of the contrastive loss on validation subjects, in groups of a fixed size for any batch size and ranks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ TwoViews = Callable[[dict[str, Tensor], torch.Generator], tuple[Tensor, Tensor]]
 
 
 class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
-    """Views are drawn anew for every evaluation from the same seed, so that losses of different epochs compare."""
+    """Evaluator that draws views from the same seed in every evaluation, so that losses of different epochs compare."""
 
     split = "val"
 
@@ -52,7 +52,7 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
             self._shown += [pairs.flatten(0, 1).cpu(), durations.cpu()]
 
     def compute(self, module: nn.Module) -> EvaluationResult:
-        """`val/loss` and its parts, how often the other view is the nearest, and the same of a constant embedding."""
+        """Return `val/loss` and its parts, and the retrieval accuracy, also of a constant embedding. A collective."""
         if not self._rows:
             raise ValueError("this worker has no validation cycles; use fewer workers or more subjects")
         first, second, subject = (
@@ -84,7 +84,7 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
 
 
 def _retrieval(first: Tensor, second: Tensor) -> Tensor:
-    """Share of first views whose nearest second view is their own; ties are shared among the nearest."""
+    """Compute the share of first views whose nearest second view is their own; ties are shared among the nearest."""
     similarity = nn.functional.normalize(first, dim=1) @ nn.functional.normalize(second, dim=1).T
     nearest = similarity >= similarity.max(dim=1, keepdim=True).values - 1e-6
     return (nearest.diagonal().float() / nearest.sum(dim=1)).mean()

@@ -1,4 +1,4 @@
-"""Encoder with the two projectors that contrastive learning drops afterwards."""
+"""Pretraining network: the encoder with two projectors, which are dropped afterwards."""
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ PART_SIZES = (256, 64)
 
 
 class PretrainNetwork(nn.Module):
-    """Gives one row per cycle: its projection, then the projections of its parts when they are used."""
+    """Network that gives one row per cycle: its projection, then the projections of its parts when they are used."""
 
     def __init__(self, encoder: EncoderConfig, contrast: Contrast) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class PretrainNetwork(nn.Module):
         return torch.cat([cycles, projections.reshape(len(signal), -1)], dim=1)
 
     def separate(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The projections of cycles [batch, width], and of parts [batch, parts, width] when they are used."""
+        """Split rows into projections of cycles [batch, width], and of parts [batch, parts, width] if they are used."""
         cycles, parts = rows[:, : CYCLE_SIZES[1]], rows[:, CYCLE_SIZES[1] :]
         return cycles, parts.reshape(len(rows), self.num_parts, -1) if parts.shape[1] else None
 
 
 def build_projector(width: int, hidden: int, out: int) -> nn.Sequential:
-    """Linear, batch norm, ReLU, linear."""
+    """Build linear, batch norm, ReLU, linear."""
     return nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out))

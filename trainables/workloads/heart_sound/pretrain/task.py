@@ -1,4 +1,4 @@
-"""Learns embeddings in which two views of a heart cycle are near and other cycles are far."""
+"""The pretraining task: trains embeddings in which two views of a heart cycle are near and other cycles are far."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from trainables.workloads.heart_sound.pretrain.network import PretrainNetwork
 
 
 class PretrainTask(Task[Mapping[str, Any]]):
-    """Batches hold `signal` and `other_signal`, two views of each cycle. Negatives come from all workers."""
+    """Task on batches with `signal` and `other_signal`, two views of each cycle. Negatives come from all workers."""
 
     module: PretrainNetwork
     weights_stream = "pretraining network"
@@ -29,18 +29,25 @@ class PretrainTask(Task[Mapping[str, Any]]):
         self._collectives: Collectives | None = None
 
     def on_start(self, collectives: Collectives) -> None:
-        """Negatives are gathered through them."""
+        """Keep the collectives, which gather negatives."""
         self._collectives = collectives
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
-        """L = L_cycle + weight L_sub over this rank's views."""
+        """Compute L = L_cycle + weight L_sub over this rank's views."""
         signal = batch["signal"]
         other = batch.get("other_signal", signal)
         first, second = module(torch.cat([signal, other])).chunk(2)
         return self.compare(first, second, batch["subject"])
 
     def compare(self, first: Tensor, second: Tensor, subject: Tensor, *, is_gathered: bool = True) -> LossOutput:
-        """The losses of two views; rows are those of the network."""
+        """Compute the losses of two views; rows are those of the network.
+
+        Args:
+            first: Rows of the first views.
+            second: Rows of the second views.
+            subject: Subject of each row.
+            is_gathered: Whether to take negatives from all ranks.
+        """
         contrast = self.config.contrast
         options: dict[str, Any] = {"temperature": contrast.temperature}
         if contrast.masks_same_subject:
@@ -56,7 +63,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
         return LossOutput(total, {"loss_cycle": cycle_loss, "loss_sub": part_loss})
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> PretrainEvaluator:
-        """On subjects that are not trained on."""
+        """Build an evaluator of subjects that are not trained on."""
         return PretrainEvaluator(
             self.compare,
             self._two_views(),
@@ -67,7 +74,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
         )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """One silent cycle."""
+        """Return one silent cycle."""
         return (torch.zeros(1, self._num_samples),)
 
     def _two_views(self) -> TwoViews:

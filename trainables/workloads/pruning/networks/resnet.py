@@ -160,7 +160,7 @@ def _block_group(blueprint: Blueprint, stage: int, index: int) -> UnitGroup:
 
 
 def _stream_group(blueprint: Blueprint, stage: int) -> UnitGroup:
-    """All that writes into the stream, with its norms, and all that reads from it."""
+    """Return a stream's group: all convolutions that write into it, with their norms, and all that read from it."""
     spec, layer = SPECS[blueprint.arch], f"layer{stage + 1}"
     count = blueprint.count(layer, spec.widths[stage])
     writers = [(f"{layer}.{index}.conv2", f"{layer}.{index}.bn2") for index in range(spec.num_blocks)]

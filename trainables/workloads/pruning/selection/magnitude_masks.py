@@ -12,9 +12,14 @@ Mask = Bool[Tensor, "..."]
 def prune_globally(
     weights: Mapping[str, Tensor], rate: float, alive: Mapping[str, Mask] | None = None
 ) -> dict[str, Mask]:
-    """Return masks, True for weights that stay: of all alive, the share `rate` with the smallest magnitude is pruned.
+    """Return masks, True for weights that stay; those with the smallest magnitude are pruned.
 
-    The number pruned is rounded; among equal magnitudes the last ones stay. All weights are `alive` by default.
+    The number pruned is rounded; among equal magnitudes the last ones stay.
+
+    Args:
+        weights: Weights by name.
+        rate: Share of the weights alive that is pruned.
+        alive: Weights that were not pruned before; all by default.
     """
     living = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()} if alive is None else alive
     pooled = torch.cat([weights[name].detach().abs()[living[name]].float().flatten() for name in weights])

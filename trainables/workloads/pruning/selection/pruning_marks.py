@@ -60,7 +60,7 @@ class PruningMarks:
         return slope - 0.5 * slope.detach()
 
     def norm_ratio(self, network: nn.Module) -> float:
-        """Root mean square of the doomed weights over that of all other prunable ones in the same tensors."""
+        """Compute the root mean square of the marked weights over that of the other weights in the same tensors."""
         parameters = dict(network.named_parameters())
         sums = torch.zeros(4, dtype=torch.float64)
         for name, mask in self.pulled.items():

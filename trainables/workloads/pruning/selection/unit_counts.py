@@ -35,9 +35,15 @@ def count_by_rate(group: UnitGroup, rate: float, num_prunings: int, fillback_rat
 def choose_units(
     groups: Sequence[UnitGroup], counts: Mapping[str, int], scores: Mapping[str, Tensor], *, is_global: bool
 ) -> dict[str, list[int]]:
-    """Return for each group the indices of the units that stay, ascending: the highest scores, ties by index.
+    """Return for each group the indices of the units that stay, ascending.
 
-    Globally, the counts of all groups of one kind are pooled. Every group keeps its best unit.
+    Every group keeps its best unit.
+
+    Args:
+        groups: The groups.
+        counts: Units to keep of each group.
+        scores: Units with the highest scores stay, ties by index.
+        is_global: Whether to pool the counts of all groups of one kind.
     """
     if not is_global:
         return {group.name: _best(scores[group.name], max(1, counts[group.name])) for group in groups}

@@ -1,4 +1,4 @@
-"""How a network is trained to predict, and how it is asked to: by diffusion, or by regression."""
+"""Predictors of future frames, by diffusion or by regression: training loss and prediction."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -14,7 +14,7 @@ from trainables.workloads.video_prediction.diffusion.sampling import draw_sample
 
 
 class Prediction(NamedTuple):
-    """Predicted frames, in the space of the network, and what they cost."""
+    """Predicted frames, in the space of the network, and their cost."""
 
     frames: Float[Tensor, "batch future channels height width"]
     nfe: int
@@ -22,26 +22,26 @@ class Prediction(NamedTuple):
 
 
 class Predictor(Protocol):
-    """One way of learning and of predicting a block of future frames."""
+    """Method that trains on and predicts a block of future frames."""
 
     def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Scalar."""
+        """Compute the scalar training loss of a block of future frames; past and future are encoded."""
         ...
 
     def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
-        """The block after `past`; sample i takes its noise from generator i."""
+        """Predict the block after the encoded `past`; sample i takes its noise from generator i."""
         ...
 
 
 class DiffusionPredictor:
-    """All future frames of a sample share one timestep, as they are denoised together."""
+    """Predictor by diffusion; all future frames of a sample share one timestep, as they are denoised together."""
 
     def __init__(self, diffusion: Diffusion, sampling: Sampling, *, num_future: int, is_bounded: bool) -> None:
         self.process = Process(diffusion)
         self._sampling, self._num_future, self._is_bounded = sampling, num_future, is_bounded
 
     def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean squared error of the target at uniform timesteps (Ho et al. 2020, eq. 14)."""
+        """Compute the mean squared error of the target at uniform timesteps (Ho et al. 2020, eq. 14)."""
         device = future.device
         t = torch.randint(self.process.num_timesteps, (len(future),), generator=generator, device=device)
         eps = torch.randn(future.shape, generator=generator, device=device)
@@ -49,7 +49,7 @@ class DiffusionPredictor:
         return functional.mse_loss(output.float(), self.process.target(future, eps, t))
 
     def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
-        """By the settings' sampler."""
+        """Predict by the settings' sampler."""
         drawn = draw_samples(
             lambda x_t, t: module(x_t, t, past),
             self.process,
@@ -63,21 +63,29 @@ class DiffusionPredictor:
 
 
 class RegressionPredictor:
-    """One call of the network; no noise, so all draws are equal."""
+    """Predictor by one call of the network; no noise, so all draws are equal."""
 
     def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean squared error of the frames."""
+        """Compute the mean squared error of the frames."""
         return functional.mse_loss(module(past).float(), future)
 
     def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
-        """The same whatever the generators."""
+        """Predict; the generators are not used."""
         return Prediction(module(past), 1)
 
 
 def rollout(
     predictor: Predictor, module: nn.Module, past: Tensor, num_frames: int, generators: Sequence[torch.Generator]
 ) -> Prediction:
-    """Blocks of predictions, each with the last frames before it as its past, until there are `num_frames`."""
+    """Predict blocks, each with the last frames before it as its past, until there are `num_frames`.
+
+    Args:
+        predictor: Predicts one block.
+        module: The network.
+        past: Encoded past frames.
+        num_frames: Future frames to predict.
+        generators: One for each sample.
+    """
     known, num_past, nfe = past, past.shape[1], 0
     while known.shape[1] < num_past + num_frames:
         block = predictor.predict(module, known[:, -num_past:], generators)

@@ -1,4 +1,4 @@
-"""The forward process of diffusion (Ho et al. 2020), and what a network may predict of it.
+"""The forward process of diffusion (Ho et al. 2020), and the network's possible targets.
 
 x_0 are clean frames, eps is Gaussian noise, ab_t the product of 1 - beta up to t;
 x_t = sqrt(ab_t) x_0 + sqrt(1 - ab_t) eps.
@@ -16,7 +16,7 @@ _COSINE_OFFSET, _MAX_BETA = 0.008, 0.999
 
 
 class Estimate(NamedTuple):
-    """What an output of the network says about both parts of x_t."""
+    """Estimate of both parts of x_t from an output of the network."""
 
     x_0: Float[Tensor, "batch ..."]
     eps: Float[Tensor, "batch ..."]
@@ -30,19 +30,19 @@ class Process:
         self.betas: Float64[Tensor, " timesteps"] = compute_betas(settings)
         self.alpha_bars: Float64[Tensor, " timesteps"] = (1 - self.betas).cumprod(0)
         self._near = self.alpha_bars
-        """On the device that last asked: a copy in every step would wait for it."""
+        """On the device of the last call: a copy in every step would synchronise."""
 
     def add_noise(
         self, x_0: Float[Tensor, "batch ..."], eps: Float[Tensor, "batch ..."], t: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch ..."]:
-        """x_t."""
+        """Compute x_t."""
         signal, noise = self._factors(t, x_0)
         return signal * x_0 + noise * eps
 
     def target(
         self, x_0: Float[Tensor, "batch ..."], eps: Float[Tensor, "batch ..."], t: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch ..."]:
-        """What the network is to give; v as in Salimans and Ho 2022, appendix D."""
+        """Compute the network's target; v as in Salimans and Ho 2022, appendix D."""
         if self.prediction == "eps":
             return eps
         if self.prediction == "x0":
@@ -53,7 +53,7 @@ class Process:
     def estimate(
         self, output: Float[Tensor, "batch ..."], x_t: Float[Tensor, "batch ..."], t: Int64[Tensor, " batch"]
     ) -> Estimate:
-        """The inverse of `target`, given x_t."""
+        """Invert `target`, given x_t."""
         signal, noise = self._factors(t, x_t)
         if self.prediction == "eps":
             return Estimate((x_t - noise * output) / signal, output)
@@ -64,7 +64,7 @@ class Process:
     def estimate_noise(
         self, x_0: Float[Tensor, "batch ..."], x_t: Float[Tensor, "batch ..."], t: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch ..."]:
-        """The noise that x_t holds beside a given x_0."""
+        """Compute the noise in x_t for a given x_0."""
         signal, noise = self._factors(t, x_t)
         return (x_t - signal * x_0) / noise
 
@@ -76,7 +76,7 @@ class Process:
 
 
 def compute_betas(settings: Diffusion) -> Float64[Tensor, " timesteps"]:
-    """Variance that each timestep adds."""
+    """Compute the variance that each timestep adds."""
     count = settings.num_timesteps
     if settings.schedule == "linear":
         return torch.linspace(settings.beta_start, settings.beta_end, count, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""From noise to frames: ancestral sampling (DDPM) and DDIM, on all timesteps or a part of them."""
+"""Sampling from noise to frames: ancestral sampling (DDPM) and DDIM, on all timesteps or a part of them."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from trainables.workloads.video_prediction.config import Sampling
 from trainables.workloads.video_prediction.diffusion.process import Estimate, Process
 
 Denoiser = Callable[[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]], Float[Tensor, "batch ..."]]
-"""x_t and t to the network's output."""
+"""Function from x_t and t to the network's output."""
 
 
 class Drawn(NamedTuple):
-    """Samples, and what they cost."""
+    """Samples, and their cost."""
 
     x_0: Float[Tensor, "batch ..."]
     nfe: int
@@ -23,7 +23,7 @@ class Drawn(NamedTuple):
 
 
 def choose_timesteps(num_steps: int, num_timesteps: int) -> list[int]:
-    """From the last timestep to 0 at even distances, rounded down; each once."""
+    """Return timesteps from the last to 0 at even distances, rounded down; each once."""
     return [int(place) for place in torch.linspace(num_timesteps - 1, 0, num_steps, dtype=torch.float64)]
 
 
@@ -37,9 +37,18 @@ def draw_samples(
     device: torch.device,
     is_bounded: bool,
 ) -> Drawn:
-    """One sample of `shape` for each generator, which gives all of its noise; so a sample does not depend on others.
+    """Draw one sample of `shape` for each generator, which gives all of its noise.
 
-    With `is_bounded` the clean frames are known to lie within -1..1.
+    A sample does not depend on the others.
+
+    Args:
+        denoiser: The network.
+        process: Noise schedule and target.
+        sampling: Settings of the sampler.
+        shape: Shape of one sample.
+        generators: One for each sample, on the CPU.
+        device: Device of the samples.
+        is_bounded: Whether the clean frames lie within -1..1.
     """
     x_t = _noise(generators, shape, device)
     times = choose_timesteps(sampling.num_steps, process.num_timesteps)
@@ -57,9 +66,17 @@ def draw_samples(
 def transition(
     process: Process, sampling: Sampling, estimate: Estimate, x_t: Float[Tensor, "batch ..."], *, t: int, s: int | None
 ) -> tuple[Float[Tensor, "batch ..."], float]:
-    """Mean and standard deviation of x_s given x_t and an estimate; `s` None is the clean end, where ab is 1.
+    """Return mean and standard deviation of x_s given x_t and an estimate.
 
     DDPM: Ho et al. 2020, eq. 6 and 7, with beta the variance added from s to t. DDIM: Song et al. 2021, eq. 12 and 16.
+
+    Args:
+        process: Noise schedule.
+        sampling: Settings of the sampler.
+        estimate: Estimate of x_0 and eps at t.
+        x_t: The noisy frames.
+        t: Timestep of x_t.
+        s: The earlier timestep; None is the clean end, where ab is 1.
     """
     before = float(process.alpha_bars[t])
     after = 1.0 if s is None else float(process.alpha_bars[s])

@@ -16,10 +16,11 @@ _EMBEDDING_STD = 0.02
 
 
 class VideoDiT(nn.Module):
-    """Tokens of all future frames attend to each other; each is conditioned on the timestep, on the index of its
-    frame, and on what the past frames say at its place.
+    """Transformer in which the tokens of all future frames attend to each other.
 
-    Frames are independent only if nothing told them apart: the index enters the tokens and their conditioning.
+    Each token is conditioned on the timestep, on the index of its frame, and on the features of the past frames at its
+    position. The index enters the tokens and their conditioning; without it the network could not distinguish the
+    frames.
     """
 
     def __init__(self, config: DiT, *, channels: int, height: int, width: int, num_future: int) -> None:
@@ -43,7 +44,7 @@ class VideoDiT(nn.Module):
         past: Float[Tensor, "batch past channels height width"],
         index: Int64[Tensor, "batch future"] | None = None,
     ) -> Float[Tensor, "batch future channels height width"]:
-        """`index` says which future frame each one is, counted from 0; by default they are in order."""
+        """Predict the target; `index` numbers the future frames from 0, by default in order."""
         batch, num_frames = x_t.shape[:2]
         if index is None:
             index = torch.arange(num_frames, device=x_t.device).expand(batch, -1)
@@ -93,7 +94,7 @@ class Block(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch tokens dim"], condition: Float[Tensor, "batch tokens dim"]
     ) -> Float[Tensor, "batch tokens dim"]:
-        """With all gates at zero, as initialised, the tokens pass unchanged."""
+        """Return tokens; with all gates at zero, as initialised, they pass unchanged."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = self.modulate(condition).chunk(6, dim=-1)
         tokens = tokens + gate_1 * self._attend(_modulate(tokens, shift_1, scale_1))
         hidden = functional.gelu(self.widen(_modulate(tokens, shift_2, scale_2)), approximate="tanh")
@@ -105,7 +106,7 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """Tokens to the pixels of their patches; zero as initialised."""
+    """Head from tokens to the pixels of their patches; its output is zero as initialised."""
 
     def __init__(self, hidden_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -115,13 +116,13 @@ class Head(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch tokens dim"], condition: Float[Tensor, "batch tokens dim"]
     ) -> Float[Tensor, "batch tokens out"]:
-        """Scaled and shifted by the condition, then projected."""
+        """Scale and shift the tokens by the condition, then project them."""
         shift, scale = self.modulate(condition).chunk(2, dim=-1)
         return self.project(_modulate(tokens, shift, scale))
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of the timestep, through two linear layers."""
+    """Embedding of the timestep: sines and cosines, through two linear layers."""
 
     def __init__(self, hidden_dim: int) -> None:
         super().__init__()
@@ -129,13 +130,13 @@ class TimeEmbedding(nn.Module):
         self.second = nn.Linear(hidden_dim, hidden_dim)
 
     def forward(self, t: Int64[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
-        """One vector for each sample."""
+        """Return one vector for each sample."""
         waves = encode_scalar(t.to(self.first.weight.dtype), _TIME_DIM)
         return self.second(functional.silu(self.first(waves)))
 
 
 def encode_scalar(value: Float[Tensor, " count"], dim: int) -> Float[Tensor, "count dim"]:
-    """Cosines, then sines, at dim / 2 frequencies from 1 down to 1 / 10,000 (Vaswani et al. 2017, section 3.5)."""
+    """Return cosines, then sines, at dim / 2 frequencies from 1 down to 1 / 10,000 (Vaswani 2017, section 3.5)."""
     half = dim // 2
     places = torch.arange(half, dtype=torch.float32, device=value.device)
     angles = value[:, None] * torch.exp(-math.log(_MAX_PERIOD) * places / half)
@@ -143,7 +144,7 @@ def encode_scalar(value: Float[Tensor, " count"], dim: int) -> Float[Tensor, "co
 
 
 def encode_positions(rows: int, columns: int, dim: int) -> Float[Tensor, "tokens dim"]:
-    """Fixed: one half of the channels tells the row, the other the column."""
+    """Return fixed positions: one half of the channels encodes the row, the other the column."""
     row = torch.arange(rows, dtype=torch.float32).repeat_interleave(columns)
     column = torch.arange(columns, dtype=torch.float32).repeat(rows)
     return torch.cat([encode_scalar(row, dim // 2), encode_scalar(column, dim // 2)], dim=1)

@@ -1,4 +1,4 @@
-"""What the past frames say, as one feature map: 3-D convolutions, then the mean over time."""
+"""Encoder of the past frames to one feature map: 3-D convolutions, then the mean over time."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ from trainables.workloads.video_prediction.network_config import PastEncoder
 
 
 class PastFrames(nn.Module):
-    """5,536,000 parameters with 256 channels, 4 layers and latents of 4 channels.
+    """Encoder of the past frames; 5,536,000 parameters with 256 channels, 4 layers and latents of 4 channels.
 
-    Zeros beyond the first and last frame tell the convolutions where in time they are, so that the mean over time
-    still holds the direction of a motion.
+    Zeros beyond the first and last frame show the convolutions the position in time, so that the mean over time still
+    holds the direction of a motion.
     """
 
     def __init__(self, config: PastEncoder, channels: int) -> None:
@@ -27,6 +27,6 @@ class PastFrames(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, past: Float[Tensor, "batch time channels height width"]) -> Float[Tensor, "batch features h w"]:
-        """A map of the frames' resolution over `patch_size`."""
+        """Return a map of the frames' resolution over `patch_size`."""
         patches = functional.pixel_unshuffle(past.flatten(0, 1), self.patch_size).unflatten(0, past.shape[:2])
         return self.layers(patches.transpose(1, 2)).mean(dim=2)

@@ -1,4 +1,4 @@
-"""A convolutional network that regresses all future frames at once, in the manner of SimVP (Gao et al. 2022)."""
+"""SimVP-like network (Gao et al. 2022): a convolutional network that regresses all future frames at once."""
 
 import torch
 from jaxtyping import Float
@@ -10,9 +10,9 @@ _GROUPS = 4
 
 
 class SimVP(nn.Module):
-    """Each past frame is encoded alone, a translator mixes them in time, each future frame is decoded alone.
+    """Network that encodes and decodes each frame alone, with a translator that mixes the past frames in time between.
 
-    The finest features of the last past frame skip the translator. What is learnt is the change from that frame.
+    The finest features of the last past frame skip the translator. The output is the change from that frame.
     """
 
     def __init__(self, config: ConvolutionalBaseline, *, channels: int, num_past: int, num_future: int) -> None:
@@ -32,7 +32,7 @@ class SimVP(nn.Module):
     def forward(
         self, past: Float[Tensor, "batch past channels height width"]
     ) -> Float[Tensor, "batch future channels height width"]:
-        """All future frames."""
+        """Return all future frames."""
         batch, num_past = past.shape[:2]
         fine = self.stem(past.flatten(0, 1))
         coarse = self.shrink(fine).unflatten(0, (batch, num_past)).flatten(1, 2)
@@ -44,7 +44,7 @@ class SimVP(nn.Module):
 
 
 class TranslatorBlock(nn.Module):
-    """A 7x7 convolution of each channel alone, then two of all channels at each place; added to its input."""
+    """A 7x7 convolution of each channel alone, then two 1x1 convolutions of all channels; added to its input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class TranslatorBlock(nn.Module):
     def forward(
         self, maps: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """Maps of the same shape."""
+        """Return maps of the same shape."""
         return maps + self.layers(maps)
 
 

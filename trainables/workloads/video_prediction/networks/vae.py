@@ -1,4 +1,4 @@
-"""The autoencoder of Stable Diffusion (Rombach et al. 2022), with the names of weights that diffusers gives them."""
+"""The autoencoder of Stable Diffusion (Rombach et al. 2022), with diffusers' names of the weights."""
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ _LOG_VARIANCES = (-30.0, 20.0)
 
 
 class Vae(nn.Module):
-    """83,653,863 parameters in its default shape."""
+    """Variational autoencoder; 83,653,863 parameters in its default shape."""
 
     def __init__(self, shape: VaeShape) -> None:
         super().__init__()
@@ -24,12 +24,12 @@ class Vae(nn.Module):
         self.post_quant_conv = nn.Conv2d(latents, latents, 1)
 
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch moments h w"]:
-        """Of the Gaussian posterior all means, then all standard deviations; images in -1..1."""
+        """Return the Gaussian posterior: all means, then all standard deviations; images in -1..1."""
         mean, log_variance = self.quant_conv(self.encoder(images)).chunk(2, dim=1)
         return torch.cat([mean, (log_variance.clamp(*_LOG_VARIANCES) / 2).exp()], dim=1)
 
     def decode(self, latents: Float[Tensor, "batch latents h w"]) -> Float[Tensor, "batch 3 height width"]:
-        """Images in about -1..1."""
+        """Return images in about -1..1."""
         return self.decoder(self.post_quant_conv(latents))
 
 
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], 2 * shape.latent_channels, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Mean and log-variance of the posterior, before `quant_conv`."""
+        """Return mean and log-variance of the posterior, before `quant_conv`."""
         maps = self.conv_in(images)
         for block in self.down_blocks:
             maps = block(maps)
@@ -74,7 +74,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], shape.in_channels, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images."""
+        """Return images."""
         maps = self.mid_block(self.conv_in(latents))
         for block in self.up_blocks:
             maps = block(maps)
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
 
 
 class Level(nn.Module):
-    """Residual blocks at one resolution, then a change of it."""
+    """Residual blocks at one resolution, then a change of resolution."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Level(nn.Module):
             self.upsamplers = nn.ModuleList([upsampler])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of twice or half the resolution, or the same at the last level."""
+        """Return maps of twice or half the resolution, or the same at the last level."""
         for name in ("resnets", "downsamplers", "upsamplers"):
             for module in getattr(self, name, ()):
                 maps = module(maps)
@@ -111,7 +111,7 @@ class Level(nn.Module):
 
 
 class Middle(nn.Module):
-    """Two residual blocks with self-attention over all places between them."""
+    """Two residual blocks with self-attention over all positions between them."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Middle(nn.Module):
         self.attentions = nn.ModuleList([SelfAttention(channels, groups)])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same shape."""
+        """Return maps of the same shape."""
         return self.resnets[1](self.attentions[0](self.resnets[0](maps)))
 
 
@@ -136,14 +136,14 @@ class Residual(nn.Module):
             self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of `out_channels`."""
+        """Return maps of `out_channels`."""
         hidden = self.conv1(functional.silu(self.norm1(maps)))
         hidden = self.conv2(functional.silu(self.norm2(hidden)))
         return hidden + (self.conv_shortcut(maps) if hasattr(self, "conv_shortcut") else maps)
 
 
 class SelfAttention(nn.Module):
-    """One head over all places of a map, added to its input."""
+    """Attention with one head over all positions of a map, added to its input."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class SelfAttention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same shape."""
+        """Return maps of the same shape."""
         tokens = self.group_norm(maps).flatten(2).transpose(1, 2)
         q, k, v = (layer(tokens)[:, None] for layer in (self.to_q, self.to_k, self.to_v))
         mixed = functional.scaled_dot_product_attention(q, k, v)[:, 0]
@@ -167,7 +167,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Half the resolution."""
+        """Return maps of half the resolution."""
         return self.conv(functional.pad(maps, (0, 1, 0, 1)))
 
 
@@ -179,5 +179,5 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Twice the resolution."""
+        """Return maps of twice the resolution."""
         return self.conv(functional.interpolate(maps, scale_factor=2.0, mode="nearest"))

@@ -1,4 +1,4 @@
-"""Where frames are predicted: 8-bit frames to what networks work with, and back."""
+"""Spaces of prediction: conversion of 8-bit frames to the network's input, and back."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Space(Protocol):
-    """Frames as a network sees them."""
+    """Form of frames in the network."""
 
     is_bounded: bool
     """Whether encoded frames lie within -1..1."""
@@ -19,18 +19,18 @@ class Space(Protocol):
     def encode(
         self, frames: UInt8[Tensor, "batch time channels height width"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch time features h w"]:
-        """Stored frames to the network's input; a space may draw it, when a generator is given."""
+        """Convert stored frames to the network's input; a space may sample it, when a generator is given."""
         ...
 
     def decode(
         self, encoded: Float[Tensor, "batch time features h w"]
     ) -> Float[Tensor, "batch time channels height width"]:
-        """The network's output to grey levels in 0..1, clamped."""
+        """Convert the network's output to grey levels in 0..1, clamped."""
         ...
 
 
 class PixelSpace:
-    """Grey levels scaled to -1..1."""
+    """Space of grey levels scaled to -1..1."""
 
     is_bounded = True
 
@@ -38,9 +38,9 @@ class PixelSpace:
         self.channels, self.height, self.width = channels, height, width
 
     def encode(self, frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """0..255 to -1..1."""
+        """Convert 0..255 to -1..1."""
         return frames.float() / 127.5 - 1
 
     def decode(self, encoded: Tensor) -> Tensor:
-        """-1..1 to 0..1."""
+        """Convert -1..1 to 0..1, clamped."""
         return ((encoded.float() + 1) / 2).clamp(0, 1)

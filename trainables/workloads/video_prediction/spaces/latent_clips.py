@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _RULES = 1
-"""Counts up when a rule changes that turns frames into latents."""
+"""Version of the rules that turn frames into latents; increased when a rule changes."""
 _ANY = "(any)"
 
 
 class LatentPipeline(DataPipeline[PackedClips]):
-    """The clips of `VideoPipeline`. Rows of the training split hold the scaled posterior of each frame, little-endian
-    float32 in the order frame, means before deviations, channel, row, column; other rows hold the frames themselves,
-    which predictions are compared with."""
+    """Pipeline of the clips of `VideoPipeline`, with latents in the training rows.
+
+    Rows of the training split hold the scaled posterior of each frame, little-endian float32 in the order frame, means
+    before deviations, channel, row, column; other rows hold the frames themselves, which predictions are compared with.
+    """
 
     aliases_rows = True
 
@@ -47,10 +49,10 @@ class LatentPipeline(DataPipeline[PackedClips]):
 
     @property
     def key(self) -> str:
-        """That of the frames, behind a digest of the autoencoder and the scale."""
+        """The key of the frames, after a digest of the autoencoder and the scale."""
         content = json.dumps([_RULES, self._autoencoder_hash, self._settings.scale])
         key = f"latents-{hashlib.sha256(content.encode()).hexdigest()[:8]}-{self._frames.key}"
-        if key.endswith(_ANY):  # the raw data are not named, so the folder prepared before says which they were
+        if key.endswith(_ANY):  # no raw data are named, so the key comes from the folder prepared before
             manifest = read_manifest(self.prepared) if self.prepared else None
             if manifest is not None and manifest.pipeline.startswith(key.removesuffix(_ANY)):
                 return manifest.pipeline
@@ -69,7 +71,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
         return self._frames.schema.append(pa.field("latents", pa.large_binary(), nullable=False))
 
     def data_spec(self) -> DataSpec:
-        """Those of the frames, and `autoencoder`; from the prepared folder when there is one."""
+        """Return the data spec of the frames, and `autoencoder`; from the prepared folder when there is one."""
         if self.prepared is not None and read_manifest(self.prepared) is not None:
             return load_manifest(self.prepared, self).data_spec
         autoencoder = {"sha256": self._autoencoder_hash, "scale": self._settings.scale}
@@ -85,7 +87,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
         return self._frames.num_raw_rows()
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        """Runs the autoencoder for training clips, on an accelerator when there is one, and frees it afterwards."""
+        """Yield rows; training clips are encoded, on an accelerator when there is one, which is freed afterwards."""
         space = self._load_space() if split == "train" else None
         for table in self._frames.read_raw(split, start_row):
             nothing = [b""] * table.num_rows
@@ -95,7 +97,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
                 yield self._table(table, frames=table["frames"], latents=nothing)
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
-        """Frames as ever, or as many finite latents as there are frames, with room for a window."""
+        """Raise ValueError unless frames are valid, or latents are finite, one per frame, with room for a window."""
         if not _has_latents(table):
             self._frames.check(table, data_spec=data_spec, file=file, first_row=first_row)
             return
@@ -112,22 +114,22 @@ class LatentPipeline(DataPipeline[PackedClips]):
             refuse_short(f"{name} (row {first_row + row} of {file})", length, self._frames.data)
 
     def collate(self, table: pa.Table) -> PackedClips:
-        """Of rows that hold frames."""
+        """Return the batch of rows that hold frames."""
         return self._frames.collate(table)
 
     def collate_train(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
-        """The posteriors, float32 [batch, time, moments, h, w], of the window that would be cut of the frames."""
+        """Cut the posteriors, float32 [batch, time, moments, h, w], in the same windows as frames would be."""
         clips = [latents.view("<f4").reshape(-1, *self._shape) for latents in values_of(table["latents"])]
         return self._frames.cut_windows(clips, random)
 
     def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
-        """Latents, drawn from the posteriors or their means."""
+        """Return latents: samples of the posteriors, or their means."""
         from trainables.workloads.video_prediction.spaces.latents import take_latents
 
         return {name: take_latents(each, self._settings.posterior, generator) for name, each in batch.items()}
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Training rows: normal means, small deviations."""
+        """Return training rows with normal means and small deviations."""
         table = self._frames.make_fake_rows(num_rows, seed)
         random, latents = np.random.default_rng(seed), []
         for length in table["num_frames"].to_pylist():
@@ -152,7 +154,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
 
     @cached_property
     def _device(self) -> "torch.device":
-        """Where frames are encoded."""
+        """Device that encodes frames."""
         import torch
 
         if torch.cuda.is_available():
@@ -170,7 +172,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
 
     @cached_property
     def _shape(self) -> tuple[int, int, int]:
-        """Of one frame's posterior."""
+        """Shape of one frame's posterior."""
         shape, data = read_shape(self._folder), self._frames.data
         return 2 * shape.latent_channels, data.height // shape.factor, data.width // shape.factor
 

@@ -1,4 +1,4 @@
-"""Latents of a frozen autoencoder as the space of prediction; its weights come from a folder that the user gives."""
+"""Latents of a frozen autoencoder as the space of prediction; its weights come from a folder given by the user."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,11 +14,11 @@ from trainables.workloads.video_prediction.networks.vae import Vae
 
 _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 _FRAMES_PER_CALL = 8
-"""Full frames through a convolutional network take much memory; only so many go at once."""
+"""Frames in one call of the autoencoder, which needs much memory at full resolution."""
 
 
 class LatentSpace:
-    """Latents times `scale`, of frames in -1..1; nothing of it is trained, saved or averaged.
+    """Space of latents times `scale`, of frames in -1..1; the autoencoder is not trained, saved or averaged.
 
     The autoencoder computes in single precision even where the training does not.
     """
@@ -35,13 +35,13 @@ class LatentSpace:
         self.channels, self.height, self.width = shape.latent_channels, height // shape.factor, width // shape.factor
 
     def encode(self, frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """0..255 to scaled latents: the posterior's mean, or what `posterior` asks for when a generator is given."""
+        """Convert 0..255 to scaled latents: the posterior's mean, or as `posterior` asks when a generator is given."""
         moments = self.moments(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return take_latents(moments, "mean" if generator is None else self._settings.posterior, generator)
 
     @torch.no_grad()
     def moments(self, frames: UInt8[Tensor, "count 3 height width"]) -> Float[Tensor, "count moments h w"]:
-        """Scaled means, then scaled standard deviations."""
+        """Return scaled means, then scaled standard deviations."""
         vae = self._vae.to(frames.device)
         with torch.autocast(frames.device.type, enabled=False):
             parts = [vae.encode(part.float() / 127.5 - 1) for part in frames.split(_FRAMES_PER_CALL)]
@@ -49,7 +49,7 @@ class LatentSpace:
 
     @torch.no_grad()
     def decode(self, encoded: Tensor) -> Tensor:
-        """Scaled latents to 0..1."""
+        """Convert scaled latents to 0..1."""
         vae, latents = self._vae.to(encoded.device), encoded.flatten(0, 1).float() / self._settings.scale
         with torch.autocast(encoded.device.type, enabled=False):
             images = torch.cat([vae.decode(part) for part in latents.split(_FRAMES_PER_CALL)])
@@ -61,7 +61,7 @@ def take_latents(
     posterior: Literal["mean", "sample"],
     generator: torch.Generator | None,
 ) -> Float[Tensor, "batch time features h w"]:
-    """The means, or one draw of each posterior."""
+    """Return the means, or one sample of each posterior."""
     mean, deviation = moments.chunk(2, dim=2)
     if posterior == "mean":
         return mean
@@ -69,7 +69,7 @@ def take_latents(
 
 
 def load_vae(folder: Path) -> tuple[Vae, VaeShape]:
-    """A frozen autoencoder from a folder in the form of diffusers: `config.json` and the weights.
+    """Load a frozen autoencoder from a folder in diffusers' form: `config.json` and the weights.
 
     Raises ValueError naming the file and the weights that are missing, unknown or of another shape.
     """
@@ -83,7 +83,7 @@ def load_vae(folder: Path) -> tuple[Vae, VaeShape]:
 
 
 def _adapt(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Older files name the parts of attention otherwise, or hold its matrices as 1x1 convolutions."""
+    """Rename the attention weights of older files, and reshape those stored as 1x1 convolutions."""
     adapted: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         for old, new in _OLD_NAMES.items():
