@@ -38,9 +38,9 @@ _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "
 
 
 class HeartPipeline(DataPipeline["HeartBatch"]):
-    """Pipeline of a task, with labels.
+    """Pipeline of a task, with labels; without a task, the pipeline of pretraining.
 
-    Without a task, of pretraining: unlabelled, and each sample augmented to two views.
+    Pretraining has no labels, and augments each sample to two views.
     """
 
     def __init__(self, data: HeartData, task: TaskName | None) -> None:

@@ -48,7 +48,7 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
 
     Args:
         recording: The recording, which is read here.
-        number: Its number, which also stands in for subject and patient.
+        number: Its number, written also as subject and patient until the caller sets these.
         data: Settings.
 
     Raises:

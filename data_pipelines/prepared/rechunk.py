@@ -1,4 +1,4 @@
-"""Sequences of Arrow tables cut anew: the same rows in the same order, in tables of other sizes."""
+"""Re-chunking of Arrow tables: the same rows in the same order, in tables of other sizes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

@@ -66,7 +66,7 @@ def is_script(weights: Path) -> bool:
 def _load_script(weights: Path) -> nn.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch warns that TorchScript is deprecated
+            warnings.simplefilter("ignore", FutureWarning)  # torch recommends another form of file
             return torch.jit.load(weights, map_location="cpu").eval()
     except RuntimeError as error:
         raise ValueError(f"{weights}: cannot be read as TorchScript ({error}); download it again") from error
