@@ -14,7 +14,7 @@ class LogOnly(str):
 
 
 def describe_plainly(report: WorkerReport) -> Sequence[str]:
-    """The line of a run whose workload is not known, with all that was evaluated; none when there is nothing new."""
+    """Return the line of a run whose workload is not known, with all that was evaluated; none without a new row."""
     if not report["rows"]:
         return []
     row = report["rows"][-1]
@@ -80,7 +80,7 @@ def _name_age(evaluated: Mapping[str, float], row: Mapping[str, float]) -> str:
 
 
 def progress_snapshot(report: WorkerReport, batch_size: int) -> ProgressSnapshot:
-    """A report as a workload sees it."""
+    """Return a report as a workload sees it."""
     row = report["rows"][-1] if report["rows"] else None
     begins = report["step_in_epoch"] == 0 or "resumed_from" in report
     speed = report["speed"]
@@ -132,14 +132,14 @@ def _beside(report: WorkerReport, name: str, notes: Mapping[str, str]) -> str:
 
 
 def format_evaluation(row: Mapping[str, float]) -> str:
-    """Every metric of a row."""
+    """Format every metric of a row."""
     return "  ".join(
         f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "epoch", "train/epoch")
     )
 
 
 def format_duration(seconds: float) -> str:
-    """`45s`, `1m 20s`, `2h 05m`."""
+    """Format a duration as `45s`, `1m 20s` or `2h 05m`."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds}s"
@@ -149,7 +149,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_value(value: object) -> str:
-    """For example `parameters 195,974, latency 29.87` of a mapping; numbers with four digits or with commas."""
+    """Format a value, a mapping as `parameters 195,974, latency 29.87`; numbers have four digits or commas."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {format_value(inner)}" for name, inner in value.items())
     if isinstance(value, float):
@@ -158,7 +158,7 @@ def format_value(value: object) -> str:
 
 
 def format_counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
-    """Lines of a table of what was counted in the prepared data, by split and group; none when there is nothing."""
+    """Return the lines of a table of counts in the prepared data, by split and group; none without counts."""
     rows = [(split, group, numbers) for split, groups in counts.items() for group, numbers in groups.items()]
     names = list(dict.fromkeys(name for *_, numbers in rows for name in numbers))
     table = [["", "", *(name.replace("_", " ") for name in names)]]

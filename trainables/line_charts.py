@@ -19,7 +19,7 @@ COLOURS = ((31, 90, 180), (200, 80, 20), (30, 130, 60))
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A line: points joined in order."""
 
     label: str
@@ -29,7 +29,7 @@ class Line:
     """By default the next of a few colours."""
 
 
-def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> UInt8[Tensor, "3 height width"]:
+def draw_chart(title: str, x_label: str, y_label: str, lines: Sequence[Curve]) -> UInt8[Tensor, "3 height width"]:
     """Draw a chart of at least one point, with axes that hold all points.
 
     Args:
@@ -94,7 +94,7 @@ class _Canvas:
         self._draw.text((WIDTH / 2, HEIGHT - 18), x_label, INK, self._font, anchor="mm")
         self._draw.text((8, 8), y_label, INK, self._font)
 
-    def line(self, line: Line, colour: tuple[int, int, int], number: int) -> None:
+    def line(self, line: Curve, colour: tuple[int, int, int], number: int) -> None:
         """Draw a line, and its label above the frame."""
         places = [self.place(*point) for point in line.points]
         self._draw.line(places, colour, width=2)

@@ -49,14 +49,14 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         return ImagePipeline, (self.data,)  # without the listing of the raw data
 
     @property
-    def family(self) -> str:
+    def key_prefix(self) -> str:
         """The source, and the shape when it is a setting."""
         if self.data.source != "folder":
             return self.data.source
         return f"folder-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
 
     @property
-    def row_settings(self) -> list[float]:
+    def key_settings(self) -> list[float]:
         """The share of the validation split."""
         return [self.data.validation_ratio] if self.data.validation_ratio else []
 
@@ -70,7 +70,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
             ]
         )
 
-    def raw_facts(self, *, has_raw: bool) -> DataSpec:
+    def raw_data_spec(self, *, has_raw: bool) -> DataSpec:
         """Return `channels`, `height`, `width`, `class_names`, and `validation` if there is such a split."""
         rule = {"validation": self.data.validation_rule} if self.data.validation_ratio else {}
         known = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES}

@@ -36,7 +36,7 @@ class SourceData(Protocol):
 class SourcePipeline(DataPipeline[Batch]):
     """Pipeline of one source; without the raw data, its data spec comes from the folder prepared before."""
 
-    rules: ClassVar[int] = 1
+    format_version: ClassVar[int] = 1
     """Version of the rules that turn raw data into rows; increased when a rule changes."""
     embedded: ClassVar[Mapping[str, str]] = {}
     """Sources that need no path, each with its description."""
@@ -44,16 +44,16 @@ class SourcePipeline(DataPipeline[Batch]):
 
     @property
     @abstractmethod
-    def family(self) -> str:
+    def key_prefix(self) -> str:
         """Prefix of the key: readable, and determined by the form of the rows alone."""
 
     @property
-    def row_settings(self) -> Sequence[Any]:
+    def key_settings(self) -> Sequence[Any]:
         """Further settings that change the rows; JSON only."""
         return ()
 
     @abstractmethod
-    def raw_facts(self, *, has_raw: bool) -> DataSpec:
+    def raw_data_spec(self, *, has_raw: bool) -> DataSpec:
         """Return the data spec from the raw data, or from the settings alone when there are none."""
 
     def refuse_prepared(self, manifest: Manifest) -> None:
@@ -65,8 +65,8 @@ class SourcePipeline(DataPipeline[Batch]):
         if not self._names_raw:
             return self._prepared_key()
         raw = str(self.data.path.resolve()) if self.data.path else ""
-        digest = hashlib.sha256(json.dumps([self.rules, raw, *self.row_settings]).encode())
-        return f"{self.family}-{digest.hexdigest()[:8]}"
+        digest = hashlib.sha256(json.dumps([self.format_version, raw, *self.key_settings]).encode())
+        return f"{self.key_prefix}-{digest.hexdigest()[:8]}"
 
     @property
     def prepared(self) -> Path | None:
@@ -84,7 +84,7 @@ class SourcePipeline(DataPipeline[Batch]):
         prepared, has_raw = self.data.prepared, self._has_raw
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).data_spec
-        return self.raw_facts(has_raw=has_raw)
+        return self.raw_data_spec(has_raw=has_raw)
 
     @property
     def _names_raw(self) -> bool:
@@ -99,8 +99,8 @@ class SourcePipeline(DataPipeline[Batch]):
         if manifest is None:
             raise ValueError(_lacks_path(self.data) + (f"; {self.data.prepared} is none" if self.data.prepared else ""))
         self.refuse_prepared(manifest)
-        is_same = manifest.pipeline.startswith(f"{self.family}-")
-        return manifest.pipeline if is_same else f"{self.family}-(any)"
+        is_same = manifest.pipeline.startswith(f"{self.key_prefix}-")
+        return manifest.pipeline if is_same else f"{self.key_prefix}-(any)"
 
 
 def require_path(data: SourceData) -> Path:

@@ -23,14 +23,14 @@ PatchBatch = dict[str, "Tensor"]
 CHANNELS = 3
 
 
-class Pair(NamedTuple):
+class ImagePair(NamedTuple):
     """One image at both resolutions."""
 
     lr: "UInt8[Tensor, 'channels height width']"
     hr: "UInt8[Tensor, 'channels scaled_height scaled_width']"
 
 
-def unpack(batch: PackedImages, scale: int) -> list[Pair]:
+def unpack(batch: PackedImages, scale: int) -> list[ImagePair]:
     """Split a batch into images, at high resolution cut to a multiple of the scale."""
     lr_start, hr_start, pairs = 0, 0, []
     for height, width in batch["size"].tolist():
@@ -38,7 +38,7 @@ def unpack(batch: PackedImages, scale: int) -> list[Pair]:
         lr_stop, hr_stop = lr_start + low_height * low_width * CHANNELS, hr_start + height * width * CHANNELS
         lr = batch[f"lr_x{scale}"][lr_start:lr_stop].reshape(low_height, low_width, CHANNELS)
         hr = batch["hr"][hr_start:hr_stop].reshape(height, width, CHANNELS)
-        pairs.append(Pair(lr.permute(2, 0, 1), hr[: low_height * scale, : low_width * scale].permute(2, 0, 1)))
+        pairs.append(ImagePair(lr.permute(2, 0, 1), hr[: low_height * scale, : low_width * scale].permute(2, 0, 1)))
         lr_start, hr_start = lr_stop, hr_stop
     return pairs
 

@@ -11,7 +11,7 @@ from data_pipelines.readers.natural_order import visible_entries
 
 
 @dataclass(frozen=True)
-class Pair:
+class FilePair:
     """Files of an image at high and at low resolution."""
 
     hr: Path
@@ -25,7 +25,7 @@ class ImageEntry:
     name: str
     """Path relative to the data's root, unique to the image."""
     hr: Path | None = None
-    pairs: Mapping[int, Pair] = field(default_factory=dict)
+    pairs: Mapping[int, FilePair] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
@@ -35,7 +35,7 @@ class ImageEntry:
 
 
 @dataclass(frozen=True)
-class Listing:
+class ImageListing:
     """The images of every split, and the rule that split them."""
 
     entries: Mapping[Split, list[ImageEntry]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.readers.natural_order import natural_key
-from data_pipelines.super_resolution.image_lists import ImageEntry, Listing, Pair, find_images
+from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry, ImageListing, find_images
 from data_pipelines.super_resolution.splits import (
     FOLDER_RULE,
     GIVEN_RULE,
@@ -19,19 +19,19 @@ _NUM_DIV2K_VAL = 10
 DIV2K_RULE = "train: DIV2K_train_HR; test: DIV2K_valid_HR; val: the first 10 of test"
 
 
-def list_pairs(root: Path, scales: Sequence[int]) -> Listing:
+def list_pairs(root: Path, scales: Sequence[int]) -> ImageListing:
     """List the pairs of every split folder of `root`, or of `root` itself, split by the folder rule."""
     given: list[Split] = [split for split in SPLITS if (root / split).is_dir()]
     if not given:
-        return Listing(split_by_folder_rule(pairs_in(root, scales)), FOLDER_RULE)
+        return ImageListing(split_by_folder_rule(pairs_in(root, scales)), FOLDER_RULE)
     if "train" not in given:
         raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
     entries: dict[Split, list[ImageEntry]] = {
         split: pairs_in(root / split, scales) if split in given else [] for split in SPLITS
     }
     if "val" in given:
-        return Listing(entries, GIVEN_RULE)
-    return Listing(take_val(entries), VAL_FROM_TRAIN_RULE)
+        return ImageListing(entries, GIVEN_RULE)
+    return ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
 
 
 def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
@@ -58,10 +58,10 @@ def describe_layouts(scale: int) -> str:
     return "; ".join(f"{hr} and {lr}" for hr, lr in _layouts(scale))
 
 
-def list_div2k(root: Path, scales: Sequence[int]) -> Listing:
+def list_div2k(root: Path, scales: Sequence[int]) -> ImageListing:
     """List DIV2K as it is distributed: train 0001 to 0800, test 0801 to 0900, val 0801 to 0810."""
     train, test = (_div2k_part(root, part, scales) for part in ("train", "valid"))
-    return Listing({"train": train, "val": test[:_NUM_DIV2K_VAL], "test": test}, DIV2K_RULE)
+    return ImageListing({"train": train, "val": test[:_NUM_DIV2K_VAL], "test": test}, DIV2K_RULE)
 
 
 def _div2k_part(root: Path, part: str, scales: Sequence[int]) -> list[ImageEntry]:
@@ -74,7 +74,7 @@ def _div2k_part(root: Path, part: str, scales: Sequence[int]) -> list[ImageEntry
             if folder.is_dir() and not lr.is_file():
                 raise ValueError(f"{hr} has no partner {lr}; add it, or remove the folder {folder}")
             if folder.is_dir():
-                pairs[scale] = Pair(hr, lr)
+                pairs[scale] = FilePair(hr, lr)
         entries.append(ImageEntry(hr.relative_to(root).as_posix(), hr=hr, pairs=pairs))
     return entries
 
@@ -100,7 +100,7 @@ def _layouts(scale: int) -> list[tuple[str, str]]:
     ]
 
 
-def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, Pair]:
+def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, FilePair]:
     """Match files of the same name; those in `LR_bicubic` may have `x4` after it."""
     ending = f"x{scale}" if lr_folder.parent.name == "LR_bicubic" else ""
     hr = {path.relative_to(hr_folder).as_posix(): path for path in find_images(hr_folder)}
@@ -111,7 +111,7 @@ def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, Pair]:
     alone = sorted(set(hr) ^ set(lr))
     if alone:
         raise ValueError(f"{hr_folder} and {lr_folder}: only one of them holds {_few(alone)}; every image needs both")
-    return {name: Pair(hr[name], lr[name]) for name in hr}
+    return {name: FilePair(hr[name], lr[name]) for name in hr}
 
 
 def _few(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from data_pipelines.super_resolution.batch import CHANNELS, PackedImages, PatchB
 from data_pipelines.super_resolution.config import SuperResolutionData
 
 if TYPE_CHECKING:
-    from data_pipelines.super_resolution.image_lists import Listing
+    from data_pipelines.super_resolution.image_lists import ImageListing
     from data_pipelines.super_resolution.rows import ScaledImage
 
 
@@ -37,7 +37,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         return SuperResolutionPipeline, (self.data,)  # without the listing of the raw data
 
     @property
-    def family(self) -> str:
+    def key_prefix(self) -> str:
         """`sr-<source>-<scales>`."""
         return f"sr-{self.data.source}-" + "".join(f"x{scale}" for scale in self.data.scales)
 
@@ -53,7 +53,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
             ]
         )
 
-    def raw_facts(self, *, has_raw: bool) -> DataSpec:
+    def raw_data_spec(self, *, has_raw: bool) -> DataSpec:
         """Return `scales`, `split_rule`, `num_images`."""
         if not has_raw:
             return {"scales": list(self.data.scales), "split_rule": "(no data yet)", "num_images": {}}
@@ -137,7 +137,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         return self._table(images)
 
     @cached_property
-    def _raw(self) -> "Listing":
+    def _raw(self) -> "ImageListing":
         from data_pipelines.super_resolution.sources import list_images
 
         return list_images(self.data)

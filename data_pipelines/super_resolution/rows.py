@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.super_resolution.bicubic import downscale
-from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
+from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry
 from data_pipelines.super_resolution.rgb_image import load_rgb
 
 SSIM_WINDOW = 11
@@ -71,7 +71,7 @@ def cut_to_multiple(image: np.ndarray, scale: int, path: Path) -> np.ndarray:
 
 
 def _refuse_mismatch(
-    pair: Pair, scale: int, own: np.ndarray, low: np.ndarray, *, largest: Path, hr: np.ndarray
+    pair: FilePair, scale: int, own: np.ndarray, low: np.ndarray, *, largest: Path, hr: np.ndarray
 ) -> None:
     expected = own.shape[0] // scale, own.shape[1] // scale
     if low.shape[:2] != expected:

@@ -8,7 +8,7 @@ from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.prepared.source_pipeline import require_path
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
-from data_pipelines.super_resolution.image_lists import ImageEntry, Listing, find_images
+from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images
 from data_pipelines.super_resolution.pair_layouts import list_div2k, list_pairs
 from data_pipelines.super_resolution.splits import (
     CLASS_RULE,
@@ -34,7 +34,7 @@ _PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
 }
 
 
-def list_images(data: SuperResolutionData) -> Listing:
+def list_images(data: SuperResolutionData) -> ImageListing:
     """List the images of the settings' source; ValueError when they are missing or a split is empty."""
     if data.source == "photographs":
         return _list_photographs()
@@ -46,16 +46,16 @@ def list_images(data: SuperResolutionData) -> Listing:
     return listing
 
 
-def _list_photographs() -> Listing:
+def _list_photographs() -> ImageListing:
     roots = {name: Path(str(find_spec(name).origin)).parent for name in ("skimage", "sklearn")}  # pyright: ignore
     entries: dict[Split, list[ImageEntry]] = {
         split: [ImageEntry(name, hr=roots[name.split("/")[0]].parent / name) for name in names]
         for split, names in _PHOTOGRAPHS.items()
     }
-    return Listing(entries, "a fixed list")
+    return ImageListing(entries, "a fixed list")
 
 
-def _list_classes(root: Path, scales: Sequence[int]) -> Listing:
+def _list_classes(root: Path, scales: Sequence[int]) -> ImageListing:
     """List `<root>/Images/<class>/<image>` or `<root>/<class>/<image>`."""
     folder = root / "Images" if (root / "Images").is_dir() else root
     if not folder.is_dir():
@@ -67,24 +67,24 @@ def _list_classes(root: Path, scales: Sequence[int]) -> Listing:
     for each in classes:
         for split, paths in split_by_class_rule(_entries(find_images(each), root)).items():
             entries[split] += paths
-    return Listing(entries, CLASS_RULE)
+    return ImageListing(entries, CLASS_RULE)
 
 
-def _list_folder(root: Path, scales: Sequence[int]) -> Listing:
+def _list_folder(root: Path, scales: Sequence[int]) -> ImageListing:
     given = [split for split in SPLITS if (root / split).is_dir()]
     if "train" not in given:
-        return Listing(split_by_folder_rule(_entries(find_images(root), root)), FOLDER_RULE)
+        return ImageListing(split_by_folder_rule(_entries(find_images(root), root)), FOLDER_RULE)
     entries: dict[Split, list[ImageEntry]] = {
         split: _entries(find_images(root / split), root) if split in given else [] for split in SPLITS
     }
-    return Listing(entries, GIVEN_RULE) if "val" in given else Listing(take_val(entries), VAL_FROM_TRAIN_RULE)
+    return ImageListing(entries, GIVEN_RULE) if "val" in given else ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
 
 
 def _entries(paths: Sequence[Path], root: Path) -> list[ImageEntry]:
     return [ImageEntry(path.relative_to(root).as_posix(), hr=path) for path in paths]
 
 
-_LISTERS: dict[str, Callable[[Path, Sequence[int]], Listing]] = {
+_LISTERS: dict[str, Callable[[Path, Sequence[int]], ImageListing]] = {
     "uc_merced": _list_classes,
     "pairs": list_pairs,
     "div2k": list_div2k,

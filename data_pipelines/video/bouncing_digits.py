@@ -13,14 +13,14 @@ from PIL import Image
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import DigitsSource
-from data_pipelines.video.clips import Clip, FrameShape, Listing, Span
+from data_pipelines.video.clips import Clip, ClipListing, FrameShape, FrameSpan
 from data_pipelines.video.config import BouncingDigits
 
 _IDX3_MAGIC = 2051
 
 
 @dataclass(frozen=True)
-class DigitsClip(Span):
+class DigitsClip(FrameSpan):
     """Frames `start` to `stop` of the `index`-th clip that the settings generate for a split."""
 
     settings: BouncingDigits
@@ -43,14 +43,14 @@ class DigitsClip(Span):
         return frames[self.start : self.stop]
 
 
-def list_bouncing_digits(settings: BouncingDigits, images: Path | None) -> Listing:
+def list_bouncing_digits(settings: BouncingDigits, images: Path | None) -> ClipListing:
     """List all clips of both splits; nothing is generated yet."""
     counts: dict[Split, int] = {"train": settings.num_train_clips, "test": settings.num_test_clips}
     clips: dict[Split, Sequence[Clip]] = {
         split: generated_clips(settings, split, count, images) for split, count in counts.items()
     }
     whose = "scikit-learn's digits" if images is None else f"the digits of {images.name}"
-    return Listing(clips, f"generated; train and test clips are made of different images of {whose}")
+    return ClipListing(clips, f"generated; train and test clips are made of different images of {whose}")
 
 
 def generated_clips(settings: BouncingDigits, split: Split, count: int, images: Path | None) -> list[DigitsClip]:

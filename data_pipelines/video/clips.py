@@ -47,7 +47,7 @@ class Clip(Protocol):
 
 
 @dataclass(frozen=True)
-class Listing:
+class ClipListing:
     """All clips of a source."""
 
     clips: Mapping[Split, Sequence[Clip]]
@@ -56,7 +56,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Span:
+class FrameSpan:
     """Frames `start` to `stop` of a longer sequence; the base of clips that are parts of a file or of a generator."""
 
     name: str
@@ -74,7 +74,7 @@ class Span:
         return replace(self, name=f"{self.name}[{start}:{stop}]", start=first, stop=self.start + stop)
 
 
-def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], *, what: str) -> Listing:
+def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], *, what: str) -> ClipListing:
     """List clips by the folders train, val and test if they exist, else by `split_last_fifth`.
 
     Args:
@@ -87,24 +87,24 @@ def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], 
     """
     named: dict[Split, Sequence[Clip]] = {split: list_below(root / split, root) for split in SPLITS}
     if named["train"] and named["test"]:
-        return Listing(named, "the folders train, val and test")
+        return ClipListing(named, "the folders train, val and test")
     clips = list_below(root, root)
     if not clips:
         raise ValueError(f"{root} holds no {what} at any depth")
     return split_last_fifth(clips)
 
 
-def split_last_fifth(clips: Sequence[Clip]) -> Listing:
+def split_last_fifth(clips: Sequence[Clip]) -> ClipListing:
     """Take the last fifth of the clips, at least one, for testing; of a single clip, the last fifth of its frames."""
     if len(clips) == 1:
         (clip,) = clips
         middle = clip.num_frames - clip.num_frames // 5
-        return Listing(
+        return ClipListing(
             {"train": [clip.cut(0, middle)], "test": [clip.cut(middle, clip.num_frames)]},
             "the last fifth of the frames of the only clip is for testing",
         )
     num_test = max(1, len(clips) // 5)
-    return Listing(
+    return ClipListing(
         {"train": clips[:-num_test], "test": clips[-num_test:]},
         "the last fifth of the clips in natural order, at least one, is for testing",
     )

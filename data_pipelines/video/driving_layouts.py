@@ -10,7 +10,7 @@ import numpy as np
 
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import visible_entries
-from data_pipelines.video.clips import Listing, split_last_fifth
+from data_pipelines.video.clips import ClipListing, split_last_fifth
 from data_pipelines.video.frame_folders import FrameClip, order_frames
 
 _GAP = 1.5
@@ -18,7 +18,7 @@ _GAP = 1.5
 _log = logging.getLogger(__name__)
 
 
-def list_bench2drive(root: Path, camera: str) -> Listing:
+def list_bench2drive(root: Path, camera: str) -> ClipListing:
     """List `<Scenario>_Town<NN>_Route<N>_Weather<N>/camera/<camera>/00000.jpg`.
 
     Scenarios are sorted; the last fifth is for testing.
@@ -39,7 +39,7 @@ def list_bench2drive(root: Path, camera: str) -> Listing:
     return split_last_fifth(clips)
 
 
-def list_nuscenes(root: Path, camera: str) -> Listing:
+def list_nuscenes(root: Path, camera: str) -> ClipListing:
     """List `{samples,sweeps}/<camera>/<log>__<camera>__<microseconds>.jpg`.
 
     Key frames and sweeps are listed together in time order, and the frames of one log are cut into clips at time gaps,

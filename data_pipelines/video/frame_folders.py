@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, decode_image, to_plain
 from data_pipelines.readers.natural_order import natural_key, visible_entries
-from data_pipelines.video.clips import FrameShape, Listing, list_splits
+from data_pipelines.video.clips import ClipListing, FrameShape, list_splits
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def fit_frame(image: Image.Image, shape: FrameShape) -> np.ndarray:
     return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def list_frame_folders(root: Path) -> Listing:
+def list_frame_folders(root: Path) -> ClipListing:
     """List `[{train,val,test}/]<clip>/[any folder/]<frame>`; a clip is a folder that holds images itself.
 
     Raises ValueError naming the folder or frame when there are no clips, or a number is missing or given twice.

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.video.bouncing_digits import generated_clips
-from data_pipelines.video.clips import FrameShape, Listing, Span, split_last_fifth
+from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, split_last_fifth
 from data_pipelines.video.config import BouncingDigits
 from data_pipelines.video.frame_folders import fit_frame
 
@@ -17,7 +17,7 @@ _TRAIN_DIGITS = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
 
 
 @dataclass(frozen=True)
-class ArrayClip(Span):
+class ArrayClip(FrameSpan):
     """Frames of the `index`-th sequence of the file."""
 
     file: Path
@@ -34,7 +34,7 @@ class ArrayClip(Span):
         return np.stack([fit_frame(Image.fromarray(np.asarray(frame)), shape) for frame in frames])
 
 
-def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, int]) -> Listing:
+def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, int]) -> ClipListing:
     """List the file's sequences as test clips, with training clips generated from MNIST's training digits.
 
     Those digits must lie beside the file; without them, the last fifth of the sequences is for testing. Raises
@@ -54,7 +54,7 @@ def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, 
             "or move the digits away to train on sequences of the file"
         )
     train = generated_clips(settings, "train", settings.num_train_clips, digits)
-    return Listing({"train": train, "test": clips}, f"train is generated from {digits.name}; test is {file.name}")
+    return ClipListing({"train": train, "test": clips}, f"train is generated from {digits.name}; test is {file.name}")
 
 
 def open_sequences(file: Path) -> np.ndarray:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from jaxtyping import Shaped
 
-    from data_pipelines.video.clips import FrameShape, Listing
+    from data_pipelines.video.clips import ClipListing, FrameShape
 
 
 class VideoPipeline(SourcePipeline[PackedClips]):
@@ -39,12 +39,12 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         return VideoPipeline, (self.data,)  # without the listing of the raw data
 
     @property
-    def family(self) -> str:
+    def key_prefix(self) -> str:
         """`video-<source>-<size>`."""
         return f"video-{self.data.source}-{'x'.join(map(str, self._shape))}"
 
     @property
-    def row_settings(self) -> list[Any]:
+    def key_settings(self) -> list[Any]:
         """The length of a clip, the digits of generated clips, and the camera."""
         data = self.data
         generated = data.digits.model_dump() if self._is_generated else {}
@@ -62,7 +62,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             ]
         )
 
-    def raw_facts(self, *, has_raw: bool) -> DataSpec:
+    def raw_data_spec(self, *, has_raw: bool) -> DataSpec:
         """Return `channels`, `height`, `width`, `split_rule`."""
         return {**self._shape._asdict(), "split_rule": self._raw.rule if has_raw else "(no data yet)"}
 
@@ -148,7 +148,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         return self._table([f"made-up-{row}" for row in range(num_rows)], frames)
 
     @cached_property
-    def _raw(self) -> "Listing":
+    def _raw(self) -> "ClipListing":
         from data_pipelines.video.sources import list_clips  # imports Pillow, which no reader of shards needs
 
         return list_clips(self.data)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.prepared.source_pipeline import require_path
-from data_pipelines.video.clips import Clip, Listing, cut_long_clips
+from data_pipelines.video.clips import Clip, ClipListing, cut_long_clips
 from data_pipelines.video.config import VideoData
 
 
-def list_clips(data: VideoData) -> Listing:
+def list_clips(data: VideoData) -> ClipListing:
     """List all clips, long ones in parts; ValueError names what is missing, or a clip shorter than a window."""
     listing = _list(data)
     clips: dict[Split, Sequence[Clip]] = {
@@ -18,7 +18,7 @@ def list_clips(data: VideoData) -> Listing:
     for found in clips.values():
         for clip in found:
             refuse_short(clip.name, clip.num_frames, data)
-    return Listing(clips, listing.rule)
+    return ClipListing(clips, listing.rule)
 
 
 def refuse_short(name: str, num_frames: int, data: VideoData) -> None:
@@ -31,7 +31,7 @@ def refuse_short(name: str, num_frames: int, data: VideoData) -> None:
         )
 
 
-def _list(data: VideoData) -> Listing:
+def _list(data: VideoData) -> ClipListing:
     if data.source == "bouncing_digits":
         from data_pipelines.video.bouncing_digits import list_bouncing_digits
 

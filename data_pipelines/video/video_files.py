@@ -10,14 +10,14 @@ import numpy as np
 from data_pipelines.readers.natural_order import natural_key
 from data_pipelines.readers.pyav import import_av
 from data_pipelines.readers.video_container import check_is_whole
-from data_pipelines.video.clips import FrameShape, Listing, Span, list_splits, split_last_fifth
+from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, list_splits, split_last_fifth
 from data_pipelines.video.frame_folders import fit_frame
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".gif")
 
 
 @dataclass(frozen=True)
-class VideoClip(Span):
+class VideoClip(FrameSpan):
     """Frames `start` to `stop` of a file."""
 
     file: Path
@@ -47,7 +47,7 @@ class VideoClip(Span):
         return np.stack(frames)
 
 
-def list_video_files(root: Path) -> Listing:
+def list_video_files(root: Path) -> ClipListing:
     """List `[{train,val,test}/][any folder/]<file>`, or one file; every file is a clip."""
     if root.is_file():
         return split_last_fifth([_open_clip(root, root.parent)])

@@ -10,6 +10,8 @@ from ray_jobs.result_tables import explain_mark, tabulate_results
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.settings.experiment import Experiment
+from ray_jobs.terminal import show
+from ray_jobs.text_table import TextTable
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "ray_jobs/experiments/demo/flow_matching.yaml"
@@ -32,28 +34,25 @@ def main() -> int:
     if code:
         print(f"the demonstration failed; see {experiment.folder}/train.log", file=sys.stderr)
         return code
-    print(summarise(experiment))
+    show(*summarise(experiment))
     return 0
 
 
-def summarise(experiment: Experiment) -> str:
-    """The run's folder, its final metrics, and its newest pictures."""
+def summarise(experiment: Experiment) -> list[str | TextTable]:
+    """Return the run's folder, the results of its best model, and its newest pictures."""
     folder = experiment.folder
     evaluation = folder.names("evaluations")[-1]
     metrics = json.loads(folder.read(f"evaluations/{evaluation}/metrics.json"))["metrics"]
     pictures = sorted(Path(folder.path, "pictures").rglob("step_*.png"))
     newest = {picture.parent: picture for picture in pictures}.values()
-    return "\n".join(
-        [
-            "",
-            f"run:      {folder}",
-            "best model:",
-            str(tabulate_results(metrics, experiment.workload)),
-            *explain_mark(experiment.workload, metrics),
-            "pictures:",
-            *(f"  {picture}" for picture in newest),
-        ]
-    )
+    return [
+        "",
+        f"run:      {folder}",
+        tabulate_results(metrics, experiment.workload, title="best model:"),
+        *explain_mark(experiment.workload, metrics),
+        "pictures:",
+        *(f"  {picture}" for picture in newest),
+    ]
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def _find_prepared(experiment: "Experiment", pipeline: "DataPipeline") -> Path |
 
 
 def _count_rows(pipeline: "DataPipeline", manifest: "Manifest | None") -> tuple[int | None, str]:
-    """Training rows, and how that is known."""
+    """Return the number of training rows, and how that is known."""
     if manifest:
         return manifest.num_samples("train"), "from the prepared data"
     try:
@@ -121,7 +121,7 @@ def _count_rows(pipeline: "DataPipeline", manifest: "Manifest | None") -> tuple[
 
 
 def count_parameters_and_macs(experiment: "Experiment", data_spec: "DataSpec") -> tuple[int, int]:
-    """Trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
+    """Count trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
     from trainables.metrics.macs import count_macs
     from trainables.workloads import build_task
 
@@ -132,7 +132,7 @@ def count_parameters_and_macs(experiment: "Experiment", data_spec: "DataSpec") -
 
 
 def _count_macs_of_loss(experiment: "Experiment", task: "Task") -> int:
-    """Those of the loss of one row, for a task that gives no example of its inputs."""
+    """Count those of the loss of one row, for a task that gives no example of its inputs."""
     import numpy as np
     import torch
 

@@ -2,7 +2,8 @@
 
 import signal
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
 from ray_jobs.run_folder.run_lock import LOCK, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, RunRecorder, find_last_row
 from ray_jobs.runs.planning import OnProgress, build_plan
+from ray_jobs.runs.setting_differences import refuse_differences
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.strict_yaml import dump_yaml
@@ -88,17 +90,8 @@ def train(
         for line in format_counts(plan.manifest.counts):
             record.log(line)
         folder.write_json(INPUTS, describe_inputs(plan))
-        try:
-            with stopping_on_signals(folder) as signals:
-                _run(plan, record, experiment)
-        except RunError as error:
-            record.log(str(error), level="ERROR", prints=False)
-            record.log(error.trace, level="ERROR", prints=False)
-            raise
-        except Exception as error:
-            record.log(f"{type(error).__name__}: {error}", level="ERROR", prints=False)
-            record.log(traceback.format_exc(), level="ERROR", prints=False)
-            raise
+        with _logging_errors(record), stopping_on_signals(folder) as signals:
+            _run(plan, record, experiment)
         if record.last and "stopped_by" in record.last:
             raise RunStoppedError(
                 f"stopped by {record.last['stopped_by']} after step {record.last['step']}, with a checkpoint; the same "
@@ -106,6 +99,20 @@ def train(
                 TERMINATED if signals.received == signal.SIGTERM else STOPPED,
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
+
+
+@contextmanager
+def _logging_errors(record: RunRecorder) -> Iterator[None]:
+    try:
+        yield
+    except RunError as error:
+        record.log(str(error), level="ERROR", prints=False)
+        record.log(error.trace, level="ERROR", prints=False)
+        raise
+    except Exception as error:
+        record.log(f"{type(error).__name__}: {error}", level="ERROR", prints=False)
+        record.log(traceback.format_exc(), level="ERROR", prints=False)
+        raise
 
 
 def _describe_reports(experiment: Experiment, on_report: OnReport | None) -> Callable[[WorkerReport], Sequence[str]]:
@@ -168,27 +175,6 @@ def _refuse_other_settings(experiment: Experiment) -> None:
     refuse_differences(
         f"{folder} holds a run with other settings; {advice}", before, experiment.run.model_dump(mode="json")
     )
-
-
-def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Raise ValueError when settings that were kept differ: `words`, and a line for each dotted key."""
-    before, now = _flatten(there), _flatten(here)
-    changed = [
-        f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise ValueError("\n".join([f"{words}:", *changed[:20]]))
-
-
-def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(settings, dict):
-        return {prefix: settings}
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{prefix}.{key}" if prefix else key)
-    return flat
 
 
 def set_aside(folder: Folder) -> None:

@@ -59,13 +59,13 @@ def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[Selectio
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last word of each key, or all of it when two have the same."""
+    """Return the last word of each key, or all of it when two have the same."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
 
 
 def summarise_states(trials: Trials, total: int, concurrency: int) -> str:
-    """For example `12 of 16 trials: 9 finished, 3 stopped, 2 running; about 3m 20s to go`."""
+    """Return for example `12 of 16 trials over: 9 finished, 3 stopped; about 3m 20s to go`."""
     counts: dict[str, int] = defaultdict(int)
     for trial in trials:
         counts[trial.state] += 1

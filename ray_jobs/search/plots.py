@@ -39,7 +39,7 @@ def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
 
 def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | None:
     """The first objective over epochs; None when nothing was measured twice."""
-    from trainables.line_charts import Line, draw_chart  # brings torch
+    from trainables.line_charts import Curve, draw_chart  # brings torch
 
     goal = setup.goals(entries[0].trials[0])[0]
     lines = []
@@ -48,7 +48,7 @@ def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | Non
             rows = read_rows(setup.run(trial))
             points = [(float(row["epoch"]), row[goal.metric]) for row in rows if goal.metric in row]
             if points:
-                lines.append(Line("", points, colour=colour))
+                lines.append(Curve("", points, colour=colour))
     if not any(len(line.points) > 1 for line in lines):
         return None
     title = f"{setup.name}: {len(lines)} trials, the best darkest"

@@ -17,11 +17,11 @@ class SearchLog:
         self._file = AppendFile(folder, LOG)
 
     def say(self, *parts: str | TextTable) -> None:
-        """To the terminal and the file."""
+        """Print text and tables, and add them to the file."""
         show(*parts)
         self.append_log("\n".join(map(str, parts)))
 
     def append_log(self, text: str) -> None:
-        """To the file alone."""
+        """Add text to the file alone."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())

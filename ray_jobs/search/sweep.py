@@ -15,8 +15,9 @@ from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.runs.planning import OnProgress, prepare_data
+from ray_jobs.runs.setting_differences import refuse_differences
 from ray_jobs.runs.stop_signals import handle_signals
-from ray_jobs.runs.training import RunStoppedError, refuse_differences, set_aside
+from ray_jobs.runs.training import RunStoppedError, set_aside
 from ray_jobs.runs.tune_run import beside_the_driver
 from ray_jobs.search.leaderboard import save_leaderboard, summarise_states, tabulate_leaderboard
 from ray_jobs.search.open_runs import OpenRuns

@@ -13,7 +13,7 @@ from trainables.line_charts import (
     RIGHT,
     TOP,
     WIDTH,
-    Line,
+    Curve,
     _ticks,
     draw_chart,
 )
@@ -24,8 +24,8 @@ def colour_at(chart, x: float, y: float) -> tuple[int, ...]:
 
 
 def test_points_are_drawn_at_their_coordinates():
-    line = Line("one", [(0.0, 0.0), (10.0, 100.0)], has_markers=True)
-    other = Line("two", [(10.0, 0.0)])
+    line = Curve("one", [(0.0, 0.0), (10.0, 100.0)], has_markers=True)
+    other = Curve("two", [(10.0, 0.0)])
     chart = draw_chart("title", "x", "y", [line, other])
     assert chart.shape == (3, HEIGHT, WIDTH)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -49,4 +49,4 @@ def test_axes_hold_all_points_on_round_numbers(low, high):
 
 
 def test_a_single_point_is_drawn():
-    assert (draw_chart("t", "x", "y", [Line("one", [(2.0, 50.0)])]) == COLOURS[0][2]).any()
+    assert (draw_chart("t", "x", "y", [Curve("one", [(2.0, 50.0)])]) == COLOURS[0][2]).any()

@@ -54,3 +54,8 @@ class VideoPanel:
 
 
 Panel = ImagePanel | TablePanel | VideoPanel
+
+
+def zoom_of(pictures: Tensor, visible_side: int = 64) -> int:
+    """Return the integer factor that brings the longer side of small pictures near `visible_side`; 1 for large ones."""
+    return max(1, visible_side // max(pictures.shape[-2:]))

@@ -73,20 +73,20 @@ class Progress:
 class CachedStatistic(Protocol):
     """Cached function of the prepared data; the result may come from an earlier run on the same data."""
 
-    def __call__(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the cached or computed result of `learn`. A collective, as `learn` may be.
+    def __call__(self, name: str, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the cached or computed result of `compute`. A collective, as `compute` may be.
 
         Args:
             name: Name of the statistic.
             settings: JSON values; everything the result follows from beside the rows of the prepared data.
-            learn: Computes the statistic: plain data and CPU tensors, the same on every rank.
+            compute: Computes the statistic: plain data and CPU tensors, the same on every rank.
         """
         ...
 
 
-def no_cache(name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def no_cache(name: str, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Compute the statistic without a cache."""
-    return learn()
+    return compute()
 
 
 @dataclass(frozen=True)
@@ -98,4 +98,4 @@ class StartContext:
     collectives: Collectives
     device: torch.device
     seed: int
-    recall: CachedStatistic = no_cache
+    cached: CachedStatistic = no_cache

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.super_resolution.bicubic import resize_bicubic
-from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
+from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry
 from data_pipelines.super_resolution.rows import read_entry
 from tests.image_fixtures import save_noise
 
 
-def save_pair(folder, scale: int, height: int, width: int, seed: int = 0) -> Pair:
-    pair = Pair(folder / f"HR_x{scale}/a.png", folder / f"LR_x{scale}/a.png")
+def save_pair(folder, scale: int, height: int, width: int, seed: int = 0) -> FilePair:
+    pair = FilePair(folder / f"HR_x{scale}/a.png", folder / f"LR_x{scale}/a.png")
     save_noise(pair.hr, height, width, seed)
     save_noise(pair.lr, height // scale, width // scale, seed + 1)
     return pair
@@ -36,9 +36,9 @@ def test_given_low_resolution_is_kept_and_the_rest_is_made(tmp_path):
 
 def test_scales_cropped_differently_share_the_largest_hr_image(tmp_path):
     pixels = save_noise(tmp_path / "HR_x4/a.png", 16, 16)
-    pairs = {4: Pair(tmp_path / "HR_x4/a.png", tmp_path / "LR_x4/a.png")}
+    pairs = {4: FilePair(tmp_path / "HR_x4/a.png", tmp_path / "LR_x4/a.png")}
     save_noise(pairs[4].lr, 4, 4)
-    pairs[3] = Pair(tmp_path / "HR_x3/a.png", tmp_path / "LR_x3/a.png")
+    pairs[3] = FilePair(tmp_path / "HR_x3/a.png", tmp_path / "LR_x3/a.png")
     save_noise(pairs[3].lr, 5, 5)
     from PIL import Image
 

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.super_resolution.config import SuperResolutionData
-from data_pipelines.super_resolution.image_lists import ImageEntry, Pair
+from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry
 from data_pipelines.super_resolution.sources import list_images
 from data_pipelines.super_resolution.splits import split_by_class_rule, split_by_folder_rule, take_val
 
@@ -81,7 +81,7 @@ PAIRS = {
 
 def test_lr_file_names_may_carry_the_scale(tmp_path):
     touch(tmp_path, *(f"HR/{image}.png" for image in range(5)), *(f"LR_bicubic/X4/{image}x4.png" for image in range(5)))
-    pair = Pair(tmp_path / "HR/0.png", tmp_path / "LR_bicubic/X4/0x4.png")
+    pair = FilePair(tmp_path / "HR/0.png", tmp_path / "LR_bicubic/X4/0x4.png")
     assert listed(tmp_path, "pairs")["train"][0] == ImageEntry("0.png", pairs={4: pair})
 
 
@@ -98,8 +98,8 @@ def test_pairs_are_found_in_every_layout(tmp_path, layout, has_splits):
     assert first == ImageEntry(
         "0.tif",
         pairs={
-            2: Pair(root / folders[0] / "0.tif", root / folders[1] / "0.tif"),
-            4: Pair(root / folders[2] / "0.tif", root / folders[3] / "0.tif"),
+            2: FilePair(root / folders[0] / "0.tif", root / folders[1] / "0.tif"),
+            4: FilePair(root / folders[2] / "0.tif", root / folders[3] / "0.tif"),
         },
     )
     assert [len(entries[split]) for split in SPLITS] == ([5, 5, 5] if has_splits else [4, 1, 0])
@@ -131,7 +131,7 @@ def test_div2k_is_read_as_distributed(tmp_path):
     assert [len(entries[split]) for split in SPLITS] == [20, 10, 20]
     low = tmp_path / "DIV2K_train_LR_bicubic/X4/0001x4.png"
     hr = tmp_path / "DIV2K_train_HR/0001.png"
-    assert entries["train"][0] == ImageEntry("DIV2K_train_HR/0001.png", hr=hr, pairs={4: Pair(hr, low)})
+    assert entries["train"][0] == ImageEntry("DIV2K_train_HR/0001.png", hr=hr, pairs={4: FilePair(hr, low)})
     assert [entry.name[-8:-4] for entry in entries["val"]] == [f"{image:04d}" for image in range(801, 811)]
     low.unlink()
     with pytest.raises(ValueError, match=r"0001\.png has no partner .*0001x4\.png"):

@@ -29,23 +29,23 @@ class DatasetStatisticsCache:
     def __init__(self, prepared: Folder, source_hash: str, collectives: Collectives):
         self._prepared, self._source_hash, self._collectives = prepared, source_hash, collectives
 
-    def recall(self, name: str, settings: Mapping[str, Any], learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the cached result of `learn`, or call `learn` and cache its result. A collective.
+    def cached(self, name: str, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the cached result of `compute`, or call `compute` and cache its result. A collective.
 
         Args:
             name: Prefix of the file's name.
             settings: JSON values; with `name` and the hash of the data they make the key.
-            learn: Computes the statistic: plain data and CPU tensors, equal on every rank. Called on all ranks.
+            compute: Computes the statistic: plain data and CPU tensors, equal on every rank. Called on all ranks.
         """
         file = f"{LEARNT}/{name}-{self._digest(settings)}.pt"
         is_root = self._collectives.rank == 0
         known = self._collectives.broadcast(self._load(file) if is_root else None)
         if known is not None:
             return known
-        learnt = learn()
+        computed = compute()
         if is_root:
-            self._save(file, learnt)
-        return learnt
+            self._save(file, computed)
+        return computed
 
     def _digest(self, settings: Mapping[str, Any]) -> str:
         content = json.dumps([self._source_hash, settings], sort_keys=True)
@@ -55,15 +55,15 @@ class DatasetStatisticsCache:
         if not self._prepared.exists(file):
             return None
         content = self._prepared.read(file)
-        digest, learnt = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-        if hashlib.sha256(learnt).digest() != digest:
+        digest, computed = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+        if hashlib.sha256(computed).digest() != digest:
             logger.warning("%s/%s is damaged; it is recomputed", self._prepared, file)
             return None
-        return torch.load(io.BytesIO(learnt), weights_only=True)
+        return torch.load(io.BytesIO(computed), weights_only=True)
 
-    def _save(self, file: str, learnt: dict[str, Any]) -> None:
+    def _save(self, file: str, computed: dict[str, Any]) -> None:
         buffer = io.BytesIO()
-        torch.save(learnt, buffer)
+        torch.save(computed, buffer)
         content = buffer.getvalue()
         try:
             self._prepared.write(file, hashlib.sha256(content).digest() + content)

@@ -103,7 +103,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Window:
+class ShuffleWindow:
     """Consecutive pieces that are shuffled together; `start` and `stop` count rows of the rank's epoch."""
 
     number: int
@@ -176,10 +176,10 @@ class StreamedRows:
             yield next(wholes).slice(piece.start, piece.stop - piece.start)  # a name or zip would keep it
 
 
-def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[Window]:
+def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[ShuffleWindow]:
     start = 0
     for number, first in enumerate(range(0, len(pieces), size)):
         members = pieces[first : first + size]
         stop = start + sum(piece.stop - piece.start for piece in members)
-        yield Window(number, start, stop, members)
+        yield ShuffleWindow(number, start, stop, members)
         start = stop

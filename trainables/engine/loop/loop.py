@@ -201,7 +201,7 @@ class Loop:
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)
-        self.reporter.say(messages)
+        self.reporter.log(messages)
         self.state.optimization.rebuild(is_new_stage=True)
         self.selection.forget(self.position)
 

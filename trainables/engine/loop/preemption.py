@@ -9,7 +9,7 @@ class Interruption:
     """State of interruptions, the same on all ranks. Both kinds save a checkpoint; only a request ends the training."""
 
     def __init__(self, worker: WorkerContext, reporter: WorkerReporter):
-        self._worker, self._outbox = worker, reporter
+        self._worker, self._reporter = worker, reporter
         self.stopped_by: str | None = None
         self.notice: str | None = None
 
@@ -19,8 +19,8 @@ class Interruption:
         request = find_request(self._worker.folder) if collectives.rank == 0 else None
         self.stopped_by = collectives.broadcast(None if is_finished else request)
         if self.stopped_by:
-            self._outbox.set_stopped_by(self.stopped_by)
+            self._reporter.set_stopped_by(self.stopped_by)
         notice = self._worker.preemption_notice()
         if notice and notice != self.notice:
-            self._outbox.say([f"{notice}; until then every report saves a checkpoint"])
+            self._reporter.log([f"{notice}; until then every report saves a checkpoint"])
         self.notice = notice

@@ -55,7 +55,7 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
     if checkpoint:
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
     reporter.set_resumed_from(name)
-    reporter.say(messages)
+    reporter.log(messages)
     return state
 
 

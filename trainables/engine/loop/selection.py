@@ -12,7 +12,7 @@ class ModelSelection:
 
     def __init__(self, run: Run, worker: WorkerContext, reporter: WorkerReporter):
         self._goal, self._stopping = run.workload.selection_metric, run.training.early_stopping
-        self._worker, self._outbox = worker, reporter
+        self._worker, self._reporter = worker, reporter
 
     def evaluate(self, state: TrainState) -> tuple[dict[str, float], bool]:
         """Evaluate the current model; returns the finite metrics, and whether it is the best so far. A collective."""
@@ -26,8 +26,8 @@ class ModelSelection:
             precision=optimization.training.precision,
         )
         metrics, messages = split_finite(evaluation.metrics)
-        self._outbox.say(messages)
-        self._outbox.save_panels(evaluation.panels, state)
+        self._reporter.log(messages)
+        self._reporter.save_panels(evaluation.panels, state)
         return metrics, self._judge(goal_value(evaluation, self._goal), state.position)
 
     def _judge(self, value: float, position: Position) -> bool:
@@ -43,7 +43,7 @@ class ModelSelection:
         if self._stopping is None or position.stale_evaluations < self._stopping.patience:
             return False
         patience = self._stopping.patience
-        self._outbox.say([f"stopped early: no better {self._goal.metric} in {patience} evaluations"])
+        self._reporter.log([f"stopped early: no better {self._goal.metric} in {patience} evaluations"])
         return True
 
     def forget(self, position: Position) -> None:

@@ -59,4 +59,4 @@ class WorkerContext:
 
     def start(self, seed: int) -> StartContext:
         """Build the context that a task gets when it begins, at the start of a stage, and before evaluations."""
-        return StartContext(self.feed.ordered, self.collectives, self.device, seed, self.memory.recall)
+        return StartContext(self.feed.ordered, self.collectives, self.device, seed, self.memory.cached)

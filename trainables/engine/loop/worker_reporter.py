@@ -28,7 +28,7 @@ class WorkerReporter:
     def forward_warnings(self) -> Iterator[None]:
         """Add warnings that our packages log on this worker to the next report, inside the block."""
         handler = logging.Handler(logging.WARNING)
-        handler.emit = lambda record: self.say([record.getMessage()])
+        handler.emit = lambda record: self.log([record.getMessage()])
         loggers = [logging.getLogger(name) for name in ("trainables", "data_pipelines")]
         for logger in loggers:
             logger.addHandler(handler)
@@ -45,7 +45,7 @@ class WorkerReporter:
         self._messages: list[str] = []
         self._optional: dict[str, Any] = {}
 
-    def say(self, messages: Sequence[str]) -> None:
+    def log(self, messages: Sequence[str]) -> None:
         """Add lines for the log to the next report."""
         self._messages += messages
 

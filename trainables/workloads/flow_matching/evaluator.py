@@ -9,14 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.contract.evaluation import EvaluationResult, Evaluator
-from trainables.contract.panels import ImagePanel
+from trainables.contract.panels import ImagePanel, zoom_of
 from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import Collectives
 from trainables.workloads.flow_matching import config
 from trainables.workloads.flow_matching.eval_labels import choose_labels
 from trainables.workloads.flow_matching.flow.guidance import Samples, generate
 from trainables.workloads.flow_matching.pixels import to_uint8
-from trainables.workloads.flow_matching.plots import zoom_of
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
 from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
 

@@ -6,14 +6,13 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
-from trainables.contract.panels import ImagePanel, TablePanel
+from trainables.contract.panels import ImagePanel, TablePanel, zoom_of
 from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import Progress
 from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.pixels import to_uint8
 
-VISIBLE_SIDE = 64
 """Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""
 
 
@@ -81,8 +80,3 @@ def strip(
     zoom = zoom_of(images)
     row = torch.cat(list(images), dim=2)
     return row.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
-
-
-def zoom_of(images: UInt8[Tensor, "batch channels height width"]) -> int:
-    """Return the integer factor that makes small pictures visible, 1 for large ones."""
-    return max(1, VISIBLE_SIDE // max(images.shape[-2:]))

@@ -29,7 +29,7 @@ from trainables.workloads.flow_matching.reflow.teacher import (
     load_task_state,
     load_weights,
     read_card,
-    refuse_other_architecture,
+    refuse_other_network,
 )
 
 logger = logging.getLogger(__name__)
@@ -145,6 +145,6 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         return self._inception
 
     def _start_from_teacher(self, folder: Path, data_spec: DataSpec) -> None:
-        refuse_other_architecture(read_card(folder), self.config, data_spec, folder=folder)
+        refuse_other_network(read_card(folder), self.config, data_spec, folder=folder)
         self.module.load_state_dict(load_weights(folder))
         self.real.load_state_dict(load_task_state(folder))

@@ -6,7 +6,7 @@ import torch
 
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
 from trainables.contract.train_context import Progress
-from trainables.line_charts import Line, draw_chart
+from trainables.line_charts import Curve, draw_chart
 from trainables.workloads.pruning.config import PruningConfig, Regularisation
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import count_prunable
@@ -50,14 +50,14 @@ def _draw_lambda(settings: Regularisation, progress: Progress, number: int) -> I
     steps = range(0, done, max(1, done // MAX_POINTS))
     points = [(float(step + 1), compute_lambda(compute_progress(step, total, settings), settings)) for step in steps]
     title = f"Round {number}: strength of the pull, schedule {settings.schedule}"
-    chart = draw_chart(title, "Step of the round", "lambda", [Line("lambda", points)])
+    chart = draw_chart(title, "Step of the round", "lambda", [Curve("lambda", points)])
     return ImagePanel("eval/lambda_curve", chart[None], [f"round {number}"], columns=1)
 
 
 def _draw_sizes(rounds: Sequence[Round]) -> ImagePanel:
     points = [(record.macs / 1e6, record.test_accuracy) for record in rounds]
     best = [(record.macs / 1e6, record.best_test_accuracy) for record in rounds]
-    lines = [Line("at the round's end", points, has_markers=True), Line("at the best validation", best, True)]
+    lines = [Curve("at the round's end", points, has_markers=True), Curve("at the best validation", best, True)]
     chart = draw_chart("Accuracy against size", "Million MACs for one image", "Test accuracy %", lines)
     return ImagePanel("eval/accuracy_versus_size", chart[None], [f"rounds 0 to {rounds[-1].number}"], columns=1)
 

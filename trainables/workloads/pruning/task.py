@@ -88,7 +88,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         if self.config.pretrained is not None:
             matching = load_pretrained(self.module, self.config.pretrained)
             logger.warning("%d tensors taken from %s", len(matching), self.config.pretrained)
-        found = PixelStatistics(**start.recall("pixel_statistics", {}, lambda: asdict(self._measure_pixels(start))))
+        found = PixelStatistics(**start.cached("pixel_statistics", {}, lambda: asdict(self._measure_pixels(start))))
         self.majority = found.majority
         published = IMAGENET if self.config.normalisation == "imagenet" else PUBLISHED.get(self.config.data.source)
         self.module.get_submodule("normalize").set(*(published or (found.mean, found.std)))  # pyright: ignore

@@ -1,6 +1,6 @@
 """Settings of the super-resolution workload; torch-free, so that an experiment is checked in milliseconds."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,9 +9,6 @@ from data_pipelines.super_resolution.config import SuperResolutionData
 from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
-
-if TYPE_CHECKING:
-    pass
 
 ProtocolName = Literal["uc_merced", "y_channel", "div2k"]
 MetricName = Literal["psnr", "ssim", "scc", "sam", "uqi"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.super_resolution.batch import PackedImages, Pair, unpack
+from data_pipelines.super_resolution.batch import ImagePair, PackedImages, unpack
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.train_context import Collectives
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
@@ -61,7 +61,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
         # for each scale: ours and bicubic, each metric
         self._sums = torch.zeros(len(self._scales), 2, len(self._metrics), dtype=torch.float64, device=device)
         self._counts = torch.zeros(len(self._scales), dtype=torch.float64, device=device)
-        self._drawing = SamplePlots(config, config.measured_split)
+        self._plots = SamplePlots(config, config.measured_split)
         reads_folder = config.evaluation.images is not None or config.evaluation.benchmark is not None
         self.split: Split | None = None if reads_folder else config.evaluation.split
 
@@ -79,15 +79,15 @@ class ImageEvaluator(Evaluator[PackedImages]):
         if settings.benchmark is not None:
             for pairs in read_benchmark(settings.benchmark, self._scales, self._collectives):
                 for index, scale in enumerate(self._scales):
-                    self._add(module, index, Pair(*(each.to(self._device) for each in pairs[scale])))
+                    self._add(module, index, ImagePair(*(each.to(self._device) for each in pairs[scale])))
         means = self._collectives.sum(self._sums) / self._collectives.sum(self._counts)[:, None, None]
         metrics = self._name(means)
         if self._standing is None:
-            self._drawing.gather(self._collectives, self._device)
-            return EvaluationResult(metrics, panels=self._drawing.panels(module, self._device))
+            self._plots.gather(self._collectives, self._device)
+            return EvaluationResult(metrics, panels=self._plots.panels(module, self._device))
         return EvaluationResult(metrics | self._note(metrics))
 
-    def _add(self, module: nn.Module, index: int, pair: Pair) -> None:
+    def _add(self, module: nn.Module, index: int, pair: ImagePair) -> None:
         scale, protocol = self._scales[index], self._config.evaluation.protocol
         images = self._upscaler(module, pair.lr, scale), enlarge_bicubic(pair.lr, scale)
         for kind, image in enumerate(images):
@@ -95,7 +95,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
             self._sums[index, kind] += values
         self._counts[index] += 1
         if index == 0 and self._standing is None:
-            self._drawing.add(pair)
+            self._plots.add(pair)
 
     def _name(self, means: Tensor) -> dict[str, float]:
         split = self._config.measured_split

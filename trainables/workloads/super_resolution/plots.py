@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.super_resolution.batch import Pair, unpack
+from data_pipelines.super_resolution.batch import ImagePair, unpack
 from trainables.contract.panels import ImagePanel
 from trainables.contract.train_context import Collectives, StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
@@ -32,7 +32,7 @@ class SamplePlots:
         self._split: Split = split
         self.scale = config.data.scales[0]
         self._side = config.pictures.side // self.scale
-        self._found: list[Pair] = []
+        self._found: list[ImagePair] = []
         self.lr: UInt8[Tensor, "images 3 height width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
         self.hr: UInt8[Tensor, "images 3 scaled_height scaled_width"] = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
 
@@ -45,7 +45,7 @@ class SamplePlots:
                 break
         self.gather(start.collectives, start.device)
 
-    def add(self, pair: Pair) -> None:
+    def add(self, pair: ImagePair) -> None:
         """Crop the middle of an image that is large enough, while there are too few crops."""
         if len(self._found) < self._config.pictures.num_images and min(pair.lr.shape[-2:]) >= self._side:
             self._found.append(_middle(pair, self._side, self.scale))
@@ -95,11 +95,11 @@ class SamplePlots:
         return float(measure(image, truth, scale=self.scale, protocol=protocol, metrics=["psnr"]))
 
 
-def _middle(pair: Pair, side: int, scale: int) -> Pair:
+def _middle(pair: ImagePair, side: int, scale: int) -> ImagePair:
     top, left = ((length - side) // 2 for length in pair.lr.shape[-2:])
     bottom, right = top + side, left + side
     hr = pair.hr[:, top * scale : bottom * scale, left * scale : right * scale]
-    return Pair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the complete image
+    return ImagePair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the complete image
 
 
 def _with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:

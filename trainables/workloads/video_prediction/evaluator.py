@@ -10,7 +10,7 @@ from trainables.contract.train_context import Collectives
 from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import Predictor, rollout
-from trainables.workloads.video_prediction.plots import Shown, draw_predictions, to_grey_levels
+from trainables.workloads.video_prediction.plots import Shown, draw_predictions, to_8_bit
 from trainables.workloads.video_prediction.scores import score_frames, score_names
 from trainables.workloads.video_prediction.spaces.frame_spaces import Space
 from trainables.workloads.video_prediction.windows import cut_even_windows, noise_of
@@ -63,7 +63,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
             if len(self._shown) < evaluation.num_shown:
                 self._shown.append(Shown(past[window], future[window], draws[0, window]))
         if self._fvd:
-            ours, copies = (torch.cat([past, to_grey_levels(frames)], dim=1) for frames in (draws[0], copies))
+            ours, copies = (torch.cat([past, to_8_bit(frames)], dim=1) for frames in (draws[0], copies))
             self._fvd.add(torch.cat([past, future], dim=1), ours=ours, copies=copies)
 
     def compute(self, module: nn.Module) -> EvaluationResult:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from data_pipelines.contract.config import Config
 
 
-class Size(NamedTuple):
+class DitSize(NamedTuple):
     """Depth, width and heads of a DiT."""
 
     depth: int
@@ -16,12 +16,12 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "XL": Size(28, 1152, 16),
-    "L": Size(24, 1024, 16),
-    "B": Size(12, 768, 12),
-    "S": Size(12, 384, 6),
-    "small": Size(6, 192, 3),
-    "mini": Size(4, 96, 3),
+    "XL": DitSize(28, 1152, 16),
+    "L": DitSize(24, 1024, 16),
+    "B": DitSize(12, 768, 12),
+    "S": DitSize(12, 384, 6),
+    "small": DitSize(6, 192, 3),
+    "mini": DitSize(4, 96, 3),
 }
 """XL to S as in Peebles and Xie 2023, table 1; small is for pixels at 64x64, mini for a demonstration on a CPU."""
 

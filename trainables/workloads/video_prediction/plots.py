@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from trainables.contract.panels import ImagePanel, Panel, VideoPanel
+from trainables.contract.panels import ImagePanel, Panel, VideoPanel, zoom_of
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 
-VISIBLE_SIDE = 64
 """Frames are enlarged by the largest integer factor that keeps them within this many pixels."""
 _BLANK = 255
 
@@ -27,7 +26,7 @@ class Shown(NamedTuple):
 def draw_columns(shown: Shown) -> ImagePanel:
     """Draw `train/visualization`: past frames, then one column for each future frame, truth above prediction."""
     blank = torch.full_like(shown.past, _BLANK)
-    pictures = torch.cat([shown.past, shown.future, blank, to_grey_levels(shown.prediction)])
+    pictures = torch.cat([shown.past, shown.future, blank, to_8_bit(shown.prediction)])
     columns = len(shown.past) + len(shown.future)
     past = [
         f"t{place - len(shown.past) + 1:+d}" if place + 1 < len(shown.past) else "t" for place in range(len(shown.past))
@@ -72,7 +71,7 @@ def draw_predictions(samples: Sequence[Shown], config: VideoPredictionConfig) ->
 def stack_rows(shown: Shown) -> UInt8[Tensor, "channels tall wide"]:
     """Stack three rows of frames; rows shorter than the longest end in white."""
     length = max(len(shown.past), len(shown.future))
-    rows = [shown.past, shown.future, to_grey_levels(shown.prediction)]
+    rows = [shown.past, shown.future, to_8_bit(shown.prediction)]
     filled = [torch.cat([row, torch.full_like(row[:1], _BLANK).repeat(length - len(row), 1, 1, 1)]) for row in rows]
     return torch.cat([torch.cat(list(row), dim=-1) for row in filled], dim=-2)
 
@@ -80,15 +79,10 @@ def stack_rows(shown: Shown) -> UInt8[Tensor, "channels tall wide"]:
 def side_by_side(shown: Shown) -> UInt8[Tensor, "time channels height wide"]:
     """Join the past twice, then truth beside prediction."""
     truth = torch.cat([shown.past, shown.future])
-    prediction = torch.cat([shown.past, to_grey_levels(shown.prediction)])
+    prediction = torch.cat([shown.past, to_8_bit(shown.prediction)])
     return torch.cat([truth, prediction], dim=-1)
 
 
-def to_grey_levels(frames: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+def to_8_bit(frames: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """Convert 0..1 to 0..255, rounded."""
     return (frames.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def zoom_of(pictures: Tensor) -> int:
-    """Return the integer factor that makes small frames visible, 1 for large ones."""
-    return max(1, VISIBLE_SIDE // max(pictures.shape[-2:]))

@@ -26,8 +26,8 @@ def memory_of(folder: Path, source_hash: str = "rows", collectives: Any = None) 
 
 def test_statistics_of_one_run_are_loaded_by_the_next(tmp_path: Path):
     lesson = Lesson()
-    first = memory_of(tmp_path).recall("pixels", {"seed": 1}, lesson)
-    second = memory_of(tmp_path).recall("pixels", {"seed": 1}, lesson)
+    first = memory_of(tmp_path).cached("pixels", {"seed": 1}, lesson)
+    second = memory_of(tmp_path).cached("pixels", {"seed": 1}, lesson)
     assert lesson.count == 1
     assert torch.equal(first["mean"], second["mean"])
     assert {**first, "mean": 0} == {**second, "mean": 0}
@@ -41,8 +41,8 @@ def test_another_name_setting_or_data_set_is_computed_apart(
     tmp_path: Path, name: str, settings: dict[str, int], source_hash: str
 ):
     lesson = Lesson()
-    memory_of(tmp_path).recall("pixels", {"seed": 1}, lesson)
-    other = memory_of(tmp_path, source_hash).recall(name, settings, lesson)
+    memory_of(tmp_path).cached("pixels", {"seed": 1}, lesson)
+    other = memory_of(tmp_path, source_hash).cached(name, settings, lesson)
     assert lesson.count == 2 and other["mean"].tolist() == [1.0, 2.0]
 
 
@@ -51,12 +51,12 @@ def test_a_damaged_cache_file_is_recomputed_with_a_warning(
     tmp_path: Path, damage: Any, caplog: pytest.LogCaptureFixture
 ):
     lesson = Lesson()
-    memory_of(tmp_path).recall("pixels", {}, lesson)
+    memory_of(tmp_path).cached("pixels", {}, lesson)
     (file,) = (tmp_path / "learnt").iterdir()
     file.write_bytes(damage(file.read_bytes()))
-    assert memory_of(tmp_path).recall("pixels", {}, lesson)["mean"].tolist() == [1.0, 2.0]
+    assert memory_of(tmp_path).cached("pixels", {}, lesson)["mean"].tolist() == [1.0, 2.0]
     assert f"{file} is damaged" in caplog.text
-    memory_of(tmp_path).recall("pixels", {}, lesson)
+    memory_of(tmp_path).cached("pixels", {}, lesson)
     assert lesson.count == 2
 
 
@@ -64,7 +64,7 @@ def test_without_a_writable_cache_each_run_computes_and_warns(tmp_path: Path, ca
     (tmp_path / "learnt").write_text("in the way")
     lesson = Lesson()
     for count in (1, 2):
-        assert memory_of(tmp_path).recall("pixels", {}, lesson)["mean"].tolist() == [1.0, count]
+        assert memory_of(tmp_path).cached("pixels", {}, lesson)["mean"].tolist() == [1.0, count]
     assert caplog.text.count("cannot be written, so each run learns it anew") == 2
 
 
@@ -78,6 +78,6 @@ def test_all_ranks_compute_together_and_load_what_rank_0_wrote(tmp_path: Path):
         def refuse() -> dict[str, Any]:
             raise AssertionError("it is known")
 
-        return memory.recall("sum", {}, learn)["sum"].tolist(), memory.recall("sum", {}, refuse)["sum"].tolist()
+        return memory.cached("sum", {}, learn)["sum"].tolist(), memory.cached("sum", {}, refuse)["sum"].tolist()
 
     assert run_ranks(2, body) == [([3.0], [3.0])] * 2

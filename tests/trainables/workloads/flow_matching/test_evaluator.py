@@ -115,7 +115,7 @@ def test_a_second_run_on_the_same_data_uses_the_cache(tmp_path: Path):
         raise AssertionError(f"{split} was read")
 
     memory = DatasetStatisticsCache(Folder(str(tmp_path)), "rows", solo())
-    start = replace(start_of(solo()), recall=memory.recall)
+    start = replace(start_of(solo()), cached=memory.cached)
     tasks = [seeded(FlowMatchingTask)(tiny_config(), DATA_SPEC, seed=seed) for seed in (3, 3)]
     first = begin(tasks[0], start)
     second = begin(tasks[1], replace(start, batches=refuse))
@@ -128,7 +128,7 @@ def test_a_second_run_on_the_same_data_uses_the_cache(tmp_path: Path):
 @pytest.mark.parametrize("changes", [{"num_samples": 20}, {"batch_size": 11}])
 def test_other_samples_of_the_trivial_generator_are_rescored(tmp_path: Path, changes: dict[str, int]):
     memory = DatasetStatisticsCache(Folder(str(tmp_path)), "rows", solo())
-    start = replace(start_of(solo()), recall=memory.recall)
+    start = replace(start_of(solo()), cached=memory.cached)
     for config in (tiny_config(), tiny_config(evaluation=settings(**changes))):
         begin(seeded(FlowMatchingTask)(config, DATA_SPEC, seed=3), start)
     assert len(list((tmp_path / "learnt").glob("local_baseline-*"))) == 2

@@ -2,9 +2,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.trainables.workloads.flow_matching.conftest import CPU, tiny_config
+from trainables.contract.panels import zoom_of
 from trainables.contract.train_context import Progress
 from trainables.workloads.flow_matching.config import Pictures
-from trainables.workloads.flow_matching.plots import SamplePlots, strip, zoom_of
+from trainables.workloads.flow_matching.plots import SamplePlots, strip
 
 NAMES = ["dark", "light", "mixed"]
 

@@ -114,7 +114,7 @@ def sinusoid(position: Float[Tensor, " batch"], dim: int) -> Float[Tensor, "batc
     return torch.cat([angle.cos(), angle.sin()], dim=1)[:, :dim]
 
 
-class Level(nn.Module):
+class UNetLevel(nn.Module):
     """Residual blocks of one resolution."""
 
     def __init__(self, blocks: list["ResBlock"]) -> None:
@@ -173,9 +173,9 @@ def _block(settings: Network, in_channels: int, out_channels: int) -> ResBlock:
     return ResBlock(in_channels, out_channels, condition_dim, settings.num_groups, settings.dropout)
 
 
-def _level(settings: Network, in_channels: int, width: int, num_blocks: int) -> Level:
+def _level(settings: Network, in_channels: int, width: int, num_blocks: int) -> UNetLevel:
     inputs = [in_channels] + [width] * (num_blocks - 1)
-    return Level([_block(settings, channels, width) for channels in inputs])
+    return UNetLevel([_block(settings, channels, width) for channels in inputs])
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

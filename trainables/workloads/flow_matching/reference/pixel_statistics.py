@@ -12,7 +12,7 @@ from trainables.contract.train_context import Collectives
 
 
 @dataclass(frozen=True)
-class PixelStatistics:
+class PixelMoments:
     """Statistics of the complete training split, on the CPU."""
 
     mean: Float[Tensor, "channels height width"]
@@ -56,10 +56,10 @@ class PixelSums:
         self._squares += values.square().sum(dim=0)
         self._class_counts += (labels[:, None] == torch.arange(len(self._class_counts), device=labels.device)).sum(0)
 
-    def over_ranks(self, collectives: Collectives) -> PixelStatistics:
+    def over_ranks(self, collectives: Collectives) -> PixelMoments:
         """Return the statistics of all ranks' rows; a collective."""
         count = collectives.sum(self._count)
         mean = collectives.sum(self._sum) / count
         variance = (collectives.sum(self._squares) / count - mean.square()).clamp(min=0)
         class_counts = collectives.sum(self._class_counts)
-        return PixelStatistics(mean.float().cpu(), variance.sqrt().float().cpu(), class_counts.cpu())
+        return PixelMoments(mean.float().cpu(), variance.sqrt().float().cpu(), class_counts.cpu())

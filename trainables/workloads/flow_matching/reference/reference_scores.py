@@ -10,7 +10,7 @@ from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments
 from trainables.workloads.flow_matching.config import Evaluation
 from trainables.workloads.flow_matching.pixels import to_uint8
-from trainables.workloads.flow_matching.reference.pixel_statistics import PixelStatistics
+from trainables.workloads.flow_matching.reference.pixel_statistics import PixelMoments
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
 from trainables.workloads.flow_matching.reference.scoring import Extractor, Scorer, Scores, deal_chunks
 
@@ -31,7 +31,7 @@ def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation
     device = start.device.type
     if name not in real.gaussians:
         key = {"real": real.fingerprint(name), "device": device}
-        known = start.recall(f"{name}_moments", key, lambda: _measure(extractor, start).state_dict())
+        known = start.cached(f"{name}_moments", key, lambda: _measure(extractor, start).state_dict())
         real.gaussians[name] = Gaussian.from_state_dict(known)
     pixels = real.pixels
     if pixels is not None and real.baseline(name, num_samples) is None:
@@ -43,7 +43,7 @@ def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation
             "seed": start.seed,
         }
         score = partial(_score_trivial, pixels, real.gaussians[name], extractor, settings, start)
-        known = start.recall(f"{name}_baseline", key, lambda: asdict(score()))
+        known = start.cached(f"{name}_baseline", key, lambda: asdict(score()))
         real.keep_baseline(name, num_samples, Scores(**known))
 
 
@@ -56,7 +56,7 @@ def _measure(extractor: Extractor, start: StartContext) -> Gaussian:
 
 
 def _score_trivial(
-    pixels: PixelStatistics, real: Gaussian, extractor: Extractor, settings: Evaluation, start: StartContext
+    pixels: PixelMoments, real: Gaussian, extractor: Extractor, settings: Evaluation, start: StartContext
 ) -> Scores:
     """Score the trivial generator with as many samples as an evaluation, in the same chunks.
 

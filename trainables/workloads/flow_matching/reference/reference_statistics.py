@@ -17,7 +17,7 @@ from trainables.workloads.flow_matching.reference.features import (
     describe_training,
     train_feature_network,
 )
-from trainables.workloads.flow_matching.reference.pixel_statistics import PixelStatistics, PixelSums
+from trainables.workloads.flow_matching.reference.pixel_statistics import PixelMoments, PixelSums
 from trainables.workloads.flow_matching.reference.reservoir import SUBSET_SIZE, SubsetSampler
 from trainables.workloads.flow_matching.reference.scoring import Scores
 
@@ -35,14 +35,14 @@ class RealData:
         self.num_classes = num_classes
         self.network: FeatureNetwork | None = None
         self.accuracy = float("nan")
-        self.pixels: PixelStatistics | None = None
+        self.pixels: PixelMoments | None = None
         self.gaussians: dict[str, Gaussian] = {}
         self._baselines: dict[str, Scores] = {}
 
     def learn(self, start: StartContext) -> None:
         """Compute pixel statistics and the feature network, once for a data set; a collective."""
         recipe = {**describe_training(), "subset": SUBSET_SIZE}
-        self._take(start.recall("feature_network", recipe, lambda: self._learn(start)))
+        self._take(start.cached("feature_network", recipe, lambda: self._learn(start)))
 
     @torch.no_grad()
     def _learn(self, start: StartContext) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class RealData:
         self.network.load_state_dict(learnt["network"])
         self.network.eval().requires_grad_(False)
         self.accuracy = learnt["accuracy"]
-        self.pixels = PixelStatistics.from_state_dict(learnt["pixels"])
+        self.pixels = PixelMoments.from_state_dict(learnt["pixels"])
 
 
 def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

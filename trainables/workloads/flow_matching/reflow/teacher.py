@@ -75,7 +75,7 @@ def load_task_state(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{file} cannot be read as a task's state: {error}") from error
 
 
-def refuse_other_architecture(
+def refuse_other_network(
     teacher: TeacherCard, student: FlowMatchingConfig, data_spec: DataSpec, *, folder: Path
 ) -> None:
     """Raise ValueError with each setting of the network that differs; dropout has no weights and may differ."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.panels import ImagePanel
-from trainables.line_charts import Line, draw_chart
+from trainables.line_charts import Curve, draw_chart
 from trainables.metrics.classification import (
     compute_auroc,
     compute_average_precision,
@@ -33,16 +33,16 @@ def draw_split(split: str, answers: Answers, task: HeartTask) -> list[ImagePanel
         is_positive, values, name = answers.label == label, answers.probabilities[:, label], task.classes[label]
         auroc, auprc = compute_auroc(is_positive, values), compute_average_precision(is_positive, values)
         if auroc is not None:
-            roc.append(Line(f"{name} {auroc:.3f}", list(zip(*roc_curve(is_positive, values), strict=True))))
+            roc.append(Curve(f"{name} {auroc:.3f}", list(zip(*roc_curve(is_positive, values), strict=True))))
         if auprc is not None:
             points = list(zip(*precision_recall_curve(is_positive, values), strict=True))
-            recall.append(Line(f"{name} {auprc:.3f}", [(0.0, points[0][1]), *points]))
+            recall.append(Curve(f"{name} {auprc:.3f}", [(0.0, points[0][1]), *points]))
     if roc:
-        diagonal = Line("chance", [(0.0, 0.0), (1.0, 1.0)])
+        diagonal = Curve("chance", [(0.0, 0.0), (1.0, 1.0)])
         roc_picture = draw_chart(f"{split}: ROC", "false positive rate", "sensitivity", [*roc, diagonal][:4])
         panels.append(ImagePanel(f"{split}/roc_curve", roc_picture[None]))
     if recall:
-        frame = [Line("", [(0.0, 0.0), (0.0, 0.0)])]
+        frame = [Curve("", [(0.0, 0.0), (0.0, 0.0)])]
         picture = draw_chart(f"{split}: precision and recall", "recall", "precision", [*recall, *frame])
         panels.append(ImagePanel(f"{split}/pr_curve", picture[None]))
     return panels

@@ -33,7 +33,7 @@ def prunable_tensors(blueprint: Blueprint) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworkSize:
     """Size of a network."""
 
     parameters: int
@@ -45,12 +45,12 @@ class Size:
     """Units over all groups."""
 
 
-def measure_size(blueprint: Blueprint) -> Size:
+def measure_size(blueprint: Blueprint) -> NetworkSize:
     """Measure the size on a network without memory (meta device)."""
     with torch.device("meta"):
         network = _build(blueprint).eval()
         images = torch.zeros(1, blueprint.channels, blueprint.height, blueprint.width)
-    return Size(
+    return NetworkSize(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         macs=count_macs(network, images),
         prunable=sum(count_prunable(blueprint).values()),

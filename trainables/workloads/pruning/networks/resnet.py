@@ -16,7 +16,7 @@ Images = Float[Tensor, "batch channels height width"]
 
 
 @dataclass(frozen=True)
-class Spec:
+class ResNetSpec:
     """Sizes of the dense network."""
 
     widths: tuple[int, ...]
@@ -28,8 +28,8 @@ class Spec:
 
 
 SPECS = {
-    "res20s": Spec((16, 32, 64), 3, has_projections=False),
-    "res18": Spec((64, 128, 256, 512), 2, has_projections=True),
+    "res20s": ResNetSpec((16, 32, 64), 3, has_projections=False),
+    "res18": ResNetSpec((64, 128, 256, 512), 2, has_projections=True),
 }
 
 

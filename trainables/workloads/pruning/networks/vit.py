@@ -15,7 +15,7 @@ Tokens = Float[Tensor, "batch tokens features"]
 
 
 @dataclass(frozen=True)
-class Spec:
+class VitSpec:
     """Sizes of the dense network."""
 
     dim: int
@@ -30,9 +30,9 @@ class Spec:
 
 
 SPECS = {
-    "vit_tiny": Spec(192, 9, 3, 2),
-    "vit_small": Spec(384, 12, 6, 4),
-    "vit_base": Spec(768, 12, 12, 4),
+    "vit_tiny": VitSpec(192, 9, 3, 2),
+    "vit_small": VitSpec(384, 12, 6, 4),
+    "vit_base": VitSpec(768, 12, 12, 4),
 }
 
 
@@ -84,10 +84,10 @@ class PatchEmbedding(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
-class Block(nn.Module):
+class VitBlock(nn.Module):
     """Attention and MLP, each added to its input."""
 
-    def __init__(self, spec: Spec, num_heads: int, num_neurons: int) -> None:
+    def __init__(self, spec: VitSpec, num_heads: int, num_neurons: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(spec.dim, eps=1e-6)
         self.attn = Attention(spec.dim, num_heads, spec.head_dim)
@@ -130,10 +130,10 @@ class Mlp(nn.Module):
         return self.fc2(functional.gelu(self.fc1(x)))
 
 
-def _build_block(blueprint: Blueprint, index: int) -> Block:
+def _build_block(blueprint: Blueprint, index: int) -> VitBlock:
     spec = SPECS[blueprint.arch]
     num_heads = blueprint.count(f"blocks.{index}.attn", spec.num_heads)
-    return Block(spec, num_heads, blueprint.count(f"blocks.{index}.mlp", spec.dim * spec.mlp_ratio))
+    return VitBlock(spec, num_heads, blueprint.count(f"blocks.{index}.mlp", spec.dim * spec.mlp_ratio))
 
 
 def vit_groups(blueprint: Blueprint) -> list[UnitGroup]:

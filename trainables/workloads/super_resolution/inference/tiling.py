@@ -12,8 +12,8 @@ Image = Shaped[Tensor, "1 channels height width"]
 
 
 @dataclass(frozen=True)
-class Span:
-    """Span of a tile along one axis: the network's input, and the part of it that is kept."""
+class TileSpan:
+    """TileSpan of a tile along one axis: the network's input, and the part of it that is kept."""
 
     start: int
     stop: int
@@ -21,17 +21,17 @@ class Span:
     keep_stop: int
 
 
-def cut_axis(length: int, tile: int, overlap: int) -> list[Span]:
+def cut_axis(length: int, tile: int, overlap: int) -> list[TileSpan]:
     """Cut an axis into spans of `tile` that share at least `overlap`; the last is shifted inward.
 
     Each position is kept once.
     """
     if length <= tile:
-        return [Span(0, length, 0, length)]
+        return [TileSpan(0, length, 0, length)]
     starts = [*range(0, length - tile, tile - overlap), length - tile]
     seams = [0, *((before + tile + start) // 2 for before, start in pairwise(starts)), length]
     return [
-        Span(start, start + tile, low, high) for start, low, high in zip(starts, seams[:-1], seams[1:], strict=True)
+        TileSpan(start, start + tile, low, high) for start, low, high in zip(starts, seams[:-1], seams[1:], strict=True)
     ]
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_pipelines.super_resolution.batch import Pair
+from data_pipelines.super_resolution.batch import ImagePair
 from data_pipelines.super_resolution.image_lists import ImageEntry, find_images
 from data_pipelines.super_resolution.pair_layouts import describe_layouts, is_pair_folder, pairs_in
 from data_pipelines.super_resolution.rows import read_entry, refuse_unmeasurable
 from trainables.contract.train_context import Collectives
 
 
-def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, Pair]]:
+def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, ImagePair]]:
     """Yield this rank's images, every world_size-th, at every scale, on the CPU.
 
     Pairs are read as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
@@ -40,6 +40,6 @@ def _truths_in(folder: Path, scale: int) -> list[ImageEntry]:
     return [ImageEntry(path.name, hr=path) for path in paths]
 
 
-def _pair(lr: np.ndarray, hr: np.ndarray, scale: int) -> Pair:
+def _pair(lr: np.ndarray, hr: np.ndarray, scale: int) -> ImagePair:
     height, width = (side * scale for side in lr.shape[:2])
-    return Pair(*(torch.from_numpy(each.transpose(2, 0, 1).copy()) for each in (lr, hr[:height, :width])))
+    return ImagePair(*(torch.from_numpy(each.transpose(2, 0, 1).copy()) for each in (lr, hr[:height, :width])))

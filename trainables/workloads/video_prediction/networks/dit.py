@@ -32,7 +32,7 @@ class VideoDiT(nn.Module):
         self.embed_frame = _patches(channels, size.hidden_dim, patch)
         self.embed_time = TimeEmbedding(size.hidden_dim)
         self.embed_index = nn.Embedding(num_future, size.hidden_dim)
-        self.blocks = nn.ModuleList([Block(size.hidden_dim, size.num_heads) for _ in range(size.depth)])
+        self.blocks = nn.ModuleList([DitBlock(size.hidden_dim, size.num_heads) for _ in range(size.depth)])
         self.head = Head(size.hidden_dim, channels * patch**2)
         self.register_buffer("positions", encode_positions(*self.grid, size.hidden_dim), persistent=False)
         self._initialise()
@@ -74,12 +74,12 @@ class VideoDiT(nn.Module):
             nn.init.normal_(layer.weight, std=_EMBEDDING_STD)
         nn.init.normal_(self.embed_index.weight, std=_EMBEDDING_STD)
         zeros = [self.head.project, self.head.modulate]
-        zeros += [block.modulate for block in self.blocks if isinstance(block, Block)]
+        zeros += [block.modulate for block in self.blocks if isinstance(block, DitBlock)]
         for layer in zeros:
             nn.init.zeros_(layer.weight)
 
 
-class Block(nn.Module):
+class DitBlock(nn.Module):
     """Attention and a feed-forward part, each scaled, shifted and gated by the condition of its token."""
 
     def __init__(self, hidden_dim: int, num_heads: int) -> None:

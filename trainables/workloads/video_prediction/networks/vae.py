@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         for level, width in enumerate(widths):
             before = widths[max(0, level - 1)]
             sampler = Downsample(width) if level + 1 < len(widths) else None
-            self.down_blocks.append(Level(before, width, shape.layers_per_block, groups, downsampler=sampler))
+            self.down_blocks.append(VaeLevel(before, width, shape.layers_per_block, groups, downsampler=sampler))
         self.mid_block = Middle(widths[-1], groups)
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=_EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * shape.latent_channels, 3, padding=1)
@@ -69,7 +69,7 @@ class Decoder(nn.Module):
         for level, width in enumerate(widths):
             before = widths[max(0, level - 1)]
             sampler = Upsample(width) if level + 1 < len(widths) else None
-            self.up_blocks.append(Level(before, width, shape.layers_per_block + 1, groups, upsampler=sampler))
+            self.up_blocks.append(VaeLevel(before, width, shape.layers_per_block + 1, groups, upsampler=sampler))
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=_EPS)
         self.conv_out = nn.Conv2d(widths[-1], shape.in_channels, 3, padding=1)
 
@@ -81,7 +81,7 @@ class Decoder(nn.Module):
         return self.conv_out(functional.silu(self.conv_norm_out(maps)))
 
 
-class Level(nn.Module):
+class VaeLevel(nn.Module):
     """Residual blocks at one resolution, then a change of resolution."""
 
     def __init__(
