@@ -80,7 +80,7 @@ def test_json_has_the_best_models_metrics_as_well(file, tmp_path, capsys):
     assert summary["best_metrics"] == final["best_metrics"] and summary["best_model"] == final["best_model"]
 
 
-def test_a_resumed_training_marks_values_of_before_with_their_epoch(file, tmp_path, capsys):
+def test_a_resumed_run_marks_earlier_values_with_their_epoch(file, tmp_path, capsys):
     settings = yaml.safe_load(file.read_text())
     settings["training"] |= {"log_every_steps": 1, "checkpoint_every_steps": 1, "keep_checkpoints": 9}
     settings["workload"]["kill_file"] = str(tmp_path / "kill")

@@ -13,8 +13,6 @@ from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.pixels import to_uint8
 
-"""Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""
-
 
 class SamplePlots:
     """Pictures from fixed noise; one row for each class, one column for each noise."""

@@ -10,7 +10,6 @@ from torch import Tensor
 from trainables.contract.panels import ImagePanel, Panel, VideoPanel, zoom_of
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 
-"""Frames are enlarged by the largest integer factor that keeps them within this many pixels."""
 _BLANK = 255
 
 

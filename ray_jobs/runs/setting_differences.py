@@ -1,0 +1,25 @@
+"""The refusal of settings that differ from those that a run or a search began with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise ValueError when settings that were kept differ: `words`, and a line for each dotted key."""
+    before, now = _flatten(there), _flatten(here)
+    changed = [
+        f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise ValueError("\n".join([f"{words}:", *changed[:20]]))
+
+
+def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(settings, dict):
+        return {prefix: settings}
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat
