@@ -44,8 +44,11 @@ class Console:
         """The newest row with the metric that decides which model is best."""
 
     def __call__(self, report: WorkerReport) -> Sequence[str]:
-        """Return the workload's own lines, if it has any; else position, loss, selection metric, speed and time left,
-        and after an evaluation all metrics for the log."""
+        """Return the workload's own lines, if it has any, else a line of progress.
+
+        The line has position, loss, selection metric, speed and time left; after an evaluation all metrics follow for
+        the log.
+        """
         self._steps += len(report["rows"])
         self._evaluation_s += report["speed"]["evaluation_s"] if report["rows"] else 0.0
         self._note_evaluation(report)
@@ -105,8 +108,10 @@ def format_progress(
     notes: Mapping[str, str] | None = None,
     evaluation_s: float = 0.0,
 ) -> str:
-    """Return a line such as `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (epoch 2, baseline 80)  410
-    samples/s  eta 1m 20s`.
+    """Return a line of progress.
+
+    For example `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (epoch 2, baseline 80)  410 samples/s  eta 1m
+    20s`.
 
     Args:
         report: The position and the speed.

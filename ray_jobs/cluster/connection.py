@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster: quiet settings, and a check that the cluster has what the run asks for."""
+"""Connection to a Ray cluster: quiet settings, and a check that the cluster has what the run asks for."""
 
 import json
 import logging
@@ -21,12 +21,12 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 the old output is silent, the new one is not
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the run's record is ours
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is what a signal means
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is the handling of signals
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""A cluster that is begun with this is of one machine, and listens on loopback alone; else on every interface."""
+"""Variables of a cluster of one machine that listens only on loopback; without them it listens on every interface."""
 POLL_S = 2.0
-"""How often to look whether a machine has come."""
+"""Seconds between two checks for new machines."""
 IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the driver of a submitted job."""
 
@@ -35,7 +35,7 @@ def connect() -> None:
     """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine."""
     environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
     for name in _job_environment():
-        environment.pop(name, None)  # Ray refuses a variable that stands in both
+        environment.pop(name, None)  # Ray refuses a variable that is in both
     import ray
 
     if ray.is_initialized():
@@ -51,7 +51,7 @@ def connect() -> None:
         include_dashboard=False if is_local else None,
         log_to_driver=True,
         logging_level=logging.ERROR,
-        # processes of a cluster begun here inherit these; to give them again would hinder it to start some ahead
+        # processes of a cluster started here inherit these; with them given again Ray would prestart no workers
         runtime_env=None if is_local else {"env_vars": environment},
     )
     _quieten()
@@ -59,7 +59,7 @@ def connect() -> None:
 
 
 def _job_environment() -> dict[str, str]:
-    """The variables that `ray job submit` was given for all processes of the job."""
+    """Return the variables that `ray job submit` was given for all processes of the job."""
     settings = json.loads(os.environ.get(IS_JOB, "{}"))
     return settings.get("runtime_env", {}).get("env_vars", {})
 
@@ -71,7 +71,7 @@ def _quieten() -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # the shards' reader is told how often to try again, for which there is no parameter that is not deprecated
+    # the shards' reader sets its retries by it; there is no parameter for them that is not deprecated
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # Tune warns that the files of its own loggers, which are off, are not there
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -80,7 +80,7 @@ def _quieten() -> None:
 
 
 def check_resources(scaling: Scaling) -> bool:
-    """Whether the workers get GPUs. Waits `scaling.wait_for_nodes_s` for a cluster that grows.
+    """Return whether the workers get GPUs. Waits up to `scaling.wait_for_nodes_s` for a cluster that grows.
 
     Raises ValueError when the cluster has less than the fewest workers need.
     """
@@ -130,12 +130,12 @@ def _ask_for(bundles: list[dict[str, float]]) -> None:
 
 
 def worker_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float]:
-    """What one worker holds."""
+    """Return the resources of one worker."""
     return {"CPU": scaling.cpus_per_worker} | ({"GPU": scaling.gpus_per_worker} if uses_gpu else {})
 
 
 def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
-    """How many runs of this size the whole cluster has room for at the same time; at least 1."""
+    """Return how many runs of this size fit into the cluster at the same time, when it is empty; at least 1."""
     import ray
 
     have = ray.cluster_resources()
@@ -144,7 +144,7 @@ def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
 
 
 def machine_cpus() -> int:
-    """CPUs of the cluster's largest machine; workers that hold few may all stand on it."""
+    """Return the CPUs of the cluster's largest machine; workers that hold few may all be placed on it."""
     import ray
 
     return int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))

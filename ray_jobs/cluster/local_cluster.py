@@ -1,4 +1,4 @@
-"""A Ray cluster of one machine on loopback, for the length of a `with` block: own ports, own token, own folder."""
+"""Ray cluster of one machine on loopback, for the length of a `with` block: own ports, own token, own folder."""
 
 import ctypes
 import os
@@ -33,10 +33,13 @@ TEMPORARY, PREFIX = "/tmp", "quintet-ray-"
 
 
 class LocalCluster:
-    """Starts `ray start --head`; ends exactly the processes that it started, also when this process is killed."""
+    """Cluster by `ray start --head`.
+
+    The end of the cluster ends exactly the processes that it started, also when this process is killed.
+    """
 
     def __init__(self, *, num_cpus: int | None = None):
-        """`num_cpus`: those of the machine, but at least two."""
+        """Prepare a cluster, which the `with` block starts; `num_cpus` defaults to the machine's, but at least two."""
         self._num_cpus = max(os.cpu_count() or 1, 2) if num_cpus is None else num_cpus
 
     def __enter__(self) -> Self:
@@ -109,7 +112,7 @@ class LocalCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send the head a signal; by any but SIGKILL it ends what it has started. Then all of it is gone."""
+        """Send a signal to the head, which on any but SIGKILL ends what it has started; then kill what is left."""
         processes = _family(self._head.pid)
         for process in processes if number == signal.SIGKILL else processes[-1:]:
             with suppress(psutil.NoSuchProcess):
@@ -131,7 +134,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _remove_stale_folders() -> None:
-    """What clusters left whose process was killed; its number stands in the folder's name."""
+    """Remove the folders of clusters whose process was killed; its id is in the folder's name."""
     for folder in Path(TEMPORARY).glob(f"{PREFIX}*-*"):
         pid = folder.name.removeprefix(PREFIX).split("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
@@ -139,7 +142,7 @@ def _remove_stale_folders() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nothing listens on."""
+    """Return loopback ports that nothing listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for item in sockets:
@@ -151,6 +154,6 @@ def free_ports(count: int) -> list[int]:
 
 
 def _die_with_parent() -> None:
-    """On Linux: the head ends when this process does, however it ends."""
+    """Make the head end when this process does, however it ends; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)

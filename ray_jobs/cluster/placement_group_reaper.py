@@ -1,6 +1,6 @@
-"""Placement groups that outlive who made them: Ray frees those of a killed trial only when the whole job ends.
+"""Removal of orphaned placement groups: Ray frees those of a killed trial only when the complete job ends.
 
-The next start of a killed trial would wait for ever for the CPUs that its own workers held.
+The next start of a killed trial would wait forever for the CPUs that its own workers held.
 """
 
 import threading
@@ -20,7 +20,7 @@ table: Any = gcs_pb2.PlacementGroupTableData  # pyright: ignore
 
 @contextmanager
 def freeing_orphans() -> Iterator[None]:
-    """Look for them every two seconds inside the block, and once at its end."""
+    """Remove orphaned placement groups every two seconds inside the block, and once at its end."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -53,6 +53,6 @@ def _is_orphan(row: Any) -> bool:
 
 
 def _rows() -> list[Any]:
-    # Ray's public table leaves out who made a group
+    # Ray's public table leaves out the creator of a group
     accessor = cluster_state._connect_and_get_accessor()
     return [table.FromString(row) for row in accessor.get_placement_group_table()]

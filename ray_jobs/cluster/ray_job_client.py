@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster by its HTTP address: found, let in by its token, submitted, followed, stopped."""
+"""Client of the jobs on a Ray cluster, by HTTP address and token: jobs are submitted, followed, stopped."""
 
 import asyncio
 import logging
@@ -19,18 +19,18 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 ANSWER_TIMEOUT_S = 20.0
 PATIENCE_S = 60.0
-"""How long a cluster may not answer before a job that was followed is left alone."""
+"""Seconds for which a cluster may not answer before its job is no longer followed."""
 AGENT_PATIENCE_S = 30.0
-"""How long a cluster that has just started may not take a job."""
+"""Seconds for which a cluster that has just started may not take a job."""
 NO_AGENT = "No available agent"
-"""Ray's words while the process of the head that starts jobs is not there."""
+"""Ray's message while the head has no process that starts jobs."""
 RAYS_LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
-"""They say what `submit` says itself, and how connections close."""
+"""Loggers of Ray that repeat what `submit` prints itself, and report how connections close."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class JobError(RuntimeError):
-    """A job that did not end well, or is not followed any more; `exit_code` is what the command returns."""
+    """Failure of a job or of following one; `exit_code` is what the command returns."""
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
@@ -38,7 +38,10 @@ class JobError(RuntimeError):
 
 
 def find_address(given: str | None) -> str:
-    """The given address, else RAY_API_SERVER_ADDRESS or RAY_ADDRESS when it is one of HTTP, else this machine's."""
+    """Return the given address, else RAY_API_SERVER_ADDRESS or RAY_ADDRESS when it is a URL, else this machine's.
+
+    Raises ValueError for an address with credentials, and for one that is not HTTP.
+    """
     found = [given, *(os.environ.get(name) for name in ADDRESS_VARIABLES)]
     address = next((item for item in found if item and (item is given or "://" in item)), DEFAULT_ADDRESS)
     parts = urlsplit(address)
@@ -50,7 +53,7 @@ def find_address(given: str | None) -> str:
 
 
 def find_token() -> tuple[str, str] | None:
-    """The token and where it is from, in Ray's order; None when there is none."""
+    """Find a token and its origin, in Ray's order; None when there is none."""
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return token, "RAY_AUTH_TOKEN"
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
@@ -63,7 +66,7 @@ def find_token() -> tuple[str, str] | None:
 
 
 def resolve_token(address: str) -> str | None:
-    """The token that the cluster takes, or None when it asks for none. Raises ValueError when it lets nobody in.
+    """Return the token that the cluster accepts, or None when it asks for none. Raises ValueError when access fails.
 
     A token is sent only to a cluster that asks for one.
     """
@@ -110,7 +113,7 @@ def _refuses(address: str, token: str | None) -> bool:
 
 
 class JobClient:
-    """The jobs of one cluster."""
+    """Client of the jobs of one cluster."""
 
     def __init__(self, address: str, token: str | None):
         from ray.job_submission import JobSubmissionClient
@@ -123,7 +126,17 @@ class JobClient:
             self._client = JobSubmissionClient(address, headers=headers)
 
     def submit(self, command: str, package: Path, variables: Mapping[str, str], job: str) -> None:
-        """Start a shell command in the unpacked package. Raises JobError when the cluster cannot take it."""
+        """Start a job.
+
+        Args:
+            command: A shell command, which runs in the unpacked package.
+            package: A zip file.
+            variables: Environment variables of the job.
+            job: Id of the job.
+
+        Raises:
+            JobError: The cluster cannot take the job.
+        """
         environment = {"working_dir": str(package), "env_vars": dict(variables)}
         deadline = time.monotonic() + AGENT_PATIENCE_S
         while True:
@@ -137,7 +150,7 @@ class JobClient:
                 raise JobError(f"{self.address} did not take the job: {_explain(error)}", FAILED) from error
 
     def find(self, job: str) -> Any:
-        """What the cluster knows of a job. Raises ValueError naming the cluster's jobs when it is none of them."""
+        """Return what the cluster knows of a job. Raises ValueError, naming the cluster's jobs, for an unknown one."""
         try:
             return self._client.get_job_info(job)
         except RuntimeError as error:
@@ -145,11 +158,11 @@ class JobClient:
             raise ValueError(f"{self.address} has no job {job!r}; it has {', '.join(known[-10:]) or 'none'}") from error
 
     def stop(self, job: str) -> bool:
-        """Send SIGTERM to it; returns whether it was running."""
+        """Send SIGTERM to a job; returns whether it was running."""
         return self._client.stop_job(job)
 
     def log(self, job: str) -> str:
-        """All that it has printed."""
+        """Return all that a job has printed."""
         return self._client.get_job_logs(job)
 
     def follow(self, job: str, *, shown: int = 0) -> int:
@@ -170,7 +183,7 @@ class JobClient:
             time.sleep(1.0)
 
     async def _print_log(self, job: str) -> None:
-        """The log comes from its beginning, also after a lost connection."""
+        """Print what is new of the log, which Ray sends from its beginning, also after a lost connection."""
         seen = 0
         async for text in self._client.tail_job_logs(job):
             print(text[max(self._shown - seen, 0) :], end="", flush=True)
@@ -200,7 +213,7 @@ def _exit_code(info: Any) -> int:
 
 @contextmanager
 def _as_only_address(address: str) -> Iterator[None]:
-    """Ray's client takes these variables for stronger than the address that it is given."""
+    """Set Ray's address variables to this address inside the block, as its client prefers them to its argument."""
     before = {name: os.environ.pop(name) for name in ADDRESS_VARIABLES if name in os.environ}
     os.environ[ADDRESS_VARIABLES[0]] = address
     try:
@@ -211,5 +224,5 @@ def _as_only_address(address: str) -> Iterator[None]:
 
 
 def log_message(message: str) -> None:
-    """On standard error: standard output is the job's."""
+    """Print a message to standard error, as standard output is the job's."""
     print(message, file=sys.stderr, flush=True)

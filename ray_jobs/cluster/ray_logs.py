@@ -1,4 +1,4 @@
-"""What Ray and its workers say: kept off the terminal, and handed to whoever keeps a log."""
+"""Output of Ray and its workers: kept off the terminal, and captured for a log."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,17 +7,17 @@ from typing import Any
 
 LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
 PRINTER, LISTENER = "ray_print_logs", "quintet"
-"""Who gets the workers' output: Ray's own printer, and ours."""
+"""Handlers of the workers' output: Ray's own printer, and ours."""
 EVENT = ":event_summary:"
-"""In lines of the autoscaler that say what it did; it tells its state every five seconds."""
+"""Mark in lines of the autoscaler that report its actions; others repeat its state every five seconds."""
 NOISE = ("__ray_tqdm_magic_token__", "Reporting training result")
-"""In lines by which workers draw bars, and in those that repeat a report, rows and all."""
+"""Marks in lines by which workers draw progress bars, and in those that repeat a report with all its rows."""
 
 Keep = Callable[[str], None]
 
 
 def silence_workers() -> None:
-    """After `ray.init(log_to_driver=True)`: what workers write comes here, and is printed no more."""
+    """Stop printing the workers' output, which this process gets after `ray.init(log_to_driver=True)`."""
     from ray._private.ray_logging import global_worker_stdstream_dispatcher
 
     global_worker_stdstream_dispatcher.remove_handler(PRINTER)
@@ -25,7 +25,7 @@ def silence_workers() -> None:
 
 @contextmanager
 def capture_ray_logs(keep: Keep) -> Iterator[None]:
-    """Inside, what Ray's loggers say in this process and what its workers write goes to `keep`, from any thread."""
+    """Pass the output of Ray's loggers in this process and of its workers to `keep`, called from any thread."""
     from ray._private.ray_logging import global_worker_stdstream_dispatcher
 
     global_worker_stdstream_dispatcher.add_handler(LISTENER, lambda batch: keep("\n".join(_describe(batch))))
@@ -38,7 +38,7 @@ def capture_ray_logs(keep: Keep) -> Iterator[None]:
 
 @contextmanager
 def _diverted(logger: logging.Logger, keep: Keep) -> Iterator[None]:
-    """All that the logger takes goes to `keep` and nowhere else."""
+    """Pass all records of a logger to `keep`, and nowhere else, inside the block."""
     handler = logging.Handler()
     handler.emit = lambda record: keep(f"{record.levelname}: {handler.format(record)}")
     before = logger.propagate, logger.handlers, logger.level
@@ -52,7 +52,7 @@ def _diverted(logger: logging.Logger, keep: Keep) -> Iterator[None]:
 
 
 def _describe(batch: dict[str, Any]) -> list[str]:
-    """Lines of one process, each with who wrote it."""
+    """Return the lines of one process, each with its origin."""
     if batch["pid"] == "autoscaler":
         return [line.partition(EVENT)[2] for line in batch["lines"] if EVENT in line]
     who = f"{batch.get('actor_name') or batch.get('task_name') or 'worker'} pid={batch['pid']} {batch['ip']}"

@@ -1,4 +1,4 @@
-"""A verb as a job on a Ray cluster, followed as if it ran here, and left running when this process ends."""
+"""Submission of a verb as a job on a Ray cluster, followed as if it ran here; it runs on when this process ends."""
 
 import shlex
 import tempfile
@@ -15,25 +15,25 @@ STOP_WAIT_S = 120
 """How long a stopped job may take to save its checkpoint before it is killed; Ray's own default is 3 s."""
 
 Check = Callable[[Sequence[str]], Path]
-"""Looks through a command's words as the job will; returns the experiment as it is given, a file or the name of a
-built-in one. Raises ValueError."""
+"""Checks a command's words as the job will; returns the experiment as it is given, a file or the name of a built-in
+one. Raises ValueError."""
 
 
 def submit(command: Sequence[str], check: Check, *, address: str | None, is_detached: bool = False) -> dict[str, Any]:
-    """Run a command as a job from the current folder, and show its log to its end.
+    """Run a command as a job in a package of the current folder, and show its log to its end.
 
     Args:
         command: The verb and its words.
-        check: Looks through them as the job will.
+        check: Checks them as the job will.
         address: The cluster's dashboard; None for the one on this machine.
-        is_detached: Not to wait for the job's end.
+        is_detached: Whether to return without waiting for the job's end.
 
     Returns:
-        What is to say beyond what the job has printed: of a detached job its id and address.
+        Results besides the job's own output: of a detached job its id and address.
 
     Raises:
         ValueError: The command would be refused, or there is no cluster.
-        JobError: The job does not end well; it has the exit code.
+        JobError: The job does not end well; the error has the exit code.
     """
     command, files = _resolve_command(command, check, Path.cwd())
     client = _connect(address)
@@ -46,7 +46,7 @@ def submit(command: Sequence[str], check: Check, *, address: str | None, is_deta
 
 
 def attach(address: str | None, job: str) -> dict[str, Any]:
-    """Show a job's log again. Raises JobError when the job does not end well."""
+    """Show a job's log again, from its beginning to its end. Raises JobError when the job does not end well."""
     client = _connect(address)
     client.find(job)
     follow(client, job)

@@ -1,4 +1,4 @@
-"""The package of a job: the files of a folder that go to the cluster, looked through before they leave this machine."""
+"""Package of a job: the files of a folder that go to the cluster, checked for secrets before they are sent."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 MAX_BYTES = 100 * 2**20
 MAX_FILES = 5_000
 READ_BYTES = 2**20
-"""How much of each file is looked through for secrets."""
+"""Bytes of each file that are searched for secrets."""
 NEVER = (".git", ".venv", "venv", "__pycache__", "out", "wandb", ".ruff_cache", ".pytest_cache", ".import_linter_cache")
 ADVICE = "leave out what the job does not need by lines in .rayignore (written like .gitignore)"
 
@@ -31,7 +31,7 @@ MIN_SECRET_LENGTH = 16
 
 
 def list_package(folder: Path) -> list[str]:
-    """Names of the files, without what .gitignore and .rayignore leave out, as `ray job submit` would choose them.
+    """List the files, without those that .gitignore and .rayignore leave out, as `ray job submit` would choose them.
 
     Raises ValueError when they are too many or too big, or when one of them looks like a secret.
     """
@@ -46,7 +46,7 @@ def list_package(folder: Path) -> list[str]:
 
 
 def write_package(folder: Path, files: list[str], target: Path) -> None:
-    """A zip file that depends on names, contents and modes alone, so that the cluster knows an unchanged one again."""
+    """Write a zip file that depends only on names, contents and modes, so that the cluster recognises an old one."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
         for name in files:
             entry = zipfile.ZipInfo(name)
@@ -59,7 +59,7 @@ def _walk(folder: Path) -> Iterator[str]:
     from ray._private.runtime_env.packaging import _dir_travel, _get_excludes  # the rules of `ray job submit`
 
     found: list[Path] = []
-    quiet = logging.getLogger("ray_jobs.cluster.working_dir_package")  # Ray names every ignore file that it meets
+    quiet = logging.getLogger("ray_jobs.cluster.working_dir_package")  # Ray logs every ignore file that it meets
     _dir_travel(folder, [_get_excludes(folder, list(NEVER))], found.append, include_gitignore=True, logger=quiet)
     for path in found:
         name = path.relative_to(folder)

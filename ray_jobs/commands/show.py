@@ -36,9 +36,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
-    """Return text for people, and the same as plain data: the run, parameters, macs, steps per epoch, data, and whether
-    the runs that this one comes after are finished. Where the settings still lack data or weights these are None, and
-    the text says why.
+    """Return a description of an experiment, as text for people and as plain data.
+
+    The description has the run, parameters, macs, steps per epoch, data, and whether the runs that this one comes after
+    are finished. Where the settings still lack data or weights these are None, and the text gives the reason.
     """
     from ray_jobs.run_folder.run_recorder import FINAL
     from ray_jobs.runs.prerequisites import earlier_experiments

@@ -1,4 +1,4 @@
-"""Numbers for people."""
+"""Formats of numbers for people."""
 
 import math
 
@@ -6,7 +6,7 @@ PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def number(value: float | int | None) -> str:
-    """Four digits; whole numbers with all of theirs, as `1,618,048`."""
+    """Format a number with four digits, an integer with all of its own, as `1,618,048`; None as nothing."""
     if value is None:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
@@ -17,7 +17,7 @@ def number(value: float | int | None) -> str:
 
 
 def short(value: float) -> str:
-    """For an axis: `20k`, `1.5M`, `0.02`, `2e-5`."""
+    """Format a number for an axis: `20k`, `1.5M`, `0.02`, `2e-5`."""
     for size, prefix in PREFIXES:
         if abs(value) >= size and (size > 1e3 or abs(value) >= 1e4):
             return f"{value / size:.4g}{prefix}"

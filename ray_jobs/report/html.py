@@ -1,4 +1,4 @@
-"""HTML out of plain values: whatever is not markup already is escaped, so no name or note can become any."""
+"""HTML built from plain values: all that is not markup already is escaped, so that no name or note becomes markup."""
 
 from collections.abc import Iterable
 from html import escape
@@ -12,7 +12,7 @@ class Markup(str):
 
 
 def tag(element: str, /, *content: Any, **attributes: Any) -> Markup:
-    """An element. None is left out; attributes are written with `_` for `-`, and `class_` for `class`."""
+    """Build an element. None is left out; attributes are written with `_` for `-`, and `class_` for `class`."""
     words = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if element in VOID:
         return Markup(f"<{element}{words}>")
@@ -20,7 +20,7 @@ def tag(element: str, /, *content: Any, **attributes: Any) -> Markup:
 
 
 def join(parts: Iterable[Any]) -> Markup:
-    """Parts one after the other."""
+    """Join parts, one after the other."""
     return Markup("".join(_text(part) for part in parts))
 
 

@@ -1,4 +1,4 @@
-"""The `report` verb: one HTML file of a run or of a search, complete in itself."""
+"""The `report` verb: one self-contained HTML file of a run or of a search."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -22,7 +22,10 @@ REPORT = "report.html"
 
 
 def read_storage(overrides: Sequence[str]) -> str:
-    """Where names are looked for: the default, or `--set storage.path=...`, the one setting that a report has."""
+    """Return the storage path in which names are searched: the default, or that of `--set storage.path=...`.
+
+    Raises ValueError for any other setting, as a report has none.
+    """
     paths = [override.removeprefix("storage.path=") for override in overrides]
     if any(path == override for path, override in zip(paths, overrides, strict=True)):
         raise ValueError(
@@ -32,7 +35,13 @@ def read_storage(overrides: Sequence[str]) -> str:
 
 
 def write_reports(references: Sequence[str], out: str | None, storage: str) -> list[str]:
-    """One after the other; returns where they lie. Raises ValueError for none, and for several with one `out`."""
+    """Write several reports; returns their paths. Raises ValueError for none, and for several with one `out`.
+
+    Args:
+        references: Folders or names of runs and searches.
+        out: File to write to; None for `report.html` in the folder itself.
+        storage: Storage path in which names are searched.
+    """
     if not references:
         raise ValueError("report needs a run or a search: quintet report FOLDER_OR_NAME... [--out FILE.html]")
     if out is not None and len(references) > 1:
@@ -41,10 +50,18 @@ def write_reports(references: Sequence[str], out: str | None, storage: str) -> l
 
 
 def write_report(reference: str, out: str | None, storage: str) -> str:
-    """Make the report of a folder, or of the run or search of that name in `storage`; returns where it lies.
+    """Write the report of a run or of a search.
 
-    It is written to the file `out`, or as `report.html` into the folder itself. Raises ValueError when `reference` is
-    neither a run nor a search.
+    Args:
+        reference: Folder or name of the run or search.
+        out: File to write to; None for `report.html` in the folder itself.
+        storage: Storage path in which names are searched.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ValueError: The reference is neither a run nor a search.
     """
     folder = find_folder(reference, storage)
     is_search = not folder.exists(IDENTITY)
@@ -60,7 +77,7 @@ def write_report(reference: str, out: str | None, storage: str) -> str:
 
 
 def find_folder(reference: str, storage: str) -> Folder:
-    """A run's or a search's folder. Raises ValueError that says what was looked for, and where."""
+    """Find the folder of a run or a search. Raises ValueError naming what was searched for, and where."""
     folder = Folder(reference)
     if folder.exists(IDENTITY) or folder.exists(TRIALS):
         return folder
@@ -81,7 +98,10 @@ def find_folder(reference: str, storage: str) -> Folder:
 
 
 def links_from(folder: Folder, out: Path | None) -> Callable[[str], str | None]:
-    """Finds the report of another run or search in the same storage, as an address relative to this one's file."""
+    """Return a function that finds the report of another run or search in the same storage by name.
+
+    The address is relative to the file of this report, which is `out` or lies in `folder`.
+    """
     storage = storage_of(folder)
 
     def link(name: str) -> str | None:

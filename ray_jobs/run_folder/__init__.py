@@ -1,1 +1,1 @@
-"""What the driver writes into the folder of a run."""
+"""Files that the driver writes into the folder of a run."""

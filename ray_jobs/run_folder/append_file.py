@@ -1,4 +1,4 @@
-"""A file of lines that is added to, on any storage."""
+"""File of lines that is appended to, on any storage."""
 
 import os
 import time
@@ -7,13 +7,13 @@ from pathlib import Path
 from data_pipelines.storage.folder import Folder
 
 PAUSE_S = 10.0
-"""Lines that can wait are stored at the latest with the first ones that come so long after the file was last stored."""
+"""Lines that can wait are stored with the first append that comes this long after the file was last stored."""
 
 
 class AppendFile:
-    """Lines that are added to. On storage without appending a local copy is stored again as a whole.
+    """File of lines. On storage without appending, a copy in memory is stored again completely.
 
-    A last line that an earlier process left half-written is dropped before the first of ours.
+    A last line that an earlier process left half-written is dropped before the first append.
     """
 
     def __init__(self, folder: Folder, name: str):
@@ -23,8 +23,10 @@ class AppendFile:
         self._stored = -PAUSE_S
 
     def append(self, lines: bytes, *, can_wait: bool = False) -> None:
-        """Add whole lines at the end. Where the file is stored as a whole, those that can wait may do so for others or
-        for `flush`."""
+        """Append complete lines.
+
+        Where the file is stored again completely, lines that can wait do so for later ones or for `flush`.
+        """
         if self._content is not None:
             self._content, self._is_behind = whole_lines(self._content) + lines, True
             if not can_wait or time.monotonic() - self._stored >= PAUSE_S:
@@ -38,19 +40,19 @@ class AppendFile:
             stream.write(lines)
 
     def flush(self) -> None:
-        """Store what has waited."""
+        """Store the lines that have waited."""
         if self._is_behind and self._content is not None:
             self._folder.write(self._name, self._content)
             self._is_behind, self._stored = False, time.monotonic()
 
     def replace(self, content: bytes) -> None:
-        """Put other content in its place."""
+        """Replace the content of the file."""
         self._folder.write(self._name, content)
         self._content, self._is_behind = None if self._content is None else content, False
 
 
 def whole_lines(content: bytes) -> bytes:
-    """Without a last line that does not end."""
+    """Return the content without a last line that is incomplete."""
     return content[: content.rfind(b"\n") + 1]
 
 

@@ -1,4 +1,4 @@
-"""What a run was made with: commit, versions, command, machine; never a secret."""
+"""Environment that a run was made in: commit, versions, command, machine; never a secret."""
 
 import platform
 import shlex
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def describe_software() -> dict[str, Any]:
-    """The commit and the versions that shape a result."""
+    """Return the commit and the versions that shape a result."""
     versions = {item.metadata["Name"].lower(): item.version for item in distributions()}
     return {
         "git_commit": _git("rev-parse", "HEAD"),
@@ -23,7 +23,7 @@ def describe_software() -> dict[str, Any]:
 
 
 def describe_environment(seed: int) -> dict[str, Any]:
-    """Plain data for `environment.json`."""
+    """Return plain data for `environment.json`."""
     commit = _git("rev-parse", "HEAD")
     return {
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -42,7 +42,7 @@ def _name(item: Any) -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """git's answer about this source tree; None when it is no checkout."""
+    """Return git's answer about this source tree; None when it is no checkout."""
     try:
         answer = subprocess.run(
             ["git", "--no-optional-locks", "-C", ROOT, *arguments], capture_output=True, text=True, timeout=10

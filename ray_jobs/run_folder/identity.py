@@ -1,4 +1,4 @@
-"""Names of runs for people, and their ids for W&B; knows no wandb."""
+"""Identity of a run: its name for people, and its id for W&B; imports no wandb."""
 
 import re
 import secrets
@@ -10,26 +10,26 @@ from typing import Literal
 from data_pipelines.storage.folder import Folder
 
 IDENTITY = "run.json"
-"""In the run's folder: its `Identity`."""
+"""File in the run's folder with its `Identity`."""
 STAMP = "%m%d_%H%M"
 JobType = Literal["train", "sweep"]
 LATER = "the record on disk is complete all the same, and `quintet sync` sends what is lacking"
-"""What ends every warning of a W&B that does not do its part."""
+"""End of every warning of a failure of W&B."""
 
 
 def automatic_name(parts: Sequence[str], started: datetime) -> str:
-    """The data_spec that tell a run from others and its first start, for example `flow_matching_digits_0108_1430`."""
+    """Return the parts that distinguish a run and its first start, for example `flow_matching_digits_0108_1430`."""
     return "_".join([*parts, started.strftime(STAMP)])
 
 
 def artifact_name(run_name: str, wandb_id: str) -> str:
-    """The name of the run's model artifact: readable, and no other run's."""
+    """Return the name of the run's model artifact: readable, and unique to the run."""
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', run_name)}-{wandb_id}"[-128:].lstrip(".-")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a run is, through all its starts; fixed when it begins."""
+    """Identity of a run through all its starts, fixed when the run begins."""
 
     name: str
     """For people: given, or made by `automatic_name`."""
@@ -52,7 +52,17 @@ def resolve_identity(
     tags: Sequence[str] = (),
     now: datetime | None = None,
 ) -> Identity:
-    """The identity in the run's folder, made and written at the run's first start."""
+    """Return the identity in the run's folder; at the run's first start it is made and written.
+
+    Args:
+        folder: The run's folder.
+        parts: Parts of an automatic name, which the time of the start ends.
+        given: The name that the user has given, if any.
+        group: The group in W&B.
+        job_type: The verb that trains the run.
+        tags: Tags in W&B.
+        now: The time of the first start; by default that of the call.
+    """
     if folder.exists(IDENTITY):
         return load_identity(folder)
     now = now or datetime.now().astimezone()
@@ -69,6 +79,6 @@ def resolve_identity(
 
 
 def load_identity(folder: Folder) -> Identity:
-    """The identity of a run that has begun."""
+    """Read the identity of a run that has begun."""
     content = folder.read_json(IDENTITY)
     return Identity(**{**content, "tags": tuple(content["tags"])})

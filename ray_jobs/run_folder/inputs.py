@@ -1,4 +1,4 @@
-"""What a run was made from: its prepared data and the files that its settings name; kept in the run's folder."""
+"""Inputs that a run was made from: its prepared data and the files that its settings name; kept in the run's folder."""
 
 from pathlib import Path
 from typing import Any, TypedDict
@@ -13,7 +13,7 @@ INPUTS = "inputs.json"
 
 
 class Input(TypedDict):
-    """One thing that went into a run."""
+    """Input of a run."""
 
     name: str
     type: str
@@ -23,7 +23,7 @@ class Input(TypedDict):
 
 
 def describe_inputs(plan: Plan) -> list[Input]:
-    """Plain data for `inputs.json`."""
+    """Return plain data for `inputs.json`."""
     manifest = plan.manifest
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
     metadata: dict[str, Any] = {"source": manifest.source, "source_hash": manifest.source_hash, "rows": rows}
@@ -56,5 +56,5 @@ def _describe_path(key: str, path: Path) -> Input:
 
 
 def _run_of(path: Path) -> Path | None:
-    """The folder of the run that a model or the path itself belongs to."""
+    """Return the folder of the run that the path is, or that the model at the path belongs to; None for neither."""
     return next((folder for folder in (path, path.parent.parent) if (folder / IDENTITY).exists()), None)

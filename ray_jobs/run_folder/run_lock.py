@@ -1,4 +1,4 @@
-"""The lock on a run's folder: two jobs never write one run."""
+"""Lock on a run's folder: two jobs never write to one run."""
 
 import json
 import os
@@ -19,9 +19,10 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
-    """Hold the folder. Raises ValueError naming the holder; a lock whose process is gone is taken over.
+    """Hold the lock of a folder inside the block. Raises ValueError naming another holder, unless its process is gone.
 
-    Works on local and shared file systems; object stores have no exclusive creation, there it does nothing.
+    A lock whose process is gone is taken over. Works on local and shared file systems; object stores have no exclusive
+    creation, so nothing is locked there.
     """
     if not folder.is_local:
         yield
@@ -35,7 +36,7 @@ def locked(folder: Folder) -> Iterator[None]:
 
 
 def find_holder(folder: Folder) -> dict[str, Any] | None:
-    """Who holds the folder now: `host`, `pid`, `since`. None when nobody does, and on storage without locks."""
+    """Return the holder of the lock: `host`, `pid`, `since`. None without a holder, and on storage without locks."""
     if not folder.is_local:
         return None
     try:
@@ -98,7 +99,7 @@ def _identity() -> dict[str, str | int | float]:
 
 
 def _is_gone(holder: dict) -> bool:
-    """Whether the holder was a process of this machine that has ended; its number may have been given anew."""
+    """Return whether the holder was a process of this machine that has ended; its id may have been reused."""
     if holder["host"] != socket.gethostname():
         return False
     try:
@@ -108,7 +109,10 @@ def _is_gone(holder: dict) -> bool:
 
 
 def _started(pid: int) -> float:
-    """When a process began; on Linux since the machine's start, so that setting the clock makes nobody look gone."""
+    """Return when a process began, in seconds.
+
+    On Linux it is counted from the machine's start, so that no process looks gone after the clock is set.
+    """
     if not Path("/proc/self/stat").exists():
         return psutil.Process(pid).create_time()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

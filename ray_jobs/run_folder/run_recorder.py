@@ -1,6 +1,6 @@
-"""The record of a run on disk: rows, events, tables, log, final metrics.
+"""Recorder of a run on disk: rows, events, tables, log, final metrics.
 
-It lives in the driver and applies the workers' reports. Whatever a tracker is told is read from here.
+The recorder lives in the driver and applies the workers' reports. All that a tracker is sent is read from the record.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases
 
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
-"""One line for each report of rank 0, through all starts: when, how far, how fast, and which files it brought."""
+"""File with a line for each report of rank 0, through all starts: its time, position, speed and new files."""
 LOG = "train.log"
 CONFIG = "experiment.json"
 ENVIRONMENT = "environment.json"
@@ -33,10 +33,13 @@ Describe = Callable[[WorkerReport], Sequence[str]]
 
 
 class RunRecorder:
-    """Applies reports in order. After any restart the rows are exactly those of the checkpoint it began from."""
+    """Recorder of a run, which applies reports in order.
+
+    After any restart the rows are exactly those of the checkpoint that the run resumed from.
+    """
 
     def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):
-        """`describe` makes lines for people from a report."""
+        """Open the record in `folder`; `describe` makes lines for people from a report."""
         self.folder = folder
         self._describe = describe
         self.last: WorkerReport | None = None
@@ -48,15 +51,17 @@ class RunRecorder:
         self._kept: deque[bytes] = deque()
 
     def log(self, message: str, *, level: str = "INFO", prints: bool = True) -> None:
-        """A line in `train.log` and on the terminal."""
+        """Add a line to `train.log`, and print the message."""
         self._kept.append(_stamp(level, message))
         self._write()
         if self._prints and prints:
             print(message, flush=True)
 
     def append_log(self, text: str) -> None:
-        """What Ray says, for `train.log` alone; from any thread. Where a log is stored as a whole it waits for the next
-        line of ours."""
+        """Add Ray's output to `train.log` only; may be called from any thread.
+
+        Where a log is stored again completely, the text waits for the next call of `log`.
+        """
         self._kept.extend(_stamp("RAY", line) for line in text.splitlines())
         if self.folder.is_local:
             self._write()
@@ -69,7 +74,7 @@ class RunRecorder:
             self._log.append(content)
 
     def apply(self, report: WorkerReport) -> None:
-        """Take in one report of rank 0."""
+        """Apply one report of rank 0."""
         panels = report["panels"]
         if "resumed_from" in report:
             panels = [*self._begin(report["resumed_from"]), *panels]
@@ -91,12 +96,15 @@ class RunRecorder:
             self._finish(report)
 
     def flush(self) -> None:
-        """Store what has waited, which it does on object stores alone; when the run is left, whatever the cause."""
+        """Store the rows and events that have waited, which they do only on object stores.
+
+        Called when the run is left, whatever the cause.
+        """
         self._rows.flush()
         self._events.flush()
 
     def _begin(self, checkpoint: str | None) -> list[str]:
-        """Put back what belongs to the checkpoint; returns its panels, which may be there and their report lost."""
+        """Restore the rows and tables of the checkpoint; returns its panels, as the report of some may be lost."""
         self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
         remake_tables(self.folder, known)
@@ -105,7 +113,7 @@ class RunRecorder:
         return known
 
     def _rows_until(self, step: int) -> bytes:
-        """The rows up to a checkpoint's step: its own, or the same ones out of a later checkpoint.
+        """Return the rows up to a checkpoint's step: its own, or the same ones from a later checkpoint.
 
         The workers do not wait for this process, and may have dropped that checkpoint for newer ones by now.
         """
@@ -149,6 +157,6 @@ def _stamp(level: str, message: str) -> bytes:
 
 
 def _to_event(report: WorkerReport) -> bytes:
-    """An event: the report without its rows and metrics, which stand in `metrics.jsonl`, and the time."""
+    """Return an event: the time, and the report without rows, metrics and messages, which other files hold."""
     event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
     return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

@@ -13,7 +13,7 @@ TABLE = "table.csv"
 
 
 def append_table(folder: Folder, description: str) -> None:
-    """Add the rows of a table panel, given its description file in the run's folder; other panels are passed over."""
+    """Add the rows of a table panel, given its description file in the run's folder; other panels are ignored."""
     panel = folder.read_json(description)
     if panel["type"] != "table":
         return
@@ -25,7 +25,7 @@ def append_table(folder: Folder, description: str) -> None:
 
 
 def remake_tables(folder: Folder, descriptions: Sequence[str]) -> None:
-    """Make all tables anew from these panels: the run goes on from there."""
+    """Rebuild all tables from these panels: those up to the step that the run resumes from."""
     for name in folder.find(PICTURES, TABLE):
         folder.delete(name)
     for description in descriptions:

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: what the machine has is often not what a job gets."""
+"""Number of CPUs that this process may use, which is often less than the machine has."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def count_usable_cpus() -> tuple[int, str]:
 
 
 def _cgroup_cpus() -> float | None:
-    """The quota in CPUs; None when there is none, or no control group."""
+    """Return the quota in CPUs; None when there is none, or no control group."""
     try:
         if CGROUP_LIMIT.exists():
             quota, period = CGROUP_LIMIT.read_text().split()

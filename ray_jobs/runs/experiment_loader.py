@@ -13,9 +13,16 @@ from ray_jobs.settings.experiment_file import read_settings
 def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Experiment | None = None) -> Experiment:
     """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
 
-    A file that `extends` another one holds only what differs from it.
-    With `place_of`, scaling, storage and tracking are those of that experiment, all but the run's name.
-    Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
+    Args:
+        file: A YAML file; one that `extends` another holds only what differs from it.
+        overrides: Settings of the command line.
+        place_of: Take scaling, storage and tracking from this experiment, except the run's name.
+
+    Returns:
+        The experiment, with paths for models that are named by run or artifact.
+
+    Raises:
+        ValueError: Settings are wrong, with a line for each: its dotted key, what is allowed, the nearest valid key.
     """
     settings = read_settings(file, overrides)
     if place_of is not None:
@@ -26,7 +33,7 @@ def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Expe
 
 
 def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:
-    """Inputs may name an artifact or a run; the experiment holds the path of the model that is meant now."""
+    """Build the experiment, with inputs that name an artifact or a run replaced by the model's path as of now."""
     if "wandb:" in repr(settings):
         storage = settings.get("storage")
         path = storage.get("path", Storage().path) if isinstance(storage, dict) else Storage().path

@@ -1,4 +1,4 @@
-"""Wherever a model is asked for: a path, the name of a run, or an artifact `wandb:team/project/name:alias`."""
+"""References to models: a path, the name of a run, or an artifact `wandb:team/project/name:alias`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ SCHEME = "wandb:"
 
 
 def locate_model(reference: str, storage: str) -> Folder:
-    """The folder of a model or checkpoint. A run's name or folder means its best model, `NAME:latest` its last.
+    """Return the folder of a model or checkpoint. A run's name or folder means its best model, `NAME:latest` its last.
 
-    Raises ValueError that says what was looked for, and where.
+    Raises ValueError naming what was searched for, and where.
     """
     if reference.startswith(SCHEME):
         return Folder(str(download(reference, storage)))
@@ -36,7 +36,7 @@ def locate_model(reference: str, storage: str) -> Folder:
 
 
 def best_model(run: Folder, alias: str = "best") -> Folder:
-    """The model version of a run that an alias names; without a best one, the latest. Raises ValueError."""
+    """Return the model version of a run that an alias names; without a best one, the latest. Raises ValueError."""
     known = load_aliases(run)
     if alias not in ("best", "latest"):
         raise ValueError(f"{alias!r} names no model of {run}; best and latest do")
@@ -47,13 +47,13 @@ def best_model(run: Folder, alias: str = "best") -> Folder:
 
 
 def list_runs(storage: str) -> list[Folder]:
-    """The runs that a storage path holds."""
+    """Return the runs that a storage path holds."""
     runs = Folder(storage) / RUNS
     return [runs / name for name in runs.names() if runs.exists(f"{name}/{IDENTITY}")]
 
 
 def find_run(storage: str, name: str) -> Folder | None:
-    """A run by the name of its folder, or by its own. Raises ValueError when several have that name."""
+    """Find a run by the name of its folder, or by its own. Raises ValueError when several have that name."""
     found = [run for run in list_runs(storage) if name in (Path(run.path).name, identity_name(run))]
     if len(found) > 1:
         raise ValueError(f"{len(found)} runs are called {name!r}: {', '.join(map(str, found))}; give one's folder")
@@ -61,12 +61,12 @@ def find_run(storage: str, name: str) -> Folder | None:
 
 
 def identity_name(run: Folder) -> str:
-    """A run's name for people."""
+    """Return a run's name for people."""
     return load_identity(run).name
 
 
 def download(reference: str, storage: str) -> Path:
-    """The local folder of an artifact."""
+    """Download an artifact; returns its local folder."""
     from ray_jobs.tracking.wandb_artifacts import download_artifact
 
     folder = Folder(storage)
@@ -75,7 +75,7 @@ def download(reference: str, storage: str) -> Path:
 
 
 def download_references(settings: Any, storage: str) -> Any:
-    """Settings with every `wandb:` reference replaced by the artifact's local folder."""
+    """Replace every `wandb:` reference in settings by the artifact's local folder, which is downloaded."""
     if isinstance(settings, dict):
         return {name: download_references(value, storage) for name, value in settings.items()}
     if isinstance(settings, str) and settings.startswith(SCHEME):
@@ -84,8 +84,10 @@ def download_references(settings: Any, storage: str) -> Any:
 
 
 def named_runs(settings: Any, storage: str) -> dict[str, str]:
-    """For inputs that are no path: the best model of the run they name (`NAME`), or the last (`NAME:latest`), by dotted
-    key."""
+    """Find the models of inputs that name a run and not a path, by dotted key.
+
+    `NAME` is the run's best model, `NAME:latest` its last.
+    """
     found: dict[str, str] = {}
     for key, path in input_paths(settings):
         name, _, alias = path.name.partition(":")

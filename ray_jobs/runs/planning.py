@@ -1,4 +1,4 @@
-"""From an Experiment to a Plan: data prepared, resources checked, all that can be refused is refused here."""
+"""Planning of an Experiment: data prepared, resources checked, and all refused that can be refused before a start."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from trainables.engine.files.histograms import Watch
 
 RESIDENT_RATIO = 0.3
-"""A set is kept decoded when it takes at most this share of the object store (in local mode, of the free memory)."""
+"""Decoded data are kept when they take at most this share of the object store (in local mode, of the free memory)."""
 SETTLED = "settled.json"
-"""In the run's folder: what was settled when the run began and must not change once there is a checkpoint."""
+"""File in the run's folder: what was resolved when the run began and must not change once there is a checkpoint."""
 
 OnProgress = Callable[[int, int], None]
 
 
 def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
-    """Where the rows are: in the folder the user names, or under the storage path (~/quintet when that is remote)."""
+    """Return the folder of the rows: the one in the settings, or one under the storage path.
+
+    When the storage is remote, ~/quintet takes its place.
+    """
     if pipeline.prepared is not None:
         return pipeline.prepared
     storage = Folder(experiment.storage.path)
@@ -40,7 +43,10 @@ def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
 
 
 def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) -> tuple[Path, Manifest]:
-    """Make the Parquet rows unless they are there. Raises ValueError naming the dotted key of a missing input."""
+    """Prepare the Parquet rows unless they are there; returns their folder and manifest.
+
+    Raises ValueError naming the dotted key of a missing input.
+    """
     pipeline = build_pipeline(experiment.workload)
     folder = prepared_folder(experiment, pipeline)
     if not (folder / "manifest.json").exists():
@@ -52,7 +58,7 @@ def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) 
 
 
 def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ()) -> None:
-    """Raise ValueError when a path that the settings name is not there, unless it is the name of a run `to_come`."""
+    """Raise ValueError when a path in the settings does not exist, unless it names a run that is still `to_come`."""
     lines = [
         f"  {key}: there is no such file or folder: {path}"
         for key, path in input_paths(experiment)
@@ -65,7 +71,7 @@ def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ())
 
 
 def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:
-    """Settle everything; connects to Ray unless the run is local. Raises ValueError for what cannot work."""
+    """Resolve the plan of a run; connects to Ray unless the run is local. Raises ValueError for what cannot work."""
     training, scaling = experiment.training, experiment.scaling
     num_parts = max(scaling.num_workers, 1) * training.accumulate
     if training.batch_size % num_parts:

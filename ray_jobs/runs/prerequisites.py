@@ -1,4 +1,4 @@
-"""What is trained before an experiment: the files that its `after` names, on the same workers, in the same storage."""
+"""Prerequisites of an experiment: the files that its `after` names, trained first on its workers, in its storage."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from ray_jobs.settings.experiment import Experiment
 
 
 def train_earlier(experiment: Experiment, train: Callable[[Experiment], object]) -> None:
-    """Train all that `experiment` comes after. Raises ValueError at once for an input that none of them makes."""
+    """Train all prerequisites of an experiment. Raises ValueError at once for an input that none of them makes."""
     runs = [earlier.run_id for earlier in earlier_experiments(experiment)]
     refuse_missing_inputs(experiment, runs)
     for earlier in earlier_experiments(experiment):
@@ -17,9 +17,10 @@ def train_earlier(experiment: Experiment, train: Callable[[Experiment], object])
 
 
 def earlier_experiments(experiment: Experiment, waiting: tuple[Path, ...] = ()) -> Iterator[Experiment]:
-    """In the order of training. The settings of each may name runs before it, so it is loaded when it is asked for.
+    """Yield the prerequisites in the order of training.
 
-    Raises ValueError for a file that cannot be used, and when files wait for each other.
+    Each is loaded only when it is reached, as its settings may name the runs before it. Raises ValueError for a file
+    that cannot be used, and when files wait for each other.
     """
     for file in experiment.after:
         file = file.resolve()

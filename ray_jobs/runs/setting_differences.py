@@ -1,11 +1,17 @@
-"""The refusal of settings that differ from those that a run or a search began with."""
+"""Refusal of settings that differ from those that a run or a search began with."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Raise ValueError when settings that were kept differ: `words`, and a line for each dotted key."""
+    """Raise ValueError when settings differ from those that were kept.
+
+    Args:
+        words: First line of the error; a line for each dotted key follows.
+        there: The settings that were kept.
+        here: The settings given now.
+    """
     before, now = _flatten(there), _flatten(here)
     changed = [
         f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"

@@ -1,4 +1,4 @@
-"""SIGTERM or Ctrl-C during a training: the first asks for a checkpoint and the end, the second ends at once."""
+"""SIGTERM and Ctrl-C during a training: the first signal requests a checkpoint and the end, the second ends at once."""
 
 import os
 import signal
@@ -14,14 +14,14 @@ ASKING = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """What came while a training ran; `ask` makes it end, and is told who asks."""
+    """Signals received while a training runs; `ask` requests the training's stop, given the name of the signal."""
 
     def __init__(self, ask: Callable[[str], None]):
         self._ask = ask
         self.received: signal.Signals | None = None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The first signal becomes a request that the workers find at their next report."""
+        """Turn the first signal into a request that the workers find at their next report; exit on the second."""
         heard = signal.Signals(number)
         if self.received is not None:
             raise KeyboardInterrupt if heard == signal.SIGINT else SystemExit(128 + heard)
@@ -33,7 +33,7 @@ class StopSignals:
 
 @contextmanager
 def stopping_on_signals(folder: Folder) -> Iterator[StopSignals]:
-    """Inside the block signals ask the training in `folder` to stop; earlier requests do not hold for it."""
+    """Request a stop of the training in `folder` on a signal inside the block; withdraws earlier requests."""
     withdraw_request(folder)
     try:
         with handle_signals(lambda who: request_stop(folder, who)) as signals:
@@ -44,9 +44,10 @@ def stopping_on_signals(folder: Folder) -> Iterator[StopSignals]:
 
 @contextmanager
 def handle_signals(ask: Callable[[str], None]) -> Iterator[StopSignals]:
-    """Inside the block the first signal calls `ask` with its name.
+    """Call `ask` with the name of the first signal inside the block.
 
-    To be entered after Ray was started, which sets a handler of its own. Other threads than the main one hear none.
+    Enter the block after Ray was started, which sets a handler of its own. In threads other than the main one no
+    signal is handled.
     """
     signals = StopSignals(ask)
     if threading.current_thread() is not threading.main_thread():

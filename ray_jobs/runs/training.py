@@ -1,4 +1,4 @@
-"""Launch: one Experiment becomes a Tune run of one trial (or a local training), and results on disk."""
+"""Launch of an Experiment, as a Tune run of one trial or as a local training, with results on disk."""
 
 import signal
 import traceback
@@ -33,7 +33,7 @@ OnReport = Callable[[WorkerReport], object]
 
 
 class RunStoppedError(RuntimeError):
-    """The run saved a checkpoint and ended because someone asked it to."""
+    """End of a run or search on request, with a checkpoint saved; `exit_code` is that of the command."""
 
     def __init__(self, message: str, exit_code: int = STOPPED):
         super().__init__(message)
@@ -42,7 +42,7 @@ class RunStoppedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run."""
+    """Finished run."""
 
     run_id: str
     folder: Folder
@@ -62,7 +62,7 @@ def train(
         experiment: A run that is already finished is not trained again.
         on_progress: Called with the rows that are prepared, and how many there are.
         on_report: Called with each report of the training, before its lines are printed.
-        is_new: Set an earlier run aside, finished or not.
+        is_new: Whether to set an earlier run aside, finished or not.
 
     Returns:
         The finished run.
@@ -70,7 +70,7 @@ def train(
     Raises:
         ValueError: Bad input.
         RunError: The run fails.
-        RunStoppedError: It was asked to stop.
+        RunStoppedError: The run was asked to stop.
     """
     folder = experiment.folder
     folder.make()
@@ -152,7 +152,7 @@ def _run_locally(plan: Plan, record: RunRecorder, experiment: Experiment) -> Non
 
 
 def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:
-    """Write into the run's folder what it is, and what it was made with; returns who it is."""
+    """Write settings, mirror config, environment and identity into the run's folder; returns the identity."""
     folder, workload, tracking = experiment.folder, experiment.workload, experiment.tracking
     settings = experiment.model_dump(mode="json")
     folder.write_json(CONFIG, settings)
@@ -166,7 +166,7 @@ def describe(experiment: Experiment, job_type: JobType = "train") -> Identity:
 
 
 def _refuse_other_settings(experiment: Experiment) -> None:
-    """A name given by the user may belong to a run with other settings."""
+    """Raise ValueError when a name given by the user belongs to a run with other settings."""
     folder = experiment.folder
     if not folder.exists(CONFIG):
         return

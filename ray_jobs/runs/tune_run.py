@@ -1,4 +1,4 @@
-"""A Plan as a Tune run of one trial."""
+"""Tune run of one trial that trains a Plan."""
 
 import uuid
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
 
 
 class _Recorder(tune.Callback):
-    """Hands the reports in Tune's results to the record; lives in the driver."""
+    """Callback that applies the reports in Tune's results to the record; lives in the driver."""
 
     def __init__(self, record: RunRecorder):
         self.record = record
@@ -27,7 +27,7 @@ class _Recorder(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Apply one report, and take it out of the result."""
+        """Apply one report, and remove it from the result."""
         if "report" in result:
             self.record.apply(result.pop("report"))
         if "message" in result:
@@ -38,16 +38,16 @@ class _Recorder(tune.Callback):
 
 
 def beside_the_driver() -> tune.PlacementGroupFactory:
-    """A trial's resources on the driver's machine: the loss of another one then takes workers with it and no trial."""
+    """Return a trial's resources on the driver's machine, so that the loss of another machine ends no trial."""
     return tune.PlacementGroupFactory([TRIAL_RESOURCES], bundle_label_selector=[this_node()])
 
 
 def run_trial(plan: Plan, record: RunRecorder, trackers: Sequence[tune.Callback] = ()) -> None:
     """Train by Tune and Ray Train until the end, or until the run is asked to stop. Raises RunError when it fails.
 
-    `trackers` hear of each result after the record has taken it in.
+    `trackers` are called with each result after the record has applied it.
     """
-    stored = decode_in_background(plan)  # the rows go when the last who knows of them goes
+    stored = decode_in_background(plan)  # the rows are freed with the last reference to them
     trainable = tune.with_parameters(RunTrainable, plan=plan, stored=stored)
     recorder = _Recorder(record)
     tuner = tune.Tuner(

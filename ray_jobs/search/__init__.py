@@ -1,1 +1,1 @@
-"""The verb `sweep`: searches under Ray Tune."""
+"""The `sweep` verb: searches under Ray Tune."""

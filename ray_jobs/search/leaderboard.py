@@ -1,4 +1,4 @@
-"""The ranking of a search: in the terminal, as CSV, and its best settings as an experiment file."""
+"""Leaderboard of a search: in the terminal, as CSV, and its best settings as an experiment file."""
 
 import csv
 import io
@@ -59,7 +59,7 @@ def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[Selectio
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last word of each key, or all of it when two have the same."""
+    """Return the last part of each dotted key, or the complete key when two have the same last part."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
 
@@ -126,4 +126,4 @@ def _model(setup: SweepPlan, trial: Trial) -> str:
     try:
         return str(best_model(setup.run(trial)))
     except ValueError:
-        return ""  # it has none yet
+        return ""  # no model yet

@@ -1,4 +1,4 @@
-"""The runs of a search's trials while they are open: locked, described, planned, and their records."""
+"""Open runs of a search's trials: each with its experiment, plan, record, and the lock on its folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from trainables.plan import Plan
 
 @dataclass(frozen=True)
 class OpenRun:
-    """One run that is being trained."""
+    """Run that is being trained."""
 
     experiment: Experiment
     plan: Plan
     record: RunRecorder
     held: ExitStack
-    """The lock on its folder."""
+    """Lock on the run's folder."""
 
 
 class OpenRuns:
@@ -40,7 +40,7 @@ class OpenRuns:
         return len(self._open)
 
     def open(self, trial: Trial) -> OpenRun:
-        """Make everything ready for a trial. Raises ValueError when it cannot be trained."""
+        """Lock, describe and plan the run of a trial. Raises ValueError when the trial cannot be trained."""
         experiment = self._setup.build(trial)
         folder = experiment.folder
         folder.make()
@@ -56,24 +56,24 @@ class OpenRuns:
         return run
 
     def close(self, number: int) -> None:
-        """Give the run's folder back."""
+        """Flush the run's record, and release the lock on its folder."""
         run = self._open.pop(number, None)
         if run is not None:
             run.record.flush()
             run.held.close()
 
     def ask_to_stop(self, who: str) -> None:
-        """Every open run saves a checkpoint and ends."""
+        """Request a stop of every open run, which then saves a checkpoint and ends."""
         for run in self._open.values():
             request_stop(run.experiment.folder, who)
 
     def close_all(self) -> None:
-        """Give all back."""
+        """Close all runs."""
         for number in list(self._open):
             self.close(number)
 
     def final_metrics(self, trial: Trial) -> dict[str, float] | None:
-        """Of a run that had finished before its trial was told so; None for any other."""
+        """Return the metrics of a run that finished before its trial was marked as finished; None for any other run."""
         folder = self._setup.run(trial)
         if not folder.exists(FINAL):
             return None

@@ -1,4 +1,4 @@
-"""Pictures of a search: learning curves of all trials, and their settings as parallel coordinates."""
+"""Plots of a search: learning curves of all trials, and their settings as parallel coordinates."""
 
 import io
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ AXIS_WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 170, 420, 90, 60, 40
 
 
 def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
-    """Write both for each label, the best in the darkest blue; returns their names in the search's folder."""
+    """Write both plots for each label, the best in the darkest blue; returns their names in the search's folder."""
     names = []
     entries = rank(setup, trials)
     for label in dict.fromkeys(entry.label for entry in entries):
@@ -38,7 +38,7 @@ def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
 
 
 def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | None:
-    """The first objective over epochs; None when nothing was measured twice."""
+    """Draw the first objective over epochs; None when nothing was measured twice."""
     from trainables.line_charts import Curve, draw_chart  # brings torch
 
     goal = setup.goals(entries[0].trials[0])[0]
@@ -56,7 +56,10 @@ def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | Non
 
 
 def draw_coordinates(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
-    """One axis for each setting that varies, and for each objective; one line for each point."""
+    """Draw an axis for each setting that varies and for each objective, and a line for each point.
+
+    Returns None when no setting varies.
+    """
     if not keys:
         return None
     goals = setup.goals(entries[0].trials[0])
@@ -88,8 +91,11 @@ def _shades(count: int) -> list[tuple[int, int, int]]:
 
 
 class _Axis:
-    """Numbers between their least and greatest, by their logarithm when they span a factor of 30; else words in order
-    of appearance."""
+    """Axis of parallel coordinates.
+
+    Numbers are placed between their least and greatest, by their logarithm when they are positive and span more than a
+    factor of 30; other values are placed as words, sorted and evenly spaced.
+    """
 
     def __init__(self, name: str, values: Sequence[Any]):
         self.name = name

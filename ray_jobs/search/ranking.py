@@ -1,4 +1,4 @@
-"""The order of the points of a search: by the mean over seeds, and by what no other beats."""
+"""Ranking of a search's points: by the mean over seeds, and Pareto efficiency with several objectives."""
 
 import math
 import statistics
@@ -13,20 +13,20 @@ from trainables.contract.workload_config import SelectionMetric
 
 @dataclass(frozen=True)
 class Entry:
-    """A point on one experiment: its trials, one for each seed, and what they reach together."""
+    """Point on one experiment: its trials, one for each seed, and their mean objectives."""
 
     label: str
     trials: tuple[Trial, ...]
     means: tuple[float, ...]
-    """Of the objectives, over the seeds that have them; empty when none has."""
+    """Means of the objectives over the seeds that have them; empty when none has."""
     deviations: tuple[float, ...]
-    """Of the sample, with n - 1; 0 for one seed."""
+    """Sample standard deviations of the objectives, with n - 1; 0 for one seed."""
     is_efficient: bool = True
-    """With several objectives: no other point is better in one and as good in all."""
+    """Pareto-efficient, with several objectives: no other point is better in one and as good in all."""
 
 
 def rank(setup: SweepPlan, trials: Trials) -> list[Entry]:
-    """Best first, label by label; points without a value come last."""
+    """Rank the points label by label, best first; points without a value come last."""
     groups: dict[tuple[str, int], list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.label, trial.point].append(trial)
@@ -50,7 +50,7 @@ def _key(setup: SweepPlan, entry: Entry) -> tuple[float, int]:
 
 
 def _signed(goals: Sequence[SelectionMetric], values: Sequence[float]) -> list[float]:
-    """Turned so that less is better."""
+    """Return the values with their signs turned so that less is better."""
     return [value if goal.mode == "min" else -value for goal, value in zip(goals, values, strict=True)]
 
 
@@ -69,11 +69,11 @@ def _with_efficiency(setup: SweepPlan, entry: Entry, entries: Sequence[Entry]) -
 
 
 def best_trial(entry: Entry, goal: SelectionMetric) -> Trial:
-    """The best seed of an entry."""
+    """Return the trial with the best seed of an entry, by the first objective."""
     return (min if goal.mode == "min" else max)(measured(entry.trials), key=lambda trial: trial.objectives[0])
 
 
 def varying_keys(trials: Trials) -> list[str]:
-    """Settings in which trials differ."""
+    """Return the settings in which trials differ."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
     return [key for key in keys if len({repr(trial.values.get(key)) for trial in trials}) > 1]

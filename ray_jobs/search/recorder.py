@@ -1,4 +1,4 @@
-"""Tune's callback that keeps the record of every trial and of the search."""
+"""Tune callback that writes the record of every trial and of the search."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,14 @@ LOST = f"its process was lost; see {LOG}"
 
 
 class SearchRecorder(tune.Callback):
-    """`tell` hears of each change; it is given the trial, and words when there is something to say."""
+    """Recorder of a search and its trials.
+
+    Args:
+        setup: The plan of the search.
+        trials: The trials on disk, which the recorder changes.
+        runs: The open runs of the trials.
+        tell: Called at each change, with the trial and a message, which is empty when there is nothing to print.
+    """
 
     def __init__(self, setup: SweepPlan, trials: Trials, runs: OpenRuns, tell: Callable[[Trial, str], None]):
         self._setup, self._trials, self._runs, self._tell = setup, trials, runs, tell
@@ -24,13 +31,13 @@ class SearchRecorder(tune.Callback):
         self._ended: set[int] = set()
         self._stopped_by: dict[int, str] = {}
         self.is_ending = False
-        """The search has asked its trials to stop; they wait for its next start."""
+        """Whether the search has asked its trials to stop; they wait for its next start."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks for a restore of its own, which is never asked for
+        return {}  # Tune pickles its callbacks for a restore of its own, which is never used
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial runs: at first, after a pause, or with other settings."""
+        """Mark a trial as running: for the first time, after a pause, or with other settings."""
         number = int(trial.trial_id)
         before = self._trials[number]
         values = {key: trial.config[key] for key in before.values}
@@ -46,7 +53,7 @@ class SearchRecorder(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Into the run's record, and into the table."""
+        """Apply a result to the run's record, and to the record of the search."""
         number = int(trial.trial_id)
         record = self._runs[number].record
         if "message" in result:
@@ -83,7 +90,7 @@ class SearchRecorder(tune.Callback):
         self._tell(moved, "")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """It failed, and goes on from its checkpoint."""
+        """Count a failure of a trial, which resumes from its checkpoint."""
         number = int(trial.trial_id)
         current = self._timed(self._trials[number])
         words = current.words or LOST
@@ -91,13 +98,13 @@ class SearchRecorder(tune.Callback):
         self._put(changed, f"failed ({words}) and goes on from its checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """It failed for good."""
+        """Mark a trial as failed for good."""
         current = self._trials[int(trial.trial_id)]
         words = current.words or LOST
         self._end(current.change(state="failed", words=words, failures=current.failures + 1), f"failed: {words}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """It came to its end, or the scheduler has stopped it."""
+        """Mark a trial as finished, as stopped, or as waiting for the next start of the search."""
         number = int(trial.trial_id)
         who = self._stopped_by.get(number, "the scheduler")
         if number in self._ended:
@@ -112,7 +119,7 @@ class SearchRecorder(tune.Callback):
         self._runs.close(trial.number)
 
     def _timed(self, trial: Trial) -> Trial:
-        """With what has passed since it was started or last looked at; a pause ends with a start."""
+        """Add the running time since the trial's start or the last call; paused time does not count."""
         now = time.monotonic()
         seconds = trial.seconds + now - self._since.get(trial.number, now)
         self._since[trial.number] = now

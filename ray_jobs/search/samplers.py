@@ -1,6 +1,7 @@
-"""Who chooses the points of a search: a grid, chance, or Optuna. Whoever it is remembers nothing but what it is told.
+"""Samplers of a search's points: grid, random, and Optuna's TPE.
 
-After an interruption the points that were tried are told again, in their order, so the choice goes on as before.
+Samplers keep no state across restarts: after an interruption the results of the points that were tried are replayed
+through `tell`, in their order, so that the choice continues as before.
 """
 
 import itertools
@@ -19,19 +20,19 @@ SALT = 0x5EA7C4
 
 
 class Sampler(Protocol):
-    """Gives points one after the other."""
+    """Sampler of points, one after the other."""
 
     def choose(self, number: int) -> Point | None:
-        """Point number `number`, counted from 0; None when there are no more."""
+        """Return point number `number`, counted from 0; None when there are no more."""
         ...
 
     def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """What a point has reached, by objective; None when it failed."""
+        """Report what a point has reached, by objective; None when it failed."""
         ...
 
 
 def build_sampler(search: Search, goals: Sequence[SelectionMetric], seed: int) -> Sampler:
-    """The one that the settings name."""
+    """Build the sampler that the settings name."""
     if search.method == "grid":
         return Grid(search)
     if search.method == "random":
@@ -40,7 +41,7 @@ def build_sampler(search: Search, goals: Sequence[SelectionMetric], seed: int) -
 
 
 def derive(space: Mapping[str, Dimension], point: Point) -> Point:
-    """The point with the values that belong to others, in the order of the space. Raises ValueError."""
+    """Add the dependent dimensions (`of:`) to a point, with keys in the order of the space. Raises ValueError."""
     return {
         key: dimension.derive(key, point[dimension.of]) if dimension.of else point[key]
         for key, dimension in space.items()
@@ -48,7 +49,7 @@ def derive(space: Mapping[str, Dimension], point: Point) -> Point:
 
 
 class Grid:
-    """Every combination of choices; the last key changes first."""
+    """Grid of every combination of choices; the last key changes first."""
 
     def __init__(self, search: Search):
         self._space = search.space
@@ -57,7 +58,7 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """Points."""
+        """Number of points."""
         return len(self._points)
 
     def choose(self, number: int) -> Point | None:
@@ -66,17 +67,17 @@ class Grid:
         return derive(self._space, dict(zip(self._free, self._points[number], strict=True)))
 
     def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """Nothing is learnt from it."""
+        """Do nothing: grid search ignores results."""
 
 
 def count_points(search: Search) -> int:
-    """Points that the settings ask for; a grid has an end of its own."""
+    """Return the number of points that the settings ask for; a grid has an end of its own."""
     size = Grid(search).size if search.method == "grid" else search.num_points
     return min(size or 0, search.num_points or size or 0)
 
 
 class RandomSampler:
-    """Independent draws; point number n is the same in every start."""
+    """Sampler of independent draws; point number n is the same in every start."""
 
     def __init__(self, search: Search, seed: int):
         self._space, self._seed = search.space, seed
@@ -87,11 +88,11 @@ class RandomSampler:
         return derive(self._space, drawn)
 
     def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """Nothing is learnt from it."""
+        """Do nothing: random search ignores results."""
 
 
 class OptunaTpeSampler:
-    """Optuna's TPE, by the interface for those who run their own trials."""
+    """Sampler by Optuna's TPE, through its ask-and-tell interface."""
 
     def __init__(self, search: Search, goals: Sequence[SelectionMetric], seed: int):
         import optuna
@@ -114,7 +115,7 @@ class OptunaTpeSampler:
         return kinds.FloatDistribution(low, high, log=dimension.loguniform is not None)
 
     def choose(self, number: int) -> Point | None:
-        """From all that was told; seeded by the number, so that a start after an interruption draws nothing twice."""
+        """Return a point that follows from all results; the number seeds it, so that a restart repeats no draw."""
         sampler = self._optuna.samplers.TPESampler(seed=self._seed * 100_003 + number, multivariate=False)
         study = self._optuna.create_study(directions=self._directions, sampler=sampler)
         study.add_trials(self._told)
@@ -126,7 +127,7 @@ class OptunaTpeSampler:
         return derive(self._space, chosen)
 
     def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """A failed point is kept out."""
+        """Add a result; a failed point is left out."""
         if values is None:
             return
         params = {key: self._encode(key, point[key]) for key in self._distributions}

@@ -1,4 +1,4 @@
-"""Tune's schedulers from settings, and what they have seen before an interruption."""
+"""Tune schedulers built from settings, and the replay of results from before an interruption."""
 
 import json
 import math
@@ -27,11 +27,11 @@ from trainables.ray_train.search_trial import OBJECTIVE
 
 TIMES = {"epochs": "epoch", "steps": "step"}
 NEVER = 10**9
-"""A length that no training reaches; how long one lasts is the experiment's business."""
+"""Length that no training reaches; the experiment sets how long a training lasts."""
 
 
 def build_scheduler(search: Search, seed: int) -> TrialScheduler:
-    """The one that the settings name; it compares trials by `OBJECTIVE`."""
+    """Build the scheduler that the settings name, which compares trials by `OBJECTIVE`."""
     scheduler = search.scheduler
     if isinstance(scheduler, Asha):
         return AsyncHyperBandScheduler(
@@ -64,7 +64,7 @@ def _build_pbt(scheduler: PopulationBased, search: Search, random: np.random.Gen
     mutated = {key: search.space[key] for key in scheduler.mutates}
 
     def keep_inside(config: dict[str, Any]) -> dict[str, Any]:
-        """A product with 1.2 or 0.8 may lie outside the range, or be no whole number."""
+        """Clip the mutated settings: a product with 1.2 or 0.8 may lie outside the range, or be no integer."""
         return {**config, **{key: clip(dimension, config[key]) for key, dimension in mutated.items()}}
 
     def draw(dimension: Dimension) -> Any:
@@ -86,7 +86,7 @@ def _build_pbt(scheduler: PopulationBased, search: Search, random: np.random.Gen
 
 
 def clip(dimension: Dimension, value: Any) -> Any:
-    """The nearest value of a range; choices stay."""
+    """Return the nearest value of a range; a choice is returned as it is."""
     if dimension.choice is not None:
         return value
     low, high = dimension.bounds
@@ -97,14 +97,14 @@ def clip(dimension: Dimension, value: Any) -> Any:
 
 
 class _Median(MedianStoppingRule):
-    """The median rule, which knows what trials have reached before an interruption."""
+    """Median stopping rule that takes into account what trials reached before an interruption."""
 
     def recall(self, trial: Any, results: Iterable[dict[str, float]]) -> None:
-        """Take note of an earlier trial; it is stopped by nothing."""
+        """Add the results of an earlier trial, without a decision on that trial."""
         self._results[trial] += results
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """One that goes on is no other than it was, as its id says."""
+        """Give a resumed trial the results that were recalled under its id."""
         super().on_trial_add(tune_controller, trial)
         for known in [other for other in self._results if other.trial_id == trial.trial_id]:
             self._results[trial] = self._results.pop(known)
@@ -112,20 +112,20 @@ class _Median(MedianStoppingRule):
 
 @dataclass(frozen=True)
 class _Earlier:
-    """A trial as far as ASHA and the median rule look at it."""
+    """Stub of an earlier trial, with what ASHA and the median rule read of one."""
 
     trial_id: str
 
 
 class _NoController:
-    """No trial waits while earlier results are told."""
+    """Stub controller for Tune while earlier results are replayed: no trial is live."""
 
     def get_live_trials(self) -> list[Any]:
         return []
 
 
 def tell_earlier_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable[Trial]) -> None:
-    """Let ASHA and the median rule know how far earlier trials came, out of their records."""
+    """Replay the results of earlier trials, from their records, in ASHA or the median rule."""
     settings = setup.search.scheduler
     if not isinstance(settings, Asha | MedianStopping):
         return
@@ -158,7 +158,7 @@ def _results(setup: SweepPlan, trial: Trial, time: str) -> Iterable[dict[str, fl
 
 
 def read_rows(run: Folder) -> list[dict[str, float]]:
-    """The rows of a run's record."""
+    """Return the rows of a run's record."""
     return _read_lines(run, METRICS)
 
 

@@ -1,4 +1,4 @@
-"""Gives Tune its trials: first those that an interruption has left open, then new points."""
+"""Tune search algorithm that gives out the trials left open by an interruption, then new points."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +15,17 @@ from trainables.ray_train.search_trial import METRIC, MODE, PLAN, PREFIX, RUNS, 
 
 
 class ResumableSearch(SearchAlgorithm):
-    """Every trial's id is its number, in every start; what Tune keeps of its own is never needed again."""
+    """Resumable search: a trial's id is its number in every start, and Tune's own saved state is never needed.
+
+    Args:
+        setup: The plan of the search.
+        trials: The trials on disk, to which new ones are added.
+        runs: The open runs of the trials.
+        sampler: Chooses the points, and gets the mean results of each point whose trials are over.
+        num_points: Number of points in all.
+        limit: Trials given out at the same time, at most; None for any number.
+        say: Prints and logs a message.
+    """
 
     def __init__(
         self,
@@ -28,7 +38,6 @@ class ResumableSearch(SearchAlgorithm):
         limit: int | None,
         say: Callable[[str], None],
     ):
-        """At most `limit` trials are given out at the same time."""
         self._setup, self._trials, self._runs, self._chooser = setup, trials, runs, sampler
         self._num_points, self._limit, self._say = num_points, limit, say
         self._told: set[int] = set()
@@ -36,19 +45,19 @@ class ResumableSearch(SearchAlgorithm):
         self._parser = _make_parser()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its parts for a restore of its own, which is never asked for
+        return {}  # Tune pickles its parts for a restore of its own, which is never used
 
     def add_configurations(self, experiments: Any) -> None:
-        """Take note of what Tune makes trials of."""
+        """Keep the experiment of which Tune makes trials."""
         (self._experiment,) = experiments
 
     @property
     def total_samples(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """For Tune's messages."""
+        """Number of trials, for Tune's messages."""
         return self._num_points * self._setup.trials_per_point
 
     def next_trial(self) -> TuneTrial | None:
-        """The next one, or None when there is none or none has room."""
+        """Return the next trial, or None when there is none or no room for one."""
         if self._finished or (self._limit is not None and len(self._runs) >= self._limit):
             return None
         for trial in self._queue:
@@ -80,7 +89,7 @@ class ResumableSearch(SearchAlgorithm):
                 self._told.add(point)
 
     def _opens(self, trial: Trial) -> bool:
-        """Whether it can be trained; otherwise it is marked, and the search goes on."""
+        """Return whether a trial can be trained; otherwise mark it as failed or finished, and the search continues."""
         try:
             metrics = self._runs.final_metrics(trial)
             if metrics is None:

@@ -1,4 +1,4 @@
-"""The log of a search: what it says to people, and all that Ray has to say, which is kept off the terminal."""
+"""Log of a search: its messages for the user, and all output of Ray, which is kept off the terminal."""
 
 import time
 
@@ -11,7 +11,7 @@ LOG = "search.log"
 
 
 class SearchLog:
-    """Lines with the time in `search.log`."""
+    """Log file `search.log`, whose lines begin with the time."""
 
     def __init__(self, folder: Folder):
         self._file = AppendFile(folder, LOG)

@@ -1,4 +1,4 @@
-"""The `sweep` verb: trials under Tune, one driver, one record; the same command goes on after any interruption."""
+"""The `sweep` verb: trials under Tune, one driver, one record; the same command resumes after any interruption."""
 
 import signal
 import time
@@ -38,12 +38,12 @@ from trainables.ray_train.worker_main import RunError
 from trainables.run import Scaling
 
 TABLE_S = 30.0
-"""How often the whole table is printed while trials run."""
+"""Seconds between two prints of the leaderboard while trials run."""
 
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """How much is done, and how much of it at the same time."""
+    """Extent of a search: its points and trials, and how many trials run at the same time."""
 
     num_points: int
     num_trials: int
@@ -54,9 +54,21 @@ class SweepProgress:
 def sweep(
     setup: SweepPlan, *, on_progress: OnProgress | None = None, is_new: bool = False, extension: int = 0
 ) -> dict[str, Any]:
-    """Run the search to its end, or go on with it; `extension` adds points to those that were tried.
+    """Run the search to its end, from its beginning or from where it was interrupted.
 
-    Raises ValueError for bad input, RunError when no trial gives a value, RunStoppedError when it was asked to stop.
+    Args:
+        setup: The plan of the search.
+        on_progress: Called with the rows that are prepared, and how many there are.
+        is_new: Set an earlier search aside with its runs, finished or not.
+        extension: Number of points to add to those that were tried.
+
+    Returns:
+        Name and folder of the search, its trials by state, the best settings of each label, and the names of the plots.
+
+    Raises:
+        ValueError: Bad input.
+        RunError: No trial gives a value.
+        RunStoppedError: The search was asked to stop.
     """
     folder = setup.folder
     folder.make()
@@ -78,7 +90,7 @@ def sweep(
 
 
 def _set_aside(setup: SweepPlan) -> None:
-    """The search and its runs, which its trials would otherwise find finished."""
+    """Set the search aside with its runs, which its trials would otherwise find finished."""
     for trial in Trials(setup.folder):
         run = setup.run(trial)
         if run.exists():
@@ -88,7 +100,7 @@ def _set_aside(setup: SweepPlan) -> None:
 
 
 def _refuse_other_settings(setup: SweepPlan) -> None:
-    """A name given by the user may belong to a search with other settings."""
+    """Raise ValueError when a name given by the user belongs to a search with other settings."""
     if not setup.folder.exists(SETTINGS):
         return
     there = _deciding(parse_yaml(setup.folder.read(SETTINGS).decode()))
@@ -98,14 +110,17 @@ def _refuse_other_settings(setup: SweepPlan) -> None:
 
 
 def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
-    """Which trials there are and how they are judged; further experiments by name, as their folder may have moved."""
+    """Return the settings that decide which trials there are and how they are ranked.
+
+    Further experiments are compared by file name, as their folder may have moved.
+    """
     search = {key: value for key, value in settings["search"].items() if key not in CHANGEABLE}
     search["experiments"] = [PurePath(file).name for file in search["experiments"]]
     return {"search": search, **{key: settings[key] for key in sorted(DECIDING)}, "further": settings.get("further")}
 
 
 def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:
-    """Raises ValueError when there is nothing to add, or no room."""
+    """Measure the extent of the search. Raises ValueError when there is nothing to add, or no room."""
     tried = len({trial.point for trial in trials})
     if extension and setup.search.method == "grid":
         raise ValueError(
@@ -186,13 +201,15 @@ def _any_values(setup: SweepPlan) -> dict[str, Any]:
 
 
 def trial_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float] | tune.PlacementGroupFactory:
-    """A trial of one worker holds what that worker needs; one with a group of workers holds next to nothing, and stands
-    beside the driver."""
+    """Return the resources that a trial holds: with one worker what the worker needs, else next to nothing.
+
+    A trial with a group of workers is placed on the driver's machine.
+    """
     return worker_resources(scaling, uses_gpu) if scaling.num_workers <= 1 else beside_the_driver()
 
 
 class _ConsoleReporter:
-    """Prints what happens, and the table now and then."""
+    """Printer of a search's events, and of its leaderboard every `TABLE_S`."""
 
     def __init__(self, setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog):
         self._setup, self._trials, self._extent, self._log = setup, trials, extent, log
@@ -212,7 +229,7 @@ class _ConsoleReporter:
             self._log.say(*self.tables())
 
     def tables(self) -> list[TextTable | str]:
-        """Return the ranking, and how far the search is."""
+        """Return the leaderboard, and a line with the progress of the search."""
         extent = self._extent
         states = summarise_states(self._trials, extent.num_trials, extent.concurrency)
         return [*tabulate_leaderboard(self._setup, self._trials), states]

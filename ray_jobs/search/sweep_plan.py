@@ -1,4 +1,4 @@
-"""What a search is made of: its experiments, its goals, its name; and every trial as an experiment of its own."""
+"""Plan of a search: its experiments, objectives and name, and each trial as an experiment of its own."""
 
 import hashlib
 import itertools
@@ -20,32 +20,32 @@ from trainables.contract.workload_config import SelectionMetric
 SEARCHES = "searches"
 SETTINGS = "search.yaml"
 CHANGEABLE = ("num_points", "max_concurrent", "retries")
-"""Settings of a search that may be others when it goes on."""
+"""Settings of a search that may differ when it is resumed."""
 DECIDING = {"seed", "workload", "training"}
 """Sections of an experiment that decide what its trials are."""
 NUM_CHECKED = 1000
-"""Points that are checked before the start."""
+"""Number of points that are checked before the start."""
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A search that is to be run."""
+    """Plan of a search."""
 
     experiment: Experiment
     """The file that holds the search."""
     bases: tuple[Experiment, ...]
-    """What is searched: that experiment, and those that it names."""
+    """Experiments that are searched: the one above, and those that its search names."""
     labels: tuple[str, ...]
 
     @property
     def search(self) -> Search:
-        """Its settings."""
+        """Settings of the search."""
         assert self.experiment.search is not None
         return self.experiment.search
 
     @cached_property
     def name(self) -> str:
-        """The given name, or one by a digest of all that decides which trials there are but their number."""
+        """The given name, or one with a digest of all that decides which trials there are, except their number."""
         workload, settings = self.experiment.workload.label, self.search.model_dump(mode="json")
         for changeable in CHANGEABLE:
             del settings[changeable]
@@ -55,7 +55,7 @@ class SweepPlan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """For the search's folder: those of its file, and under `further` what the other experiments decide."""
+        """Settings kept in the search's folder: those of its file, and under `further` those of other experiments."""
         further = {
             label: base.model_dump(mode="json", include=DECIDING)
             for label, base in list(zip(self.labels, self.bases, strict=True))[1:]
@@ -64,16 +64,16 @@ class SweepPlan:
 
     @property
     def folder(self) -> Folder:
-        """The search's folder; its runs lie with all others."""
+        """Folder of the search, without its runs."""
         return Folder(self.experiment.storage.path) / f"{SEARCHES}/{self.name}"
 
     @property
     def runs(self) -> Folder:
-        """Where the trials' runs lie, among all others."""
+        """Folder in which the trials' runs lie, among all others."""
         return Folder(self.experiment.storage.path) / RUNS
 
     def goals(self, trial: Trial) -> Sequence[SelectionMetric]:
-        """What a trial is judged by; one that is no valid experiment, by what its experiment is judged by."""
+        """Return the objectives of a trial; of an invalid one, those of its base experiment."""
         if self.search.objectives:
             return self.search.objectives
         try:
@@ -83,15 +83,15 @@ class SweepPlan:
         return (experiment.workload.selection_metric,)
 
     def run_name(self, trial: Trial) -> str:
-        """The name of a trial's run and of its folder."""
+        """Return the name of a trial's run and of its folder."""
         return f"{self.name}-{trial.id}"
 
     def run(self, trial: Trial) -> Folder:
-        """The folder of a trial's run, also of one that is no valid experiment."""
+        """Return the folder of a trial's run, also of an invalid trial."""
         return self.runs / self.run_name(trial)
 
     def build(self, trial: Trial) -> Experiment:
-        """A trial as an experiment. Raises ValueError when its settings do not fit together."""
+        """Build the experiment of a trial. Raises ValueError when its settings do not fit together."""
         changes = {**trial.values, "seed": trial.seed, "tracking.run_name": self.run_name(trial)}
         group = self.experiment.tracking.group or self.name
         return self._override(trial.base, {**changes, "tracking.group": group})
@@ -104,7 +104,13 @@ class SweepPlan:
             raise ValueError(f"the point {json.dumps(changes)} is no valid experiment: {error}") from error
 
     def expand(self, number: int, point: int, values: Point) -> Iterator[Trial]:
-        """The trials of one point, with every seed and experiment; counted on from `number`."""
+        """Yield the trials of one point, with every experiment and seed.
+
+        Args:
+            number: Number of the first trial; the others follow.
+            point: Number of the point.
+            values: Values of the point.
+        """
         seeds = self.search.seeds or (self.experiment.seed,)
         for offset, ((base, label), seed) in enumerate(itertools.product(enumerate(self.labels), seeds)):
             apart = [str(values[key]) for key in self.search.ranks_apart]
@@ -112,11 +118,15 @@ class SweepPlan:
 
     @property
     def trials_per_point(self) -> int:
-        """Seeds times experiments."""
+        """Number of trials of a point: seeds times experiments."""
         return len(self.bases) * max(len(self.search.seeds), 1)
 
     def refuse_invalid(self) -> None:
-        """Raise ValueError for a point that is no valid experiment; of endless spaces the ends of every range."""
+        """Raise ValueError for a point that is no valid experiment.
+
+        Checks every choice and both ends of every range by itself, and the first `NUM_CHECKED` points of a grid or of
+        random draws.
+        """
         sampler = build_sampler(self.search, (), self.experiment.seed) if self.search.method != "tpe" else None
         for base in range(len(self.bases)):
             for key, dimension in self.search.space.items():
@@ -129,7 +139,7 @@ class SweepPlan:
                 self._override(base, values)
 
     def _belonging(self, key: str, value: Any) -> Point:
-        """The values of other keys that belong to this one."""
+        """Return the values of the keys that depend on this one."""
         space = self.search.space
         return {other: dimension.derive(other, value) for other, dimension in space.items() if dimension.of == key}
 
@@ -138,14 +148,20 @@ class SweepPlan:
 
     @cached_property
     def num_points(self) -> int:
-        """Points of the settings."""
+        """Number of points that the settings ask for."""
         return count_points(self.search)
 
 
 def build_sweep_plan(experiment: Experiment, label: str, overrides: Sequence[str] = ()) -> SweepPlan:
-    """From an experiment with a `search` section; `overrides` of the command line hold for all its experiments.
+    """Build the plan of the search that an experiment's `search` section describes.
 
-    Raises ValueError for what cannot be searched.
+    Args:
+        experiment: The experiment with the section.
+        label: Name of the experiment in the ranking.
+        overrides: Overrides of the command line, which hold for the further experiments as well.
+
+    Raises:
+        ValueError: The experiment cannot be searched.
     """
     search = experiment.search
     if search is None:

@@ -1,4 +1,4 @@
-"""The trials of a search, and their record on disk: a line for each change, of which the last one of a trial counts."""
+"""Trials of a search and their record on disk: one line for each change; the last line of a trial counts."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ class Trial:
     """Trials of one label are ranked together."""
     seed: int
     values: Point
-    """Settings that it trains with now."""
+    """Settings that the trial trains with now."""
     state: State = "waiting"
     objectives: tuple[float, ...] = ()
     """Values of the objectives at the evaluation that counts; empty before the first."""
@@ -39,35 +39,35 @@ class Trial:
     step: int = 0
     num_epochs: int = 0
     seconds: float = 0.0
-    """Of training, over all starts."""
+    """Seconds of training, over all starts."""
     failures: int = 0
     words: str = ""
-    """Why it failed, or what happened to it last."""
+    """Cause of its failure, or its last event."""
 
     @property
     def id(self) -> str:
-        """For Tune, and at the end of the run's name."""
+        """Id for Tune, which also ends the run's name."""
         return f"{self.number:04d}"
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the trial is in a terminal state."""
         return self.state in ("finished", "stopped", "failed")
 
     def change(self, **changes: Any) -> "Trial":
-        """A copy."""
+        """Return a copy with changes."""
         return replace(self, **changes)
 
 
 class Trials:
-    """All trials by number; every change is on disk before it is acted upon."""
+    """Trials of a search by number; every change that is kept is on disk before it is acted upon."""
 
     def __init__(self, folder: Folder):
         self._file = AppendFile(folder, TRIALS)
         self._trials = latest(read_history(folder))
 
     def put(self, trial: Trial, *, is_kept: bool = True) -> None:
-        """Add or change one; with `is_kept` false in memory alone, for what changes all the time."""
+        """Add or change a trial; with `is_kept` false only in memory, for what changes all the time."""
         self._trials[trial.number] = trial
         if is_kept:
             self._file.append((json.dumps(asdict(trial)) + "\n").encode())
@@ -82,40 +82,40 @@ class Trials:
         return len(self._trials)
 
     def of_point(self, point: int) -> list[Trial]:
-        """Its trials."""
+        """Return the trials of a point."""
         return [trial for trial in self if trial.point == point]
 
 
 def read_history(folder: Folder) -> list[Trial]:
-    """All trials on disk, once for each change, in the order of the changes; changes nothing."""
+    """Read all trials on disk, once for each change, in the order of the changes; writes nothing."""
     content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
     return [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
 
 
 def latest(history: Iterable[Trial]) -> dict[int, Trial]:
-    """How each trial stands at the end of it, by number."""
+    """Return the last state of each trial, by number."""
     return {trial.number: trial for trial in history}
 
 
 def measured(trials: Iterable[Trial]) -> list[Trial]:
-    """Those whose values count: for the ranking, for the best settings, and for whoever chooses the next point."""
+    """Return the trials whose values count: for the ranking, for the best settings, and for the sampler."""
     return [trial for trial in trials if trial.objectives and trial.state != "failed"]
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A setting that changed in a running trial, which went on from another's checkpoint."""
+    """Setting that changed in a running trial, which resumed from another trial's checkpoint."""
 
     trial: int
     epoch: int
-    """The last one that the trial had trained before."""
+    """The last epoch that the trial had trained before."""
     key: str
     before: Any
     after: Any
 
 
 def find_mutations(history: Iterable[Trial]) -> list[Mutation]:
-    """In the order in which they came."""
+    """Find the mutations, in the order in which they came."""
     last: dict[int, Trial] = {}
     found = []
     for trial in history:
@@ -130,7 +130,7 @@ def find_mutations(history: Iterable[Trial]) -> list[Mutation]:
 
 
 def word(value: Any) -> str:
-    """A value for people."""
+    """Format a value for people."""
     if isinstance(value, dict):
         return " ".join(f"{name}={word(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

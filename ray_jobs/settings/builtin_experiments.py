@@ -1,4 +1,4 @@
-"""The experiments that come with the package, by name; an experiment's file by its path or by such a name."""
+"""Experiments that come with the package, and the file of an experiment given by its path or by such a name."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ GROUPS = {"demo": "demonstrations", "": "published results", "search": "searches
 
 @dataclass(frozen=True)
 class BuiltinExperiment:
-    """An experiment of the package."""
+    """Experiment of the package."""
 
     name: str
     """Its path below the folder of experiments, without the ending: `demo/flow_matching`."""
@@ -41,7 +41,7 @@ def is_experiment(word: str) -> bool:
 def find_experiment(reference: str) -> Path:
     """Return the file of an experiment that is given by path, or by name if it comes with the package.
 
-    A file at that path wins over a name. Raises ValueError that says what was looked for, with the nearest name.
+    A file at that path wins over a name. Raises ValueError with what was searched for and the nearest name.
     """
     path = Path(reference)
     if path.is_file():

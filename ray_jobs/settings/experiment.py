@@ -20,7 +20,7 @@ from trainables.workloads import config_class
 
 
 class Storage(Config):
-    """Where runs and prepared data are kept."""
+    """Storage of runs and prepared data."""
 
     path: str = "~/quintet"
     """Any path or URI that Ray accepts. On a cluster of several machines it must be reachable from all of them."""
@@ -41,7 +41,7 @@ class Storage(Config):
 
 
 class Experiment(Run):
-    """A run, where it runs and where it is kept: what every verb of the command line works on."""
+    """Run, where it runs and where it is kept: what every verb of the command line works on."""
 
     scaling: Scaling = Scaling()
     storage: Storage = Storage()
@@ -50,7 +50,7 @@ class Experiment(Run):
     """Experiments that `train` trains first, on the same workers and in the same storage, unless they are finished;
     settings may name their runs. Files relative to the one that names them."""
     search: Search | None = None
-    """What `sweep` tries; other verbs pass it over."""
+    """What `sweep` tries; other verbs ignore it."""
 
     @property
     def run_id(self) -> str:
@@ -59,7 +59,7 @@ class Experiment(Run):
 
     @property
     def run(self) -> Run:
-        """The part that training workers see."""
+        """The part of the experiment that training workers get."""
         return Run(seed=self.seed, workload=self.workload, training=self.training)
 
     @property
@@ -71,14 +71,14 @@ class Experiment(Run):
 def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
 
-    A file that `extends` another one holds only what differs from it. Models stay as they are named.
+    A file that `extends` another one holds only what differs from it. References to models are not resolved.
     Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
     """
     return check_settings(read_settings(file, overrides), origin=str(file))
 
 
 def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
-    """An Experiment from plain settings. Raises ValueError like `check_experiment`."""
+    """Build an Experiment from plain settings; `origin` names them. Raises ValueError like `check_experiment`."""
     try:
         return validate_strictly(Experiment, settings)
     except ValidationError as error:
@@ -105,7 +105,7 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
 def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
     models: list[Any] = [Experiment]
     for part in location:
-        if part.isdigit():  # a place in a list, whose items `_models_in` has found already
+        if part.isdigit():  # an index of a list, whose items `_models_in` has found already
             continue
         if part == "workload":
             name = settings.get("workload", {}).get("name")
@@ -123,12 +123,12 @@ def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
 def _config_classes(name: Any) -> list[Any]:
     try:
         return [config_class(name)]
-    except (ValueError, TypeError):  # the name itself is wrong, which another line says
+    except (ValueError, TypeError):  # the name itself is wrong, which another line reports
         return []
 
 
 def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:
-    """The location as it is written in the settings: pydantic adds the name of the chosen kind to it."""
+    """Yield the location as it is written in the settings, without the names of chosen kinds that pydantic adds."""
     for index, part in enumerate(location):
         is_kind = isinstance(settings, dict) and settings.get("name") == part and part not in settings
         if is_kind and index < len(location) - 1:

@@ -1,4 +1,4 @@
-"""An experiment file as plain settings: on top of the file that it extends, with the overrides of the command line."""
+"""Reading of an experiment file as plain settings, with the file that it extends and the command line's overrides."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from trainables.run import set_dotted
 
 
 def read_settings(file: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Settings that are not checked yet. Raises ValueError naming the file or the override that cannot be read."""
+    """Read settings, without a check. Raises ValueError naming the file or the override that cannot be read."""
     settings = _read_with_base(file)
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -40,14 +40,14 @@ def _read_with_base(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _place_files(section: Any, key: str, folder: Path) -> None:
-    """Files that a file names are relative to it."""
+    """Resolve the files that a file names, which are relative to its folder."""
     names = section.get(key) if isinstance(section, dict) else None
     if isinstance(names, list):
         section[key] = [str(folder / Path(name).expanduser()) if isinstance(name, str) else name for name in names]
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Sections are merged, everything else is replaced."""
+    """Merge two settings: sections are merged, everything else is replaced."""
     merged = {**base, **changes}
     for key, value in base.items():
         if isinstance(value, dict) and isinstance(merged[key], dict):

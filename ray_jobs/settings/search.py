@@ -1,4 +1,4 @@
-"""Settings of the `search` section: what is tried, by whom it is chosen, and who is stopped early."""
+"""Settings of the `search` section: the space, the searcher, and the scheduler that stops trials early."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,33 +15,39 @@ FIXED = ("scaling", "storage", "tracking", "search", "seed")
 
 
 class Fifo(Config):
-    """Every trial runs to its end."""
+    """First in, first out: every trial runs to its end."""
 
     name: Literal["fifo"] = "fifo"
 
 
 class Asha(Config):
-    """Asynchronous successive halving (Li et al. 2020): of all trials that have come to `grace`, and then each time
-    `reduction_factor` times as far, the best 1/`reduction_factor` go on."""
+    """Asynchronous successive halving (Li et al. 2020).
+
+    Of all trials that have come to `grace`, and then each time `reduction_factor` times as far, the best
+    1/`reduction_factor` continue.
+    """
 
     name: Literal["asha"] = "asha"
     grace: Cadence = Cadence(count=1, unit="epochs")
-    """No trial is stopped before."""
+    """No trial is stopped earlier."""
     reduction_factor: int = Field(default=3, ge=2)
 
 
 class MedianStopping(Config):
-    """A trial stops when its best value is worse than the median of the others' means at the same time."""
+    """Median stopping: a trial stops when its best value is worse than the median of the others' means at that time."""
 
     name: Literal["median"] = "median"
     grace: Cadence = Cadence(count=1, unit="epochs")
     min_trials: int = Field(default=3, ge=1)
-    """Others that must have come as far."""
+    """Other trials that must have come as far."""
 
 
 class PopulationBased(Config):
-    """Population-based training (Jaderberg et al. 2017): every `perturb_every`, trials of the worst quantile go on from
-    the checkpoint of one of the best, with its settings changed."""
+    """Population-based training (Jaderberg et al. 2017).
+
+    Every `perturb_every`, trials of the worst quantile resume from the checkpoint of one of the best, with its settings
+    changed.
+    """
 
     name: Literal["pbt"] = "pbt"
     perturb_every: Cadence
@@ -49,7 +55,7 @@ class PopulationBased(Config):
     """Keys of the space whose values change while a trial runs; settings of `training.optimizer`."""
     quantile: float = Field(default=0.25, gt=0, le=0.5)
     resample_ratio: float = Field(default=0.25, ge=0, le=1)
-    """How often a changed value is drawn anew, instead of being multiplied by 1.2 or 0.8."""
+    """Probability that a changed value is drawn from the space, instead of being multiplied by 1.2 or 0.8."""
 
     @field_validator("mutates")
     @classmethod
@@ -64,10 +70,10 @@ Scheduler = Annotated[Fifo | Asha | MedianStopping | PopulationBased, Field(disc
 
 
 class Search(Config):
-    """Trials are points of the space, each with every seed, on every experiment."""
+    """Search, whose trials are the points of the space, each with every seed, on every experiment."""
 
     space: dict[str, Dimension] = {}
-    """Dotted settings, each with the values it may take."""
+    """Dotted settings, each with the values that it may take."""
     seeds: tuple[int, ...] = Field(default=(), max_length=1000)
     """Each point is trained with each of these, and judged by the mean; by default with the experiment's own seed."""
     experiments: tuple[FilePath, ...] = ()
@@ -81,18 +87,18 @@ class Search(Config):
     num_points: int | None = Field(default=None, ge=1, le=100_000)
     """Points to try; needed by random and tpe."""
     objectives: tuple[SelectionMetric, ...] = ()
-    """Metrics to rank by; schedulers look at the first. By default the workload's goal."""
+    """Metrics to rank by; schedulers compare the first. By default the workload's goal."""
     take: Literal["best", "last"] = "best"
-    """A trial counts with its best evaluation, or with its last."""
+    """The evaluation by which a trial counts: its best, or its last."""
     scheduler: Scheduler = Fifo()
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials at the same time; by default, and always with pbt, as many as the cluster has room for."""
     retries: int = Field(default=1, ge=0, le=100)
-    """How often a failed trial goes on from its checkpoint before it is marked as failed."""
+    """How often a failed trial resumes from its checkpoint before it is marked as failed."""
 
     @property
     def method(self) -> Literal["grid", "random", "tpe"]:
-        """The searcher that is meant."""
+        """The searcher that is set, or else the one that the space asks for."""
         all_finite = all(dimension.is_finite or dimension.of for dimension in self.space.values())
         return self.searcher or ("grid" if all_finite else "random")
 

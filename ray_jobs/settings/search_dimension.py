@@ -1,4 +1,4 @@
-"""One dimension of a search space: which values a setting may take, and how one is drawn."""
+"""Dimension of a search space: which values a setting may take, and how one is drawn."""
 
 import math
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ KINDS = ("choice", "uniform", "loguniform", "integer", "loginteger", "of")
 
 
 class Dimension(Config):
-    """Exactly one kind of values. A plain list in YAML is a `choice`."""
+    """Values of a setting, of exactly one kind. A plain list in YAML is a `choice`."""
 
     choice: tuple[Any, ...] | None = Field(default=None, min_length=1)
     """Any of these; a grid takes each."""
     uniform: tuple[float, float] | None = None
-    """From the first to the second."""
+    """Numbers from the first to the second."""
     loguniform: tuple[float, float] | None = None
-    """The same, even in the logarithm."""
+    """Numbers from the first to the second, uniform in the logarithm."""
     integer: tuple[int, int] | None = None
-    """Whole numbers from the first to the second, both included."""
+    """Integers from the first to the second, both included."""
     loginteger: tuple[int, int] | None = None
-    """The same, even in the logarithm."""
+    """Integers from the first to the second, both included, uniform in the logarithm."""
     step: int = Field(default=1, ge=1)
-    """`integer` only: the first, and every so-manyth after it."""
+    """`integer` only: the distance between two values, counted from the first."""
     of: str | None = None
-    """The value belongs to that of another key of the space: it times `times`, or what `map` says for it."""
+    """Another key of the space, whose value sets this one: multiplied by `times`, or looked up in `map`."""
     times: float | None = None
     map: dict[str, Any] | None = None
 
@@ -77,13 +77,13 @@ class Dimension(Config):
 
     @property
     def extremes(self) -> Sequence[Any]:
-        """The values that show whether all can be used: every choice, or both ends of a range."""
+        """The values whose check shows whether all can be used: every choice, or both ends of a range."""
         if self.of is not None:
             return ()
         return self.choice if self.choice is not None else self.bounds
 
     def draw(self, random: np.random.Generator) -> Any:
-        """A value at random."""
+        """Draw a value at random."""
         if self.choice is not None:
             return self.choice[int(random.integers(len(self.choice)))]
         if self.integer is not None:
@@ -96,7 +96,7 @@ class Dimension(Config):
         return round(value) if self.loginteger is not None else value
 
     def derive(self, key: str, value: Any) -> Any:
-        """`of` only: the value beside that of the other key. Raises ValueError when `map` has none."""
+        """Return the value that belongs to `value` of the key `of`. Raises ValueError when `map` has none."""
         if self.map is None:
             product = value * self.times
             return int(product) if isinstance(value, int) and product == int(product) else product

@@ -43,7 +43,7 @@ _StrictLoader.add_implicit_resolver(
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ValueError naming the file, the line and the key."""
+    """Read the mapping in a YAML file. Raises ValueError naming the file, the line and the key."""
     if not file.is_file():
         near = get_close_matches(file.name, [path.name for path in file.parent.glob("*.yaml")], n=1)
         raise ValueError(f"{file}: there is no such file" + (f"; did you mean {near[0]!r}?" if near else ""))
@@ -59,7 +59,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """A YAML value. Raises ValueError with line and cause."""
+    """Parse a YAML value. Raises ValueError with line and cause."""
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
@@ -73,7 +73,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _StrictDumper(yaml.SafeDumper):
-    """Puts quotes around every string that `_StrictLoader` would read as something else."""
+    """Dumper that puts quotes around every string that `_StrictLoader` would read as something else."""
 
 
 _StrictDumper.yaml_implicit_resolvers = {
@@ -86,7 +86,7 @@ _StrictDumper.yaml_implicit_resolvers = {
 
 
 def dump_yaml(value: Any) -> str:
-    """Text that `parse_yaml` reads back as the same value."""
+    """Return text that `parse_yaml` reads back as the same value."""
     return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False)
 
 

@@ -1,4 +1,4 @@
-"""Settings of the `tracking` section; knows no wandb."""
+"""Settings of the `tracking` section; imports no wandb."""
 
 import re
 from typing import Literal
@@ -10,7 +10,7 @@ from trainables.contract.training_config import Cadence
 
 
 class Tracking(Config):
-    """How the run is named, and what W&B is told. The record on disk is the same with W&B on or off."""
+    """Name of the run, and what is sent to W&B. The record on disk is the same with W&B on or off."""
 
     wandb: bool = False
     project: str | None = None
@@ -19,7 +19,7 @@ class Tracking(Config):
     """Team or user; null: the one in `project`, else WANDB_ENTITY, else the key's owner."""
     run_name: str | None = Field(default=None, min_length=1, max_length=128)
     """Also the name of the run's folder. By default the folder is named by the workload and the settings' digest, and
-    the run by the data_spec that tell it from others, with the time of its first start."""
+    the run by the settings that distinguish it, with the time of its first start."""
     group: str | None = Field(default=None, min_length=1, max_length=128)
     tags: tuple[str, ...] = ()
     notes: str | None = None
@@ -28,7 +28,7 @@ class Tracking(Config):
     log_images: bool | Cadence = True
     """Whether pictures and tables go to W&B; a cadence thins out those that `training.pictures_every` draws."""
     log_model: bool | Cadence = True
-    """Whether models go to W&B as artifacts; with a cadence only the best and the latest of its moments do."""
+    """Whether models go to W&B as artifacts; with a cadence only the best and the latest at each of its moments do."""
     watch: Literal["gradients", "parameters", "all"] | None = None
     """Histograms of every parameter tensor, of its gradient, or of both."""
     watch_every_steps: int = Field(default=1000, ge=1)
@@ -38,7 +38,7 @@ class Tracking(Config):
     finish_timeout_s: float = Field(default=30.0, gt=0, le=86400)
 
     def for_sync(self) -> "Tracking":
-        """Who asks for a `sync` waits for it."""
+        """Return a copy with an upload timeout of 24 hours, for the `sync` verb, which runs in the foreground."""
         return self.model_copy(update={"finish_timeout_s": 86400.0})
 
     @field_validator("run_name")

@@ -1,7 +1,7 @@
-"""The process that forks mirrors: `python -m ray_jobs.tracking.fork_server_main`, with a Unix socket as standard input.
+"""Fork server of mirrors: `python -m ray_jobs.tracking.fork_server_main`, with a Unix socket as standard input.
 
-A list of arguments, with two files, is a mirror to fork; a number is one to end and reap. Each is answered by a number,
-or by the words of an error.
+A request is JSON: a list of arguments, sent with two file descriptors, to fork a mirror; a process id to end and reap
+one. The answer is the new process id or the exit code, or the text of an error.
 """
 
 import json
@@ -18,12 +18,12 @@ from ray_jobs.tracking.mirror_launcher import kill_and_reap
 
 
 def main() -> None:
-    """Serve until the driver closes its end; in a forked mirror, mirror."""
+    """Serve until the driver closes its end of the socket; a forked child runs the mirror and exits."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they are the driver's, whose end we see
+        signal.signal(number, signal.SIG_IGN)  # the driver handles them, and its end closes the socket
     with suppress(OSError):
-        os.nice(19)  # no training waits for it
-    with suppress(Exception):  # a package that cannot be used is the mirror's to report, when it tries again
+        os.nice(19)  # no training waits for this process
+    with suppress(Exception):  # a mirror reports a broken package, when it imports wandb again
         import wandb  # noqa: F401
     arguments = _serve()
     if arguments is not None:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _serve() -> list[str] | None:
-    """The arguments of a mirror, in the process that is to be it; None at the end."""
+    """Serve until the socket closes. Returns None then, and in a forked child the arguments of the mirror."""
     with socket.socket(fileno=os.dup(0)) as channel:
         while True:
             words, files, *_ = socket.recv_fds(channel, 65536, 2)
@@ -49,7 +49,7 @@ def _serve() -> list[str] | None:
 
 
 def _fork(files: Sequence[int]) -> int:
-    """A child with these files as standard input and output; returns 0 there, and its process id here."""
+    """Fork a child with these files as standard input and output; returns 0 in the child, and its process id here."""
     try:
         pid = os.fork()
         if pid == 0:
@@ -63,8 +63,8 @@ def _fork(files: Sequence[int]) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """End a forked mirror. An exit hook of wandb would remove a temporary folder that all mirrors share."""
-    with suppress(Exception):  # containment: W&B has all of the run by now, or its loss has been said
+    """End a forked mirror without exit hooks: one of wandb would remove a temporary folder that all mirrors share."""
+    with suppress(Exception):  # containment: W&B has all of the run by now, or its loss has been reported
         import wandb
 
         wandb.teardown(code)

@@ -1,5 +1,7 @@
-"""What a mirror must know of a run besides its record: plain data in the run's folder, so that any later version can
-send a run whose workload it does not know; knows no wandb."""
+"""Config of a run's mirror: what the mirror needs besides the record, as plain data in the run's folder.
+
+Any later version can send the run with it, also without knowing the workload. Imports no wandb.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +18,20 @@ MIRROR_CONFIG = "tracking.json"
 
 
 class MirrorConfig(Config):
-    """Rewritten at every start of the run, whether W&B is on or off."""
+    """Config of a run's mirror, rewritten at every start of the run, whether W&B is on or off."""
 
     run_id: str
     tracking: Tracking
     goal: str
     """The metric that decides which model is best."""
     metric_axes: dict[str, str | None]
-    """The workload's, by pattern."""
+    """The workload's x-axis of each metric, by pattern; None for metrics that are not sent."""
     config: dict[str, Any]
-    """The run's config in W&B: all settings, and what it was made with."""
+    """The run's config in W&B: all settings but `tracking`, the run's id and folder, commit and versions."""
 
 
 def write_mirror_config(experiment: "Experiment") -> None:
-    """Put it into the run's folder."""
+    """Write the mirror config into the run's folder."""
     settings = experiment.model_dump(mode="json", exclude={"tracking"})
     mirror_config = MirrorConfig(
         run_id=experiment.run_id,
@@ -47,7 +49,7 @@ def write_mirror_config(experiment: "Experiment") -> None:
 
 
 def load_mirror_config(folder: Folder) -> MirrorConfig:
-    """Read it back. Raises ValueError when the folder is no run's."""
+    """Read the mirror config of a run. Raises ValueError when the folder has none."""
     if not folder.exists(MIRROR_CONFIG):
         raise ValueError(f"{folder} is no run: it has no {MIRROR_CONFIG}")
     return validate_strictly(MirrorConfig, folder.read_json(MIRROR_CONFIG))

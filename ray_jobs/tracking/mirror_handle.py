@@ -1,4 +1,4 @@
-"""The driver's hold on a mirror process: start it, wake it, hear it, end it; no call waits, but for the last."""
+"""The driver's handle of a mirror process: start, notify, log its messages, finish; only `finish` blocks."""
 
 import json
 import math
@@ -18,16 +18,24 @@ from ray_jobs.tracking.wandb_session import GRACE_S
 
 RESTARTS = 3
 PAUSE_S = 10.0
-"""A mirror that died is started again, at most so often, and not sooner than so long after its last start."""
+"""A mirror that was killed is restarted at most RESTARTS times, and no sooner than PAUSE_S after its last start."""
 
 Log = Callable[..., None]
 Start = Callable[[Sequence[str]], MirrorProcess]
 
 
 class MirrorHandle:
-    """A mirror of one run. What it says goes to `log` when the driver calls `wake` or `finish`, on its own thread.
+    """Handle of one run's mirror.
 
-    A process that cannot be started is said there too, and that is all.
+    Messages of the mirror are logged when the driver calls `notify` or `finish`, on the caller's thread. A process that
+    cannot be started is logged too, and nothing is raised.
+
+    Args:
+        folder: The run's folder.
+        tracking: Its timeouts bound `finish`.
+        log: Logs a message; takes `level="WARNING"`.
+        options: Arguments of the mirror process after the folder.
+        start: Starts the mirror process.
     """
 
     def __init__(
@@ -46,7 +54,7 @@ class MirrorHandle:
         self._has_warned = False
         self._deadline = math.inf
         self.sent: dict[str, int] = {}
-        """What the mirror says it has sent, when it has ended."""
+        """Counts of what the mirror has sent, once the mirror has reported them at its end."""
         self._start()
 
     def _start(self) -> None:
@@ -67,23 +75,26 @@ class MirrorHandle:
                 self._messages.put(json.loads(line))
 
     def notify(self) -> None:
-        """There is something new in the record."""
+        """Wake the mirror, as the record has grown; restart it if it was killed."""
         self._drain()
         if self._process is None or self._deadline < math.inf:
-            return  # there is none, or it was told that the run has ended
+            return  # there is no process, or its input is closed: the run has ended
         if self._process.stdin.closed:
             self._restart(self._process)
             return
         try:
             os.write(self._process.stdin.fileno(), b"\n")
         except BlockingIOError:
-            pass  # it has many wakes to come
+            pass  # the pipe is full: the mirror has many wakes to come
         except OSError:
             self._restart(self._process)
 
     def _restart(self, process: MirrorProcess) -> None:
-        """The process is gone; too soon for another, a later wake looks again. It ends by itself, with a warning of its
-        own, when W&B cannot be used."""
+        """Start another mirror in place of one that was killed, within `RESTARTS` and `PAUSE_S`.
+
+        When it is too soon, a later `notify` tries again. A mirror that ended by itself, as it does with a warning of
+        its own when W&B cannot be used, is not restarted.
+        """
         code = self._end(process)
         if code >= 0 or not self._restarts_left or time.monotonic() - self._started < PAUSE_S:
             return
@@ -105,7 +116,7 @@ class MirrorHandle:
                 self._log(message["warning"], level="WARNING")
 
     def close(self) -> None:
-        """The run has ended; from now on the time runs in which W&B must have all of it."""
+        """Close the mirror's input, as the run has ended, and set the deadline by which W&B must have all of it."""
         if self._process is None:
             return
         with suppress(OSError):
@@ -114,7 +125,7 @@ class MirrorHandle:
         self._deadline = min(self._deadline, time.monotonic() + patience)
 
     def finish(self) -> int:
-        """Wait, within the bound, until W&B has all of the run; returns the mirror's exit code, 1 without a mirror."""
+        """Wait until W&B has all of the run, or the deadline; returns the mirror's exit code, 1 without a mirror."""
         if self._process is None:
             return 1
         self.close()
@@ -122,7 +133,7 @@ class MirrorHandle:
         is_late = self._reader.is_alive()
         code = self._end(self._process)
         self._drain()
-        if is_late and not self._has_warned:  # it may just have said so itself
+        if is_late and not self._has_warned:  # the mirror may just have reported it itself
             self._log(f"W&B did not end in time and is left; {LATER}", level="WARNING")
             self._has_warned = True
         if code and not self._has_warned and not self.sent:
@@ -130,7 +141,7 @@ class MirrorHandle:
         return code
 
     def _end(self, process: MirrorProcess) -> int:
-        """End the process and what it has left behind; returns its exit code."""
+        """End the process and its group, and close its streams; returns its exit code."""
         code = process.end()
         self._reader.join(timeout=5.0)
         for stream in (process.stdin, process.stdout):

@@ -1,4 +1,4 @@
-"""How a mirror's process is started and ended: by itself, or forked from one that has imported wandb already."""
+"""Launchers of mirror processes: a new interpreter, or a fork of a process that has imported wandb already."""
 
 import json
 import os
@@ -13,39 +13,40 @@ from typing import Any, Protocol
 
 
 class MirrorProcess(Protocol):
-    """A mirror leads a process group of its own. The end of its output is its end."""
+    """Process of a mirror, leader of a process group of its own; its output ends when the process does."""
 
     @property
     def pid(self) -> int:
-        """Its number, and that of its group."""
+        """Id of the process and of its group."""
         ...
 
     @property
     def stdin(self) -> Any:
-        """Where it is woken."""
+        """Pipe that wakes the mirror; its end is the end of the run."""
         ...
 
     @property
     def stdout(self) -> Any:
-        """What it says, a JSON object a line."""
+        """Pipe of the mirror's messages, one JSON object a line."""
         ...
 
     def end(self) -> int:
-        """Kill what is left of it and of its group; returns its exit code, -N when signal N ended it."""
+        """Kill what is left of the process and its group; returns the exit code, -N when signal N ended the process."""
         ...
 
 
 def start_alone(arguments: Sequence[str]) -> "MirrorProcess":
-    """A new interpreter. Raises OSError."""
+    """Start a mirror in a new interpreter. Raises OSError."""
     return _Alone(
         _popen("ray_jobs.tracking.mirror_process_main", *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     )
 
 
 class ForkServer:
-    """Starts many mirrors for the price of one import of wandb, a second of a processor's time.
+    """Fork server, which starts many mirrors for the price of one import of wandb, a second of CPU time.
 
-    Its process imports wandb once and forks the mirrors. It ends with `close`, or with the driver, however that ended.
+    Its process imports wandb once and forks the mirrors. The process ends with `close`, or with the driver, however the
+    driver ended.
     """
 
     def __init__(self) -> None:
@@ -62,9 +63,9 @@ class ForkServer:
             theirs.close()
 
     def start(self, arguments: Sequence[str]) -> MirrorProcess:
-        """A mirror like any other. Raises OSError."""
+        """Fork a mirror, after a restart of the server if it was killed. Raises OSError."""
         if self._process is None or self._process.poll() is not None:
-            self._channel.close()  # it was killed; the mirrors that it has forked go on
+            self._channel.close()  # the server was killed; the mirrors that it has forked continue
             self._begin()
         stdin_of_mirror, stdin = os.pipe()
         stdout, stdout_of_mirror = os.pipe()
@@ -81,7 +82,10 @@ class ForkServer:
         return _Forked(self, pid, *streams)
 
     def ask(self, question: list[str] | int, files: Sequence[int] = ()) -> int:
-        """To fork a mirror with these arguments, or to end the one with this number. Raises OSError."""
+        """Request the fork of a mirror with a list of arguments, or the end of the mirror with a process id.
+
+        Returns the process id or the exit code. Raises OSError.
+        """
         with self._lock:
             socket.send_fds(self._channel, [json.dumps(question).encode()], files)
             answer = self._channel.recv(4096).decode()
@@ -90,7 +94,7 @@ class ForkServer:
         return int(answer)
 
     def close(self) -> None:
-        """Mirrors that still run go on."""
+        """End the server; mirrors that still run continue."""
         self._channel.close()
         if self._process is not None:
             self._process.wait()
@@ -109,20 +113,20 @@ class _Alone:
 
 class _Forked:
     def __init__(self, fork_server: ForkServer, pid: int, stdin: Any, stdout: Any):
-        self._nursery, self._code = fork_server, None
+        self._fork_server, self._code = fork_server, None
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
 
     def end(self) -> int:
         if self._code is None:
             try:
-                self._code = self._nursery.ask(self.pid)
-            except OSError:  # the fork_server is gone
+                self._code = self._fork_server.ask(self.pid)
+            except OSError:  # the fork server is gone
                 self._code = -signal.SIGKILL
         return self._code
 
 
 def kill_and_reap(pid: int) -> int:
-    """What `MirrorProcess.end` does, by the parent of the process. Raises OSError when it is another's child."""
+    """Do what `MirrorProcess.end` does, in the parent of the process. Raises OSError for any other process's child."""
     ended, status = os.waitpid(pid, os.WNOHANG)
     _kill_group(pid)
     if not ended:

@@ -1,8 +1,8 @@
-"""The process of a mirror: `python -m ray_jobs.tracking.mirror_process_main RUN_FOLDER`, a child of the driver.
+"""The mirror process, child of the driver or fork server: `python -m ray_jobs.tracking.mirror_process_main RUN_FOLDER`.
 
-Nothing that W&B does can reach the training from here. The process reads the record and not the driver: what comes on
-its standard input only wakes it, and the input's end is the end of the run, however the driver ended. When W&B is
-lost, the process begins again from the record, by exec, so that nothing of the lost session is left.
+Nothing that W&B does can reach the training from here. The process takes its data from the record and not from the
+driver: bytes on standard input only wake it, and the input's end is the end of the run, however the driver ended. When
+W&B is lost, the process starts over from the record, by exec, so that nothing of the lost session is left.
 """
 
 import argparse
@@ -31,13 +31,13 @@ KILL_AFTER_S = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Mirror one run until standard input ends; 0 when W&B took all of it."""
+    """Mirror one run until standard input ends; returns 0 when W&B took all of the run."""
     options = _parse(arguments)
     channel = _Channel()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they are the driver's, whose end we see
+        signal.signal(number, signal.SIG_IGN)  # the driver handles them, and its end closes standard input
     with suppress(OSError):
-        os.nice(19)  # nothing waits for it but the end of the run
+        os.nice(19)  # only the end of the run waits for this process
     folder = Folder(options.run)
     mirror_config = load_mirror_config(folder)
     if options.sync:
@@ -65,7 +65,7 @@ def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") ->
     except SessionLostError as error:
         _begin_again(mirror, options, channel, str(error))
         return 1
-    except Exception as error:  # containment: said once, with the trace in mirror.log
+    except Exception as error:  # containment: logged once, with the trace in mirror.log
         channel.say("warning", f"W&B is off ({type(error).__name__}: {error}); {LATER}")
         with suppress(OSError):  # a full disk takes no trace either
             traceback.print_exc()
@@ -75,7 +75,7 @@ def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") ->
 
 
 def mode_of(tracking: Tracking) -> Mode:
-    """From the settings, or from W&B's own variable."""
+    """Return the mode from the settings, or else from W&B's own variable WANDB_MODE."""
     asked = tracking.mode or os.environ.get("WANDB_MODE", "online")
     return "online" if asked in ("online", "shared") else "offline"
 
@@ -91,37 +91,41 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _wakes() -> Iterator[bytes]:
-    """Once for everything that has come on standard input in the meantime; ends with it."""
+    """Yield once for all bytes that have come on standard input since the last time; ends when the input does."""
     while content := os.read(0, 65536):
         yield content
 
 
 class _Channel:
-    """The standard output that the driver reads; whatever else prints goes to a file."""
+    """Standard output as the driver reads it; all other prints go to a file."""
 
     def __init__(self) -> None:
         self._descriptor = os.dup(1)
         self.send_prints_to(Path(os.devnull))
 
     def say(self, kind: str, content: Any) -> None:
-        """One JSON line for the driver."""
+        """Write one JSON line to the driver."""
         with suppress(OSError):  # the driver is gone
             os.write(self._descriptor, (json.dumps({kind: content}) + "\n").encode())
 
     def send_prints_to(self, file: Path) -> None:
-        """From now on standard output and error are this file."""
+        """Redirect standard output and error to a file from now on."""
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.close(descriptor)
 
     def restore(self) -> None:
-        """Make it standard output again."""
+        """Make the channel standard output again."""
         os.dup2(self._descriptor, 1)
 
 
 def _begin_again(mirror: Mirror, options: argparse.Namespace, channel: _Channel, why: str) -> None:
-    """Another session: offline when online cannot begin, else the same mode; returns when W&B is to be given up."""
+    """Replace this process by one with another session; returns only when W&B is given up, which is logged.
+
+    The new session is offline when an online one could not begin, else of the same mode; `why` is the error of the lost
+    session.
+    """
     if options.sync or mirror.has_ended or options.session >= MAX_SESSIONS:
         advice = "" if options.sync else f"; {LATER}"
         channel.say("warning", f"W&B did not take all of the run ({why}){advice}")

@@ -1,4 +1,4 @@
-"""Where tracking is switched on: a mirror for a local training, Ray's callback for one under Tune, or nothing."""
+"""Tracking as the settings ask for it: a mirror for a local training, a callback for one under Tune, or nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def start_mirror(experiment: Experiment, record: RunRecorder, start: Start = start_alone) -> MirrorHandle:
-    """The mirror of one run."""
+    """Start the mirror of one run."""
     return MirrorHandle(record.folder, experiment.tracking, record.log, start=start)
 
 
 @contextmanager
 def mirror_run(experiment: Experiment, record: RunRecorder) -> Iterator[MirrorHandle | None]:
-    """A mirror for the block, which wakes it after each report; None when tracking is off."""
+    """Yield a mirror, which the block notifies after each report; None when tracking is off."""
     if not experiment.tracking.wandb:
         yield None
         return
@@ -36,22 +36,22 @@ def mirror_run(experiment: Experiment, record: RunRecorder) -> Iterator[MirrorHa
 
 @contextmanager
 def run_callbacks(experiment: Experiment, record: RunRecorder) -> "Iterator[list[RecordWandbCallback]]":
-    """The callback for a Tune run of one trial inside the block; an empty list when tracking is off."""
+    """Yield the callback of a Tune run of one trial, in a list; an empty list when tracking is off."""
     with _callbacks(experiment.tracking, lambda trial: start_mirror(experiment, record), record.log) as callbacks:
         yield callbacks
 
 
 class MirroredRun(Protocol):
-    """A run that is mirrored."""
+    """Run that is mirrored."""
 
     @property
     def experiment(self) -> Experiment:
-        """Its settings."""
+        """Settings of the run."""
         ...
 
     @property
     def record(self) -> RunRecorder:
-        """Its record."""
+        """Record of the run."""
         ...
 
 
@@ -59,7 +59,13 @@ class MirroredRun(Protocol):
 def search_callbacks(
     tracking: Tracking, run_of: Callable[[int], MirroredRun], say: Callable[[str], None]
 ) -> "Iterator[list[RecordWandbCallback]]":
-    """The same for a search; `run_of` gives the run of a trial's number."""
+    """Yield the callback of a search, in a list; an empty list when tracking is off.
+
+    Args:
+        tracking: Settings of the search.
+        run_of: Returns the run of a trial's number.
+        say: Prints and logs a message.
+    """
 
     def start(trial: "Trial") -> MirrorHandle:
         run = run_of(int(trial.trial_id))
@@ -75,7 +81,7 @@ def search_callbacks(
 def _callbacks(
     tracking: Tracking, start: "Callable[[Trial], MirrorHandle]", log: Callable[..., None]
 ) -> "Iterator[list[RecordWandbCallback]]":
-    """An empty list when tracking is off or cannot start."""
+    """Yield the callback in a list; an empty list when tracking is off or cannot start."""
     if not tracking.wandb:
         yield []
         return

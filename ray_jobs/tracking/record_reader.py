@@ -1,6 +1,6 @@
-"""Follows a run's record on disk, from any step on: what a tracker is to be told next; knows no wandb.
+"""Tail of a run's record on disk, from any step on: what a tracker is sent next; imports no wandb.
 
-The record is the queue: nothing is handed over in memory, so whoever follows may be slow, die, or begin years later.
+The record is the queue: nothing is passed in memory, so the reader may be slow, die, or begin years later.
 """
 
 import json
@@ -21,7 +21,7 @@ Event = dict[str, Any]
 
 @dataclass
 class Update:
-    """What belongs to one optimiser step."""
+    """Record of one optimiser step."""
 
     step: int
     epoch: int
@@ -34,7 +34,7 @@ class Update:
 
 
 class RecordTailer:
-    """Reads what was added to a record; `sent` is the last step that needs no telling."""
+    """Tail of a run's record; `sent` is the last step that the tracker already has."""
 
     def __init__(self, folder: Folder, *, sent: int):
         self.sent = sent
@@ -45,7 +45,7 @@ class RecordTailer:
         self._waiting: set[str] = set()
 
     def updates(self) -> Iterator[Update]:
-        """The steps that were reported since the last call, each once and in order, through restarts of the run."""
+        """Yield the steps reported since the last call, each once and in order, through restarts of the run."""
         for event in self._events.read():
             if "resumed_from" in event:
                 self._lines.rewind()
@@ -77,21 +77,21 @@ class RecordTailer:
 
 
 class _GrowingLines:
-    """JSON lines that are added to, or replaced as a whole."""
+    """File of JSON lines that is appended to, or replaced completely."""
 
     def __init__(self, folder: Folder, name: str):
         self._folder, self._name = folder, name
         self._position, self._inode = 0, -1
 
     def read(self) -> list[Any]:
-        """Whole lines since the last call; from the beginning when the file was replaced."""
+        """Return the complete lines since the last call; from the beginning when the file was replaced."""
         content = self._read_local() if self._folder.is_local else self._read_remote()
         whole = content[: content.rfind(b"\n") + 1]
         self._position += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
 
     def rewind(self) -> None:
-        """Read from the beginning next time."""
+        """Make the next read start at the beginning."""
         self._position = 0
 
     def _read_local(self) -> bytes:
@@ -106,6 +106,6 @@ class _GrowingLines:
             return b""
 
     def _read_remote(self) -> bytes:
-        # an object is always replaced; those who read know which lines they have seen
+        # an object is always replaced completely; the caller skips steps that it has seen
         self._position = 0
         return self._folder.read(self._name) if self._folder.exists(self._name) else b""

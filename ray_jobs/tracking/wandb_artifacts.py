@@ -1,4 +1,4 @@
-"""Model versions and inputs of a run as W&B artifacts, and artifacts as folders."""
+"""Model versions and inputs of a run as W&B artifacts, and the download of artifacts."""
 
 import os
 import re
@@ -13,14 +13,21 @@ from trainables.run_paths import METADATA, MODELS, load_aliases, step_of
 
 
 def named_models(folder: Folder) -> dict[str, list[str]]:
-    """The model versions that the run keeps, oldest first, each with its aliases."""
+    """Return the model versions that the run keeps, oldest first, each with its aliases."""
     known = load_aliases(folder)
     versions = {version for version in (known["latest"], known["best"], *known["kept"]) if version}
     return {version: [alias for alias in ("latest", "best") if known[alias] == version] for version in sorted(versions)}
 
 
 def log_model(run: Any, name: str, files: Path, aliases: list[str]) -> None:
-    """Send one model version, the folder `files` that `keep_files` made."""
+    """Send one model version as an artifact.
+
+    Args:
+        run: The W&B run.
+        name: The artifact's name.
+        files: The folder that `keep_files` made, named like the version.
+        aliases: Aliases besides `step-N` and `epoch-N`.
+    """
     import wandb
 
     metadata = Folder(str(files)).read_json(METADATA)
@@ -31,10 +38,20 @@ def log_model(run: Any, name: str, files: Path, aliases: list[str]) -> None:
 
 
 def keep_files(folder: Folder, version: str, staging: Path) -> Path:
-    """A version's files under names that stay until they are sent, also when the run drops the version: hard links
-    where the file system has them, so that nothing is stored twice.
+    """Copy a version's files to where they stay until they are sent, also when the run drops the version.
 
-    Raises FileNotFoundError when the version is not, or no longer, there.
+    The copies are hard links where the file system has them, so that nothing is stored twice.
+
+    Args:
+        folder: The run's folder.
+        version: The version's name.
+        staging: The folder in which the copy is made, under the version's name.
+
+    Returns:
+        The folder of the copy.
+
+    Raises:
+        FileNotFoundError: The version is not, or no longer, there.
     """
     target = staging / version
     target.mkdir(parents=True, exist_ok=True)
@@ -50,12 +67,12 @@ def keep_files(folder: Folder, version: str, staging: Path) -> Path:
 
 
 def _shorten(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Epoch, global step, metrics, full config; the workload stands in the config too."""
+    """Return epoch, global step, metrics and full config; the workload is in the config too."""
     return {name: value for name, value in metadata.items() if name not in ("workload", "data_spec", "facts")}
 
 
 def use_input(run: Any, item: Input) -> None:
-    """Record what the run was made from: the manifest of prepared data, or a reference to a file."""
+    """Record an input of the run: the manifest of prepared data, or a reference to a file."""
     import wandb
 
     artifact = wandb.Artifact(re.sub(r"[^A-Za-z0-9_.-]", "_", item["name"]), item["type"], metadata=item["metadata"])
@@ -67,7 +84,7 @@ def use_input(run: Any, item: Input) -> None:
 
 
 def download_artifact(reference: str, into: Path) -> Path:
-    """The folder of an artifact. Raises ValueError in words for people when it cannot be had."""
+    """Download an artifact; returns its folder. Raises ValueError, with a message for the user, when that fails."""
     name = reference.removeprefix("wandb:")
     if not re.fullmatch(r"[^/:\s]+/[^/:\s]+/[^/:\s]+:[^/:\s]+", name):
         raise ValueError(f"{reference!r}: write it as wandb:team/project/name:alias, for example ...:best")
@@ -79,6 +96,6 @@ def download_artifact(reference: str, into: Path) -> Path:
         artifact.download(root=str(folder), skip_cache=True)
     except ImportError as error:
         raise ValueError(f"{reference!r} needs the package wandb: {error}") from error
-    except Exception as error:  # whatever W&B raises, the user asked for this artifact and cannot have it
+    except Exception as error:  # containment: W&B raises anything, and the user asked for this artifact
         raise ValueError(f"{reference!r} cannot be had from W&B: {type(error).__name__}: {error}") from error
     return folder

@@ -1,4 +1,4 @@
-"""What would happen with W&B here and now, for the `check` verb: package, key, server, mode."""
+"""Check of W&B for the `check` verb: package, key, server, mode, and what a run would do here and now."""
 
 import os
 import urllib.error
@@ -14,7 +14,7 @@ PACKAGE = "wandb"
 
 
 def check_wandb(tracking: Tracking) -> dict[str, str | bool]:
-    """One finding for each thing that W&B needs, and under `outcome` what a run would do."""
+    """Return one finding for each thing that W&B needs, and under `outcome` what a run would do."""
     found: dict[str, str | bool] = {"tracking.wandb": "on" if tracking.wandb else "off", "mode": mode_of(tracking)}
     try:
         import wandb
@@ -47,7 +47,7 @@ def _ask(url: str) -> tuple[str, bool]:
 
 
 def _find_key(wandb: Any, answers: bool) -> tuple[str, bool]:
-    """Whether there is a key, never which."""
+    """Return what is found of the key, never the key itself, and whether there is one that a run could use."""
     origin = "WANDB_API_KEY" if os.environ.get("WANDB_API_KEY") else "wandb login"
     if not wandb.login(prompt=False, verify=False):
         return "none; set WANDB_API_KEY or run `wandb login`", False
@@ -55,7 +55,7 @@ def _find_key(wandb: Any, answers: bool) -> tuple[str, bool]:
         return f"from {origin}; not tried, as the server does not answer", True
     try:
         viewer = wandb.Api(timeout=int(PATIENCE_S)).viewer
-    except Exception as error:  # whatever it raises, the key does not work here and now
+    except Exception as error:  # W&B raises anything; the key does not work here and now
         return f"from {origin}; refused: {type(error).__name__}", False
     return f"from {origin}; accepted for {viewer.username}", True
 

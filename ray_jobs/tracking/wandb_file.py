@@ -22,17 +22,17 @@ _CRC_OF_TYPE = [zlib.crc32(bytes([kind])) for kind in range(5)]
 
 
 def read_records(file: Path, wants: Callable[[bytes], bool] = lambda content: True) -> Iterator[Any]:
-    """The records (`wandb_internal_pb2.Record`) of a transaction log in the order in which they were written.
+    """Yield the records (`wandb_internal_pb2.Record`) of a transaction log in the order in which they were written.
 
-    Ends without a word at the first torn or damaged record: a killed wandb-core leaves one, and nothing that follows it
-    can be told from garbage.
+    Ends silently at the first torn or damaged record: a killed wandb-core leaves one, and nothing that follows it can
+    be distinguished from garbage.
 
     Args:
-        file: a `run-<id>.wandb`.
-        wants: whether to parse a record, given it serialised; parsing is what takes the time.
+        file: A `run-<id>.wandb`.
+        wants: Whether to parse a record, given its serialised bytes; parsing is what takes the time.
 
     Raises:
-        ValueError: `file` is no transaction log, or one of another version.
+        ValueError: The file is no transaction log, or one of another version.
     """
     from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
@@ -46,12 +46,12 @@ def read_records(file: Path, wants: Callable[[bytes], bool] = lambda content: Tr
 
 
 def last_step(file: Path, key: str = "_step") -> int | None:
-    """The value of `key` in the last history row that has it; `None` without such a row.
+    """Return the value of `key` in the last history row that has it; None without such a row.
 
-    Parses history records alone: a million rows take seconds and no memory.
+    Parses history records only: a million rows take seconds and no memory.
 
     Raises:
-        ValueError: `file` is no transaction log.
+        ValueError: The file is no transaction log.
     """
     wanted, step = key.encode(), None
     for record in read_records(file, lambda content: _is_history(content) and wanted in content):
@@ -62,7 +62,7 @@ def last_step(file: Path, key: str = "_step") -> int | None:
 
 
 def _is_history(content: bytes) -> bool:
-    """Whether a serialised Record holds a history: its field 2, alone or behind field 1, the record's number."""
+    """Return whether a serialised Record holds a history: its field 2, alone or behind field 1, the record's number."""
     start = 0
     if content[:1] == b"\x08":
         start = 1
@@ -73,7 +73,7 @@ def _is_history(content: bytes) -> bool:
 
 
 def _read_contents(file: Path) -> Iterator[bytes]:
-    """Each record as its serialised bytes."""
+    """Yield the serialised bytes of each record."""
     with file.open("rb") as stream:
         header = stream.read(len(MAGIC) + 1)
         if header != MAGIC + bytes([VERSION]):
@@ -82,7 +82,7 @@ def _read_contents(file: Path) -> Iterator[bytes]:
 
 
 def _join(chunks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
-    """Records out of chunks; ends at the first chunk that does not fit to the one before it."""
+    """Join chunks into records; ends at the first chunk that does not fit the one before it."""
     parts: list[bytes] = []
     for kind, content in chunks:
         if (kind in (_FULL, _FIRST)) == bool(parts):
@@ -94,7 +94,7 @@ def _join(chunks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
 
 
 def _chunks(stream: BinaryIO, first_block: int) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each chunk; ends at the first that is torn or fails its checksum."""
+    """Yield type and content of each chunk; ends at the first that is torn or fails its checksum."""
     size = first_block
     while block := stream.read(size):
         position = 0

@@ -1,4 +1,4 @@
-"""Panel descriptions in a run's folder -> wandb.Image, Video, Histogram and Table."""
+"""Conversion of the panels in a run's folder to wandb.Image, Video, Histogram and Table."""
 
 import io
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ Panel = dict[str, Any]
 
 
 def read_media(folder: Folder, description: str) -> dict[str, Any]:
-    """W&B values of one panel by key. A table holds the rows of all steps up to its own.
+    """Return the W&B values of one panel by key. A table holds the rows of all steps up to its own.
 
     Raises OSError, KeyError or ValueError when the files are not what they should be.
     """
@@ -33,7 +33,7 @@ def read_media(folder: Folder, description: str) -> dict[str, Any]:
 
 
 def read_images(folder: Folder, description: str, panel: Panel) -> list[Any]:
-    """One wandb.Image for each picture of the grid, in order."""
+    """Return one wandb.Image for each picture of the grid, in order."""
     import wandb
 
     grid = _open(folder, description.removesuffix(".json") + ".png")
@@ -43,7 +43,7 @@ def read_images(folder: Folder, description: str, panel: Panel) -> list[Any]:
 
 
 def cut_grid(grid: Image.Image, tiles: dict[str, int]) -> Iterator[Image.Image]:
-    """The pictures of which `trainables.engine.files.panel_files.draw_grid` made a grid."""
+    """Yield the pictures of which `trainables.engine.files.panel_files.draw_grid` made a grid."""
     columns, height, width, gap = (tiles[name] for name in ("columns", "height", "width", "gap"))
     columns = min(columns, tiles["count"])
     for index in range(tiles["count"]):
@@ -52,7 +52,7 @@ def cut_grid(grid: Image.Image, tiles: dict[str, int]) -> Iterator[Image.Image]:
 
 
 def read_table(folder: Folder, panel: Panel) -> Any:
-    """A wandb.Table that has grown over the steps."""
+    """Return a wandb.Table of the rows of all steps up to the panel's."""
     import wandb
 
     names = folder.find(f"{PICTURES}/{panel['key']}", ".json")
@@ -68,7 +68,7 @@ def _cell(folder: Folder, cell: Any) -> Any:
 
 
 def read_video(folder: Folder, description: str, panel: Panel) -> Any:
-    """A wandb.Video of the animation beside the description."""
+    """Return a wandb.Video of the animation beside the description."""
     import wandb
 
     form = panel["form"]
@@ -77,7 +77,7 @@ def read_video(folder: Folder, description: str, panel: Panel) -> Any:
 
 
 def read_histogram(histogram: dict[str, list[float]]) -> Any:
-    """A wandb.Histogram from counts and edges."""
+    """Return a wandb.Histogram of counts and edges."""
     import wandb
 
     return wandb.Histogram(np_histogram=(np.array(histogram["counts"]), np.array(histogram["edges"])))

@@ -1,4 +1,4 @@
-"""The mirror: makes a W&B run equal to a run's record on disk, row by row, from wherever it stands."""
+"""The mirror: makes a W&B run equal to a run's record on disk, row by row, from the last step that W&B has."""
 
 import shutil
 import time
@@ -23,16 +23,22 @@ from trainables.run_paths import PICTURES
 
 Mode = Literal["online", "offline"]
 Say = Callable[[str, Any], None]
-"""Tells the driver something: `info`, `warning`, or `sent` with counts."""
+"""Sends the driver a message, its kind and its content: `info`, `warning`, or `sent` with counts."""
 STAGING = "models"
 WATCHED = f"{PICTURES}/watch/"
-"""Histograms, which `tracking.watch` asks for."""
+"""Folder of the histograms that `tracking.watch` asks for."""
 
 
 class Mirror:
-    """One session of mirroring; `lost` is why there was an earlier one, said once this one has begun.
+    """Mirroring of a run in one session of W&B; `has_begun` and `has_ended` show how far a session that breaks came.
 
-    `has_begun` and `has_ended` say how far it came when it breaks.
+    Args:
+        mirror_config: What the mirror needs besides the record.
+        folder: The run's folder.
+        place: The folder of W&B's files.
+        mode: `online` or `offline`.
+        say: Sends a message to the driver.
+        lost: Error of the previous session, logged after this one has begun.
     """
 
     def __init__(
@@ -50,7 +56,7 @@ class Mirror:
         self._axes: dict[str, str | None] = {}
 
     def run(self, wakes: Iterable[Any]) -> None:
-        """Mirror what is there, then again at every notify, then finish. Raises SessionLostError."""
+        """Mirror what is there, then what is new at every wake, then finish. Raises SessionLostError."""
         self._open()
         self.advance()
         for _ in wakes:
@@ -79,12 +85,12 @@ class Mirror:
         sent = self._ledger.step if self.mode == "online" else max(self.place.last_offline_step(), self._ledger.step)
         self._ledger.is_complete = False
         self.place.save_ledger(self._ledger)
-        self._follower = RecordTailer(self.folder, sent=sent)
+        self._tailer = RecordTailer(self.folder, sent=sent)
         self._use_inputs()
 
     def _use_inputs(self) -> None:
         if self.mode == "offline" or self._ledger.has_inputs or not self.folder.exists(INPUTS):
-            return  # W&B takes inputs online alone, so `sync` tells it
+            return  # W&B takes inputs only online, so `sync` sends them
         for item in self.folder.read_json(INPUTS):
             if not Path(item["path"]).exists():
                 self.say("warning", f"{item['path']} is gone, so W&B is not told that the run was made from it")
@@ -107,7 +113,7 @@ class Mirror:
         self.say("sent", self._counts)
 
     def _written_step(self) -> int:
-        """The last step in the offline files. wandb says nothing of a full disk, and still writes after `finish`."""
+        """Return the last step in the offline files. wandb reports no full disk, and still writes after `finish`."""
         deadline, pause = time.monotonic() + CONFIRM_S, 0.02
         while (step := self.place.last_offline_step()) < self._session.logged_step and time.monotonic() < deadline:
             time.sleep(pause)
@@ -129,13 +135,13 @@ class Mirror:
         self.place.forget_sent()
         shutil.rmtree(self.place.files / STAGING, ignore_errors=True)
 
-    # ---- what is told
+    # ---- what is sent
 
     def advance(self, *, is_last: bool = False) -> None:
-        """Tell W&B what the record has got since the last time."""
+        """Send W&B what is new in the record since the last call."""
         is_due = is_last
         self._session.refuse_dead()
-        for update in self._follower.updates():
+        for update in self._tailer.updates():
             self._tell(update)
             is_due |= _is_due(self.mirror_config.tracking.log_model, update)
         if is_due and self.mirror_config.tracking.log_model is not False:

@@ -1,4 +1,4 @@
-"""One session of a W&B run: opened within a bound, logged to with containment, finished within a bound."""
+"""One session of a W&B run: `wandb.init`, `log` and `finish` under a deadline; each failure is a SessionLostError."""
 
 import os
 import signal
@@ -16,15 +16,18 @@ from ray_jobs.tracking.wandb_dir import WandbDir
 DEFAULT_PROJECT = "quintet"
 CONFIRM_S = 10.0
 GRACE_S = 10.0
-"""How much longer than the time W&B was given we wait for it before it is given up."""
+"""Seconds beyond W&B's own timeout after which W&B is given up."""
 
 
 class SessionLostError(RuntimeError):
-    """W&B cannot be used as it stands; another session may succeed."""
+    """Failure of a W&B session; another session may succeed."""
 
 
 class Session:
-    """The only place that calls `wandb.init`, `log` and `finish`; lives in a process of its own."""
+    """Session of a W&B run, the only caller of `wandb.init`, `log` and `finish`; lives in a process of its own.
+
+    `say` logs a warning.
+    """
 
     def __init__(self, tracking: Tracking, identity: Identity, place: WandbDir, say: Callable[[str], None]):
         self._tracking, self._identity, self._place, self._say = tracking, identity, place, say
@@ -32,7 +35,13 @@ class Session:
         self._refused: set[str] = set()
 
     def open(self, mode: str, config: Mapping[str, Any], stop: Callable[[], None]) -> None:
-        """Begin, or resume, the run. Raises SessionLostError in words for people."""
+        """Begin or resume the W&B run. Raises SessionLostError with a message for people.
+
+        Args:
+            mode: `online` or `offline`.
+            config: The run's config in W&B.
+            stop: Called when a user presses W&B's Stop button.
+        """
         os.environ.update({name: value for name, value in self._place.environment().items() if name not in os.environ})
         import wandb
 
@@ -75,17 +84,17 @@ class Session:
             )
         self._cores = psutil.Process().children(recursive=True)
         self.last_step = int(self.run.starting_step) - 1
-        """Online: the last step whose row the server held; `run.step` is 0 after a resume."""
+        """Online: the last step whose row the server had; `run.step` is 0 after a resume."""
         self.logged_step = self.last_step
         """The last step that was logged."""
 
     def with_containment(self, what: str) -> AbstractContextManager:
-        """Calls to W&B inside raise SessionLostError when they fail or take too long."""
+        """Return a context that turns failures and delays of W&B into SessionLostError; `what` names the call."""
         return self._with_deadline(self._tracking.finish_timeout_s + GRACE_S, what)
 
     @contextmanager
     def _with_deadline(self, seconds: float, what: str) -> Iterator[None]:
-        """Turn whatever goes wrong inside, and taking too long, into SessionLostError."""
+        """Turn every error inside the block, and taking longer than `seconds`, into SessionLostError."""
 
         def give_up(*_: Any) -> None:
             raise TimeoutError(f"no answer in {seconds:.0f} s")
@@ -94,21 +103,28 @@ class Session:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             yield
-        except Exception as error:  # containment: whatever W&B does, the training goes on
+        except Exception as error:  # containment: whatever W&B does, the training continues
             words = " ".join(str(error).split())[:200]
             raise SessionLostError(f"{what}: {type(error).__name__}: {words}") from error
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def refuse_dead(self) -> None:
-        """Raise SessionLostError when W&B's background process is gone; its pipe may take rows for a while yet."""
+        """Raise SessionLostError when W&B's background process is gone; its pipe may accept rows for a while yet."""
         if not all(core.is_running() and core.status() != psutil.STATUS_ZOMBIE for core in self._cores):
             raise SessionLostError("its background process ended")
 
     def log(self, values: Mapping[str, Any], axes: Mapping[str, str], *, step: int, at: float) -> None:
-        """One row at its own step; `at` is its time in seconds since the epoch, `axes` names the x-axis of each metric.
+        """Log one row at its own step. A value that W&B refuses is left out and reported once.
 
-        A value that W&B refuses is left out and named once. Raises SessionLostError when W&B is gone.
+        Args:
+            values: The row.
+            axes: The x-axis of each metric.
+            step: The row's step.
+            at: The row's time, in seconds since the epoch.
+
+        Raises:
+            SessionLostError: W&B is gone.
         """
         with self.with_containment("log"):
             for metric in sorted((axes.keys() | set(axes.values())) - self._axes):
@@ -137,12 +153,12 @@ class Session:
             self.run.summary.update(dict(values))
 
     def finish(self, exit_code: int) -> None:
-        """Wait, within the bound, until all has been sent or written. Raises SessionLostError when it was not."""
+        """Wait, up to the deadline, until all has been sent or written. Raises SessionLostError when it was not."""
         with self.with_containment("finish"):
             self.run.finish(exit_code=exit_code)
 
     def confirm(self) -> int:
-        """After `finish`: the last step that the server holds.
+        """Return the last step that the server has, after `finish`.
 
         An upload that is refused in mid-run (401, 404) ends without an error, so the server is asked.
         """

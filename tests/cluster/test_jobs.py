@@ -52,8 +52,8 @@ def cluster() -> Iterator[LocalCluster]:
 def project(tmp_path_factory) -> Path:
     """What a user's checkout is: the packages, a workload of the user's own, an experiment, and things not to send."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("ray_jobs", "trainables", "data_pipelines", "tests/toy_workload"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("ray_jobs", "trainables", "data_pipelines", "examples", "tests/toy_workload"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
     (folder / "tests/__init__.py").touch()
     register = folder / "trainables/workloads/__init__.py"
     register.write_text(

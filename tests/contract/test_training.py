@@ -1,6 +1,7 @@
 """A short training of a workload: it evaluates what it promises, and resumes bit for bit after an end at any step."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -25,26 +26,35 @@ def build(trained_name, tmp_path):
 
     def build_one(run_name: str) -> Experiment:
         smallest = load_smallest(trained_name)
-        is_staged = smallest.workload.num_stages > 1
-        return smallest.override(
-            {
-                "training.epochs": 1 if is_staged else None,
-                "training.max_steps": None if is_staged else STEPS,
-                "training.schedule.warmup_epochs": 0,
-                "training.log_every_steps": 1,
-                "training.checkpoint_every": "2 steps",
-                "training.evaluate_every": "1 epochs" if is_staged else f"{STEPS} steps",
-                "training.pictures_every": "1 epochs" if is_staged else f"{STEPS} steps",
-                "scaling.num_workers": 0,
-                "scaling.threads_per_worker": 1,
-                "storage.path": str(tmp_path),
-                "tracking.run_name": run_name,
-                "after": [],
-                "search": None,
-            }
-        )
+        end = "1 epochs" if smallest.workload.num_stages > 1 else f"{STEPS} steps"
+        changes = {
+            "training.schedule.warmup_epochs": 0,
+            "training.log_every_steps": 1,
+            "training.checkpoint_every": "2 steps",
+            "training.evaluate_every": end,
+            "training.pictures_every": end,
+            "scaling.num_workers": 0,
+            "scaling.threads_per_worker": 1,
+            "storage.path": str(tmp_path),
+            "tracking.run_name": run_name,
+            "after": [],
+            "search": None,
+        }
+        if smallest.workload.num_stages == 1:
+            return smallest.override({**changes, "training.epochs": None, "training.max_steps": STEPS})
+        return shortest(smallest, changes)
 
     return build_one
+
+
+def shortest(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
+    """Several stages of as few epochs as the settings allow."""
+    for epochs in range(1, experiment.training.epochs or 1):
+        try:
+            return experiment.override({**changes, "training.epochs": epochs})
+        except ValueError:
+            continue
+    return experiment.override(changes)
 
 
 def run(experiment: Experiment, last_step: int = 10**9) -> tuple[list[dict], dict[str, torch.Tensor]]:

@@ -1,16 +1,16 @@
-"""One axis of a chart: which numbers it bears, and where a value stands."""
+"""Axis of a chart: its ticks, and the pixel of a value."""
 
 import math
 from dataclasses import dataclass
 
 NUM_TICKS = 5
 PAD = 0.04
-"""Of the span, beyond the least and the greatest value."""
+"""Share of the span that an axis extends beyond the least and the greatest value."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From `low` at pixel `start` to `high` at pixel `end`."""
+    """Axis from `low` at pixel `start` to `high` at pixel `end`."""
 
     low: float
     high: float
@@ -19,7 +19,7 @@ class Axis:
     is_log: bool = False
 
     def place(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         low, high, value = (math.log10(each) if self.is_log else each for each in (self.low, self.high, value))
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
@@ -30,7 +30,16 @@ class Axis:
 
 
 def build_axis(low: float, high: float, start: float, end: float, *, is_log: bool = False, pad: float = PAD) -> Axis:
-    """An axis that holds both values, with some room around them."""
+    """Build an axis that contains both values, with some room around them.
+
+    Args:
+        low: The least value.
+        high: The greatest value.
+        start: Pixel of the axis's low end.
+        end: Pixel of the axis's high end.
+        is_log: Whether the scale is logarithmic.
+        pad: Share of the span that is added at each end.
+    """
     if is_log:
         factor = (high / low) ** pad if high > low else 2.0
         return Axis(low / factor, high * factor, start, end, is_log=True)
@@ -39,7 +48,7 @@ def build_axis(low: float, high: float, start: float, end: float, *, is_log: boo
 
 
 def linear_ticks(low: float, high: float) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten."""
+    """Return multiples of 1, 2 or 5 times a power of ten."""
     raw = (high - low) / NUM_TICKS
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
@@ -48,7 +57,7 @@ def linear_ticks(low: float, high: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, thinned out when there are many; with 2 and 5 of each when there are few."""
+    """Return powers of ten, fewer when there are many; with 2 and 5 times each when there are few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     stride = max(round((last - first) / NUM_TICKS), 1)
     powers = [float(f"1e{power}") for power in range(first, last + 1, stride)]

@@ -1,4 +1,4 @@
-"""What a chart shows, as plain data."""
+"""Content of a chart, as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined in order."""
+    """Line through points, in their order."""
 
     name: str
-    """In the legend."""
+    """Name in the legend."""
     label: str
-    """At the line's end."""
+    """Label at the line's end."""
     points: Sequence[Point]
     colour: str
     """A class of the style sheet: `c0` to `c7` tell lines apart, `r0` to `r7` are a row from strong to weak."""
@@ -24,12 +24,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis."""
+    """Chart of lines over one axis."""
 
     title: str
     lines: Sequence[Line]
     x_label: str = "step"
     marks: Sequence[tuple[Point, str]] = field(default=())
-    """Points with a ring around them, and what is said of each."""
+    """Points with a ring around them, each with its label."""
     has_legend: bool = True
     is_log_x: bool = False

@@ -1,4 +1,4 @@
-"""Which metrics share a chart: those that are called alike but for their split, their epoch mean or their last part."""
+"""Grouping of metrics into charts: by names that differ only in split, epoch mean or last part."""
 
 import re
 from collections import defaultdict
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ray_jobs.report.charts.chart import Chart, Line, Point
 
 COLOURS = {"": "c0", "train": "c0", "val": "c1", "eval": "c1", "test": "c2"}
-"""By split, the same on all charts."""
+"""Colours by split, the same on all charts."""
 EVALUATED = ("val", "eval", "test")
 BASELINE = "baseline/"
 NUM_SHADES = 8
@@ -19,20 +19,20 @@ Curves = Mapping[str, Sequence[Point]]
 
 @dataclass(frozen=True)
 class Words:
-    """The parts of a metric's name."""
+    """Parts of a metric's name."""
 
     chart: str
     """What is measured: `loss`, `accuracy`."""
     split: str
     """`train`, `val`, ..., or nothing."""
     member: str
-    """What stands after that: `t+1` of `eval/mse/t+1`."""
+    """Rest of the name: `t+1` of `eval/mse/t+1`."""
     is_mean: bool
-    """Over an epoch."""
+    """Whether the metric is a mean over an epoch."""
 
 
 def read_name(name: str) -> Words:
-    """For example `val_accuracy` and `val/accuracy` are both the accuracy on `val`."""
+    """Split a metric's name: for example `val_accuracy` and `val/accuracy` are both the accuracy on `val`."""
     first, *rest = name.removeprefix(BASELINE).split("/")
     split = ""
     if first in COLOURS and rest:
@@ -43,7 +43,13 @@ def read_name(name: str) -> Words:
 
 
 def group(curves: Curves, goal: str | None, best_step: int | None) -> list[Chart]:
-    """Charts: the goal's first, then losses, then what is evaluated, then what is measured in every step."""
+    """Group metrics into charts: the goal's first, then losses, then evaluations, then what every step measures.
+
+    Args:
+        curves: Points of every metric.
+        goal: The metric that decides which model is best; None when it is not known.
+        best_step: Step of the best model, which is marked on the goal's curve; None without one.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for name in curves:
         groups[read_name(name).chart].append(name)
@@ -81,14 +87,14 @@ def _build(names: Sequence[str], curves: Curves, marks: Sequence[tuple[Point, st
 
 
 def _label(words: Words, names: Sequence[str]) -> str:
-    """What tells a line from the others of its chart."""
+    """Return what distinguishes a line from the others of its chart."""
     splits = {read_name(name).split for name in names}
     parts = [words.split if len(splits) > 1 else "", words.member, "mean" if words.is_mean else ""]
     return " ".join(filter(None, parts))
 
 
 def profiles(curves: Curves) -> list[Chart]:
-    """Of metrics with a row of numbered parts, such as `eval/mse/t+1` to `t+4`: the last values over that number."""
+    """Build charts of metrics with numbered parts, as `eval/mse/t+1` to `t+4`: the last values over that number."""
     groups: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
     for name, points in curves.items():
         if points and (match := re.fullmatch(r"(.+)/([^/\d]*)(\d+)", name)):

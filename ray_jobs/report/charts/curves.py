@@ -1,4 +1,4 @@
-"""A chart as SVG: axes with ticks, thinned lines, labels at their ends."""
+"""Drawing of a chart as SVG: axes with ticks, downsampled lines, labels at their ends."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,24 @@ LEFT, TOP, BOTTOM, EDGE = 52, 12, 34, 14
 LETTER, LABEL_GAP = 6.2, 13
 MAX_LABELS, MAX_MARKERS = 8, 40
 LOG_RATIO = 10
-"""Greatest over least value from which on a chart is also drawn with a logarithmic scale."""
+"""Least ratio of greatest to least value at which a chart is also drawn with a logarithmic scale."""
 
 
 def can_be_log(chart: Chart) -> bool:
-    """Whether a logarithmic scale shows what a linear one does not."""
+    """Return whether a logarithmic scale shows what a linear one does not."""
     values = _values(chart)
     return min(values) > 0 and max(values) >= LOG_RATIO * min(values)
 
 
 def opens_log(chart: Chart) -> bool:
-    """Whether half of all values lie so low that a linear scale would hide them."""
+    """Return whether half of all values are so low that a linear scale would hide them."""
     values = sorted(_values(chart))
     low, middle, high = values[0], values[len(values) // 2], values[-1]
     return can_be_log(chart) and middle - low < 0.05 * (high - low)
 
 
 def draw(chart: Chart, *, is_log: bool = False) -> Markup:
-    """The chart, which must hold a finite value, as an `svg` element as wide as its surroundings."""
+    """Draw a chart, which must hold a finite value, as an `svg` element as wide as its surroundings."""
     xs = [x for line in chart.lines for x, _ in line.points]
     values = _values(chart)
     labels = [line.label for line in chart.lines if line.label] if _has_labels(chart) else []
@@ -67,7 +67,7 @@ def _is_whole(chart: Chart) -> bool:
 
 
 def _range(axis: Axis, *, is_whole: bool = False) -> str:
-    """For the script that says what is under the mouse: both values, both pixels, and the scale."""
+    """Describe an axis for the script that shows what is under the mouse: both values, both pixels, and the scale."""
     kind = "log" if axis.is_log else "whole" if is_whole else "linear"
     return f"{axis.low:.9g} {axis.high:.9g} {axis.start:g} {axis.end:g} {kind}"
 
@@ -135,7 +135,7 @@ def _last(points: Sequence[Point]) -> float:
 
 
 def spread(places: Sequence[float], low: float, high: float) -> Iterator[float]:
-    """Sorted places moved apart so that labels do not touch, as far as there is room between `low` and `high`."""
+    """Yield sorted places, moved apart so that labels do not touch, as far as `low` and `high` leave room."""
     moved: list[float] = []
     for place in places:
         moved.append(max(place, moved[-1] + LABEL_GAP) if moved else max(place, low))

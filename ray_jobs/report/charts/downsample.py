@@ -1,4 +1,4 @@
-"""Fewer points that look the same: of each column of pixels the first, the lowest, the highest and the last."""
+"""Downsampling of lines that keeps their look: of each column of pixels the first, lowest, highest and last point."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from ray_jobs.report.charts.chart import Point
 
 
 def thin(points: Sequence[Point], column_of: Callable[[float], int]) -> list[Point]:
-    """Points in order of x, of which at most four are left in each column, whatever spikes there are."""
+    """Return at most four of the points in each column, with every spike; the points are in order of x."""
     kept: list[Point] = []
     for _, group in groupby(points, key=lambda point: column_of(point[0])):
         members = list(group)
@@ -19,7 +19,7 @@ def thin(points: Sequence[Point], column_of: Callable[[float], int]) -> list[Poi
 
 
 def split_at_gaps(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Stretches of finite values; what is not finite parts them."""
+    """Yield the stretches of finite values, which other values separate."""
     for is_finite, group in groupby(points, key=lambda point: math.isfinite(point[1])):
         if is_finite:
             yield list(group)

@@ -1,4 +1,4 @@
-"""What a run was made with and from: settings, data, files, commit, versions."""
+"""Lineage of a run as parts of its page: settings, data, files, commit, versions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ MAIN_PACKAGES = ("ray", "torch", "numpy", "pyarrow", "wandb")
 
 
 def settings_cards(settings: Mapping[str, Any]) -> Markup | None:
-    """What differs from the defaults; all of it folded away."""
+    """Build the card of settings that differ from the defaults, with all settings folded away."""
     if not settings:
         return None
     rows = [
@@ -40,7 +40,7 @@ def _default(change: Any) -> str:
 
 
 def lineage_card(inputs: Sequence[Mapping[str, Any]], link: Link) -> Markup | None:
-    """Data and files, with links to the reports of the runs that made them."""
+    """Build the cards of data and files, with links to the reports of the runs that made them."""
     return join(_input(each, link) for each in inputs) or None
 
 
@@ -63,7 +63,7 @@ def _input(each: Mapping[str, Any], link: Link) -> Markup:
 
 
 def environment_cards(run: RunRecord) -> Markup | None:
-    """Command, commit, versions, machine; every package folded away."""
+    """Build the card of command, commit, versions and machine, with all packages folded away."""
     found = run.environment
     if not found:
         return None
@@ -87,7 +87,7 @@ def environment_cards(run: RunRecord) -> Markup | None:
 
 
 def pairs(items: Sequence[tuple[str, Any]]) -> Markup:
-    """A table of names and values, without those that are not known."""
+    """Build a table of names and values, without unknown values."""
     rows = [
         tag("tr", tag("th", name), tag("td", value, class_="path")) for name, value in items if value not in (None, "")
     ]

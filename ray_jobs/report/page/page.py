@@ -1,4 +1,4 @@
-"""A page: its frame, and the parts that pages are made of."""
+"""Frame of a page, and the parts that pages are built from."""
 
 import base64
 import hashlib
@@ -17,11 +17,18 @@ STYLE = Markup(Path(__file__).with_name("page.css").read_text())
 SCRIPT = Markup(Path(__file__).with_name("page.js").read_text())
 MAX_LEGEND = 12
 Link = Callable[[str], str | None]
-"""The address of the report of a run or a search by its name, if there is one."""
+"""Returns the address of the report of a run or a search by its name, or None."""
 
 
 def build_page(title: str, sections: Sequence[tuple[str, Any]], head: Any, foot: Any) -> bytes:
-    """A whole HTML file; sections without content are left out. It fetches nothing, and runs no script but its own."""
+    """Build a complete HTML file, which fetches nothing, and runs no script but its own.
+
+    Args:
+        title: Title of the page.
+        sections: Names and contents; a section without content is left out.
+        head: Content above the sections.
+        foot: Content below the sections.
+    """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -42,19 +49,19 @@ def build_page(title: str, sections: Sequence[tuple[str, Any]], head: Any, foot:
 
 
 def heading(name: str) -> Markup:
-    """The title, which may be broken after every `_`."""
+    """Build the page's heading, which may be broken after every `_`, `/` and `-`."""
     return tag(
         "h1", [[tag("wbr"), part] if place else part for place, part in enumerate(re.split(r"(?<=[_/-])", name))]
     )
 
 
 def state_chip(state: State) -> Markup:
-    """Its word in colour, and what else there is to say."""
+    """Build the state's word in colour, with more about the state behind."""
     return join([tag("span", state.kind, class_=f"chip {state.kind}"), state.words])
 
 
 def facts(items: Iterable[tuple[str, str, str]]) -> Markup:
-    """Name, value and a remark of each."""
+    """Build a row of facts: name, value and a remark of each."""
     return tag(
         "div",
         [
@@ -70,7 +77,7 @@ def facts(items: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def chart_grid(charts: Sequence[Chart], prefix: str) -> Markup | None:
-    """Charts side by side; `prefix` keeps their ids apart."""
+    """Build figures side by side; `prefix` makes their ids unique."""
     figures = [_figure(chart, f"{prefix}{index}") for index, chart in enumerate(charts)]
     return tag("div", figures, class_="charts") if figures else None
 
@@ -88,7 +95,7 @@ def _figure(chart: Chart, name: str) -> Markup:
 
 
 def _legend(chart: Chart) -> Markup:
-    """Every line with its last value."""
+    """Build a legend of the first `MAX_LEGEND` lines, each with its last value."""
     items = [
         tag(
             "span",
@@ -105,7 +112,14 @@ def _legend(chart: Chart) -> Markup:
 def table(
     columns: Sequence[Any], rows: Sequence[Sequence[Any]], numeric: Iterable[int] = (), *, strong: Sequence[bool] = ()
 ) -> Markup:
-    """A table; columns whose places are `numeric` stand to the right. A cell may be an element of its own (`td`)."""
+    """Build a table.
+
+    Args:
+        columns: Headings.
+        rows: Cells of each row; one may be an element of its own (`td`).
+        numeric: Indices of columns that are aligned to the right.
+        strong: Whether each row is emphasised; by default none is.
+    """
     right = set(numeric)
     head = tag("tr", [tag("th", name, class_="num" if place in right else None) for place, name in enumerate(columns)])
     body = [
@@ -122,15 +136,15 @@ def _cell(cell: Any, is_numeric: bool) -> Markup:
 
 
 def card(*content: Any, is_long: bool = False) -> Markup:
-    """A box."""
+    """Build a box."""
     return tag("div", *content, class_="card block long" if is_long else "card block")
 
 
 def folded(summary: str, *content: Any) -> Markup:
-    """What is seen after a click."""
+    """Build content that is seen after a click on the summary."""
     return tag("details", tag("summary", summary), *content)
 
 
 def linked(words: str, address: str | None) -> Markup | str:
-    """Words, as a link when there is an address."""
+    """Return the words, as a link when there is an address."""
     return tag("a", words, href=address) if address else words

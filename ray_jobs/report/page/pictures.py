@@ -14,7 +14,7 @@ ReadPicture = Callable[[str], str | None]
 
 
 def gallery_grid(galleries: Sequence[Gallery]) -> Markup | None:
-    """All keys; the newest picture of each large, the others in a strip."""
+    """Build the galleries of all keys: the newest picture of each large, the others in a strip."""
     return tag("div", [_gallery(each) for each in galleries], class_="galleries") if galleries else None
 
 
@@ -56,7 +56,7 @@ def _figure(picture: Picture, *, is_large: bool = False) -> Markup:
 
 
 def _captions(picture: Picture) -> Markup | None:
-    """In the same rows and columns as the pictures of the grid."""
+    """Build the captions, in the same rows and columns as the pictures of the grid."""
     if len(picture.captions) < 2 or not any(picture.captions):
         return None
     cells = [tag("span", caption) for caption in picture.captions]
@@ -65,7 +65,7 @@ def _captions(picture: Picture) -> Markup | None:
 
 
 def table_cards(tables: Sequence[Table], read: ReadPicture) -> Markup | None:
-    """Each table in a card of its own."""
+    """Build a card for each table; `read` returns the picture of a cell."""
     return join(_table(each, read) for each in tables) or None
 
 

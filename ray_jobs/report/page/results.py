@@ -1,4 +1,4 @@
-"""The metrics of the best and of the last model, beside their trivial baselines."""
+"""Metrics of the best and of the last model, beside their trivial baselines, as parts of a page."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from ray_jobs.report.html import Markup, tag
 from ray_jobs.report.page.page import card, folded, table
 
 MIN_SHARED = 3
-"""Metrics that two splits must have in common to stand side by side."""
+"""Least number of metrics that splits must share to be shown side by side."""
 
 ORDER = ("val", "eval", "test", "train")
 Metrics = Mapping[str, float]
@@ -18,7 +18,15 @@ Metrics = Mapping[str, float]
 def results(
     best: Metrics, last: Metrics, goal: str | None, titles: tuple[str, str], order: Sequence[str]
 ) -> Markup | None:
-    """Tables; `titles` name the best and the last model, `order` all metrics in the order of the record."""
+    """Build the tables of results; None without metrics.
+
+    Args:
+        best: Metrics of the best model; empty without one.
+        last: The last values.
+        goal: The metric that decides which model is best; its row is emphasised.
+        titles: Titles of the best and of the last model.
+        order: All metrics, in the order of the record.
+    """
     names = [name for name in (*order, *sorted(last.keys() | best.keys())) if not name.startswith(BASELINE)]
     names = [name for name in dict.fromkeys(names) if name != "train/epoch"]
     shared = find_shared(names)
@@ -37,7 +45,7 @@ def results(
 
 
 def find_shared(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Metrics that several splits have in common: their names by split. Nothing when they are few."""
+    """Find the metrics that several splits share: their names by split. Empty when there are few."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
         words = read_name(name)

@@ -1,4 +1,4 @@
-"""The page of one run."""
+"""Page of one run."""
 
 import statistics
 import time
@@ -25,7 +25,7 @@ MAX_WARNINGS = 30
 
 
 def build_run_page(run: RunRecord, link: Link) -> bytes:
-    """A whole HTML file; `link` finds the report of another run or search."""
+    """Build the complete HTML file; `link` finds the report of another run or search."""
     budget = Budget()
     galleries = gather_galleries(run.folder, run.last_step, budget)
     drawn, left_out = pick(group(run.curves, run.goal, run.best_step))
@@ -88,13 +88,13 @@ def _facts(run: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def _seconds(events: Sequence[Mapping[str, Any]]) -> float:
-    """Between reports, without the pauses between a stop and the next start."""
+    """Return the seconds between reports, without the pauses between a stop and the next start."""
     steps = pairwise(events)
     return sum(later["time"] - earlier["time"] for earlier, later in steps if "resumed_from" not in later)
 
 
 def pick(charts: Sequence[Chart]) -> tuple[list[Chart], list[Chart]]:
-    """Charts that show a change, and those of one value."""
+    """Split charts into those that show a change, and those of one value."""
     is_worth = [any(len({y for _, y in line.points}) > 1 for line in chart.lines) for chart in charts]
     worth = [chart for chart, is_one in zip(charts, is_worth, strict=True) if is_one]
     return worth, [chart for chart, is_one in zip(charts, is_worth, strict=True) if not is_one]
@@ -106,7 +106,7 @@ def _left_out(charts: Sequence[Chart]) -> Markup | None:
 
 
 def _speed_charts(speed: Mapping[str, Sequence[Point]]) -> list[Chart]:
-    """One for each measure; the ranks of a machine's measure together."""
+    """Build a chart for each measure; those of the machine have a line for each rank."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in speed:
         groups[name.rpartition("/")[2] if name.startswith("system/") else name].append(name)
@@ -122,7 +122,7 @@ def _speed_charts(speed: Mapping[str, Sequence[Point]]) -> list[Chart]:
 
 
 def _evaluations(run: RunRecord, budget: Budget) -> Markup | None:
-    """What the `evaluate` verb found; pictures of the newest."""
+    """Build the card of what the `evaluate` verb found, with the pictures of the newest evaluation."""
     if not run.evaluations:
         return None
     names = list(dict.fromkeys(name for found in run.evaluations.values() for name in found.get("metrics", {})))

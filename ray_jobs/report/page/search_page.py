@@ -1,4 +1,4 @@
-"""The page of a search."""
+"""Page of a search."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
 
 
 def build_search_page(search: SearchRecord, link: Link) -> bytes:
-    """A whole HTML file; `link` finds the report of a trial."""
+    """Build the complete HTML file; `link` finds the report of a trial."""
     labels = list(dict.fromkeys(place.trial.label for place in search.places))
     groups = {label: [place for place in search.places if place.trial.label == label] for label in labels}
     charts = [chart for label, places in groups.items() for chart in _charts(search, label, places, len(labels) > 1)]
@@ -109,7 +109,7 @@ def _leaderboard(
 
 
 def _mutations(search: SearchRecord) -> Markup | None:
-    """What population-based training did to running trials."""
+    """Build the card of what population-based training changed in running trials."""
     if not search.mutations:
         return None
     rows = [
@@ -120,7 +120,7 @@ def _mutations(search: SearchRecord) -> Markup | None:
 
 
 def _charts(search: SearchRecord, label: str, places: Sequence[RankedTrial], has_title: bool) -> list[Chart]:
-    """Of all trials, the best darkest: the first objective over epochs, and then over every setting of numbers."""
+    """Build charts of all trials, the best darkest: the first objective over epochs, and over each numeric setting."""
     reached = [place for place in places if place.trial.objectives]
     if not reached or not search.objectives:
         return []
@@ -147,7 +147,7 @@ def _charts(search: SearchRecord, label: str, places: Sequence[RankedTrial], has
 
 
 def _what(search: SearchRecord) -> Markup | None:
-    """The `search` section without what is not set; all settings folded away."""
+    """Build the card of the `search` section without what is not set, with all settings folded away."""
     given = _without_nothing(search.settings.get("search") or {})
     if not given:
         return None
@@ -169,7 +169,10 @@ def _picture(name: str, content: bytes) -> Markup:
 
 
 def _best(name: str, text: str) -> Markup:
-    """What differs from the defaults, under the words that the file begins with; the file itself folded away."""
+    """Build the cards of a file of best settings: its comment, and the settings that differ from the defaults.
+
+    All settings are folded away.
+    """
     head = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("#")]
     return join(
         [

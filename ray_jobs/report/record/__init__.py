@@ -1,1 +1,1 @@
-"""What a report reads from the folders of runs and searches."""
+"""Records that a report reads from the folders of runs and searches."""

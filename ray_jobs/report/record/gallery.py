@@ -1,4 +1,4 @@
-"""The pictures of a run that a page shows: of every key the newest, the first and some between, within a size."""
+"""Pictures of a run that a page shows: of every key the newest, the first and some between, within a size."""
 
 import base64
 import io
@@ -14,56 +14,56 @@ from data_pipelines.storage.folder import Folder
 from trainables.run_paths import PICTURES, find_panels, step_of
 
 BUDGET_BYTES = 6_000_000
-"""Of all pictures of a page together; in the page they take a third more."""
+"""Most bytes of all pictures of a page together; in the page they take a third more."""
 LIMITS = {"images": 8, "video": 3}
-"""Of each key; what is neither is not shown."""
+"""Most pictures of each key, by type; other types are not shown."""
 LARGE_BYTES, LARGE_SIDE = 400_000, 1400
-"""A picture that takes more is shown smaller, and with a loss that is hard to see."""
+"""A PNG picture of more bytes is reduced to this side, in pixels, with a loss that is hard to see."""
 TYPES = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4", ".webp": "image/webp"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One file, ready to be put into a page."""
+    """Picture or video, ready to be put into a page."""
 
     step: int
     epoch: int
     captions: Sequence[str]
     columns: int
-    """Of the grid that the captions belong to."""
+    """Columns of the grid that the captions belong to."""
     uri: str
     width: int
-    """In pixels; 0 when that is not known."""
+    """Width in pixels; 0 when it is not known."""
     is_video: bool = False
     is_reduced: bool = False
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of one key, newest first."""
+    """Pictures of one key, newest first."""
 
     key: str
     folder: str
-    """Where all of them lie, in the run's folder."""
+    """The folder of all of them, in the run's folder."""
     pictures: Sequence[Picture]
     num_all: int
 
 
 class Budget:
-    """Bytes that may still be used."""
+    """Budget of bytes that may still be used."""
 
     def __init__(self, num_bytes: int = BUDGET_BYTES):
         self.left = num_bytes
 
     def take(self, content: bytes) -> bool:
-        """Whether there was room for it."""
+        """Use bytes for some content, if there is room for them; returns whether there was."""
         has_room = len(content) <= self.left
         self.left -= len(content) if has_room else 0
         return has_room
 
 
 def gather_galleries(folder: Folder, until_step: int, budget: Budget) -> list[Gallery]:
-    """Of every key; the newest picture of each comes before the second of any."""
+    """Read the pictures of every key; in the budget the newest picture of each comes before the second of any."""
     names: dict[str, list[str]] = defaultdict(list)
     for name in find_panels(folder, until_step=until_step):
         names[str(PurePosixPath(name).parent)].append(name)
@@ -82,7 +82,7 @@ def gather_galleries(folder: Folder, until_step: int, budget: Budget) -> list[Ga
 
 
 def choose(names: Sequence[str], limit: int) -> list[str]:
-    """The last, the first, and some evenly between; in that order."""
+    """Choose the last name, the first, and some evenly between, in that order."""
     if not limit:
         return []
     if len(names) > limit:
@@ -112,7 +112,7 @@ def _load(folder: Folder, description: str, budget: Budget) -> Iterator[Picture]
 
 
 def shrink(content: bytes, ending: str) -> tuple[bytes, str, int]:
-    """Content, ending and width of a picture; a large one made smaller. What moves stays as it is."""
+    """Return content, ending and width of a picture; a large PNG is made smaller. Animations stay as they are."""
     if ending == ".mp4":
         return content, ending, 0
     image = Image.open(io.BytesIO(content))
@@ -125,12 +125,12 @@ def shrink(content: bytes, ending: str) -> tuple[bytes, str, int]:
 
 
 def to_uri(content: bytes, ending: str) -> str:
-    """The content as part of the page."""
+    """Return the content as a data URI, which is part of the page."""
     return f"data:{TYPES[ending]};base64,{base64.b64encode(content).decode()}"
 
 
 def read_cell(folder: Folder, name: str, budget: Budget) -> str | None:
-    """A picture in a table; None for what is none, is not there, or has no room."""
+    """Read a picture in a table as a data URI; None for other cells, a missing file, and one beyond the budget."""
     is_picture = name.startswith(f"{PICTURES}/") and name.endswith(".png") and ".." not in name
     if not is_picture or not folder.exists(name):
         return None

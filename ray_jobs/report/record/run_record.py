@@ -1,4 +1,4 @@
-"""What the folder of a run holds, as plain data."""
+"""Record of a run, read from its folder as plain data."""
 
 import math
 from collections import defaultdict
@@ -29,7 +29,7 @@ SPEED = {
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, finished or not."""
+    """Record of one run, finished or not."""
 
     folder: Folder
     identity: Identity
@@ -39,7 +39,7 @@ class RunRecord:
     curves: Mapping[str, Sequence[Point]]
     """Every metric over steps."""
     speed: Mapping[str, Sequence[Point]]
-    """Throughput, waiting, memory and what the machines did, over steps."""
+    """Throughput, waiting, memory and system metrics of the machines, over steps."""
     events: Sequence[Mapping[str, Any]]
     best_step: int | None
     best: Mapping[str, float]
@@ -54,17 +54,17 @@ class RunRecord:
 
     @property
     def run_id(self) -> str:
-        """The name of its folder."""
+        """Name of the run's folder."""
         return PurePosixPath(self.folder.path).name
 
     @property
     def last_step(self) -> int:
-        """How far the record goes."""
+        """Last step of the record; 0 without one."""
         return int(max((points[-1][0] for points in self.curves.values()), default=0))
 
 
 def gather_run(folder: Folder) -> RunRecord:
-    """Read all of it; what is not there yet is empty."""
+    """Read the complete record of a run; what is not there yet is empty."""
     identity, final, log = load_identity(folder), read_json(folder, FINAL), read_text(folder, LOG)
     events = without_repeats(list(read_lines(folder, EVENTS)))
     curves = _curves(list(read_lines(folder, METRICS)))
@@ -94,7 +94,7 @@ def gather_run(folder: Folder) -> RunRecord:
 
 
 def without_repeats(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events without those of steps that a later start went through again."""
+    """Return the events without those of steps that a later start went through again."""
     kept: list[dict[str, Any]] = []
     for event in events:
         if "resumed_from" in event:
@@ -125,7 +125,7 @@ def _speed(events: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
 
 
 def _as_trial(folder: Folder, identity: Identity) -> State:
-    """A trial that is not finished was stopped, or failed, by what its search knows."""
+    """Return the state of an unfinished trial, which was stopped or failed if the record of its search has it so."""
     search, _, number = identity.name.rpartition("-")
     for trial in latest(read_history(storage_of(folder) / f"{SEARCHES}/{search}")).values():
         if trial.id == number and trial.state in ("stopped", "failed"):

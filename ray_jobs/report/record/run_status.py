@@ -1,4 +1,4 @@
-"""Whether a run is finished, running, stopped or broken, told from its folder."""
+"""State of a run, read from its folder: finished, running, stopped, failed or unfinished."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Kind = Literal["finished", "running", "stopped", "failed", "unfinished"]
 
 @dataclass(frozen=True)
 class State:
-    """How a run or a search stands."""
+    """State of a run or a search."""
 
     kind: Kind
     words: str = ""
@@ -21,7 +21,14 @@ class State:
 
 
 def find_state(folder: Folder, final: Mapping[str, Any] | None, events: Sequence[Mapping[str, Any]], log: str) -> State:
-    """The state of a run. Raises nothing for a record that breaks off anywhere."""
+    """Find the state of a run. Raises nothing for a record that breaks off anywhere.
+
+    Args:
+        folder: The run's folder.
+        final: Its final metrics; None before the end.
+        events: Its events.
+        log: Its log.
+    """
     last = events[-1] if events else {}
     if final is not None:
         early = last.get("num_epochs", 0) > final["epoch"]
@@ -37,7 +44,7 @@ def find_state(folder: Folder, final: Mapping[str, Any] | None, events: Sequence
 
 
 def find_failure(log: str) -> str:
-    """The cause that the log ends with: the first error since the last start; its trace comes after it."""
+    """Return the cause of a failure: the first error in the log since the last start, which its trace follows."""
     entries = re.split(r"(?m)^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ )", log)
     cause = ""
     for entry in entries:
@@ -52,5 +59,5 @@ def find_failure(log: str) -> str:
 
 
 def warnings_in(log: str) -> list[str]:
-    """Lines of warnings and errors, without tracebacks."""
+    """Return the lines of warnings and errors, without tracebacks."""
     return [line for line in log.splitlines() if re.match(r"[-0-9]{10} [:0-9]{8} (WARNING|ERROR) (?!Traceback)", line)]

@@ -1,4 +1,4 @@
-"""What the folder of a search holds, and the curves of its trials, as plain data."""
+"""Record of a search and the curves of its trials, read from their folders as plain data."""
 
 import csv
 import io
@@ -29,20 +29,20 @@ from trainables.run import validate_strictly
 
 @dataclass(frozen=True)
 class RankedTrial:
-    """A trial and where it stands."""
+    """Trial with its rank and curve."""
 
     trial: Trial
     run: str
-    """The name of its run."""
+    """Name of the trial's run."""
     rank: int | None
-    """Among those of its label; None before the first ranking."""
+    """Rank among the trials of its label; None before the first ranking."""
     curve: Sequence[Point]
     """The first objective over epochs."""
 
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """One search, finished or not."""
+    """Record of one search, finished or not."""
 
     folder: Folder
     settings: Mapping[str, Any]
@@ -50,7 +50,7 @@ class SearchRecord:
     objectives: Sequence[str]
     """Names of the metrics that trials are ranked by, the first one first."""
     places: Sequence[RankedTrial]
-    """Best first, label by label."""
+    """Trials label by label, best first."""
     mutations: Sequence[Mutation]
     best: Mapping[str, str]
     """Files of best settings by name."""
@@ -58,7 +58,7 @@ class SearchRecord:
 
     @property
     def name(self) -> str:
-        """The search's, which is also its folder's."""
+        """Name of the search and of its folder."""
         return PurePosixPath(self.folder.path).name
 
     @property
@@ -69,7 +69,7 @@ class SearchRecord:
 
 
 def gather_search(folder: Folder) -> SearchRecord:
-    """Read all of it; what is not there yet is empty."""
+    """Read the complete record of a search; what is not there yet is empty."""
     settings = parse_yaml(read_text(folder, SETTINGS)) or {}
     history, name = read_history(folder), PurePosixPath(folder.path).name
     trials = [trial for _, trial in sorted(latest(history).items())]
@@ -97,7 +97,7 @@ def gather_search(folder: Folder) -> SearchRecord:
 
 
 def _goal(runs: Folder, names: Sequence[str]) -> list[str]:
-    """What the trials' workload is judged by, as a run has it that has begun."""
+    """Return the metric that ranks the trials by default, from the first run that has begun; empty without one."""
     for name in names:
         mirror_config = read_json(runs / name, MIRROR_CONFIG)
         if mirror_config:
@@ -111,7 +111,7 @@ def _ranks(folder: Folder) -> dict[int, int]:
 
 
 def _curve(run: Folder, objectives: Sequence[str]) -> list[Point]:
-    """The last value of each epoch."""
+    """Return the last value of each epoch."""
     points: dict[float, float] = defaultdict(float)
     for metric in objectives:
         for row in read_lines(run, METRICS, having=f'"{metric}"'):
@@ -132,7 +132,7 @@ def _state(folder: Folder, trials: Sequence[Trial], num_trials: int) -> State:
 
 
 def _count_trials(settings: Mapping[str, Any]) -> int:
-    """As many as the settings ask for; 0 when they are of another version."""
+    """Count the trials that the settings ask for; 0 when the settings are of another version."""
     try:
         search = validate_strictly(Search, settings)
     except ValidationError:

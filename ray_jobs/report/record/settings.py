@@ -1,4 +1,4 @@
-"""The settings in which an experiment differs from the defaults."""
+"""Settings in which an experiment differs from the defaults."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ PLUMBING = (
     "after",
     "search.",
 )
-"""What stands elsewhere on the page, or says nothing about the result."""
+"""Prefixes of settings that are elsewhere on the page, or have no effect on the result."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One setting; `default` is None when there is none, as in sections that are off by default."""
+    """Setting that was changed; `default` is None when there is none, as in sections that are off by default."""
 
     key: str
     value: Any
@@ -34,7 +34,7 @@ class Change:
 
 
 def find_changes(settings: Mapping[str, Any]) -> list[Change]:
-    """Settings that are not the default's, with dotted keys; of a workload that is not known all of them."""
+    """Return the settings that differ from their defaults, with dotted keys; of an unknown workload all of them."""
     defaults = flatten(_defaults(settings))
     sections = {name: settings[name] for name in (*FIRST, *settings) if name in settings}
     return [
@@ -46,7 +46,7 @@ def find_changes(settings: Mapping[str, Any]) -> list[Change]:
 
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key; lists are values."""
+    """Return values by dotted key; lists are values."""
     if not isinstance(settings, Mapping) or (prefix and not settings):
         return {prefix: settings}
     return dict(_pairs(settings, prefix))
@@ -67,5 +67,5 @@ def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dump(config_class: type[BaseModel]) -> dict[str, Any]:
-    """The fields that have a default, as JSON would hold them."""
+    """Return the fields that have a default, as JSON would hold them."""
     return config_class.model_construct().model_dump(mode="json", warnings=False)

@@ -1,4 +1,4 @@
-"""The tables of a run, as they have grown over its steps."""
+"""Tables of a run, as they have grown over its steps."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from ray_jobs.run_folder.table_csv import TABLE
 from trainables.run_paths import PICTURES
 
 MAX_ROWS = 40
-"""Up to which all steps stand in one table."""
+"""Most rows for which all steps are in one table."""
 MAX_EARLIER = 400
 
 Row = Sequence[str]
@@ -20,7 +20,7 @@ Row = Sequence[str]
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of the newest step, or of all when they are few."""
+    """Table of the newest step's rows, or of all rows when they are few."""
 
     key: str
     folder: str
@@ -32,7 +32,7 @@ class Table:
 
 
 def gather_tables(folder: Folder) -> list[Table]:
-    """Of every key."""
+    """Read the tables of every key."""
     return [_read(folder, name) for name in folder.find(PICTURES, f"/{TABLE}")]
 
 
@@ -55,6 +55,6 @@ def _read(folder: Folder, name: str) -> Table:
 
 
 def _without_repeats(columns: Row) -> list[int]:
-    """Places of the columns; those of step and epoch in front go where the table has its own."""
+    """Return the indices of the columns, without step and epoch in front where the table has its own."""
     own = {name.lower() for name in columns[2:]}
     return [place for place, name in enumerate(columns) if place > 1 or name.lower() not in own]

@@ -9,17 +9,17 @@ from data_pipelines.storage.folder import Folder
 
 
 def read_text(folder: Folder, name: str) -> str:
-    """Content of a file; empty when it is not there."""
+    """Return the content of a file; empty when the file is not there."""
     return folder.read(name).decode(errors="replace") if folder.exists(name) else ""
 
 
 def read_json(folder: Folder, name: str) -> Any:
-    """Content of a JSON file, or None."""
+    """Return the content of a JSON file, or None."""
     return folder.read_json(name) if folder.exists(name) else None
 
 
 def read_lines(folder: Folder, name: str, having: str = "") -> Iterator[dict[str, Any]]:
-    """JSON lines that hold some text, without those that a kill has torn."""
+    """Yield the JSON lines that hold some text, without those that a kill has torn."""
     for line in read_text(folder, name).splitlines():
         if having not in line:
             continue
@@ -32,7 +32,7 @@ def read_lines(folder: Folder, name: str, having: str = "") -> Iterator[dict[str
 
 
 def storage_of(folder: Folder) -> Folder:
-    """The storage path that the folder of a run or a search lies in, two levels up."""
+    """Return the storage path that the folder of a run or a search lies in, two levels up."""
     if folder.is_local:
         return Folder(str(PurePosixPath(folder.path).parent.parent))
     place, mark, options = folder.uri.partition("?")

@@ -139,7 +139,7 @@ def train_within_bound(experiment: Experiment) -> None:
     train(experiment)
     assert time.monotonic() - began < BOUND_S
     me = psutil.Process()
-    left = [child for child in me.children(recursive=True) if "mirror_main" in " ".join(child.cmdline())]
+    left = [child for child in me.children(recursive=True) if "mirror_process_main" in " ".join(child.cmdline())]
     assert left == []
 
 

@@ -83,14 +83,14 @@ def test_a_killed_fork_server_is_replaced_and_its_mirrors_live(fork_server, trac
     killed = []
     notify = MirrorHandle.notify
 
-    def kill_nursery(self):
+    def kill_fork_server(self):
         if not killed:
             killed.append(fork_server._process)
             fork_server._process.kill()
             fork_server._process.wait()
         notify(self)
 
-    monkeypatch.setattr(MirrorHandle, "notify", kill_nursery)
+    monkeypatch.setattr(MirrorHandle, "notify", kill_fork_server)
     for experiment in (first, second):
         train(experiment)
         [segment] = segments_of(experiment)

@@ -176,7 +176,7 @@ def test_pictures_and_models_can_be_thinned_out_or_left_out(home, tracked):
 def test_metrics_hidden_from_trackers_are_not_sent(home, tracked, monkeypatch):
     experiment = tracked(mode="offline")
     axes = {"train/*": None, "test/*": "test/epoch", "*": "epoch"}
-    monkeypatch.setattr(type(experiment.workload), "metric_axes", axes)
+    monkeypatch.setattr(type(experiment.workload), "metric_x_axes", axes)
     train(experiment)
     [segment] = segments_of(experiment)
     assert [row["_step"] for row in segment.rows] == [8, 16, 24]
