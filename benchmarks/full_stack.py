@@ -16,9 +16,12 @@ from trainables.ray_train.worker_main import RunError
 
 
 def measure(settings: dict[str, Any], began: float) -> dict[str, Any]:
-    """Seconds per step of each log interval after the first, which warms up; the same from the first report to the
-    last, with all that lies between; from the start to the first step; the share of the time that waited for data; how
-    busy a GPU was."""
+    """Train once and measure the speed.
+
+    Returns the seconds per step of each log interval after the first, which warms up; the seconds per step from the
+    first report to the last, with all that lies between; the seconds from the start to the first step; the share of the
+    time that waited for data; how busy a GPU was.
+    """
     heard: list[tuple[float, WorkerReport]] = []
     apply = RunRecorder.apply
 

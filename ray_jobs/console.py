@@ -108,10 +108,9 @@ def format_progress(
     notes: Mapping[str, str] | None = None,
     evaluation_s: float = 0.0,
 ) -> str:
-    """Return a line of progress.
+    """Return a line of progress, such as this one.
 
-    For example `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (epoch 2, baseline 80)  410 samples/s  eta 1m
-    20s`.
+    `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (epoch 2, baseline 80)  410 samples/s  eta 1m 20s`
 
     Args:
         report: The position and the speed.

@@ -51,7 +51,7 @@ def connect() -> None:
         include_dashboard=False if is_local else None,
         log_to_driver=True,
         logging_level=logging.ERROR,
-        # processes of a cluster started here inherit these; with them given again Ray would prestart no workers
+        # processes of a cluster started here inherit these; giving them again would keep Ray from prestarting workers
         runtime_env=None if is_local else {"env_vars": environment},
     )
     _quieten()

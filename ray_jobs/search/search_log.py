@@ -22,6 +22,6 @@ class SearchLog:
         self.append_log("\n".join(map(str, parts)))
 
     def append_log(self, text: str) -> None:
-        """Add text to the file alone."""
+        """Add text only to the file."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())

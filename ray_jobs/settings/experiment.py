@@ -110,7 +110,7 @@ def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
         if part == "workload":
             name = settings.get("workload", {}).get("name")
             models = _config_classes(name)
-        elif len(models) > 1:  # one of several kinds, told apart by its name
+        elif len(models) > 1:  # one of several kinds, distinguished by its name
             models = [model for model in models if model.model_fields["name"].default == part]
         else:
             field = models[0].model_fields.get(part)

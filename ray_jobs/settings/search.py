@@ -83,7 +83,7 @@ class Search(Config):
     """Keys of the space whose values are ranked each by itself, because they make trials that cannot be compared."""
     searcher: Literal["grid", "random", "tpe"] | None = None
     """grid: every combination of choices. random. tpe: the tree-structured Parzen estimator of Optuna (Bergstra et al.
-    2011), for several objectives as well. null: grid when the space has choices alone, else random."""
+    2011), for several objectives as well. null: grid when the space has only choices, else random."""
     num_points: int | None = Field(default=None, ge=1, le=100_000)
     """Points to try; needed by random and tpe."""
     objectives: tuple[SelectionMetric, ...] = ()

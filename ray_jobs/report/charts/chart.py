@@ -18,7 +18,7 @@ class Line:
     """Label at the line's end."""
     points: Sequence[Point]
     colour: str
-    """A class of the style sheet: `c0` to `c7` tell lines apart, `r0` to `r7` are a row from strong to weak."""
+    """A class of the style sheet: `c0` to `c7` distinguish lines, `r0` to `r7` are a scale from strong to weak."""
     kind: Kind = "line"
 
 
