@@ -13,7 +13,7 @@ SPLITS: dict[Split, slice] = {"train": slice(0, 310), "val": slice(310, 376), "t
 
 def build_pipeline(config: DiabetesConfig) -> ArrayPipeline:
     """Measurements and progression in units of the training patients' deviation, around their mean."""
-    measurements, progression = load_diabetes(return_X_y=True, scaled=False)
+    measurements, progression = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
     order = np.random.default_rng(0).permutation(len(progression))
     x, y = measurements[order], progression[order]
     train = SPLITS["train"]
