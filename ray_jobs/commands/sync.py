@@ -91,7 +91,7 @@ def send_run(run: "Folder", say: Print) -> dict[str, int] | None:
 
     mirror_config = load_mirror_config(run)
     name = Path(run.path).name
-    if WandbDir(run, mirror_config.run_id, mirror_config.tracking).load_ledger().is_complete:
+    if WandbDir(run, mirror_config.run_id, mirror_config.tracking).load_sync_state().is_complete:
         say(f"{name}: all of it had arrived before")
         return {"rows": 0, "panels": 0, "models": 0}
     tracking = mirror_config.tracking.for_sync()

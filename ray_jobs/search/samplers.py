@@ -102,7 +102,7 @@ class OptunaTpeSampler:
         free = {key: dimension for key, dimension in search.space.items() if not dimension.of}
         self._distributions = {key: self._distribution(dimension) for key, dimension in free.items()}
         self._directions = ["minimize" if goal.mode == "min" else "maximize" for goal in goals]
-        self._told: list[Any] = []
+        self._replayed: list[Any] = []
 
     def _distribution(self, dimension: Dimension) -> Any:
         kinds = self._optuna.distributions
@@ -118,7 +118,7 @@ class OptunaTpeSampler:
         """Return a point that follows from all results; the number seeds it, so that a restart repeats no draw."""
         sampler = self._optuna.samplers.TPESampler(seed=self._seed * 100_003 + number, multivariate=False)
         study = self._optuna.create_study(directions=self._directions, sampler=sampler)
-        study.add_trials(self._told)
+        study.add_trials(self._replayed)
         drawn = study.ask(self._distributions).params
         chosen = {
             key: self._space[key].choice[value] if self._space[key].choice is not None else value  # pyright: ignore
@@ -132,7 +132,7 @@ class OptunaTpeSampler:
             return
         params = {key: self._encode(key, point[key]) for key in self._distributions}
         trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, values=list(values))
-        self._told.append(trial)
+        self._replayed.append(trial)
 
     def _encode(self, key: str, value: Any) -> Any:
         choice = self._space[key].choice

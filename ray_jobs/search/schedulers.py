@@ -124,7 +124,7 @@ class _NoController:
         return []
 
 
-def tell_earlier_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable[Trial]) -> None:
+def replay_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable[Trial]) -> None:
     """Replay the results of earlier trials, from their records, in ASHA or the median rule."""
     settings = setup.search.scheduler
     if not isinstance(settings, Asha | MedianStopping):

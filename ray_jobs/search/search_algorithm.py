@@ -38,9 +38,9 @@ class ResumableSearch(SearchAlgorithm):
         limit: int | None,
         say: Callable[[str], None],
     ):
-        self._setup, self._trials, self._runs, self._chooser = setup, trials, runs, sampler
+        self._setup, self._trials, self._runs, self._sampler = setup, trials, runs, sampler
         self._num_points, self._limit, self._say = num_points, limit, say
-        self._told: set[int] = set()
+        self._replayed: set[int] = set()
         self._queue = self._all_trials()
         self._parser = _make_parser()
 
@@ -70,8 +70,8 @@ class ResumableSearch(SearchAlgorithm):
         yield from [trial for trial in self._trials if not trial.is_over]
         points = {trial.point for trial in self._trials}
         for point in range(len(points), self._num_points):
-            self._tell_results()
-            values = self._chooser.choose(point)
+            self._replay_results()
+            values = self._sampler.choose(point)
             if values is None:
                 return
             added = list(self._setup.expand(len(self._trials), point, values))
@@ -79,14 +79,14 @@ class ResumableSearch(SearchAlgorithm):
                 self._trials.put(trial)
             yield from added
 
-    def _tell_results(self) -> None:
-        for point in sorted({trial.point for trial in self._trials} - self._told):
+    def _replay_results(self) -> None:
+        for point in sorted({trial.point for trial in self._trials} - self._replayed):
             trials = self._trials.of_point(point)
             if all(trial.is_over for trial in trials):
                 reached = [trial.objectives for trial in measured(trials)]
                 means = [sum(values) / len(reached) for values in zip(*reached, strict=True)] if reached else None
-                self._chooser.tell(trials[0].values, means)
-                self._told.add(point)
+                self._sampler.tell(trials[0].values, means)
+                self._replayed.add(point)
 
     def _opens(self, trial: Trial) -> bool:
         """Return whether a trial can be trained; otherwise mark it as failed or finished, and the search continues."""

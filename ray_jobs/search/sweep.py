@@ -25,7 +25,7 @@ from ray_jobs.search.plots import save_pictures
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.recorder import SearchRecorder
 from ray_jobs.search.samplers import build_sampler
-from ray_jobs.search.schedulers import build_scheduler, tell_earlier_results
+from ray_jobs.search.schedulers import build_scheduler, replay_results
 from ray_jobs.search.search_algorithm import ResumableSearch
 from ray_jobs.search.search_log import SearchLog
 from ray_jobs.search.sweep_plan import CHANGEABLE, DECIDING, SETTINGS, SweepPlan
@@ -145,11 +145,11 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
     search, seed = setup.search, setup.experiment.seed
     is_pbt = search.scheduler.name == "pbt"
     scheduler = build_scheduler(search, seed)
-    tell_earlier_results(scheduler, setup, trials)
+    replay_results(scheduler, setup, trials)
     runs = OpenRuns(setup)
-    teller = _ConsoleReporter(setup, trials, extent, log)
+    reporter = _ConsoleReporter(setup, trials, extent, log)
     goals = setup.goals(next(setup.expand(0, 0, _any_values(setup))))
-    feeder = ResumableSearch(
+    algorithm = ResumableSearch(
         setup,
         trials,
         runs,
@@ -158,11 +158,11 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
         limit=None if is_pbt else extent.concurrency,  # its trials take turns
         say=log.say,
     )
-    recorder = SearchRecorder(setup, trials, runs, teller.tell)
+    recorder = SearchRecorder(setup, trials, runs, reporter.tell)
 
     def stop(who: str) -> None:
         recorder.is_ending = True
-        feeder.set_finished()
+        algorithm.set_finished()
         runs.ask_to_stop(who)
 
     try:
@@ -171,7 +171,7 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
                 tune.with_resources(SearchTrial, trial_resources(setup.experiment.scaling, extent.uses_gpu)),
                 tune_config=tune.TuneConfig(
                     scheduler=scheduler,
-                    search_alg=feeder,  # pyright: ignore
+                    search_alg=algorithm,  # pyright: ignore
                     num_samples=-1,
                     reuse_actors=setup.experiment.scaling.num_workers == 1,
                 ),

@@ -53,14 +53,14 @@ class WandbDir:
         """Return the variables that keep W&B's staging and caches out of the home folder."""
         return {f"WANDB_{kind.upper()}_DIR": str(self.files / kind) for kind in ("cache", "data", "artifact")}
 
-    def load_ledger(self) -> SyncState:
+    def load_sync_state(self) -> SyncState:
         """Read the sync state; it is empty when nothing has arrived, or when the file is damaged."""
         try:
             return SyncState(**json.loads((self.files / "ledger.json").read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return SyncState()
 
-    def save_ledger(self, sync_state: SyncState) -> None:
+    def save_sync_state(self, sync_state: SyncState) -> None:
         """Replace the sync state on disk."""
         Folder(str(self.files)).write_json("ledger.json", asdict(sync_state))
 

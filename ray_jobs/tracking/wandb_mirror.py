@@ -49,8 +49,8 @@ class Mirror:
         self.has_begun = self.has_ended = False
         self._identity = load_identity(folder)
         self._artifact = artifact_name(self._identity.name, self._identity.wandb_id)
-        self._ledger = place.load_ledger()
-        self._known = self._ledger.models if mode == "online" else self._ledger.staged_models
+        self._sync_state = place.load_sync_state()
+        self._known = self._sync_state.models if mode == "online" else self._sync_state.staged_models
         self._sent_models: dict[str, list[str]] = {}
         self._counts = {"rows": 0, "panels": 0, "models": 0}
         self._axes: dict[str, str | None] = {}
@@ -78,18 +78,20 @@ class Mirror:
             later = f"; {LATER}" if self.mode == "offline" else ""
             self.say("warning", f"W&B was lost ({self._lost}); the run goes on {self.mode} there{later}")
         if self.mode == "online":
-            self._ledger.step = max(self._session.last_step, 0)
+            self._sync_state.step = max(self._session.last_step, 0)
             self.say("info", f"W&B: {self._session.run.url}")
         else:
             self.say("info", f"W&B: offline in {self.place.files}")
-        sent = self._ledger.step if self.mode == "online" else max(self.place.last_offline_step(), self._ledger.step)
-        self._ledger.is_complete = False
-        self.place.save_ledger(self._ledger)
+        sent = self._sync_state.step
+        if self.mode != "online":
+            sent = max(self.place.last_offline_step(), sent)
+        self._sync_state.is_complete = False
+        self.place.save_sync_state(self._sync_state)
         self._tailer = RecordTailer(self.folder, sent=sent)
         self._use_inputs()
 
     def _use_inputs(self) -> None:
-        if self.mode == "offline" or self._ledger.has_inputs or not self.folder.exists(INPUTS):
+        if self.mode == "offline" or self._sync_state.has_inputs or not self.folder.exists(INPUTS):
             return  # W&B takes inputs only online, so `sync` sends them
         for item in self.folder.read_json(INPUTS):
             if not Path(item["path"]).exists():
@@ -107,7 +109,7 @@ class Mirror:
         self.has_ended = True
         self._session.finish(exit_code=0 if is_finished else 1)
         if self.mode == "online":
-            self._close_ledger(is_finished)
+            self._close_sync_state(is_finished)
         else:
             self._refuse_loss(self._written_step())
         self.say("sent", self._counts)
@@ -124,14 +126,14 @@ class Mirror:
         if last_step < self._session.logged_step:
             raise SessionLostError(f"it holds the rows up to step {last_step} of {self._session.logged_step}")
 
-    def _close_ledger(self, is_finished: bool) -> None:
-        self._ledger.step = self._session.confirm()
-        self.place.save_ledger(self._ledger)
-        self._refuse_loss(self._ledger.step)
-        self._ledger.models |= self._sent_models
-        self._ledger.has_inputs = True
-        self._ledger.is_complete = is_finished
-        self.place.save_ledger(self._ledger)
+    def _close_sync_state(self, is_finished: bool) -> None:
+        self._sync_state.step = self._session.confirm()
+        self.place.save_sync_state(self._sync_state)
+        self._refuse_loss(self._sync_state.step)
+        self._sync_state.models |= self._sent_models
+        self._sync_state.has_inputs = True
+        self._sync_state.is_complete = is_finished
+        self.place.save_sync_state(self._sync_state)
         self.place.forget_sent()
         shutil.rmtree(self.place.files / STAGING, ignore_errors=True)
 
@@ -192,8 +194,8 @@ class Mirror:
             self._sent_models[version] = aliases
             self._counts["models"] += 1
         if self.mode == "offline":
-            self._ledger.staged_models |= self._sent_models
-            self.place.save_ledger(self._ledger)
+            self._sync_state.staged_models |= self._sent_models
+            self.place.save_sync_state(self._sync_state)
 
 
 def _is_due(setting: bool | Cadence, update: Update) -> bool:

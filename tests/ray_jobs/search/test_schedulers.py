@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ray_jobs.search.schedulers import build_scheduler, clip, tell_earlier_results
+from ray_jobs.search.schedulers import build_scheduler, clip, replay_results
 from ray_jobs.search.trials import Trials
 from ray_jobs.settings.search_dimension import Dimension
 from tests.ray_jobs.search.conftest import RATE
@@ -62,10 +62,10 @@ def test_a_restarted_scheduler_stops_the_same_trials(interrupted, scheduler):
     fresh = build_scheduler(setup.search, 0)
     assert decide(fresh, (1, 2), 9.0) == ["CONTINUE", "CONTINUE"]
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (1, 2), 9.0) == ["CONTINUE", "STOP"]
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (1, 2), 0.5) == ["CONTINUE", "CONTINUE"]
 
 
@@ -81,7 +81,7 @@ def test_the_median_rule_replays_a_trial_that_it_would_stop_now(interrupted):
     (invalid,) = setup.expand(4, 4, {RATE: -1.0})
     trials.put(invalid.change(state="failed"))
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (1, 2), 9.5) == ["CONTINUE", "STOP"]
 
 
@@ -89,12 +89,12 @@ def test_a_resumed_trial_keeps_its_best_and_is_not_its_own_peer(interrupted):
     setup, trials = interrupted(MEDIAN)
     trials.put(trials[2].change(state="running"))
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (3, 4), 9.0, trial_id="0002") == ["CONTINUE", "CONTINUE"]
     setup, trials = interrupted({**MEDIAN, "min_trials": 2})
     trials.put(trials[0].change(state="running"))
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (3, 4), 9.0, trial_id="0000") == ["CONTINUE", "CONTINUE"]
 
 
@@ -104,12 +104,12 @@ def test_replayed_results_count_completed_epochs_like_live_ones(interrupted):
     for trial in trials:
         write(setup.run(trial), [{"step": step, "epoch": 2, "test/mse": 1.0} for step in (12, 15)])
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (2,), 9.0) == ["CONTINUE"]
     for trial in trials:
         write(setup.run(trial), [{"step": step, "epoch": 2, "test/mse": 1.0} for step in (12, 16)])
     told = build_scheduler(setup.search, 0)
-    tell_earlier_results(told, setup, trials)
+    replay_results(told, setup, trials)
     assert decide(told, (2,), 9.0) == ["STOP"]
 
 
