@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ray_jobs.text_table import align
 from trainables.contract.progress_snapshot import ProgressSnapshot
-from trainables.contract.workload_config import WorkloadConfig
+from trainables.contract.workload_config import BASELINE, WorkloadConfig
 from trainables.engine.files.messages import WorkerReport
 from trainables.workloads import console_lines
 
@@ -18,7 +18,7 @@ def describe_plainly(report: WorkerReport) -> Sequence[str]:
     if not report["rows"]:
         return []
     row = report["rows"][-1]
-    hidden = ("train/", "step", "epoch", "baseline/")
+    hidden = ("train/", "step", "epoch", BASELINE)
     names = [name for name in row if name == "train/loss" or not name.startswith(hidden)]
     return [format_progress(report, {name: row[name] for name in names})]
 

@@ -5,9 +5,8 @@ from pathlib import PurePosixPath
 
 from ray_jobs.report.format_numbers import number
 from ray_jobs.text_table import TextTable
-from trainables.contract.workload_config import WorkloadConfig
+from trainables.contract.workload_config import BASELINE, WorkloadConfig
 
-BASELINE = "baseline/"
 MARK = " *"
 """Follows the name of the metric that decides which model is best."""
 POSITIONS = ("step", "epoch")

@@ -11,7 +11,7 @@ from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment
 from tests.contract.conftest import load_smallest
-from trainables.contract.evaluation import BASELINE
+from trainables.contract.workload_config import BASELINE
 from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.engine.loop.loop import run_training
 from trainables.engine.loop.worker_context import CancelledError

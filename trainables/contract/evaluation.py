@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import Batch, Split
 from trainables.contract.panels import Panel
 from trainables.contract.train_context import Collectives
-
-BASELINE = "baseline/"
-"""Prefix of a metric's name: the same metric of a trivial predictor."""
+from trainables.contract.workload_config import BASELINE
 
 
 @dataclass(frozen=True)

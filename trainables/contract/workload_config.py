@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 from data_pipelines.contract.config import Config
 from trainables.contract.training_config import Training
 
+BASELINE = "baseline/"
+"""Prefix of a metric's name: the same metric of a trivial predictor."""
+
 
 class SelectionMetric(Config):
     """The metric that decides which model is best."""

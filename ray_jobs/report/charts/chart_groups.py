@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ray_jobs.report.charts.chart import Chart, Line, Point
+from trainables.contract.workload_config import BASELINE
 
 COLOURS = {"": "c0", "train": "c0", "val": "c1", "eval": "c1", "test": "c2"}
 """Colours by split, the same on all charts."""
 EVALUATED = ("val", "eval", "test")
-BASELINE = "baseline/"
 NUM_SHADES = 8
 
 Curves = Mapping[str, Sequence[Point]]
