@@ -38,11 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several test processes one runs all that shares a cluster, and another all that starts clusters of its own."""
+    """Of several test processes one runs all that needs Ray, so that there is one cluster."""
     for item in items:
-        name = item.nodeid.partition("::")[0]
-        if item.get_closest_marker("ray"):
-            name = "shared cluster" if "ray_cluster" in getattr(item, "fixturenames", ()) else "own clusters"
+        name = "ray" if item.get_closest_marker("ray") else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(name))
 
 
