@@ -189,10 +189,15 @@ class DataPipeline(ABC, Generic[Batch]):
         return batch
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
-        """Return rows of the stored schema for tests and benchmarks; by default training rows, repeated.
+        """Return rows of the stored schema for tests and benchmarks; by default the first training rows, repeated.
 
         Pipelines of data that must be brought by the user override it with synthetic rows.
         """
-        table = pa.concat_tables(self.read_raw("train", 0))
+        tables: list[pa.Table] = []
+        for table in self.read_raw("train", 0):
+            tables.append(table)
+            if sum(each.num_rows for each in tables) >= num_rows:
+                break
+        table = pa.concat_tables(tables)
         rows = np.random.default_rng(seed).permutation(table.num_rows)
         return table.take(pa.array(np.resize(rows, num_rows))).combine_chunks()

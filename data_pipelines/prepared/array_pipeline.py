@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,16 +50,16 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
             split: len(next(iter(arrays.values()))) for split, arrays in self._splits.items()
         }
         self._further = dict(data_spec or {})
-        self._name, self._hash = name, _hash(self._splits, self._further)
+        self._name = name
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the arrays: tasks that decode prepared rows do not need them."""
-        return {**self.__dict__, "_splits": None}
+        return {**self.__dict__, "_splits": None, "_digest": self._digest}
 
     @property
     def key(self) -> str:
         """`<name>-<digest of all arrays>`."""
-        return f"{self._name}-{self._hash[:16]}"
+        return f"{self._name}-{self._digest[:16]}"
 
     @property
     def source(self) -> str:
@@ -80,7 +81,12 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
 
     def source_hash(self) -> str:
         """Return the SHA-256 of all arrays."""
-        return self._hash
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        assert self._splits is not None, "a pickled ArrayPipeline brings its digest along"
+        return _hash(self._splits, self._further)
 
     def num_raw_rows(self) -> dict[Split, int]:
         """Return the rows of each split."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from data_pipelines.contract.pipeline import DataSpec, Split
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of, values_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.storage.checksums import hash_file
 from data_pipelines.video.batch import PackedClips, WindowBatch, change_windows, cut_random_windows
 from data_pipelines.video.config import VideoData
 
@@ -82,8 +83,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         digest = hashlib.sha256()
         for path in files:
             digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(hash_file(path)))
         return digest.hexdigest()
 
     def num_raw_rows(self) -> dict[Split, int]:

@@ -86,7 +86,8 @@ def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[s
     pipeline = build_pipeline(experiment.workload)
     folder = _find_prepared(experiment, pipeline)
     manifest = read_manifest(folder) if folder else None
-    parameters, macs = count_parameters_and_macs(experiment, manifest.data_spec if manifest else pipeline.data_spec())
+    data_spec = manifest.data_spec if manifest else pipeline.data_spec()
+    parameters, macs = count_parameters_and_macs(experiment, pipeline, data_spec)
     num_rows, origin = _count_rows(pipeline, manifest)
     training = experiment.training
     steps = num_rows and num_rows // training.batch_size * training.passes_per_epoch
@@ -121,26 +122,26 @@ def _count_rows(pipeline: "DataPipeline", manifest: "Manifest | None") -> tuple[
         return (nominal, "of the whole published set") if nominal else (None, str(error))
 
 
-def count_parameters_and_macs(experiment: "Experiment", data_spec: "DataSpec") -> tuple[int, int]:
+def count_parameters_and_macs(
+    experiment: "Experiment", pipeline: "DataPipeline", data_spec: "DataSpec"
+) -> tuple[int, int]:
     """Count trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
     from trainables.metrics.macs import count_macs
     from trainables.workloads import build_task
 
     task = build_task(experiment.workload, data_spec, experiment.seed)
     module, inputs = task.module.eval(), task.example_inputs()
-    macs = _count_macs_of_loss(experiment, task) if inputs is None else count_macs(module, *inputs)
+    macs = _count_macs_of_loss(task, pipeline) if inputs is None else count_macs(module, *inputs)
     return sum(parameter.numel() for parameter in module.parameters()), macs
 
 
-def _count_macs_of_loss(experiment: "Experiment", task: "Task") -> int:
+def _count_macs_of_loss(task: "Task", pipeline: "DataPipeline") -> int:
     """Count those of the loss of one row, for a task that gives no example of its inputs."""
     import numpy as np
     import torch
 
     from trainables.metrics.macs import count_macs_inside
-    from trainables.workloads import build_pipeline
 
-    pipeline = build_pipeline(experiment.workload)
     row = pipeline.decode(pipeline.make_fake_rows(1, seed=0)).slice(0, 1)
     batch = pipeline.collate_train(row, np.random.default_rng(0))
     generator = torch.Generator().manual_seed(0)

@@ -96,10 +96,11 @@ def test_the_task_state_survives_a_file_without_pickles_of_code(experiment):
 
 
 def test_example_inputs_are_one_sample(experiment):
-    task = build_task(experiment.workload, build_pipeline(experiment.workload).data_spec(), 0)
+    pipeline = build_pipeline(experiment.workload)
+    task = build_task(experiment.workload, pipeline.data_spec(), 0)
     inputs = task.example_inputs()
     if inputs is None:  # the default: multiply-accumulates are counted in the loss of one row
-        assert count_parameters_and_macs(experiment, build_pipeline(experiment.workload).data_spec())[1] >= 0
+        assert count_parameters_and_macs(experiment, pipeline, pipeline.data_spec())[1] >= 0
         return
     with torch.no_grad():
         output = task.module.eval()(*inputs)

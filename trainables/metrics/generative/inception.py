@@ -1,11 +1,12 @@
 """The Inception-v3 features of the published FID and inception score, from a weights file given by the user."""
 
-import hashlib
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+
+from data_pipelines.storage.checksums import hash_file
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -50,8 +51,7 @@ def _check_weights(weights: Path) -> None:
     """Raise ValueError for other weights, whose score must not carry the name of the published one."""
     if not weights.is_file():
         raise ValueError(f"no Inception weights at {weights}; give the path of the file {WEIGHTS_NAME}")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hash_file(weights)
     if digest != WEIGHTS_SHA256:
         raise ValueError(
             f"{weights} is not the standard FID weights file {WEIGHTS_NAME}: its SHA-256 begins with {digest[:8]}, "

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from data_pipelines.storage.checksums import hash_file
+
 _SETTINGS = "config.json"
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -60,6 +62,5 @@ def find_weights(folder: Path) -> Path:
 def hash_autoencoder(folder: Path) -> str:
     """Return the SHA-256 over the shape and the weights."""
     digest = hashlib.sha256(json.dumps(read_shape(folder)).encode())
-    with find_weights(folder).open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update(bytes.fromhex(hash_file(find_weights(folder))))
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
+from data_pipelines.storage.checksums import hash_file
 from trainables.workloads.flow_matching.config import Reflow
 from trainables.workloads.flow_matching.reflow.batch import ReflowBatch
 from trainables.workloads.flow_matching.reflow.teacher import METADATA, WEIGHTS, TeacherCard, find_file, read_card
@@ -135,8 +136,7 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
     def _source_hash(self) -> str:
         digest = hashlib.sha256()
         for name in (METADATA, WEIGHTS):
-            with find_file(self._settings.teacher, name).open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(hash_file(find_file(self._settings.teacher, name))))
         return digest.hexdigest()
 
     def _open_teacher(self) -> "PairSource":
