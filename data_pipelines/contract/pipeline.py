@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -62,6 +62,8 @@ class Manifest(Config):
     """Bytes of each split as decoded Arrow tables; decides whether a split fits the object store."""
     data_spec: dict[str, Any]
     splits: dict[str, list[Shard]]
+    raw_stamp: str = ""
+    """Digest of names, sizes and times of the raw files, which shows cheaply that nothing changed; empty: unknown."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     """Numbers that the pipeline counts, by split, group and name."""
 
@@ -146,6 +148,10 @@ class DataPipeline(ABC, Generic[Batch]):
                     for chunk in column.chunks:
                         digest.update(pa.record_batch([chunk], names=["column"]).serialize())
         return digest.hexdigest()
+
+    def raw_files(self) -> Sequence[Path]:
+        """Return every file that shapes a row, tables too, in a fixed order; none for rows in memory."""
+        return ()
 
     def num_raw_rows(self) -> dict[Split, int]:
         """Return the rows of each split of the raw data; by default they are read and counted."""

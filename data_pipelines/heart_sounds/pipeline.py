@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,11 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
     def source_hash(self) -> str:
         return hash_recordings(self._recordings)
+
+    def raw_files(self) -> Sequence[Path]:
+        if not self._has_raw:
+            return ()
+        return list(dict.fromkeys(path for recording in self._recordings for path in recording.files))
 
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(recordings) for split, recordings in self._splits.items()}

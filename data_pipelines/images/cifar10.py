@@ -72,6 +72,9 @@ class Cifar10Source(ABC):
                 yield LabelledImages(batch.images[start_row:], batch.labels[start_row:])
             start_row = max(0, start_row - self._rows_of[name])
 
+    def files(self) -> list[Path]:
+        return [self.folder / name for name in self.all_files()]
+
     def content_hash(self) -> str:
         digest = hashlib.sha256()
         for name in self.all_files():

@@ -54,6 +54,9 @@ class Cifar100Source:
         part = self._read(split)
         yield LabelledImages(part.images[start_row:], part.labels[start_row:])
 
+    def files(self) -> list[Path]:
+        return [self.folder / name for name in (*_FILES.values(), "meta")]
+
     def content_hash(self) -> str:
         digest = hashlib.sha256()
         for name in (*_FILES.values(), "meta"):

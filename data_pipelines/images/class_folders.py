@@ -11,6 +11,8 @@ import numpy as np
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import LabelledImages
+from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image
 from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.readers.natural_order import visible_entries
@@ -42,11 +44,15 @@ class FolderSource:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Names of the class folders, in natural order."""
+        """Names of the class folders, in natural order, as printable text."""
+        return tuple(printable(name) for name in self._folder_names)
+
+    @cached_property
+    def _folder_names(self) -> Sequence[str]:
         roots = [self.root / "train", self.root / "test"] if self._is_split else [self.root]
         names = [tuple(path.name for path in self._class_folders(root)) for root in roots]
         if names[0] != names[-1]:
-            differing = ", ".join(sorted(set(names[0]) ^ set(names[-1])))
+            differing = few(sorted(set(names[0]) ^ set(names[-1])), most=10)
             raise ValueError(
                 f"{self.root}: train and test must have the same classes; only one of them has {differing}"
             )
@@ -64,11 +70,14 @@ class FolderSource:
             images = np.stack([load_image(file.path, self.shape) for file in chunk])
             yield LabelledImages(images, np.array([file.label for file in chunk], dtype=np.int64))
 
+    def files(self) -> list[Path]:
+        return [file.path for files in self._files.values() for file in files]
+
     def content_hash(self) -> str:
         digest = hashlib.sha256()
         for files in self._files.values():
             for file in files:
-                digest.update(f"{self._name(file)}\n{file.path.stat().st_size}\n".encode())
+                digest.update(os.fsencode(f"{self._name(file)}\n{file.path.stat().st_size}\n"))
                 digest.update(file.path.read_bytes())
         return digest.hexdigest()
 
@@ -90,9 +99,10 @@ class FolderSource:
     @cached_property
     def _files(self) -> dict[Split, list[_ImageFile]]:
         splits: dict[Split, list[_ImageFile]] = {"train": [], "test": []}
-        for label, name in enumerate(self.class_names):
+        for label, name in enumerate(self._folder_names):
             for split, paths in self._split_class(name).items():
                 splits[split].extend(_ImageFile(path, label) for path in paths)
+        refuse_shared([file.path for file in splits["train"]], [file.path for file in splits["test"]])
         return {split: sorted(files, key=self._order) for split, files in splits.items()}
 
     def _split_class(self, name: str) -> dict[Split, list[Path]]:
@@ -105,28 +115,24 @@ class FolderSource:
         if len(paths) < 2:
             raise ValueError(f"{self.root / name} has 1 image; expected at least 2, one of them for testing")
         test = paths[9::10] or paths[-1:]
-        return {"train": [path for path in paths if path not in set(test)], "test": test}
+        held_out = set(test)
+        return {"train": [path for path in paths if path not in held_out], "test": test}
 
     def _class_folders(self, root: Path) -> list[Path]:
         for path in visible_entries(root):
-            self._refuse_outside(path)
             if not path.is_dir():
                 raise ValueError(f"{path} is not a class folder; move it out of {root}")
         return visible_entries(root)
 
     def _images(self, folder: Path) -> list[Path]:
-        paths = visible_entries(folder)
-        if not paths:
+        for path in visible_entries(folder):
+            if path.suffix.lower() not in IMAGE_SUFFIXES or path.is_dir():
+                raise ValueError(f"{printable(path)} is not an image file; allowed: {', '.join(IMAGE_SUFFIXES)}")
+        listing = list_files(folder, IMAGE_SUFFIXES, deep=False)
+        if not listing.files:
             raise ValueError(f"{folder} is a class without images; add some or remove the folder")
-        for path in paths:
-            self._refuse_outside(path)
-            if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-                raise ValueError(f"{path} is not an image file; allowed: {', '.join(IMAGE_SUFFIXES)}")
-        return paths
-
-    def _refuse_outside(self, path: Path) -> None:
-        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
-            raise ValueError(f"{path} is a link to outside {self.root}; copy the file into the folder instead")
+        warn_left_out(folder, [listing])
+        return listing.files
 
     def _name(self, file: _ImageFile) -> str:
         return file.path.relative_to(self.root).as_posix()

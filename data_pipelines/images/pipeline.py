@@ -1,6 +1,6 @@
 """Pipeline of labelled images: stored rows of raw pixels, and batches of images with classes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -98,6 +98,11 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
 
     def source_hash(self) -> str:
         return self._raw.content_hash()
+
+    def raw_files(self) -> Sequence[Path]:
+        if self.data.path is None or not self.data.path.exists():
+            return ()
+        return self._raw.files()
 
     def num_raw_rows(self) -> dict[Split, int]:
         return self._raw.num_rows()

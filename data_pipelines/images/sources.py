@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,10 @@ class ImageSource(Protocol):
         """Yield the images of a split from `start_row` on, in a fixed order; ValueError names the file (and row)."""
         ...
 
+    def files(self) -> Sequence[Path]:
+        """Return the raw files, in a fixed order."""
+        ...
+
     def content_hash(self) -> str:
         """Return the SHA-256 over the raw input, in hexadecimal."""
         ...
@@ -68,6 +73,9 @@ class DigitsSource:
     def read(self, split: Split, start_row: int) -> Iterator[LabelledImages]:
         part = self._splits[split]
         yield LabelledImages(part.images[start_row:], part.labels[start_row:])
+
+    def files(self) -> Sequence[Path]:
+        return ()
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
@@ -124,6 +132,9 @@ class WithValidation:
                 return
             yield LabelledImages(part.images[:missing], part.labels[:missing])
             missing -= len(part.labels)
+
+    def files(self) -> Sequence[Path]:
+        return self.source.files()
 
     def content_hash(self) -> str:
         return self.source.content_hash()

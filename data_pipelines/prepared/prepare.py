@@ -1,6 +1,7 @@
 """Preparation of a folder from raw files: Parquet shards with a manifest, resumable after a kill."""
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest, refuse_other_pipeline, save_manifest
 from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
-from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished
+from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished, stamp_of
 from data_pipelines.storage.atomic_file import TEMPORARY
 
 __all__ = ["load_manifest", "prepare"]
 
 _LOCK_NAME = ".lock"
+_log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -58,7 +60,29 @@ def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | Non
     if read_manifest(folder) is None:
         return None
     manifest = load_manifest(folder, pipeline)
-    return manifest if is_whole(folder, manifest) else None
+    if not is_whole(folder, manifest):
+        return None
+    _warn_of_changes(pipeline, folder, manifest)
+    return manifest
+
+
+def _warn_of_changes(pipeline: DataPipeline[Any], folder: Path, manifest: Manifest) -> None:
+    """Log a warning when the raw data are at hand and are no longer those of the prepared rows.
+
+    Their contents are read only when a name, a size or a time has changed.
+    """
+    stamp = stamp_of(pipeline)
+    if not stamp or not manifest.raw_stamp or stamp == manifest.raw_stamp:
+        return
+    if pipeline.source_hash() == manifest.source_hash:
+        save_manifest(folder, manifest.model_copy(update={"raw_stamp": stamp}))
+        return
+    _log.warning(
+        "%s has changed since it was prepared in %s; the rows of before are used: remove that folder and run prepare "
+        "again, or give a new folder as `prepared`",
+        pipeline.source,
+        folder,
+    )
 
 
 def _refuse_foreign(folder: Path, key: str) -> None:

@@ -1,6 +1,8 @@
 """Writer of a prepared folder: adds shards one by one, and records which are complete."""
 
+import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,16 @@ def read_unfinished(folder: Path) -> Unfinished | None:
         return Unfinished.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ValueError(f"{path} is damaged; remove the folder {folder} and run prepare again ({error})") from error
+
+
+def stamp_of(pipeline: DataPipeline[Any]) -> str:
+    """Return a digest of the names, sizes and times of the raw files; empty when there are none at hand."""
+    try:
+        stats = [(file.name, file.stat()) for file in pipeline.raw_files()]
+    except OSError:  # a file is gone, or the raw data are not on this machine
+        return ""
+    lines = [f"{name}\n{status.st_size}\n{status.st_mtime_ns}\n" for name, status in stats]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest() if lines else ""
 
 
 class ShardWriter:
@@ -79,6 +91,7 @@ class ShardWriter:
             pipeline=self.pipeline.key,
             source=self.pipeline.source,
             source_hash=self.pipeline.source_hash(),
+            raw_stamp=stamp_of(self.pipeline),
             arrow_schema=str(self.pipeline.schema),
             decoded_bytes=dict.fromkeys(map(str, self.num_raw_rows), 0),
             data_spec=dict(self.data_spec),

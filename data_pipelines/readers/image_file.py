@@ -1,27 +1,39 @@
-"""Reader of common image files, to pixels of a fixed shape."""
+"""Reader of common image files: one rule for every kind of pixel, read right, or refused or warned of by name.
 
+The rules are the table in docs/data/what_is_read.md.
+"""
+
+import logging
+import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
 from data_pipelines.readers.image_shape import ImageShape
+from data_pipelines.readers.tiff_layout import check_tiff, is_tiff
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_READABLE = "PNG, JPEG, BMP or TIFF"
 _PLAIN_MODES = ("1", "L", "RGB")
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+_NO_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG that do not change its pixels, and may be damaged or too long for Pillow."""
+
+_log = logging.getLogger(__name__)
 
 
 def load_image(path: Path, shape: ImageShape) -> np.ndarray:
     """Read the first frame as uint8 [channels, height, width]: turned upright, resized to cover, centre-cropped.
 
     Palettes are resolved, transparency is laid on white, 16-bit grey is scaled to 8 bits.
-    Raises ValueError naming the file for anything damaged, of another kind, or suspiciously large.
+    Raises BadFileError for anything damaged, of another kind, or suspiciously large.
     """
     plain = to_plain(decode_image(path), path).convert("L" if shape.channels == 1 else "RGB")
     pixels = np.asarray(_cover(plain, shape))
@@ -29,22 +41,74 @@ def load_image(path: Path, shape: ImageShape) -> np.ndarray:
 
 
 def decode_image(path: Path) -> Image.Image:
-    """Decode the first frame, turned upright, in the file's colour mode. Raises ValueError naming the file."""
+    """Decode the first frame, turned upright, in the file's colour mode; 16-bit colours are reduced to their upper 8.
+
+    Warns by name of what is passed over: further pages and bands, 16-bit colours, EXIF that cannot be read. Raises
+    BadFileError for anything damaged or of another kind.
+    """
+    refuse_unopenable(path)
+    content = path.read_bytes()
+    if is_tiff(content):
+        bands = check_tiff(path)
+        if bands is not None:
+            return _upright(bands, path)
+    elif content.startswith(b"\x89PNG"):
+        content = _without_notes(content)
+        if content[24:26] in (b"\x10\x02", b"\x10\x06"):  # bit depth and colour type
+            _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
+    return _upright(_decode(content, path), path)
+
+
+def _decode(content: bytes, path: Path) -> Image.Image:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # of damaged metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(path.read_bytes())
+            with Image.open(BytesIO(content), formats=_FORMATS) as image:
+                image.verify()  # checks the sums inside a PNG, and leaves the image unusable
+            with Image.open(BytesIO(content), formats=_FORMATS) as image:
+                image.load()
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise BadFileError(path, f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels; cut it into tiles") from error
+    except UnidentifiedImageError as error:
+        what = describe_content(path)
+        known = what.split(" ")[1] if what.endswith(" image") else ""
+        if known in _FORMATS:
+            raise BadFileError(
+                path, f"cannot be read as an image ({what}, damaged); copy it again, or remove it"
+            ) from error
+        raise BadFileError(path, f"is {what}; expected {_READABLE}: convert it, or remove it") from error
     except Exception as error:
         # Pillow's decoders fail with many kinds of error on a damaged file.
-        raise ValueError(f"{path}: cannot be read as an image ({error}); replace or remove the file") from error
+        raise BadFileError(path, f"cannot be read as an image ({error}); replace or remove the file") from error
+    if caught:
+        _log.warning("%s: its metadata cannot be read whole; its pixels are used as they lie", printable(path))
+    return image
 
 
-def _decode(content: bytes) -> Image.Image:
-    with Image.open(BytesIO(content), formats=_FORMATS) as image:
-        image.verify()  # checks the sums inside a PNG, and leaves the image unusable
-    with Image.open(BytesIO(content), formats=_FORMATS) as image:
-        image.load()
+def _upright(image: Image.Image, path: Path) -> Image.Image:
+    try:
         return ImageOps.exif_transpose(image)
+    except Exception as error:
+        # Pillow's reader of EXIF fails with many kinds of error on damaged bytes; the pixels are whole.
+        _log.warning(
+            "%s: its EXIF cannot be read (%s), so it is used as it lies", printable(path), type(error).__name__
+        )
+        return image
+
+
+def _without_notes(content: bytes) -> bytes:
+    """Return a PNG without its texts and colour profile, which Pillow refuses when they are long or damaged."""
+    kept, place = [content[:8]], 8
+    while place + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[place : place + 4])
+        end = place + 12 + length
+        if end > len(content):
+            break
+        if content[place + 4 : place + 8] not in _NO_PIXELS:
+            kept.append(content[place:end])
+        place = end
+    return b"".join([*kept, content[place:]])
 
 
 def is_16_bit_grey(image: Image.Image) -> bool:
@@ -55,20 +119,28 @@ def is_16_bit_grey(image: Image.Image) -> bool:
 def to_plain(image: Image.Image, path: Path) -> Image.Image:
     """Convert to 8-bit grey or RGB: 16 bits scaled, palettes resolved, transparency on white.
 
-    Raises ValueError for other modes.
+    Warns by name where 16 bits are reduced or something is transparent. Raises BadFileError for other modes.
     """
     if is_16_bit_grey(image):
         wide = np.asarray(image).astype(np.float64)
+        hint = ""
+        if 0 < wide.max() < 4096:
+            hint = f"; its brightest level is {wide.max():.0f} of 65535, so it becomes very dark: scale it first"
+        _log.warning("%s: has 16-bit grey levels; they are scaled to 8 bits%s", printable(path), hint)
         return Image.fromarray(np.floor(wide * 255 / 65535 + 0.5).astype(np.uint8))
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         coloured = image.convert("RGBA")
+        if np.asarray(coloured)[..., 3].min() < 255:
+            band = " (if its fourth band is infrared and no transparency, save the other three alone)"
+            hint = band if path.suffix.lower() in (".tif", ".tiff") else ""
+            _log.warning("%s: is transparent in part; that part is laid on white%s", printable(path), hint)
         white = Image.new("RGBA", coloured.size, "white")
         return Image.alpha_composite(white, coloured).convert("RGB")
     if image.mode == "P":
         return image.convert("RGB")
     if image.mode in _PLAIN_MODES:
         return image
-    raise ValueError(f"{path}: has the colour mode {image.mode}; convert it to RGB or grey with 8 or 16 bits")
+    raise BadFileError(path, f"has the colour mode {image.mode}; convert it to RGB or grey with 8 or 16 bits")
 
 
 def _cover(image: Image.Image, shape: ImageShape) -> Image.Image:

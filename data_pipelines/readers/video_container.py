@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from data_pipelines.readers.bad_file import BadFileError
+
 RIFF, EBML, SEGMENT = b"RIFF", b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def check_is_whole(file: Path) -> None:
-    """Raise ValueError when an element of an ISO (mp4, mov), Matroska (mkv, webm) or AVI file ends beyond the file."""
+    """Raise BadFileError when an element of an ISO (mp4, mov), Matroska (mkv, webm) or AVI file ends beyond it."""
     num_bytes, end = file.stat().st_size, 0
     with file.open("rb") as stream:
         head = stream.read(8)
@@ -21,8 +23,8 @@ def check_is_whole(file: Path) -> None:
                 return  # no size is stated, as in a live recording, or it is no such element
             end += size
     if end > num_bytes:
-        raise ValueError(
-            f"{file} is cut off: it has {num_bytes:,} of at least {end:,} bytes; copy it again, or remove it"
+        raise BadFileError(
+            file, f"is cut off: it has {num_bytes:,} of at least {end:,} bytes; copy it again, or remove it"
         )
 
 

@@ -1,13 +1,12 @@
 """Lists of image files: the files of each row of super-resolution data, and the search of folders."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import Split
+from data_pipelines.readers.file_listing import list_files, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
-from data_pipelines.readers.natural_order import visible_entries
 
 
 @dataclass(frozen=True)
@@ -43,25 +42,14 @@ class ImageListing:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return all image files at any depth, in natural order; other and hidden files are skipped.
+    """Return all image files at any depth, in natural order, by the rule of `list_files`.
 
-    Raises ValueError when there is none, or when a link leads out of the folder.
+    What is left out is counted in a warning. Raises ValueError when there is none.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; expected one with images ({', '.join(IMAGE_SUFFIXES)})")
-    found = _images_below(folder, folder)
-    if not found:
+    listing = list_files(folder, IMAGE_SUFFIXES)
+    if not listing.files:
         raise ValueError(f"{folder} holds no image; allowed: {', '.join(IMAGE_SUFFIXES)}")
-    return found
-
-
-def _images_below(folder: Path, root: Path) -> list[Path]:
-    found: list[Path] = []
-    for path in visible_entries(folder):
-        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-            raise ValueError(f"{path} is a link to outside {root}; copy the file into the folder instead")
-        if path.is_dir():
-            found += _images_below(path, root)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            found.append(path)
-    return found
+    warn_left_out(folder, [listing])
+    return listing.files

@@ -1,6 +1,7 @@
 """Pipeline of super-resolution: stored complete images at high and low resolution, and training patches."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from data_pipelines.contract.pipeline import SPLITS, DataSpec, Split
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.readers.bad_file import printable
 from data_pipelines.super_resolution.batch import CHANNELS, PackedImages, PatchBatch, cut_patches, pairs_of
 from data_pipelines.super_resolution.config import SuperResolutionData
 
@@ -73,9 +75,14 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
             for entry in self._raw.entries[split]:
                 for path in entry.files:
                     content = path.read_bytes()
-                    digest.update(f"{split}\n{entry.name}\n{len(content)}\n".encode())
+                    digest.update(os.fsencode(f"{split}\n{entry.name}\n{len(content)}\n"))
                     digest.update(content)
         return digest.hexdigest()
+
+    def raw_files(self) -> Sequence[Path]:
+        if self.data.path is None or not self.data.path.exists():
+            return ()
+        return [path for split in SPLITS for entry in self._raw.entries[split] for path in entry.files]
 
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(self._raw.entries[split]) for split in SPLITS}
@@ -144,7 +151,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
 
     def _table(self, images: "Sequence[ScaledImage]") -> pa.Table:
         columns: dict[str, list[Any]] = {
-            "name": [image.name for image in images],
+            "name": [printable(image.name) for image in images],
             "height": [image.hr.shape[0] for image in images],
             "width": [image.hr.shape[1] for image in images],
             "hr": [image.hr.tobytes() for image in images],

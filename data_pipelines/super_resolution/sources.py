@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.prepared.source_pipeline import require_path
+from data_pipelines.readers.file_listing import refuse_shared
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images
@@ -43,6 +44,8 @@ def list_images(data: SuperResolutionData) -> ImageListing:
     for split in ("train", "val"):
         if not listing.entries[split]:
             raise ValueError(f"{path} has no images for {split} (rule: {listing.rule}); add images")
+    files = {split: [file for entry in listing.entries[split] for file in entry.files] for split in SPLITS}
+    refuse_shared(files["train"], [*files["val"], *files["test"]])
     return listing
 
 

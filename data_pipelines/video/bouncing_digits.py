@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,8 +102,8 @@ def read_idx_images(path: Path) -> np.ndarray:
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); replace the file") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be unpacked or read ({error}); download it again") from error
     magic, count, height, width = struct.unpack(">4I", content[:16]) if len(content) >= 16 else (0, 0, 0, 0)
     if magic != _IDX3_MAGIC or len(content) != 16 + count * height * width or not count:
         raise ValueError(f"{path}: is no idx3-ubyte file of images, or is cut off; give MNIST's *-images-idx3-ubyte")

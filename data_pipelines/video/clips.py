@@ -1,7 +1,8 @@
 """Clips before they are stored: a name, a length known without reading, and frames that are read on demand."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
@@ -9,6 +10,10 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 
 from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
+
+_log = logging.getLogger(__name__)
 
 
 class FrameShape(NamedTuple):
@@ -28,8 +33,13 @@ class Clip(Protocol):
         ...
 
     @property
+    def origin(self) -> str:
+        """The file or files and the frames of them, for messages."""
+        ...
+
+    @property
     def num_frames(self) -> int:
-        """Number of frames, known without decoding one."""
+        """Number of frames, known without reading them."""
         ...
 
     @property
@@ -64,6 +74,11 @@ class FrameSpan:
     stop: int
 
     @property
+    def origin(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
     def num_frames(self) -> int:
         """Length of the span."""
         return self.stop - self.start
@@ -74,24 +89,50 @@ class FrameSpan:
         return replace(self, name=f"{self.name}[{start}:{stop}]", start=first, stop=self.start + stop)
 
 
-def list_splits(root: Path, list_below: Callable[[Path, Path], Sequence[Clip]], *, what: str) -> ClipListing:
+def list_splits(
+    root: Path, clips_of: Callable[[list[Path]], Sequence[Clip]], *, suffixes: Collection[str], what: str
+) -> ClipListing:
     """List clips by the folders train, val and test if they exist, else by `split_last_fifth`.
 
     Args:
         root: Folder of the data.
-        list_below: Called with a folder and `root`; lists the clips at any depth, named from `root`.
+        clips_of: Called once, with all files in natural order; makes clips of them, named from `root`.
+        suffixes: Endings of the files.
         what: The kind of files, for the error.
 
     Raises:
-        ValueError: There are no clips.
+        ValueError: There are no clips, or one file is for training and, by another name, for testing too.
     """
-    named: dict[Split, Sequence[Clip]] = {split: list_below(root / split, root) for split in SPLITS}
-    if named["train"] and named["test"]:
-        return ClipListing(named, "the folders train, val and test")
-    clips = list_below(root, root)
-    if not clips:
-        raise ValueError(f"{root} holds no {what} at any depth")
-    return split_last_fifth(clips)
+    folders = [root / split for split in SPLITS if (root / split).is_dir()]
+    listings = {folder.name: list_files(folder, suffixes) for folder in folders}
+    is_split = all(name in listings and listings[name].files for name in ("train", "test"))
+    if not is_split:
+        listings = {"": list_files(root, suffixes)}
+    files = [file for listing in listings.values() for file in listing.files]
+    if not files:
+        endings = few(listings[""].left_out)
+        raise ValueError(f"{root} holds no {what} at any depth{endings and f'; left out were files by {endings}'}")
+    warn_left_out(root, list(listings.values()))
+    clips = clips_of(files)
+    if not is_split:
+        return refuse_leaks(split_last_fifth(clips))
+    strays = len(list_files(root, suffixes).files) - len({file.resolve() for file in files})
+    if strays > 0:
+        _log.warning("%s: %d files outside of train, val and test are left out", printable(root), strays)
+    by_split: dict[Split, Sequence[Clip]] = {
+        split: [clip for clip in clips if clip.files[0].is_relative_to(root / split)] for split in SPLITS
+    }
+    return refuse_leaks(ClipListing(by_split, "the folders train, val and test"))
+
+
+def refuse_leaks(listing: ClipListing) -> ClipListing:
+    """Return the listing; ValueError when one file is for training and, by another name, for testing or validation."""
+    files = {split: {file: None for clip in clips for file in clip.files} for split, clips in listing.clips.items()}
+    train = files.get("train", {})
+    for split in ("val", "test"):
+        # A single clip is divided in time, so that both parts are of the same file by the same name.
+        refuse_shared(train.keys(), [file for file in files.get(split, {}) if file not in train])
+    return listing
 
 
 def split_last_fifth(clips: Sequence[Clip]) -> ClipListing:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import visible_entries
-from data_pipelines.video.clips import ClipListing, split_last_fifth
-from data_pipelines.video.frame_folders import FrameClip, order_frames
+from data_pipelines.video.clips import ClipListing, refuse_leaks, split_last_fifth
+from data_pipelines.video.frame_folders import FrameClip, list_frames, order_frames
 
 _GAP = 1.5
 """A time step this many times the median one is a gap."""
@@ -36,7 +35,7 @@ def list_bench2drive(root: Path, camera: str) -> ClipListing:
         clips.append(FrameClip(folder.name, tuple(order_frames(images))))
     if not clips:
         raise ValueError(f"{root} holds no folders <clip>/camera/{camera}; unpack the clips' archives there")
-    return split_last_fifth(clips)
+    return refuse_leaks(split_last_fifth(clips))
 
 
 def list_nuscenes(root: Path, camera: str) -> ClipListing:
@@ -58,7 +57,7 @@ def list_nuscenes(root: Path, camera: str) -> ClipListing:
             raise ValueError(f"{path}: the name does not end in __{camera}__<microseconds>; remove the file")
         logs.setdefault(match[1], []).append((int(match[2]), path))
     clips = [clip for log in sorted(logs) for clip in _cut_at_gaps(log, sorted(logs[log]))]
-    return split_last_fifth(clips)
+    return refuse_leaks(split_last_fifth(clips))
 
 
 def _cut_at_gaps(log: str, frames: Sequence[tuple[int, Path]]) -> list[FrameClip]:
@@ -73,6 +72,4 @@ def _cut_at_gaps(log: str, frames: Sequence[tuple[int, Path]]) -> list[FrameClip
 
 
 def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [path for path in visible_entries(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    return list_frames(folder) if folder.is_dir() else []

@@ -1,7 +1,9 @@
 """Clips stored as folders of numbered images."""
 
 import itertools
+import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.file_listing import AGAIN, identity_of, list_files
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, decode_image, to_plain
-from data_pipelines.readers.natural_order import natural_key, visible_entries
+from data_pipelines.readers.natural_order import natural_key
 from data_pipelines.video.clips import ClipListing, FrameShape, list_splits
+
+_LAST_NUMBER = re.compile(r"(\d+)\D*$")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,18 +29,24 @@ class FrameClip:
     files: tuple[Path, ...]
 
     @property
+    def origin(self) -> str:
+        """The folder, with the first and the last frame."""
+        return f"{printable(self.files[0].parent)}, {self.files[0].name} to {self.files[-1].name},"
+
+    @property
     def num_frames(self) -> int:
         """Number of frames, one for each file."""
         return len(self.files)
 
     def read(self, shape: FrameShape) -> np.ndarray:
         """Read every frame, resized to cover the shape; ValueError names a frame of another size than the first."""
-        first = decode_image(self.files[0]).size
+        first = None
         frames = []
         for path in self.files:
-            if not path.is_file():
+            if not path.exists() and not path.is_symlink():
                 raise ValueError(f"{path}: this frame is missing; put it back, or remove the clip {self.name}")
             image = decode_image(path)
+            first = first or image.size
             if image.size != first:
                 raise ValueError(
                     f"{path}: is {image.width}x{image.height}, but {self.files[0].name} of the same clip is "
@@ -63,11 +76,23 @@ def fit_frame(image: Image.Image, shape: FrameShape) -> np.ndarray:
 def list_frame_folders(root: Path) -> ClipListing:
     """List `[{train,val,test}/]<clip>/[any folder/]<frame>`; a clip is a folder that holds images itself.
 
-    Raises ValueError naming the folder or frame when there are no clips, or a number is missing or given twice.
+    Frames whose names differ before the number that ends them are clips of their own. Raises ValueError naming the
+    folder or frame when there are no clips, or a number is missing or given twice.
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; expected one with a folder of numbered frames for each clip")
-    return list_splits(root, _clips_below, what=f"images ({', '.join(IMAGE_SUFFIXES)})")
+    return list_splits(
+        root,
+        lambda files: _clips_of(files, root),
+        suffixes=IMAGE_SUFFIXES,
+        what=f"images ({', '.join(IMAGE_SUFFIXES)})",
+    )
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """List the images of one folder in natural order; a picture that stands there again by a link is a frame too."""
+    listing = list_files(folder, IMAGE_SUFFIXES, deep=False)
+    return sorted([*listing.files, *listing.left_out.get(AGAIN, [])], key=natural_key)
 
 
 def order_frames(paths: Sequence[Path]) -> list[Path]:
@@ -77,10 +102,7 @@ def order_frames(paths: Sequence[Path]) -> list[Path]:
     """
     numbered: dict[int, Path] = {}
     for path in paths:
-        match = re.search(r"(\d+)\D*$", path.stem)
-        if match is None:
-            raise ValueError(f"{path}: the name has no number to order frames by; rename or remove the file")
-        number = int(match[1])
+        number = int(_split_name(path)[1])
         if number in numbered:
             raise ValueError(f"{path}: has the number {number} like {numbered[number].name}; remove one of them")
         numbered[number] = path
@@ -88,36 +110,57 @@ def order_frames(paths: Sequence[Path]) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)]
 
 
+def _split_name(path: Path) -> tuple[str, str]:
+    """Return what stands before the last number of a name, and that number."""
+    match = _LAST_NUMBER.search(path.stem)
+    if match is None:
+        raise ValueError(f"{path}: the name has no number to order frames by; rename or remove the file")
+    return path.stem[: match.start()], match[1]
+
+
 def _refuse_gaps(numbered: dict[int, Path]) -> None:
+    """Raise ValueError at the first step between numbers that is not the usual one, which is the most frequent."""
     numbers = sorted(numbered)
     steps = [after - before for before, after in itertools.pairwise(numbers)]
-    for before, step in zip(numbers, steps, strict=False):
-        if step != min(steps):
-            path = numbered[before]
-            missing = re.sub(r"\d+(?=\D*$)", f"{before + min(steps):0{_digits(path)}d}", path.stem)
-            raise ValueError(
-                f"{path.with_name(missing + path.suffix)}: this frame is missing after {path.name}; put it back, or "
-                "divide the clip into two folders there"
-            )
+    counts = Counter(steps)
+    usual = min(counts, key=lambda step: (-counts[step], step), default=1)
+    place = next((place for place, step in enumerate(steps) if step != usual), None)
+    if place is None:
+        return
+    before, path = numbers[place], numbered[numbers[place]]
+    if steps[place] % usual == 0:
+        missing = _LAST_NUMBER.sub(
+            lambda match: match[0].replace(match[1], f"{before + usual:0{len(match[1])}d}", 1), path.stem
+        )
+        raise ValueError(
+            f"{path.with_name(missing + path.suffix)}: this frame is missing after {path.name}; put it back, or "
+            "divide the clip into two folders there"
+        )
+    is_first_odd = place == 0 and len(steps) > 1 and steps[1] == usual
+    odd = numbers[0] if is_first_odd else numbers[place + 1]
+    neighbour = numbered[numbers[1]] if is_first_odd else path
+    raise ValueError(
+        f"{numbered[odd]}: its number does not fit to {neighbour.name}, as the usual step is {usual}; remove or rename "
+        "it, or divide the clip into two folders there"
+    )
 
 
-def _digits(path: Path) -> int:
-    match = re.search(r"(\d+)\D*$", path.stem)
-    assert match is not None
-    return len(match[1])
+def _clips_of(files: Sequence[Path], root: Path) -> list[FrameClip]:
+    clips: dict[tuple[object, ...], FrameClip] = {}
+    for folder in dict.fromkeys(file.parent for file in files):
+        prefixes: dict[str, list[Path]] = {}
+        for path in list_frames(folder):
+            prefixes.setdefault(_split_name(path)[0], []).append(path)
+        if len(prefixes) > 1:
+            names = few(f"{prefix}*" for prefix in prefixes)
+            _log.warning("%s: holds frames of %d names (%s); each is a clip", printable(folder), len(prefixes), names)
+        name = folder.relative_to(root).as_posix()
+        for prefix, paths in prefixes.items():
+            frames = tuple(order_frames(paths))
+            whole_name = name if len(prefixes) == 1 else f"{name}/{prefix}*"
+            clips.setdefault((_split_of(folder, root), *map(identity_of, frames)), FrameClip(whole_name, frames))
+    return list(clips.values())
 
 
-def _clips_below(folder: Path, root: Path) -> list[FrameClip]:
-    if not folder.is_dir():
-        return []
-    folders = sorted([folder, *(path for path in folder.rglob("*") if path.is_dir())], key=lambda path: _key(path))
-    clips = []
-    for path in folders:
-        images = [entry for entry in visible_entries(path) if entry.suffix.lower() in IMAGE_SUFFIXES]
-        if images:
-            clips.append(FrameClip(path.relative_to(root).as_posix(), tuple(order_frames(images))))
-    return clips
-
-
-def _key(path: Path) -> list[object]:
-    return [natural_key(Path(part)) for part in path.parts]
+def _split_of(folder: Path, root: Path) -> str:
+    return next(iter(folder.relative_to(root).parts), "")

@@ -1,18 +1,22 @@
 """The published file of Moving MNIST: uint8 (20, N, 64, 64), time first (Srivastava et al. 2015)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from data_pipelines.readers.bad_file import BadFileError, describe_content, refuse_unopenable
 from data_pipelines.video.bouncing_digits import generated_clips
 from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, split_last_fifth
 from data_pipelines.video.config import BouncingDigits
 from data_pipelines.video.frame_folders import fit_frame
 
 TEST_FILE = "mnist_test_seq.npy"
+_EXPECTED = f"expected uint8 (time, sequence, height, width), as {TEST_FILE} holds"
 _TRAIN_DIGITS = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
 
 
@@ -22,6 +26,11 @@ class ArrayClip(FrameSpan):
 
     file: Path
     index: int
+
+    @property
+    def origin(self) -> str:
+        """The file, the sequence and its frames."""
+        return f"{self.file}, sequence {self.index}, frames {self.start} to {self.stop - 1},"
 
     @property
     def files(self) -> Sequence[Path]:
@@ -58,13 +67,40 @@ def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, 
 
 
 def open_sequences(file: Path) -> np.ndarray:
-    """Map uint8 [time, sequence, height, width] without reading it; ValueError names a file of another form."""
-    try:
-        sequences = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read as a .npy file ({error}); give {TEST_FILE} or its folder") from error
+    """Map uint8 [time, sequence, height, width] without reading it; BadFileError names a file of another form."""
+    if not file.exists() and not file.is_symlink():
+        raise BadFileError(file, f"does not exist; give {TEST_FILE} or its folder")
+    refuse_unopenable(file)
+    with file.open("rb") as stream:
+        magic = stream.read(len(np.lib.format.MAGIC_PREFIX))
+    if magic != np.lib.format.MAGIC_PREFIX:
+        raise BadFileError(file, f"is no .npy file: it is {describe_content(file)}; download {TEST_FILE} again")
+    shape, dtype, num_header_bytes = _read_header(file)
+    if dtype.hasobject:
+        raise BadFileError(file, f"holds Python objects; {_EXPECTED}")
+    num_bytes = file.stat().st_size
+    needed = num_header_bytes + math.prod(shape) * dtype.itemsize
+    if num_bytes < needed:
+        raise BadFileError(file, f"is cut off: it has {num_bytes:,} of at least {needed:,} bytes; download it again")
+    sequences = _map(file)
     if sequences.dtype != np.uint8 or sequences.ndim != 4 or not sequences.size:
-        raise ValueError(
-            f"{file}: holds {sequences.dtype} {sequences.shape}; expected uint8 (time, sequence, height, width)"
-        )
+        raise BadFileError(file, f"holds {sequences.dtype} {sequences.shape}; {_EXPECTED}")
     return sequences
+
+
+def _read_header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    with file.open("rb") as stream:
+        try:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(stream)
+        except (ValueError, EOFError) as error:
+            raise BadFileError(file, "has a damaged .npy header, or is cut off in it; download it again") from error
+        return shape, dtype, stream.tell()
+
+
+def _map(file: Path) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadFileError(file, f"is cut off or damaged ({error}); download it again") from error

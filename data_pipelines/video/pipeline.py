@@ -86,6 +86,11 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             digest.update(bytes.fromhex(hash_file(path)))
         return digest.hexdigest()
 
+    def raw_files(self) -> Sequence[Path]:
+        if self.data.path is None or not self.data.path.exists():
+            return ()
+        return list(dict.fromkeys(path for clips in self._raw.clips.values() for clip in clips for path in clip.files))
+
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(clips) for split, clips in self._raw.clips.items()}
 
@@ -111,7 +116,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             row = int(wrong[0])
             raise ValueError(f"{file}: row {first_row + row} has {found[row]} bytes, expected {expected[row]}")
         for row, name in enumerate(table["name"].to_pylist()):
-            refuse_short(f"{name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
+            refuse_short(f"clip {name} (row {first_row + row} of {file})", int(num_frames[row]), self.data)
 
     def collate(self, table: pa.Table) -> PackedClips:
         """Return the frames of complete clips as they lie in the table, without a copy."""

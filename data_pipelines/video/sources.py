@@ -17,16 +17,16 @@ def list_clips(data: VideoData) -> ClipListing:
     }
     for found in clips.values():
         for clip in found:
-            refuse_short(clip.name, clip.num_frames, data)
+            refuse_short(clip.origin, clip.num_frames, data)
     return ClipListing(clips, listing.rule)
 
 
-def refuse_short(name: str, num_frames: int, data: VideoData) -> None:
-    """Raise ValueError for a clip without room for a window."""
+def refuse_short(origin: str, num_frames: int, data: VideoData) -> None:
+    """Raise ValueError for a clip without room for a window; `origin` says where it lies."""
     if num_frames < data.window_frames:
         raise ValueError(
-            f"clip {name} has {num_frames} frames; a window of {data.num_past} + {data.num_future} frames at "
-            f"sample_interval {data.sample_interval} needs {data.window_frames}; remove the clip, or lower "
+            f"{origin} has {num_frames} frames; a window of {data.num_past} + {data.num_future} frames at "
+            f"sample_interval {data.sample_interval} needs {data.window_frames}; remove it, or lower "
             "`num_past`, `num_future` or `sample_interval`"
         )
 

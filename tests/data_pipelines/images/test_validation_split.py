@@ -29,6 +29,9 @@ class Parts:
                 yield LabelledImages(part.reshape(-1, 1, 1, 1), part)
             first += length
 
+    def files(self) -> list[Any]:
+        return []
+
     def content_hash(self) -> str:
         return "hash"
 

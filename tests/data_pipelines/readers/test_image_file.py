@@ -1,12 +1,15 @@
 """Single image files: each kind becomes the pixels that the rule says, each damage is named."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from data_pipelines.readers.bad_file import BadFileError
 from data_pipelines.readers.image_file import load_image
 from data_pipelines.readers.image_shape import ImageShape
 
@@ -102,20 +105,19 @@ def test_a_photograph_is_turned_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded[0], pixels[::-1, ::-1])
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "F", "I"])
-def test_other_colour_modes_are_refused(tmp_path: Path, mode: str) -> None:
-    path = _save(tmp_path, Image.new(mode, (8, 8)), "odd.tif")
-    with pytest.raises(ValueError, match=rf"odd\.tif: has the colour mode {mode}; convert it"):
+def test_cmyk_is_refused_by_name(tmp_path: Path) -> None:
+    path = _save(tmp_path, Image.new("CMYK", (8, 8)), "odd.jpg")
+    with pytest.raises(BadFileError, match=r"odd\.jpg: has the colour mode CMYK; convert it"):
         load_image(path, COLOUR)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif"])
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.95])
 def test_a_truncated_image_is_named(tmp_path: Path, name: str, part: float) -> None:
     path = _save(tmp_path, Image.fromarray(_noise(64, 64, 3)), name)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(ValueError, match=rf"{name}: cannot be read as an image"):
+    with pytest.raises(ValueError, match=rf"{name}: cannot be read as an? (image|TIFF)"):
         load_image(path, COLOUR)
 
 
@@ -131,22 +133,62 @@ def test_a_flipped_bit_in_a_png_is_named_or_changes_no_pixel(tmp_path: Path) -> 
         try:
             np.testing.assert_array_equal(load_image(path, shape), expected)
         except ValueError as error:
-            assert "image.png: cannot be read as an image" in str(error)
+            assert re.search(r"image\.png: (cannot be read as an image|is of an unknown kind)", str(error))
             num_named += 1
     assert num_named > 0.9 * len(content)
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"hello, I am text", bytes(5000)])
-def test_other_content_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"GIF89a", "is a GIF image"),
+        (b"RIFF\0\0\0\0WEBP", "is a WebP image"),
+        (b"\n <!DOCTYPE html><p>404", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
+        (b"hello, I am text", "is of an unknown kind"),
+        (bytes(5000), "is nothing but zeros"),
+    ],
+)
+def test_other_content_is_named_for_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "fake.png"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"fake\.png: cannot be read as an image"):
+    with pytest.raises(BadFileError, match=rf"fake\.png: {words}") as caught:
         load_image(path, GREY)
+    assert "0x" not in str(caught.value)
+
+
+def test_a_link_to_nowhere_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(BadFileError, match=r"link\.png: is a link to .*gone\.png, which does not exist"):
+        load_image(tmp_path / "link.png", GREY)
 
 
 @pytest.mark.parametrize("limit", [40, 10])
 def test_an_image_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     path = _save(tmp_path, Image.new("L", (8, 8)), "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(ValueError, match=r"bomb\.png: .*bomb"):
+    with pytest.raises(BadFileError, match=rf"bomb\.png: has more than {limit} pixels; cut it into tiles"):
         load_image(path, GREY)
+
+
+@pytest.mark.parametrize("options", [{"icc_profile": bytes(3 << 20)}, {"pnginfo": "x" * (2 << 20)}])
+def test_long_notes_beside_the_pixels_change_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
+    if "pnginfo" in options:
+        note = PngInfo()
+        note.add_text("prompt", options["pnginfo"], zip=True)
+        options = {"pnginfo": note}
+    pixels = _noise(8, 8)
+    np.testing.assert_array_equal(load_image(_save(tmp_path, Image.fromarray(pixels), **options), GREY)[0], pixels)
+
+
+def test_exif_that_cannot_be_read_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\xff\xff\xff\xff"
+    path = _save(tmp_path, Image.fromarray(_noise(8, 8)), "photo.jpg", exif=broken)
+    assert load_image(path, GREY).shape == (1, 8, 8)
+    assert "photo.jpg: its metadata cannot be read whole" in caplog.text
+
+
+def test_transparency_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_image(_save(tmp_path, Image.new("RGBA", (8, 8), (9, 9, 9, 0))), COLOUR)
+    assert "image.png: is transparent in part; that part is laid on white" in caplog.text

@@ -33,7 +33,7 @@ def test_a_cut_off_file_is_named_with_both_sizes(tmp_path, kind, missing):
     check_is_whole(file)
     left = int(len(content) * missing) if missing < 1 else len(content) - missing
     file.write_bytes(content[:left])
-    with pytest.raises(ValueError, match=rf"a\.{kind} is cut off: it has {left:,} of at least {len(content):,} bytes"):
+    with pytest.raises(ValueError, match=rf"a\.{kind}: is cut off: it has {left:,} of at least {len(content):,} bytes"):
         list_video_files(tmp_path)
 
 

@@ -89,7 +89,7 @@ def test_check_names_file_column_and_row():
 
 def test_a_broken_file_stops_the_preparation_by_its_name(raw, tmp_path):
     (raw / "Images/a/a06.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"a06\.png: cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"a06\.png: is of an unknown kind"):
         prepare(build(source="uc_merced", path=raw), tmp_path / "prepared")
 
 

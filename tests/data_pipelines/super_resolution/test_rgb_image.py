@@ -42,7 +42,7 @@ def test_16_bit_colour_loses_its_lower_half_and_is_named(tmp_path, caplog):
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
 def test_a_broken_file_is_named(tmp_path, content):
     (tmp_path / "broken.png").write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.png: cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"broken\.png: (is empty|is of an unknown kind|cannot be read as an image)"):
         load_rgb(tmp_path / "broken.png")
 
 

@@ -169,8 +169,18 @@ def test_without_a_path_the_setting_is_named():
         listed(None, "folder")
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
-    touch(tmp_path, "outside.png", "data/a.png")
-    (tmp_path / "data/b.png").symlink_to(tmp_path / "outside.png")
-    with pytest.raises(ValueError, match=r"b\.png is a link to outside"):
+def test_a_link_to_a_parent_folder_brings_no_image_twice(tmp_path, caplog):
+    touch(tmp_path, *(f"data/{number}.png" for number in range(20)), "data/notes.txt", "data/._0.png")
+    (tmp_path / "data/again").symlink_to(tmp_path / "data")
+    (tmp_path / "data/link.png").symlink_to(tmp_path / "data/3.png")
+    listing = listed(tmp_path / "data", "folder")
+    names = [entry.name for entries in listing.values() for entry in entries]
+    assert sorted(names) == sorted(f"{number}.png" for number in range(20))
+    assert "1 files are the same as another one" in caplog.text and "(ending .txt: 1)" in caplog.text
+
+
+def test_a_link_from_test_to_train_is_refused(tmp_path):
+    touch(tmp_path, *(f"data/train/{number}.png" for number in range(5)), "data/test/a.png")
+    (tmp_path / "data/test/leak.png").symlink_to(tmp_path / "data/train/0.png")
+    with pytest.raises(ValueError, match=r"leak\.png and .*0\.png are one file"):
         listed(tmp_path / "data", "folder")

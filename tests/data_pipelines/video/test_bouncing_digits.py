@@ -101,7 +101,7 @@ def test_own_digits_are_read_and_split_without_overlap(tmp_path, name):
 
 def test_files_that_are_no_digits_are_named(tmp_path):
     (tmp_path / "x.gz").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"x\.gz: cannot be read"):
+    with pytest.raises(ValueError, match=r"x\.gz: cannot be unpacked or read"):
         read_idx_images(tmp_path / "x.gz")
     write_idx(tmp_path / "short", np.zeros((3, 4, 4), np.uint8))
     (tmp_path / "short").write_bytes((tmp_path / "short").read_bytes()[:-1])
@@ -134,3 +134,42 @@ def test_arrays_of_another_form_are_refused(tmp_path, array):
     np.save(tmp_path / TEST_FILE, array)
     with pytest.raises(ValueError, match=r"mnist_test_seq\.npy: holds .* expected uint8 \(time, sequence"):
         list_moving_mnist(tmp_path, SETTINGS, size=(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<html>", r"is no \.npy file: it is a web page"),
+        (b"rubbish and more", r"is no \.npy file: it is .*begins with 'rubbish"),
+        (b"", "is empty"),
+        (b"\x93NUMPY\x01\x00", "damaged .npy header, or is cut off"),
+    ],
+)
+def test_what_is_no_npy_file_is_named_as_what_it_is(tmp_path, content, words):
+    (tmp_path / TEST_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"mnist_test_seq\.npy: .*{words}") as error:
+        list_moving_mnist(tmp_path, SETTINGS, size=(64, 64))
+    assert "pickle" not in str(error.value)
+
+
+def test_a_cut_off_npy_file_and_objects_are_named(tmp_path):
+    file = tmp_path / TEST_FILE
+    np.save(file, np.zeros((4, 3, 8, 8), np.uint8))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"is cut off: it has 895 of at least 896 bytes"):
+        list_moving_mnist(tmp_path, SETTINGS, size=(8, 8))
+    np.save(file, np.array([[1], "a"], dtype=object))
+    with pytest.raises(ValueError, match="holds Python objects; expected uint8"):
+        list_moving_mnist(tmp_path, SETTINGS, size=(8, 8))
+    file.unlink()
+    with pytest.raises(ValueError, match=r"does not exist; give mnist_test_seq\.npy"):
+        list_moving_mnist(tmp_path, SETTINGS, size=(8, 8))
+
+
+@pytest.mark.parametrize("kept", [0.5, "noise"])
+def test_a_damaged_gz_file_of_digits_is_named(tmp_path, kept):
+    whole = gzip.compress(np.random.default_rng(0).bytes(5000))
+    content = whole[: len(whole) // 2] if kept == 0.5 else whole[:10] + b"\xff" * 500 + whole[510:]
+    (tmp_path / "x.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.gz: cannot be unpacked or read"):
+        read_idx_images(tmp_path / "x.gz")

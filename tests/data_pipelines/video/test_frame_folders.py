@@ -48,6 +48,38 @@ def test_a_missing_frame_is_named(tmp_path):
         list_frame_folders(tmp_path)
 
 
+@pytest.mark.parametrize(("odd", "neighbour"), [(419, "00390"), (29, "00060")])
+def test_the_usual_step_is_the_most_frequent_one(tmp_path, odd, neighbour):
+    (tmp_path / "a").mkdir()
+    for number in [*range(60, 510, 30), odd]:
+        (tmp_path / f"a/{number:05d}.png").touch()
+    with pytest.raises(ValueError, match=rf"a/{odd:05d}\.png: its number does not fit to {neighbour}.*step is 30"):
+        list_frame_folders(tmp_path)
+
+
+def test_names_that_differ_before_the_number_are_clips(tmp_path, caplog):
+    save_frames(tmp_path / "all", range(30, 150, 30), pattern="0001TP_{:06d}.png")
+    save_frames(tmp_path / "all", range(30, 120, 30), pattern="0006R0_f{:05d}.png")
+    clips = list_frame_folders(tmp_path).clips
+    found = [(clip.name, clip.num_frames) for split in ("train", "test") for clip in clips[split]]
+    assert found == [("all/0001TP_*", 4), ("all/0006R0_f*", 3)]
+    assert "holds frames of 2 names (0001TP_*, 0006R0_f*)" in caplog.text
+
+
+def test_a_picture_that_stands_again_by_a_link_is_a_frame(tmp_path):
+    save_frames(tmp_path / "a", range(3))
+    (tmp_path / "a/00003.png").symlink_to(tmp_path / "a/00002.png")
+    assert FrameClip("a", tuple(list_frame_folders(tmp_path / "a").clips["train"][0].files)).num_frames == 4
+
+
+def test_a_frame_for_training_and_testing_is_refused(tmp_path):
+    save_frames(tmp_path / "train/a", range(3))
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/b").symlink_to(tmp_path / "train/a")
+    with pytest.raises(ValueError, match=r"test/b/00000\.png and .*train/a/00000\.png are one file"):
+        list_frame_folders(tmp_path)
+
+
 def test_a_frame_that_vanishes_after_listing_is_named(tmp_path):
     save_frames(tmp_path / "a", range(3))
     clip = FrameClip("a", tuple(sorted((tmp_path / "a").iterdir())))
@@ -73,7 +105,7 @@ def test_frames_of_another_size_are_named(tmp_path):
 def test_a_damaged_frame_is_named(tmp_path):
     save_frames(tmp_path / "a", range(2))
     (tmp_path / "a/00001.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"00001\.png: cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"00001\.png: is .* expected PNG"):
         FrameClip("a", tuple(sorted((tmp_path / "a").iterdir()))).read(SHAPE)
 
 

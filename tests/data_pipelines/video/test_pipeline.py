@@ -105,7 +105,7 @@ def test_augmentation_is_only_what_was_asked_for(settings):
 
 def test_clips_shorter_than_a_window_are_named(raw):
     pipeline = build(source="frames", path=raw, sample_interval=2, num_past=3, num_future=3)
-    with pytest.raises(ValueError, match=r"clip c1 has 9 frames; .* needs 11"):
+    with pytest.raises(ValueError, match=r"c1, 00050\.png to 00058\.png, has 9 frames; .* needs 11"):
         pipeline.num_raw_rows()
 
 

@@ -1,0 +1,119 @@
+"""Facts of a video file that are known before its frames are stored: their number, and their times."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_pipelines.readers.bad_file import BadFileError, refuse_unopenable
+from data_pipelines.readers.pyav import import_av
+from data_pipelines.readers.video_container import check_is_whole
+from data_pipelines.video.video_decoder import decoded_frames, open_container, picture_stream
+
+_ONE_PACKET_A_FRAME = ("mov,", "matroska,", "avi")
+"""Containers, by the beginning of FFmpeg's name, in which a packet is a frame."""
+_HIDDEN_FRAMES = ("vp8",)
+"""Codecs with packets that hold no shown frame."""
+_UNEVEN = 0.15
+"""A time between two frames further than this part from the usual one makes a file's rate variable."""
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """Number and times of a file's frames."""
+
+    num_frames: int
+    rate_hz: float | None = None
+    """The usual one; None: unknown, as for a single frame."""
+    slowest_hz: float | None = None
+    fastest_hz: float | None = None
+    """Both None, unless times between frames differ."""
+
+
+class _Packet(NamedTuple):
+    time: int | None
+    is_key: bool
+    is_shown: bool
+
+
+def read_facts(file: Path) -> VideoFacts:
+    """Count a file's frames and look at their times: by packets, and by decoding where these may say otherwise.
+
+    Raises BadFileError for anything that is no whole video.
+    """
+    import_av()  # without it every file is refused for the same reason
+    refuse_unopenable(file)
+    check_is_whole(file)
+    with closing(open_container(file)) as container:
+        stream = picture_stream(container, file)
+        packets = _read_packets(container, stream, file)
+        tick_s = float(stream.time_base or 0)
+        shown = [packet.time for packet in packets if packet.is_shown]
+        if _is_countable(container, stream, packets):
+            return _facts(shown, tick_s)
+        is_strict = container.format.name.startswith(_ONE_PACKET_A_FRAME[:2]) and stream.name not in _HIDDEN_FRAMES
+    decoded = _decode_times(file)
+    expected = len(shown) - _num_leading(packets)
+    if not decoded or (is_strict and len(decoded) < expected):
+        raise BadFileError(
+            file, f"only {len(decoded)} of its {len(shown)} frames can be decoded; copy it again, or remove it"
+        )
+    return _facts(decoded, tick_s)
+
+
+def _read_packets(container: Any, stream: Any, file: Path) -> list[_Packet]:
+    try:
+        packets = [
+            _Packet(packet.pts, packet.is_keyframe, not packet.is_discard)
+            for packet in container.demux(stream)
+            if packet.size
+        ]
+    except import_av().FFmpegError as error:
+        raise BadFileError(file, f"is damaged ({error.strerror}); copy it again, or remove it") from error
+    if not packets:
+        raise BadFileError(file, "has a video stream without a frame; copy it again, or remove it")
+    return packets
+
+
+def _is_countable(container: Any, stream: Any, packets: Sequence[_Packet]) -> bool:
+    return (
+        container.format.name.startswith(_ONE_PACKET_A_FRAME)
+        and stream.name not in _HIDDEN_FRAMES
+        and stream.frames in (0, len(packets))
+        and all(packet.time is not None for packet in packets)
+        and not _num_leading(packets)
+    )
+
+
+def _num_leading(packets: Sequence[_Packet]) -> int:
+    """Count what may need frames that were cut off: before the first key frame, or shown before it."""
+    first = next((place for place, packet in enumerate(packets) if packet.is_key), len(packets))
+    key_time = packets[first].time if first < len(packets) else None
+    shown_before = [
+        packet
+        for packet in packets[first + 1 :]
+        if packet.is_shown and None not in (packet.time, key_time) and packet.time < key_time  # pyright: ignore[reportOperatorIssue]
+    ]
+    return len([packet for packet in packets[:first] if packet.is_shown]) + len(shown_before)
+
+
+def _decode_times(file: Path) -> list[int | None]:
+    with closing(open_container(file)) as container:
+        stream = picture_stream(container, file)
+        return [frame.pts for frame in decoded_frames(container, stream, file)]
+
+
+def _facts(times: Sequence[int | None], tick_s: float) -> VideoFacts:
+    known = sorted(time for time in times if time is not None)
+    steps = np.diff(np.array(known, np.float64))
+    if len(known) != len(times) or not len(steps) or not tick_s or np.median(steps) <= 0:
+        return VideoFacts(len(times))
+    usual = float(np.median(steps))
+    is_even = np.abs(steps - usual) <= usual * _UNEVEN + 1  # a tick, by which containers round
+    rate_hz = 1 / (float(steps[is_even].mean()) * tick_s)
+    if is_even.all():
+        return VideoFacts(len(times), rate_hz)
+    return VideoFacts(len(times), rate_hz, 1 / (steps.max() * tick_s), 1 / (max(steps.min(), 1.0) * tick_s))

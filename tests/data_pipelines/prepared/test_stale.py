@@ -1,0 +1,58 @@
+"""Raw data that change after they were prepared are noticed; those that only moved in time are not."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.images.config import ImageData
+from data_pipelines.images.pipeline import ImagePipeline
+from data_pipelines.prepared.prepare import prepare
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    for label in ("cat", "dog"):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+        for number in range(3):
+            _save(tmp_path / "raw" / label / f"{number}.png", number)
+    return tmp_path / "raw"
+
+
+def _save(path: Path, level: int) -> None:
+    Image.fromarray(np.full((8, 8), level, np.uint8)).save(path)
+
+
+def _prepare(raw: Path) -> str:
+    data = ImageData(source="folder", path=raw, size=8, channels=1)
+    return prepare(ImagePipeline(data), raw.parent / "prepared").raw_stamp
+
+
+@pytest.mark.parametrize("change", ["content", "new", "gone"])
+def test_a_change_of_the_raw_data_is_named(raw: Path, caplog: pytest.LogCaptureFixture, change: str) -> None:
+    _prepare(raw)
+    if change == "gone":
+        (raw / "cat" / "1.png").unlink()
+    else:
+        _save(raw / "cat" / ("1.png" if change == "content" else "9.png"), 200)
+    assert not caplog.records
+    _prepare(raw)
+    assert "has changed since it was prepared" in caplog.text and "remove that folder and run prepare" in caplog.text
+
+
+def test_a_new_time_alone_is_looked_into_once(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = _prepare(raw)
+    os.utime(raw / "cat" / "1.png", (1, 1))
+    _prepare(raw)
+    after = _prepare(raw)
+    assert not caplog.records and before != after == _prepare(raw)
+
+
+def test_without_the_raw_data_nothing_is_said(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _prepare(raw)
+    raw.rename(raw.with_name("moved"))
+    data = ImageData(source="folder", prepared=raw.parent / "prepared", size=8, channels=1)
+    prepare(ImagePipeline(data), raw.parent / "prepared")
+    assert not caplog.records
