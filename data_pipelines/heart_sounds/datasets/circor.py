@@ -4,7 +4,6 @@ Known defects handled: folders nested twice, tables without Outcome, broken or m
 unsorted, repeated or outside the recording, and children recorded in both campaigns under two names.
 """
 
-import csv
 import logging
 import math
 import re
@@ -18,6 +17,7 @@ import numpy as np
 from data_pipelines.heart_sounds.recordings import Groups, Recording, index_files
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.heart_sounds.tasks import TASKS
+from data_pipelines.readers.csv_table import read_columns, read_text
 from data_pipelines.readers.wav_file import read_wav
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def _patients_from_text(files: Mapping[str, Path]) -> list[Patient]:
 
 
 def _parse_text(path: Path) -> Patient:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_text(path).splitlines()
     first = lines[0].split() if lines else []
     if len(first) < 2 or not first[1].isdigit() or len(lines) < 1 + int(first[1]):
         raise ValueError(
@@ -82,10 +82,7 @@ def _patients_from_table(files: Mapping[str, Path]) -> list[Patient]:
     for name in sorted(files):
         if name.endswith(".wav"):
             wavs.setdefault(name.partition("_")[0], []).append(name)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "Patient ID" not in rows[0]:
-        raise ValueError(f"{path}: has no column `Patient ID`")
+    rows = [row for _, row in read_columns(path, "Patient ID")]
     return [
         Patient(
             name := _clean_id(row["Patient ID"]),
@@ -150,7 +147,7 @@ def read_states(path: Path) -> States | None:
     A state above 4 shows that the file has another meaning, so the complete file is refused.
     """
     rows = set()
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(path).splitlines():
         row = _parse_state(line)
         if row is None or row[2] > NUM_STATES:
             _log.warning("%s: %r is no state; the recording is cut by its envelope instead", path, line[:60])

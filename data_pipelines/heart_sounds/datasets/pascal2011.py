@@ -4,7 +4,6 @@ The tables name files as they were called before the archives were unpacked; bot
 of the same files in class folders (`Heartbeat_Sound`) are left out.
 """
 
-import csv
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from data_pipelines.heart_sounds.recordings import Recording
+from data_pipelines.readers.bad_file import few
+from data_pipelines.readers.csv_table import read_columns
+from data_pipelines.readers.file_listing import list_files
 from data_pipelines.readers.wav_file import read_wav
 
 _log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ KNOWN = (*CLASSES, "extrahls", "artifact", "")
 
 def join_key(name: str) -> str:
     """Return the key shared by a file and its row in the table."""
-    stem = Path(name.strip()).name.removesuffix(".wav").replace("Btraining_", "")
+    stem = Path(name.strip()).name.removesuffix(".wav").removesuffix(".WAV").replace("Btraining_", "")
     stem = re.sub(r"_+", "_", stem)
     return f"Aunlabelledtest{stem}" if stem.startswith("_") else stem
 
@@ -47,25 +49,26 @@ def _read_set(root: Path, name: str) -> Iterator[Recording]:
     tables = [path for path in (root / f"set_{name}.csv", root.parent / f"set_{name}.csv") if path.is_file()]
     if not folders or not tables:
         raise ValueError(f"{root} lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011")
-    files = {join_key(path.name): path for path in sorted(folders[0].glob("*.wav"))}
+    files = {join_key(path.name): path for path in sorted(list_files(folders[0], (".wav",), deep=False).files)}
     labels = _read_table(tables[0])
     absent = sorted(set(labels) - set(files))
+    labelled = [key for key in absent if labels[key] in CLASSES]
+    if labelled:
+        raise ValueError(f"{tables[0]}: {len(labelled)} rows have no file in {folders[0]}: {few(labelled)}")
     if absent:
-        raise ValueError(f"{tables[0]}: {len(absent)} rows have no file in {folders[0]}, the first is {absent[0]}")
+        _log.warning("%s: %d unlabelled rows have no file in %s: %s", tables[0], len(absent), folders[0], few(absent))
     surplus = sorted(set(files) - set(labels))
     if surplus:
         _log.warning("%s: %d files have no row in the table, the first is %s", folders[0], len(surplus), surplus[0])
     for key in sorted(files):
-        yield _recording(name, key, files[key], labels.get(key, ""))
+        yield _recording(name, key, files[key], labels.get(key, ""), tables[0])
 
 
 def _read_table(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
     labels: dict[str, str] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in read_columns(path, "fname", "label"):
         label = (row.get("label") or "").strip().lower()
-        if "fname" not in row or label not in KNOWN:
+        if label not in KNOWN:
             raise ValueError(
                 f"{path}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}"
             )
@@ -75,7 +78,7 @@ def _read_table(path: Path) -> dict[str, str]:
     return labels
 
 
-def _recording(name: str, key: str, path: Path, word: str) -> Recording:
+def _recording(name: str, key: str, path: Path, word: str, table: Path) -> Recording:
     match = re.search(r"_(\d+)_\d+_[A-F]\d*$", key)
     subject = match[1] if name == "b" and match else key
     labels: Mapping[str, str] = {"pascal": CLASSES[word]} if word in CLASSES else {}
@@ -86,5 +89,5 @@ def _recording(name: str, key: str, path: Path, word: str) -> Recording:
         labels=labels,
         stratum=f"{name}/{labels.get('pascal', '?')}",
         read=partial(read_wav, path),
-        files=(path,),
+        files=(path, table),
     )

@@ -5,7 +5,6 @@ Without it each record counts as a subject of its own, with a warning, because p
 in two splits.
 """
 
-import csv
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from data_pipelines.heart_sounds.recordings import Recording
+from data_pipelines.readers.bad_file import few
+from data_pipelines.readers.csv_table import read_rows
+from data_pipelines.readers.file_listing import list_files
 from data_pipelines.readers.wav_file import Sound, read_wav
 from data_pipelines.readers.wfdb_header import read_header, read_heart_sound
 
@@ -45,14 +47,19 @@ def _find_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted([root, *root.rglob("training-*")], key=lambda path: len(path.parts)):
         match = re.fullmatch(r"training-([a-f])", path.name)
-        if match and path.is_dir() and any(path.glob("*.wav")):
+        if match and path.is_dir() and list_files(path, (".wav",), deep=False).files:
             found.setdefault(match[1], path)
     return found
 
 
 def _read_database(database: str, folder: Path, originals: Mapping[str, str]) -> Iterator[Recording]:
     labels, quality = _read_table(folder / "REFERENCE.csv"), _read_quality(folder)
-    for wav in sorted(folder.glob("*.wav")):
+    wavs = sorted(list_files(folder, (".wav",), deep=False).files)
+    absent = sorted(set(labels) - {wav.stem for wav in wavs})
+    if absent:
+        _log.warning("%s: %d of %d records have no wav file there: %s", folder, len(absent), len(labels), few(absent))
+    tables = tuple(path for path in (folder / "REFERENCE.csv", folder / "REFERENCE-SQI.csv") if path.is_file())
+    for wav in wavs:
         header = wav.with_suffix(".hea")
         label = labels.get(wav.stem) or _label_of_header(header)
         if label is None or label not in _LABELS.values():
@@ -65,7 +72,7 @@ def _read_database(database: str, folder: Path, originals: Mapping[str, str]) ->
             stratum=f"{database}/{label}",
             read=partial(_read_sound, wav, header),
             is_good=quality.get(wav.stem, True),
-            files=(wav, header) if header.exists() else (wav,),
+            files=(wav, *((header,) if header.exists() else ()), *tables),
         )
 
 
@@ -80,10 +87,12 @@ def _read_table(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     labels = {}
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         if len(row) < 2 or row[1].strip() not in _LABELS:
             raise ValueError(f"{path}: line {number} is {','.join(row)!r}, expected <record>,1 or <record>,-1")
-        labels[row[0].strip()] = _LABELS[row[1].strip()]
+        label = _LABELS[row[1].strip()]
+        if labels.setdefault(row[0].strip(), label) != label:
+            raise ValueError(f"{path}: line {number} gives {row[0].strip()} a second label, {label}; keep one of them")
     return labels
 
 
@@ -92,18 +101,11 @@ def _read_quality(folder: Path) -> dict[str, bool]:
     if not path.is_file():
         return {}
     quality = {}
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         if len(row) < 3 or row[2].strip() not in ("0", "1"):
             raise ValueError(f"{path}: line {number} is {','.join(row)!r}, expected <record>,<label>,<quality 0 or 1>")
         quality[row[0].strip()] = row[2].strip() == "1"
     return quality
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            if row:
-                yield number, row
 
 
 def _label_of_header(path: Path) -> str | None:
@@ -118,7 +120,7 @@ def _read_appendix(root: Path) -> dict[str, str] | None:
     paths = [path for path in paths if "training" in path.name.lower()]
     if not paths:
         return None
-    rows = [row for _, row in _rows(paths[0])]
+    rows = [row for _, row in read_rows(paths[0])]
     heads = [index for index, row in enumerate(rows) if any("challenge record" in cell.lower() for cell in row)]
     if not heads:
         raise ValueError(f"{paths[0]}: has no column `Challenge record name`")
