@@ -1,5 +1,20 @@
-"""`python -m ray_jobs`."""
+"""`python -m ray_jobs`, and the script `quintet`."""
 
-from ray_jobs.cli import main
+import sys
 
-raise SystemExit(main())
+from ray_jobs.exit_codes import INTERRUPTED
+
+
+def main() -> int:
+    """Run the command line; Ctrl-C ends also its imports, which take a second, with one line."""
+    try:
+        from ray_jobs.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        print("interrupted before it began", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

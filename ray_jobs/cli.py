@@ -18,6 +18,7 @@ from ray_jobs.arguments import VerbParser, load_target
 from ray_jobs.commands import check, evaluate, export, prepare, repeat, report, show, submit, sweep, sync, train
 from ray_jobs.commands import list as list_
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
+from ray_jobs.terminal import prepare_streams, print_text
 
 VERBS: dict[str, ModuleType] = {
     "list": list_,
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
         _import_from_working_folder()
+    prepare_streams()
     has_json = "--json" in arguments
     try:
         options = parse(arguments)
@@ -51,14 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RuntimeError, OSError) as error:
         return _fail(error, getattr(error, "exit_code", FAILED), has_json)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print_text("interrupted; the same command goes on from the last checkpoint", is_error=True)
         return INTERRUPTED
     except SystemExit as ending:
         if ending.code != signal.SIGTERM:
             raise
         return TERMINATED  # outside of a training Ray answers the signal, with another code
     if has_json and summary:
-        print(json.dumps(summary), flush=True)
+        print_text(json.dumps(summary))
     return DONE
 
 
@@ -73,9 +75,9 @@ def _import_from_working_folder() -> None:
 
 
 def _fail(error: Exception, code: int, has_json: bool) -> int:
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    print_text(f"error: {error}", is_error=True)
     if has_json:
-        print(json.dumps({"error": str(error)}), flush=True)
+        print_text(json.dumps({"error": str(error)}))
     return code
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from ray_jobs.console import format_duration
-from ray_jobs.terminal import build_console, is_terminal
+from ray_jobs.terminal import build_console, is_terminal, print_text
 from trainables.engine.files.messages import WorkerReport
 
 LINE_S = 10.0
@@ -42,7 +42,7 @@ class ProgressBar:
             self._draw("prepare", done, total, words)
         elif done < total and time.monotonic() - self._printed > LINE_S:
             self._printed = time.monotonic()
-            print(f"prepared {words}", flush=True)
+            print_text(f"prepared {words}")
         if done >= total:
             self.close()
 

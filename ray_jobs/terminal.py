@@ -4,9 +4,11 @@ A terminal gets tables with lines and colour (none under NO_COLOR). A pipe, a fi
 get aligned text without control characters, never wrapped or cut off.
 """
 
+import errno
+import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ray_jobs.text_table import GAP, TextTable
 
@@ -15,6 +17,39 @@ if TYPE_CHECKING:
 
 MIN_TEXT_WIDTH = 16
 """Columns of text are folded down to this width before a table is printed as plain text."""
+
+
+LOST = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT)
+"""Errors of an output that nobody reads any more, has no room, or belongs to a terminal that was closed."""
+
+
+def prepare_streams() -> None:
+    """Make standard output and error take every text: what their encoding lacks is printed as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_text(text: object, *, end: str = "\n", is_error: bool = False) -> None:
+    """Print a text at once; when standard output (or error) is lost, this and all that follows is passed over."""
+    stream = sys.stderr if is_error else sys.stdout
+    try:
+        print(text, end=end, file=stream, flush=True)
+    except OSError as error:
+        if error.errno not in LOST:
+            raise
+        _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lead a stream nowhere, as its buffer would raise the error again at the end of the process."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def is_terminal() -> bool:
@@ -32,14 +67,14 @@ def build_console() -> "Console":
 def show(*parts: str | TextTable) -> None:
     """Print text and tables, one below the other."""
     if not is_terminal():
-        print("\n".join(map(str, parts)), flush=True)
+        print_text("\n".join(map(str, parts)))
         return
     console = build_console()
     for part in parts:
         if isinstance(part, TextTable) and _fits(part, console.width):
             _print_table(console, part)
         else:
-            print(part, flush=True)
+            print_text(part)
 
 
 def _fits(table: TextTable, width: int) -> bool:

@@ -3,9 +3,12 @@
 import json
 import logging
 import os
+import socket
 import time
 import warnings
+from urllib.parse import urlsplit
 
+from ray_jobs.cluster.loopback import bypass_proxy
 from ray_jobs.cluster.ray_logs import silence_workers
 from trainables.engine.process import malloc_settings
 from trainables.run import Scaling
@@ -25,6 +28,10 @@ SETTINGS = {
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Variables of a cluster of one machine that listens only on loopback; without them it listens on every interface."""
+ADDRESS = "RAY_ADDRESS"
+CLIENT_PORT = 10001
+"""Of `ray://` without a port."""
+CONNECT_TIMEOUT_S = 5.0
 POLL_S = 2.0
 """Seconds between two checks for new machines."""
 IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -32,7 +39,10 @@ IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 def connect() -> None:
-    """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine."""
+    """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine.
+
+    An empty RAY_ADDRESS is as good as none. Raises ValueError when no cluster answers at the address.
+    """
     environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
     for name in _job_environment():
         environment.pop(name, None)  # Ray refuses a variable that is in both
@@ -41,7 +51,13 @@ def connect() -> None:
     if ray.is_initialized():
         _quieten()
         return
-    is_local = "RAY_ADDRESS" not in os.environ and IS_JOB not in os.environ
+    bypass_proxy()
+    address = os.environ.get(ADDRESS, "").strip()
+    if not address:
+        os.environ.pop(ADDRESS, None)
+    is_local = not address and IS_JOB not in os.environ
+    if address and IS_JOB not in os.environ:
+        _refuse_dead(address)
     if is_local:
         from ray._private import ray_constants
 
@@ -56,6 +72,24 @@ def connect() -> None:
     )
     _quieten()
     silence_workers()
+
+
+def _refuse_dead(address: str) -> None:
+    """Raise ValueError when nothing takes a connection at the address; Ray itself would try for minutes."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if address in ("auto", "local") or parts.scheme not in ("", "ray"):
+        return  # Ray looks by itself, or refuses at once
+    advice = "unset it to train here"
+    if host is None or (port is None and parts.scheme == ""):
+        raise ValueError(f"{ADDRESS}={address}: this is no address of a cluster, such as 10.0.0.1:6379; {advice}")
+    try:
+        socket.create_connection((host, port or CLIENT_PORT), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{ADDRESS}={address}: no cluster answers there ({error}); {advice}") from error
 
 
 def _job_environment() -> dict[str, str]:

@@ -21,6 +21,7 @@ from typing import Self
 import psutil
 
 from ray_jobs.cluster.connection import LOOPBACK, SETTINGS
+from ray_jobs.cluster.loopback import bypass_proxy
 from ray_jobs.cluster.ray_job_client import JobClient
 from ray_jobs.cluster.submit_job import send
 from ray_jobs.cluster.working_dir_package import list_package
@@ -44,6 +45,7 @@ class LocalCluster:
 
     def __enter__(self) -> Self:
         _remove_stale_folders()
+        bypass_proxy()
         self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
         self._ports = free_ports(5)
         self.address = f"http://127.0.0.1:{self._ports[1]}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ray_jobs.cluster.loopback import bypass_proxy, is_loopback
 from ray_jobs.exit_codes import DONE, FAILED, STOPPED
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -26,7 +27,6 @@ NO_AGENT = "No available agent"
 """Ray's message while the head has no process that starts jobs."""
 RAYS_LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
 """Loggers of Ray that repeat what `submit` prints itself, and report how connections close."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class JobError(RuntimeError):
@@ -71,7 +71,7 @@ def resolve_token(address: str) -> str | None:
     A token is sent only to a cluster that asks for one.
     """
     if not _refuses(address, None):
-        if urlsplit(address).hostname not in LOOPBACK:
+        if not is_loopback(urlsplit(address).hostname):
             log_message(f"warning: {address} asks for no token; whoever reaches it can run anything there")
         return None
     if os.environ.get("RAY_AUTH_MODE") == "disabled":
@@ -83,7 +83,7 @@ def resolve_token(address: str) -> str | None:
             "cluster's head into RAY_AUTH_TOKEN, into a file named by RAY_AUTH_TOKEN_PATH, or into ~/.ray/auth_token"
         )
     token, origin = found
-    if urlsplit(address).scheme == "http" and urlsplit(address).hostname not in LOOPBACK:
+    if urlsplit(address).scheme == "http" and not is_loopback(urlsplit(address).hostname):
         log_message(f"warning: the token goes to {address} unencrypted; use https, or an SSH tunnel to its port")
     if _refuses(address, token):
         raise ValueError(
@@ -94,6 +94,7 @@ def resolve_token(address: str) -> str | None:
 
 
 def _refuses(address: str, token: str | None) -> bool:
+    bypass_proxy(urlsplit(address).hostname)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         urllib.request.urlopen(
@@ -119,6 +120,7 @@ class JobClient:
         from ray.job_submission import JobSubmissionClient
 
         self.address = address
+        bypass_proxy(urlsplit(address).hostname)
         for name in RAYS_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         headers = {"Authorization": f"Bearer {token}"} if token else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_jobs.arguments import add_experiment, load_target
+from ray_jobs.terminal import print_text
 
 if TYPE_CHECKING:
     from data_pipelines.storage.folder import Folder
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.experiment is None and options.set:
         raise ValueError("--set changes settings of an experiment; name one: quintet check EXPERIMENT --set ...")
     text, summary = check(load_target(options) if options.experiment else None)
-    print(text, flush=True)
+    print_text(text)
     return summary
 
 

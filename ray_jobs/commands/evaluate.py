@@ -74,12 +74,18 @@ def _find_experiment_among(words: Sequence[str]) -> argparse.Namespace | None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate each model, and print its results beside the baselines."""
     from ray_jobs.result_tables import compare_results, explain_mark, tabulate_results
-    from ray_jobs.settings.strict_yaml import parse_yaml
+    from ray_jobs.settings.experiment import Experiment
+    from ray_jobs.settings.experiment_file import read_value
     from ray_jobs.terminal import show
 
     experiment = load_target(options)
     workload, given = experiment.workload, vars(options)
-    changes = {dotted: parse_yaml(given[dotted]) for dotted in workload.evaluation_options.values() if dotted in given}
+    settings = experiment.model_dump(mode="json")
+    changes = {
+        dotted: read_value(dotted, given[dotted], settings, Experiment)
+        for dotted in workload.evaluation_options.values()
+        if dotted in given
+    }
     summaries = []
     for checkpoint in options.checkpoint or [None]:
         summary = evaluate(experiment, checkpoint, changes)

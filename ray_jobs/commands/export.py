@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray_jobs.arguments import add_checkpoint, add_experiment, load_target
 from ray_jobs.commands.evaluate import find_best
+from ray_jobs.terminal import print_text
 
 if TYPE_CHECKING:
     from ray_jobs.settings.experiment import Experiment
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     checkpoint = options.checkpoint[-1] if options.checkpoint else None
     summary = export(load_target(options), checkpoint, options.out, options.format)
-    print("\n".join(f"{name}: {format_value(value)}" for name, value in summary.items()), flush=True)
+    print_text("\n".join(f"{name}: {format_value(value)}" for name, value in summary.items()))
     return summary
 
 

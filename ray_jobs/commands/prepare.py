@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ray_jobs.arguments import add_experiment, load_target
+from ray_jobs.terminal import print_text
 
 SUMMARY = "turn raw data into Parquet shards; resumable"
 DESCRIPTION = """Turn the raw data of an experiment into Parquet shards with a manifest.
@@ -27,6 +28,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with progress_bar() as bar:
         folder, manifest = prepare_data(experiment, bar.show_rows)
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
-    print(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}", flush=True)
-    print("\n".join(format_counts(manifest.counts)), end="\n" if manifest.counts else "", flush=True)
+    print_text(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}")
+    print_text("\n".join(format_counts(manifest.counts)), end="\n" if manifest.counts else "")
     return {"folder": str(folder), "rows": rows, **({"counts": manifest.counts} if manifest.counts else {})}

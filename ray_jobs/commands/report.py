@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ray_jobs.arguments import add_set
+from ray_jobs.terminal import print_text
 
 SUMMARY = "write runs and searches as HTML files"
 DESCRIPTION = """Write each run or search as one HTML file that is complete in itself: curves, pictures, tables,
@@ -25,5 +26,5 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from ray_jobs.report.report import read_storage, write_reports
 
     written = write_reports(options.references, options.out, read_storage(options.set))
-    print("\n".join(written), flush=True)
+    print_text("\n".join(written))
     return {"reports": written}

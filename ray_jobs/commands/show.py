@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_jobs.arguments import add_experiment, load_target
+from ray_jobs.terminal import print_text
 
 if TYPE_CHECKING:
     from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Print what the experiment will do."""
     text, summary = describe(load_target(options))
-    print(text, flush=True)
+    print_text(text)
     return summary
 
 

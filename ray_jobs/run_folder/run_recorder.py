@@ -16,6 +16,7 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.console import LogOnly, describe_plainly
 from ray_jobs.run_folder.append_file import AppendFile
 from ray_jobs.run_folder.table_csv import append_table, remake_tables
+from ray_jobs.terminal import print_text
 from trainables.engine.files.history import to_lines
 from trainables.engine.files.messages import WorkerReport
 from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
@@ -55,7 +56,7 @@ class RunRecorder:
         self._kept.append(_stamp(level, message))
         self._write()
         if self._prints and prints:
-            print(message, flush=True)
+            print_text(message)
 
     def append_log(self, text: str) -> None:
         """Add Ray's output to `train.log` only; may be called from any thread.
@@ -153,7 +154,7 @@ def find_last_row(folder: Folder, metric: str) -> dict[str, Any] | None:
 
 
 def _stamp(level: str, message: str) -> bytes:
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode()
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode(errors="backslashreplace")
 
 
 def _to_event(report: WorkerReport) -> bytes:

@@ -24,7 +24,7 @@ def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Expe
     Raises:
         ValueError: Settings are wrong, with a line for each: its dotted key, what is allowed, the nearest valid key.
     """
-    settings = read_settings(file, overrides)
+    settings = read_settings(file, overrides, Experiment)
     if place_of is not None:
         run_name = check_settings(settings, origin=str(file)).tracking.run_name
         settings |= place_of.model_dump(mode="json", include={"scaling", "storage", "tracking"})

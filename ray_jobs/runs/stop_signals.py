@@ -1,16 +1,17 @@
-"""SIGTERM and Ctrl-C during a training: the first signal requests a checkpoint and the end, the second ends at once."""
+"""SIGTERM, SIGHUP and Ctrl-C in a training: the first requests a checkpoint and the end, the second ends at once."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from data_pipelines.storage.folder import Folder
 from trainables.engine.process.stop_request import request_stop, withdraw_request
 
-ASKING = (signal.SIGTERM, signal.SIGINT)
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP: the terminal was closed; a process that ignores it, as under nohup, goes on doing so."""
 
 
 class StopSignals:
@@ -27,7 +28,8 @@ class StopSignals:
             raise KeyboardInterrupt if heard == signal.SIGINT else SystemExit(128 + heard)
         self.received = heard
         # not print: the signal may have come in the middle of one
-        os.write(2, f"{heard.name}: saving a checkpoint, then the run ends; once more ends it at once\n".encode())
+        with suppress(OSError):  # the terminal may be closed
+            os.write(2, f"{heard.name}: saving a checkpoint, then the run ends; once more ends it at once\n".encode())
         self._ask(heard.name)
 
 
@@ -53,7 +55,9 @@ def handle_signals(ask: Callable[[str], None]) -> Iterator[StopSignals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.signal(number, signals.on_signal) for number in ASKING}
+    is_left = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    asking = [number for number in ASKING if not (number == signal.SIGHUP and is_left)]
+    before = {number: signal.signal(number, signals.on_signal) for number in asking}
     try:
         yield signals
     finally:

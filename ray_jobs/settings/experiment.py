@@ -4,9 +4,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from data_pipelines.contract.config import Config, FilePath
@@ -14,9 +14,9 @@ from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment_file import read_settings
 from ray_jobs.settings.search import Search
+from ray_jobs.settings.setting_kinds import config_classes, models_in
 from ray_jobs.settings.tracking import Tracking
 from trainables.run import Run, Scaling, validate_strictly
-from trainables.workloads import config_class
 
 
 class Storage(Config):
@@ -74,7 +74,7 @@ def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
     A file that `extends` another one holds only what differs from it. References to models are not resolved.
     Raises ValueError with a line for every wrong setting: its dotted key, what is allowed, and the nearest valid key.
     """
-    return check_settings(read_settings(file, overrides), origin=str(file))
+    return check_settings(read_settings(file, overrides, Experiment), origin=str(file))
 
 
 def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
@@ -105,26 +105,19 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
 def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
     models: list[Any] = [Experiment]
     for part in location:
-        if part.isdigit():  # an index of a list, whose items `_models_in` has found already
+        if part.isdigit():  # an index of a list, whose items `models_in` has found already
             continue
         if part == "workload":
             name = settings.get("workload", {}).get("name")
-            models = _config_classes(name)
+            models = config_classes(name)
         elif len(models) > 1:  # one of several kinds, distinguished by its name
             models = [model for model in models if model.model_fields["name"].default == part]
         else:
             field = models[0].model_fields.get(part)
-            models = list(_models_in(field.annotation)) if field else []
+            models = list(models_in(field.annotation)) if field else []
         if not models:
             return []
     return list(models[0].model_fields)
-
-
-def _config_classes(name: Any) -> list[Any]:
-    try:
-        return [config_class(name)]
-    except (ValueError, TypeError):  # the name itself is wrong, which another line reports
-        return []
 
 
 def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:
@@ -138,10 +131,3 @@ def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:
             settings = settings.get(part)
         elif isinstance(settings, list) and part.isdigit() and int(part) < len(settings):
             settings = settings[int(part)]
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.settings.strict_yaml import parse_yaml, read_yaml
+from pydantic import BaseModel
+
+from ray_jobs.settings.setting_kinds import allows_null, takes_text
+from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
 from trainables.run import set_dotted
 
 
-def read_settings(file: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read settings, without a check. Raises ValueError naming the file or the override that cannot be read."""
+def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -> dict[str, Any]:
+    """Read settings, without a check. Raises ValueError naming the file or the override that cannot be read.
+
+    `root` is the class of the settings, by which the values of the overrides are read.
+    """
     settings = _read_with_base(file)
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -19,10 +25,39 @@ def read_settings(file: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
                 f"--set {override!r}: write it as section.field=value, for example --set training.epochs=5"
             )
         try:
-            set_dotted(settings, key, parse_yaml(value))
+            set_dotted(settings, key, read_value(key, value, settings, root))
         except ValueError as error:
             raise ValueError(f"--set {override!r}: {error}") from error
     return settings
+
+
+def read_value(key: str, value: str, settings: dict[str, Any], root: type[BaseModel]) -> Any:
+    """Read the value that a command line gives a dotted setting.
+
+    Text and paths are taken letter by letter, without YAML's quotes around the whole; the word `null` is none where
+    that is allowed. Any other value is YAML.
+
+    Args:
+        key: The dotted setting.
+        value: Its value, as it is written.
+        settings: What is set so far.
+        root: The class of the settings.
+
+    Raises:
+        ValueError: The value cannot be read, or a part of it would be left out.
+    """
+    if takes_text(root, key, settings):
+        if not value:
+            raise ValueError("there is no value" + ("; `null` is none" if allows_null(root, key, settings) else ""))
+        if value == "null" and allows_null(root, key, settings):
+            return None
+        return parse_yaml(value) if re.fullmatch(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"", value) else value
+    if holds_comment(value):
+        raise ValueError(
+            "what follows # would be left out as a comment; put text that holds it in quotes of YAML's own, "
+            "as in --set 'section.field=[\"run #3\"]'"
+        )
+    return parse_yaml(value)
 
 
 def _read_with_base(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Strict YAML: plain data only, no duplicate keys, no tags, no anchors, and `1e-3` is a number."""
+"""Strict YAML 1.2: plain data only, no duplicate keys, no tags, no anchors.
+
+`1e-3` is a number, `010` is ten, `0o17` is octal; `1:30`, `no` and a date are text.
+"""
 
 import re
 from difflib import get_close_matches
@@ -30,11 +33,22 @@ class _StrictLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        text = self.construct_scalar(node)
+        return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
 
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_integer)
 _StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":float", ":timestamp", ":merge"))]
+    first: [pair for pair in resolvers if pair[0].endswith((":null", ":value"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")
+)
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$", re.I),
@@ -72,6 +86,19 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def holds_comment(text: str) -> bool:
+    """Return whether YAML would leave out a part of the text as a comment; False also for what is no YAML."""
+    end = 0
+    try:
+        for token in yaml.scan(text):
+            if "#" in text[end : token.start_mark.index]:
+                return True
+            end = max(end, token.end_mark.index)
+    except yaml.YAMLError:  # reading it raises this again, with words for people
+        return False
+    return "#" in text[end:]
+
+
 class _StrictDumper(yaml.SafeDumper):
     """Dumper that puts quotes around every string that `_StrictLoader` would read as something else."""
 
@@ -79,7 +106,7 @@ class _StrictDumper(yaml.SafeDumper):
 _StrictDumper.yaml_implicit_resolvers = {
     first: [
         *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
-        *(pair for pair in _StrictLoader.yaml_implicit_resolvers.get(first, []) if pair[0].endswith(":float")),
+        *_StrictLoader.yaml_implicit_resolvers.get(first, []),
     ]
     for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_StrictLoader.yaml_implicit_resolvers}
 }

@@ -20,11 +20,11 @@ import psutil
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import LATER
-from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.mirror_config import load_mirror_config
 from ray_jobs.tracking.wandb_dir import WandbDir
-from ray_jobs.tracking.wandb_mirror import Mirror, Mode
+from ray_jobs.tracking.wandb_mirror import Mirror
 from ray_jobs.tracking.wandb_session import SessionLostError
+from ray_jobs.tracking.wandb_variables import OFF, clean_variables, mode_of
 
 MAX_SESSIONS = 4
 KILL_AFTER_S = 2.0
@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mirror_config = load_mirror_config(folder)
     if options.sync:
         mirror_config = mirror_config.model_copy(update={"tracking": mirror_config.tracking.for_sync()})
+    mode = "online" if options.sync else options.mode or mode_of(mirror_config.tracking)
+    if mode == "disabled":
+        channel.say("info", OFF)
+        return 0
+    for line in clean_variables(os.environ, mirror_config.tracking):
+        channel.say("warning", line)
     place = WandbDir(folder, mirror_config.run_id, mirror_config.tracking)
     try:
         place.make()
@@ -51,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     channel.send_prints_to(place.files / "mirror.log")
     try:
         with place.locked(waits=not options.sync):
-            mode = "online" if options.sync else options.mode or mode_of(mirror_config.tracking)
             mirror = Mirror(mirror_config, folder, place, mode, channel.say, lost=options.lost)
             return _mirror(mirror, options, channel)
     except BlockingIOError:
@@ -72,12 +77,6 @@ def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") ->
             sys.stderr.flush()
         return 1
     return 0
-
-
-def mode_of(tracking: Tracking) -> Mode:
-    """Return the mode from the settings, or else from W&B's own variable WANDB_MODE."""
-    asked = tracking.mode or os.environ.get("WANDB_MODE", "online")
-    return "online" if asked in ("online", "shared") else "offline"
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

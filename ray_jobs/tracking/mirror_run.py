@@ -1,7 +1,7 @@
 """Tracking as the settings ask for it: a mirror for a local training, a callback for one under Tune, or nothing."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ray_jobs.run_folder.run_recorder import RunRecorder
@@ -9,6 +9,7 @@ from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.mirror_handle import MirrorHandle, Start
 from ray_jobs.tracking.mirror_launcher import ForkServer, start_alone
+from ray_jobs.tracking.wandb_variables import OFF, mode_of
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -24,7 +25,7 @@ def start_mirror(experiment: Experiment, record: RunRecorder, start: Start = sta
 @contextmanager
 def mirror_run(experiment: Experiment, record: RunRecorder) -> Iterator[MirrorHandle | None]:
     """Yield a mirror, which the block notifies after each report; None when tracking is off."""
-    if not experiment.tracking.wandb:
+    if not _is_on(experiment.tracking, record.log):
         yield None
         return
     mirror = start_mirror(experiment, record)
@@ -37,7 +38,10 @@ def mirror_run(experiment: Experiment, record: RunRecorder) -> Iterator[MirrorHa
 @contextmanager
 def run_callbacks(experiment: Experiment, record: RunRecorder) -> "Iterator[list[RecordWandbCallback]]":
     """Yield the callback of a Tune run of one trial, in a list; an empty list when tracking is off."""
-    with _callbacks(experiment.tracking, lambda trial: start_mirror(experiment, record), record.log) as callbacks:
+    if not _is_on(experiment.tracking, record.log):
+        yield []
+        return
+    with _callbacks(lambda trial: start_mirror(experiment, record), record.log) as callbacks:
         yield callbacks
 
 
@@ -71,20 +75,26 @@ def search_callbacks(
         run = run_of(int(trial.trial_id))
         return start_mirror(run.experiment, run.record, fork_server.start)
 
-    with ExitStack() as stack:
-        if tracking.wandb:
-            fork_server = stack.enter_context(closing(ForkServer()))
-        yield stack.enter_context(_callbacks(tracking, start, lambda text, **_: say(text)))
+    if not _is_on(tracking, say):
+        yield []
+        return
+    with closing(ForkServer()) as fork_server, _callbacks(start, lambda text, **_: say(text)) as callbacks:
+        yield callbacks
+
+
+def _is_on(tracking: Tracking, log: Callable[[str], None]) -> bool:
+    """Return whether W&B gets anything; a variable that turns it off is logged."""
+    if tracking.wandb and mode_of(tracking) == "disabled":
+        log(OFF)
+        return False
+    return tracking.wandb
 
 
 @contextmanager
 def _callbacks(
-    tracking: Tracking, start: "Callable[[Trial], MirrorHandle]", log: Callable[..., None]
+    start: "Callable[[Trial], MirrorHandle]", log: Callable[..., None]
 ) -> "Iterator[list[RecordWandbCallback]]":
-    """Yield the callback in a list; an empty list when tracking is off or cannot start."""
-    if not tracking.wandb:
-        yield []
-        return
+    """Yield the callback in a list; an empty list when W&B cannot start."""
     try:
         from ray_jobs.tracking.callback import RecordWandbCallback
     except Exception as error:  # containment: a broken package raises anything while it is imported

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.mirror_process_main import mode_of
+from ray_jobs.tracking.wandb_variables import OFF, cleaned_environment, mode_of
 
 PATIENCE_S = 5.0
 PACKAGE = "wandb"
@@ -16,6 +16,13 @@ PACKAGE = "wandb"
 def check_wandb(tracking: Tracking) -> dict[str, str | bool]:
     """Return one finding for each thing that W&B needs, and under `outcome` what a run would do."""
     found: dict[str, str | bool] = {"tracking.wandb": "on" if tracking.wandb else "off", "mode": mode_of(tracking)}
+    with cleaned_environment(tracking) as faults:
+        if faults:
+            found["variables"] = "; ".join(faults)
+        return _look(tracking, found)
+
+
+def _look(tracking: Tracking, found: dict[str, str | bool]) -> dict[str, str | bool]:
     try:
         import wandb
     except Exception as error:  # a broken package raises anything
@@ -49,8 +56,11 @@ def _ask(url: str) -> tuple[str, bool]:
 def _find_key(wandb: Any, answers: bool) -> tuple[str, bool]:
     """Return what is found of the key, never the key itself, and whether there is one that a run could use."""
     origin = "WANDB_API_KEY" if os.environ.get("WANDB_API_KEY") else "wandb login"
-    if not wandb.login(prompt=False, verify=False):
-        return "none; set WANDB_API_KEY or run `wandb login`", False
+    try:
+        if not wandb.login(prompt=False, verify=False):
+            return "none; set WANDB_API_KEY or run `wandb login`", False
+    except (wandb.errors.Error, ValueError) as error:
+        return f"from {origin}; malformed: {' '.join(str(error).split())[:200]}", False
     if not answers:
         return f"from {origin}; not tried, as the server does not answer", True
     try:
@@ -67,6 +77,8 @@ def _outcome(
         return "a run is recorded on disk alone; turn W&B on with --set tracking.wandb=true"
     if not has_package:
         return "a run is recorded on disk alone, with one warning"
+    if found["mode"] == "disabled":
+        return f"a run is recorded on disk alone; {OFF}"
     if found["mode"] == "offline":
         return "a run is recorded on disk and as offline W&B files; `sync` sends it"
     if has_key and answers:

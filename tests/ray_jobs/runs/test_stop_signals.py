@@ -91,3 +91,20 @@ def test_a_run_in_another_thread_receives_no_signal(tmp_path):
     thread.start()
     thread.join()
     assert heard == [before]
+
+
+def test_a_closed_terminal_asks_for_a_checkpoint(tmp_path):
+    folder = Folder(str(tmp_path))
+    with stopping_on_signals(folder) as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert find_request(folder) == "SIGHUP" and signals.received == signal.SIGHUP
+
+
+def test_nohup_is_respected(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping_on_signals(Folder(str(tmp_path))) as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -151,7 +151,7 @@ def test_an_override_changes_one_setting_alone(file: Path) -> None:
 def test_an_override_is_typed_as_in_yaml(file: Path) -> None:
     overrides = [
         "training.optimizer.learning_rate=1e-4",
-        "training.compile=yes",
+        "training.compile=true",
         "training.ema={decay: 0.5}",
         "training.evaluate_every=null",
         "training.pictures_every=20 steps",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ray_jobs.settings.strict_yaml import MAX_BYTES, parse_yaml, read_yaml
+from ray_jobs.settings.strict_yaml import MAX_BYTES, dump_yaml, holds_comment, parse_yaml, read_yaml
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -45,12 +45,32 @@ def test_an_integer_stays_an_integer(text: str, value: int) -> None:
     assert type(parsed) is int and parsed == value
 
 
-@pytest.mark.parametrize("is_true", [True, False])
-def test_yes_no_on_off_are_booleans_as_in_yaml_1_1(is_true: bool) -> None:
-    for word in ("yes", "Yes", "on", "ON", "true") if is_true else ("no", "NO", "off", "Off", "false"):
-        assert parse_yaml(word) is is_true, word
-        assert parse_yaml(f"'{word}'") == word
-    assert parse_yaml("[y, n]") == ["y", "n"]
+@pytest.mark.parametrize(("text", "value"), [("010", 10), ("-08", -8), ("0o17", 15), ("+7", 7)])
+def test_an_integer_is_read_as_in_yaml_1_2(text: str, value: int) -> None:
+    assert parse_yaml(text) == value
+
+
+@pytest.mark.parametrize("text", ["no", "Yes", "on", "OFF", "y", "1:30", "12:30:45", "1_000", "0b11", "0o8", "tRue"])
+def test_what_only_yaml_1_1_reads_as_a_value_is_text(text: str) -> None:
+    assert parse_yaml(text) == text
+    assert parse_yaml(dump_yaml({"a": text})) == {"a": text}
+
+
+@pytest.mark.parametrize("text", ["010", "0o17", "true", "null", "1e-3", "run #3", "~", "2024-01-01", "-08"])
+def test_text_that_looks_like_another_value_is_written_in_quotes(text: str) -> None:
+    assert parse_yaml(dump_yaml({"a": text})) == {"a": text}
+
+
+def test_true_and_false_are_the_only_booleans() -> None:
+    assert [parse_yaml(word) for word in ("true", "True", "FALSE", "'true'")] == [True, True, False, "true"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("5 # five", True), ("[a, b] #", True), ("# all", True), ("a#b", False), ("'a # b'", False), ("[a", False)],
+)
+def test_a_comment_is_told_from_text(text: str, is_one: bool) -> None:
+    assert holds_comment(text) is is_one
 
 
 @pytest.mark.parametrize("text", ["2024-01-01", "2024-01-01 10:00:00", "2024-01-01T10:00:00Z"])
@@ -76,7 +96,7 @@ def test_a_duplicate_key_is_named_with_its_line(text: str, line: int) -> None:
         parse_yaml(text)
 
 
-@pytest.mark.parametrize("key", ["3", "1.5", "yes", "null", "[a]"])
+@pytest.mark.parametrize("key", ["3", "1.5", "true", "null", "[a]"])
 def test_a_key_that_is_not_a_string_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"^line 2: the key .* is not a string; put it in quotes"):
         parse_yaml(f"a: 1\n? {key}\n: 2\n")

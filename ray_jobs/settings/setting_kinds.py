@@ -1,0 +1,76 @@
+"""Kinds of settings, found through the annotations of the classes that hold them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from trainables.workloads import config_class
+
+
+def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
+    """Return whether a dotted setting holds text or a path, and nothing else except null.
+
+    Args:
+        root: The class of all settings.
+        key: The dotted setting.
+        settings: What is set so far; its names choose among several kinds of a section.
+    """
+    kinds = _kinds_at(root, key, settings) - {NoneType}
+    return bool(kinds) and kinds <= {str, Path}
+
+
+def allows_null(root: type[BaseModel], key: str, settings: Any) -> bool:
+    """Return whether a dotted setting may be null; the arguments are those of `takes_text`."""
+    return NoneType in _kinds_at(root, key, settings)
+
+
+def _kinds_at(root: type[BaseModel], key: str, settings: Any) -> set[Any]:
+    models, kinds = [root], set()
+    for part in key.split("."):
+        annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        kinds = {kind for annotation in annotations for kind in _kinds(annotation)}
+        settings = settings.get(part) if isinstance(settings, dict) else None
+        name = settings.get("name") if isinstance(settings, dict) else None
+        if models == [root] and part == "workload":
+            models = config_classes(name)
+        else:
+            models = [model for annotation in annotations for model in models_in(annotation)]
+            models = [model for model in models if name is not None and _name(model) == name] or models
+    return kinds
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the members of a union; the class of a list, a mapping, or a choice is no text."""
+    if hasattr(annotation, "__metadata__"):
+        yield from _kinds(get_args(annotation)[0])
+    elif get_origin(annotation) is None:
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _kinds(member)
+    else:
+        yield get_origin(annotation)
+
+
+def _name(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("name")
+    return field.default if field else None
+
+
+def config_classes(name: Any) -> list[Any]:
+    """Return the class of a workload's settings; none for a wrong name, which the check of the settings reports."""
+    try:
+        return [config_class(name)]
+    except (ValueError, TypeError):
+        return []
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield every class of settings in an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)

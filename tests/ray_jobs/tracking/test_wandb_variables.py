@@ -1,0 +1,92 @@
+"""Variables of W&B that users have set: none changes the run's id, none keeps the record from W&B's files."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ray_jobs.run_folder.identity import load_identity
+from ray_jobs.runs.training import train
+from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.wandb_check import check_wandb
+from ray_jobs.tracking.wandb_variables import MODES, clean_variables, mode_of
+from tests.ray_jobs.tracking.conftest import Tracked, assert_recorded_offline, warnings_of
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.mark.parametrize("word", ["", "online", "shared", "offline", "dryrun", "disabled", "Online"])
+def test_the_mode_is_the_settings_or_else_the_variable_s(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", word)
+    assert mode_of(Tracking()) == (MODES.get(word, "offline") if word else "online")
+    assert mode_of(Tracking(mode="offline")) == "offline"
+
+
+def test_what_would_change_the_run_is_taken_away_and_named() -> None:
+    environment = {"WANDB_RUN_ID": "a", "WANDB_SWEEP_ID": "b", "WANDB_NAME": "c", "WANDB_PROJECT": "d", "PATH": "e"}
+    [line] = clean_variables(environment, Tracking())
+    assert "WANDB_RUN_ID, WANDB_SWEEP_ID" in line and "WANDB_NAME" not in line
+    assert environment == {"WANDB_PROJECT": "d", "PATH": "e"}
+
+
+def test_an_empty_variable_is_unset_and_a_key_loses_its_blanks() -> None:
+    environment = {"WANDB_MODE": "", "WANDB_PROJECT": " ", "WANDB_API_KEY": " key\n", "PATH": ""}
+    assert clean_variables(environment, Tracking()) == []
+    assert environment == {"WANDB_API_KEY": "key", "PATH": ""}
+
+
+def test_an_unknown_mode_is_named_with_what_is_allowed() -> None:
+    [line] = clean_variables({"WANDB_MODE": "Online"}, Tracking())
+    assert "WANDB_MODE='Online'" in line and all(mode in line for mode in MODES)
+
+
+@pytest.mark.parametrize("key", ["abc", "x" * 39, "a b" * 20])
+def test_a_malformed_key_is_one_line_of_the_check(home: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    wandb.teardown()
+    found = check_wandb(Tracking(wandb=True))
+    wandb.teardown()
+    assert "WANDB_API_KEY" in str(found["key"]) and "\n" not in str(found["key"]) and key not in str(found)
+
+
+def test_check_leaves_the_environment_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "Online")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    found = check_wandb(Tracking(wandb=True))
+    assert "WANDB_MODE='Online'" in str(found["variables"]) and found["mode"] == "offline"
+    assert mode_of(Tracking()) == "offline"
+
+
+def test_a_disabled_run_has_nothing_of_wandb(
+    home: Path, tracked: Tracked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    experiment = tracked()
+    train(experiment)
+    assert capsys.readouterr().out.count("W&B") == 1
+    assert not Path(experiment.folder.full("wandb")).exists()
+
+
+@pytest.mark.slow
+def test_the_run_keeps_its_id_whatever_is_set(home: Path, tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_NAME"):
+        monkeypatch.setenv(name, "shared123")
+    experiment = tracked(mode="offline")
+    train(experiment)
+    [file] = Path(experiment.folder.full("wandb")).glob("offline-run-*/run-*.wandb")
+    assert file.stem == f"run-{load_identity(experiment.folder).wandb_id}"
+    assert_recorded_offline(experiment)
+    [warning] = warnings_of(experiment)
+    assert "WANDB_RUN_ID, WANDB_SWEEP_ID" in warning
+
+
+@pytest.mark.slow
+def test_an_unknown_mode_still_records_offline(home: Path, tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "Online")
+    experiment = tracked()
+    train(experiment)
+    assert_recorded_offline(experiment)
+    [warning] = warnings_of(experiment)
+    assert "WANDB_MODE='Online'" in warning
