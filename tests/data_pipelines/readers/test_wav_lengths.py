@@ -1,0 +1,44 @@
+"""Wav files that state no length, and files that are no wav file at all."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipelines.readers.bad_file import BadFileError
+from data_pipelines.readers.wav_file import read_wav
+
+SAMPLES = np.arange(-50, 50, dtype="<i2")
+
+
+def _write(path: Path, *, riff: int, data: int, form: int = 1) -> Path:
+    layout = struct.pack("<IHHIIHH", 16, form, 1, 2000, 4000, 2, 16)
+    head = b"RIFF" + struct.pack("<I", riff) + b"WAVEfmt " + layout + b"data" + struct.pack("<I", data)
+    path.write_bytes(head + SAMPLES.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("riff", "data"), [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000)])
+def test_a_recording_through_a_pipe_is_read_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, riff: int, data: int
+) -> None:
+    sound = read_wav(_write(tmp_path / "pipe.wav", riff=riff, data=data))
+    np.testing.assert_array_equal(sound.samples, SAMPLES / 32768)
+    assert "pipe.wav: states no length" in caplog.text
+
+
+def test_a_file_that_is_cut_off_is_refused_as_before(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cut\.wav: is cut off"):
+        read_wav(_write(tmp_path / "cut.wav", riff=1036, data=1000))
+
+
+def test_another_codec_gets_advice_that_helps(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match=r"alaw\.wav: .*convert it to PCM \(`ffmpeg"):
+        read_wav(_write(tmp_path / "alaw.wav", riff=236, data=200, form=6))
+
+
+def test_a_web_page_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"<html>not found</html>")
+    with pytest.raises(BadFileError, match=r"a\.wav: is a web page"):
+        read_wav(tmp_path / "a.wav")
