@@ -94,14 +94,13 @@ def repetitions(task: TaskName, recordings: Sequence[Recording]) -> dict[str, in
 
 def hash_recordings(recordings: Sequence[Recording]) -> str:
     """Return the SHA-256 over names, labels and the bytes of the files."""
-    digest, tables = hashlib.sha256(), set[Path]()
+    digest, hashed = hashlib.sha256(), set[Path]()
     for recording in recordings:
         digest.update(f"{recording.name}\n{recording.subject}\n{sorted(recording.labels.items())}\n".encode())
         for file in recording.files:
-            if file not in tables:
+            if file not in hashed:  # a table is shared by many recordings
                 digest.update(file.read_bytes())
-            if file.suffix == ".csv":  # shared by many recordings
-                tables.add(file)
+                hashed.add(file)
     return digest.hexdigest()
 
 

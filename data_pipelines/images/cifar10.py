@@ -77,8 +77,8 @@ class Cifar10Source(ABC):
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
-        for name in self.all_files():
-            digest.update((self.folder / name).read_bytes())
+        for file in self.files():
+            digest.update(file.read_bytes())
         return digest.hexdigest()
 
     @classmethod

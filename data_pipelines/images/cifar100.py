@@ -59,8 +59,8 @@ class Cifar100Source:
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
-        for name in (*_FILES.values(), "meta"):
-            digest.update((self.folder / name).read_bytes())
+        for file in self.files():
+            digest.update(file.read_bytes())
         return digest.hexdigest()
 
     def _read(self, split: Split) -> LabelledImages:

@@ -99,9 +99,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
     def source_hash(self) -> str:
         return self._raw.content_hash()
 
-    def raw_files(self) -> Sequence[Path]:
-        if self.data.path is None or not self.data.path.exists():
-            return ()
+    def list_raw_files(self) -> Sequence[Path]:
         return self._raw.files()
 
     def num_raw_rows(self) -> dict[Split, int]:

@@ -80,6 +80,13 @@ class SourcePipeline(DataPipeline[Batch]):
             return self.embedded[data.source]
         return f"{data.source} at {data.path}" if data.path else f"{data.source}, no path given"
 
+    @abstractmethod
+    def list_raw_files(self) -> Sequence[Path]:
+        """Return the raw files, which are at hand; see `raw_files`."""
+
+    def raw_files(self) -> Sequence[Path]:
+        return self.list_raw_files() if self.data.path is not None and self._has_raw else ()
+
     def data_spec(self) -> DataSpec:
         prepared, has_raw = self.data.prepared, self._has_raw
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:

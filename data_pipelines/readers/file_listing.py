@@ -8,9 +8,10 @@ reason.
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from data_pipelines.readers.bad_file import printable
 from data_pipelines.readers.natural_order import natural_key
@@ -44,21 +45,21 @@ def list_files(folder: Path, suffixes: Collection[str], *, deep: bool = True) ->
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist")
     left_out: dict[str, list[Path]] = {}
-    taken: list[Path] = []
-    for path in _walk(folder, left_out, deep=deep):
-        ending = path.suffix.lower()
+    taken: list[_Found] = []
+    for found in _walk(folder, left_out, deep=deep):
+        ending = found.path.suffix.lower()
         if ending in suffixes:
-            taken.append(path)
+            taken.append(found)
         else:
-            left_out.setdefault(f"ending {ending or '(none)'}", []).append(path)
+            left_out.setdefault(f"ending {ending or '(none)'}", []).append(found.path)
     firsts: dict[object, Path] = {}
-    for path in sorted(taken, key=lambda path: _is_reached_by_link(path, folder)):
-        firsts.setdefault(identity_of(path), path)
+    for found in sorted(taken, key=lambda found: found.is_linked):
+        firsts.setdefault(identity_of(found.path), found.path)
     chosen = set(firsts.values())
-    again = [path for path in taken if path not in chosen]
+    again = [found.path for found in taken if found.path not in chosen]
     if again:
         left_out[AGAIN] = again
-    return FileListing([path for path in taken if path in chosen], left_out)
+    return FileListing([found.path for found in taken if found.path in chosen], left_out)
 
 
 def identity_of(path: Path) -> object:
@@ -99,29 +100,36 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _walk(folder: Path, left_out: dict[str, list[Path]], *, deep: bool) -> Iterator[Path]:
-    """Yield files; real folders before links to folders, so that a link never takes the place of a folder itself."""
+class _Found(NamedTuple):
+    """A file or folder below the listed folder."""
+
+    order: tuple[object, ...]
+    """Natural order of its folders and its name."""
+    path: Path
+    is_linked: bool
+    """Whether it is a link, or lies in a folder that was reached by one."""
+
+
+def _walk(root: Path, left_out: dict[str, list[Path]], *, deep: bool) -> list[_Found]:
+    """Find all files; real folders before links to folders, so that a link never takes the place of a folder itself."""
     visited: set[str] = set()
-    pending: list[tuple[Path, tuple[object, ...]]] = [(folder, ())]
-    found: list[tuple[tuple[object, ...], Path]] = []
-    links: list[tuple[Path, tuple[object, ...]]] = []
-    while pending or links:
-        here, order = pending.pop() if pending else links.pop(0)
-        real = os.path.realpath(here)
+    folders, links, files = [_Found((), root, False)], [], []
+    while folders or links:
+        if not folders:
+            links.sort(key=lambda link: link.order)
+            folders.append(links.pop(0))
+        folder = folders.pop()
+        real = os.path.realpath(folder.path)
         if real in visited:
             continue
         visited.add(real)
-        for entry in os.scandir(here):
-            path, key = here / entry.name, (*order, natural_key(Path(entry.name)))
+        for entry in os.scandir(folder.path):
+            is_linked = folder.is_linked or entry.is_symlink()
+            found = _Found((*folder.order, natural_key(Path(entry.name))), folder.path / entry.name, is_linked)
             if is_hidden(entry.name):
-                left_out.setdefault(HIDDEN, []).append(path)
+                left_out.setdefault(HIDDEN, []).append(found.path)
             elif not entry.is_dir():
-                found.append((key, path))
+                files.append(found)
             elif deep:
-                (links if entry.is_symlink() else pending).append((path, key))
-        links.sort(key=lambda link: link[1])
-    yield from (path for _, path in sorted(found, key=lambda item: item[0]))
-
-
-def _is_reached_by_link(path: Path, root: Path) -> bool:
-    return os.path.realpath(path) != os.path.join(os.path.realpath(root), path.relative_to(root))
+                (links if entry.is_symlink() else folders).append(found)
+    return sorted(files, key=lambda found: found.order)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
 from data_pipelines.readers.image_shape import ImageShape
-from data_pipelines.readers.tiff_layout import check_tiff, is_tiff
+from data_pipelines.readers.tiff_layout import check_tiff, hint_at_dark, is_tiff
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -123,10 +123,7 @@ def to_plain(image: Image.Image, path: Path) -> Image.Image:
     """
     if is_16_bit_grey(image):
         wide = np.asarray(image).astype(np.float64)
-        hint = ""
-        if 0 < wide.max() < 4096:
-            hint = f"; its brightest level is {wide.max():.0f} of 65535, so it becomes very dark: scale it first"
-        _log.warning("%s: has 16-bit grey levels; they are scaled to 8 bits%s", printable(path), hint)
+        _log.warning("%s: has 16-bit grey levels; they are scaled to 8 bits%s", printable(path), hint_at_dark(wide))
         return Image.fromarray(np.floor(wide * 255 / 65535 + 0.5).astype(np.uint8))
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         coloured = image.convert("RGBA")

@@ -25,6 +25,13 @@ def is_tiff(content: bytes) -> bool:
     return content[:4] in _MARKS
 
 
+def hint_at_dark(levels: np.ndarray) -> str:
+    """Return advice, which begins with a semicolon, where 16-bit levels use a small part of the range; else nothing."""
+    brightest = int(levels.max())
+    is_dark = 0 < brightest < _DARK
+    return f"; its brightest level is {brightest} of 65535, so it becomes very dark: scale it first" if is_dark else ""
+
+
 def check_tiff(path: Path) -> Image.Image | None:
     """Return the first page's colours where Pillow would take them otherwise than meant; None where it reads it right.
 
@@ -43,8 +50,6 @@ def check_tiff(path: Path) -> Image.Image | None:
         raise BadFileError(path, f"cannot be read as a TIFF ({error}); save it again without compression") from error
     if num_pages > 1:
         _log.warning("%s: holds %d pages; the first is used", printable(path), num_pages)
-    if kind.is_wide_colour:
-        _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
     return None if colours is None else kind.reduce(colours)
 
 
@@ -61,17 +66,11 @@ class _Layout:
         self._refuse_colours()
 
     @property
-    def is_wide_colour(self) -> bool:
-        """Whether the colours have 16 bits."""
-        return self.photometric == _RGB and self.bits == 16
-
-    @property
     def needs_own_decoder(self) -> bool:
         """Whether Pillow would take the pixels for others."""
         is_inverted = self.photometric == 0 and self.bits == 16
-        return (
-            self.is_wide_colour or is_inverted or (self.photometric == _RGB and bool(self.extra) and not self.is_alpha)
-        )
+        is_wide_colour = self.photometric == _RGB and self.bits == 16
+        return is_wide_colour or is_inverted or (self.photometric == _RGB and bool(self.extra) and not self.is_alpha)
 
     def reduce(self, pixels: np.ndarray) -> Image.Image:
         """Return the decoded page as 8-bit colours, or as 16-bit grey with white as the largest level."""
@@ -80,12 +79,8 @@ class _Layout:
         if self.is_planar:
             pixels = np.moveaxis(pixels, 0, -1)
         if self.bits == 16:
-            if 0 < pixels[..., :3].max() < _DARK:
-                _log.warning(
-                    "%s: its brightest level is %d of 65535, so it becomes very dark; scale it first",
-                    printable(self.path),
-                    pixels[..., :3].max(),
-                )
+            hint = hint_at_dark(pixels[..., :3])
+            _log.warning("%s: has 16 bits per colour; the upper 8 are used%s", printable(self.path), hint)
             pixels = (pixels >> 8).astype(np.uint8)
         if self.is_alpha:
             return Image.fromarray(np.ascontiguousarray(pixels[..., :4]))

@@ -79,9 +79,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                     digest.update(content)
         return digest.hexdigest()
 
-    def raw_files(self) -> Sequence[Path]:
-        if self.data.path is None or not self.data.path.exists():
-            return ()
+    def list_raw_files(self) -> Sequence[Path]:
         return [path for split in SPLITS for entry in self._raw.entries[split] for path in entry.files]
 
     def num_raw_rows(self) -> dict[Split, int]:

@@ -79,16 +79,13 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             from data_pipelines.video.bouncing_digits import hash_embedded_digits
 
             return hash_embedded_digits()
-        files = {path: None for clips in self._raw.clips.values() for clip in clips for path in clip.files}
         digest = hashlib.sha256()
-        for path in files:
+        for path in self.list_raw_files():
             digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
             digest.update(bytes.fromhex(hash_file(path)))
         return digest.hexdigest()
 
-    def raw_files(self) -> Sequence[Path]:
-        if self.data.path is None or not self.data.path.exists():
-            return ()
+    def list_raw_files(self) -> Sequence[Path]:
         return list(dict.fromkeys(path for clips in self._raw.clips.values() for clip in clips for path in clip.files))
 
     def num_raw_rows(self) -> dict[Split, int]:

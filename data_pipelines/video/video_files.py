@@ -74,11 +74,6 @@ def list_video_files(root: Path) -> ClipListing:
     )
 
 
-def count_frames(file: Path) -> int:
-    """Count the frames that are shown; BadFileError names a file that is no video."""
-    return read_facts(file).num_frames
-
-
 def _open_clips(files: Sequence[Path], root: Path) -> list[VideoClip]:
     facts: dict[Path, VideoFacts] = {}
     faults: list[BadFileError] = []

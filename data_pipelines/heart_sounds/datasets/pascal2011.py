@@ -24,7 +24,7 @@ KNOWN = (*CLASSES, "extrahls", "artifact", "")
 
 def join_key(name: str) -> str:
     """Return the key shared by a file and its row in the table."""
-    stem = Path(name.strip()).name.removesuffix(".wav").removesuffix(".WAV").replace("Btraining_", "")
+    stem = re.sub(r"\.wav$", "", Path(name.strip()).name, flags=re.IGNORECASE).replace("Btraining_", "")
     stem = re.sub(r"_+", "_", stem)
     return f"Aunlabelledtest{stem}" if stem.startswith("_") else stem
 
@@ -67,7 +67,7 @@ def _read_set(root: Path, name: str) -> Iterator[Recording]:
 def _read_table(path: Path) -> dict[str, str]:
     labels: dict[str, str] = {}
     for number, row in read_columns(path, "fname", "label"):
-        label = (row.get("label") or "").strip().lower()
+        label = row["label"].strip().lower()
         if label not in KNOWN:
             raise ValueError(
                 f"{path}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}"

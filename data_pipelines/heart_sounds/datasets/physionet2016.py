@@ -7,7 +7,7 @@ in two splits.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,31 +30,34 @@ _SUBJECT = {
 
 def read_physionet2016(root: Path, task: str | None) -> list[Recording]:
     """List all records by database and name. Raises ValueError when there are none, or a label is missing or wrong."""
-    folders = _find_folders(root)
-    if not folders:
+    databases = _find_wavs(root)
+    if not databases:
         raise ValueError(f"{root} holds none of the folders training-a to training-f of PhysioNet/CinC 2016")
     originals = _read_appendix(root)
     if originals is None:
         _log.warning("%s: the appendix with the subjects is missing; each record counts as a subject of its own", root)
     return [
         recording
-        for database, folder in sorted(folders.items())
-        for recording in _read_database(database, folder, originals or {})
+        for database, wavs in sorted(databases.items())
+        for recording in _read_database(database, wavs, originals or {})
     ]
 
 
-def _find_folders(root: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+def _find_wavs(root: Path) -> dict[str, list[Path]]:
+    """Return the recordings of each database, by name, from the least nested folder that holds some."""
+    found: dict[str, list[Path]] = {}
     for path in sorted([root, *root.rglob("training-*")], key=lambda path: len(path.parts)):
         match = re.fullmatch(r"training-([a-f])", path.name)
-        if match and path.is_dir() and list_files(path, (".wav",), deep=False).files:
-            found.setdefault(match[1], path)
+        if match and match[1] not in found and path.is_dir():
+            wavs = list_files(path, (".wav",), deep=False).files
+            if wavs:
+                found[match[1]] = sorted(wavs)
     return found
 
 
-def _read_database(database: str, folder: Path, originals: Mapping[str, str]) -> Iterator[Recording]:
+def _read_database(database: str, wavs: Sequence[Path], originals: Mapping[str, str]) -> Iterator[Recording]:
+    folder = wavs[0].parent
     labels, quality = _read_table(folder / "REFERENCE.csv"), _read_quality(folder)
-    wavs = sorted(list_files(folder, (".wav",), deep=False).files)
     absent = sorted(set(labels) - {wav.stem for wav in wavs})
     if absent:
         _log.warning("%s: %d of %d records have no wav file there: %s", folder, len(absent), len(labels), few(absent))

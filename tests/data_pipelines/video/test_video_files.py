@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.video.clips import FrameShape
-from data_pipelines.video.video_files import VideoClip, count_frames, list_video_files
+from data_pipelines.video.video_facts import read_facts
+from data_pipelines.video.video_files import VideoClip, list_video_files
 
 SHAPE = FrameShape(3, 32, 48)
 
@@ -50,7 +51,7 @@ def test_frames_that_a_trimmed_file_hides_are_not_counted(tmp_path):
             hidden = round(4 / (10 * packet.time_base))  # times below 0 become an edit list
             packet.pts, packet.dts = packet.pts - hidden, packet.dts - hidden
             container.mux(packet)
-    clip = VideoClip("trimmed", 0, count_frames(tmp_path / "trimmed.mp4"), tmp_path / "trimmed.mp4")
+    clip = VideoClip("trimmed", 0, read_facts(tmp_path / "trimmed.mp4").num_frames, tmp_path / "trimmed.mp4")
     assert clip.num_frames == len(clip.read(SHAPE)) == 8
 
 
@@ -80,7 +81,7 @@ def test_without_pyav_the_remedy_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_av)
     with pytest.raises(ValueError, match=r"pip install quintet\[video\]"):
-        count_frames(tmp_path / "a.mp4")
+        read_facts(tmp_path / "a.mp4")
 
 
 @pytest.mark.skipif("QUINTET_VIDEOS" not in os.environ, reason="needs QUINTET_VIDEOS, a folder of videos")
