@@ -20,7 +20,7 @@ from data_pipelines.heart_sounds.datasets.circor import read_circor
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.signal.preprocessing import preprocess
 from data_pipelines.heart_sounds.signal.segmentation import find_first_sounds
-from data_pipelines.readers.wav_file import Sound
+from data_pipelines.readers.sound_file import Sound
 from trainables.workloads.heart_sound.networks.selective_scan import linear_recurrence, scan_plainly
 
 LENGTH, STATE = 250, 16

@@ -1,5 +1,6 @@
 """`python -m ray_jobs`, and the script `quintet`."""
 
+import os
 import sys
 
 from ray_jobs.exit_codes import INTERRUPTED
@@ -7,6 +8,8 @@ from ray_jobs.exit_codes import INTERRUPTED
 
 def main() -> int:
     """Run the command line; Ctrl-C ends also its imports, which take a second, with one line."""
+    if not os.environ.get("HOME", "unset").strip():
+        del os.environ["HOME"]  # empty, it would make / the home folder
     try:
         from ray_jobs.cli import main as run
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from trainables import workloads
+from trainables.workloads import find_workload, workload_names
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples/diabetes"
 LINE = (
@@ -141,3 +144,21 @@ def test_the_example_searches_and_reports_on_ray(installed, elsewhere):
     assert Path(search["folder"], "leaderboard.csv").exists()
     reported = run(elsewhere, "report", str(runs[0]), search["folder"], path=installed)
     assert all(Path(file).stat().st_size > 10_000 for file in summary_of(reported)["reports"])
+
+
+def test_a_broken_package_hides_no_announced_workload(tmp_path, monkeypatch):
+    names = {"broken": "[quintet.workloads]\nnonsense\n", "good": "[quintet.workloads]\nmine = package:NAME\n"}
+    for name, text in names.items():
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info/entry_points.txt").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    workloads._announced.cache_clear()
+    assert "mine" in workload_names()
+    workloads._announced.cache_clear()
+
+
+def test_an_outside_module_that_fails_is_refused_in_words(tmp_path, monkeypatch):
+    (tmp_path / "failing_workload.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match="cannot be imported: ZeroDivisionError: division by zero; it must be package"):
+        find_workload("failing_workload:NAME")

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config
+from data_pipelines.contract.config import Config, place_free
 from trainables.contract.training_config import Training
 from trainables.workloads import AnyWorkload
 
@@ -28,8 +28,11 @@ class Run(Config):
 
     @property
     def digest(self) -> str:
-        """Eight hex digits over the settings of `Run`: the same settings have the same digest in every start."""
-        settings = self.model_dump(mode="json", include=set(Run.model_fields))
+        """Eight hex digits over the settings of `Run`: the same settings have the same digest in every start.
+
+        Where data and models lie is not part of it.
+        """
+        settings = {name: value for name, value in place_free(self).items() if name in Run.model_fields}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def override(self, changes: Mapping[str, Any]) -> Self:

@@ -1,16 +1,45 @@
 """Base class of all settings: frozen, strict, and free of torch and ray."""
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 INPUT = "must exist before a run starts"
-FilePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+OnBadFile = Literal["refuse", "skip"]
+"""Treatment of damaged raw files: `refuse` names all of them and prepares nothing, `skip` leaves out their rows, which
+are counted and named in the manifest."""
+
+
+def expand_home(path: Path | str, advice: str = "give this path in full") -> Path:
+    """Replace a leading `~` by the home folder. Raises ValueError with the advice when none is known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: no home folder is known for {Path(path).parts[0]}; {advice}") from error
+
+
+FilePath = Annotated[Path, AfterValidator(lambda path: expand_home(path).absolute())]
 """Path made absolute against the working directory."""
-InputPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute()), INPUT]
+InputPath = Annotated[Path, AfterValidator(lambda path: expand_home(path).absolute()), INPUT]
 """Path like `FilePath` to data that the user must provide."""
+ModelPath = Annotated[
+    Path, AfterValidator(lambda path: path if is_run_name(path) else expand_home(path).absolute()), INPUT
+]
+"""Path like `InputPath`, or the name of a run whose model is meant, which stays as it is."""
+_WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".zip", ".tar", ".gz")
+
+
+def is_run_name(text: Path | str) -> bool:
+    """Return whether a reference has the form of a run's name: no folder in it, and no ending of a file of weights.
+
+    A file or folder of the working directory is written `./name`; its existence does not matter.
+    """
+    name = str(text)
+    return bool(name) and "/" not in name and not name.startswith((".", "~")) and not name.lower().endswith(_WEIGHTS)
 
 
 class Config(BaseModel):
@@ -19,6 +48,35 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+def place_free(settings: BaseModel) -> dict[str, Any]:
+    """Return settings as JSON without the places of raw data and of prepared rows, which shape no result.
+
+    Raw data are `data.*`: whether each is given stays. Of another input its name stays, and of a model of a run the
+    run's folder and the model, since the storage of runs may move.
+    """
+    plain = settings.model_dump(mode="json")
+    for dotted, path in input_paths(settings):
+        *sections, name = dotted.split(".")
+        section = reduce(getitem, sections, plain)
+        section[name] = "(given)" if "data" in sections else _name_of_model(path)
+    for section in _sections(plain):
+        section.pop("prepared", None)
+    return plain
+
+
+def _name_of_model(path: Path) -> str:
+    parts = path.parts
+    is_of_run = len(parts) > 4 and parts[-4] == "runs" and parts[-2] == "models"
+    return "/".join(parts[-3:]) if is_of_run else path.name
+
+
+def _sections(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plain
+    for value in plain.values():
+        if isinstance(value, dict):
+            yield from _sections(value)
 
 
 def input_paths(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from data_pipelines.contract.config import Config
+from data_pipelines.contract.config import Config, OnBadFile
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +39,36 @@ class Shard(Config):
     num_bytes: int
     """Size of the file on disk."""
     sha256: str
+    num_left_out: int = 0
+    """Raw rows within its range that are not stored, because their files are damaged."""
+
+    @property
+    def num_raw_rows(self) -> int:
+        """Number of raw rows that the shard covers, with those left out."""
+        return self.num_rows + self.num_left_out
 
     @property
     def decoded_rows(self) -> int:
         """Number of rows after decoding: the samples of a training."""
         return self.num_rows if self.num_samples is None else self.num_samples
+
+
+class LeftOut(Config):
+    """A raw row that is not stored, because its file is damaged."""
+
+    file: str
+    fault: str
+
+
+class FileCounts(Config):
+    """Numbers of raw files; those used and those left out add up to those listed."""
+
+    listed: int
+    """Files that lie in the folders of the raw data, at any depth."""
+    used: int
+    """Files that shape a row, tables too."""
+    left_out: dict[str, int] = {}
+    """All others, by the reason."""
 
 
 class Manifest(Config):
@@ -64,6 +89,10 @@ class Manifest(Config):
     splits: dict[str, list[Shard]]
     raw_stamp: str = ""
     """Digest of names, sizes and times of the raw files, which shows cheaply that nothing changed; empty: unknown."""
+    files: FileCounts | None = None
+    """Raw files, counted; None where the rows come from no files."""
+    left_out: dict[str, list[LeftOut]] = {}
+    """Raw rows that are not stored, by split; none unless the settings say `on_bad_file: skip`."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     """Numbers that the pipeline counts, by split, group and name."""
 
@@ -78,6 +107,10 @@ class Manifest(Config):
     def num_rows(self, split: Split) -> int:
         """Return the stored rows of one split, 0 when the split is absent."""
         return sum(shard.num_rows for shard in self.splits.get(split, []))
+
+    def num_raw_rows(self, split: Split) -> int:
+        """Return the raw rows that the shards cover, with those left out."""
+        return sum(shard.num_raw_rows for shard in self.splits.get(split, []))
 
     def num_samples(self, split: Split) -> int:
         """Return the decoded rows of one split, from which batches are made."""
@@ -109,7 +142,8 @@ class DataPipeline(ABC, Generic[Batch]):
         """Yield tables of `schema`, in a fixed order, from `start_row` of the split on; none for a split without rows.
 
         Raises:
-            ValueError: Names file and row (and the allowed values) for anything that cannot be read.
+            BadFileError: The row after those yielded cannot be read; a caller may go on with the row behind it.
+            ValueError: Names file and row (and the allowed values) for anything else that cannot be read.
         """
 
     @abstractmethod
@@ -149,9 +183,22 @@ class DataPipeline(ABC, Generic[Batch]):
                         digest.update(pa.record_batch([chunk], names=["column"]).serialize())
         return digest.hexdigest()
 
+    @property
+    def on_bad_file(self) -> OnBadFile:
+        """Treatment of damaged raw files."""
+        return "refuse"
+
     def raw_files(self) -> Sequence[Path]:
         """Return every file that shapes a row, tables too, in a fixed order; none for rows in memory."""
         return ()
+
+    def raw_roots(self) -> Sequence[Path]:
+        """Return the folders (or files) of the raw data, whose content `prepare` counts; none for rows in memory."""
+        return ()
+
+    def used_files(self) -> Sequence[Path]:
+        """Return the raw files of the rows of all splits; by default all of `raw_files`."""
+        return self.raw_files()
 
     def num_raw_rows(self) -> dict[Split, int]:
         """Return the rows of each split of the raw data; by default they are read and counted."""

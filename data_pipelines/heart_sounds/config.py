@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FilePath, InputPath
+from data_pipelines.contract.config import Config, FilePath, InputPath, OnBadFile
 from data_pipelines.heart_sounds.tasks import TaskName
 
 
@@ -84,10 +84,12 @@ class HeartData(Config):
     pascal: InputPath | None = None
     """PASCAL 2011: the folder that holds `set_a` and `set_b`."""
     folder: InputPath | None = None
-    """Any folder of wav files, for pretraining; each file counts as a subject of its own."""
+    """Any folder of sound files, for pretraining; each file counts as a subject of its own."""
     synthetic: Synthetic = Synthetic()
     prepared: FilePath | None = None
     """Folder of the prepared Parquet shards; by default made under the storage path."""
+    on_bad_file: OnBadFile = "refuse"
+    """Damaged recordings: `refuse` names all of them, `skip` leaves them out, and counts and names them."""
     pascal_sets: tuple[Literal["a", "b"], ...] = Field(default=("b",), min_length=1)
     """Set A was recorded by phone and set B by a stethoscope; they are joined only when both are named."""
     sample_rate: int = Field(default=5000, ge=1000, le=48_000)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Counts, DataPipeline, DataSpec, Split
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     HeartBatch = dict[str, torch.Tensor]
 
-_RULES = 4
+_RULES = 5
 """Version of the rules that turn recordings into rows; increased when a rule changes."""
-_SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation"}
+_SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation", "on_bad_file"}
 """Settings that do not change the rows, or that enter the digest in another way."""
 
 
@@ -65,6 +66,10 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     @property
     def prepared(self) -> Path | None:
         return self.data.prepared
+
+    @property
+    def on_bad_file(self) -> OnBadFile:
+        return self.data.on_bad_file
 
     @property
     def source(self) -> str:
@@ -99,6 +104,17 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         if not self._has_raw:
             return ()
         return list(dict.fromkeys(path for recording in self._recordings for path in recording.files))
+
+    def raw_roots(self) -> Sequence[Path]:
+        names = databases_of(self.data, self.task) if self._has_raw else ()
+        return [getattr(self.data, name) for name in names if name != "synthetic"]
+
+    def used_files(self) -> Sequence[Path]:
+        """Return the files of the recordings in the splits."""
+        if not self._has_raw:
+            return ()
+        used = (path for recordings in self._splits.values() for recording in recordings for path in recording.files)
+        return list(dict.fromkeys(used))
 
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(recordings) for split, recordings in self._splits.items()}

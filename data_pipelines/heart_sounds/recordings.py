@@ -1,12 +1,16 @@
 """Recordings of heart sounds in a fixed order, each with its subject and label; the sound is read on demand."""
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipelines.heart_sounds.signal.segmentation import States
-from data_pipelines.readers.wav_file import Sound
+from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.file_listing import list_files
+from data_pipelines.readers.sound_file import Sound
 
+_log = logging.getLogger(__name__)
 UNLABELLED = -1
 
 
@@ -59,11 +63,26 @@ class Groups:
         return name
 
 
-def index_files(root: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """Return files below `root` by name, in any folder; of equal names, the least nested file."""
-    wanted = set(suffixes)
-    found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*"), key=lambda path: (len(path.parts), path)):
-        if path.suffix.lower() in wanted and not path.name.startswith("."):
-            found.setdefault(path.name, path)
-    return found
+class FileIndex:
+    """Files below a folder by their name, in any case of letters; of equal names, the least nested one."""
+
+    def __init__(self, root: Path, suffixes: Collection[str]) -> None:
+        """List the files with these endings. Raises ValueError when `root` is no folder."""
+        self._files: dict[str, Path] = {}
+        again = []
+        for path in sorted(list_files(root, suffixes).files, key=lambda path: (len(path.parts), path)):
+            if self._files.setdefault(path.name.lower(), path) != path:
+                again.append(path)
+        if again:
+            _log.warning(
+                "%s: %d files have the name of another one, which lies less deep or comes first; they are left out: %s",
+                *(printable(root), len(again), few(again)),
+            )
+
+    def get(self, name: str) -> Path | None:
+        """Return the file of this name."""
+        return self._files.get(name.lower())
+
+    def of_kind(self, suffix: str) -> list[Path]:
+        """Return the files with this ending, by name."""
+        return [self._files[name] for name in sorted(self._files) if name.endswith(suffix)]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.signal.cycles import is_clean, resample_cycles
 from data_pipelines.heart_sounds.signal.preprocessing import preprocess
 from data_pipelines.heart_sounds.signal.segmentation import cut_windows, find_cycles, lasts_as_a_cycle
+from data_pipelines.readers.bad_file import BadFileError
 
 FALLBACK_S = 0.8
 """Length of the windows into which recordings without a beat are cut."""
@@ -52,12 +54,14 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
         data: Settings.
 
     Raises:
-        ValueError: Names the recording that cannot be read.
+        BadFileError: Names the recording that cannot be read.
     """
     try:
         samples = preprocess(recording.read(), rate=data.sample_rate, band_hz=data.band_hz)
+    except BadFileError:
+        raise
     except ValueError as error:
-        raise ValueError(f"recording {recording.name}: {error}") from error
+        raise BadFileError(next(iter(recording.files), Path(recording.name)), str(error)) from error
     found = _cut(samples, recording, data)
     usable = [cycle for cycle in found if data.unit == "window" or lasts_as_a_cycle(cycle, data.sample_rate)]
     parts = usable or _fall_back(len(samples), recording, data)

@@ -19,7 +19,9 @@ from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import STORED, store_recording
 from data_pipelines.heart_sounds.splits import choose_few, split_each_database, stratum_of_subjects
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
-from data_pipelines.readers.wav_file import Sound, read_wav
+from data_pipelines.readers.bad_file import content_of, printable
+from data_pipelines.readers.file_listing import list_files, warn_left_out
+from data_pipelines.readers.sound_file import SOUND_SUFFIXES, Sound, read_sound
 
 _log = logging.getLogger(__name__)
 REAL = ("circor", "physionet2016", "pascal", "folder")
@@ -99,7 +101,7 @@ def hash_recordings(recordings: Sequence[Recording]) -> str:
         digest.update(f"{recording.name}\n{recording.subject}\n{sorted(recording.labels.items())}\n".encode())
         for file in recording.files:
             if file not in hashed:  # a table is shared by many recordings
-                digest.update(file.read_bytes())
+                digest.update(content_of(file))
                 hashed.add(file)
     return digest.hexdigest()
 
@@ -150,11 +152,12 @@ def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Re
 
 
 def _read_folder(root: Path) -> list[Recording]:
-    """List all wav files at any depth. Raises ValueError when there is none."""
-    files = [path for path in root.rglob("*") if path.suffix.lower() == ".wav" and not path.name.startswith(".")]
-    if not files:
-        raise ValueError(f"{root} holds no wav files at any depth")
-    names = {path.relative_to(root).as_posix(): path for path in files}
+    """List all sound files at any depth. Raises ValueError when there is none."""
+    listing = list_files(root, SOUND_SUFFIXES)
+    if not listing.files:
+        raise ValueError(f"{root} holds no sound files ({', '.join(SOUND_SUFFIXES)}) at any depth")
+    warn_left_out(root, [listing])
+    names = {printable(path.relative_to(root)): path for path in listing.files}
     return [
         Recording(
             name=name.rpartition(".")[0],
@@ -162,7 +165,7 @@ def _read_folder(root: Path) -> list[Recording]:
             database="folder",
             labels={},
             stratum="folder",
-            read=partial(read_wav, names[name]),
+            read=partial(read_sound, names[name]),
             files=(names[name],),
         )
         for name in sorted(names)

@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import LabelledImages
-from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.bad_file import BadFileError, content_of, few, printable
 from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image
 from data_pipelines.readers.image_shape import ImageShape
@@ -24,6 +24,17 @@ _CHUNK = 64
 class _ImageFile:
     path: Path
     label: int
+
+
+def _load_until_fault(files: Sequence[_ImageFile], shape: ImageShape) -> tuple[list[np.ndarray], BadFileError | None]:
+    """Load the images before the first damaged one, and return its fault."""
+    images = []
+    for file in files:
+        try:
+            images.append(load_image(file.path, shape))
+        except BadFileError as fault:
+            return images, fault
+    return images, None
 
 
 class FolderSource:
@@ -67,8 +78,12 @@ class FolderSource:
         files = self._files[split]
         for first in range(start_row, len(files), _CHUNK):
             chunk = files[first : first + _CHUNK]
-            images = np.stack([load_image(file.path, self.shape) for file in chunk])
-            yield LabelledImages(images, np.array([file.label for file in chunk], dtype=np.int64))
+            images, fault = _load_until_fault(chunk, self.shape)
+            if images:
+                labels = np.array([file.label for file in chunk[: len(images)]], dtype=np.int64)
+                yield LabelledImages(np.stack(images), labels)
+            if fault is not None:
+                raise fault
 
     def files(self) -> list[Path]:
         return [file.path for files in self._files.values() for file in files]
@@ -77,8 +92,9 @@ class FolderSource:
         digest = hashlib.sha256()
         for files in self._files.values():
             for file in files:
-                digest.update(os.fsencode(f"{self._name(file)}\n{file.path.stat().st_size}\n"))
-                digest.update(file.path.read_bytes())
+                content = content_of(file.path)
+                digest.update(os.fsencode(f"{self._name(file)}\n{len(content)}\n"))
+                digest.update(content)
         return digest.hexdigest()
 
     @cached_property

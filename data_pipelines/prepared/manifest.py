@@ -6,17 +6,28 @@ from typing import Any
 from pydantic import ValidationError
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.readers.bad_file import few
 from data_pipelines.storage.atomic_file import replace_file, sync_directory
 
 MANIFEST_NAME = "manifest.json"
 
 
 def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
-    """Read the manifest of a prepared folder; ValueError when it is absent, unreadable, or of another pipeline."""
+    """Read the manifest of a prepared folder.
+
+    Raises ValueError when it is absent, unreadable, of another pipeline, or lacks rows of damaged files that the
+    settings do not leave out.
+    """
     manifest = read_manifest(folder)
     if manifest is None:
         raise ValueError(f"{folder} holds no prepared data; run: quintet prepare EXPERIMENT")
     refuse_other_pipeline(folder, found=manifest.pipeline, wanted=pipeline.key)
+    left_out = [each for found in manifest.left_out.values() for each in found]
+    if left_out and pipeline.on_bad_file == "refuse":
+        raise ValueError(
+            f"{folder} lacks the rows of {len(left_out)} damaged files ({few(each.file for each in left_out)}); give "
+            "`--set workload.data.on_bad_file=skip` here too, or mend the files and run prepare with --again"
+        )
     return manifest
 
 

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
-from data_pipelines.prepared.manifest import load_manifest, read_manifest, refuse_other_pipeline, save_manifest
+from data_pipelines.prepared.manifest import (
+    MANIFEST_NAME,
+    load_manifest,
+    read_manifest,
+    refuse_other_pipeline,
+    save_manifest,
+)
 from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
 from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished, stamp_of
+from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.storage.atomic_file import TEMPORARY
 
 __all__ = ["load_manifest", "prepare"]
@@ -25,6 +32,7 @@ def prepare(
     *,
     on_progress: OnProgress | None = None,
     rows_per_shard: int | None = None,
+    again: bool = False,
 ) -> Manifest:
     """Make `folder` hold all rows of the pipeline, doing only the missing work.
 
@@ -36,6 +44,7 @@ def prepare(
         folder: The prepared folder; new, empty, or prepared by this pipeline.
         on_progress: Called with the rows done and all rows, after each shard.
         rows_per_shard: Stored rows of one shard; by default chosen by their size.
+        again: Write all shards anew, also when the folder is complete.
 
     Returns:
         The folder's manifest.
@@ -43,17 +52,21 @@ def prepare(
     Raises:
         ValueError: The folder holds anything else, or the raw data cannot be read.
     """
-    whole = _whole_manifest(pipeline, folder)
+    whole = None if again else _whole_manifest(pipeline, folder)
     if whole is not None:
         return whole
     _refuse_foreign(folder, pipeline.key)
     with _only_one(folder):
+        if again:
+            _empty(pipeline, folder)
         for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
             leftover.unlink()
         if read_manifest(folder) is not None:
             return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
         writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard)
-        return writer.run(on_progress or _ignore)
+        manifest = writer.run(on_progress or _ignore)
+        _warn_of_damaged(folder, manifest)
+        return manifest
 
 
 def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | None:
@@ -63,7 +76,27 @@ def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | Non
     if not is_whole(folder, manifest):
         return None
     _warn_of_changes(pipeline, folder, manifest)
+    _warn_of_damaged(folder, manifest)
     return manifest
+
+
+def _empty(pipeline: DataPipeline[Any], folder: Path) -> None:
+    """Remove the shards and their manifest. Raises ValueError when they are of another pipeline."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return
+    refuse_other_pipeline(folder, found=manifest.pipeline, wanted=pipeline.key)
+    pipeline.num_raw_rows()  # raises unless the raw data are at hand
+    (folder / MANIFEST_NAME).unlink()
+    for path in folder.glob("*.parquet"):
+        path.unlink()
+
+
+def _warn_of_damaged(folder: Path, manifest: Manifest) -> None:
+    left_out = [each for found in manifest.left_out.values() for each in found]
+    if left_out:
+        files = few((f"{each.file}: {each.fault}" for each in left_out), most=NAMED)
+        _log.warning("%s lacks the rows of %d damaged files: %s", folder, len(left_out), files)
 
 
 def _warn_of_changes(pipeline: DataPipeline[Any], folder: Path, manifest: Manifest) -> None:
@@ -78,8 +111,8 @@ def _warn_of_changes(pipeline: DataPipeline[Any], folder: Path, manifest: Manife
         save_manifest(folder, manifest.model_copy(update={"raw_stamp": stamp}))
         return
     _log.warning(
-        "%s has changed since it was prepared in %s; the rows of before are used: remove that folder and run prepare "
-        "again, or give a new folder as `prepared`",
+        "%s has changed since it was prepared in %s; the rows of before are used: run prepare with --again, or "
+        "give a new folder as `prepared`",
         pipeline.source,
         folder,
     )

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
+
 from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split
-from data_pipelines.prepared.rechunk import rebatch
+from data_pipelines.prepared.raw_rows import read_chunks
 from data_pipelines.prepared.shard_files import count_samples, write_shard
 from data_pipelines.storage.checksums import hash_file
 
@@ -46,10 +48,16 @@ def remake_shards(
         for shard in shards:
             good = is_good(folder, shard)
             splits[split].append(shard if good else _remake(pipeline, folder, cast(Split, split), shard, first_row))
-            first_row += shard.num_rows
+            first_row += shard.num_raw_rows
     return manifest.model_copy(update={"splits": splits})
 
 
 def _remake(pipeline: DataPipeline[Any], folder: Path, split: Split, shard: Shard, first_row: int) -> Shard:
-    table = next(rebatch(pipeline.read_raw(split, first_row), shard.num_rows))
-    return count_samples(write_shard(table, folder / shard.name), shard.decoded_rows)
+    chunk = next(read_chunks(pipeline, split, first_row, shard.num_raw_rows))
+    if (chunk.num_rows, len(chunk.faults)) != (shard.num_rows, shard.num_left_out):
+        raise ValueError(
+            f"{folder / shard.name}: {chunk.num_rows} rows can be read now, and {shard.num_rows} were stored; run "
+            "prepare with --again"
+        )
+    made = count_samples(write_shard(pa.concat_tables(chunk.tables), folder / shard.name), shard.decoded_rows)
+    return made.model_copy(update={"num_left_out": shard.num_left_out})

@@ -11,16 +11,22 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from data_pipelines.contract.config import Config
-from data_pipelines.contract.pipeline import Counts, DataPipeline, Manifest, Split
+from data_pipelines.contract.pipeline import Counts, DataPipeline, LeftOut, Manifest, Split
+from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.manifest import save_manifest, save_text
-from data_pipelines.prepared.rechunk import rebatch
+from data_pipelines.prepared.raw_rows import RawChunk, read_chunks
 from data_pipelines.prepared.repair import has_hash, remake_shards
 from data_pipelines.prepared.shard_files import choose_rows_per_shard, count_samples, shard_name, write_shard
+from data_pipelines.readers.bad_file import BadFileError, printable, refuse_all
 
 OnProgress = Callable[[int, int], None]
 """Called with the rows done and the rows in all, after each shard."""
 
 _NAME = "partial.json"
+_ADVICE = (
+    "copy them again or remove them, or leave them out by `--set workload.data.on_bad_file=skip`, which counts and "
+    "names them"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -63,17 +69,30 @@ class ShardWriter:
         self.state = self._resume() or self._start(rows_per_shard)
 
     def run(self, on_progress: OnProgress) -> Manifest:
-        """Write all missing shards, then the manifest."""
+        """Write all missing shards, then the manifest.
+
+        Damaged files are left out if the settings say so. Otherwise the rest of the raw rows is read only to find all
+        of them, and a ValueError names them.
+        """
         self._save()
+        faults: list[BadFileError] = []
         for split in self.num_raw_rows:
-            for table in self._missing_tables(split):
-                self._add(split, table)
-                done = sum(self.state.manifest.num_rows(each) for each in self.num_raw_rows)
+            done = sum(self.state.manifest.num_raw_rows(each) for each in self.num_raw_rows)
+            for chunk in self._missing_chunks(split):
+                if chunk.faults and self.pipeline.on_bad_file == "refuse":
+                    faults += chunk.faults
+                if not faults:
+                    self._add(split, chunk)
+                done += chunk.num_raw_rows
                 on_progress(done, sum(self.num_raw_rows.values()))
-            self._check_count(split)
-        save_manifest(self.folder, self.state.manifest)
+            if not faults:
+                self._check_count(split)
+        refuse_all(faults, _ADVICE)
+        damaged = {fault.file for faults in self.state.manifest.left_out.values() for fault in faults}
+        manifest = self.state.manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
+        save_manifest(self.folder, manifest)
         (self.folder / _NAME).unlink()
-        return self.state.manifest
+        return manifest
 
     def _resume(self) -> Unfinished | None:
         state = read_unfinished(self.folder)
@@ -100,25 +119,33 @@ class ShardWriter:
         return Unfinished(rows_per_shard=rows_per_shard or self._choose_rows_per_shard(), manifest=manifest)
 
     def _choose_rows_per_shard(self) -> int:
+        faults: list[BadFileError] = []
         for split in self.num_raw_rows:
-            for table in self.pipeline.read_raw(split, 0):
-                if table.num_rows:
-                    stored = table.slice(0, 16)
+            for chunk in read_chunks(self.pipeline, split, 0, 1):
+                faults += chunk.faults
+                if chunk.tables:
+                    stored = chunk.tables[0].slice(0, 16)
                     return choose_rows_per_shard(stored.num_rows, self.pipeline.decode(stored))
+        refuse_all(faults, _ADVICE)
         raise ValueError(f"{self.pipeline.source} has no rows at all")
 
-    def _missing_tables(self, split: Split) -> Iterator[pa.Table]:
-        done = self.state.manifest.num_rows(split)
+    def _missing_chunks(self, split: Split) -> Iterator[RawChunk]:
+        done = self.state.manifest.num_raw_rows(split)
         if done < self.num_raw_rows[split]:
-            yield from rebatch(self.pipeline.read_raw(split, done), self.state.rows_per_shard)
+            yield from read_chunks(self.pipeline, split, done, self.state.rows_per_shard)
 
-    def _add(self, split: Split, table: pa.Table) -> None:
-        manifest = self.state.manifest
+    def _add(self, split: Split, chunk: RawChunk) -> None:
+        if chunk.faults:
+            self._note_left_out(split, chunk)
+        if not chunk.tables:
+            return
+        manifest, table = self.state.manifest, pa.concat_tables(chunk.tables)
         path = self.folder / shard_name(split, len(manifest.splits[split]))
         self.pipeline.check(table, data_spec=self.data_spec, file=path, first_row=0)
         decoded = self.pipeline.decode(table)
         num_bytes = manifest.decoded_bytes[split] + decoded.nbytes
         shard = count_samples(write_shard(table, path), decoded.num_rows)
+        shard = shard.model_copy(update={"num_left_out": len(chunk.faults)})
         changes = {
             "splits": {**manifest.splits, split: [*manifest.splits[split], shard]},
             "decoded_bytes": {**manifest.decoded_bytes, split: num_bytes},
@@ -127,8 +154,25 @@ class ShardWriter:
         self.state = self.state.model_copy(update={"manifest": manifest.model_copy(update=changes)})
         self._save()
 
+    def _note_left_out(self, split: Split, chunk: RawChunk) -> None:
+        """Record damaged files; after the last row that can be read, they belong to the range of the last shard."""
+        manifest = self.state.manifest
+        shards = manifest.splits[split]
+        if not chunk.tables and not shards:
+            refuse_all(chunk.faults, f"no file of the split {split} can be read")
+        if not chunk.tables:
+            more = shards[-1].model_copy(update={"num_left_out": shards[-1].num_left_out + len(chunk.faults)})
+            shards = [*shards[:-1], more]
+        found = [LeftOut(file=printable(fault.file), fault=fault.fault) for fault in chunk.faults]
+        changes = {
+            "splits": {**manifest.splits, split: shards},
+            "left_out": {**manifest.left_out, split: [*manifest.left_out.get(split, []), *found]},
+        }
+        self.state = self.state.model_copy(update={"manifest": manifest.model_copy(update=changes)})
+        self._save()
+
     def _check_count(self, split: Split) -> None:
-        written, expected = self.state.manifest.num_rows(split), self.num_raw_rows[split]
+        written, expected = self.state.manifest.num_raw_rows(split), self.num_raw_rows[split]
         if written != expected:
             raise ValueError(f"{self.pipeline.source}: split {split} gave {written} rows, expected {expected}")
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Batch, DataPipeline, DataSpec, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
 
@@ -32,11 +33,16 @@ class SourceData(Protocol):
         """Folder of the prepared rows, when the user names one."""
         ...
 
+    @property
+    def on_bad_file(self) -> OnBadFile:
+        """Treatment of damaged raw files."""
+        ...
+
 
 class SourcePipeline(DataPipeline[Batch]):
     """Pipeline of one source; without the raw data, its data spec comes from the folder prepared before."""
 
-    format_version: ClassVar[int] = 1
+    format_version: ClassVar[int] = 2
     """Version of the rules that turn raw data into rows; increased when a rule changes."""
     embedded: ClassVar[Mapping[str, str]] = {}
     """Sources that need no path, each with its description."""
@@ -84,8 +90,15 @@ class SourcePipeline(DataPipeline[Batch]):
     def list_raw_files(self) -> Sequence[Path]:
         """Return the raw files, which are at hand; see `raw_files`."""
 
+    @property
+    def on_bad_file(self) -> OnBadFile:
+        return self.data.on_bad_file
+
     def raw_files(self) -> Sequence[Path]:
         return self.list_raw_files() if self.data.path is not None and self._has_raw else ()
+
+    def raw_roots(self) -> Sequence[Path]:
+        return [self.data.path] if self.data.path is not None and self._has_raw else ()
 
     def data_spec(self) -> DataSpec:
         prepared, has_raw = self.data.prepared, self._has_raw

@@ -62,6 +62,14 @@ def refuse_unopenable(file: Path) -> None:
         raise BadFileError(file, "is empty; copy it again, or remove it")
 
 
+def content_of(file: Path) -> bytes:
+    """Return a file's bytes for a digest; of a file that cannot be read the fault, which reading it names later."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        return f"unreadable: {error.strerror}".encode()
+
+
 _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),

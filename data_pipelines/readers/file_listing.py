@@ -31,12 +31,12 @@ class FileListing:
     """By reason."""
 
 
-def list_files(folder: Path, suffixes: Collection[str], *, deep: bool = True) -> FileListing:
+def list_files(folder: Path, suffixes: Collection[str] | None, *, deep: bool = True) -> FileListing:
     """List the files of a folder, at any depth or (`deep=False`) its own alone.
 
     Args:
         folder: The folder.
-        suffixes: Endings in small letters, for example `.png`.
+        suffixes: Endings in small letters, for example `.png`; None takes all.
         deep: Whether folders inside are listed too.
 
     Raises:
@@ -48,7 +48,7 @@ def list_files(folder: Path, suffixes: Collection[str], *, deep: bool = True) ->
     taken: list[_Found] = []
     for found in _walk(folder, left_out, deep=deep):
         ending = found.path.suffix.lower()
-        if ending in suffixes:
+        if suffixes is None or ending in suffixes:
             taken.append(found)
         else:
             left_out.setdefault(f"ending {ending or '(none)'}", []).append(found.path)
@@ -60,6 +60,19 @@ def list_files(folder: Path, suffixes: Collection[str], *, deep: bool = True) ->
     if again:
         left_out[AGAIN] = again
     return FileListing([found.path for found in taken if found.path in chosen], left_out)
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return the file of a folder with this name, in any case of letters; the exact one first; None without one.
+
+    Raises ValueError when several names differ by case alone.
+    """
+    if (folder / name).is_file() or not folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    found = sorted(path for path in folder.iterdir() if path.name.lower() == name.lower() and path.is_file())
+    if len(found) > 1:
+        raise ValueError(f"{folder} holds {found[0].name} and {found[1].name}; keep one, and call it {name}")
+    return found[0] if found else None
 
 
 def identity_of(path: Path) -> object:

@@ -80,7 +80,10 @@ def _decode(content: bytes, path: Path) -> Image.Image:
         raise BadFileError(path, f"is {what}; expected {_READABLE}: convert it, or remove it") from error
     except Exception as error:
         # Pillow's decoders fail with many kinds of error on a damaged file.
-        raise BadFileError(path, f"cannot be read as an image ({error}); replace or remove the file") from error
+        fault = f"cannot be read as an image ({describe_content(path)}, damaged or cut off)"
+        raise BadFileError(path, f"{fault}; copy it again, or remove it") from error
+    if not all(image.size):
+        raise BadFileError(path, f"has no pixels ({image.width}x{image.height}); replace or remove the file")
     if caught:
         _log.warning("%s: its metadata cannot be read whole; its pixels are used as they lie", printable(path))
     return image

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.readers.bad_file import BadFileError, describe_content
+
 _INTEGER_DTYPE = re.compile(r"[<>|=]?[iu][1248]")
 
 
 def load_plain_pickle(path: Path) -> Any:
     """Read numbers, strings, lists, dicts and integer arrays from a pickle; strings of Python 2 arrive as bytes.
 
-    Raises ValueError naming the file, and a global in the pickle that is not allowed.
+    Raises BadFileError, which names a global in the pickle that is not allowed.
     """
     try:
         content = path.read_bytes()
@@ -22,7 +24,20 @@ def load_plain_pickle(path: Path) -> Any:
         return _arrays_in(loaded)
     except Exception as error:
         # A damaged pickle can fail with nearly any error.
-        raise ValueError(f"{path}: cannot be read as a pickle of plain data: {error}") from error
+        raise BadFileError(path, f"cannot be read as a pickle of plain data ({_explain(path, error)})") from error
+
+
+class _ForbiddenError(ValueError):
+    """Part of a pickle that is not allowed."""
+
+
+def _explain(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror}; allow it to be read, or put it back"
+    if isinstance(error, _ForbiddenError):
+        return f"{error}; get the data set from its own site"
+    what = describe_content(path)
+    return "it is damaged or cut off; download it again" if what == "a pickle" else f"it is {what}; download it again"
 
 
 class _Dtype:
@@ -31,7 +46,7 @@ class _Dtype:
     def __init__(self, name: bytes | str, *_: object) -> None:
         self.name = _text(name)
         if not _INTEGER_DTYPE.fullmatch(self.name):
-            raise ValueError(f"arrays of type {self.name!r} are not allowed, only integers")
+            raise _ForbiddenError(f"arrays of type {self.name!r} are not allowed, only integers")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.name = _text(state[1]) + self.name.lstrip("<>|=")
@@ -62,8 +77,8 @@ def _array_from_buffer(content: bytes, dtype: _Dtype, shape: tuple[int, ...], or
 
 
 def _encode(text: str, encoding: bytes | str) -> bytes:
-    if _text(encoding) not in ("latin1", "latin-1"):
-        raise ValueError(f"text encoding {encoding!r} is not allowed, only latin1")
+    if not isinstance(encoding, bytes | str) or _text(encoding) not in ("latin1", "latin-1"):
+        raise _ForbiddenError("a text encoding other than latin1 is not allowed")
     return text.encode("latin1")
 
 
@@ -82,7 +97,7 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
         allowed = _ALLOWED.get((module_name, global_name))
         if allowed is None:
-            raise ValueError(f"it asks for {module_name}.{global_name}, which is not allowed")
+            raise _ForbiddenError(f"it asks for {module_name}.{global_name}, which is not allowed")
         return allowed
 
 

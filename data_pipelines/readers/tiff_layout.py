@@ -42,15 +42,16 @@ def check_tiff(path: Path) -> Image.Image | None:
         with tifffile.TiffFile(path) as file:
             num_pages, page = len(file.pages), file.pages[0].aspage()
             kind = _Layout(path, page)
-            colours = page.asarray() if kind.needs_own_decoder else None
+            colours = kind.reduce(page.asarray()) if kind.needs_own_decoder else None
     except BadFileError:
         raise
     except Exception as error:
         # tifffile fails with many kinds of error on a damaged file, and without the codec of a rare compression.
-        raise BadFileError(path, f"cannot be read as a TIFF ({error}); save it again without compression") from error
+        fault = "cannot be read as a TIFF: it is damaged, or compressed in a rare way"
+        raise BadFileError(path, f"{fault}; copy it again, or save it without compression") from error
     if num_pages > 1:
         _log.warning("%s: holds %d pages; the first is used", printable(path), num_pages)
-    return None if colours is None else kind.reduce(colours)
+    return colours
 
 
 class _Layout:
@@ -74,6 +75,8 @@ class _Layout:
 
     def reduce(self, pixels: np.ndarray) -> Image.Image:
         """Return the decoded page as 8-bit colours, or as 16-bit grey with white as the largest level."""
+        if not pixels.size:
+            raise BadFileError(self.path, "has no pixels; replace or remove the file")
         if self.photometric == 0:
             return Image.fromarray(65535 - pixels)
         if self.is_planar:

@@ -21,11 +21,20 @@ def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
     Raises ValueError when the storage cannot be opened.
     """
     if "://" not in uri:
-        return pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+        return pafs.LocalFileSystem(), _local_path(uri)
     try:
         return pafs.FileSystem.from_uri(uri)
     except (OSError, ValueError) as error:
         raise ValueError(f"storage {uri!r} cannot be opened: {error}") from error
+
+
+def _local_path(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: no home folder is known for {Path(path).parts[0]}; give storage.path, or this path, in full"
+        ) from error
 
 
 def join_uri(uri: str, name: str) -> str:
@@ -93,7 +102,9 @@ class Folder:
         try:
             self.fs.create_dir(self.path, recursive=True)
         except OSError as error:
-            raise ValueError(f"storage folder {self} cannot be made: {error}") from error
+            raise ValueError(
+                f"storage folder {self} cannot be made: {error}; give storage.path a folder that can be written"
+            ) from error
 
     def read(self, name: str) -> bytes:
         """Read a file."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from data_pipelines.contract.pipeline import SPLITS, DataSpec, Split
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
-from data_pipelines.readers.bad_file import printable
+from data_pipelines.readers.bad_file import content_of, printable
 from data_pipelines.super_resolution.batch import CHANNELS, PackedImages, PatchBatch, cut_patches, pairs_of
 from data_pipelines.super_resolution.config import SuperResolutionData
 
@@ -74,7 +74,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         for split in SPLITS:
             for entry in self._raw.entries[split]:
                 for path in entry.files:
-                    content = path.read_bytes()
+                    content = content_of(path)
                     digest.update(os.fsencode(f"{split}\n{entry.name}\n{len(content)}\n"))
                     digest.update(content)
         return digest.hexdigest()
@@ -95,7 +95,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         for entry in self._raw.entries[split][start_row:]:
             image = read_entry(entry, self.data.scales, smallest_lr=smallest)
             if split != "train":
-                refuse_unmeasurable(image)
+                refuse_unmeasurable(image, entry.files[0])
             yield self._table([image])
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:

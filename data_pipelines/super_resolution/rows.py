@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.readers.bad_file import BadFileError, printable
 from data_pipelines.super_resolution.bicubic import downscale
 from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry
 from data_pipelines.super_resolution.rgb_image import load_rgb
@@ -49,13 +50,14 @@ def read_entry(entry: ImageEntry, scales: Sequence[int], *, smallest_lr: int = 1
     return ScaledImage(entry.name, hr, lr)
 
 
-def refuse_unmeasurable(image: ScaledImage) -> None:
-    """Raise ValueError for an image that no protocol can measure: 11 pixels must be left inside its border."""
+def refuse_unmeasurable(image: ScaledImage, path: Path) -> None:
+    """Raise BadFileError for an image that no protocol can measure: 11 pixels must be left inside its border."""
     smallest = SSIM_WINDOW + 2 * max(image.lr)
     if min(image.hr.shape[:2]) < smallest:
-        raise ValueError(
-            f"{image.name}: {_size(image.hr)} pixels are too few to be measured at scale {max(image.lr)}; validation "
-            f"and test images need {smallest} to a side; remove the file"
+        raise BadFileError(
+            path,
+            f"{_size(image.hr)} pixels are too few to be measured at scale {max(image.lr)}; validation and test images "
+            f"need {smallest} to a side; remove the file",
         )
 
 
@@ -66,7 +68,7 @@ def cut_to_multiple(image: np.ndarray, scale: int, path: Path) -> np.ndarray:
     """
     height, width = (side // scale * scale for side in image.shape[:2])
     if not height or not width:
-        raise ValueError(f"{path}: {_size(image)} pixels are too few for scale {scale}; remove the file")
+        raise BadFileError(path, f"{_size(image)} pixels are too few for scale {scale}; remove the file")
     return image[:height, :width]
 
 
@@ -75,13 +77,15 @@ def _refuse_mismatch(
 ) -> None:
     expected = own.shape[0] // scale, own.shape[1] // scale
     if low.shape[:2] != expected:
-        raise ValueError(
-            f"{pair.lr}: is {_size(low)}, but {pair.hr} is {_size(own)} and asks for "
-            f"{expected[1]}x{expected[0]} at scale {scale} (width x height)"
+        raise BadFileError(
+            pair.lr,
+            f"is {_size(low)}, but {printable(pair.hr)} is {_size(own)} and asks for "
+            f"{expected[1]}x{expected[0]} at scale {scale} (width x height)",
         )
     height, width = own.shape[:2]
     if pair.hr != largest and not np.array_equal(own, hr[:height, :width]):
-        raise ValueError(f"{pair.hr} and {largest} show different pixels; all scales of one name must be one image")
+        fault = f"shows other pixels than {printable(largest)}; all scales of one name must be one image"
+        raise BadFileError(pair.hr, fault)
 
 
 def _warn_of_small(path: Path, hr: np.ndarray, scale: int, smallest_lr: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.prepared.source_pipeline import require_path
+from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.video.clips import Clip, ClipListing, cut_long_clips
 from data_pipelines.video.config import VideoData
 
@@ -15,19 +16,20 @@ def list_clips(data: VideoData) -> ClipListing:
         split: cut_long_clips(found, data.max_clip_frames, window_frames=data.window_frames)
         for split, found in listing.clips.items()
     }
-    for found in clips.values():
-        for clip in found:
-            refuse_short(clip.origin, clip.num_frames, data)
+    short = [clip for found in clips.values() for clip in found if clip.num_frames < data.window_frames]
+    if short:
+        rest = f" ({len(short) - 1} more are too short: {few((clip.name for clip in short[1:]), most=NAMED)})"
+        refuse_short(short[0].origin, short[0].num_frames, data, rest if len(short) > 1 else "")
     return ClipListing(clips, listing.rule)
 
 
-def refuse_short(origin: str, num_frames: int, data: VideoData) -> None:
-    """Raise ValueError for a clip without room for a window; `origin` says where it lies."""
+def refuse_short(origin: str, num_frames: int, data: VideoData, more: str = "") -> None:
+    """Raise ValueError for a clip without room for a window; `origin` says where it lies, `more` follows the advice."""
     if num_frames < data.window_frames:
         raise ValueError(
             f"{origin} has {num_frames} frames; a window of {data.num_past} + {data.num_future} frames at "
             f"sample_interval {data.sample_interval} needs {data.window_frames}; remove it, or lower "
-            "`num_past`, `num_future` or `sample_interval`"
+            f"`num_past`, `num_future` or `sample_interval`{more}"
         )
 
 
@@ -44,7 +46,7 @@ def _list(data: VideoData) -> ClipListing:
     if data.source == "videos":
         from data_pipelines.video.video_files import list_video_files
 
-        return list_video_files(path)
+        return list_video_files(path, skips_bad=data.on_bad_file == "skip")
     if data.source == "frames":
         from data_pipelines.video.frame_folders import list_frame_folders
 

@@ -101,7 +101,7 @@ def open_container(file: Path) -> Any:
     """Open a file with PyAV; BadFileError says what a file is that is no video."""
     av = import_av()
     try:
-        return av.open(str(file))
+        return av.open(str(file), metadata_errors="replace")  # its texts are not shown
     except av.FFmpegError as error:
         what = describe_content(file)
         if what.startswith(_VIDEO_CONTAINERS):
@@ -120,6 +120,8 @@ def picture_stream(container: Any, file: Path) -> Any:
     if not streams:
         kinds = few(sorted({stream.type for stream in container.streams})) or "nothing"
         raise BadFileError(file, f"has no video stream (it holds {kinds}); remove it, or give a file with pictures")
+    if streams[0].codec_context is None:
+        raise BadFileError(file, "has pictures of a coding that PyAV does not know; convert it, for example to H.264")
     if len(streams) > 1:
         _log.warning("%s: has %d video streams; the first is used", printable(file), len(streams))
     return streams[0]

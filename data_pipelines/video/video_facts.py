@@ -52,7 +52,7 @@ def read_facts(file: Path) -> VideoFacts:
         packets = _read_packets(container, stream, file)
         tick_s = float(stream.time_base or 0)
         shown = [packet.time for packet in packets if packet.is_shown]
-        if _is_countable(container, stream, packets):
+        if shown and _is_countable(container, stream, packets):
             return _facts(shown, tick_s)
         is_strict = container.format.name.startswith(_ONE_PACKET_A_FRAME[:2]) and stream.name not in _HIDDEN_FRAMES
     decoded = _decode_times(file)
@@ -113,6 +113,8 @@ def _facts(times: Sequence[int | None], tick_s: float) -> VideoFacts:
         return VideoFacts(len(times))
     usual = float(np.median(steps))
     is_even = np.abs(steps - usual) <= usual * _UNEVEN + 1  # a tick, by which containers round
+    if not is_even.any():
+        return VideoFacts(len(times))
     rate_hz = 1 / (float(steps[is_even].mean()) * tick_s)
     if is_even.all():
         return VideoFacts(len(times), rate_hz)

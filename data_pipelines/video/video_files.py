@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.readers.bad_file import BadFileError, few, printable, refuse_all
+from data_pipelines.readers.bad_file import NAMED, BadFileError, few, printable, refuse_all
 from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, list_splits, split_last_fifth
 from data_pipelines.video.frame_folders import fit_frame
 from data_pipelines.video.video_decoder import VideoDecoder
@@ -59,22 +59,23 @@ class VideoClip(FrameSpan):
         return np.stack(frames)
 
 
-def list_video_files(root: Path) -> ClipListing:
+def list_video_files(root: Path, *, skips_bad: bool = False) -> ClipListing:
     """List `[{train,val,test}/][any folder/]<file>`, or one file; every file is a clip.
 
-    Warns of rates that differ. Raises ValueError naming every file that is no whole video.
+    Warns of rates that differ. Raises ValueError naming every file that is no whole video, or with `skips_bad` leaves
+    them out with a warning.
     """
     if root.is_file():
-        return split_last_fifth(_open_clips([root], root.parent))
+        return split_last_fifth(_open_clips([root], root.parent, skips_bad=False))
     return list_splits(
         root,
-        lambda files: _open_clips(files, root),
+        lambda files: _open_clips(files, root, skips_bad=skips_bad),
         suffixes=VIDEO_SUFFIXES,
         what=f"videos ({', '.join(VIDEO_SUFFIXES)})",
     )
 
 
-def _open_clips(files: Sequence[Path], root: Path) -> list[VideoClip]:
+def _open_clips(files: Sequence[Path], root: Path, *, skips_bad: bool) -> list[VideoClip]:
     facts: dict[Path, VideoFacts] = {}
     faults: list[BadFileError] = []
     for file in files:
@@ -82,9 +83,17 @@ def _open_clips(files: Sequence[Path], root: Path) -> list[VideoClip]:
             facts[file] = read_facts(file)
         except BadFileError as fault:
             faults.append(fault)
-    refuse_all(faults, "copy them again, or remove them")
+    if skips_bad:
+        words = "%d damaged videos are left out: %s"
+        _log.warning(words, len(faults), few(faults, most=NAMED)) if faults else None
+    else:
+        refuse_all(faults, "copy them again, remove them, or give `--set workload.data.on_bad_file=skip`")
+    if not facts:
+        raise ValueError(f"{printable(root)}: none of its {len(files)} videos can be read")
     _warn_of_rates(facts)
-    return [VideoClip(file.relative_to(root).as_posix(), 0, facts[file].num_frames, file) for file in files]
+    return [
+        VideoClip(file.relative_to(root).as_posix(), 0, facts[file].num_frames, file) for file in files if file in facts
+    ]
 
 
 def _warn_of_rates(facts: dict[Path, VideoFacts]) -> None:

@@ -8,8 +8,10 @@ import time
 import warnings
 from urllib.parse import urlsplit
 
+from ray_jobs.cluster.home_folder import provide_home, provide_token
 from ray_jobs.cluster.loopback import bypass_proxy
 from ray_jobs.cluster.ray_logs import silence_workers
+from ray_jobs.cluster.session_folder import choose_session_folder
 from trainables.engine.process import malloc_settings
 from trainables.run import Scaling
 
@@ -41,8 +43,10 @@ IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 def connect() -> None:
     """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine.
 
-    An empty RAY_ADDRESS is as good as none. Raises ValueError when no cluster answers at the address.
+    An empty RAY_ADDRESS is as good as none. Raises ValueError when no cluster answers at the address, and when there is
+    no folder for a local Ray.
     """
+    _say(provide_home())
     environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
     for name in _job_environment():
         environment.pop(name, None)  # Ray refuses a variable that is in both
@@ -59,6 +63,8 @@ def connect() -> None:
     if address and IS_JOB not in os.environ:
         _refuse_dead(address)
     if is_local:
+        _say(choose_session_folder())
+        provide_token()
         from ray._private import ray_constants
 
         ray_constants.ENABLE_RAY_CLUSTER = False  # LOOPBACK, which was read when Ray was imported
@@ -72,6 +78,11 @@ def connect() -> None:
     )
     _quieten()
     silence_workers()
+
+
+def _say(line: str | None) -> None:
+    if line:
+        print(line, flush=True)
 
 
 def _refuse_dead(address: str) -> None:

@@ -21,16 +21,17 @@ from typing import Self
 import psutil
 
 from ray_jobs.cluster.connection import LOOPBACK, SETTINGS
+from ray_jobs.cluster.home_folder import provide_home
 from ray_jobs.cluster.loopback import bypass_proxy
 from ray_jobs.cluster.ray_job_client import JobClient
+from ray_jobs.cluster.session_folder import short_folder
 from ray_jobs.cluster.submit_job import send
 from ray_jobs.cluster.working_dir_package import list_package
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 OBJECT_STORE_BYTES = 500 * 2**20
-TEMPORARY, PREFIX = "/tmp", "quintet-ray-"
-"""Ray needs a short path for its sockets."""
+PREFIX = "quintet-ray-"
 
 
 class LocalCluster:
@@ -44,9 +45,11 @@ class LocalCluster:
         self._num_cpus = max(os.cpu_count() or 1, 2) if num_cpus is None else num_cpus
 
     def __enter__(self) -> Self:
-        _remove_stale_folders()
+        base = short_folder()
+        _remove_stale_folders(base)
         bypass_proxy()
-        self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
+        provide_home()
+        self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base)
         self._ports = free_ports(5)
         self.address = f"http://127.0.0.1:{self._ports[1]}"
         self.gcs_address = f"127.0.0.1:{self._ports[0]}"
@@ -135,9 +138,9 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _remove_stale_folders() -> None:
+def _remove_stale_folders(base: str) -> None:
     """Remove the folders of clusters whose process was killed; its id is in the folder's name."""
-    for folder in Path(TEMPORARY).glob(f"{PREFIX}*-*"):
+    for folder in Path(base).glob(f"{PREFIX}*-*"):
         pid = folder.name.removeprefix(PREFIX).split("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -57,7 +57,7 @@ def find_token() -> tuple[str, str] | None:
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return token, "RAY_AUTH_TOKEN"
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named or "~/.ray/auth_token").expanduser()
+    path = Path(os.path.expanduser(named or "~/.ray/auth_token"))  # without a home folder it stays as it is
     if path.is_file() and (token := path.read_text().strip()):
         return token, str(path)
     if named:

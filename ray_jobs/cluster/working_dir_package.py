@@ -1,33 +1,18 @@
 """Package of a job: the files of a folder that go to the cluster, checked for secrets before they are sent."""
 
 import logging
-import os
-import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ray_jobs.cluster.secret_scan import find_secrets
+
 MAX_BYTES = 100 * 2**20
 MAX_FILES = 5_000
-READ_BYTES = 2**20
-"""Bytes of each file that are searched for secrets."""
 NEVER = (".git", ".venv", "venv", "__pycache__", "out", "wandb", ".ruff_cache", ".pytest_cache", ".import_linter_cache")
 ADVICE = "leave out what the job does not need by lines in .rayignore (written like .gitignore)"
-
-SECRET_NAMES = re.compile(
-    r"\.env(\.(?!example|sample|template)\w+)?|\.netrc|\.git-credentials|auth_token|id_(rsa|dsa|ecdsa|ed25519)"
-    r"|credentials(\.json)?|.+\.(pem|key|p12|pfx)"
-)
-SECRET_CONTENTS = {
-    "a private key": re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "an AWS key": re.compile(rb"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a token of GitHub": re.compile(rb"\bgh[pousr]_[A-Za-z0-9]{36}"),
-    "a token of Hugging Face": re.compile(rb"\bhf_[A-Za-z0-9]{30,}"),
-    "a key of W&B": re.compile(rb"(?i)wandb_api_key\W{1,4}[0-9a-f]{40}"),
-}
-SECRET_VARIABLES = re.compile(r".*(KEY|TOKEN|SECRET|PASSWORD)")
-MIN_SECRET_LENGTH = 16
+MAX_SHOWN = 20
 
 
 def list_package(folder: Path) -> list[str]:
@@ -39,9 +24,7 @@ def list_package(folder: Path) -> list[str]:
     _refuse_links_outside(folder, files)
     sizes = {name: (folder / name).stat().st_size for name in files}
     _refuse_too_much(folder, sizes)
-    secrets = [f"  {name}: {why}" for name in files if (why := _find_secret(folder / name))]
-    if secrets:
-        raise ValueError("\n".join(["secrets would go to the cluster; delete them, or " + ADVICE, *secrets[:20]]))
+    _refuse_secrets(folder, files)
     return files
 
 
@@ -92,16 +75,10 @@ def _refuse_too_much(folder: Path, sizes: Mapping[str, int]) -> None:
     )
 
 
-def _find_secret(file: Path) -> str | None:
-    if SECRET_NAMES.fullmatch(file.name):
-        return "such files hold secrets"
-    with file.open("rb") as stream:
-        content = stream.read(READ_BYTES)
-    for what, pattern in SECRET_CONTENTS.items():
-        if pattern.search(content):
-            return f"holds {what}"
-    for name, value in os.environ.items():
-        is_secret = SECRET_VARIABLES.fullmatch(name) and len(value) >= MIN_SECRET_LENGTH
-        if is_secret and value.encode() in content:
-            return f"holds the value of {name}"
-    return None
+def _refuse_secrets(folder: Path, files: list[str]) -> None:
+    secrets = [f"  {where}" for where in find_secrets(folder, files)]
+    if not secrets:
+        return
+    more = [f"  and {len(secrets) - MAX_SHOWN:,} more"] if len(secrets) > MAX_SHOWN else []
+    advice = "secrets would go to the cluster; delete them, or " + ADVICE
+    raise ValueError("\n".join([advice, *secrets[:MAX_SHOWN], *more]))

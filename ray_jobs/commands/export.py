@@ -1,7 +1,6 @@
 """The `export` verb: a trained model in a form that needs no training code."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_jobs.arguments import add_checkpoint, add_experiment, load_target
@@ -49,6 +48,7 @@ def export(experiment: "Experiment", checkpoint: str | None, out: str | None, fo
     Raises:
         ValueError: The model or the folder cannot be used.
     """
+    from data_pipelines.contract.config import expand_home
     from ray_jobs.runs.model_references import locate_model
     from trainables.engine.files.checkpoints import refuse_other_architecture
     from trainables.engine.loop.saved_model_evaluation import load_saved
@@ -57,7 +57,7 @@ def export(experiment: "Experiment", checkpoint: str | None, out: str | None, fo
 
     if out is None:
         raise ValueError("export needs --out FOLDER, a new folder for the files")
-    target = Path(out).expanduser().absolute()
+    target = expand_home(out, "give --out in full").absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"--out {target} is not an empty folder; give a new one")
     source = locate_model(checkpoint, experiment.storage.path) if checkpoint else find_best(experiment)

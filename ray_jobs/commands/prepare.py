@@ -9,25 +9,35 @@ from ray_jobs.terminal import print_text
 SUMMARY = "turn raw data into Parquet shards; resumable"
 DESCRIPTION = """Turn the raw data of an experiment into Parquet shards with a manifest.
 
-An interrupted preparation is resumed by the same command. `train` prepares by itself what is not prepared yet."""
+An interrupted preparation is resumed by the same command. `train` prepares by itself what is not prepared yet. After a
+change of the raw data `--again` writes everything anew."""
 EXAMPLE = "quintet prepare flow_matching_cifar10 --set workload.data.path=/data/cifar-10-batches-py"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_experiment(parser)
+    parser.add_argument("--again", action="store_true", help="write all shards anew, also when they are complete")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Prepare the data of an experiment; returns where they are and how many rows each split has."""
+    from data_pipelines.prepared.file_counts import describe_files
     from ray_jobs.console import format_counts
     from ray_jobs.progress_bar import progress_bar
     from ray_jobs.runs.planning import prepare_data
 
     experiment = load_target(options)
     with progress_bar() as bar:
-        folder, manifest = prepare_data(experiment, bar.show_rows)
+        folder, manifest = prepare_data(experiment, bar.show_rows, again=options.again)
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
     print_text(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}")
     print_text("\n".join(format_counts(manifest.counts)), end="\n" if manifest.counts else "")
-    return {"folder": str(folder), "rows": rows, **({"counts": manifest.counts} if manifest.counts else {})}
+    if manifest.files is not None:
+        print_text(describe_files(manifest.files))
+    return {
+        "folder": str(folder),
+        "rows": rows,
+        **({"files": manifest.files.model_dump()} if manifest.files else {}),
+        **({"counts": manifest.counts} if manifest.counts else {}),
+    }

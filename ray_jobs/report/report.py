@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from data_pipelines.contract.config import expand_home
 from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.report.page.run_page import build_run_page
@@ -65,7 +66,7 @@ def write_report(reference: str, out: str | None, storage: str) -> str:
     """
     folder = find_folder(reference, storage)
     is_search = not folder.exists(IDENTITY)
-    place = Path(out).expanduser().absolute() if out else None
+    place = expand_home(out, "give --out in full").absolute() if out else None
     link = links_from(folder, place)
     content = build_search_page(gather_search(folder), link) if is_search else build_run_page(gather_run(folder), link)
     if place is None:

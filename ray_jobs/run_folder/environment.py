@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def describe_software() -> dict[str, Any]:
     """Return the commit and the versions that shape a result."""
-    versions = {item.metadata["Name"].lower(): item.version for item in distributions()}
+    versions = {name.lower(): version for name, version in installed_packages().items()}
     return {
         "git_commit": _git("rev-parse", "HEAD"),
         "python": platform.python_version(),
@@ -33,12 +34,22 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "git_is_clean": commit and not _git("status", "--porcelain"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {item.metadata["Name"]: item.version for item in sorted(distributions(), key=_name)},
+        "packages": installed_packages(),
     }
 
 
-def _name(item: Any) -> str:
-    return (item.metadata["Name"] or "").lower()
+def installed_packages() -> dict[str, str]:
+    """Return versions by name, in alphabetical order; what an installation has left half behind is left out.
+
+    Of several with one name the first on the path counts, which is the one that is imported.
+    """
+    found: dict[str, str] = {}
+    for item in distributions():
+        with suppress(Exception):  # a broken one raises whatever its files lead to
+            name, version = item.metadata["Name"], item.metadata["Version"]
+            if name and version and name.lower() not in map(str.lower, found):
+                found[name] = version
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def _git(*arguments: str) -> str | None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.contract.config import input_paths
 from ray_jobs.runs.model_references import download_references, named_runs
 from ray_jobs.settings.experiment import Experiment, Storage, check_settings
 from ray_jobs.settings.experiment_file import read_settings
@@ -39,6 +38,5 @@ def _locate_models(settings: dict[str, Any], origin: str) -> Experiment:
         path = storage.get("path", Storage().path) if isinstance(storage, dict) else Storage().path
         settings = download_references(settings, str(path))
     experiment = check_settings(settings, origin)
-    if all(path.exists() for _, path in input_paths(experiment)):
-        return experiment
-    return experiment.override(named_runs(experiment, experiment.storage.path))
+    found = named_runs(experiment, experiment.storage.path)
+    return experiment.override(found) if found else experiment

@@ -1,9 +1,12 @@
-"""References to models: a path, the name of a run, or an artifact `wandb:team/project/name:alias`."""
+"""References to models: a path, the name of a run, or an artifact `wandb:team/project/name:alias`.
+
+They are told apart by their form alone: a name has no folder in it.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.contract.config import input_paths
+from data_pipelines.contract.config import expand_home, input_paths, is_run_name
 from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
@@ -21,18 +24,29 @@ def locate_model(reference: str, storage: str) -> Folder:
     """
     if reference.startswith(SCHEME):
         return Folder(str(download(reference, storage)))
+    if is_run_name(reference):
+        return _model_of_run(reference, storage)
     path = Folder(reference)
-    if path.exists():
-        return best_model(path) if path.exists(f"{MODELS}/aliases.json") else path
+    if not path.exists():
+        raise ValueError(f"{reference} does not exist; give a folder that does, or the name of a run alone")
+    return best_model(path) if path.exists(f"{MODELS}/aliases.json") else path
+
+
+def _model_of_run(reference: str, storage: str) -> Folder:
+    """Return the model that `NAME` or `NAME:alias` means. Raises ValueError naming the nearest run without one."""
     name, _, alias = reference.partition(":")
     run = find_run(storage, name)
     if run is None:
-        known = [identity_name(folder) for folder in list_runs(storage)]
-        raise ValueError(
-            f"{reference!r} is no path, no run in {storage}/{RUNS} and no wandb:team/project/name:alias; "
-            f"{suggest(name, known) if known else 'there are no runs there'}"
-        )
+        raise ValueError(no_such_run(reference, storage))
     return best_model(run, alias or "best")
+
+
+def no_such_run(reference: str, storage: str) -> str:
+    """Return the words for a run's name that no run has."""
+    known = [identity_name(folder) for folder in list_runs(storage)]
+    nearest = suggest(reference.partition(":")[0], known) if known else "there are no runs there"
+    advice = f"; for what has that name here write ./{reference}" if Path(reference).exists() else ""
+    return f"{reference!r} has the form of a run's name, and no run in {storage}/{RUNS} is called so; {nearest}{advice}"
 
 
 def best_model(run: Folder, alias: str = "best") -> Folder:
@@ -70,7 +84,7 @@ def download(reference: str, storage: str) -> Path:
     from ray_jobs.tracking.wandb_artifacts import download_artifact
 
     folder = Folder(storage)
-    root = Path(folder.path) if folder.is_local else Path("~/quintet").expanduser()
+    root = Path(folder.path) if folder.is_local else expand_home("~/quintet", "give storage.path a folder of your own")
     return download_artifact(reference, root / DOWNLOADS)
 
 
@@ -86,12 +100,17 @@ def download_references(settings: Any, storage: str) -> Any:
 def named_runs(settings: Any, storage: str) -> dict[str, str]:
     """Find the models of inputs that name a run and not a path, by dotted key.
 
-    `NAME` is the run's best model, `NAME:latest` its last.
+    `NAME` is the run's best model, `NAME:latest` its last. A run that is not there may still come, and is left out;
+    ValueError when a file has its name, as that could be meant.
     """
     found: dict[str, str] = {}
     for key, path in input_paths(settings):
+        if not is_run_name(path):
+            continue
         name, _, alias = path.name.partition(":")
-        run = None if path.exists() else find_run(storage, name)
+        run = find_run(storage, name)
         if run is not None:
             found[key] = str(best_model(run, alias or "best"))
+        elif path.exists():
+            raise ValueError(f"{key}: {no_such_run(path.name, storage)}")
     return found

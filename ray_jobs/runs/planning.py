@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from data_pipelines.contract.config import input_paths
+from data_pipelines.contract.config import expand_home, input_paths, is_run_name
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
 from ray_jobs.cluster.connection import check_resources, connect, machine_cpus
+from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.cpu_threads import count_usable_cpus
+from ray_jobs.runs.model_references import no_such_run
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.tracking import Tracking
 from trainables.plan import Plan
@@ -38,36 +40,52 @@ def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
     if pipeline.prepared is not None:
         return pipeline.prepared
     storage = Folder(experiment.storage.path)
-    root = Path(storage.path) if storage.is_local else Path("~/quintet").expanduser()
+    root = Path(storage.path) if storage.is_local else expand_home("~/quintet", "set HOME to a folder of your own")
     return root / "data" / pipeline.key
 
 
-def prepare_data(experiment: Experiment, on_progress: OnProgress | None = None) -> tuple[Path, Manifest]:
-    """Prepare the Parquet rows unless they are there; returns their folder and manifest.
+def prepare_data(
+    experiment: Experiment, on_progress: OnProgress | None = None, *, again: bool = False
+) -> tuple[Path, Manifest]:
+    """Prepare the Parquet rows unless they are there, or `again`; returns their folder and manifest.
 
     Raises ValueError naming the dotted key of a missing input.
     """
     pipeline = build_pipeline(experiment.workload)
     folder = prepared_folder(experiment, pipeline)
-    if not (folder / "manifest.json").exists():
+    if again or not (folder / "manifest.json").exists():
         refuse_missing_inputs(experiment)
     try:
-        return folder, prepare(pipeline, folder, on_progress=on_progress)
+        return folder, prepare(pipeline, folder, on_progress=on_progress, again=again)
     except OSError as error:
-        raise ValueError(f"the data cannot be prepared in {folder}: {error}") from error
+        raise ValueError(
+            f"the data cannot be prepared in {folder}: {error}; give storage.path a folder that can be written, or "
+            "correct what is named"
+        ) from error
 
 
 def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ()) -> None:
-    """Raise ValueError when a path in the settings does not exist, unless it names a run that is still `to_come`."""
-    lines = [
-        f"  {key}: there is no such file or folder: {path}"
-        for key, path in input_paths(experiment)
-        if not path.exists() and path.name.partition(":")[0] not in to_come
-    ]
+    """Raise ValueError when a path in the settings does not exist, or a named run is neither there nor `to_come`."""
+    lines = []
+    for key, path in input_paths(experiment):
+        if is_run_name(path) and path.name.partition(":")[0] not in to_come:
+            lines.append(f"  {key}: {no_such_run(path.name, experiment.storage.path)}")
+        elif not is_run_name(path) and not path.exists():
+            lines.append(f"  {key}: there is no such file or folder: {path}")
     if lines and experiment.after:
         lines.append("`train` trains first what `after` names")
     if lines:
         raise ValueError("\n".join(["missing input:", *lines]))
+
+
+def refuse_bad_inputs(experiment: Experiment, *, is_new: bool = False) -> None:
+    """Raise ValueError for an unusable file in the settings, unless the run has begun and needs it no more.
+
+    With `is_new` it begins anew.
+    """
+    folder = experiment.folder
+    if is_new or not (folder.exists(FINAL) or folder.names(CHECKPOINTS)):
+        experiment.workload.check_inputs()
 
 
 def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:

@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from data_pipelines.contract.config import place_free
+from trainables.run import Run, validate_strictly
+
 
 def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raise ValueError when settings differ from those that were kept.
@@ -20,6 +25,18 @@ def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, 
     ]
     if changed:
         raise ValueError("\n".join([f"{words}:", *changed[:20]]))
+
+
+def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run as they were kept, without where data and models lie; see `place_free`.
+
+    Settings of another version, which cannot be validated, are returned as they are.
+    """
+    plain = {name: settings.get(name) for name in Run.model_fields}
+    try:
+        return place_free(validate_strictly(Run, plain))
+    except ValidationError:
+        return plain
 
 
 def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:

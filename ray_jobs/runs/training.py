@@ -14,11 +14,11 @@ from ray_jobs.console import Console, format_counts
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.environment import describe_environment
 from ray_jobs.run_folder.identity import Identity, JobType, resolve_identity
-from ray_jobs.run_folder.inputs import INPUTS, describe_inputs
+from ray_jobs.run_folder.inputs import INPUTS, describe_inputs, refuse_other_inputs
 from ray_jobs.run_folder.run_lock import LOCK, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, RunRecorder, find_last_row
-from ray_jobs.runs.planning import OnProgress, build_plan
-from ray_jobs.runs.setting_differences import refuse_differences
+from ray_jobs.runs.planning import OnProgress, build_plan, prepare_data, refuse_bad_inputs
+from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.strict_yaml import dump_yaml
@@ -28,6 +28,7 @@ from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
 from trainables.ray_train.worker_main import RunError, run_locally
+from trainables.run_paths import CHECKPOINTS
 
 OnReport = Callable[[WorkerReport], object]
 
@@ -73,6 +74,7 @@ def train(
         RunStoppedError: The run was asked to stop.
     """
     folder = experiment.folder
+    refuse_bad_inputs(experiment, is_new=is_new)
     folder.make()
     with locked(folder):
         folder.remove_temporary()
@@ -81,6 +83,9 @@ def train(
         _refuse_other_settings(experiment)
         record = RunRecorder(folder, describe=_describe_reports(experiment, on_report))
         if folder.exists(FINAL):
+            if _has_moved(experiment):
+                prepared, manifest = prepare_data(experiment, on_progress)
+                refuse_other_inputs(folder, describe_inputs(experiment.workload, prepared, manifest))
             record.log(f"{experiment.run_id} is already finished (train it with --new to repeat it)")
             return Result(experiment.run_id, folder, folder.read_json(FINAL))
         record.log(f"run {describe(experiment).name} in {folder}")
@@ -89,7 +94,10 @@ def train(
             record.log(f"torch threads: {plan.num_threads} ({plan.threads_reason})")
         for line in format_counts(plan.manifest.counts):
             record.log(line)
-        folder.write_json(INPUTS, describe_inputs(plan))
+        inputs = describe_inputs(experiment.workload, plan.prepared, plan.manifest)
+        if folder.names(CHECKPOINTS):
+            refuse_other_inputs(folder, inputs)
+        folder.write_json(INPUTS, inputs)
         with _logging_errors(record), stopping_on_signals(folder) as signals:
             _run(plan, record, experiment)
         if record.last and "stopped_by" in record.last:
@@ -170,11 +178,16 @@ def _refuse_other_settings(experiment: Experiment) -> None:
     folder = experiment.folder
     if not folder.exists(CONFIG):
         return
-    before = {key: folder.read_json(CONFIG).get(key) for key in ("seed", "workload", "training")}
-    advice = "choose another tracking.run_name, or train it anew with --new"
+    words = f"{folder} holds a run with other settings; choose another tracking.run_name, or train it anew with --new"
     refuse_differences(
-        f"{folder} holds a run with other settings; {advice}", before, experiment.run.model_dump(mode="json")
+        words, without_places(folder.read_json(CONFIG)), without_places(experiment.run.model_dump(mode="json"))
     )
+
+
+def _has_moved(experiment: Experiment) -> bool:
+    """Return whether the settings name data or models at other places than those that the run began with."""
+    here = experiment.run.model_dump(mode="json")
+    return any(experiment.folder.read_json(CONFIG).get(name) != value for name, value in here.items())
 
 
 def set_aside(folder: Folder) -> None:

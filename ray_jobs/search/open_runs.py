@@ -50,7 +50,7 @@ class OpenRuns:
             withdraw_request(folder)
             describe(experiment, job_type="sweep")
             plan = build_plan(experiment)
-            folder.write_json(INPUTS, describe_inputs(plan))
+            folder.write_json(INPUTS, describe_inputs(plan.run.workload, plan.prepared, plan.manifest))
             run = OpenRun(experiment, plan, RunRecorder(folder, prints=False), stack.pop_all())
         self._open[trial.number] = run
         return run

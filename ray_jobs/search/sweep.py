@@ -15,7 +15,7 @@ from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.runs.planning import OnProgress, prepare_data
-from ray_jobs.runs.setting_differences import refuse_differences
+from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import handle_signals
 from ray_jobs.runs.training import RunStoppedError, set_aside
 from ray_jobs.runs.tune_run import beside_the_driver
@@ -28,7 +28,7 @@ from ray_jobs.search.samplers import build_sampler
 from ray_jobs.search.schedulers import build_scheduler, replay_results
 from ray_jobs.search.search_algorithm import ResumableSearch
 from ray_jobs.search.search_log import SearchLog
-from ray_jobs.search.sweep_plan import CHANGEABLE, DECIDING, SETTINGS, SweepPlan
+from ray_jobs.search.sweep_plan import CHANGEABLE, SETTINGS, SweepPlan
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
 from ray_jobs.text_table import TextTable
@@ -112,11 +112,13 @@ def _refuse_other_settings(setup: SweepPlan) -> None:
 def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that decide which trials there are and how they are ranked.
 
-    Further experiments are compared by file name, as their folder may have moved.
+    Further experiments are compared by file name, as their folder may have moved, and data and models without their
+    places.
     """
     search = {key: value for key, value in settings["search"].items() if key not in CHANGEABLE}
     search["experiments"] = [PurePath(file).name for file in search["experiments"]]
-    return {"search": search, **{key: settings[key] for key in sorted(DECIDING)}, "further": settings.get("further")}
+    further = {label: without_places(each) for label, each in (settings.get("further") or {}).items()}
+    return {"search": search, **without_places(settings), "further": further}
 
 
 def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from data_pipelines.contract.config import Config, FilePath
@@ -23,7 +23,10 @@ class Storage(Config):
     """Storage of runs and prepared data."""
 
     path: str = "~/quintet"
-    """Any path or URI that Ray accepts. On a cluster of several machines it must be reachable from all of them."""
+    """Any path or URI that Ray accepts. On a cluster of several machines it must be reachable from all of them.
+
+    Without a home folder a `~` is kept, and refused where the storage is used: another path may be given by then.
+    """
 
     @field_validator("path")
     @classmethod
@@ -32,7 +35,10 @@ class Storage(Config):
             if re.search(r"://[^/]*@", value):
                 raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
             return value.rstrip("/")
-        path = Path(value).expanduser()
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError:
+            return value
         if not path.is_absolute() and "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
             raise ValueError(
                 f"{value!r} is relative, and a Ray job's working folder is deleted after it; give a full path"
@@ -44,7 +50,7 @@ class Experiment(Run):
     """Run, where it runs and where it is kept: what every verb of the command line works on."""
 
     scaling: Scaling = Scaling()
-    storage: Storage = Storage()
+    storage: Storage = Field(default_factory=Storage)
     tracking: Tracking = Tracking()
     after: tuple[FilePath, ...] = ()
     """Experiments that `train` trains first, on the same workers and in the same storage, unless they are finished;

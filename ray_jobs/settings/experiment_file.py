@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from data_pipelines.contract.config import expand_home
 from ray_jobs.settings.setting_kinds import allows_null, takes_text
 from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
 from trainables.run import set_dotted
@@ -71,14 +72,17 @@ def _read_with_base(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     chain = (*seen, file.resolve())
     if not isinstance(base, str) or (folder / base).resolve() in chain:
         raise ValueError(f"{file}: `extends` is {base!r}; give another experiment file, relative to this one")
-    return _merge(_read_with_base(folder / base, chain), settings)
+    try:
+        return _merge(_read_with_base(folder / base, chain), settings)
+    except ValueError as error:
+        raise ValueError(f"{file}: `extends`: {error}") from error
 
 
 def _place_files(section: Any, key: str, folder: Path) -> None:
     """Resolve the files that a file names, which are relative to its folder."""
     names = section.get(key) if isinstance(section, dict) else None
     if isinstance(names, list):
-        section[key] = [str(folder / Path(name).expanduser()) if isinstance(name, str) else name for name in names]
+        section[key] = [str(folder / expand_home(name)) if isinstance(name, str) else name for name in names]
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -65,10 +65,14 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: larger than {MAX_BYTES:,} bytes; this is no experiment file")
     try:
         content = parse_yaml(file.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{file}: line {line} is not UTF-8; save the file as UTF-8") from error
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{file}: the file must hold settings as `key: value`, not {type(content).__name__}")
+        found = {type(None): "nothing", list: "a list", str: "one word or text"}.get(type(content), "one value")
+        raise ValueError(f"{file}: the file must hold settings as `key: value`, and holds {found}")
     return content
 
 

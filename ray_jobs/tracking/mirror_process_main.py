@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channel.say("warning", f"W&B is off: its folder {place.files} cannot be written ({error}); {LATER}")
         return 1
     channel.send_prints_to(place.files / "mirror.log")
-    try:
-        with place.locked(waits=not options.sync):
-            mirror = Mirror(mirror_config, folder, place, mode, channel.say, lost=options.lost)
-            return _mirror(mirror, options, channel)
-    except BlockingIOError:
-        channel.say("warning", f"{folder} is being mirrored to W&B by another process; wait for its end")
-        return 1
+    with ExitStack() as held:
+        try:
+            held.enter_context(place.locked(waits=not options.sync))
+        except BlockingIOError:
+            channel.say("warning", f"{folder} is being mirrored to W&B by another process; wait for its end")
+            return 1
+        except OSError as error:
+            advice = "give tracking.folder one on a local disk"
+            channel.say("warning", f"W&B is off: its folder {place.files} takes no locks ({error}); {advice}; {LATER}")
+            return 1
+        mirror = Mirror(mirror_config, folder, place, mode, channel.say, lost=options.lost)
+        return _mirror(mirror, options, channel)
 
 
 def _mirror(mirror: Mirror, options: argparse.Namespace, channel: "_Channel") -> int:

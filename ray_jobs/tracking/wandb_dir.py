@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from data_pipelines.contract.config import expand_home
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.tracking import Tracking
 from ray_jobs.tracking.wandb_file import last_step
@@ -38,8 +39,10 @@ class WandbDir:
     def __init__(self, run: Folder, run_id: str, tracking: Tracking):
         if tracking.folder is not None:
             self.root = tracking.folder / run_id
+        elif run.is_local:
+            self.root = Path(run.path)
         else:
-            self.root = Path(run.path) if run.is_local else Path(f"~/quintet/wandb/{run_id}").expanduser()
+            self.root = expand_home(f"~/quintet/wandb/{run_id}", "give tracking.folder")
         self.files = self.root / WANDB
 
     def make(self) -> None:
@@ -50,8 +53,13 @@ class WandbDir:
         probe.unlink()
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that keep W&B's staging and caches out of the home folder."""
-        return {f"WANDB_{kind.upper()}_DIR": str(self.files / kind) for kind in ("cache", "data", "artifact")}
+        """Return the variables that keep W&B's staging and caches out of the home folder; a HOME if there is none."""
+        variables = {f"WANDB_{kind.upper()}_DIR": str(self.files / kind) for kind in ("cache", "data", "artifact")}
+        try:
+            Path.home()
+        except RuntimeError:  # W&B looks there for its settings
+            variables["HOME"] = str(self.files)
+        return variables
 
     def load_sync_state(self) -> SyncState:
         """Read the sync state; it is empty when nothing has arrived, or when the file is damaged."""

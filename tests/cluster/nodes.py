@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from ray_jobs.cluster.connection import LOOPBACK
-from ray_jobs.cluster.local_cluster import PREFIX, TEMPORARY, LocalCluster, free_ports
+from ray_jobs.cluster.local_cluster import PREFIX, LocalCluster, free_ports
+from ray_jobs.cluster.session_folder import short_folder
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment
 from tests.cluster.test_ray_runs import outcome
@@ -51,7 +52,7 @@ def started_node(cluster: LocalCluster, *, name: str = "", drain_s: int = 0) -> 
     a machine of its own: nodes that share one take each other's copies of a job's package away.
     """
     agent, metrics = free_ports(2)
-    folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=TEMPORARY)
+    folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=short_folder())
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={cluster.gcs_address}"),
         *("--node-ip-address=127.0.0.1", "--num-cpus=1", f"--object-store-memory={200 * 2**20}"),

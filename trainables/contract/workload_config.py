@@ -59,6 +59,12 @@ class WorkloadConfig(Config, ABC):
         """Number of stages of the training, of `training.epochs` epochs each."""
         return 1
 
+    def check_inputs(self) -> None:
+        """Raise ValueError when a file that the settings name cannot be used; called before a run begins.
+
+        A workload whose files are found bad only by reading them overrides this, and imports what it needs inside.
+        """
+
     def check_training(self, training: Training) -> None:
         """Raise ValueError naming the keys when this workload cannot be trained with these settings."""
         if self.num_stages > 1 and training.epochs is None:

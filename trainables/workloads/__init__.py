@@ -6,10 +6,11 @@ A workload outside the project needs no entry here. An installed package announc
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, SerializeAsAny, ValidationInfo, WithJsonSchema
@@ -150,17 +151,24 @@ def _import(reference: str) -> Any:
 
 @cache
 def _announced() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    """Return entry points by name; a broken package of the environment announces nothing, and keeps none from it."""
+    found: dict[str, EntryPoint] = {}
+    for package in distributions():
+        with suppress(Exception):  # of files that are half there or no text
+            for entry in package.entry_points.select(group=ENTRY_POINTS):
+                found.setdefault(entry.name, entry)
+    return found
 
 
 @cache
 def _outside(reference: str, origin: str) -> Workload:
     try:
         workload = _import(reference)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # what is not ours raises anything while it is imported
+        kind = "" if isinstance(error, ImportError | AttributeError | ValueError) else f"{type(error).__name__}: "
         raise ValueError(
-            f"{origin} cannot be imported: {error}; it must be package.module:NAME, importable from the working folder "
-            "or installed, also on the machines of a cluster"
+            f"{origin} cannot be imported: {kind}{error}; it must be package.module:NAME, importable from the working "
+            "folder or installed, also on the machines of a cluster"
         ) from error
     if not isinstance(workload, Workload):
         raise ValueError(f"{origin} is a {type(workload).__name__}; it must be a trainables.workloads.Workload")

@@ -6,19 +6,19 @@ unsorted, repeated or outside the recording, and children recorded in both campa
 
 import logging
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.heart_sounds.recordings import Groups, Recording, index_files
+from data_pipelines.heart_sounds.recordings import FileIndex, Groups, Recording
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.heart_sounds.tasks import TASKS
+from data_pipelines.readers.bad_file import few, refuse_unopenable
 from data_pipelines.readers.csv_table import read_columns, read_text
-from data_pipelines.readers.wav_file import read_wav
+from data_pipelines.readers.sound_file import read_sound
 
 _log = logging.getLogger(__name__)
 _MURMURS = TASKS["circor_murmur"].classes
@@ -35,12 +35,16 @@ class Patient:
     fields: Mapping[str, str]
     recordings: tuple[tuple[str, str | None], ...]
     """File names of each wav file and of its states."""
+    file: Path
+    """The text file or the table."""
 
 
 def read_circor(root: Path, task: str | None) -> list[Recording]:
     """List all recordings by patient. Raises ValueError when the folder is not CirCor or lacks the task's label."""
-    files = index_files(root, (".wav", ".tsv", ".txt", ".csv"))
+    files = FileIndex(root, (".wav", ".tsv", ".txt", ".csv"))
     patients = _patients_from_text(files) or _patients_from_table(files)
+    _refuse_twice(patients)
+    _warn_of_differences(root, patients, files)
     if not patients:
         raise ValueError(f"{root} holds no CirCor patients; expected <patient>.txt files or training_data.csv in it")
     groups = Groups()
@@ -54,12 +58,12 @@ def read_circor(root: Path, task: str | None) -> list[Recording]:
     ]
 
 
-def _patients_from_text(files: Mapping[str, Path]) -> list[Patient]:
-    names = sorted(name for name in files if re.fullmatch(r"\d+\.txt", name))
-    return [_parse_text(files[name]) for name in names]
+def _patients_from_text(files: FileIndex) -> list[Patient]:
+    return [_parse_text(path) for path in files.of_kind(".txt") if path.stem.isdigit()]
 
 
 def _parse_text(path: Path) -> Patient:
+    refuse_unopenable(path)
     lines = read_text(path).splitlines()
     first = lines[0].split() if lines else []
     if len(first) < 2 or not first[1].isdigit() or len(lines) < 1 + int(first[1]):
@@ -71,26 +75,51 @@ def _parse_text(path: Path) -> Patient:
         raise ValueError(f"{path}: each recording's line must be `<location> <hea> <wav> <tsv>`")
     pairs = (line[1:].partition(":") for line in lines if line.startswith("#"))
     fields = {key.strip(): value.strip() for key, _, value in pairs}
-    return Patient(first[0], fields, tuple((row[2], row[3] if len(row) > 3 else None) for row in rows))
+    return Patient(first[0], fields, tuple((row[2], row[3] if len(row) > 3 else None) for row in rows), path)
 
 
-def _patients_from_table(files: Mapping[str, Path]) -> list[Patient]:
+def _patients_from_table(files: FileIndex) -> list[Patient]:
     path = files.get("training_data.csv")
     if path is None:
         return []
-    wavs: dict[str, list[str]] = {}
-    for name in sorted(files):
-        if name.endswith(".wav"):
-            wavs.setdefault(name.partition("_")[0], []).append(name)
-    rows = [row for _, row in read_columns(path, "Patient ID")]
+    wavs: dict[str, list[Path]] = {}
+    for wav in files.of_kind(".wav"):
+        wavs.setdefault(wav.name.partition("_")[0], []).append(wav)
+    rows = [row for _, row in read_columns(path, "Patient ID", optional=("Murmur", "Outcome", "Additional ID"))]
     return [
         Patient(
             name := _clean_id(row["Patient ID"]),
             row,
-            tuple((wav, f"{wav.removesuffix('.wav')}.tsv") for wav in wavs.get(name, ())),
+            tuple((wav.name, f"{wav.stem}.tsv") for wav in wavs.get(name, ())),
+            path,
         )
         for row in rows
     ]
+
+
+def _refuse_twice(patients: Sequence[Patient]) -> None:
+    """Raise ValueError for a patient that is described twice, or a wav file of two patients."""
+    owners: dict[str, str] = {}
+    seen: dict[str, Patient] = {}
+    for patient in patients:
+        if seen.setdefault(patient.name, patient) is not patient:
+            places = dict.fromkeys(str(each.file) for each in (seen[patient.name], patient))
+            raise ValueError(f"{' and '.join(places)}: patient {patient.name} stands there twice; keep one of them")
+        for wav, _ in patient.recordings:
+            owner = owners.setdefault(wav.lower(), patient.name)
+            if owner != patient.name:
+                raise ValueError(f"{patient.file}: {wav} is of patient {owner} and of {patient.name}; keep one")
+
+
+def _warn_of_differences(root: Path, patients: Sequence[Patient], files: FileIndex) -> None:
+    """Log patients without recordings, and recordings that no patient lists."""
+    without = [patient.name for patient in patients if not patient.recordings]
+    if without:
+        _log.warning("%s: %d patients have no recordings there: %s", root, len(without), few(without))
+    listed = {wav.lower() for patient in patients for wav, _ in patient.recordings}
+    surplus = [path.name for path in files.of_kind(".wav") if path.name.lower() not in listed]
+    if patients and surplus:
+        _log.warning("%s: %d wav files are of no listed patient and left out: %s", root, len(surplus), few(surplus))
 
 
 def _clean_id(value: str) -> str:
@@ -99,25 +128,28 @@ def _clean_id(value: str) -> str:
     return "" if value.lower() in ("", "nan", "none") else value
 
 
-def _recordings_of(patient: Patient, subject: str, files: Mapping[str, Path], task: str | None) -> list[Recording]:
+def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str | None) -> list[Recording]:
     labels = _labels_of(patient, task)
     stratum = "/".join(labels.get(name, "?") for name in ("circor_murmur", "circor_outcome"))
     found = []
     for wav, tsv in patient.recordings:
-        if wav not in files:
-            raise ValueError(f"{wav} of patient {patient.name} is missing; copy it to the other recordings")
+        path = files.get(wav)
+        if path is None:
+            raise ValueError(
+                f"{patient.file}: {wav} of patient {patient.name} is missing; copy it to the other recordings"
+            )
         states = files.get(tsv) if tsv else None
         found.append(
             Recording(
-                name=wav.removesuffix(".wav"),
+                name=path.stem,
                 subject=f"circor:{subject}",
                 patient=f"circor:{patient.name}",
                 database="circor",
                 labels=labels,
                 stratum=stratum,
-                read=partial(read_wav, files[wav]),
+                read=partial(read_sound, path),
                 read_states=partial(read_states, states) if states else _no_states,
-                files=(files[wav], *([states] if states else [])),
+                files=(path, patient.file, *([states] if states else [])),
             )
         )
     return found
@@ -131,8 +163,8 @@ def _labels_of(patient: Patient, task: str | None) -> dict[str, str]:
             labels[name] = value
         elif task == name:
             raise ValueError(
-                f"patient {patient.name} has {field} {value!r}, expected one of {', '.join(allowed)}; old copies of "
-                "CirCor lack Outcome, version 1.0.2 or newer has it"
+                f"{patient.file}: patient {patient.name} has {field} {value!r}, expected one of {', '.join(allowed)}; "
+                "old copies of CirCor lack Outcome, version 1.0.2 or newer has it"
             )
     return labels
 

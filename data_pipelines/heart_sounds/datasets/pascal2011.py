@@ -13,8 +13,8 @@ from pathlib import Path
 from data_pipelines.heart_sounds.recordings import Recording
 from data_pipelines.readers.bad_file import few
 from data_pipelines.readers.csv_table import read_columns
-from data_pipelines.readers.file_listing import list_files
-from data_pipelines.readers.wav_file import read_wav
+from data_pipelines.readers.file_listing import find_file, list_files
+from data_pipelines.readers.sound_file import read_sound
 
 _log = logging.getLogger(__name__)
 CLASSES = {"normal": "normal", "murmur": "murmur", "extrastole": "extrasystole", "extrasystole": "extrasystole"}
@@ -46,26 +46,33 @@ def read_pascal(root: Path, task: str | None, sets: tuple[str, ...]) -> list[Rec
 
 def _read_set(root: Path, name: str) -> Iterator[Recording]:
     folders = [path for path in (root / f"set_{name}", root) if path.name == f"set_{name}" and path.is_dir()]
-    tables = [path for path in (root / f"set_{name}.csv", root.parent / f"set_{name}.csv") if path.is_file()]
+    places = (find_file(folder, f"set_{name}.csv") for folder in (root, root.parent))
+    tables = [path for path in places if path is not None]
     if not folders or not tables:
         raise ValueError(f"{root} lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011")
-    files = {join_key(path.name): path for path in sorted(list_files(folders[0], (".wav",), deep=False).files)}
+    files: dict[str, Path] = {}
+    for path in sorted(list_files(folders[0], (".wav",), deep=False).files):
+        other = files.setdefault(join_key(path.name), path)
+        if other != path:
+            raise ValueError(f"{other} and {path.name} belong to the same row of {tables[0]}; keep one of them")
     labels = _read_table(tables[0])
     absent = sorted(set(labels) - set(files))
     labelled = [key for key in absent if labels[key] in CLASSES]
     if labelled:
         raise ValueError(f"{tables[0]}: {len(labelled)} rows have no file in {folders[0]}: {few(labelled)}")
     if absent:
-        _log.warning("%s: %d unlabelled rows have no file in %s: %s", tables[0], len(absent), folders[0], few(absent))
+        words = "%s: %d rows without a class of the task have no file in %s: %s"
+        _log.warning(words, tables[0], len(absent), folders[0], few(absent))
     surplus = sorted(set(files) - set(labels))
     if surplus:
-        _log.warning("%s: %d files have no row in the table, the first is %s", folders[0], len(surplus), surplus[0])
+        _log.warning("%s: %d files have no row in %s: %s", folders[0], len(surplus), tables[0].name, few(surplus))
     for key in sorted(files):
         yield _recording(name, key, files[key], labels.get(key, ""), tables[0])
 
 
 def _read_table(path: Path) -> dict[str, str]:
     labels: dict[str, str] = {}
+    lines: dict[str, int] = {}
     for number, row in read_columns(path, "fname", "label"):
         label = row["label"].strip().lower()
         if label not in KNOWN:
@@ -74,7 +81,9 @@ def _read_table(path: Path) -> dict[str, str]:
             )
         key = join_key(row["fname"])
         if labels.setdefault(key, label) != label:
-            raise ValueError(f"{path}: line {number} gives {key} a second class, {label}")
+            first = f"line {lines[key]} gives {key} the class {labels[key] or '(none)'}"
+            raise ValueError(f"{path}: {first}, and line {number} {label or '(none)'}; keep one of them")
+        lines.setdefault(key, number)
     return labels
 
 
@@ -88,6 +97,6 @@ def _recording(name: str, key: str, path: Path, word: str, table: Path) -> Recor
         database=f"pascal_{name}",
         labels=labels,
         stratum=f"{name}/{labels.get('pascal', '?')}",
-        read=partial(read_wav, path),
+        read=partial(read_sound, path),
         files=(path, table),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal
 
-from data_pipelines.readers.wav_file import Sound
+from data_pipelines.readers.sound_file import Sound
 
 RATE = 4000
 """Sample rate in Hz."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import signal
 
-from data_pipelines.readers.wav_file import Sound
+from data_pipelines.readers.sound_file import Sound
 
 ORDER = 4
 SILENCE = 1e-8

@@ -181,7 +181,7 @@ def test_every_wav_file_of_a_folder_is_read_at_any_depth(tmp_path):
 
 
 def test_a_folder_without_wav_files_is_named(tmp_path):
-    with pytest.raises(ValueError, match=f"{tmp_path} holds no wav files"):
+    with pytest.raises(ValueError, match=f"{tmp_path} holds no sound files"):
         list_recordings(settings(folder=tmp_path), None)
 
 

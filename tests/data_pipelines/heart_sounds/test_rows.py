@@ -14,7 +14,7 @@ from data_pipelines.heart_sounds.recordings import Recording
 from data_pipelines.heart_sounds.rows import count_rows, store_recording
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.prepared.prepare import prepare
-from data_pipelines.readers.wav_file import Sound
+from data_pipelines.readers.sound_file import Sound
 
 DATA = HeartData(sample_rate=1000, num_samples=128, synthetic=Synthetic(num_subjects=12, duration_s=4))
 NOISE = Sound(np.random.default_rng(0).normal(size=8 * 1000), 1000)

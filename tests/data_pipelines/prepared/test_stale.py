@@ -39,7 +39,20 @@ def test_a_change_of_the_raw_data_is_named(raw: Path, caplog: pytest.LogCaptureF
         _save(raw / "cat" / ("1.png" if change == "content" else "9.png"), 200)
     assert not caplog.records
     _prepare(raw)
-    assert "has changed since it was prepared" in caplog.text and "remove that folder and run prepare" in caplog.text
+    assert "has changed since it was prepared" in caplog.text and "run prepare with --again" in caplog.text
+
+
+def test_prepare_again_takes_the_change(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = ImageData(source="folder", path=raw, size=8, channels=1)
+    before = prepare(ImagePipeline(data), raw.parent / "prepared")
+    _save(raw / "cat" / "9.png", 200)
+    after = prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+    assert after.num_rows("train") == before.num_rows("train") + 1
+    assert prepare(ImagePipeline(data), raw.parent / "prepared") == after and not caplog.records
+    raw.rename(raw.with_name("moved"))
+    with pytest.raises(ValueError, match="raw"):
+        prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+    assert len(list((raw.parent / "prepared").glob("*.parquet"))) == 2
 
 
 def test_a_new_time_alone_is_looked_into_once(raw: Path, caplog: pytest.LogCaptureFixture) -> None:

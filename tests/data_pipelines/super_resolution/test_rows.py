@@ -47,7 +47,7 @@ def test_scales_cropped_differently_share_the_largest_hr_image(tmp_path):
     image = read_entry(ImageEntry("a", pairs=pairs), (3, 4))
     assert image.hr.shape == (16, 16, 3) and image.lr[3].shape == (5, 5, 3)
     save_noise(pairs[3].hr, 15, 15, seed=9)
-    with pytest.raises(ValueError, match="show different pixels; all scales of one name must be one image"):
+    with pytest.raises(ValueError, match=r"shows other pixels than .*; all scales of one name must be one image"):
         read_entry(ImageEntry("a", pairs=pairs), (3, 4))
 
 

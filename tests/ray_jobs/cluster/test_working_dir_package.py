@@ -75,7 +75,7 @@ SECRETS = {
     "deploy/.env": "x",
     "id_ed25519": "x",
     "server.pem": "x",
-    "code/b.py": "-----BEGIN RSA PRIVATE KEY" + "-----",
+    "code/b.py": "-----BEGIN RSA PRIVATE" + " KEY-----",
     "code/c.py": "key = 'AKIA" + "ABCDEFGH12345678'",
     "notes.txt": "export WANDB_API_KEY=" + "0123456789abcdef" * 2 + "01234567",
     "d.yaml": "token: a-value-of-the-environment",
@@ -87,12 +87,26 @@ def test_secrets_are_refused_by_the_file_and_not_shown(folder, monkeypatch, name
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a-value-of-the-environment")
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text(SECRETS[name])
-    with pytest.raises(ValueError, match=f"secrets would go to the cluster.*\n  {name}: ") as caught:
+    with pytest.raises(
+        ValueError, match=rf"secrets would go to the cluster.*\n  {name}(, line 1: holds|: such files)"
+    ) as caught:
         list_package(folder)
     assert SECRETS[name] == "x" or SECRETS[name] not in str(caught.value)
     with (folder / ".rayignore").open("a") as stream:
         stream.write(f"{name}\n")
     assert name not in list_package(folder)
+
+
+def test_twenty_secrets_are_named_and_the_others_counted(folder):
+    (folder / "start.sh").write_text(f"wandb login {'0123456789abcdef' * 2}01234567\n" * 1_022)
+    with pytest.raises(ValueError) as caught:
+        list_package(folder)
+    assert str(caught.value).splitlines() == [
+        "secrets would go to the cluster; delete them, or leave out what the job does not need by lines in .rayignore "
+        "(written like .gitignore)",
+        *(f"  start.sh, line {line}: holds a key of W&B" for line in range(1, 21)),
+        "  and 1,002 more",
+    ]
 
 
 def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.run_folder.environment import describe_environment
+from ray_jobs.run_folder.environment import describe_environment, describe_software, installed_packages
 from ray_jobs.runs.training import train
 
 SECRETS = {
@@ -58,3 +58,22 @@ def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     described = describe_environment(0)
     assert described["git_commit"] is None and not described["git_is_clean"]
+
+
+def test_a_half_removed_package_is_left_out(monkeypatch, tmp_path):
+    (tmp_path / "leftover-1.0.dist-info").mkdir()
+    bad = tmp_path / "bad-1.dist-info"
+    bad.mkdir()
+    (bad / "METADATA").write_bytes(b"Metadata-Version: 2.1\nName: caf\xe9\nVersion: 1\n")
+    before = installed_packages()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed_packages() == before
+    assert describe_software()["torch"] == before["torch"]
+
+
+def test_of_two_packages_of_a_name_the_imported_one_counts(monkeypatch, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "twice-1.dist-info").mkdir(parents=True)
+        (tmp_path / folder / "twice-1.dist-info/METADATA").write_text(f"Name: Twice\nVersion: 1+{folder}\n")
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    assert installed_packages()["Twice"] == "1+b"

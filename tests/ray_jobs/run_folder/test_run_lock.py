@@ -6,54 +6,71 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from data_pipelines.storage import lease, lease_holder
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder import run_lock
+from ray_jobs.exit_codes import FAILED
 from ray_jobs.run_folder.run_lock import LOCK, find_holder, locked
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys, time
-from ray_jobs.run_folder.run_lock import locked
+from data_pipelines.storage import lease, lease_holder
 from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.run_lock import locked
+lease.BEAT_S, lease.LOOK_S = 0.1, 0.05
+if sys.argv[2]:
+    lease_holder._find_machine = lambda: sys.argv[2]
 with locked(Folder(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.02)
+        if sys.argv[2]:
+            print("writes", flush=True)
 """
+
+
+def start_holder(folder: Path, machine: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", HOLD, str(folder), machine]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
 
 
 @pytest.fixture
 def holder(tmp_path: Path):
     """A real process that holds the lock of `tmp_path`."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
+    process = start_holder(tmp_path, "")
     yield process
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.communicate()
 
 
-def write_lock(folder: Path, **changes: Any) -> None:
-    """A lock of this live process, with changes."""
-    identity = {"host": socket.gethostname(), "pid": os.getpid(), "created": run_lock._started(os.getpid())}
-    (folder / LOCK).write_text(json.dumps({**identity, "since": "2024-01-01 10:00:00", **changes}))
+@pytest.fixture
+def holder_elsewhere(tmp_path: Path, monkeypatch):
+    """One that tells a machine of its own; this process waits for a second."""
+    monkeypatch.setattr(lease, "LEASE_S", 1.0)
+    monkeypatch.setattr(lease, "LOOK_S", 0.05)
+    process = start_holder(tmp_path, "boot-2 pid:[1]")
+    yield process
+    process.kill()
+    process.communicate()
 
 
 def test_a_second_process_is_refused_with_the_holder(tmp_path, holder):
     with pytest.raises(ValueError) as caught, locked(Folder(str(tmp_path))):
         pass
-    message = str(caught.value)
-    assert f"{tmp_path} is in use by process {holder.pid} on {socket.gethostname()} since " in message
-    assert "tracking.run_name" in message and str(tmp_path / LOCK) in message
-    assert json.loads((tmp_path / LOCK).read_text())["pid"] == holder.pid
+    found = json.loads((tmp_path / LOCK).read_text())
+    assert found["pid"] == holder.pid
+    assert str(caught.value) == (
+        f"{tmp_path} is in use by process {holder.pid} on {socket.gethostname()} since {found['since']}; wait for it, "
+        f"or give this run another tracking.run_name (if that process is gone, delete {tmp_path}/.lock)"
+    )
 
 
 def test_finding_the_holder_does_not_take_the_lock(tmp_path, holder):
@@ -65,25 +82,50 @@ def test_finding_the_holder_does_not_take_the_lock(tmp_path, holder):
     assert find_holder(Folder(str(tmp_path / "empty"))) is None
 
 
-def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder, caplog):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (tmp_path / LOCK).exists()
     with locked(Folder(str(tmp_path))):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
-    assert not (tmp_path / LOCK).exists()
+    assert not (tmp_path / LOCK).exists() and caplog.text == ""
+
+
+def test_the_lock_of_a_process_killed_elsewhere_is_taken_over(tmp_path, holder_elsewhere, caplog):
+    with pytest.raises(ValueError, match="is in use by process"), locked(Folder(str(tmp_path))):
+        pass
+    holder_elsewhere.kill()
+    with locked(Folder(str(tmp_path))):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert "is taken over" in caplog.text
+
+
+def test_a_suspended_holder_ends_when_it_wakes_up(tmp_path, holder_elsewhere):
+    holder_elsewhere.send_signal(signal.SIGSTOP)
+    with locked(Folder(str(tmp_path))):
+        holder_elsewhere.send_signal(signal.SIGCONT)
+        _, error = holder_elsewhere.communicate(timeout=20)
+        found = json.loads((tmp_path / LOCK).read_text())
+        assert found["pid"] == os.getpid()
+    assert holder_elsewhere.returncode == FAILED
+    taker = f"process {os.getpid()} on {socket.gethostname()} since {found['since']}"
+    assert error == (
+        f"the lock of {tmp_path} was taken over by {taker}; this process ends at once and saves nothing more, so that "
+        "never two write there\n"
+    )
+
+
+def test_a_holder_whose_lock_is_deleted_ends(tmp_path, holder):
+    (tmp_path / LOCK).unlink()
+    _, error = holder.communicate(timeout=20)
+    assert holder.returncode == FAILED
+    assert f"the lock of {tmp_path} was deleted; this process ends at once" in error
 
 
 def test_the_lock_of_a_process_that_ended_well_is_gone(tmp_path, holder):
     holder.send_signal(signal.SIGINT)
-    holder.wait()
+    holder.communicate()
     assert not (tmp_path / LOCK).exists()
-
-
-def test_a_reused_process_id_is_no_holder(tmp_path):
-    write_lock(tmp_path, created=run_lock._started(os.getpid()) - 1000)
-    with locked(Folder(str(tmp_path))):
-        pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the start of a process is told by the clock")
@@ -102,19 +144,14 @@ def test_the_same_process_twice_is_refused(tmp_path):
         pass
 
 
-def test_the_lock_of_another_machine_is_not_stolen(tmp_path):
-    write_lock(tmp_path, host="another-machine", pid=2**22 + 1)
-    before = (tmp_path / LOCK).read_bytes()
+def test_the_lock_of_version_0_1_0_elsewhere_is_not_stolen(tmp_path):
+    old = {"host": "another-machine", "pid": 2**22 + 1, "created": 5.0, "since": "2024-01-01 10:00:00"}
+    (tmp_path / LOCK).write_text(json.dumps(old))
     with pytest.raises(ValueError, match="on another-machine since 2024-01-01 10:00:00"), locked(Folder(str(tmp_path))):
         pass
-    assert (tmp_path / LOCK).read_bytes() == before
-
-
-@pytest.mark.parametrize("content", ["", '{"host": "a', "\x00\x00"])
-def test_a_lock_torn_by_a_kill_is_taken_over(tmp_path, content):
-    (tmp_path / LOCK).write_text(content)
-    with locked(Folder(str(tmp_path))):
-        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert json.loads((tmp_path / LOCK).read_text()) == old
+    holder = lease_holder.parse_holder((tmp_path / LOCK).read_bytes())
+    assert holder is not None and holder.is_alive() is True
 
 
 def test_an_error_inside_releases_the_lock(tmp_path):
@@ -130,34 +167,3 @@ def test_two_folders_have_two_locks(tmp_path):
         (tmp_path / name).mkdir()
     with locked(Folder(str(tmp_path / "a"))), locked(Folder(str(tmp_path / "b"))):
         assert (tmp_path / "a" / LOCK).exists() and (tmp_path / "b" / LOCK).exists()
-
-
-def count_holders(folder: Folder, monkeypatch, step: str) -> int:
-    """Let a second contender try to enter, and stay, while the first is inside the function `step` of the lock."""
-    original = getattr(run_lock, step)
-    with ExitStack() as stack:
-        entered: list[str] = []
-
-        def enter(name: str) -> None:
-            with suppress(ValueError):
-                stack.enter_context(locked(folder))
-                entered.append(name)
-
-        def interleaved(*arguments: Any) -> Any:
-            monkeypatch.setattr(run_lock, step, original)
-            answer = original(*arguments)
-            enter("second")
-            return answer
-
-        monkeypatch.setattr(run_lock, step, interleaved)
-        enter("first")
-        return len(entered)
-
-
-def test_a_lock_being_written_is_not_taken_for_a_torn_one(tmp_path, monkeypatch):
-    assert count_holders(Folder(str(tmp_path)), monkeypatch, "_identity") == 1
-
-
-def test_of_two_that_find_the_same_stale_lock_one_enters(tmp_path, monkeypatch):
-    write_lock(tmp_path, created=0.0)
-    assert count_holders(Folder(str(tmp_path)), monkeypatch, "_is_gone") == 1

@@ -35,10 +35,22 @@ def test_a_run_is_also_found_by_the_name_that_was_made_for_it(toy):
 
 
 def test_what_is_not_there_is_named_with_the_nearest_run(run):
-    with pytest.raises(ValueError, match=r"'my-rum' is no path, no run in .* did you mean 'my-run'"):
+    with pytest.raises(ValueError, match=r"'my-rum' has the form of a run's name, .* did you mean 'my-run'"):
         locate_model("my-rum", run.storage.path)
     with pytest.raises(ValueError, match="'worst' names no model"):
         locate_model("my-run:worst", run.storage.path)
+
+
+def test_a_name_and_a_path_are_told_apart_by_their_form(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-run").mkdir()  # of the same name as the run
+    assert locate_model("my-run", run.storage.path).path.startswith(run.folder.path)
+    assert locate_model("./my-run", run.storage.path).path == str(tmp_path / "my-run")
+    with pytest.raises(ValueError, match=r"/nowhere/my-run does not exist"):
+        locate_model("/nowhere/my-run", run.storage.path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match=r"'other' has the form of a run's name, .* here write \./other"):
+        locate_model("other", run.storage.path)
 
 
 def test_a_run_without_models_says_so(run):

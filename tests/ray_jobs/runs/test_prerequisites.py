@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from data_pipelines.storage.checksums import hash_file
 from ray_jobs.cli import BAD_INPUT, DONE, main
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.prerequisites import earlier_experiments
@@ -62,7 +63,10 @@ def test_prerequisites_train_once_and_their_model_is_recorded(chain, call):
     best = json.loads((chain.parent / "out/runs/one/models/aliases.json").read_text())["best"]
     [model] = [item for item in json.loads((run / "inputs.json").read_text()) if item["type"] == "input"]
     assert model["name"] == f"one-{best}" and model["path"] == str(chain.parent / f"out/runs/one/models/{best}")
-    assert model["metadata"] == {"setting": "workload.pretrained", "run_id": "one", "run": "one"}
+    digest = hash_file(Path(model["path"]) / "manifest.json")
+    assert model["metadata"] == {
+        "setting": "workload.pretrained", "run_id": "one", "run": "one", "sha256": digest
+    }  # fmt: skip
     assert json.loads((run / "experiment.json").read_text())["workload"]["pretrained"] == model["path"]
 
     assert call("show")[2]["after"] == {"one": True}
@@ -94,7 +98,7 @@ def test_commands_name_the_missing_model_and_show_needs_none(call):
 
 def test_an_input_that_no_prerequisite_makes_is_refused(chain, call):
     code, _, summary, _ = call("train", "--set", "workload.pretrained=nobody")
-    assert code == BAD_INPUT and "workload.pretrained: there is no such file or folder" in summary["error"]
+    assert code == BAD_INPUT and "workload.pretrained: 'nobody' has the form of a run's name" in summary["error"]
     assert not (chain.parent / "out").exists()
 
 

@@ -172,10 +172,10 @@ def test_a_file_is_read_as_utf8_with_and_without_a_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "must hold settings as `key: value`, not NoneType"),
-        (b"- 1\n", "must hold settings as `key: value`, not list"),
-        (b"words", "must hold settings as `key: value`, not str"),
-        (b"a: \xff\xfe", "utf-8"),
+        (b"", "must hold settings as `key: value`, and holds nothing"),
+        (b"- 1\n", "must hold settings as `key: value`, and holds a list"),
+        (b"words", "must hold settings as `key: value`, and holds one word or text"),
+        (b"a: \xff\xfe", "line 1 is not UTF-8"),
         (b"a: 1\na: 2\n", "line 2: the key 'a'"),
         (b"#" * (MAX_BYTES + 1), "larger than 1,000,000 bytes"),
     ],

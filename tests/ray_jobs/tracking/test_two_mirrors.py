@@ -1,5 +1,8 @@
 """One run and two processes that would mirror it to W&B: they take turns, and nothing comes twice."""
 
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +15,14 @@ from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 OFFLINE = ("--mode", "offline")
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+def flock(*arguments):
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+fcntl.flock = flock
+from ray_jobs.tracking.mirror_process_main import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -67,3 +78,14 @@ def test_sync_does_not_wait_but_says_so(run):
     assert sync.finish() == 1
     assert said == [f"{run.folder} is being mirrored to W&B by another process; wait for its end"]
     assert mirror.finish() == 0 and segments_there(run) == 1
+
+
+def test_a_folder_that_takes_no_locks_is_named(run):
+    command = [sys.executable, "-c", WITHOUT_LOCKS, run.folder.path, *OFFLINE]
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 1
+    assert json.loads(answer.stdout) == {
+        "warning": f"W&B is off: its folder {run.folder}/wandb takes no locks ([Errno 95] Operation not supported); "
+        "give tracking.folder one on a local disk; the record on disk is complete all the same, and `quintet sync` "
+        "sends what is lacking"
+    }

@@ -86,6 +86,17 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         if self.config.evaluation.inception_weights is not None:
             self._refuse_generated_images()
             resolve_reference(self.real, self._inception_extractor(start.device), self.config.evaluation, start)
+        self._warn_of_few_samples(start.device)
+
+    def _warn_of_few_samples(self, device: torch.device) -> None:
+        settings, is_local = self.config.evaluation, self.config.evaluation.inception_weights is None
+        dim = (self._local_extractor(device) if is_local else self._inception_extractor(device)).feature_dim
+        if settings.metric != "is" and settings.num_samples <= dim:
+            logger.warning(
+                "%s of %d samples is biased upwards: their covariance of %d features is singular; more than %d samples "
+                "(workload.evaluation.num_samples) avoid that",
+                *("eval/fid_local" if is_local else "eval/fid_score", settings.num_samples, dim, dim),
+            )
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> SampleEvaluator:
         """Build an evaluator with the published features when their weights are given, else with the local ones."""

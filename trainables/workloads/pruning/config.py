@@ -152,6 +152,13 @@ class PruningConfig(WorkloadConfig):
         """Number of stages, one for each round."""
         return self.pruning_times
 
+    def check_inputs(self) -> None:
+        """Raise ValueError unless the pretrained weights can be read."""
+        if self.pretrained is not None and self.pretrained.exists():
+            from trainables.workloads.pruning.pretrained import read_pretrained
+
+            read_pretrained(self.pretrained)
+
     def check_training(self, training: Training) -> None:
         """Raise ValueError unless the rewind point is an epoch of round 0 and every round can be evaluated at its end.
 

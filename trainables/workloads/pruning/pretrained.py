@@ -1,19 +1,17 @@
 """Pretrained weights: timm's names for vision transformers, the usual ones for CIFAR ResNets."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from trainables.contract.external_weights import read_weights
 
 SMALLEST_QKV_STD = 0.05
 """Least deviation of trained transformers' first qkv weights; a random initialisation has 0.02."""
 _INPUT_AND_OUTPUT = ("patch_embed.", "pos_embed", "cls_token", "head.", "fc.", "normalize.")
 """Prefixes of tensors that depend on the image size and the classes, so they may differ."""
 _LAYERS = ("blocks.", "layer")
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
 def load_pretrained(network: nn.Module, path: Path) -> list[str]:
@@ -22,7 +20,7 @@ def load_pretrained(network: nn.Module, path: Path) -> list[str]:
     Raises ValueError when the file cannot be read, nothing matches, a tensor inside the network is missing or of
     another size, or the weights are untrained.
     """
-    given, expected = _read(path), network.state_dict()
+    given, expected = read_pretrained(path), network.state_dict()
     matching = [name for name in expected if name in given and given[name].shape == expected[name].shape]
     inside = [name for name in expected if not name.startswith(_INPUT_AND_OUTPUT) and expected[name].ndim]
     wrong = [name for name in inside if name not in matching]
@@ -45,27 +43,15 @@ def _explain(
     return "\n".join([*lines, f"give weights of the same architecture and size (the file's names begin with {names})"])
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read a plain state dict, without wrappers and prefixes."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+def read_pretrained(path: Path) -> dict[str, Tensor]:
+    """Read a plain state dict, without wrappers and prefixes. Raises ValueError when the file holds no usable weights.
 
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"`workload.pretrained` {path} cannot be read as weights: {error}") from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise ValueError(f"`workload.pretrained` {path} cannot be read as safetensors: {error}") from error
-    for name in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"`workload.pretrained` {path} holds no weights by name")
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    It takes no network, so a bad file is refused before a run begins.
+    """
+    try:
+        tensors = read_weights(path)
+    except ValueError as error:
+        raise ValueError(f"`workload.pretrained` {error}") from error
     plain = {name.removeprefix("module."): value for name, value in tensors.items()}
     return {name.replace("linear.", "fc.", 1) if name.startswith("linear.") else name: v for name, v in plain.items()}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.heart_sounds.signal.preprocessing import band_pass, preprocess
-from data_pipelines.readers.wav_file import Sound
+from data_pipelines.readers.sound_file import Sound
 
 
 def tone(frequency: float, rate: int, duration_s: float = 2.0) -> np.ndarray:

@@ -146,3 +146,13 @@ def test_pictures_are_one_grid_and_one_table():
     grid, table = task.visualise(task.module.eval(), None, Progress(1, 1, 1, 1), CPU)
     assert isinstance(grid, ImagePanel) and isinstance(table, TablePanel)
     assert (grid.key, table.key) == ("eval/generated_samples", "eval/samples_table")
+
+
+@pytest.mark.parametrize(("num_samples", "num_warnings"), [(64, 1), (65, 0)])
+def test_too_few_samples_for_the_distance_are_warned_of(caplog, num_samples: int, num_warnings: int):
+    evaluation = Evaluation(num_samples=num_samples, metric="fid", sampling=Sampling(nfe=2, guidance=1.0))
+    task = build(evaluation=evaluation)
+    begin(task, start_of(solo()))
+    warnings = [line for line in caplog.messages if "biased upwards" in line]
+    assert len(warnings) == num_warnings
+    assert all(line.startswith("eval/fid_local of 64 samples is biased upwards") for line in warnings)

@@ -13,7 +13,6 @@ from data_pipelines.heart_sounds.config import Augmentation, StrongAugmentation
 from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.model_references import best_model, named_runs
 from ray_jobs.runs.training import train
-from trainables.ray_train.worker_main import RunError
 from trainables.run_paths import step_of
 from trainables.workloads.heart_sound.finetune.class_loss import weigh_classes
 from trainables.workloads.heart_sound.finetune.config import ClassLoss, FinetuneConfig
@@ -144,7 +143,7 @@ def test_a_resume_in_the_middle_of_any_epoch_is_bit_exact(stage, name, workload)
 
 def test_an_encoder_of_other_settings_is_refused_by_their_names(stage, pretrained, tmp_path):
     experiment = stage("finetune", "other", {"pretrained": str(tmp_path / "runs/first")})
-    with pytest.raises(RunError, match=r"another architecture; state_size: pretrained 2, here 3"):
+    with pytest.raises(ValueError, match=r"another architecture; state_size: pretrained 2, here 3"):
         train(experiment.override({"workload.encoder.state_size": 3}))
 
 
@@ -159,7 +158,7 @@ def test_samples_unlike_those_of_pretraining_are_warned_of(stage, pretrained, tm
 
 def test_a_folder_that_is_no_model_is_named(stage, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match=r"`workload\.pretrained`: no model\.safetensors in .*empty"):
+    with pytest.raises(ValueError, match=r"`workload\.pretrained`: no model\.safetensors in .*empty"):
         train(stage("finetune", "none", {"pretrained": str(tmp_path / "empty")}))
 
 

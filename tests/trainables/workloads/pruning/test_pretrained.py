@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.ray_jobs.command import fail
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network
 from trainables.workloads.pruning.pretrained import load_pretrained
@@ -108,7 +109,8 @@ def test_when_nothing_matches_the_names_of_the_file_are_listed(tmp_path):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
     if name.startswith("broken"):
         (tmp_path / name).write_bytes(b"no weights at all")
-    assert "cannot be read as" in refuse(tmp_path / name, RES20S)
+    fault = "is no file of weights" if name.startswith("broken") else "is missing; put it back"
+    assert fault in refuse(tmp_path / name, RES20S)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"epoch": 3}}])
@@ -119,4 +121,15 @@ def test_a_file_without_tensors_is_refused(tmp_path, content):
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     torch.save({"weight": test_a_file_without_tensors_is_refused}, tmp_path / "code.pth")
-    assert "cannot be read as weights" in refuse(tmp_path / "code.pth", RES20S)
+    assert "holds Python objects beside weights" in refuse(tmp_path / "code.pth", RES20S)
+
+
+def test_a_bad_file_is_refused_before_the_run_has_a_folder(tmp_path, capsys):
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html>")
+    changes = {"workload.pretrained": tmp_path / "page.pth", "storage.path": tmp_path / "out", "scaling.num_workers": 0}
+    words = [word for name, value in changes.items() for word in ("--set", f"{name}={value}")]
+    code, message = fail(capsys, "train", "pruning_refill_res20s_cifar10", *words)
+    assert code == 2 and message.startswith(
+        f"`workload.pretrained` {tmp_path}/page.pth: is no file of weights: it is a"
+    )
+    assert not (tmp_path / "out").exists()

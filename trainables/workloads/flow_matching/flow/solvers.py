@@ -13,6 +13,10 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 """The right-hand side v(t, x) with a scalar tensor `t`."""
 
 
+MAX_EVALUATIONS = 10_000
+"""Most calls of the right-hand side in one solution by dopri5; with usual tolerances it takes about a hundred."""
+
+
 @dataclass(frozen=True)
 class Solution:
     """End of the path, and its cost."""
@@ -22,14 +26,21 @@ class Solution:
     """Calls of the right-hand side, counted, not computed."""
 
 
-class CountedVelocity:
-    """Right-hand side that counts its calls."""
+class NoConvergenceError(Exception):
+    """End of an adaptive solver that would go on for too long."""
 
-    def __init__(self, velocity: Velocity) -> None:
+
+class CountedVelocity:
+    """Right-hand side that counts its calls, and raises NoConvergenceError beyond the most allowed."""
+
+    def __init__(self, velocity: Velocity, max_calls: int | None = None) -> None:
         self.velocity = velocity
         self.num_calls = 0
+        self._max_calls = max_calls
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
+        if self.num_calls == self._max_calls:
+            raise NoConvergenceError
         self.num_calls += 1
         return self.velocity(t, x)
 
@@ -37,11 +48,13 @@ class CountedVelocity:
 def solve(velocity: Velocity, x_0: Float[Tensor, "batch ..."], sampling: Sampling) -> Solution:
     """Integrate from t = 0 to t = 1.
 
-    A velocity that is not finite gives an end that is not finite with every solver; nothing is clamped here.
+    A velocity that is not finite gives an end that is not finite with every solver; nothing is clamped here. Raises
+    ValueError when dopri5 cannot meet its tolerance.
     """
-    counted = CountedVelocity(velocity)
     if sampling.solver == "dopri5":
+        counted = CountedVelocity(velocity, MAX_EVALUATIONS)
         return Solution(_solve_dopri5(counted, x_0, sampling.tolerance), counted.num_calls)
+    counted = CountedVelocity(velocity)
     step, num_steps = _STEPS[sampling.solver], sampling.num_steps
     x = x_0
     for i in range(num_steps):
@@ -92,6 +105,11 @@ def _solve_dopri5(velocity: Velocity, x_0: Tensor, tolerance: float) -> Tensor:
         path = odeint(
             velocity, x_0, times, rtol=tolerance, atol=tolerance, method="dopri5", options={"step_t": times[1:]}
         )
+    except NoConvergenceError as error:
+        raise ValueError(
+            f"dopri5 did not converge to tolerance {tolerance:g} within {MAX_EVALUATIONS:,} evaluations; raise "
+            "`tolerance` (--tolerance of `evaluate`)"
+        ) from error
     except AssertionError as error:  # torchdiffeq's error for a state that is not finite, or a step size of 0
         if not str(error).startswith(("underflow in dt", "non-finite values in state")):
             raise

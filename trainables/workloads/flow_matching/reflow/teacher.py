@@ -50,29 +50,17 @@ def read_card(folder: Path) -> TeacherCard:
 
 def load_weights(folder: Path) -> "dict[str, Tensor]":
     """Read the network's state dict, on the CPU."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from trainables.contract.external_weights import read_weights
 
-    file = find_file(folder, WEIGHTS)
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} cannot be read as safetensors: {error}") from error
+    return read_weights(find_file(folder, WEIGHTS))
 
 
 def load_task_state(folder: Path) -> dict[str, Any]:
     """Read the teacher's statistics of its real images; empty when they were not saved."""
-    import pickle
-
-    import torch
+    from trainables.contract.external_weights import read_saved
 
     file = folder / TASK_STATE
-    if not file.exists():
-        return {}
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{file} cannot be read as a task's state: {error}") from error
+    return read_saved(file) if file.exists() else {}
 
 
 def refuse_other_network(

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, InputPath
+from data_pipelines.contract.config import Config, ModelPath
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
 from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
@@ -52,7 +52,7 @@ class FinetuneConfig(WorkloadConfig):
     task: TaskName = "synthetic_murmur"
     mode: Literal["full", "linear"] = "full"
     """linear: the encoder does not change, including its running statistics; one linear layer is trained."""
-    pretrained: InputPath | None = None
+    pretrained: ModelPath | None = None
     """A pretraining run, by its name or folder, or the folder of one of its models; null: train from scratch."""
     data: HeartData = HeartData()
     encoder: EncoderConfig = EncoderConfig()
@@ -76,6 +76,13 @@ class FinetuneConfig(WorkloadConfig):
         if self.data.held_out_database is not None and self.task != "physionet2016":
             raise ValueError(f"`data.held_out_database` is for the task physionet2016, and this is {self.task}")
         return self
+
+    def check_inputs(self) -> None:
+        """Raise ValueError unless the pretrained encoder can be read, and is of this architecture."""
+        if self.pretrained is not None and self.pretrained.exists():
+            from trainables.workloads.heart_sound.finetune.pretrained import load_encoder
+
+            load_encoder(self.pretrained, self.encoder)
 
     @property
     def run_name_parts(self) -> tuple[str, ...]:

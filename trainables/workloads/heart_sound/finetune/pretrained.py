@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.storage.folder import Folder
+from trainables.contract.external_weights import read_weights
 from trainables.run_paths import METADATA, MODELS, load_aliases, model_data_spec
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
@@ -59,10 +58,7 @@ def load_encoder(path: Path, settings: EncoderConfig) -> dict[str, Tensor]:
     ]
     if differing:
         raise ValueError(f"the encoder in {folder} is of another architecture; {'; '.join(differing)}")
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS} cannot be read as safetensors: {error}") from error
+    weights = read_weights(folder / WEIGHTS)
     return {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
 
 

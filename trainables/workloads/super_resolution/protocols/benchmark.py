@@ -21,7 +21,7 @@ def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives
     entries = pairs_in(folder, scales) if is_pair_folder(folder, scales[0]) else _truths_in(folder, scales[0])
     for entry in entries[collectives.rank :: collectives.world_size]:
         image = read_entry(entry, scales)
-        refuse_unmeasurable(image)
+        refuse_unmeasurable(image, entry.files[0])
         yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
 
 

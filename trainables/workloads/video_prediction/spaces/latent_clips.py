@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
 from data_pipelines.prepared.byte_columns import bytes_of, offsets_of, values_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
@@ -82,6 +83,17 @@ class LatentPipeline(DataPipeline[PackedClips]):
 
     def source_hash(self) -> str:
         return hashlib.sha256(f"{self._frames.source_hash()}\n{self._autoencoder_hash}".encode()).hexdigest()
+
+    @property
+    def on_bad_file(self) -> OnBadFile:
+        return self._frames.on_bad_file
+
+    def raw_files(self) -> Sequence[Path]:
+        """Return the files of the frames; the autoencoder is part of the key."""
+        return self._frames.raw_files()
+
+    def raw_roots(self) -> Sequence[Path]:
+        return self._frames.raw_roots()
 
     def num_raw_rows(self) -> dict[Split, int]:
         return self._frames.num_raw_rows()

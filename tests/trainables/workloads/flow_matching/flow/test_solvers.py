@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainables.workloads.flow_matching.config import CALLS_PER_STEP, Sampling, Solver
+from trainables.workloads.flow_matching.flow import solvers
 from trainables.workloads.flow_matching.flow.solvers import solve
 
 ORDERS: list[tuple[Solver, int]] = [("euler", 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)]
@@ -76,3 +77,19 @@ def test_a_velocity_that_is_not_finite_gives_an_end_that_is_not(solver: Solver):
 def test_dopri5_returns_non_finite_values_on_a_diverging_path():
     solution = solve(lambda t, x: 50 * x.square(), X_0.abs() + 1, Sampling(solver="dopri5", nfe=None))
     assert not solution.x_1.isfinite().any()
+
+
+def test_a_tolerance_that_cannot_be_met_ends_with_advice(monkeypatch):
+    monkeypatch.setattr(solvers, "MAX_EVALUATIONS", 50)
+    sampling = Sampling(solver="dopri5", nfe=None, tolerance=1e-9)
+    with pytest.raises(ValueError) as caught:
+        solve(lambda t, x: torch.sin(1000 * t) * x, X_0, sampling)
+    assert str(caught.value) == (
+        "dopri5 did not converge to tolerance 1e-09 within 50 evaluations; raise `tolerance` "
+        "(--tolerance of `evaluate`)"
+    )
+
+
+def test_a_tolerance_far_below_float32_is_refused():
+    with pytest.raises(ValueError, match=r"greater than or equal to 0\.000000001"):
+        Sampling(solver="dopri5", nfe=None, tolerance=1e-14)

@@ -39,16 +39,16 @@ def test_missing_data_spec_entries_are_named(tmp_path: Path):
 
 def test_broken_weights_are_refused_with_the_file(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match=r"model.safetensors cannot be read as safetensors"):
+    with pytest.raises(ValueError, match=r"model.safetensors: is no file of weights"):
         load_weights(tmp_path)
 
 
 def test_a_broken_or_unsafe_task_state_is_refused_with_the_file(tmp_path: Path):
     (tmp_path / "task.pt").write_bytes(b"no state")
-    with pytest.raises(ValueError, match=r"task.pt cannot be read as a task's state"):
+    with pytest.raises(ValueError, match=r"task.pt: is no file of weights"):
         load_task_state(tmp_path)
     torch.save({"path": tmp_path}, tmp_path / "task.pt")
-    with pytest.raises(ValueError, match=r"task.pt cannot be read as a task's state"):
+    with pytest.raises(ValueError, match=r"task.pt: holds Python objects beside weights"):
         load_task_state(tmp_path)
 
 

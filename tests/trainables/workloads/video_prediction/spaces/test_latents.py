@@ -120,7 +120,7 @@ def test_weights_that_do_not_fit_are_named(folder):
     ):
         load_vae(folder)
     (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match=r"model\.safetensors: cannot be read as weights"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: is (no file of weights|damaged)"):
         load_vae(folder)
     (folder / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(ValueError, match="holds neither"):

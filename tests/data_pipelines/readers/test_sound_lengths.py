@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.readers.bad_file import BadFileError
-from data_pipelines.readers.wav_file import read_wav
+from data_pipelines.readers.sound_file import read_sound
 
 SAMPLES = np.arange(-50, 50, dtype="<i2")
 
@@ -23,22 +23,27 @@ def _write(path: Path, *, riff: int, data: int, form: int = 1) -> Path:
 def test_a_recording_through_a_pipe_is_read_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, riff: int, data: int
 ) -> None:
-    sound = read_wav(_write(tmp_path / "pipe.wav", riff=riff, data=data))
+    sound = read_sound(_write(tmp_path / "pipe.wav", riff=riff, data=data))
     np.testing.assert_array_equal(sound.samples, SAMPLES / 32768)
     assert "pipe.wav: states no length" in caplog.text
 
 
 def test_a_file_that_is_cut_off_is_refused_as_before(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cut\.wav: is cut off"):
-        read_wav(_write(tmp_path / "cut.wav", riff=1036, data=1000))
+        read_sound(_write(tmp_path / "cut.wav", riff=1036, data=1000))
 
 
 def test_another_codec_gets_advice_that_helps(tmp_path: Path) -> None:
-    with pytest.raises(BadFileError, match=r"alaw\.wav: .*convert it to PCM \(`ffmpeg"):
-        read_wav(_write(tmp_path / "alaw.wav", riff=236, data=200, form=6))
+    with pytest.raises(BadFileError, match=r"odd\.wav: .*convert it to PCM \(`ffmpeg"):
+        read_sound(_write(tmp_path / "odd.wav", riff=36 + SAMPLES.nbytes, data=SAMPLES.nbytes, form=0x77))
+
+
+def test_a_length_of_zero_before_sound_gets_advice(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match=r"zero\.wav: states that it holds no sound, but goes on for .*`ffmpeg"):
+        read_sound(_write(tmp_path / "zero.wav", riff=0, data=0))
 
 
 def test_a_web_page_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"<html>not found</html>")
     with pytest.raises(BadFileError, match=r"a\.wav: is a web page"):
-        read_wav(tmp_path / "a.wav")
+        read_sound(tmp_path / "a.wav")
