@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _fail(error, BAD_INPUT, has_json)
     except (RuntimeError, OSError) as error:
-        return _fail(error, getattr(error, "exit_code", FAILED), has_json)
+        code = BAD_INPUT if getattr(error, "is_bad_input", False) else getattr(error, "exit_code", FAILED)
+        return _fail(error, code, has_json)
     except KeyboardInterrupt:
         print_text("interrupted; the same command goes on from the last checkpoint", is_error=True)
         return INTERRUPTED

@@ -1,5 +1,6 @@
 """Base class of all settings: frozen, strict, and free of torch and ray."""
 
+import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
@@ -22,13 +23,18 @@ def expand_home(path: Path | str, advice: str = "give this path in full") -> Pat
         raise ValueError(f"{path}: no home folder is known for {Path(path).parts[0]}; {advice}") from error
 
 
-FilePath = Annotated[Path, AfterValidator(lambda path: expand_home(path).absolute())]
+def _make_absolute(path: Path) -> Path:
+    """Return a path in full. Raises ValueError for a URI, which would become a folder named `s3:` here."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise ValueError("this setting takes a path of a file system, no URI; mount it, or copy it to a disk")
+    return expand_home(path).absolute()
+
+
+FilePath = Annotated[Path, AfterValidator(_make_absolute)]
 """Path made absolute against the working directory."""
-InputPath = Annotated[Path, AfterValidator(lambda path: expand_home(path).absolute()), INPUT]
+InputPath = Annotated[Path, AfterValidator(_make_absolute), INPUT]
 """Path like `FilePath` to data that the user must provide."""
-ModelPath = Annotated[
-    Path, AfterValidator(lambda path: path if is_run_name(path) else expand_home(path).absolute()), INPUT
-]
+ModelPath = Annotated[Path, AfterValidator(lambda path: path if is_run_name(path) else _make_absolute(path)), INPUT]
 """Path like `InputPath`, or the name of a run whose model is meant, which stays as it is."""
 _WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".zip", ".tar", ".gz")
 

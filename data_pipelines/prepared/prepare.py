@@ -42,7 +42,7 @@ def prepare(
     Args:
         pipeline: Reads the raw data.
         folder: The prepared folder; new, empty, or prepared by this pipeline.
-        on_progress: Called with the rows done and all rows, after each shard.
+        on_progress: Called with the rows read and all rows, whenever some have been read.
         rows_per_shard: Stored rows of one shard; by default chosen by their size.
         again: Write all shards anew, also when the folder is complete.
 
@@ -63,8 +63,8 @@ def prepare(
             leftover.unlink()
         if read_manifest(folder) is not None:
             return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
-        writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard)
-        manifest = writer.run(on_progress or _ignore)
+        writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard, on_progress=on_progress or _ignore)
+        manifest = writer.run()
         _warn_of_damaged(folder, manifest)
         return manifest
 

@@ -1,6 +1,6 @@
 """Raw rows in chunks for the shards, with the faults of those whose files are damaged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +30,14 @@ class RawChunk:
         return self.num_rows + len(self.faults)
 
 
-def read_chunks(pipeline: DataPipeline[Any], split: Split, start_row: int, size: int) -> Iterator[RawChunk]:
+def read_chunks(
+    pipeline: DataPipeline[Any], split: Split, start_row: int, size: int, on_row: Callable[[int], object] | None = None
+) -> Iterator[RawChunk]:
     """Yield the raw rows of a split from `start_row` on, in chunks of `size` raw rows.
 
     A chunk without a row that can be read goes on until there is one, and the last may be smaller. So the chunks depend
-    on the raw data alone, and a chunk that begins where another ended is the same in any process.
+    the raw data alone, and a chunk that begins where another ended is the same in any process. `on_row` is called with
+    the number of the next raw row whenever some have been read.
     """
     chunk = RawChunk()
     for item in _read_past_faults(pipeline, split, start_row):
@@ -43,6 +46,9 @@ def read_chunks(pipeline: DataPipeline[Any], split: Split, start_row: int, size:
             rest = None
         else:
             rest = item
+        start_row += 1 if rest is None else rest.num_rows
+        if on_row is not None:
+            on_row(start_row)
         while rest is not None and rest.num_rows:
             room = max(size - chunk.num_raw_rows, 1)
             chunk.tables.append(rest.slice(0, room))

@@ -20,7 +20,7 @@ from data_pipelines.prepared.shard_files import choose_rows_per_shard, count_sam
 from data_pipelines.readers.bad_file import BadFileError, printable, refuse_all
 
 OnProgress = Callable[[int, int], None]
-"""Called with the rows done and the rows in all, after each shard."""
+"""Called with the rows read and the rows in all: at the beginning, and whenever some have been read."""
 
 _NAME = "partial.json"
 _ADVICE = (
@@ -61,14 +61,18 @@ def stamp_of(pipeline: DataPipeline[Any]) -> str:
 class ShardWriter:
     """Writer of the shards, one by one; the record on disk always lists the complete ones."""
 
-    def __init__(self, pipeline: DataPipeline[Any], folder: Path, *, rows_per_shard: int | None) -> None:
+    def __init__(
+        self, pipeline: DataPipeline[Any], folder: Path, *, rows_per_shard: int | None, on_progress: OnProgress
+    ) -> None:
         self.pipeline = pipeline
         self.folder = folder
+        self._on_progress = on_progress
         self.data_spec = pipeline.data_spec()
         self.num_raw_rows = pipeline.num_raw_rows()
+        on_progress(0, sum(self.num_raw_rows.values()))  # the digest of the raw data, which follows, may take a while
         self.state = self._resume() or self._start(rows_per_shard)
 
-    def run(self, on_progress: OnProgress) -> Manifest:
+    def run(self) -> Manifest:
         """Write all missing shards, then the manifest.
 
         Damaged files are left out if the settings say so. Otherwise the rest of the raw rows is read only to find all
@@ -76,17 +80,16 @@ class ShardWriter:
         """
         self._save()
         faults: list[BadFileError] = []
-        for split in self.num_raw_rows:
-            done = sum(self.state.manifest.num_raw_rows(each) for each in self.num_raw_rows)
-            for chunk in self._missing_chunks(split):
+        before, total = 0, sum(self.num_raw_rows.values())
+        for split, num_rows in self.num_raw_rows.items():
+            for chunk in self._missing_chunks(split, lambda row, before=before: self._on_progress(before + row, total)):
                 if chunk.faults and self.pipeline.on_bad_file == "refuse":
                     faults += chunk.faults
                 if not faults:
                     self._add(split, chunk)
-                done += chunk.num_raw_rows
-                on_progress(done, sum(self.num_raw_rows.values()))
             if not faults:
                 self._check_count(split)
+            before += num_rows
         refuse_all(faults, _ADVICE)
         damaged = {fault.file for faults in self.state.manifest.left_out.values() for fault in faults}
         manifest = self.state.manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
@@ -129,10 +132,10 @@ class ShardWriter:
         refuse_all(faults, _ADVICE)
         raise ValueError(f"{self.pipeline.source} has no rows at all")
 
-    def _missing_chunks(self, split: Split) -> Iterator[RawChunk]:
+    def _missing_chunks(self, split: Split, on_row: Callable[[int], object]) -> Iterator[RawChunk]:
         done = self.state.manifest.num_raw_rows(split)
         if done < self.num_raw_rows[split]:
-            yield from read_chunks(self.pipeline, split, done, self.state.rows_per_shard)
+            yield from read_chunks(self.pipeline, split, done, self.state.rows_per_shard, on_row)
 
     def _add(self, split: Split, chunk: RawChunk) -> None:
         if chunk.faults:

@@ -1,9 +1,12 @@
 """Layouts of folders with high- and low-resolution pairs."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.readers.file_listing import list_files
+from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import natural_key
 from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry, ImageListing, find_images
 from data_pipelines.super_resolution.splits import (
@@ -14,6 +17,8 @@ from data_pipelines.super_resolution.splits import (
     take_val,
 )
 
+_FLAT = re.compile(r"(?P<name>.+?)(?:[_-](?:SRF[_-]?|x)(?P<scale>\d))?[_-](?P<side>HR|LR)", re.IGNORECASE)
+"""Ends of the names of pairs that lie side by side."""
 _NUM_DIV2K_VAL = 10
 """Images of DIV2K's validation set that are evaluated during training, as usual: 0801 to 0810."""
 DIV2K_RULE = "train: DIV2K_train_HR; test: DIV2K_valid_HR; val: the first 10 of test"
@@ -35,11 +40,15 @@ def list_pairs(root: Path, scales: Sequence[int]) -> ImageListing:
 
 
 def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
-    """List the pairs of a folder in one of the layouts of `describe_layouts`.
+    """List the pairs of a folder in one of the layouts of `describe_layouts`, or side by side by the ends of names.
 
     Raises ValueError naming the missing folder, or the images that only one side has.
     """
-    by_scale = {scale: _match(*_find_sides(folder, scale), scale) for scale in scales}
+    flat = _flat_pairs(folder)
+    if flat and not any(is_pair_folder(folder, scale) for scale in scales):
+        by_scale = {scale: _choose_scale(folder, flat, scale) for scale in scales}
+    else:
+        by_scale = {scale: _match(*_find_sides(folder, scale), scale) for scale in scales}
     names = sorted({name for pairs in by_scale.values() for name in pairs}, key=lambda name: natural_key(Path(name)))
     for scale, pairs in by_scale.items():
         missing = [name for name in names if name not in pairs]
@@ -49,8 +58,37 @@ def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
 
 
 def is_pair_folder(folder: Path, scale: int) -> bool:
-    """Return whether low-resolution images of this scale lie in the folder."""
+    """Return whether low-resolution images of this scale lie in a folder of their own inside the folder."""
     return any((folder / lr).is_dir() for _, lr in _layouts(scale))
+
+
+def is_flat_pair_folder(folder: Path) -> bool:
+    """Return whether images at high and at low resolution lie side by side: `a_SRF_4_HR.png`, `a_SRF_4_LR.png`."""
+    return bool(_flat_pairs(folder))
+
+
+def _flat_pairs(folder: Path) -> dict[tuple[str, int | None], dict[str, Path]]:
+    """Return the files of each name and scale by their side; nothing unless some name has both sides."""
+    found: dict[tuple[str, int | None], dict[str, Path]] = {}
+    for path in list_files(folder, IMAGE_SUFFIXES, deep=False).files if folder.is_dir() else ():
+        match = _FLAT.fullmatch(path.stem)
+        if match:
+            scale = int(match["scale"]) if match["scale"] else None
+            found.setdefault((match["name"], scale), {})[match["side"].upper()] = path
+    return found if any(len(sides) == 2 for sides in found.values()) else {}
+
+
+def _choose_scale(
+    folder: Path, flat: Mapping[tuple[str, int | None], Mapping[str, Path]], scale: int
+) -> dict[str, FilePair]:
+    chosen = {name: sides for (name, other), sides in flat.items() if other in (scale, None)}
+    if not chosen:
+        scales = sorted({other for _, other in flat if other})
+        raise ValueError(f"{folder} holds pairs of the scales {', '.join(map(str, scales))}, and none of scale {scale}")
+    alone = [next(iter(sides.values())).name for sides in chosen.values() if len(sides) == 1]
+    if alone:
+        raise ValueError(f"{folder}: {_few(alone)} have no partner; every image needs both sides")
+    return {name: FilePair(sides["HR"], sides["LR"]) for name, sides in chosen.items()}
 
 
 def describe_layouts(scale: int) -> str:

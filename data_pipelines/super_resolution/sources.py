@@ -10,7 +10,7 @@ from data_pipelines.readers.file_listing import refuse_shared
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images
-from data_pipelines.super_resolution.pair_layouts import list_div2k, list_pairs
+from data_pipelines.super_resolution.pair_layouts import is_flat_pair_folder, list_div2k, list_pairs
 from data_pipelines.super_resolution.splits import (
     CLASS_RULE,
     FOLDER_RULE,
@@ -74,6 +74,12 @@ def _list_classes(root: Path, scales: Sequence[int]) -> ImageListing:
 
 
 def _list_folder(root: Path, scales: Sequence[int]) -> ImageListing:
+    for folder in (root, *(root / split for split in SPLITS)):
+        if is_flat_pair_folder(folder):
+            raise ValueError(
+                f"{folder} holds images at high and at low resolution side by side, which are no images of one kind; "
+                "give `workload.data.source: pairs`"
+            )
     given = [split for split in SPLITS if (root / split).is_dir()]
     if "train" not in given:
         return ImageListing(split_by_folder_rule(_entries(find_images(root), root)), FOLDER_RULE)

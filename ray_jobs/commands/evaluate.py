@@ -117,6 +117,7 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
     Raises:
         ValueError: There is no such model.
     """
+    from ray_jobs.progress_bar import progress_bar
     from ray_jobs.runs.model_references import locate_model
     from ray_jobs.runs.planning import build_plan
     from trainables.engine.loop.saved_model_evaluation import evaluate_saved_model
@@ -124,7 +125,9 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
 
     run_folder = experiment.folder
     source = locate_model(checkpoint, experiment.storage.path) if checkpoint else find_best(experiment)
-    plan = build_plan(_change(experiment, changes))
+    changed = _change(experiment, changes)
+    with progress_bar() as bar:
+        plan = build_plan(changed, bar.show_rows, trains=False)
     number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
     action = partial(evaluate_saved_model, source=source, target=target)
@@ -138,6 +141,7 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
         "pictures": [f"{target}/{name}" for name in result["pictures"]],
     }
     target.write_json("metrics.json", summary)
+    target.write_json("experiment.json", changed.model_dump(mode="json"))
     return summary
 
 

@@ -88,8 +88,11 @@ def refuse_bad_inputs(experiment: Experiment, *, is_new: bool = False) -> None:
         experiment.workload.check_inputs()
 
 
-def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:
-    """Resolve the plan of a run; connects to Ray unless the run is local. Raises ValueError for what cannot work."""
+def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *, trains: bool = True) -> Plan:
+    """Resolve the plan of a run, or of an evaluation, which needs no training rows; connects to Ray unless it is local.
+
+    Raises ValueError for what cannot work.
+    """
     training, scaling = experiment.training, experiment.scaling
     num_parts = max(scaling.num_workers, 1) * training.accumulate
     if training.batch_size % num_parts:
@@ -99,7 +102,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None) ->
         )
     prepared, manifest = prepare_data(experiment, on_progress)
     num_rows = manifest.num_samples("train")
-    if num_rows < training.batch_size:
+    if trains and num_rows < training.batch_size:
         raise ValueError(
             f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split; lower "
             "it, or give more data"

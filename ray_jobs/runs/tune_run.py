@@ -34,7 +34,7 @@ class _Recorder(tune.Callback):
             self.record.log(result["message"], level="WARNING")
         if "error" in result:
             self.record.flush()
-            self.error = RunError(result["error"], result["trace"])
+            self.error = RunError(result["error"], result["trace"], result["is_bad_input"])
 
 
 def beside_the_driver() -> tune.PlacementGroupFactory:

@@ -74,7 +74,12 @@ class RunTrainable(tune.Trainable):
         if kind == "lost":
             return {"message": content}
         if kind == "failed":
-            return {"error": str(content), "trace": content.trace, "done": True}
+            return {
+                "error": str(content),
+                "trace": content.trace,
+                "is_bad_input": content.is_bad_input,
+                "done": True,
+            }
         return {**content["metrics"], "report": content, "done": content["is_finished"] or "stopped_by" in content}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -81,7 +81,7 @@ class SearchTrial(RunTrainable):
         self._asked.release()
         result = super().step()
         if "error" in result:
-            self._error = RunError(result["error"], result["trace"])
+            self._error = RunError(result["error"], result["trace"], result["is_bad_input"])
             return {**result, "done": False}
         report = result.get("report")
         return result if report is None else {**result, **self._judge(report)}

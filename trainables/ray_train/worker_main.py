@@ -28,10 +28,12 @@ from trainables.run import Run
 class RunError(RuntimeError):
     """Failure of a run that a restart would only repeat; the message is for the user."""
 
-    def __init__(self, message: str, trace: str = ""):
-        super().__init__(message, trace)
+    def __init__(self, message: str, trace: str = "", is_bad_input: bool = False):
+        super().__init__(message, trace, is_bad_input)
         self.trace = trace
         """The traceback in the worker, for the log."""
+        self.is_bad_input = is_bad_input
+        """Whether a file or a setting of the user is the cause."""
 
     def __str__(self) -> str:
         return self.args[0]
@@ -147,7 +149,8 @@ def _work(
     except Exception as error:
         if is_lost_peer(error):
             raise
-        raise RunError(explain(error), traceback.format_exc()) from error
+        is_bad_input = isinstance(cause_of(error), ValueError)
+        raise RunError(explain(error), traceback.format_exc(), is_bad_input) from error
 
 
 def _set_up_torch(plan: Plan) -> None:

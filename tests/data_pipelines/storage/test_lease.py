@@ -98,6 +98,14 @@ def wait_for(claim: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def find_beat(folder: Folder) -> str:
+    """The count of heartbeats; empty while the stand-in of an object store, which is a file, is being written."""
+    try:
+        return folder.read_json(NAME)["beat"]
+    except ValueError:
+        return ""
+
+
 def test_a_holder_elsewhere_that_lives_is_not_robbed(folder, move, caplog):
     with hold(folder):
         move("boot-2 pid:[1]")
@@ -237,8 +245,8 @@ def test_a_storage_that_fails_for_a_while_loses_nothing(folder, monkeypatch, cap
         monkeypatch.setattr(kind, "renew", fail)
         wait_for(lambda: len(failures) > 2)
         monkeypatch.setattr(kind, "renew", renew)
-        before = folder.read_json(NAME)["beat"]
-        wait_for(lambda: folder.read_json(NAME)["beat"] > before)
+        before = find_beat(folder)
+        wait_for(lambda: find_beat(folder) > before)
     assert lost == [] and caplog.text.count("could not be renewed, and is tried again") == 1
 
 

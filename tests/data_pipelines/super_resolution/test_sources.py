@@ -184,3 +184,22 @@ def test_a_link_from_test_to_train_is_refused(tmp_path):
     (tmp_path / "data/test/leak.png").symlink_to(tmp_path / "data/train/0.png")
     with pytest.raises(ValueError, match=r"leak\.png and .*0\.png are one file"):
         listed(tmp_path / "data", "folder")
+
+
+@pytest.mark.parametrize("form", ["{0}_SRF_4_{1}.png", "{0}_x4_{1}.png", "{0}_{1}.png", "{0}-{1}.png"])
+def test_pairs_may_lie_side_by_side(tmp_path, form):
+    touch(tmp_path, *(form.format(f"img_{number:03d}", side) for number in range(10) for side in ("HR", "LR")))
+    entries = listed(tmp_path, "pairs")
+    assert sum(len(found) for found in entries.values()) == 10
+    pair = entries["train"][0].pairs[4]
+    assert pair == FilePair(tmp_path / form.format("img_000", "HR"), tmp_path / form.format("img_000", "LR"))
+    with pytest.raises(ValueError, match=r"side by side, .*`workload\.data\.source: pairs`"):
+        listed(tmp_path, "folder")
+
+
+def test_a_side_without_a_partner_and_another_scale_are_named(tmp_path):
+    touch(tmp_path, "a_SRF_4_HR.png", "a_SRF_4_LR.png", "b_SRF_4_HR.png")
+    with pytest.raises(ValueError, match=r"b_SRF_4_HR\.png have no partner"):
+        listed(tmp_path, "pairs")
+    with pytest.raises(ValueError, match="holds pairs of the scales 4, and none of scale 2"):
+        listed(tmp_path, "pairs", scales=[2])

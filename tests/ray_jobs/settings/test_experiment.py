@@ -14,6 +14,7 @@ from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.settings import problems_of, settings_with
 
 ROOT = Path(__file__).resolve().parents[3]
+FLOW = ROOT / "ray_jobs/experiments/flow_matching_cifar10.yaml"
 SHIPPED = sorted((ROOT / "ray_jobs" / "experiments").rglob("*.yaml"))
 
 
@@ -267,3 +268,12 @@ def test_a_file_that_extends_itself_or_nothing_is_refused(file: Path, base: str)
     file.write_text(f"extends: {base}\n")
     with pytest.raises(ValueError, match=r"`extends` is .* give another experiment file"):
         load_experiment(file)
+
+
+@pytest.mark.parametrize("value", ["s3://bucket/x", "gs://bucket/x", "hdfs:///x"])
+def test_a_uri_is_no_path_of_a_file_system(file: Path, value: str) -> None:
+    for key in ("prepared", "path"):
+        with pytest.raises(
+            ValueError, match=rf"workload\.data\.{key}: this setting takes a path of a file system, no URI"
+        ):
+            load_experiment(FLOW, [f"workload.data.{key}={value}"])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from trainables.contract.evaluation import EvaluationResult
+from trainables.contract.pulse import Pulse
 from trainables.contract.task import Task
 from trainables.contract.training_config import Precision
 from trainables.contract.workload_config import SelectionMetric
@@ -44,6 +45,7 @@ def run_evaluation(
     device: torch.device,
     *,
     precision: Precision,
+    has_pulse: bool = False,
 ) -> EvaluationResult:
     """Evaluate: feed the evaluator its splits and compute. A collective.
 
@@ -54,14 +56,18 @@ def run_evaluation(
         collectives: Those of this rank.
         device: That of the module.
         precision: Of the module's forward passes.
+        has_pulse: Whether to print from time to time how far it is; a training has its own lines.
     """
     share_buffers(module, collectives)
     evaluator = task.evaluator(collectives, device)
     with frozen(module), forward_in(precision, module, device):
         for split in evaluator.splits:
             evaluator.begin_split(split)
+            pulse = Pulse(f"rows of {split} evaluated", collectives)
             for batch in feed.ordered(split):
                 evaluator.update(module, batch)
+                if has_pulse:
+                    pulse.beat(len(next(iter(batch.values()))))
         return evaluator.compute(module)
 
 

@@ -43,7 +43,13 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
     with isolated_random():
         task.prepare_evaluation(worker.start(run.seed))
     evaluation = run_evaluation(
-        task, task.module, worker.feed, worker.collectives, worker.device, precision=run.training.precision
+        task,
+        task.module,
+        worker.feed,
+        worker.collectives,
+        worker.device,
+        precision=run.training.precision,
+        has_pulse=True,
     )
     names: list[str] = []
     if worker.collectives.rank == 0:

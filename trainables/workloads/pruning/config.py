@@ -184,7 +184,8 @@ class PruningConfig(WorkloadConfig):
         if self.struct == "rsst":
             settings = self.regularisation
             parts += [f"sched_{settings.schedule}", f"reg_{settings.reg_granularity_prune}"]
-            if settings.schedule == "exp_custom_exponents":
+            is_named = self.arch.startswith("vit") or settings.exponents != 4
+            if settings.schedule == "exp_custom_exponents" and is_named:
                 parts.append(f"exp{settings.exponents}")
         else:
             parts.append(f"fill_{self.fillback_rate}")

@@ -64,6 +64,11 @@ class Evaluation(Config):
     def _out_belongs_to_images(self) -> Self:
         if (self.images is None) != (self.out is None):
             raise ValueError("`images` and `out` go together: the folder that is read and the one that is written")
+        if self.images and self.out and self.out.resolve().is_relative_to(self.images.resolve()):
+            raise ValueError(
+                f"`out` ({self.out}) lies in `images` ({self.images}), so that the next call would enlarge its "
+                "results; give another folder"
+            )
         if self.images is not None and self.benchmark is not None:
             raise ValueError("give `images` (no truth, pictures only) or `benchmark` (with truth), not both")
         return self

@@ -48,6 +48,14 @@ def test_exponents_are_named_for_their_schedule_alone(schedule):
     assert config.run_name_parts == ("rsst", "res20s", "digits", f"sched_{schedule}", "reg_1.0", "crit_l2", "rate_0.2")
 
 
+def test_the_usual_exponent_of_a_resnet_is_not_named():
+    usual, other = (
+        build(arch="res20s", pretrained=None, regularisation={"exponents": exponents}) for exponents in (4, 3)
+    )
+    assert usual.run_name_parts[3:5] == ("sched_exp_custom_exponents", "reg_1.0")
+    assert not any(part.startswith("exp") for part in usual.run_name_parts) and "exp3" in other.run_name_parts
+
+
 def test_refill_without_fillback_prints_it_as_a_float():
     config = build(struct="refill", pretrained=None)
     assert config.run_name_parts == ("refill", "res20s", "digits", "fill_0.0", "crit_l1", "rate_0.2")

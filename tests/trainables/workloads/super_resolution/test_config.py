@@ -22,6 +22,7 @@ from trainables.workloads.super_resolution.config import SuperResolutionConfig
         ({"evaluation": {"metrics": ["ssim"]}}, "psnr decides which model is best"),
         ({"evaluation": {"images": "/a"}}, "`images` and `out` go together"),
         ({"evaluation": {"out": "/a"}}, "`images` and `out` go together"),
+        ({"evaluation": {"images": "/a", "out": "/a/b"}}, "the next call would enlarge its results"),
         ({"evaluation": {"images": "/a", "out": "/b", "benchmark": "/c"}}, "not both"),
         ({"evaluation": {"inference": {"tile_size": 16, "overlap": 16}}}, "`overlap` \\(16\\) must be below"),
     ],

@@ -14,6 +14,7 @@ import pytest
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment, check_settings
+from trainables.ray_train.worker_main import RunError
 from tests.image_fixtures import save_noise
 from tests.trainables.workloads.super_resolution.conftest import SYMUNET
 
@@ -126,3 +127,14 @@ def test_a_saved_model_is_evaluated_with_other_settings(tmp_path, raw):
     changes = {"workload.evaluation.images": str(raw / "Images/a"), "workload.evaluation.out": str(out)}
     summary = evaluate(experiment, None, changes)
     assert summary["metrics"] == {} and len(summary["files"]) == 40 and len(list(out.iterdir())) == 40
+    kept = experiment.folder.read_json("evaluations/002/experiment.json")["workload"]["evaluation"]
+    assert kept["images"] == str(raw / "Images/a")
+
+    first, second, *_ = sorted((raw / "Images/a").iterdir())
+    for path in (first, second):
+        path.write_bytes(b"no picture")
+    others = changes | {"workload.evaluation.out": str(tmp_path / "others")}
+    with pytest.raises(RunError, match="2 files cannot be used; all others are enlarged") as caught:
+        evaluate(experiment, None, others)
+    assert first.name in str(caught.value) and second.name in str(caught.value)
+    assert caught.value.is_bad_input and len(list((tmp_path / "others").iterdir())) == 36

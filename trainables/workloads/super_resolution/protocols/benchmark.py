@@ -8,8 +8,9 @@ import torch
 
 from data_pipelines.super_resolution.batch import ImagePair
 from data_pipelines.super_resolution.image_lists import ImageEntry, find_images
-from data_pipelines.super_resolution.pair_layouts import describe_layouts, is_pair_folder, pairs_in
+from data_pipelines.super_resolution.pair_layouts import describe_layouts, is_flat_pair_folder, is_pair_folder, pairs_in
 from data_pipelines.super_resolution.rows import read_entry, refuse_unmeasurable
+from trainables.contract.pulse import Pulse
 from trainables.contract.train_context import Collectives
 
 
@@ -18,11 +19,14 @@ def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives
 
     Pairs are read as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
     """
-    entries = pairs_in(folder, scales) if is_pair_folder(folder, scales[0]) else _truths_in(folder, scales[0])
+    has_pairs = is_pair_folder(folder, scales[0]) or is_flat_pair_folder(folder)
+    entries = pairs_in(folder, scales) if has_pairs else _truths_in(folder, scales[0])
+    pulse = Pulse(f"of {len(entries)} images of {folder.name} evaluated", collectives)
     for entry in entries[collectives.rank :: collectives.world_size]:
         image = read_entry(entry, scales)
         refuse_unmeasurable(image, entry.files[0])
         yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
+        pulse.beat()
 
 
 def _truths_in(folder: Path, scale: int) -> list[ImageEntry]:
