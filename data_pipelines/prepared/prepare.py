@@ -17,6 +17,7 @@ from data_pipelines.prepared.manifest import (
 )
 from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
 from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished, stamp_of
+from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.storage.atomic_file import TEMPORARY
 
@@ -63,8 +64,9 @@ def prepare(
             leftover.unlink()
         if read_manifest(folder) is not None:
             return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
-        writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard, on_progress=on_progress or _ignore)
-        manifest = writer.run()
+        with limited_warnings():
+            writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard, on_progress=on_progress or _ignore)
+            manifest = writer.run()
         _warn_of_damaged(folder, manifest)
         return manifest
 

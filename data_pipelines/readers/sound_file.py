@@ -105,7 +105,7 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
         what, kinds = describe_content(path), "wav, FLAC, Ogg, AIFF or MP3"
         if "sound" not in what and not what.startswith("a big-endian RIFF"):
             raise BadFileError(path, f"is {what}; expected a sound file ({kinds})") from error
-        fault = f"cannot be read as sound ({error.error_string.rstrip('.')})"
+        fault = f"cannot be read as sound ({what}, damaged or of a rare coding)"
         raise BadFileError(path, f"{fault}; copy it again, or convert it to PCM (`ffmpeg -i a.wav b.wav`)") from error
 
 

@@ -1,5 +1,6 @@
 """Damaged raw files: all are named, or their rows are left out, counted and named; whatever happens in between."""
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,3 +129,13 @@ def test_counts_of_files_name_the_reasons(raw: Path) -> None:
     manifest = prepare(_pipeline(raw), raw.parent / "p")
     assert manifest.files is not None and manifest.files.used == 60 and manifest.files.listed == 62
     assert manifest.files.left_out == {"hidden": 1, "the same file as another one": 1}
+
+
+def test_many_warnings_of_one_kind_are_counted(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in raw.rglob("*.png"):
+        Image.fromarray(np.full((8, 8), 9, np.uint16)).save(path)
+    prepare(_pipeline(raw), raw.parent / "p")
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("has 16-bit grey levels" in words for words in said) == 20 + 1
+    assert said[-1].startswith("and ") and " more of: ...: has 16-bit grey levels" in said[-1]
+    assert not logging.getLogger().handlers[-1].filters

@@ -14,9 +14,9 @@ import pytest
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment, check_settings
-from trainables.ray_train.worker_main import RunError
 from tests.image_fixtures import save_noise
 from tests.trainables.workloads.super_resolution.conftest import SYMUNET
+from trainables.ray_train.worker_main import RunError
 
 pytestmark = pytest.mark.slow
 
