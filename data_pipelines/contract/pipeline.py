@@ -196,6 +196,10 @@ class DataPipeline(ABC, Generic[Batch]):
         """Return the folders (or files) of the raw data, whose content `prepare` counts; none for rows in memory."""
         return ()
 
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        """Return the files of the samples of each split, each of one sample, without tables; where there are such."""
+        return {}
+
     def used_files(self) -> Sequence[Path]:
         """Return the raw files of the rows of all splits; by default all of `raw_files`."""
         return self.raw_files()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +108,13 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     def raw_roots(self) -> Sequence[Path]:
         names = databases_of(self.data, self.task) if self._has_raw else ()
         return [getattr(self.data, name) for name in names if name != "synthetic"]
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        """Return the sound file of each recording, which is its first."""
+        if not self._has_raw:
+            return {}
+        splits = self._splits.items()
+        return {split: [each.files[0] for each in found if each.files] for split, found in splits}
 
     def used_files(self) -> Sequence[Path]:
         """Return the files of the recordings in the splits."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,6 +74,9 @@ class Cifar10Source(ABC):
 
     def files(self) -> list[Path]:
         return [self.folder / name for name in self.all_files()]
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        return {}
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()

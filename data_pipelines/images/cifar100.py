@@ -1,7 +1,7 @@
 """CIFAR-100 as its authors distribute it: Python pickles."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import Split
@@ -56,6 +56,9 @@ class Cifar100Source:
 
     def files(self) -> list[Path]:
         return [self.folder / name for name in (*_FILES.values(), "meta")]
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        return {}
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()

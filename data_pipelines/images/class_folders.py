@@ -88,6 +88,9 @@ class FolderSource:
     def files(self) -> list[Path]:
         return [file.path for files in self._files.values() for file in files]
 
+    def split_files(self) -> dict[Split, list[Path]]:
+        return {split: [file.path for file in files] for split, files in self._files.items()}
+
     def content_hash(self) -> str:
         digest = hashlib.sha256()
         for files in self._files.values():

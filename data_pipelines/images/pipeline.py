@@ -1,6 +1,6 @@
 """Pipeline of labelled images: stored rows of raw pixels, and batches of images with classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -101,6 +101,9 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
 
     def list_raw_files(self) -> Sequence[Path]:
         return self._raw.files()
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        return self._raw.split_files()
 
     def num_raw_rows(self) -> dict[Split, int]:
         return self._raw.num_rows()

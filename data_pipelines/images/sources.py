@@ -1,7 +1,7 @@
 """Raw sources of labelled images: their protocol, and the embedded digits."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,10 @@ class ImageSource(Protocol):
         """Return the raw files, in a fixed order."""
         ...
 
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        """Return the files of each split, in the order of its rows; empty where a file holds many rows."""
+        ...
+
     def content_hash(self) -> str:
         """Return the SHA-256 over the raw input, in hexadecimal."""
         ...
@@ -76,6 +80,9 @@ class DigitsSource:
 
     def files(self) -> Sequence[Path]:
         return ()
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        return {}
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
@@ -135,6 +142,11 @@ class WithValidation:
 
     def files(self) -> Sequence[Path]:
         return self.source.files()
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        files = self.source.split_files()
+        num_train = self.num_rows()["train"] if files else 0
+        return {**files, "train": files["train"][:num_train], "val": files["train"][num_train:]} if files else {}
 
     def content_hash(self) -> str:
         return self.source.content_hash()

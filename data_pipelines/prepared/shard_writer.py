@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from data_pipelines.contract.config import Config
 from data_pipelines.contract.pipeline import Counts, DataPipeline, LeftOut, Manifest, Split
+from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.manifest import save_manifest, save_text
 from data_pipelines.prepared.raw_rows import RawChunk, read_chunks
@@ -91,6 +92,7 @@ class ShardWriter:
                 self._check_count(split)
             before += num_rows
         refuse_all(faults, _ADVICE)
+        warn_of_copies(self.pipeline.split_files())
         damaged = {fault.file for faults in self.state.manifest.left_out.values() for fault in faults}
         manifest = self.state.manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
         save_manifest(self.folder, manifest)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,10 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
 
     def list_raw_files(self) -> Sequence[Path]:
         return [path for split in SPLITS for entry in self._raw.entries[split] for path in entry.files]
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        entries = self._raw.entries
+        return {split: [path for entry in entries[split] for path in entry.files] for split in SPLITS}
 
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(self._raw.entries[split]) for split in SPLITS}

@@ -1,7 +1,7 @@
 """Pipeline of video: stored clips of frames, and training windows."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,13 @@ class VideoPipeline(SourcePipeline[PackedClips]):
 
     def list_raw_files(self) -> Sequence[Path]:
         return list(dict.fromkeys(path for clips in self._raw.clips.values() for clip in clips for path in clip.files))
+
+    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+        """Return the video files; frames may well be equal."""
+        if self.data.source != "videos":
+            return {}
+        clips = self._raw.clips.items()
+        return {split: list(dict.fromkeys(path for clip in found for path in clip.files)) for split, found in clips}
 
     def num_raw_rows(self) -> dict[Split, int]:
         return {split: len(clips) for split, clips in self._raw.clips.items()}

@@ -139,3 +139,14 @@ def test_many_warnings_of_one_kind_are_counted(raw: Path, caplog: pytest.LogCapt
     assert sum("has 16-bit grey levels" in words for words in said) == 20 + 1
     assert said[-1].startswith("and ") and " more of: ...: has 16-bit grey levels" in said[-1]
     assert not logging.getLogger().handlers[-1].filters
+
+
+def test_copies_of_training_files_are_named(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = _pipeline(raw).data.model_copy(update={"validation_ratio": 0.2})
+    prepare(ImagePipeline(data), raw.parent / "before")
+    assert not caplog.records  # equal sizes, other contents
+    origin = ImagePipeline(data).split_files()["train"][0]
+    (raw / "cat/9.png").write_bytes(origin.read_bytes())  # which is for testing
+    prepare(ImagePipeline(data), raw.parent / "p")
+    assert "1 files for validation or testing have the content of a training file" in caplog.text
+    assert f"{raw}/cat/9.png = {origin}" in caplog.text
