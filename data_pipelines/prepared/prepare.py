@@ -53,22 +53,27 @@ def prepare(
     Raises:
         ValueError: The folder holds anything else, or the raw data cannot be read.
     """
-    whole = None if again else _whole_manifest(pipeline, folder)
-    if whole is not None:
-        return whole
-    _refuse_foreign(folder, pipeline.key)
-    with _only_one(folder):
-        if again:
-            _empty(pipeline, folder)
-        for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
-            leftover.unlink()
-        if read_manifest(folder) is not None:
-            return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
-        with limited_warnings():
-            writer = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard, on_progress=on_progress or _ignore)
-            manifest = writer.run()
-        _warn_of_damaged(folder, manifest)
-        return manifest
+    with limited_warnings():
+        whole = None if again else _whole_manifest(pipeline, folder)
+        if whole is not None:
+            return whole
+        _refuse_foreign(folder, pipeline.key)
+        with _only_one(folder):
+            if again:
+                _empty(pipeline, folder)
+            return _prepare_missing(pipeline, folder, on_progress or _ignore, rows_per_shard)
+
+
+def _prepare_missing(
+    pipeline: DataPipeline[Any], folder: Path, on_progress: OnProgress, rows_per_shard: int | None
+) -> Manifest:
+    for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
+        leftover.unlink()
+    if read_manifest(folder) is not None:
+        return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
+    manifest = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard, on_progress=on_progress).run()
+    _warn_of_damaged(folder, manifest)
+    return manifest
 
 
 def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | None:

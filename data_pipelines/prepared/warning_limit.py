@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 def limited_warnings() -> Iterator[None]:
     """Let through the first twenty warnings of each kind inside the block, and log at its end how many more there were.
 
-    Kinds are the texts before the names of files and numbers are filled in.
+    Kinds are the texts before the names of files and numbers are filled in. The same warning is let through once.
     """
     limit = _Limit()
     handlers = [*logging.root.handlers, *([logging.lastResort] if logging.lastResort else [])]
@@ -36,12 +36,20 @@ class _Limit(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
-        self._last: logging.LogRecord | None = None
+        self._last: tuple[logging.LogRecord, bool] | None = None
+        self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("data_pipelines.") or record.levelno != logging.WARNING:
             return True
-        if record is not self._last:
-            self._last = record
-            self.counts[str(record.msg)] += 1
+        if self._last is None or record is not self._last[0]:
+            self._last = record, self._is_new(record)
+        return self._last[1]
+
+    def _is_new(self, record: logging.LogRecord) -> bool:
+        words = record.getMessage()
+        if words in self._said:
+            return False
+        self._said.add(words)
+        self.counts[str(record.msg)] += 1
         return self.counts[str(record.msg)] <= NAMED

@@ -12,6 +12,7 @@ from ray_jobs.cluster.home_folder import provide_home, provide_token
 from ray_jobs.cluster.loopback import bypass_proxy
 from ray_jobs.cluster.ray_logs import silence_workers
 from ray_jobs.cluster.session_folder import choose_session_folder
+from ray_jobs.terminal import print_text
 from trainables.engine.process import malloc_settings
 from trainables.run import Scaling
 
@@ -82,7 +83,7 @@ def connect() -> None:
 
 def _say(line: str | None) -> None:
     if line:
-        print(line, flush=True)
+        print_text(line)
 
 
 def _refuse_dead(address: str) -> None:
@@ -148,7 +149,7 @@ def check_resources(scaling: Scaling) -> bool:
                 "scaling.wait_for_nodes_s"
             )
         if not has_asked:
-            print(f"waiting for machines: {'; '.join(lacking)}", flush=True)
+            print_text(f"waiting for machines: {'; '.join(lacking)}")
             _ask_for([bundle] * scaling.num_workers)
             has_asked = True
         time.sleep(POLL_S)

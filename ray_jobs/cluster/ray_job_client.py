@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ray_jobs.cluster.loopback import bypass_proxy, is_loopback
 from ray_jobs.exit_codes import DONE, FAILED, STOPPED
+from ray_jobs.terminal import print_text
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
@@ -188,7 +188,7 @@ class JobClient:
         """Print what is new of the log, which Ray sends from its beginning, also after a lost connection."""
         seen = 0
         async for text in self._client.tail_job_logs(job):
-            print(text[max(self._shown - seen, 0) :], end="", flush=True)
+            print_text(text[max(self._shown - seen, 0) :], end="")
             seen += len(text)
             self._shown = max(self._shown, seen)
 
@@ -227,4 +227,4 @@ def _as_only_address(address: str) -> Iterator[None]:
 
 def log_message(message: str) -> None:
     """Print a message to standard error, as standard output is the job's."""
-    print(message, file=sys.stderr, flush=True)
+    print_text(message, is_error=True)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from ray_jobs.cluster.local_cluster import LocalCluster
@@ -10,7 +9,7 @@ from ray_jobs.result_tables import explain_mark, tabulate_results
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.settings.experiment import Experiment
-from ray_jobs.terminal import show
+from ray_jobs.terminal import print_text, show
 from ray_jobs.text_table import TextTable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +31,7 @@ def main() -> int:
             # one process is enough to evaluate; it runs on the head without further workers
             code = cluster.submit(["evaluate", *arguments, "--set", "scaling.num_workers=0"], working_dir=ROOT)
     if code:
-        print(f"the demonstration failed; see {experiment.folder}/train.log", file=sys.stderr)
+        print_text(f"the demonstration failed; see {experiment.folder}/train.log", is_error=True)
         return code
     show(*summarise(experiment))
     return 0
@@ -59,5 +58,5 @@ if __name__ == "__main__":
     try:
         raise SystemExit(main())
     except KeyboardInterrupt:
-        print("interrupted; the cluster is stopped, and the same command goes on from the last checkpoint")
+        print_text("interrupted; the cluster is stopped, and the same command goes on from the last checkpoint")
         raise SystemExit(130) from None

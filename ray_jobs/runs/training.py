@@ -1,9 +1,7 @@
 """Launch of an Experiment, as a Tune run of one trial or as a local training, with results on disk."""
 
 import signal
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +16,7 @@ from ray_jobs.run_folder.inputs import INPUTS, describe_inputs, refuse_other_inp
 from ray_jobs.run_folder.run_lock import LOCK, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, RunRecorder, find_last_row
 from ray_jobs.runs.planning import OnProgress, build_plan, prepare_data, refuse_bad_inputs
+from ray_jobs.runs.run_guards import logging_errors, without_trace_of_refusal
 from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
@@ -27,7 +26,7 @@ from ray_jobs.tracking.mirror_run import mirror_run, run_callbacks
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
-from trainables.ray_train.worker_main import RunError, run_locally
+from trainables.ray_train.worker_main import run_locally
 from trainables.run_paths import CHECKPOINTS
 
 OnReport = Callable[[WorkerReport], object]
@@ -75,8 +74,7 @@ def train(
     """
     folder = experiment.folder
     refuse_bad_inputs(experiment, is_new=is_new)
-    folder.make()
-    with locked(folder):
+    with without_trace_of_refusal(experiment), locked(folder):
         folder.remove_temporary()
         if is_new:
             set_aside(folder)
@@ -98,7 +96,7 @@ def train(
         if folder.names(CHECKPOINTS):
             refuse_other_inputs(folder, inputs)
         folder.write_json(INPUTS, inputs)
-        with _logging_errors(record), stopping_on_signals(folder) as signals:
+        with logging_errors(record), stopping_on_signals(folder) as signals:
             _run(plan, record, experiment)
         if record.last and "stopped_by" in record.last:
             raise RunStoppedError(
@@ -107,20 +105,6 @@ def train(
                 TERMINATED if signals.received in (signal.SIGTERM, signal.SIGHUP) else STOPPED,
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
-
-
-@contextmanager
-def _logging_errors(record: RunRecorder) -> Iterator[None]:
-    try:
-        yield
-    except RunError as error:
-        record.log(str(error), level="ERROR", prints=False)
-        record.log(error.trace, level="ERROR", prints=False)
-        raise
-    except Exception as error:
-        record.log(f"{type(error).__name__}: {error}", level="ERROR", prints=False)
-        record.log(traceback.format_exc(), level="ERROR", prints=False)
-        raise
 
 
 def _describe_reports(experiment: Experiment, on_report: OnReport | None) -> Callable[[WorkerReport], Sequence[str]]:

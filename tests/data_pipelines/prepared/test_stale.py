@@ -17,7 +17,7 @@ def raw(tmp_path: Path) -> Path:
     for label in ("cat", "dog"):
         (tmp_path / "raw" / label).mkdir(parents=True)
         for number in range(3):
-            _save(tmp_path / "raw" / label / f"{number}.png", number)
+            _save(tmp_path / "raw" / label / f"{number}.png", number + 10 * (label == "dog"))
     return tmp_path / "raw"
 
 

@@ -69,3 +69,9 @@ def test_other_data_never_pass_for_those_of_a_run(raw: Path, build: Callable[...
 def test_places_are_no_part_of_a_run_id(build: Callable[..., Experiment], tmp_path: Path) -> None:
     assert build(Path("/a/x")).run_id == build(Path("/b/y"), **{"workload.data.prepared": "/c"}).run_id
     assert build(Path("/a/x")).run_id != build(Path("/a/x"), **{"workload.data.size": "16"}).run_id
+
+
+def test_a_refused_run_leaves_no_folder(raw: Path, build: Callable[..., Experiment], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"training\.batch_size=1000 is more than the"):
+        train(build(raw, **{"training.batch_size": "1000", "tracking.run_name": "refused"}))
+    assert not (tmp_path / "out/runs/refused").exists()
