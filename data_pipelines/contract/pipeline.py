@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 DataSpec = Mapping[str, Any]
-"""Properties of the data that a task needs before it gets a batch, for example image shape and class names; JSON
-only."""
+"""Properties of the data that a task needs before it gets a batch, for example image shape and class names; JSON only.
+What stands under `preprocessing` must be as in the training wherever a model is used."""
 Counts = Mapping[str, Mapping[str, int]]
 """Numbers by group and name, for example cycles found and kept of each class."""
 

@@ -128,6 +128,7 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
     changed = _change(experiment, changes)
     with progress_bar() as bar:
         plan = build_plan(changed, bar.show_rows, trains=False)
+    _refuse_other_preprocessing(source, plan)
     number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
     action = partial(evaluate_saved_model, source=source, target=target)
@@ -143,6 +144,25 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
     target.write_json("metrics.json", summary)
     target.write_json("experiment.json", changed.model_dump(mode="json"))
     return summary
+
+
+def _refuse_other_preprocessing(source: "Folder", plan: "Plan") -> None:
+    """Raise ValueError when the model was trained on data that were made otherwise."""
+    from ray_jobs.runs.setting_differences import refuse_differences
+    from trainables.run_paths import METADATA, model_data_spec
+
+    if not source.exists(METADATA):  # a checkpoint, which has none
+        return
+    try:
+        metadata = source.read_json(METADATA)
+    except ValueError:  # damaged, which loading the model says
+        return
+    there = (model_data_spec(metadata) or {}).get("preprocessing")
+    here = plan.manifest.data_spec.get("preprocessing")
+    if there and here:
+        refuse_differences(
+            f"{source} was trained on data made with other settings; give those of the training", there, here
+        )
 
 
 def find_best(experiment: "Experiment") -> "Folder":

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from data_pipelines.heart_sounds.config import Augmentation, StrongAugmentation
 from data_pipelines.storage.folder import Folder
+from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.runs.model_references import best_model, named_runs
 from ray_jobs.runs.training import train
 from trainables.run_paths import step_of
@@ -206,3 +207,11 @@ def test_pretraining_refuses_labels_and_indivisible_parts():
         ClassLoss(focal_gamma=2)
     with pytest.raises(ValidationError, match=r"`focal_gamma` is 0\.5; give 0 or at least 1"):
         ClassLoss(focal_gamma=0.5, label_smoothing=0)
+
+
+def test_a_model_is_not_scored_on_data_made_otherwise(stage):
+    experiment = stage("finetune", "rates", {})
+    train(experiment)
+    other = experiment.override({"workload.data.sample_rate": 4000})
+    with pytest.raises(ValueError, match=r"(?s)made with other settings.*sample_rate: \d+ there, 4000 here"):
+        evaluate(other, None, {})
