@@ -118,11 +118,21 @@ def _warn_of_changes(pipeline: DataPipeline[Any], folder: Path, manifest: Manife
         save_manifest(folder, manifest.model_copy(update={"raw_stamp": stamp}))
         return
     _log.warning(
-        "%s has changed since it was prepared in %s; the rows of before are used: run prepare with --again, or "
+        "%s has changed since it was prepared in %s (%s); the rows of before are used: run prepare with --again, or "
         "give a new folder as `prepared`",
-        pipeline.source,
-        folder,
+        *(pipeline.source, folder, _describe_change(pipeline, folder, manifest)),
     )
+
+
+def _describe_change(pipeline: DataPipeline[Any], folder: Path, manifest: Manifest) -> str:
+    """Say how many raw files there are and were, and which are newer than the prepared rows."""
+    files = pipeline.raw_files()
+    prepared_at = (folder / MANIFEST_NAME).stat().st_mtime
+    newer = [file for file in files if file.exists() and file.stat().st_mtime > prepared_at]
+    words = f"{len(newer)} files are newer: {few(newer)}" if newer else "none of its files is newer"
+    now = len(pipeline.used_files())
+    before = manifest.files.used if manifest.files else now
+    return words if now == before else f"{before} files were used and {now} would be now; {words}"
 
 
 def _refuse_foreign(folder: Path, key: str) -> None:

@@ -39,6 +39,12 @@ def test_a_change_of_the_raw_data_is_named(raw: Path, caplog: pytest.LogCaptureF
         _save(raw / "cat" / ("1.png" if change == "content" else "9.png"), 200)
     assert not caplog.records
     _prepare(raw)
+    words = {
+        "content": f"1 files are newer: {raw}/cat/1.png)",
+        "new": f"6 files were used and 7 would be now; 1 files are newer: {raw}/cat/9.png)",
+        "gone": "6 files were used and 5 would be now; none of its files is newer)",
+    }
+    assert words[change] in caplog.text
     assert "has changed since it was prepared" in caplog.text and "run prepare with --again" in caplog.text
 
 
