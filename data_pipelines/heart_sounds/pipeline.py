@@ -199,12 +199,12 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return split_recordings(self.data, self.task, self._recordings)
 
     @cached_property
-    def _numbers(self) -> dict[str, dict[str | int, int]]:
+    def _numbers(self) -> dict[str, dict[str, int]]:
         """Number subjects, patients and recordings in the order of the recordings."""
-        names: dict[str, list[str | int]] = {
+        names = {
             "subject": [each.subject for each in self._recordings],
             "patient": [each.scored_as for each in self._recordings],
-            "recording": [id(each) for each in self._recordings],
+            "recording": [each.place for each in self._recordings],
         }
         return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
 
@@ -235,7 +235,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
     def _row(self, recording: Recording, split: Split) -> pa.Table:
         numbers = self._numbers
-        row = store_recording(recording, numbers["recording"][id(recording)], self.data)
+        row = store_recording(recording, numbers["recording"][recording.place], self.data)
         row |= {"subject": numbers["subject"][recording.subject]}
         row |= {"patient": numbers["patient"][recording.scored_as]}
         if self.task is not None:

@@ -14,6 +14,10 @@ _log = logging.getLogger(__name__)
 UNLABELLED = -1
 
 
+def no_states() -> None:
+    """Return no annotated states."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """One recording on disk; its sound is read on demand."""
@@ -30,7 +34,7 @@ class Recording:
     """Splits keep the shares of the strata."""
     read: Callable[[], Sound]
     """Raises ValueError naming the file."""
-    read_states: Callable[[], States | None] = lambda: None
+    read_states: Callable[[], States | None] = no_states
     """Annotated states, None without usable ones."""
     patient: str = ""
     """The patient that the challenge scores, if different from the subject."""
@@ -38,6 +42,11 @@ class Recording:
     """False when the data set marks the quality as poor."""
     files: tuple[Path, ...] = ()
     """Files that the content hash covers."""
+
+    @property
+    def place(self) -> str:
+        """The database and the name, which no other recording has."""
+        return f"{self.database}/{self.name}"
 
     @property
     def scored_as(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -158,9 +159,10 @@ def _read_folder(root: Path) -> list[Recording]:
         raise ValueError(f"{root} holds no sound files ({', '.join(SOUND_SUFFIXES)}) at any depth")
     warn_left_out(root, [listing])
     names = {printable(path.relative_to(root)): path for path in listing.files}
+    stems = Counter(name.rpartition(".")[0] for name in names)
     return [
         Recording(
-            name=name.rpartition(".")[0],
+            name=name.rpartition(".")[0] if stems[name.rpartition(".")[0]] == 1 else name,
             subject=f"folder:{name}",
             database="folder",
             labels={},

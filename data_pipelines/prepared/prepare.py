@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ def prepare(
     on_progress: OnProgress | None = None,
     rows_per_shard: int | None = None,
     again: bool = False,
+    num_processes: int | None = None,
+    most_processes: int | None = None,
 ) -> Manifest:
     """Make `folder` hold all rows of the pipeline, doing only the missing work.
 
@@ -46,6 +49,8 @@ def prepare(
         on_progress: Called with the rows read and all rows, whenever some have been read.
         rows_per_shard: Stored rows of one shard; by default chosen by their size.
         again: Write all shards anew, also when the folder is complete.
+        num_processes: Processes that make shards; by default one, and several when much is left to do.
+        most_processes: Most of these; by default the CPUs that this process may use.
 
     Returns:
         The folder's manifest.
@@ -61,19 +66,21 @@ def prepare(
         with _only_one(folder):
             if again:
                 _empty(pipeline, folder)
-            return _prepare_missing(pipeline, folder, on_progress or _ignore, rows_per_shard)
-
-
-def _prepare_missing(
-    pipeline: DataPipeline[Any], folder: Path, on_progress: OnProgress, rows_per_shard: int | None
-) -> Manifest:
-    for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
-        leftover.unlink()
-    if read_manifest(folder) is not None:
-        return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
-    manifest = ShardWriter(pipeline, folder, rows_per_shard=rows_per_shard, on_progress=on_progress).run()
-    _warn_of_damaged(folder, manifest)
-    return manifest
+            for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
+                leftover.unlink()
+            if read_manifest(folder) is not None:
+                return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
+            writer = ShardWriter(
+                pipeline,
+                folder,
+                rows_per_shard=rows_per_shard,
+                num_processes=num_processes,
+                most_processes=most_processes or len(os.sched_getaffinity(0)),
+                on_progress=on_progress or _ignore,
+            )
+            manifest = writer.run()
+            _warn_of_damaged(folder, manifest)
+            return manifest
 
 
 def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | None:

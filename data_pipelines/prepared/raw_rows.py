@@ -1,6 +1,6 @@
-"""Raw rows in chunks for the shards, with the faults of those whose files are damaged."""
+"""Raw rows of a split, in pieces of given sizes, with the faults of those whose files are damaged."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from data_pipelines.readers.bad_file import BadFileError
 
 
 @dataclass
-class RawChunk:
+class RawRows:
     """Consecutive raw rows of a split."""
 
     tables: list[pa.Table] = field(default_factory=list)
@@ -24,43 +24,57 @@ class RawChunk:
         """Number of rows that could be read."""
         return sum(table.num_rows for table in self.tables)
 
-    @property
-    def num_raw_rows(self) -> int:
-        """Number of raw rows."""
-        return self.num_rows + len(self.faults)
 
+def read_pieces(
+    pipeline: DataPipeline[Any],
+    split: Split,
+    start_row: int,
+    sizes: Sequence[int],
+    *,
+    ends_split: bool = False,
+    on_rows: Callable[[int], object] = lambda count: None,
+) -> Iterator[RawRows]:
+    """Yield the raw rows of a split from `start_row` on, in pieces of the given numbers of raw rows.
 
-def read_chunks(
-    pipeline: DataPipeline[Any], split: Split, start_row: int, size: int, on_row: Callable[[int], object] | None = None
-) -> Iterator[RawChunk]:
-    """Yield the raw rows of a split from `start_row` on, in chunks of `size` raw rows.
+    Args:
+        pipeline: Reads the raw rows.
+        split: The split.
+        start_row: First raw row.
+        sizes: Raw rows of each piece.
+        ends_split: Whether the split has no further rows.
+        on_rows: Called with the number of raw rows whenever some have been read.
 
-    A chunk without a row that can be read goes on until there is one, and the last may be smaller. So the chunks depend
-    the raw data alone, and a chunk that begins where another ended is the same in any process. `on_row` is called with
-    the number of the next raw row whenever some have been read.
+    Raises:
+        ValueError: The pipeline gives fewer rows, or goes on after the last.
     """
-    chunk = RawChunk()
-    for item in _read_past_faults(pipeline, split, start_row):
-        if isinstance(item, BadFileError):
-            chunk.faults.append(item)
+    items = _read_past_faults(pipeline, split, start_row)
+    rest: pa.Table | None = None
+    done = start_row
+    for size in sizes:
+        piece, missing = RawRows(), size
+        while missing:
+            item = next(items, None) if rest is None else rest
+            if item is None:
+                raise ValueError(
+                    f"{pipeline.source}: split {split} gave {done} rows, expected at least {done + missing}"
+                )
             rest = None
-        else:
-            rest = item
-        start_row += 1 if rest is None else rest.num_rows
-        if on_row is not None:
-            on_row(start_row)
-        while rest is not None and rest.num_rows:
-            room = max(size - chunk.num_raw_rows, 1)
-            chunk.tables.append(rest.slice(0, room))
-            rest = rest.slice(room)
-            if chunk.num_raw_rows >= size:
-                yield chunk
-                chunk = RawChunk()
-        if chunk.tables and chunk.num_raw_rows >= size:
-            yield chunk
-            chunk = RawChunk()
-    if chunk.num_raw_rows:
-        yield chunk
+            if isinstance(item, BadFileError):
+                piece.faults.append(item)
+                count = 1
+            else:
+                piece.tables.append(item.slice(0, missing))
+                count = piece.tables[-1].num_rows
+                rest = item.slice(count) if count < item.num_rows else None
+            missing, done = missing - count, done + count
+            on_rows(count)
+        yield piece
+    if ends_split and (rest is not None or _has_rows(items)):
+        raise ValueError(f"{pipeline.source}: split {split} gave more rows than the expected {done}")
+
+
+def _has_rows(items: Iterator[pa.Table | BadFileError]) -> bool:
+    return any(isinstance(item, BadFileError) or item.num_rows for item in items)
 
 
 def _read_past_faults(pipeline: DataPipeline[Any], split: Split, start_row: int) -> Iterator[pa.Table | BadFileError]:

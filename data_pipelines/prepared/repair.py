@@ -7,7 +7,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split
-from data_pipelines.prepared.raw_rows import read_chunks
+from data_pipelines.prepared.raw_rows import read_pieces
 from data_pipelines.prepared.shard_files import count_samples, write_shard
 from data_pipelines.storage.checksums import hash_file
 
@@ -53,11 +53,11 @@ def remake_shards(
 
 
 def _remake(pipeline: DataPipeline[Any], folder: Path, split: Split, shard: Shard, first_row: int) -> Shard:
-    chunk = next(read_chunks(pipeline, split, first_row, shard.num_raw_rows))
-    if (chunk.num_rows, len(chunk.faults)) != (shard.num_rows, shard.num_left_out):
+    rows = next(read_pieces(pipeline, split, first_row, [shard.num_raw_rows]))
+    if (rows.num_rows, len(rows.faults)) != (shard.num_rows, shard.num_left_out):
         raise ValueError(
-            f"{folder / shard.name}: {chunk.num_rows} rows can be read now, and {shard.num_rows} were stored; run "
+            f"{folder / shard.name}: {rows.num_rows} rows can be read now, and {shard.num_rows} were stored; run "
             "prepare with --again"
         )
-    made = count_samples(write_shard(pa.concat_tables(chunk.tables), folder / shard.name), shard.decoded_rows)
+    made = count_samples(write_shard(pa.concat_tables(rows.tables), folder / shard.name), shard.decoded_rows)
     return made.model_copy(update={"num_left_out": shard.num_left_out})

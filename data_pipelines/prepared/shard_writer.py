@@ -1,28 +1,40 @@
-"""Writer of a prepared folder: adds shards one by one, and records which are complete."""
+"""Writer of a prepared folder: makes the shards of a plan, and records which are complete."""
 
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pydantic import ValidationError
 
 from data_pipelines.contract.config import Config
-from data_pipelines.contract.pipeline import Counts, DataPipeline, LeftOut, Manifest, Split
+from data_pipelines.contract.pipeline import DataPipeline, Manifest, Split
 from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.manifest import save_manifest, save_text
-from data_pipelines.prepared.raw_rows import RawChunk, read_chunks
-from data_pipelines.prepared.repair import has_hash, remake_shards
-from data_pipelines.prepared.shard_files import choose_rows_per_shard, count_samples, shard_name, write_shard
-from data_pipelines.readers.bad_file import BadFileError, printable, refuse_all
+from data_pipelines.prepared.raw_rows import read_pieces
+from data_pipelines.prepared.repair import has_hash
+from data_pipelines.prepared.shard_files import choose_rows_per_shard
+from data_pipelines.prepared.shard_making import make_shards
+from data_pipelines.prepared.shard_plan import (
+    MadeShard,
+    ShardTask,
+    add_counts,
+    group_tasks,
+    join_shards,
+    plan_shards,
+)
+from data_pipelines.prepared.shard_processes import can_be_sent, make_in_processes
+from data_pipelines.readers.bad_file import BadFileError, refuse_all
 
 OnProgress = Callable[[int, int], None]
 """Called with the rows read and the rows in all: at the beginning, and whenever some have been read."""
 
+WORTH_S = 20.0
+"""Seconds that are left for one process, from which on several are started."""
 _NAME = "partial.json"
 _ADVICE = (
     "copy them again or remove them, or leave them out by `--set workload.data.on_bad_file=skip`, which counts and "
@@ -36,6 +48,8 @@ class Unfinished(Config):
 
     rows_per_shard: int
     manifest: Manifest
+    """Without the shards."""
+    made: list[MadeShard] = []
 
 
 def read_unfinished(folder: Path) -> Unfinished | None:
@@ -60,55 +74,95 @@ def stamp_of(pipeline: DataPipeline[Any]) -> str:
 
 
 class ShardWriter:
-    """Writer of the shards, one by one; the record on disk always lists the complete ones."""
+    """Writer of the shards; the record on disk always lists the complete ones."""
 
     def __init__(
-        self, pipeline: DataPipeline[Any], folder: Path, *, rows_per_shard: int | None, on_progress: OnProgress
+        self,
+        pipeline: DataPipeline[Any],
+        folder: Path,
+        *,
+        rows_per_shard: int | None,
+        num_processes: int | None,
+        most_processes: int,
+        on_progress: OnProgress,
     ) -> None:
         self.pipeline = pipeline
         self.folder = folder
+        self._num_processes, self._most_processes = num_processes, most_processes
         self._on_progress = on_progress
         self.data_spec = pipeline.data_spec()
         self.num_raw_rows = pipeline.num_raw_rows()
-        on_progress(0, sum(self.num_raw_rows.values()))  # the digest of the raw data, which follows, may take a while
+        self._num_done = 0
+        self._count(0)  # the digest of the raw data, which follows, may take a while
         self.state = self._resume() or self._start(rows_per_shard)
 
     def run(self) -> Manifest:
-        """Write all missing shards, then the manifest.
+        """Make all missing shards, then the manifest.
 
-        Damaged files are left out if the settings say so. Otherwise the rest of the raw rows is read only to find all
-        of them, and a ValueError names them.
+        Damaged files are left out if the settings say so. Otherwise a ValueError names all of them at the end.
         """
         self._save()
-        faults: list[BadFileError] = []
-        before, total = 0, sum(self.num_raw_rows.values())
-        for split, num_rows in self.num_raw_rows.items():
-            for chunk in self._missing_chunks(split, lambda row, before=before: self._on_progress(before + row, total)):
-                if chunk.faults and self.pipeline.on_bad_file == "refuse":
-                    faults += chunk.faults
-                if not faults:
-                    self._add(split, chunk)
-            if not faults:
-                self._check_count(split)
-            before += num_rows
-        refuse_all(faults, _ADVICE)
+        plan = plan_shards(self.num_raw_rows, self.state.rows_per_shard)
+        made = {each.place for each in self.state.made}
+        missing = [task for task in plan if (task.split, task.index) not in made]
+        self._count(sum(each.num_raw_rows for each in self.state.made))
+        for each in self._make(missing):
+            self.state = self.state.model_copy(update={"made": [*self.state.made, each]})
+            self._save()
+        manifest = self._join()
         warn_of_copies(self.pipeline.split_files())
-        damaged = {fault.file for faults in self.state.manifest.left_out.values() for fault in faults}
-        manifest = self.state.manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
+        damaged = {fault.file for faults in manifest.left_out.values() for fault in faults}
+        manifest = manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
         save_manifest(self.folder, manifest)
         (self.folder / _NAME).unlink()
         return manifest
+
+    def _count(self, num_rows: int) -> None:
+        self._num_done += num_rows
+        self._on_progress(self._num_done, sum(self.num_raw_rows.values()))
+
+    def _make(self, tasks: Sequence[ShardTask]) -> Iterator[MadeShard]:
+        """Make shards in this process, and from some time on in several if it pays."""
+        if self._num_processes is not None and self._num_processes > 1 and tasks:
+            if not can_be_sent(self.pipeline):
+                raise ValueError(
+                    f"{self.pipeline.source}: its rows cannot be read by other processes, as they come from no files "
+                    "or the pipeline cannot be pickled; give --processes 1"
+                )
+            yield from self._make_in_processes(tasks, self._num_processes)
+            return
+        began, num_made = time.monotonic(), 0
+        groups = list(group_tasks(tasks, len(tasks) or 1))
+        while groups:
+            group = groups.pop(0)
+            for each in make_shards(self.pipeline, self.folder, group, self.data_spec, self._count):
+                yield each
+                num_made += 1
+                left = tasks[num_made:]
+                seconds_left = (time.monotonic() - began) / num_made * len(left)
+                may = self._num_processes is None and self._most_processes > 1 and len(left) > 1
+                if may and seconds_left > WORTH_S and can_be_sent(self.pipeline):
+                    yield from self._make_in_processes(left, self._most_processes)
+                    return
+
+    def _make_in_processes(self, tasks: Sequence[ShardTask], num_processes: int) -> Iterator[MadeShard]:
+        return make_in_processes(self.pipeline, self.folder, tasks, self.data_spec, num_processes, self._count)
 
     def _resume(self) -> Unfinished | None:
         state = read_unfinished(self.folder)
         if state is None:
             return None
-        if state.manifest.source_hash != self.pipeline.source_hash():
+        if state.manifest.source_hash != self.pipeline.source_hash() or any(state.manifest.splits.values()):
             _log.warning("%s: the raw data have changed since the last call; all shards are written again", self.folder)
-            _remove_shards(self.folder, state.manifest)
+            for path in self.folder.glob("*.parquet"):
+                path.unlink()
             return None
-        manifest = remake_shards(self.pipeline, self.folder, state.manifest, is_good=has_hash)
-        return state.model_copy(update={"manifest": manifest})
+        return state.model_copy(update={"made": [each for each in state.made if self._is_good(each)]})
+
+    def _is_good(self, made: MadeShard) -> bool:
+        if made.left_out and self.pipeline.on_bad_file == "refuse":
+            return False
+        return made.shard is None or has_hash(self.folder, made.shard)
 
     def _start(self, rows_per_shard: int | None) -> Unfinished:
         manifest = Manifest(
@@ -125,75 +179,36 @@ class ShardWriter:
 
     def _choose_rows_per_shard(self) -> int:
         faults: list[BadFileError] = []
-        for split in self.num_raw_rows:
-            for chunk in read_chunks(self.pipeline, split, 0, 1):
-                faults += chunk.faults
-                if chunk.tables:
-                    stored = chunk.tables[0].slice(0, 16)
-                    return choose_rows_per_shard(stored.num_rows, self.pipeline.decode(stored))
+        for split, num_rows in self.num_raw_rows.items():
+            for rows in read_pieces(self.pipeline, split, 0, [1] * num_rows):
+                faults += rows.faults
+                if rows.tables:
+                    return choose_rows_per_shard(1, self.pipeline.decode(rows.tables[0]))
         refuse_all(faults, _ADVICE)
         raise ValueError(f"{self.pipeline.source} has no rows at all")
 
-    def _missing_chunks(self, split: Split, on_row: Callable[[int], object]) -> Iterator[RawChunk]:
-        done = self.state.manifest.num_raw_rows(split)
-        if done < self.num_raw_rows[split]:
-            yield from read_chunks(self.pipeline, split, done, self.state.rows_per_shard, on_row)
-
-    def _add(self, split: Split, chunk: RawChunk) -> None:
-        if chunk.faults:
-            self._note_left_out(split, chunk)
-        if not chunk.tables:
-            return
-        manifest, table = self.state.manifest, pa.concat_tables(chunk.tables)
-        path = self.folder / shard_name(split, len(manifest.splits[split]))
-        self.pipeline.check(table, data_spec=self.data_spec, file=path, first_row=0)
-        decoded = self.pipeline.decode(table)
-        num_bytes = manifest.decoded_bytes[split] + decoded.nbytes
-        shard = count_samples(write_shard(table, path), decoded.num_rows)
-        shard = shard.model_copy(update={"num_left_out": len(chunk.faults)})
+    def _join(self) -> Manifest:
+        """Return the manifest of all shards. Raises ValueError for damaged files that may not be left out."""
+        by_split: dict[Split, list[MadeShard]] = {split: [] for split in self.num_raw_rows}
+        for each in sorted(self.state.made, key=lambda each: each.index):
+            by_split[each.split].append(each)
+        left_out = {split: [fault for each in made for fault in each.left_out] for split, made in by_split.items()}
+        if self.pipeline.on_bad_file == "refuse":
+            faults = [BadFileError(Path(each.file), each.fault) for found in left_out.values() for each in found]
+            refuse_all(faults, _ADVICE)
+        for split, made in by_split.items():
+            faults = left_out[split]
+            if faults and not any(each.shard for each in made):
+                found = [BadFileError(Path(each.file), each.fault) for each in faults]
+                refuse_all(found, f"no file of the split {split} can be read")
+        counts = {split: add_counts([each.counts for each in made]) for split, made in by_split.items()}
         changes = {
-            "splits": {**manifest.splits, split: [*manifest.splits[split], shard]},
-            "decoded_bytes": {**manifest.decoded_bytes, split: num_bytes},
-            "counts": _add_counts(manifest.counts, split, self.pipeline.count(table)),
+            "splits": {split: join_shards(made) for split, made in by_split.items()},
+            "decoded_bytes": {split: sum(each.decoded_bytes for each in made) for split, made in by_split.items()},
+            "counts": {split: numbers for split, numbers in counts.items() if numbers},
+            "left_out": {split: faults for split, faults in left_out.items() if faults},
         }
-        self.state = self.state.model_copy(update={"manifest": manifest.model_copy(update=changes)})
-        self._save()
-
-    def _note_left_out(self, split: Split, chunk: RawChunk) -> None:
-        """Record damaged files; after the last row that can be read, they belong to the range of the last shard."""
-        manifest = self.state.manifest
-        shards = manifest.splits[split]
-        if not chunk.tables and not shards:
-            refuse_all(chunk.faults, f"no file of the split {split} can be read")
-        if not chunk.tables:
-            more = shards[-1].model_copy(update={"num_left_out": shards[-1].num_left_out + len(chunk.faults)})
-            shards = [*shards[:-1], more]
-        found = [LeftOut(file=printable(fault.file), fault=fault.fault) for fault in chunk.faults]
-        changes = {
-            "splits": {**manifest.splits, split: shards},
-            "left_out": {**manifest.left_out, split: [*manifest.left_out.get(split, []), *found]},
-        }
-        self.state = self.state.model_copy(update={"manifest": manifest.model_copy(update=changes)})
-        self._save()
-
-    def _check_count(self, split: Split) -> None:
-        written, expected = self.state.manifest.num_raw_rows(split), self.num_raw_rows[split]
-        if written != expected:
-            raise ValueError(f"{self.pipeline.source}: split {split} gave {written} rows, expected {expected}")
+        return self.state.manifest.model_copy(update=changes)
 
     def _save(self) -> None:
         save_text(self.folder / _NAME, self.state.model_dump_json())
-
-
-def _add_counts(known: Mapping[str, Counts], split: Split, more: Counts) -> dict[str, Counts]:
-    groups = dict(known.get(split, {}))
-    for group, numbers in more.items():
-        before = groups.get(group, {})
-        groups[group] = {name: before.get(name, 0) + number for name, number in numbers.items()}
-    return {**known, split: groups} if groups else dict(known)
-
-
-def _remove_shards(folder: Path, manifest: Manifest) -> None:
-    for shards in manifest.splits.values():
-        for shard in shards:
-            (folder / shard.name).unlink(missing_ok=True)

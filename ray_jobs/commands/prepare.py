@@ -17,6 +17,9 @@ EXAMPLE = "quintet prepare flow_matching_cifar10 --set workload.data.path=/data/
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_experiment(parser)
+    parser.add_argument(
+        "--processes", metavar="N", type=int, help="processes at work; by default as many as CPUs when it pays"
+    )
     parser.add_argument("--again", action="store_true", help="write all shards anew, also when they are complete")
 
 
@@ -29,7 +32,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     experiment = load_target(options)
     with progress_bar() as bar:
-        folder, manifest = prepare_data(experiment, bar.show_rows, again=options.again)
+        folder, manifest = prepare_data(experiment, bar.show_rows, again=options.again, num_processes=options.processes)
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
     print_text(f"prepared in {folder}: {', '.join(f'{count:,} {split} rows' for split, count in rows.items())}")
     print_text("\n".join(format_counts(manifest.counts)), end="\n" if manifest.counts else "")

@@ -45,9 +45,19 @@ def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
 
 
 def prepare_data(
-    experiment: Experiment, on_progress: OnProgress | None = None, *, again: bool = False
+    experiment: Experiment,
+    on_progress: OnProgress | None = None,
+    *,
+    again: bool = False,
+    num_processes: int | None = None,
 ) -> tuple[Path, Manifest]:
     """Prepare the Parquet rows unless they are there, or `again`; returns their folder and manifest.
+
+    Args:
+        experiment: Names the data.
+        on_progress: Called with the rows that are prepared, and how many there are.
+        again: Whether to write rows anew that are there.
+        num_processes: Processes that prepare; by default as many as CPUs when it pays.
 
     Raises ValueError naming the dotted key of a missing input.
     """
@@ -56,7 +66,14 @@ def prepare_data(
     if again or not (folder / "manifest.json").exists():
         refuse_missing_inputs(experiment)
     try:
-        return folder, prepare(pipeline, folder, on_progress=on_progress, again=again)
+        return folder, prepare(
+            pipeline,
+            folder,
+            on_progress=on_progress,
+            again=again,
+            num_processes=num_processes,
+            most_processes=count_usable_cpus()[0],
+        )
     except OSError as error:
         raise ValueError(
             f"the data cannot be prepared in {folder}: {error}; give storage.path a folder that can be written, or "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.heart_sounds.recordings import FileIndex, Groups, Recording
+from data_pipelines.heart_sounds.recordings import FileIndex, Groups, Recording, no_states
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.heart_sounds.tasks import TASKS
 from data_pipelines.readers.bad_file import few, refuse_unopenable
@@ -148,7 +148,7 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
                 labels=labels,
                 stratum=stratum,
                 read=partial(read_sound, path),
-                read_states=partial(read_states, states) if states else _no_states,
+                read_states=partial(read_states, states) if states else no_states,
                 files=(path, patient.file, *([states] if states else [])),
             )
         )
@@ -167,10 +167,6 @@ def _labels_of(patient: Patient, task: str | None) -> dict[str, str]:
                 "old copies of CirCor lack Outcome, version 1.0.2 or newer has it"
             )
     return labels
-
-
-def _no_states() -> None:
-    return None
 
 
 def read_states(path: Path) -> States | None:

@@ -1,0 +1,55 @@
+"""Making of shards: raw rows are read, checked and written, task by task."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut
+from data_pipelines.prepared.raw_rows import RawRows, read_pieces
+from data_pipelines.prepared.shard_files import count_samples, shard_name, write_shard
+from data_pipelines.prepared.shard_plan import MadeShard, ShardTask
+from data_pipelines.readers.bad_file import printable
+
+OnRows = Callable[[int], object]
+"""Called with the number of raw rows that have been read."""
+
+
+def make_shards(
+    pipeline: DataPipeline[Any], folder: Path, tasks: Sequence[ShardTask], data_spec: DataSpec, on_rows: OnRows
+) -> Iterator[MadeShard]:
+    """Make the shards of tasks that follow one another, in one pass over their raw rows.
+
+    Args:
+        pipeline: Reads, checks and decodes the rows.
+        folder: The prepared folder.
+        tasks: Tasks of one split, see `group_tasks`.
+        data_spec: The data spec, for the check.
+        on_rows: Called whenever raw rows have been read.
+
+    Raises:
+        ValueError: The rows are not as the plan says, or a value is out of range.
+    """
+    sizes = [task.num_rows for task in tasks]
+    first, last = tasks[0], tasks[-1]
+    pieces = read_pieces(pipeline, first.split, first.first_row, sizes, ends_split=last.is_last, on_rows=on_rows)
+    for task, rows in zip(tasks, pieces, strict=False):
+        yield _make(pipeline, folder, task, rows, data_spec)
+    next(pieces, None)  # looks for rows behind the last
+
+
+def _make(pipeline: DataPipeline[Any], folder: Path, task: ShardTask, rows: RawRows, data_spec: DataSpec) -> MadeShard:
+    left_out = [LeftOut(file=printable(fault.file), fault=fault.fault) for fault in rows.faults]
+    nothing = MadeShard(split=task.split, index=task.index, num_raw_rows=task.num_rows, shard=None, left_out=left_out)
+    if not rows.tables or (left_out and pipeline.on_bad_file == "refuse"):
+        return nothing
+    table, path = pa.concat_tables(rows.tables), folder / shard_name(task.split, task.index)
+    pipeline.check(table, data_spec=data_spec, file=path, first_row=0)
+    decoded = pipeline.decode(table)
+    changes = {
+        "shard": count_samples(write_shard(table, path), decoded.num_rows),
+        "decoded_bytes": decoded.nbytes,
+        "counts": {group: dict(numbers) for group, numbers in pipeline.count(table).items()},
+    }
+    return nothing.model_copy(update=changes)
