@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from data_pipelines.readers.bad_file import printable
 from ray_jobs.text_table import GAP, TextTable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def print_text(text: object, *, end: str = "\n", is_error: bool = False) -> None
     """Print a text at once; when standard output (or error) is lost, this and all that follows is passed over."""
     stream = sys.stderr if is_error else sys.stdout
     try:
-        print(text, end=end, file=stream, flush=True)
+        print(printable(str(text)), end=end, file=stream, flush=True)
     except OSError as error:
         if error.errno not in LOST:
             raise

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -99,7 +100,7 @@ def hash_recordings(recordings: Sequence[Recording]) -> str:
     """Return the SHA-256 over names, labels and the bytes of the files."""
     digest, hashed = hashlib.sha256(), set[Path]()
     for recording in recordings:
-        digest.update(f"{recording.name}\n{recording.subject}\n{sorted(recording.labels.items())}\n".encode())
+        digest.update(os.fsencode(f"{recording.name}\n{recording.subject}\n{sorted(recording.labels.items())}\n"))
         for file in recording.files:
             if file not in hashed:  # a table is shared by many recordings
                 digest.update(content_of(file))

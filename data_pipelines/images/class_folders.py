@@ -11,8 +11,9 @@ import numpy as np
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import LabelledImages
+from data_pipelines.prepared.split_folders import find_split_folders
 from data_pipelines.readers.bad_file import BadFileError, content_of, few, printable
-from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
+from data_pipelines.readers.file_listing import identity_of, list_files, refuse_shared, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image
 from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.readers.natural_order import visible_entries
@@ -24,6 +25,16 @@ _CHUNK = 64
 class _ImageFile:
     path: Path
     label: int
+
+
+def _refuse_two_labels(files: Sequence[_ImageFile]) -> None:
+    """Raise ValueError when one real file lies, by two names, in two classes."""
+    known: dict[object, _ImageFile] = {}
+    for file in files:
+        other = known.setdefault(identity_of(file.path), file)
+        if other.label != file.label:
+            names = f"{printable(other.path)} and {printable(file.path)}"
+            raise ValueError(f"{names} are one file in two classes; keep one of them")
 
 
 def _load_until_fault(files: Sequence[_ImageFile], shape: ImageShape) -> tuple[list[np.ndarray], BadFileError | None]:
@@ -60,7 +71,7 @@ class FolderSource:
 
     @cached_property
     def _folder_names(self) -> Sequence[str]:
-        roots = [self.root / "train", self.root / "test"] if self._is_split else [self.root]
+        roots = list(self._split_folders.values()) if self._is_split else [self.root]
         names = [tuple(path.name for path in self._class_folders(root)) for root in roots]
         if names[0] != names[-1]:
             differing = few(sorted(set(names[0]) ^ set(names[-1])), most=10)
@@ -103,17 +114,20 @@ class FolderSource:
     @cached_property
     def _is_split(self) -> bool:
         inner = {
-            entry.name: any(path.is_dir() for path in entry.iterdir())
+            entry.name: any(path.is_dir() for path in visible_entries(entry))
             for entry in visible_entries(self.root)
             if entry.is_dir()
         }
-        if not (inner.get("train") or inner.get("test")):
+        if not any(inner.get(path.name) for path in self._split_folders.values()):
             return False
-        if set(inner) != {"train", "test"}:
-            raise ValueError(
-                f"{self.root} holds {', '.join(sorted(inner))}; expected exactly the folders train and test"
-            )
+        if len(inner) != 2 or set(self._split_folders) != {"train", "test"}:
+            names = ", ".join(printable(name) for name in sorted(inner))
+            raise ValueError(f"{printable(self.root)} holds {names}; expected exactly the folders train and test")
         return True
+
+    @cached_property
+    def _split_folders(self) -> dict[Split, Path]:
+        return find_split_folders(self.root)
 
     @cached_property
     def _files(self) -> dict[Split, list[_ImageFile]]:
@@ -121,15 +135,13 @@ class FolderSource:
         for label, name in enumerate(self._folder_names):
             for split, paths in self._split_class(name).items():
                 splits[split].extend(_ImageFile(path, label) for path in paths)
+        _refuse_two_labels([file for files in splits.values() for file in files])
         refuse_shared([file.path for file in splits["train"]], [file.path for file in splits["test"]])
         return {split: sorted(files, key=self._order) for split, files in splits.items()}
 
     def _split_class(self, name: str) -> dict[Split, list[Path]]:
         if self._is_split:
-            return {
-                "train": self._images(self.root / "train" / name),
-                "test": self._images(self.root / "test" / name),
-            }
+            return {split: self._images(folder / name) for split, folder in self._split_folders.items()}
         paths = self._images(self.root / name)
         if len(paths) < 2:
             raise ValueError(f"{self.root / name} has 1 image; expected at least 2, one of them for testing")
@@ -140,7 +152,7 @@ class FolderSource:
     def _class_folders(self, root: Path) -> list[Path]:
         for path in visible_entries(root):
             if not path.is_dir():
-                raise ValueError(f"{path} is not a class folder; move it out of {root}")
+                raise ValueError(f"{printable(path)} is not a class folder; move it out of {printable(root)}")
         return visible_entries(root)
 
     def _images(self, folder: Path) -> list[Path]:
@@ -149,7 +161,7 @@ class FolderSource:
                 raise ValueError(f"{printable(path)} is not an image file; allowed: {', '.join(IMAGE_SUFFIXES)}")
         listing = list_files(folder, IMAGE_SUFFIXES, deep=False)
         if not listing.files:
-            raise ValueError(f"{folder} is a class without images; add some or remove the folder")
+            raise ValueError(f"{printable(folder)} is a class without images; add some or remove the folder")
         warn_left_out(folder, [listing])
         return listing.files
 

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def prepare(
         folder: The prepared folder; new, empty, or prepared by this pipeline.
         on_progress: Called with the rows read and all rows, whenever some have been read.
         rows_per_shard: Stored rows of one shard; by default chosen by their size.
-        again: Write all shards anew, also when the folder is complete.
+        again: Write all shards anew, in a folder beside it, which takes its place when it is complete.
         num_processes: Processes that make shards; by default one, and several when much is left to do.
         most_processes: Most of these; by default the CPUs that this process may use.
 
@@ -58,14 +59,25 @@ def prepare(
     Raises:
         ValueError: The folder holds anything else, or the raw data cannot be read.
     """
+    if again:
+        fresh = folder.with_name(f"{folder.name}.again")
+        if not fresh.exists():
+            _refuse_foreign(folder, pipeline.key)
+        prepare(
+            pipeline,
+            fresh,
+            on_progress=on_progress,
+            rows_per_shard=rows_per_shard,
+            num_processes=num_processes,
+            most_processes=most_processes,
+        )
+        return _replace(folder, fresh, pipeline)
     with limited_warnings():
-        whole = None if again else _whole_manifest(pipeline, folder)
+        whole = _whole_manifest(pipeline, folder)
         if whole is not None:
             return whole
         _refuse_foreign(folder, pipeline.key)
         with _only_one(folder):
-            if again:
-                _empty(pipeline, folder)
             for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
                 leftover.unlink()
             if read_manifest(folder) is not None:
@@ -94,16 +106,20 @@ def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | Non
     return manifest
 
 
-def _empty(pipeline: DataPipeline[Any], folder: Path) -> None:
-    """Remove the shards and their manifest. Raises ValueError when they are of another pipeline."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return
-    refuse_other_pipeline(folder, found=manifest.pipeline, wanted=pipeline.key)
-    pipeline.num_raw_rows()  # raises unless the raw data are at hand
-    (folder / MANIFEST_NAME).unlink()
-    for path in folder.glob("*.parquet"):
-        path.unlink()
+def _replace(folder: Path, fresh: Path, pipeline: DataPipeline[Any]) -> Manifest:
+    """Move a complete prepared folder to the place of another; the manifest comes last.
+
+    After a kill in between, the shards that were moved are made again in `fresh`.
+    """
+    with _only_one(folder):
+        (folder / MANIFEST_NAME).unlink(missing_ok=True)
+        for path in folder.glob("*.parquet"):
+            path.unlink()
+        for path in sorted(fresh.glob("*.parquet")):
+            path.rename(folder / path.name)
+        (fresh / MANIFEST_NAME).rename(folder / MANIFEST_NAME)
+        shutil.rmtree(fresh)
+    return load_manifest(folder, pipeline)
 
 
 def _warn_of_damaged(folder: Path, manifest: Manifest) -> None:
@@ -118,7 +134,11 @@ def _warn_of_changes(pipeline: DataPipeline[Any], folder: Path, manifest: Manife
 
     Their contents are read only when a name, a size or a time has changed.
     """
-    stamp = stamp_of(pipeline)
+    try:
+        stamp = stamp_of(pipeline)
+    except ValueError as error:
+        _log.warning("%s cannot be listed any more (%s); the rows of before are used", pipeline.source, error)
+        return
     if not stamp or not manifest.raw_stamp or stamp == manifest.raw_stamp:
         return
     if pipeline.source_hash() == manifest.source_hash:

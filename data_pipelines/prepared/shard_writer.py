@@ -64,13 +64,22 @@ def read_unfinished(folder: Path) -> Unfinished | None:
 
 
 def stamp_of(pipeline: DataPipeline[Any]) -> str:
-    """Return a digest of the names, sizes and times of the raw files; empty when there are none at hand."""
+    """Return a digest of the places, sizes, times and numbers on disk of the raw files; empty without any at hand.
+
+    Raises ValueError when the raw data cannot be listed.
+    """
+    roots = pipeline.raw_roots()
     try:
-        stats = [(file.name, file.stat()) for file in pipeline.raw_files()]
+        stats = [(_place_of(file, roots), file.stat()) for file in pipeline.raw_files()]
     except OSError:  # a file is gone, or the raw data are not on this machine
         return ""
-    lines = [f"{name}\n{status.st_size}\n{status.st_mtime_ns}\n" for name, status in stats]
+    lines = [f"{name}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}\n" for name, status in stats]
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest() if lines else ""
+
+
+def _place_of(file: Path, roots: Sequence[Path]) -> str:
+    root = next((root for root in roots if file.is_relative_to(root)), file.parent)
+    return str(file.relative_to(root))
 
 
 class ShardWriter:
@@ -162,7 +171,9 @@ class ShardWriter:
     def _is_good(self, made: MadeShard) -> bool:
         if made.left_out and self.pipeline.on_bad_file == "refuse":
             return False
-        return made.shard is None or has_hash(self.folder, made.shard)
+        if made.shard is None:  # else a shard that was not written, as one of its files was refused
+            return len(made.left_out) == made.num_raw_rows
+        return has_hash(self.folder, made.shard)
 
     def _start(self, rows_per_shard: int | None) -> Unfinished:
         manifest = Manifest(

@@ -63,7 +63,9 @@ def refuse_unopenable(file: Path) -> None:
 
 
 def content_of(file: Path) -> bytes:
-    """Return a file's bytes for a digest; of a file that cannot be read the fault, which reading it names later."""
+    """Return a file's bytes for a digest; of what cannot be read the fault, which reading it names later."""
+    if not file.is_file():  # a pipe or a device would never end
+        return b"no file"
     try:
         return file.read_bytes()
     except OSError as error:

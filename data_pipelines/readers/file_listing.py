@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipelines.readers.bad_file import printable
-from data_pipelines.readers.natural_order import natural_key
+from data_pipelines.readers.natural_order import is_hidden, natural_key
 
 HIDDEN = "hidden"
 AGAIN = "the same file as another one"
@@ -75,6 +75,12 @@ def find_file(folder: Path, name: str) -> Path | None:
     return found[0] if found else None
 
 
+def find_folder(folder: Path, name: str) -> Path:
+    """Return the folder of this name inside a folder, in any case of letters; the exact name when there is none."""
+    found = sorted(folder.iterdir()) if folder.is_dir() and not (folder / name).is_dir() else []
+    return next((path for path in found if path.name.lower() == name.lower() and path.is_dir()), folder / name)
+
+
 def identity_of(path: Path) -> object:
     """Return what two names of the same file on disk have in common; the path itself for a link to nowhere."""
     try:
@@ -93,6 +99,15 @@ def refuse_shared(train: Collection[Path], held_out: Collection[Path]) -> None:
             raise ValueError(f"{path} and {other} are one file, but one is for training and the other is not; keep one")
 
 
+def refuse_same_files(files: Sequence[Path]) -> None:
+    """Raise ValueError when two of the files are one by a link."""
+    known: dict[object, Path] = {}
+    for path in files:
+        other = known.setdefault(identity_of(path), path)
+        if other != path:
+            raise ValueError(f"{printable(other)} and {printable(path)} are one file; put each in its place")
+
+
 def warn_left_out(root: Path, listings: Sequence[FileListing]) -> None:
     """Log how many files below `root` were left out, by reason; hidden ones are not worth a word."""
     counts: dict[str, int] = {}
@@ -108,11 +123,6 @@ def warn_left_out(root: Path, listings: Sequence[FileListing]) -> None:
         _log.warning("%s: %d files are left out (%s)", printable(root), sum(counts.values()), words)
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether files and folders of this name are passed over."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
 class _Found(NamedTuple):
     """A file or folder below the listed folder."""
 
@@ -121,6 +131,13 @@ class _Found(NamedTuple):
     path: Path
     is_linked: bool
     """Whether it is a link, or lies in a folder that was reached by one."""
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, which reading it says
+        return False
 
 
 def _walk(root: Path, left_out: dict[str, list[Path]], *, deep: bool) -> list[_Found]:
@@ -141,7 +158,7 @@ def _walk(root: Path, left_out: dict[str, list[Path]], *, deep: bool) -> list[_F
             found = _Found((*folder.order, natural_key(Path(entry.name))), folder.path / entry.name, is_linked)
             if is_hidden(entry.name):
                 left_out.setdefault(HIDDEN, []).append(found.path)
-            elif not entry.is_dir():
+            elif not _is_folder(entry):
                 files.append(found)
             elif deep:
                 (links if entry.is_symlink() else folders).append(found)

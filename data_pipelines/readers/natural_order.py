@@ -6,7 +6,12 @@ from pathlib import Path
 
 def visible_entries(folder: Path) -> list[Path]:
     """Return the entries of a folder in natural order, without hidden ones."""
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=natural_key)
+    return sorted((path for path in folder.iterdir() if not is_hidden(path.name)), key=natural_key)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether files and folders of this name are passed over."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:

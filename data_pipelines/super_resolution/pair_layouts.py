@@ -1,11 +1,14 @@
 """Layouts of folders with high- and low-resolution pairs."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
-from data_pipelines.readers.file_listing import list_files
+from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
+from data_pipelines.readers.bad_file import few
+from data_pipelines.readers.file_listing import find_folder, list_files
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import natural_key
 from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry, ImageListing, find_images
@@ -17,6 +20,7 @@ from data_pipelines.super_resolution.splits import (
     take_val,
 )
 
+_log = logging.getLogger(__name__)
 _FLAT = re.compile(r"(?P<name>.+?)(?:[_-](?:SRF[_-]?|x)(?P<scale>\d))?[_-](?P<side>HR|LR)", re.IGNORECASE)
 """Ends of the names of pairs that lie side by side."""
 _NUM_DIV2K_VAL = 10
@@ -26,14 +30,16 @@ DIV2K_RULE = "train: DIV2K_train_HR; test: DIV2K_valid_HR; val: the first 10 of 
 
 def list_pairs(root: Path, scales: Sequence[int]) -> ImageListing:
     """List the pairs of every split folder of `root`, or of `root` itself, split by the folder rule."""
-    given: list[Split] = [split for split in SPLITS if (root / split).is_dir()]
+    given = find_split_folders(root)
     if not given:
         return ImageListing(split_by_folder_rule(pairs_in(root, scales)), FOLDER_RULE)
     if "train" not in given:
         raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
     entries: dict[Split, list[ImageEntry]] = {
-        split: pairs_in(root / split, scales) if split in given else [] for split in SPLITS
+        split: pairs_in(given[split], scales) if split in given else [] for split in SPLITS
     }
+    found = [path for split in entries.values() for entry in split for path in entry.files]
+    warn_of_strays(root, [*found, *(path for folder in given.values() for path in find_images(folder))], IMAGE_SUFFIXES)
     if "val" in given:
         return ImageListing(entries, GIVEN_RULE)
     return ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
@@ -70,18 +76,30 @@ def is_flat_pair_folder(folder: Path) -> bool:
 def _flat_pairs(folder: Path) -> dict[tuple[str, int | None], dict[str, Path]]:
     """Return the files of each name and scale by their side; nothing unless some name has both sides."""
     found: dict[tuple[str, int | None], dict[str, Path]] = {}
+    twins: list[tuple[Path, Path]] = []
     for path in list_files(folder, IMAGE_SUFFIXES, deep=False).files if folder.is_dir() else ():
         match = _FLAT.fullmatch(path.stem)
         if match:
             scale = int(match["scale"]) if match["scale"] else None
-            found.setdefault((match["name"], scale), {})[match["side"].upper()] = path
-    return found if any(len(sides) == 2 for sides in found.values()) else {}
+            sides = found.setdefault((match["name"], scale), {})
+            other = sides.setdefault(match["side"].upper(), path)
+            twins += [(other, path)] if other != path else []
+    if not any(len(sides) == 2 for sides in found.values()):
+        return {}
+    if twins:
+        raise ValueError(f"{twins[0][0]} and {twins[0][1].name} are the same side of one pair; keep one of them")
+    return found
 
 
 def _choose_scale(
     folder: Path, flat: Mapping[tuple[str, int | None], Mapping[str, Path]], scale: int
 ) -> dict[str, FilePair]:
-    chosen = {name: sides for (name, other), sides in flat.items() if other in (scale, None)}
+    chosen: dict[str, Mapping[str, Path]] = {}
+    for (name, other), sides in flat.items():
+        if other in (scale, None) and chosen.setdefault(name, sides) is not sides:
+            both = [next(iter(each.values())).name for each in (chosen[name], sides)]
+            raise ValueError(f"{folder}: {' and '.join(both)} are pairs of one name; keep one of them")
+    _warn_of_others(folder, flat)
     if not chosen:
         scales = sorted({other for _, other in flat if other})
         raise ValueError(f"{folder} holds pairs of the scales {', '.join(map(str, scales))}, and none of scale {scale}")
@@ -89,6 +107,13 @@ def _choose_scale(
     if alone:
         raise ValueError(f"{folder}: {_few(alone)} have no partner; every image needs both sides")
     return {name: FilePair(sides["HR"], sides["LR"]) for name, sides in chosen.items()}
+
+
+def _warn_of_others(folder: Path, flat: Mapping[tuple[str, int | None], Mapping[str, Path]]) -> None:
+    known = {path for sides in flat.values() for path in sides.values()}
+    others = [path.name for path in list_files(folder, IMAGE_SUFFIXES, deep=False).files if path not in known]
+    if others:
+        _log.warning("%s: %d images end in neither HR nor LR and are left out: %s", folder, len(others), few(others))
 
 
 def describe_layouts(scale: int) -> str:
@@ -103,7 +128,7 @@ def list_div2k(root: Path, scales: Sequence[int]) -> ImageListing:
 
 
 def _div2k_part(root: Path, part: str, scales: Sequence[int]) -> list[ImageEntry]:
-    low = {scale: root / f"DIV2K_{part}_LR_bicubic/X{scale}" for scale in scales}
+    low = {scale: find_folder(root / f"DIV2K_{part}_LR_bicubic", f"X{scale}") for scale in scales}
     entries = []
     for hr in find_images(root / f"DIV2K_{part}_HR"):
         pairs = {}
@@ -142,10 +167,11 @@ def _match(hr_folder: Path, lr_folder: Path, scale: int) -> dict[str, FilePair]:
     """Match files of the same name; those in `LR_bicubic` may have `x4` after it."""
     ending = f"x{scale}" if lr_folder.parent.name == "LR_bicubic" else ""
     hr = {path.relative_to(hr_folder).as_posix(): path for path in find_images(hr_folder)}
-    lr = {
-        path.relative_to(lr_folder).with_name(path.stem.removesuffix(ending) + path.suffix).as_posix(): path
-        for path in find_images(lr_folder)
-    }
+    lr: dict[str, Path] = {}
+    for path in find_images(lr_folder):
+        name = path.relative_to(lr_folder).with_name(path.stem.removesuffix(ending) + path.suffix).as_posix()
+        if lr.setdefault(name, path) != path:
+            raise ValueError(f"{lr[name]} and {path.name} are the low resolution of one image; keep one of them")
     alone = sorted(set(hr) ^ set(lr))
     if alone:
         raise ValueError(f"{hr_folder} and {lr_folder}: only one of them holds {_few(alone)}; every image needs both")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.prepared.source_pipeline import require_path
-from data_pipelines.readers.file_listing import refuse_shared
+from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
+from data_pipelines.readers.file_listing import identity_of, refuse_shared
+from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images
@@ -66,26 +68,36 @@ def _list_classes(root: Path, scales: Sequence[int]) -> ImageListing:
     classes = [path for path in visible_entries(folder) if path.is_dir()]
     if not classes:
         raise ValueError(f"{folder} has no class folders; for images without classes use source: folder")
+    if {"train", "test"} <= set(find_split_folders(folder)):
+        raise ValueError(f"{folder} holds the folders train and test, which are no classes; give source: folder")
     entries: dict[Split, list[ImageEntry]] = {split: [] for split in SPLITS}
+    known: set[object] = set()
     for each in classes:
-        for split, paths in split_by_class_rule(_entries(find_images(each), root)).items():
+        new = [path for path in find_images(each) if identity_of(path) not in known]
+        known |= {identity_of(path) for path in new}
+        for split, paths in split_by_class_rule(_entries(new, root)).items():
             entries[split] += paths
     return ImageListing(entries, CLASS_RULE)
 
 
 def _list_folder(root: Path, scales: Sequence[int]) -> ImageListing:
-    for folder in (root, *(root / split for split in SPLITS)):
+    given = find_split_folders(root)
+    for folder in (root, *given.values()):
         if is_flat_pair_folder(folder):
             raise ValueError(
                 f"{folder} holds images at high and at low resolution side by side, which are no images of one kind; "
                 "give `workload.data.source: pairs`"
             )
-    given = [split for split in SPLITS if (root / split).is_dir()]
-    if "train" not in given:
+    if not given:
         return ImageListing(split_by_folder_rule(_entries(find_images(root), root)), FOLDER_RULE)
+    if "train" not in given:
+        raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
     entries: dict[Split, list[ImageEntry]] = {
-        split: _entries(find_images(root / split), root) if split in given else [] for split in SPLITS
+        split: _entries(find_images(given[split]), root) if split in given else [] for split in SPLITS
     }
+    warn_of_strays(
+        root, [path for found in entries.values() for entry in found for path in entry.files], IMAGE_SUFFIXES
+    )
     return ImageListing(entries, GIVEN_RULE) if "val" in given else ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
 
 

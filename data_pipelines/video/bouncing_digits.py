@@ -14,6 +14,7 @@ from PIL import Image
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import DigitsSource
+from data_pipelines.readers.bad_file import refuse_unopenable
 from data_pipelines.video.clips import Clip, ClipListing, FrameShape, FrameSpan
 from data_pipelines.video.config import BouncingDigits
 
@@ -100,6 +101,7 @@ def read_idx_images(path: Path) -> np.ndarray:
 
     Raises ValueError naming a file of another form.
     """
+    refuse_unopenable(path)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:

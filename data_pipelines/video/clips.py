@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.contract.pipeline import Split
+from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few, printable
-from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
+from data_pipelines.readers.file_listing import FileListing, list_files, refuse_shared, warn_left_out
 
 _log = logging.getLogger(__name__)
 
@@ -103,9 +104,15 @@ def list_splits(
     Raises:
         ValueError: There are no clips, or one file is for training and, by another name, for testing too.
     """
-    folders = [root / split for split in SPLITS if (root / split).is_dir()]
-    listings = {folder.name: list_files(folder, suffixes) for folder in folders}
-    is_split = all(name in listings and listings[name].files for name in ("train", "test"))
+    folders = find_split_folders(root)
+    listings: dict[str, FileListing] = {split: list_files(folder, suffixes) for split, folder in folders.items()}
+    holding = [split for split in folders if listings[split].files]
+    is_split = {"train", "test"} <= set(holding)
+    if not is_split and set(holding) - {"train"}:
+        names = " and ".join(folders[split].name for split in holding)
+        raise ValueError(
+            f"{printable(root)} holds {what} in {names}; clips by folders need train and test (val may be there too)"
+        )
     if not is_split:
         listings = {"": list_files(root, suffixes)}
     files = [file for listing in listings.values() for file in listing.files]
@@ -116,11 +123,9 @@ def list_splits(
     clips = clips_of(files)
     if not is_split:
         return refuse_leaks(split_last_fifth(clips))
-    strays = len(list_files(root, suffixes).files) - len({file.resolve() for file in files})
-    if strays > 0:
-        _log.warning("%s: %d files outside of train, val and test are left out", printable(root), strays)
+    warn_of_strays(root, files, suffixes)
     by_split: dict[Split, Sequence[Clip]] = {
-        split: [clip for clip in clips if clip.files[0].is_relative_to(root / split)] for split in SPLITS
+        split: [clip for clip in clips if clip.files[0].is_relative_to(folder)] for split, folder in folders.items()
     }
     return refuse_leaks(ClipListing(by_split, "the folders train, val and test"))
 

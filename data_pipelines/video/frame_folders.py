@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.bad_file import BadFileError, few, printable
 from data_pipelines.readers.file_listing import AGAIN, identity_of, list_files
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, decode_image, to_plain
 from data_pipelines.readers.natural_order import natural_key
@@ -44,13 +44,14 @@ class FrameClip:
         frames = []
         for path in self.files:
             if not path.exists() and not path.is_symlink():
-                raise ValueError(f"{path}: this frame is missing; put it back, or remove the clip {self.name}")
+                raise BadFileError(path, f"this frame is missing; put it back, or remove the clip {self.name}")
             image = decode_image(path)
             first = first or image.size
             if image.size != first:
-                raise ValueError(
-                    f"{path}: is {image.width}x{image.height}, but {self.files[0].name} of the same clip is "
-                    f"{first[0]}x{first[1]}; all frames of a clip must have one size"
+                raise BadFileError(
+                    path,
+                    f"is {image.width}x{image.height}, but {self.files[0].name} of the same clip is "
+                    f"{first[0]}x{first[1]}; all frames of a clip must have one size",
                 )
             frames.append(fit_frame(to_plain(image, path), shape))
         return np.stack(frames)

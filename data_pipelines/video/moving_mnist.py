@@ -1,5 +1,6 @@
 """The published file of Moving MNIST: uint8 (20, N, 64, 64), time first (Srivastava et al. 2015)."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_pipelines.readers.bad_file import BadFileError, describe_content, refuse_unopenable
+from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
 from data_pipelines.video.bouncing_digits import generated_clips
 from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, split_last_fifth
 from data_pipelines.video.config import BouncingDigits
 from data_pipelines.video.frame_folders import fit_frame
 
 TEST_FILE = "mnist_test_seq.npy"
+_PUBLISHED_FRAMES, _SMALLEST = 20, 8
+_log = logging.getLogger(__name__)
 _EXPECTED = f"expected uint8 (time, sequence, height, width), as {TEST_FILE} holds"
 _TRAIN_DIGITS = ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
 
@@ -85,6 +88,13 @@ def open_sequences(file: Path) -> np.ndarray:
     sequences = _map(file)
     if sequences.dtype != np.uint8 or sequences.ndim != 4 or not sequences.size:
         raise BadFileError(file, f"holds {sequences.dtype} {sequences.shape}; {_EXPECTED}")
+    num_frames, num_sequences, height, width = sequences.shape
+    if num_sequences == _PUBLISHED_FRAMES != num_frames or min(height, width) < _SMALLEST:
+        advice = "save it with its axes in that order (`numpy.moveaxis`)"
+        raise BadFileError(file, f"has the axes {sequences.shape}; {_EXPECTED}: {advice}")
+    if num_frames > num_sequences:
+        words = "%s: is read as %d sequences of %d frames of %dx%d; save it with other axes if that is wrong"
+        _log.warning(words, printable(file), num_sequences, num_frames, height, width)
     return sequences
 
 

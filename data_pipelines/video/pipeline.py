@@ -1,6 +1,7 @@
 """Pipeline of video: stored clips of frames, and training windows."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -74,15 +75,18 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         return {"train": self.data.digits.num_train_clips, "test": 10_000}
 
     def source_hash(self) -> str:
-        """Hash every raw file once, in the order of the clips; without files, hash the embedded digits."""
+        """Hash every raw file once, with its split and place; without files, hash the embedded digits."""
         if self.data.source == "bouncing_digits" and self.data.path is None:
             from data_pipelines.video.bouncing_digits import hash_embedded_digits
 
             return hash_embedded_digits()
         digest = hashlib.sha256()
-        for path in self.list_raw_files():
-            digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
-            digest.update(bytes.fromhex(hash_file(path)))
+        root = self.data.path or Path("/")
+        for split, clips in self._raw.clips.items():
+            for path in dict.fromkeys(path for clip in clips for path in clip.files):
+                place = path.relative_to(root) if path.is_relative_to(root) else path.name
+                digest.update(os.fsencode(f"{split}\n{place}\n"))
+                digest.update(bytes.fromhex(hash_file(path)) if path.is_file() else b"unreadable")
         return digest.hexdigest()
 
     def list_raw_files(self) -> Sequence[Path]:

@@ -170,3 +170,17 @@ def test_a_real_cifar10_can_be_read() -> None:
         table = pa.concat_tables(pipeline.read_raw(split, 0))
         assert table.num_rows == num_rows > 0
         assert set(table["label"].to_pylist()) == set(range(10))
+
+
+def test_an_empty_batch_and_a_link_between_batches_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    folder = _write_records(tmp_path / "a")
+    (folder / "data_batch_3.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"data_batch_3\.bin: holds no images"):
+        find_cifar10(folder).num_rows()
+    folder = _write_records(tmp_path / "b")
+    (folder / "test_batch.bin").unlink()
+    (folder / "test_batch.bin").symlink_to("data_batch_5.bin")
+    with pytest.raises(ValueError, match=r"data_batch_5\.bin and .*test_batch\.bin are one file"):
+        find_cifar10(folder).num_rows()

@@ -9,6 +9,7 @@ from PIL import Image
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.class_folders import FolderSource
+from data_pipelines.readers.bad_file import BadFileError
 from data_pipelines.readers.image_shape import ImageShape
 
 SHAPE = ImageShape(1, 4, 4)
@@ -174,3 +175,38 @@ def test_the_hash_sees_content_and_names(tmp_path: Path) -> None:
     hashes.append(FolderSource(tmp_path, SHAPE).content_hash())
     assert len(set(hashes)) == 3
     assert np.all([FolderSource(tmp_path, SHAPE).content_hash() == hashes[2] for _ in range(2)])
+
+
+def test_one_file_in_two_classes_is_refused(tmp_path: Path) -> None:
+    _save_classes(tmp_path, cat=3, dog=3)
+    os.link(tmp_path / "cat/image1.png", tmp_path / "dog/copy.png")
+    with pytest.raises(ValueError, match=r"cat/image1\.png and .*dog/copy\.png are one file in two classes"):
+        FolderSource(tmp_path, SHAPE).num_rows()
+
+
+def test_what_is_hidden_beside_classes_is_passed_over(tmp_path: Path) -> None:
+    _save_classes(tmp_path, train=3, bus=3)
+    for name in ("__MACOSX/cat", "train/.thumbnails"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "__MACOSX/cat/._x.png").write_bytes(b"x")
+    assert FolderSource(tmp_path, SHAPE).class_names == ("bus", "train")
+
+
+def test_split_folders_count_in_any_case(tmp_path: Path) -> None:
+    _save_classes(tmp_path / "Train", cat=2, dog=1)
+    _save_classes(tmp_path / "TEST", cat=1, dog=1)
+    assert FolderSource(tmp_path, SHAPE).num_rows() == {"train": 3, "test": 2}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "loop"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    _save_classes(tmp_path, cat=3, dog=3)
+    path = tmp_path / "cat" / "odd.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("odd.png")
+    source = FolderSource(tmp_path, SHAPE)
+    assert source.content_hash()
+    with pytest.raises(BadFileError, match=r"odd\.png: is (no file|a link to odd\.png, which does not exist)"):
+        _rows(source, "test")

@@ -99,6 +99,14 @@ def test_shards_are_the_same_after_an_interruption(raw: Path, rows_per_shard: in
     assert prepare(_pipeline(raw), folder).splits == whole.splits
 
 
+def test_rows_beside_a_refused_file_are_read_when_it_is_left_out(raw: Path) -> None:
+    _damage(raw, "cat/0.png")
+    whole = prepare(_pipeline(raw), raw.parent / "whole", rows_per_shard=20)
+    with pytest.raises(ValueError, match=r"cat/0\.png"):
+        prepare(_pipeline(raw, "refuse"), raw.parent / "p", rows_per_shard=20)
+    assert prepare(_pipeline(raw), raw.parent / "p").splits == whole.splits
+
+
 def test_a_split_of_damaged_files_alone_is_refused(raw: Path) -> None:
     _damage(raw, *(f"{label}/{number}.png" for label in ("cat", "dog") for number in (9, 19, 29)))
     with pytest.raises(ValueError, match="6 files cannot be used; no file of the split test can be read"):

@@ -1,6 +1,7 @@
 """Raw data that change after they were prepared are noticed; those that only moved in time are not."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,37 @@ def test_without_the_raw_data_nothing_is_said(raw: Path, caplog: pytest.LogCaptu
     data = ImageData(source="folder", prepared=raw.parent / "prepared", size=8, channels=1)
     prepare(ImagePipeline(data), raw.parent / "prepared")
     assert not caplog.records
+
+
+def test_a_file_that_moves_to_another_class_is_noticed(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in raw.rglob("*.png"):
+        os.utime(path, (1, 1))
+        _save(path, 7) if path.parent.name == "cat" else None
+        os.utime(path, (1, 1))
+    _prepare(raw)
+    (raw / "cat").rename(raw / "bird")
+    (raw / "dog").rename(raw / "cat")
+    (raw / "bird").rename(raw / "dog")
+    _prepare(raw)
+    assert "has changed since it was prepared" in caplog.text
+
+
+def test_a_refused_preparation_again_keeps_the_rows_of_before(raw: Path) -> None:
+    data = ImageData(source="folder", path=raw, size=8, channels=1)
+    before = prepare(ImagePipeline(data), raw.parent / "prepared")
+    whole = (raw / "cat" / "1.png").read_bytes()
+    (raw / "cat" / "1.png").write_bytes(whole[:40])
+    with pytest.raises(ValueError, match=r"cat/1\.png"):
+        prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+    (raw / "cat" / "1.png").write_bytes(whole)
+    assert prepare(ImagePipeline(data), raw.parent / "prepared").splits == before.splits
+    after = prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+    assert after.splits == before.splits and not (raw.parent / "prepared.again").exists()
+
+
+def test_raw_data_that_cannot_be_listed_are_told_of(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _prepare(raw)
+    shutil.rmtree(raw)
+    raw.mkdir()  # as a disk that is not mounted
+    assert _prepare(raw)
+    assert "cannot be listed any more" in caplog.text and "the rows of before are used" in caplog.text

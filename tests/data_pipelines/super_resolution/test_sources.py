@@ -203,3 +203,41 @@ def test_a_side_without_a_partner_and_another_scale_are_named(tmp_path):
         listed(tmp_path, "pairs")
     with pytest.raises(ValueError, match="holds pairs of the scales 4, and none of scale 2"):
         listed(tmp_path, "pairs", scales=[2])
+
+
+def test_twins_of_a_pair_are_refused(tmp_path):
+    touch(tmp_path / "a", "0_x4_HR.png", "0_x4_HR.tif", "0_x4_LR.png")
+    with pytest.raises(ValueError, match=r"0_x4_HR\.png and 0_x4_HR\.tif are the same side of one pair"):
+        listed(tmp_path / "a", "pairs")
+    touch(tmp_path / "b", "1_x4_HR.png", "1_x4_LR.png", "1_HR.png", "1_LR.png")
+    with pytest.raises(ValueError, match="are pairs of one name; keep one of them"):
+        listed(tmp_path / "b", "pairs")
+    touch(tmp_path / "c", "HR/0.png", "LR_bicubic/X4/0.png", "LR_bicubic/X4/0x4.png")
+    with pytest.raises(ValueError, match=r"0\.png and 0x4\.png are the low resolution of one image"):
+        listed(tmp_path / "c", "pairs")
+
+
+def test_folders_of_splits_count_in_any_case(tmp_path, caplog):
+    touch(tmp_path, *(f"Train/{number}.png" for number in range(3)), "valid/a.png", "test/b.png", "stray.png")
+    entries = listed(tmp_path, "folder")
+    assert [len(entries[split]) for split in SPLITS] == [3, 1, 1]
+    assert "1 files outside of the splits' folders are left out: stray.png" in caplog.text
+    (tmp_path / "Train").rename(tmp_path / "other")
+    with pytest.raises(ValueError, match="holds val, test and no train; add the folder"):
+        listed(tmp_path, "folder")
+
+
+def test_splits_are_no_classes_and_a_linked_class_counts_once(tmp_path):
+    touch(tmp_path / "a", "train/0.png", "test/1.png")
+    with pytest.raises(ValueError, match="holds the folders train and test, which are no classes"):
+        listed(tmp_path / "a", "uc_merced")
+    touch(tmp_path / "b", *(f"{label}/{number}.png" for label in "ab" for number in range(4)))
+    (tmp_path / "b/c").symlink_to(tmp_path / "b/a")
+    entries = listed(tmp_path / "b", "uc_merced")
+    assert sum(len(found) for found in entries.values()) == 8
+
+
+def test_div2k_is_found_with_its_scales_in_small_letters(tmp_path):
+    for part, number in (("train", "0001"), ("valid", "0801")):
+        touch(tmp_path, f"DIV2K_{part}_HR/{number}.png", f"DIV2K_{part}_LR_bicubic/x4/{number}x4.png")
+    assert listed(tmp_path, "div2k")["train"][0].pairs[4].lr.name == "0001x4.png"

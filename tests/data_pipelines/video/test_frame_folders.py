@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.prepared.prepare import prepare
+from data_pipelines.readers.bad_file import BadFileError
 from data_pipelines.video.clips import FrameShape, cut_long_clips, split_last_fifth
+from data_pipelines.video.config import VideoData
 from data_pipelines.video.frame_folders import FrameClip, fit_frame, list_frame_folders, order_frames
+from data_pipelines.video.moving_mnist import open_sequences
+from data_pipelines.video.pipeline import VideoPipeline
 from tests.video_fixtures import save_frames
 
 SHAPE = FrameShape(3, 8, 8)
@@ -149,3 +154,56 @@ def test_a_folder_without_images_is_refused(tmp_path):
         list_frame_folders(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         list_frame_folders(tmp_path / "nowhere")
+
+
+def test_split_folders_count_in_any_case_and_by_other_names(tmp_path):
+    for name in ("Train/a", "Train/b", "valid/c", "TEST/d"):
+        save_frames(tmp_path / name, range(2))
+    listing = list_frame_folders(tmp_path)
+    assert {split: len(clips) for split, clips in listing.clips.items()} == {"train": 2, "val": 1, "test": 1}
+
+
+def test_clips_for_validation_are_never_trained_on(tmp_path):
+    for name in ("train/a", "train/b", "val/c"):
+        save_frames(tmp_path / name, range(2))
+    with pytest.raises(ValueError, match="in train and val; clips by folders need train and test"):
+        list_frame_folders(tmp_path)
+    save_frames(tmp_path / "test/d", range(2))
+    save_frames(tmp_path / "Testing/d", range(2))
+    with pytest.raises(ValueError, match="holds Testing and test, which both mean test; keep one"):
+        list_frame_folders(tmp_path)
+
+
+def test_a_link_to_itself_ends_no_listing(tmp_path):
+    save_frames(tmp_path / "a", range(2))
+    save_frames(tmp_path / "b", range(2))
+    (tmp_path / "loop").symlink_to("loop")
+    assert len(list_frame_folders(tmp_path).clips["train"]) == 1
+
+
+def test_a_clip_of_mixed_sizes_is_left_out_by_choice(tmp_path):
+    for name in ("a", "b", "c"):
+        save_frames(tmp_path / "raw" / name, range(4))
+    save_frames(tmp_path / "raw" / "a", range(3, 4), width=30)
+    data = VideoData(source="frames", path=tmp_path / "raw", height=8, width=8, num_past=1, num_future=1)
+    with pytest.raises(BadFileError, match="all frames of a clip must have one size"):
+        prepare(VideoPipeline(data), tmp_path / "p")
+    manifest = prepare(VideoPipeline(data.model_copy(update={"on_bad_file": "skip"})), tmp_path / "p")
+    assert (manifest.num_rows("train"), manifest.num_rows("test"), len(manifest.left_out["train"])) == (1, 1, 1)
+
+
+def test_a_clip_that_moves_to_another_split_is_noticed(tmp_path, caplog):
+    for name in ("train/a", "train/b", "test/c", "test/d"):
+        save_frames(tmp_path / "raw" / name, range(4))
+    data = VideoData(source="frames", path=tmp_path / "raw", height=8, width=8, num_past=1, num_future=1)
+    prepare(VideoPipeline(data), tmp_path / "p")
+    (tmp_path / "raw/test/c").rename(tmp_path / "raw/train/c")
+    prepare(VideoPipeline(data), tmp_path / "p")
+    assert "has changed since it was prepared" in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(50, 20, 64, 64), (64, 64, 20, 5)])
+def test_sequences_with_other_axes_are_refused(tmp_path, shape):
+    np.save(tmp_path / "mnist_test_seq.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(BadFileError, match=r"has the axes .*; expected uint8 \(time, sequence, height, width\)"):
+        open_sequences(tmp_path / "mnist_test_seq.npy")

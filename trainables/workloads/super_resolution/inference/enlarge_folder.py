@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from data_pipelines.readers.bad_file import NAMED, BadFileError, few, refuse_all
+from data_pipelines.readers.bad_file import NAMED, BadFileError, few, printable, refuse_all
 from data_pipelines.super_resolution.image_lists import find_images
 from data_pipelines.super_resolution.rgb_image import load_rgb
 from trainables.contract.pulse import Pulse
@@ -66,4 +66,9 @@ def _report(faults: Sequence[BadFileError], config: SuperResolutionConfig, rank:
 
 
 def _save(image: torch.Tensor, file: Path) -> None:
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, format="PNG")
+    try:
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, format="PNG")
+    except OSError as error:
+        raise ValueError(
+            f"{printable(file)} cannot be written ({error.strerror}); give another --out, or rename"
+        ) from error
