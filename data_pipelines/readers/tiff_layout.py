@@ -5,6 +5,9 @@ Pillow reads the bytes of 16-bit planes as pixels, drops bands, and shows a four
 """
 
 import logging
+import struct
+import zlib
+from io import SEEK_END, BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,14 @@ from data_pipelines.readers.bad_file import BadFileError, printable
 _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _GREY, _RGB, _PALETTE, _YCBCR = (0, 1), 2, 3, 6
+_PREMULTIPLIED, _ALPHA = 1, 2
 _DARK = 4096
+_DEFLATE = 8
+_UNPACKED_BY_TIFFFILE = (1, _DEFLATE, 32946)
+"""None, and Deflate by its two numbers."""
+_UNPACKED_BY_PILLOW = (5, 32773, 34925, 50000)
+"""LZW, PackBits, LZMA and Zstandard, for which tifffile needs a further package."""
+_LONG, _ORIENTATION = 4, 0x0112
 _log = logging.getLogger(__name__)
 
 
@@ -35,22 +45,26 @@ def hint_at_dark(levels: np.ndarray) -> str:
 def check_tiff(path: Path) -> Image.Image | None:
     """Return the first page's colours where Pillow would take them otherwise than meant; None where it reads it right.
 
-    Bands beyond red, green and blue are left out and 16-bit colours reduced to their upper 8, with a warning that names
-    the file. Raises BadFileError for layouts that have no one meaning as grey levels or colours.
+    The image keeps the orientation that the file states. Bands beyond red, green and blue are left out and 16-bit
+    colours reduced to their upper 8, with a warning that names the file. Raises BadFileError for layouts that have no
+    one meaning as grey levels or colours, and for too many pixels, before any is decoded.
     """
     try:
         with tifffile.TiffFile(path) as file:
             num_pages, page = len(file.pages), file.pages[0].aspage()
             kind = _Layout(path, page)
-            colours = kind.reduce(page.asarray()) if kind.needs_own_decoder else None
+            colours = kind.reduce(_decode(path, page)) if kind.needs_own_decoder else None
+            turn = page.tags.valueof(_ORIENTATION)
     except BadFileError:
         raise
     except Exception as error:
-        # tifffile fails with many kinds of error on a damaged file, and without the codec of a rare compression.
-        fault = "cannot be read as a TIFF: it is damaged, or compressed in a rare way"
-        raise BadFileError(path, f"{fault}; copy it again, or save it without compression") from error
+        # tifffile and Pillow fail with many kinds of error on a damaged file.
+        fault = "cannot be read as a TIFF: it is damaged or cut off"
+        raise BadFileError(path, f"{fault}; copy it again, or remove it") from error
     if num_pages > 1:
         _log.warning("%s: holds %d pages; the first is used", printable(path), num_pages)
+    if colours and isinstance(turn, int):
+        colours.getexif()[_ORIENTATION] = turn
     return colours
 
 
@@ -62,36 +76,45 @@ class _Layout:
         self.samples, self.bits = page.samplesperpixel, page.bitspersample
         self.photometric, self.is_planar = int(page.photometric), int(page.planarconfig) == 2
         self.extra = tuple(int(kind) for kind in page.extrasamples)
-        self.is_alpha = bool(self.extra) and self.extra[0] in (1, 2) and len(self.extra) == 1
+        self.is_alpha = bool(self.extra) and self.extra[0] in (_PREMULTIPLIED, _ALPHA) and len(self.extra) == 1
         self._refuse_numbers(int(page.sampleformat))
         self._refuse_colours()
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit and page.imagewidth * page.imagelength > limit:
+            raise BadFileError(path, f"has more than {limit:,} pixels; cut it into tiles")
 
     @property
     def needs_own_decoder(self) -> bool:
-        """Whether Pillow would take the pixels for others."""
-        is_inverted = self.photometric == 0 and self.bits == 16
-        is_wide_colour = self.photometric == _RGB and self.bits == 16
-        return is_wide_colour or is_inverted or (self.photometric == _RGB and bool(self.extra) and not self.is_alpha)
+        """Whether Pillow would take the pixels for others, or for none."""
+        if self.photometric == _RGB:
+            return self.bits == 16 or (bool(self.extra) and not self.is_alpha)
+        return self.photometric in _GREY and (self.samples == 2 or (self.photometric == 0 and self.bits == 16))
 
     def reduce(self, pixels: np.ndarray) -> Image.Image:
         """Return the decoded page as 8-bit colours, or as 16-bit grey with white as the largest level."""
         if not pixels.size:
             raise BadFileError(self.path, "has no pixels; replace or remove the file")
-        if self.photometric == 0:
+        if self.samples == 1:
             return Image.fromarray(65535 - pixels)
         if self.is_planar:
             pixels = np.moveaxis(pixels, 0, -1)
+        num_colours = 3 if self.photometric == _RGB else 1
+        colours, rest = pixels[..., :num_colours], pixels[..., num_colours : num_colours + 1]
+        if self.is_alpha and self.extra[0] == _PREMULTIPLIED:
+            colours = _divide(colours, rest)
+        if self.photometric == 0:
+            colours = np.iinfo(colours.dtype).max - colours
         if self.bits == 16:
-            hint = hint_at_dark(pixels[..., :3])
+            hint = hint_at_dark(colours)
             _log.warning("%s: has 16 bits per colour; the upper 8 are used%s", printable(self.path), hint)
-            pixels = (pixels >> 8).astype(np.uint8)
+            colours, rest = (colours >> 8).astype(np.uint8), (rest >> 8).astype(np.uint8)
         if self.is_alpha:
-            return Image.fromarray(np.ascontiguousarray(pixels[..., :4]))
-        if self.extra:
+            return Image.fromarray(np.concatenate([colours, rest], -1))
+        if self.samples > num_colours:
             _log.warning(
                 "%s: has %d bands; the first three are used as red, green and blue", printable(self.path), self.samples
             )
-        return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+        return Image.fromarray(np.ascontiguousarray(colours))
 
     def _refuse_numbers(self, sample_format: int) -> None:
         kind = {_SIGNED: "signed whole numbers", _FLOAT: "floating-point numbers"}.get(sample_format)
@@ -117,3 +140,58 @@ class _Layout:
             )
         name = getattr(tifffile.PHOTOMETRIC(self.photometric), "name", self.photometric)
         raise BadFileError(self.path, f"has the colours {name}; convert it to RGB or grey with 8 or 16 bits")
+
+
+def _divide(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return the colours that were multiplied by their opacity."""
+    largest = np.iinfo(colours.dtype).max
+    plain = colours.astype(np.float32) * (largest / np.maximum(alpha, 1).astype(np.float32))
+    return np.minimum(np.floor(plain + 0.5), largest).astype(colours.dtype)
+
+
+def _decode(path: Path, page: tifffile.TiffPage) -> np.ndarray:
+    kind = int(page.compression)
+    if kind in _UNPACKED_BY_TIFFFILE:
+        return page.asarray()
+    if kind not in _UNPACKED_BY_PILLOW:
+        name = getattr(tifffile.COMPRESSION(kind), "name", kind)
+        raise BadFileError(path, f"is compressed by {name}, which is not read for its colours; save it with Deflate")
+    with tifffile.TiffFile(_pack_anew(path)) as file:
+        return file.pages[0].aspage().asarray()
+
+
+def _pack_anew(path: Path) -> BytesIO:
+    """Return the file with the strips or tiles of its first page in Deflate, which tifffile unpacks by itself."""
+    content = path.read_bytes()
+    copy, places, sizes = BytesIO(content), list[int](), list[int]()
+    with tifffile.TiffFile(copy, mode="r+") as file:
+        page = file.pages[0].aspage()
+        for number, (place, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+            part = _unpack(path, page, number, content[place : place + size])
+            places.append(copy.seek(0, SEEK_END))
+            sizes.append(copy.write(zlib.compress(part, 1)))
+        kinds = ("TileOffsets", "TileByteCounts") if page.is_tiled else ("StripOffsets", "StripByteCounts")
+        page.tags[kinds[0]].overwrite(places, dtype=_LONG)
+        page.tags[kinds[1]].overwrite(sizes, dtype=_LONG)
+        page.tags["Compression"].overwrite(_DEFLATE)
+    copy.seek(0)
+    return copy
+
+
+def _unpack(path: Path, page: tifffile.TiffPage, number: int, content: bytes) -> bytes:
+    """Unpack one strip or tile with Pillow, as a TIFF of grey bytes; a predictor is left for later."""
+    width, height = page.tilewidth, page.tilelength
+    if not page.is_tiled:
+        num_rows = min(page.rowsperstrip, page.imagelength)
+        num_strips = -(-page.imagelength // num_rows)
+        width, height = page.imagewidth, min(num_rows, page.imagelength - number % num_strips * num_rows)
+    samples = 1 if int(page.planarconfig or 1) == 2 else page.samplesperpixel
+    width = (width * samples * page.bitspersample + 7) // 8
+    if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
+        raise BadFileError(path, f"has a compressed part of {width * height:,} bytes; save it with Deflate")
+    values = {256: width, 257: height, 258: 8, 259: int(page.compression), 262: 1, 273: 122, 277: 1, 278: height}
+    values[279] = len(content)
+    entries = b"".join(struct.pack("<HHII", tag, _LONG, 1, value) for tag, value in values.items())
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(values)) + entries + bytes(4)  # 122 bytes
+    with Image.open(BytesIO(head + content), formats=("TIFF",)) as image:
+        return image.tobytes()

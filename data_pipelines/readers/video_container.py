@@ -7,6 +7,10 @@ from typing import BinaryIO
 
 from data_pipelines.readers.bad_file import BadFileError
 
+_BOXES = (
+    b"ftyp", b"styp", b"pdin", b"moov", b"moof", b"mfra", b"mdat", b"free", b"skip", b"wide", b"meta", b"udta",
+    b"uuid", b"sidx", b"ssix", b"prft", b"emsg", b"pnot",
+)  # fmt: skip
 RIFF, EBML, SEGMENT = b"RIFF", b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -37,11 +41,17 @@ def _measure_of(head: bytes) -> Callable[[BinaryIO], int] | None:
 
 
 def _measure_box(stream: BinaryIO) -> int:
-    """Return a box's size (ISO/IEC 14496-12, section 4.2): 32 bits, or 64 after the type; 0: up to the file's end."""
+    """Return a box's size (ISO/IEC 14496-12, section 4.2): 32 bits, or 64 after the type; 0: up to the file's end.
+
+    Bytes behind the last box may look like one: a box of an unknown kind that ends beyond the file is taken for such.
+    """
+    start = stream.tell()
     size, name = int.from_bytes(stream.read(4), "big"), stream.read(4)
     if not name.isalnum():
         return 0
-    return int.from_bytes(stream.read(8), "big") if size == 1 else size
+    size = int.from_bytes(stream.read(8), "big") if size == 1 else size
+    is_none = name not in _BOXES and start + size > stream.seek(0, io.SEEK_END)
+    return 0 if is_none else size
 
 
 def _measure_riff(stream: BinaryIO) -> int:

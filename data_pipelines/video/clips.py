@@ -12,7 +12,7 @@ import numpy as np
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few, printable
-from data_pipelines.readers.file_listing import FileListing, list_files, refuse_shared, warn_left_out
+from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
 
 _log = logging.getLogger(__name__)
 
@@ -105,21 +105,20 @@ def list_splits(
         ValueError: There are no clips, or one file is for training and, by another name, for testing too.
     """
     folders = find_split_folders(root)
-    listings: dict[str, FileListing] = {split: list_files(folder, suffixes) for split, folder in folders.items()}
-    holding = [split for split in folders if listings[split].files]
+    by_folder = {split: list_files(folder, suffixes) for split, folder in folders.items()}
+    holding = [split for split in folders if by_folder[split].files]
     is_split = {"train", "test"} <= set(holding)
     if not is_split and set(holding) - {"train"}:
         names = " and ".join(folders[split].name for split in holding)
         raise ValueError(
             f"{printable(root)} holds {what} in {names}; clips by folders need train and test (val may be there too)"
         )
-    if not is_split:
-        listings = {"": list_files(root, suffixes)}
-    files = [file for listing in listings.values() for file in listing.files]
+    listings = list(by_folder.values()) if is_split else [list_files(root, suffixes)]
+    files = [file for listing in listings for file in listing.files]
     if not files:
-        endings = few(listings[""].left_out)
+        endings = few(listings[0].left_out)
         raise ValueError(f"{root} holds no {what} at any depth{endings and f'; left out were files by {endings}'}")
-    warn_left_out(root, list(listings.values()))
+    warn_left_out(root, listings)
     clips = clips_of(files)
     if not is_split:
         return refuse_leaks(split_last_fifth(clips))

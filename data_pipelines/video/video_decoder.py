@@ -1,5 +1,6 @@
 """Decoder of one video file: frames in the order shown, upright and with square pixels."""
 
+import errno
 import logging
 import struct
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ _VIDEO_CONTAINERS = ("a MP4", "an AVI", "a GIF", "a Matroska")
 class VideoDecoder:
     """An open file; iterating gives its frames as images of one size.
 
-    Warns by name of what is passed over: transparency, a high dynamic range, and a turn by no quarter. Raises
+    Warns by name of what is passed over: transparency, a high dynamic range, damage, and a turn by no quarter. Raises
     BadFileError for a file that is no video, has no picture, or is damaged.
     """
 
@@ -43,12 +44,14 @@ class VideoDecoder:
         self._frames = decoded_frames(self.container, self.stream, file)
         self._size: tuple[int, int] | None = None
         self._warned: set[str] = set()
+        if self.stream.metadata.get("alpha_mode") == "1":
+            self._warn("its transparency is not read; its colours are used as they lie")
 
     def __iter__(self) -> Iterator[Image.Image]:
         return self
 
     def __next__(self) -> Image.Image:
-        image = self._show(next(self._frames))
+        image = self._show(self._next_frame())
         self._size = self._size or image.size
         if image.size != self._size:
             fault = f"frame {self.num_read} is of another size than the first; divide the file there"
@@ -58,12 +61,18 @@ class VideoDecoder:
 
     def skip(self) -> None:
         """Decode one frame without making an image of it; StopIteration at the end."""
-        next(self._frames)
+        self._next_frame()
         self.num_read += 1
 
     def close(self) -> None:
         """Close the file."""
         self.container.close()
+
+    def _next_frame(self) -> Any:
+        frame = next(self._frames)
+        if frame.is_corrupt:
+            self._warn("has damaged frames; they are used as the decoder mended them")
+        return frame
 
     def _show(self, frame: Any) -> Image.Image:
         if frame.color_trc in _HIGH_RANGE:
@@ -131,14 +140,38 @@ def decoded_frames(container: Any, stream: Any, file: Path) -> Iterator[Any]:
     """Yield PyAV's frames in the order shown, without those that cannot be decoded at a cut beginning."""
     damage = import_av().FFmpegError
     number = 0
+    frames = _checked(container, stream) if stream.name == "ffv1" else container.decode(stream)
     try:
-        for frame in container.decode(stream):
+        for frame in frames:
             yield frame
             number += 1
     except damage as error:
         raise BadFileError(
             file, f"is damaged after its first {number} frames ({error.strerror}); copy it again, or remove it"
         ) from error
+
+
+def _checked(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield frames of FFV1; raise PyAV's error for one whose checksum is wrong.
+
+    The decoder repeats the frame before in its place, and says so nowhere but in its log.
+    """
+    av = import_av()
+    stream.codec_context.thread_count = 1  # its log reaches Python from this thread alone
+    frames = container.decode(stream)
+    while True:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as lines:
+                frame = next(frames, None)
+        finally:
+            av.logging.set_level(level)
+        if any("CRC mismatch" in words for _, _, words in lines):
+            raise av.error.InvalidDataError(errno.EBADMSG, "a checksum is wrong")
+        if frame is None:
+            return
+        yield frame
 
 
 def _with_square_pixels(image: Image.Image, shape: Any) -> Image.Image:

@@ -37,6 +37,8 @@ class _Packet(NamedTuple):
     time: int | None
     is_key: bool
     is_shown: bool
+    place: int | None
+    """Its time in the order of decoding."""
 
 
 def read_facts(file: Path) -> VideoFacts:
@@ -54,12 +56,14 @@ def read_facts(file: Path) -> VideoFacts:
         shown = [packet.time for packet in packets if packet.is_shown]
         if shown and _is_countable(container, stream, packets):
             return _facts(shown, tick_s)
+        num_lost = _num_lost(container, stream, packets)
         is_strict = container.format.name.startswith(_ONE_PACKET_A_FRAME[:2]) and stream.name not in _HIDDEN_FRAMES
     decoded = _decode_times(file)
     expected = len(shown) - _num_leading(packets)
-    if not decoded or (is_strict and len(decoded) < expected):
+    if not decoded or num_lost or (is_strict and len(decoded) < expected):
+        num_all = len(shown) + num_lost
         raise BadFileError(
-            file, f"only {len(decoded)} of its {len(shown)} frames can be decoded; copy it again, or remove it"
+            file, f"only {len(decoded)} of its {num_all} frames can be decoded; copy it again, or remove it"
         )
     return _facts(decoded, tick_s)
 
@@ -67,7 +71,7 @@ def read_facts(file: Path) -> VideoFacts:
 def _read_packets(container: Any, stream: Any, file: Path) -> list[_Packet]:
     try:
         packets = [
-            _Packet(packet.pts, packet.is_keyframe, not packet.is_discard)
+            _Packet(packet.pts, packet.is_keyframe, not packet.is_discard, packet.dts)
             for packet in container.demux(stream)
             if packet.size
         ]
@@ -86,6 +90,14 @@ def _is_countable(container: Any, stream: Any, packets: Sequence[_Packet]) -> bo
         and all(packet.time is not None for packet in packets)
         and not _num_leading(packets)
     )
+
+
+def _num_lost(container: Any, stream: Any, packets: Sequence[_Packet]) -> int:
+    """Count the frames of an AVI header beyond the last packet; one that repeats its predecessor has no packet."""
+    place = packets[-1].place
+    if container.format.name != "avi" or place is None:
+        return 0
+    return max(0, stream.frames - (place + 1))
 
 
 def _num_leading(packets: Sequence[_Packet]) -> int:

@@ -41,6 +41,10 @@ IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the driver of a submitted job."""
 
 
+_FRAME_HEADER, _SETTINGS = 9, 4
+"""Length of an HTTP/2 frame's header, and the type of a frame with settings."""
+
+
 def connect() -> None:
     """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine.
 
@@ -69,14 +73,19 @@ def connect() -> None:
         from ray._private import ray_constants
 
         ray_constants.ENABLE_RAY_CLUSTER = False  # LOOPBACK, which was read when Ray was imported
-    ray.init(
-        address="local" if is_local else None,
-        include_dashboard=False if is_local else None,
-        log_to_driver=True,
-        logging_level=logging.ERROR,
-        # processes of a cluster started here inherit these; giving them again would keep Ray from prestarting workers
-        runtime_env=None if is_local else {"env_vars": environment},
-    )
+    try:
+        ray.init(
+            address="local" if is_local else None,
+            include_dashboard=False if is_local else None,
+            log_to_driver=True,
+            logging_level=logging.ERROR,
+            # a cluster started here inherits these; giving them again would keep Ray from prestarting workers
+            runtime_env=None if is_local else {"env_vars": environment},
+        )
+    except ConnectionError as error:
+        if not address:
+            raise
+        raise ValueError(f"{ADDRESS}={address}: no cluster was found there; unset it to train here") from error
     _quieten()
     silence_workers()
 
@@ -99,9 +108,19 @@ def _refuse_dead(address: str) -> None:
     if host is None or (port is None and parts.scheme == ""):
         raise ValueError(f"{ADDRESS}={address}: this is no address of a cluster, such as 10.0.0.1:6379; {advice}")
     try:
-        socket.create_connection((host, port or CLIENT_PORT), timeout=CONNECT_TIMEOUT_S).close()
+        with socket.create_connection((host, port or CLIENT_PORT), timeout=CONNECT_TIMEOUT_S) as server:
+            speaks_grpc = "RAY_USE_TLS" in os.environ or _speaks_http2(server)
     except (OSError, UnicodeError) as error:
         raise ValueError(f"{ADDRESS}={address}: no cluster answers there ({error}); {advice}") from error
+    if not speaks_grpc:
+        raise ValueError(f"{ADDRESS}={address}: what answers there is no cluster of Ray; correct the port, or {advice}")
+
+
+def _speaks_http2(server: socket.socket) -> bool:
+    """Return whether a server greets as gRPC does (RFC 9113, 3.4): after the client's preface it sends its settings."""
+    server.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0]))
+    head = server.recv(_FRAME_HEADER)
+    return len(head) == _FRAME_HEADER and head[3] == _SETTINGS
 
 
 def _job_environment() -> dict[str, str]:

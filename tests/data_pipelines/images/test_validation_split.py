@@ -32,6 +32,9 @@ class Parts:
     def files(self) -> list[Any]:
         return []
 
+    def split_files(self) -> dict[Any, Any]:
+        return {}
+
     def content_hash(self) -> str:
         return "hash"
 

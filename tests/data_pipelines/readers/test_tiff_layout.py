@@ -1,11 +1,14 @@
 """TIFF layouts: read as they are meant, or refused or warned of by name."""
 
+import zlib
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image, ImageOps
 
 from data_pipelines.readers.bad_file import BadFileError
 from data_pipelines.readers.image_file import decode_image, to_plain
@@ -14,6 +17,7 @@ WEDGE = np.tile(np.arange(0, 256, 8, dtype=np.uint8), (8, 1))
 WIDE = WEDGE.astype(np.uint16) * 257
 COLOURS = np.stack([WEDGE, 255 - WEDGE, WEDGE // 2], axis=-1)
 WIDE_COLOURS = COLOURS.astype(np.uint16) * 257
+OPAQUE = np.full((8, 32, 1), 65535, np.uint16)
 
 
 def _read(folder: Path, pixels: np.ndarray, **layout: Any) -> np.ndarray:
@@ -83,3 +87,110 @@ def test_what_has_no_one_meaning_is_refused(
 ) -> None:
     with pytest.raises(BadFileError, match=rf"a\.tif: .*{words}; "):
         _read(tmp_path, pixels, **{"photometric": "minisblack", **layout})
+
+
+FIVE = np.concatenate([COLOURS, COLOURS[..., :2]], -1)
+UNNAMED = {"photometric": "rgb", "extrasamples": ["unspecified"] * 2}
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize(
+    ("pixels", "layout"),
+    [(WIDE_COLOURS, {"photometric": "rgb"}), (FIVE, UNNAMED), (65535 - WIDE, {"photometric": "miniswhite"})],
+)
+def test_each_orientation_is_turned_upright(
+    tmp_path: Path, pixels: np.ndarray, layout: dict[str, Any], turn: int
+) -> None:
+    plain = Image.fromarray(COLOURS if pixels.ndim == 3 else np.stack([WEDGE] * 3, -1))
+    plain.getexif()[0x0112] = turn
+    read = _read(tmp_path, pixels, extratags=[(0x0112, "H", 1, turn, True)], **layout)
+    np.testing.assert_array_equal(read, np.asarray(ImageOps.exif_transpose(plain)))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("kind", "colour"), [("rgb", (1, 0, 0)), ("minisblack", (1,))])
+def test_premultiplied_colours_are_divided_by_alpha(
+    tmp_path: Path, kind: str, colour: tuple[int, ...], bits: int
+) -> None:
+    half = 1 << (bits - 1)
+    pixels = np.full((4, 6, len(colour) + 1), half, f"uint{bits}")
+    pixels[..., :-1] = np.array(colour) * half
+    read = _read(tmp_path, pixels, photometric=kind, extrasamples=["assocalpha"], planarconfig="contig")
+    expected = [255, 127, 127] if kind == "rgb" else [255, 255, 255]
+    np.testing.assert_array_equal(read, np.broadcast_to(expected, (4, 6, 3)))
+
+
+def _pack(content: bytes, width: int, kind: str) -> bytes:
+    """Compress bytes by a kind that tifffile cannot write."""
+    height, file = len(content) // width, BytesIO()
+    Image.frombytes("L", (width, height), content).save(file, "TIFF", compression=kind, tiffinfo={278: height})
+    file.seek(0)
+    with tifffile.TiffFile(file) as packed:
+        (place,), (size,) = packed.pages[0].dataoffsets, packed.pages[0].databytecounts
+    return file.getvalue()[place : place + size]
+
+
+def _change_compression(path: Path, width: int, kind: str) -> None:
+    """Turn a file in Deflate, whose strips or tiles have rows of `width` bytes, to another compression."""
+    content, number = path.read_bytes(), {"tiff_lzw": 5, "packbits": 32773, "zstd": 50000}[kind]
+    with tifffile.TiffFile(path, mode="r+") as file:
+        tags, handle = file.pages[0].aspage().tags, file.filehandle
+        parts = []
+        for place, size in zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True):
+            part = _pack(zlib.decompress(content[place : place + size]), width, kind)
+            handle.seek(0, SEEK_END)
+            parts.append((handle.tell(), handle.write(part)))
+        tags[324 if 324 in tags else 273].overwrite([place for place, _ in parts], dtype=4)
+        tags[325 if 325 in tags else 279].overwrite([size for _, size in parts], dtype=4)
+        tags["Compression"].overwrite(number)
+
+
+CLEAR = {"extrasamples": ["unassalpha"]}
+GREY_ALPHA = np.stack([WIDE, OPAQUE[..., 0]])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["tiff_lzw", "packbits", "zstd"])
+@pytest.mark.parametrize(
+    ("pixels", "layout", "width"),
+    [
+        (WIDE_COLOURS, {"rowsperstrip": 3}, 192),
+        (WIDE_COLOURS, {"predictor": True}, 192),
+        (WIDE_COLOURS, {"tile": (16, 16), "predictor": True}, 96),
+        (np.moveaxis(WIDE_COLOURS, -1, 0), {"rowsperstrip": 3, "planarconfig": "separate"}, 64),
+        (np.concatenate([WIDE_COLOURS, OPAQUE], -1), CLEAR, 256),
+        (FIVE, UNNAMED, 160),
+        (np.moveaxis(GREY_ALPHA, 0, -1), {"photometric": "minisblack", **CLEAR, "planarconfig": "contig"}, 128),
+        (GREY_ALPHA, {"photometric": "minisblack", **CLEAR, "planarconfig": "separate"}, 64),
+        ((GREY_ALPHA >> 8).astype(np.uint8), {"photometric": "minisblack", **CLEAR, "planarconfig": "separate"}, 32),
+        (65535 - WIDE, {"photometric": "miniswhite"}, 64),
+    ],
+)
+def test_common_compressions_are_read_in_every_layout(
+    tmp_path: Path, pixels: np.ndarray, layout: dict[str, Any], width: int, kind: str, order: Any
+) -> None:
+    layout = {"photometric": "rgb", "compression": "zlib", "byteorder": order, **layout}
+    plain = _read(tmp_path, pixels, **layout)
+    _change_compression(tmp_path / "a.tif", width, kind)
+    read = np.asarray(to_plain(decode_image(tmp_path / "a.tif"), tmp_path / "a.tif").convert("RGB"))
+    np.testing.assert_array_equal(read, plain)
+    expected = COLOURS if layout["photometric"] == "rgb" else np.stack([WEDGE] * 3, -1)
+    np.testing.assert_array_equal(read, expected)
+
+
+def test_another_compression_is_refused_by_its_name(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", FIVE, **UNNAMED)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].aspage().tags["Compression"].overwrite(7)
+    with pytest.raises(BadFileError) as caught:
+        decode_image(tmp_path / "a.tif")
+    words = "is compressed by JPEG, which is not read for its colours; save it with Deflate"
+    assert str(caught.value) == f"{tmp_path / 'a.tif'}: {words}"
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", WIDE_COLOURS, photometric="rgb", compression="zlib")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 255)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(BadFileError, match=r"a\.tif: has more than 255 pixels; cut it into tiles"):
+        decode_image(tmp_path / "a.tif")

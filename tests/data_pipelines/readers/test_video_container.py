@@ -54,11 +54,18 @@ def test_a_recording_that_never_said_its_size_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["mkv", "avi", "mp4"])
-@pytest.mark.parametrize("padding", [b"\0" * 40, b"\xfe" * 40])
+@pytest.mark.parametrize("padding", [b"\0" * 40, b"\xfe" * 40, b"junk" * 20])
 def test_what_follows_a_whole_file_does_not_matter(tmp_path, kind, padding):
     file = tmp_path / f"a.{kind}"
     file.write_bytes(save_video(file) + padding)
     check_is_whole(file)
+
+
+def test_a_box_of_an_unknown_kind_is_stepped_over(tmp_path):
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"\0\0\0\x0cftypisom" + b"\0\0\0\x0abeamxx" + b"\0\0\0\x09mdat")
+    with pytest.raises(ValueError, match="30 of at least 31 bytes"):
+        check_is_whole(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF", b"this is no video at all"])

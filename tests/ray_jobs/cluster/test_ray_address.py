@@ -1,7 +1,10 @@
 """RAY_ADDRESS as users have it: empty, dead, malformed."""
 
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -49,7 +52,47 @@ def test_a_malformed_address_is_named(started: list[dict], monkeypatch: pytest.M
 
 
 def test_an_address_that_answers_is_left_to_ray(started: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+    with serving(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as address:  # the settings with which gRPC greets
+        monkeypatch.setenv("RAY_ADDRESS", address)
         connection.connect()
     assert started[0]["address"] is None
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_what_answers_and_is_no_cluster_is_refused(
+    started: list[dict], monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    with serving(answer) as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(ValueError, match=rf"^RAY_ADDRESS={address}: what answers there is no cluster of Ray"):
+            connection.connect()
+    assert started == []
+
+
+@contextmanager
+def serving(answer: bytes) -> Iterator[str]:
+    """A server that takes one connection, answers it, and closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(100)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_a_cluster_that_ray_does_not_find_is_bad_input(started: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def fail(**arguments: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(ValueError, match=r"^RAY_ADDRESS=auto: no cluster was found there; unset it to train here"):
+        connection.connect()
