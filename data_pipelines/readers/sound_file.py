@@ -17,12 +17,14 @@ MAX_MISSING_RATIO = 0.01
 LARGEST = 2.0**32
 """Largest usable sample: floats are meant to lie in -1..1, and some programs write integers of up to 32 bits as
 floats."""
-RATES_HZ = (100, 1_000_000)
+RATES_HZ = (100, 768_000)
 """Lowest and highest sample rate that a recording can have; anything else is a damaged header."""
 MAX_SAMPLES = 2**26
 """Most samples of a file, all channels together: 4.6 hours at 4 kHz."""
 _BLOCK = 2**18
 """Frames that are read at a time, so that a header's false count reserves no memory."""
+_OGG_HEAD = 27
+"""Bytes of a page of Ogg before the lengths of its segments; the last counts these."""
 _NO_LENGTH = 0x7FFFF000
 """Stated sizes from here on are placeholders: ffmpeg writes 0xFFFFFFFF and sox 0x7FFFF024 into a pipe."""
 _CHUNKS: Mapping[bytes, tuple[Literal["little", "big"], bytes]] = {
@@ -52,6 +54,7 @@ def read_sound(path: Path, *, channel: int | None = None) -> Sound:
     """
     refuse_unopenable(path)
     _check_length(path)
+    _check_ogg_end(path)
     samples, rate = _read(path)
     if not len(samples):
         raise BadFileError(path, "holds no sound; remove it, or copy it again")
@@ -142,3 +145,22 @@ def _check_length(path: Path) -> None:
     if place + length > size:
         fault = f"is cut off: its sound should have {length} bytes, and {size - place} are there"
         raise BadFileError(path, f"{fault}; copy it again")
+
+
+def _check_ogg_end(path: Path) -> None:
+    """Raise BadFileError for an Ogg file whose last page is not whole, or does not end the stream.
+
+    libsndfile reads such a file without a word. Zeros or a tag behind the last page are passed over.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        end, is_last = 0, False
+        while (head := file.read(_OGG_HEAD))[:4] == b"OggS":
+            lacing = file.read(head[26]) if len(head) == _OGG_HEAD else b""
+            end += _OGG_HEAD + len(lacing) + sum(lacing)
+            if len(head) < _OGG_HEAD or len(lacing) < head[26] or end > size:
+                raise BadFileError(path, "is cut off: its last page of Ogg is not whole; copy it again")
+            is_last = bool(head[5] & 4)
+            file.seek(end)
+    if end and not is_last:
+        raise BadFileError(path, "is cut off: it lacks Ogg's mark of the end; copy it again")

@@ -73,12 +73,21 @@ def read_heart_sound(path: Path) -> Sound:
     if "/" in signal.file or not file.is_file():
         raise BadFileError(path, f"its file {printable(signal.file)} is missing; copy it beside the header")
     if file.suffix.lower() == ".wav":
-        return read_sound(file, channel=signal.channel if signal.num_channels > 1 else None)
-    sound = _read_format_16(file, signal, header.rate, path)
-    if header.num_samples and header.num_samples != len(sound.samples):
-        fault = f"states {header.num_samples} samples of {printable(signal.file)}, which holds {len(sound.samples)}"
-        raise BadFileError(path, f"{fault}; copy both again")
+        sound = read_sound(file, channel=signal.channel if signal.num_channels > 1 else None)
+    else:
+        sound = _read_format_16(file, signal, header.rate, path)
+    refuse_difference(path, header, signal.file, sound)
     return sound
+
+
+def refuse_difference(path: Path, header: Header, file: str, sound: Sound) -> None:
+    """Raise BadFileError when a file has another rate, or number of samples, than its header states."""
+    if header.rate != sound.rate:
+        fault = f"states {header.rate:,} samples per second of {printable(file)}, which has {sound.rate:,}"
+        raise BadFileError(path, f"{fault}; copy both again")
+    if header.num_samples and header.num_samples != len(sound.samples):
+        fault = f"states {header.num_samples} samples of {printable(file)}, which holds {len(sound.samples)}"
+        raise BadFileError(path, f"{fault}; copy both again")
 
 
 def _read_format_16(file: Path, signal: Signal, rate: int, header: Path) -> Sound:
@@ -90,8 +99,8 @@ def _read_format_16(file: Path, signal: Signal, rate: int, header: Path) -> Soun
             f"{signal.num_channels} samples; copy it again",
         )
     if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-        fault = f"states {rate:,} samples per second for {file.name}, expected {RATES_HZ[0]:,} to {RATES_HZ[1]:,}"
-        raise BadFileError(header, f"{fault}; copy it again")
+        fault = f"states {rate:,} samples per second for {printable(file.name)}"
+        raise BadFileError(header, f"{fault}, expected {RATES_HZ[0]:,} to {RATES_HZ[1]:,}; copy it again")
     samples = data.reshape(-1, signal.num_channels)[:, signal.channel].astype(np.float64)
     samples[samples == MISSING] = np.nan
     return Sound(fill_gaps(samples / -MISSING, file), rate)

@@ -6,18 +6,18 @@ unsorted, repeated or outside the recording, and children recorded in both campa
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.heart_sounds.datasets.circor_patients import Patient, clean_id, read_patients
 from data_pipelines.heart_sounds.recordings import FileIndex, Groups, Recording, no_states
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.heart_sounds.tasks import TASKS
-from data_pipelines.readers.bad_file import few, refuse_unopenable
-from data_pipelines.readers.csv_table import read_columns, read_text
+from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.csv_table import read_text
 from data_pipelines.readers.sound_file import read_sound
 
 _log = logging.getLogger(__name__)
@@ -27,29 +27,17 @@ NUM_STATES = 4
 TOLERANCE_S = 0.001
 
 
-@dataclass(frozen=True)
-class Patient:
-    """Content of a patient's text file or table row."""
-
-    name: str
-    fields: Mapping[str, str]
-    recordings: tuple[tuple[str, str | None], ...]
-    """File names of each wav file and of its states."""
-    file: Path
-    """The text file or the table."""
-
-
 def read_circor(root: Path, task: str | None) -> list[Recording]:
     """List all recordings by patient. Raises ValueError when the folder is not CirCor or lacks the task's label."""
     files = FileIndex(root, (".wav", ".tsv", ".txt", ".csv"))
-    patients = _patients_from_text(files) or _patients_from_table(files)
-    _refuse_twice(patients)
+    patients = read_patients(files)
     _warn_of_differences(root, patients, files)
     if not patients:
-        raise ValueError(f"{root} holds no CirCor patients; expected <patient>.txt files or training_data.csv in it")
+        words = "holds no CirCor patients; expected <patient>.txt files or training_data.csv in it"
+        raise ValueError(f"{printable(root)} {words}")
     groups = Groups()
     for patient in patients:
-        other = _clean_id(patient.fields.get("Additional ID", ""))
+        other = clean_id(patient.fields.get("Additional ID", ""))
         groups.join(patient.name, other or patient.name)
     return [
         recording
@@ -58,74 +46,16 @@ def read_circor(root: Path, task: str | None) -> list[Recording]:
     ]
 
 
-def _patients_from_text(files: FileIndex) -> list[Patient]:
-    return [_parse_text(path) for path in files.of_kind(".txt") if path.stem.isdigit()]
-
-
-def _parse_text(path: Path) -> Patient:
-    refuse_unopenable(path)
-    lines = read_text(path).splitlines()
-    first = lines[0].split() if lines else []
-    if len(first) < 2 or not first[1].isdigit() or len(lines) < 1 + int(first[1]):
-        raise ValueError(
-            f"{path}: the first line must be `<patient> <number of recordings> <rate>` before as many lines"
-        )
-    rows = [line.split() for line in lines[1 : 1 + int(first[1])]]
-    if any(len(row) < 3 for row in rows):
-        raise ValueError(f"{path}: each recording's line must be `<location> <hea> <wav> <tsv>`")
-    pairs = (line[1:].partition(":") for line in lines if line.startswith("#"))
-    fields = {key.strip(): value.strip() for key, _, value in pairs}
-    return Patient(first[0], fields, tuple((row[2], row[3] if len(row) > 3 else None) for row in rows), path)
-
-
-def _patients_from_table(files: FileIndex) -> list[Patient]:
-    path = files.get("training_data.csv")
-    if path is None:
-        return []
-    wavs: dict[str, list[Path]] = {}
-    for wav in files.of_kind(".wav"):
-        wavs.setdefault(wav.name.partition("_")[0], []).append(wav)
-    rows = [row for _, row in read_columns(path, "Patient ID", optional=("Murmur", "Outcome", "Additional ID"))]
-    return [
-        Patient(
-            name := _clean_id(row["Patient ID"]),
-            row,
-            tuple((wav.name, f"{wav.stem}.tsv") for wav in wavs.get(name, ())),
-            path,
-        )
-        for row in rows
-    ]
-
-
-def _refuse_twice(patients: Sequence[Patient]) -> None:
-    """Raise ValueError for a patient that is described twice, or a wav file of two patients."""
-    owners: dict[str, str] = {}
-    seen: dict[str, Patient] = {}
-    for patient in patients:
-        if seen.setdefault(patient.name, patient) is not patient:
-            places = dict.fromkeys(str(each.file) for each in (seen[patient.name], patient))
-            raise ValueError(f"{' and '.join(places)}: patient {patient.name} stands there twice; keep one of them")
-        for wav, _ in patient.recordings:
-            owner = owners.setdefault(wav.lower(), patient.name)
-            if owner != patient.name:
-                raise ValueError(f"{patient.file}: {wav} is of patient {owner} and of {patient.name}; keep one")
-
-
 def _warn_of_differences(root: Path, patients: Sequence[Patient], files: FileIndex) -> None:
     """Log patients without recordings, and recordings that no patient lists."""
     without = [patient.name for patient in patients if not patient.recordings]
     if without:
-        _log.warning("%s: %d patients have no recordings there: %s", root, len(without), few(without))
+        _log.warning("%s: %d patients have no recordings there: %s", printable(root), len(without), few(without))
     listed = {wav.lower() for patient in patients for wav, _ in patient.recordings}
     surplus = [path.name for path in files.of_kind(".wav") if path.name.lower() not in listed]
     if patients and surplus:
-        _log.warning("%s: %d wav files are of no listed patient and left out: %s", root, len(surplus), few(surplus))
-
-
-def _clean_id(value: str) -> str:
-    """Return the patient's number without `.0`, as in `69096.0`; empty for nan."""
-    value = (value or "").strip().removesuffix(".0")
-    return "" if value.lower() in ("", "nan", "none") else value
+        words = "%s: %d wav files are of no listed patient and left out: %s"
+        _log.warning(words, printable(root), len(surplus), few(surplus))
 
 
 def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str | None) -> list[Recording]:
@@ -135,13 +65,12 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
     for wav, tsv in patient.recordings:
         path = files.get(wav)
         if path is None:
-            raise ValueError(
-                f"{patient.file}: {wav} of patient {patient.name} is missing; copy it to the other recordings"
-            )
+            words = f"{printable(wav)} of patient {patient.name} is missing; copy it to the other recordings"
+            raise ValueError(f"{printable(patient.file)}: {words}")
         states = files.get(tsv) if tsv else None
         found.append(
             Recording(
-                name=path.stem,
+                name=printable(path.stem),
                 subject=f"circor:{subject}",
                 patient=f"circor:{patient.name}",
                 database="circor",
@@ -162,9 +91,9 @@ def _labels_of(patient: Patient, task: str | None) -> dict[str, str]:
         if value in allowed:
             labels[name] = value
         elif task == name:
+            words = f"patient {patient.name} has {field} {value!r}, expected one of {', '.join(allowed)}"
             raise ValueError(
-                f"{patient.file}: patient {patient.name} has {field} {value!r}, expected one of {', '.join(allowed)}; "
-                "old copies of CirCor lack Outcome, version 1.0.2 or newer has it"
+                f"{printable(patient.file)}: {words}; old copies of CirCor lack Outcome, version 1.0.2 or newer has it"
             )
     return labels
 
@@ -178,13 +107,13 @@ def read_states(path: Path) -> States | None:
     for line in read_text(path).splitlines():
         row = _parse_state(line)
         if row is None or row[2] > NUM_STATES:
-            _log.warning("%s: %r is no state; the recording is cut by its envelope instead", path, line[:60])
+            _log.warning("%s: %r is no state; the recording is cut by its envelope instead", printable(path), line[:60])
             return None
         if row[1] > row[0]:
             rows.add(row)
     starts, ends, states = np.array(sorted(rows)).T if rows else np.empty((3, 0))
     if np.any(starts[1:] < ends[:-1] - TOLERANCE_S):
-        _log.warning("%s: its states overlap; the recording is cut by its envelope instead", path)
+        _log.warning("%s: its states overlap; the recording is cut by its envelope instead", printable(path))
         return None
     return States(starts, ends, states.astype(np.int64)) if len(starts) else None
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from data_pipelines.heart_sounds.recordings import Recording
-from data_pipelines.readers.bad_file import few
+from data_pipelines.readers.bad_file import few, printable
 from data_pipelines.readers.csv_table import read_columns
 from data_pipelines.readers.file_listing import find_file, list_files
 from data_pipelines.readers.sound_file import read_sound
@@ -49,23 +49,26 @@ def _read_set(root: Path, name: str) -> Iterator[Recording]:
     places = (find_file(folder, f"set_{name}.csv") for folder in (root, root.parent))
     tables = [path for path in places if path is not None]
     if not folders or not tables:
-        raise ValueError(f"{root} lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011")
+        raise ValueError(f"{printable(root)} lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011")
     files: dict[str, Path] = {}
     for path in sorted(list_files(folders[0], (".wav",), deep=False).files):
         other = files.setdefault(join_key(path.name), path)
         if other != path:
-            raise ValueError(f"{other} and {path.name} belong to the same row of {tables[0]}; keep one of them")
+            names = f"{printable(other)} and {printable(path.name)}"
+            raise ValueError(f"{names} belong to the same row of {printable(tables[0])}; keep one of them")
     labels = _read_table(tables[0])
     absent = sorted(set(labels) - set(files))
     labelled = [key for key in absent if labels[key] in CLASSES]
     if labelled:
-        raise ValueError(f"{tables[0]}: {len(labelled)} rows have no file in {folders[0]}: {few(labelled)}")
+        words = f"{len(labelled)} rows have no file in {printable(folders[0])}: {few(labelled)}"
+        raise ValueError(f"{printable(tables[0])}: {words}")
     if absent:
         words = "%s: %d rows without a class of the task have no file in %s: %s"
-        _log.warning(words, tables[0], len(absent), folders[0], few(absent))
+        _log.warning(words, printable(tables[0]), len(absent), printable(folders[0]), few(absent))
     surplus = sorted(set(files) - set(labels))
     if surplus:
-        _log.warning("%s: %d files have no row in %s: %s", folders[0], len(surplus), tables[0].name, few(surplus))
+        words = "%s: %d files have no row in %s: %s"
+        _log.warning(words, printable(folders[0]), len(surplus), tables[0].name, few(surplus))
     for key in sorted(files):
         yield _recording(name, key, files[key], labels.get(key, ""), tables[0])
 
@@ -77,12 +80,12 @@ def _read_table(path: Path) -> dict[str, str]:
         label = row["label"].strip().lower()
         if label not in KNOWN:
             raise ValueError(
-                f"{path}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}"
+                f"{printable(path)}: line {number} has the class {label!r}, expected {', '.join(filter(None, KNOWN))}"
             )
         key = join_key(row["fname"])
         if labels.setdefault(key, label) != label:
             first = f"line {lines[key]} gives {key} the class {labels[key] or '(none)'}"
-            raise ValueError(f"{path}: {first}, and line {number} {label or '(none)'}; keep one of them")
+            raise ValueError(f"{printable(path)}: {first}, and line {number} {label or '(none)'}; keep one of them")
         lines.setdefault(key, number)
     return labels
 
@@ -90,6 +93,7 @@ def _read_table(path: Path) -> dict[str, str]:
 def _recording(name: str, key: str, path: Path, word: str, table: Path) -> Recording:
     match = re.search(r"_(\d+)_\d+_[A-F]\d*$", key)
     subject = match[1] if name == "b" and match else key
+    subject, key = printable(subject), printable(key)
     labels: Mapping[str, str] = {"pascal": CLASSES[word]} if word in CLASSES else {}
     return Recording(
         name=f"{name}/{key}",

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.signal import resample_poly
 
-from data_pipelines.heart_sounds.signal.preprocessing import band_pass, preprocess
+from data_pipelines.heart_sounds.signal.preprocessing import band_pass, preprocess, resample
 from data_pipelines.readers.sound_file import Sound
 
 
@@ -38,3 +39,21 @@ def test_loudness_does_not_matter_and_silence_stays_silent():
 def test_a_rate_below_the_band_is_refused():
     with pytest.raises(ValueError, match="500 Hz, expected at least 1000"):
         preprocess(Sound(np.zeros(500), 500), rate=5000, band_hz=(25, 400))
+
+
+@pytest.mark.parametrize(
+    ("rate", "up", "down"),
+    [
+        (4000, 5, 4), (4001, 5000, 4001), (8000, 5, 8), (11025, 200, 441), (44100, 50, 441), (48_000, 5, 48),
+        (96_000, 5, 96), (97_656, 625, 12207), (99_991, 5000, 99_991), (192_000, 5, 192), (768_000, 5, 768),
+    ],
+)  # fmt: skip
+def test_real_and_odd_rates_are_resampled_to_the_last_bit(rate, up, down):
+    samples = np.random.default_rng(0).standard_normal(2000)
+    np.testing.assert_array_equal(resample(samples, rate, 5000), resample_poly(samples, up, down))
+
+
+def test_a_rate_whose_filter_has_no_bound_is_refused():
+    words = "767,957 Hz, which has no simple ratio to 5,000 Hz .*; convert it first .`ffmpeg -i a.wav -ar 5000 b.wav`"
+    with pytest.raises(ValueError, match=words):
+        preprocess(Sound(np.zeros(16_000), 767_957), rate=5000, band_hz=(25, 400))
