@@ -39,7 +39,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path} is damaged; remove the folder {folder} and run prepare again ({error})") from error
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
+        raise ValueError(f"{path} is damaged at {where}; remove the folder {folder} and run prepare again") from error
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:

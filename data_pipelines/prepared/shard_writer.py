@@ -60,7 +60,8 @@ def read_unfinished(folder: Path) -> Unfinished | None:
     try:
         return Unfinished.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path} is damaged; remove the folder {folder} and run prepare again ({error})") from error
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
+        raise ValueError(f"{path} is damaged at {where}; remove the folder {folder} and run prepare again") from error
 
 
 def stamp_of(pipeline: DataPipeline[Any]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few, printable
-from data_pipelines.readers.file_listing import list_files, refuse_shared, warn_left_out
+from data_pipelines.readers.file_listing import FileListing, list_files, refuse_shared, warn_left_out
 
 _log = logging.getLogger(__name__)
 
@@ -105,9 +105,11 @@ def list_splits(
         ValueError: There are no clips, or one file is for training and, by another name, for testing too.
     """
     folders = find_split_folders(root)
-    by_folder = {split: list_files(folder, suffixes) for split, folder in folders.items()}
-    holding = [split for split in folders if by_folder[split].files]
-    is_split = {"train", "test"} <= set(holding)
+    by_folder: dict[Split, FileListing] = {}
+    for split, folder in folders.items():
+        by_folder[split] = list_files(folder, suffixes)
+    holding: list[Split] = [split for split, listing in by_folder.items() if listing.files]
+    is_split = "train" in holding and "test" in holding
     if not is_split and set(holding) - {"train"}:
         names = " and ".join(folders[split].name for split in holding)
         raise ValueError(
