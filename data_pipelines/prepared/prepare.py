@@ -177,7 +177,11 @@ def _refuse_foreign(folder: Path, key: str) -> None:
 def _only_one(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK_NAME).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            words = "%s cannot be locked there (%s); let no second command prepare it at the same time"
+            _log.warning(words, folder, error.strerror)
         yield
 
 

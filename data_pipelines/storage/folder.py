@@ -113,7 +113,11 @@ class Folder:
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
-        return json.loads(self.read(name))
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "its text"
+            raise ValueError(f"{self.full(name)}: is damaged at {place}; restore it, or remove its folder") from error
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file, completely or not at all."""

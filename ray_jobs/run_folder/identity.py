@@ -81,4 +81,7 @@ def resolve_identity(
 def load_identity(folder: Folder) -> Identity:
     """Read the identity of a run that has begun."""
     content = folder.read_json(IDENTITY)
-    return Identity(**{**content, "tags": tuple(content["tags"])})
+    try:
+        return Identity(**{**content, "tags": tuple(content["tags"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{folder.full(IDENTITY)}: lacks what a run has, or has more; restore it") from error

@@ -1,6 +1,7 @@
 """Whole files of each kind that readers take, made by code, with the function that reads each."""
 
 import gzip
+import json
 import pickle
 import struct
 from collections.abc import Callable, Sequence
@@ -29,12 +30,15 @@ from data_pipelines.readers.image_file import load_image
 from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.readers.sound_file import read_sound
 from data_pipelines.readers.wfdb_header import read_heart_sound
+from data_pipelines.storage.folder import Folder
 from data_pipelines.video.bouncing_digits import read_idx_images
 from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.moving_mnist import open_sequences
 from data_pipelines.video.video_files import list_video_files
+from ray_jobs.report.record.run_record import gather_run
 from ray_jobs.settings.experiment import check_experiment
 from trainables.contract.external_weights import read_weights
+from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def _write_wav(path: Path) -> None:
         soundfile.write(path, np.zeros(100), 4000)
 
 
-def _make_record(path: Path) -> None:
+def _make_wfdb(path: Path) -> None:
     path.write_text("r 2 2000 50\nr.dat 16 1000 16 0 0 0 0 PCG\nr.dat 16 1000 16 0 0 0 0 ECG\n# normal\n")
     np.arange(100, dtype="<i2").tofile(path.with_name("r.dat"))
 
@@ -172,6 +176,34 @@ def _read_weights(path: Path) -> object:
     return len(read_weights(path))
 
 
+def _make_checkpoint(path: Path) -> None:
+    state = {"position": {"epoch": 1, "step": 3}}
+    history = gzip.compress(b"{}", mtime=0)
+    checkpoint = Checkpoint(model={"a": torch.ones(3)}, ema=None, state=state, history=history)
+    save_checkpoint(Folder(str(path.parents[2])), 3, checkpoint, keep=2)
+
+
+def _read_checkpoint(path: Path) -> object:
+    folder = Folder(str(path.parents[2]))
+    name, damaged = find_checkpoint(folder)
+    if name is None:
+        raise ValueError(damaged[0])
+    return len(load_checkpoint(folder, name).model)
+
+
+def _make_record(path: Path) -> None:
+    run = {"name": "r", "wandb_id": "0" * 10, "started": "2026-01-01T00:00:00", "group": None, "job_type": "train"}
+    path.with_name("run.json").write_text(json.dumps({**run, "tags": []}))
+    path.with_name("experiment.json").write_text(json.dumps({"workload": {"name": "toy"}, "training": {"epochs": 1}}))
+    path.with_name("train.log").write_text("2026-01-01 00:00:00,000 INFO run r in x\n")
+    rows = [{"step": step, "epoch": 1, "train/loss": 1.0 / step} for step in range(1, 9)]
+    path.with_name("metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _read_record(path: Path) -> object:
+    return gather_run(Folder(str(path.parent))).run_id
+
+
 TABLE = 'name,label,note\na1,1,\nb2,-1,x\nc3,1,"y, z"\n'
 EXPERIMENT = """extends: {base}
 tracking:
@@ -195,7 +227,7 @@ SAMPLES: Sequence[Sample] = (
     _text("table.csv", TABLE, lambda path: len(read_columns(path, "name", "label")), "tables"),
     _text("training-c/REFERENCE.csv", "c0,1\nc1,-1\nc2,1\n", _read_reference, "tables"),
     _text("a.tsv", "0\t0.5\t1\n0.5\t0.9\t2\n0.9\t1.2\t3\n", lambda path: read_states(path) is None, "tables"),
-    Sample("r.hea", _make_record, lambda path: len(read_heart_sound(path).samples), "WFDB"),
+    Sample("r.hea", _make_wfdb, lambda path: len(read_heart_sound(path).samples), "WFDB"),
     Sample("cifar-10-batches-py/data_batch_2", _make_cifar, _read_cifar, "pickles"),
     Sample("cifar-10-batches-py/batches.meta", _make_cifar, _read_cifar, "pickles"),
     Sample("mnist_test_seq.npy", _make_sequences, lambda path: open_sequences(path).shape[1], "npy"),
@@ -205,5 +237,12 @@ SAMPLES: Sequence[Sample] = (
     Sample("weights.pth", _make_weights, _read_weights, "weights"),
     Sample("w.safetensors", lambda path: save_file({"a": torch.ones(3)}, path), _read_weights, "weights"),
     Sample("manifest.json", _make_prepared, _read_manifest, "prepared folders"),
+    Sample("checkpoints/step_000000003/state.pt", _make_checkpoint, _read_checkpoint, "checkpoints"),
+    Sample("checkpoints/step_000000003/model.safetensors", _make_checkpoint, _read_checkpoint, "checkpoints"),
+    Sample("checkpoints/step_000000003/manifest.json", _make_checkpoint, _read_checkpoint, "checkpoints"),
+    Sample("metrics.jsonl", _make_record, _read_record, "records"),
+    Sample("train.log", _make_record, _read_record, "records"),
+    Sample("experiment.json", _make_record, _read_record, "records", num_rows=False),
+    Sample("run.json", _make_record, _read_record, "records", num_rows=False),
     Sample("train-00000.parquet", _make_prepared, _read_shard, "prepared folders"),
 )  # fmt: skip

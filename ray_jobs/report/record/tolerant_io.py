@@ -1,11 +1,14 @@
 """Reading a record that may be growing, torn by a kill, or of an earlier version: what is not there is empty."""
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
+
+_log = logging.getLogger(__name__)
 
 
 def read_text(folder: Folder, name: str) -> str:
@@ -19,16 +22,26 @@ def read_json(folder: Folder, name: str) -> Any:
 
 
 def read_lines(folder: Folder, name: str, having: str = "") -> Iterator[dict[str, Any]]:
-    """Yield the JSON lines that hold some text, without those that a kill has torn."""
-    for line in read_text(folder, name).splitlines():
+    """Yield the JSON lines of a record that hold some text, without a last one that a kill has torn.
+
+    Others that cannot be read, or have no step, are left out and counted in a warning.
+    """
+    lines = read_text(folder, name).splitlines()
+    num_bad = 0
+    for number, line in enumerate(lines, start=1):
         if having not in line:
             continue
         try:
             content = json.loads(line)
         except ValueError:
+            num_bad += number < len(lines)
             continue
-        if isinstance(content, dict):
+        if isinstance(content, dict) and isinstance(content.get("step"), int):
             yield content
+        else:
+            num_bad += 1
+    if num_bad:
+        _log.warning("%s: %d lines cannot be read and are left out", folder.full(name), num_bad)
 
 
 def storage_of(folder: Folder) -> Folder:

@@ -1,5 +1,6 @@
 """`prepare` does each piece of work once, whatever happens in between."""
 
+import errno
 import fcntl
 import logging
 from collections.abc import Iterator
@@ -210,3 +211,14 @@ def test_a_label_out_of_range_is_refused_before_any_write(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"train-00000\.parquet: row 1 has the label -1"):
         prepare(Wrong(), tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_file_system_without_locks_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    assert prepare(ImagePipeline(ImageData()), tmp_path / "p").num_rows("train") == 1442
+    assert "cannot be locked there (No locks available); let no second command" in caplog.text
