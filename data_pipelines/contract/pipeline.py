@@ -104,6 +104,11 @@ class Manifest(Config):
             return {("data_spec" if name == "facts" else name): entry for name, entry in value.items()}
         return value
 
+    @property
+    def all_left_out(self) -> list[LeftOut]:
+        """Raw rows of all splits that are not stored."""
+        return [each for found in self.left_out.values() for each in found]
+
     def num_rows(self, split: Split) -> int:
         """Return the stored rows of one split, 0 when the split is absent."""
         return sum(shard.num_rows for shard in self.splits.get(split, []))

@@ -150,10 +150,11 @@ class FolderSource:
         return {"train": [path for path in paths if path not in held_out], "test": test}
 
     def _class_folders(self, root: Path) -> list[Path]:
-        for path in visible_entries(root):
+        entries = visible_entries(root)
+        for path in entries:
             if not path.is_dir():
                 raise ValueError(f"{printable(path)} is not a class folder; move it out of {printable(root)}")
-        return visible_entries(root)
+        return entries
 
     def _images(self, folder: Path) -> list[Path]:
         for path in visible_entries(folder):

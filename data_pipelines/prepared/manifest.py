@@ -1,15 +1,17 @@
 """The manifest file: `prepare` writes it last, and readers load it first."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from data_pipelines.contract.config import Config
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.readers.bad_file import few
 from data_pipelines.storage.atomic_file import replace_file, sync_directory
 
 MANIFEST_NAME = "manifest.json"
+RecordT = TypeVar("RecordT", bound=Config)
 
 
 def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
@@ -22,7 +24,7 @@ def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
     if manifest is None:
         raise ValueError(f"{folder} holds no prepared data; run: quintet prepare EXPERIMENT")
     refuse_other_pipeline(folder, found=manifest.pipeline, wanted=pipeline.key)
-    left_out = [each for found in manifest.left_out.values() for each in found]
+    left_out = manifest.all_left_out
     if left_out and pipeline.on_bad_file == "refuse":
         raise ValueError(
             f"{folder} lacks the rows of {len(left_out)} damaged files ({few(each.file for each in left_out)}); give "
@@ -33,11 +35,16 @@ def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
 
 def read_manifest(folder: Path) -> Manifest | None:
     """Read the manifest of any pipeline's folder; None when there is none. Raises ValueError when it is damaged."""
-    path = folder / MANIFEST_NAME
+    return read_record(folder, MANIFEST_NAME, Manifest)
+
+
+def read_record(folder: Path, name: str, kind: type[RecordT]) -> RecordT | None:
+    """Read a JSON file of a prepared folder; None when there is none. Raises ValueError when it is damaged."""
+    path = folder / name
     if not path.is_file():
         return None
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
         raise ValueError(f"{path} is damaged at {where}; remove the folder {folder} and run prepare again") from error

@@ -123,7 +123,7 @@ def _replace(folder: Path, fresh: Path, pipeline: DataPipeline[Any]) -> Manifest
 
 
 def _warn_of_damaged(folder: Path, manifest: Manifest) -> None:
-    left_out = [each for found in manifest.left_out.values() for each in found]
+    left_out = manifest.all_left_out
     if left_out:
         files = few((f"{each.file}: {each.fault}" for each in left_out), most=NAMED)
         _log.warning("%s lacks the rows of %d damaged files: %s", folder, len(left_out), files)

@@ -18,6 +18,11 @@ class ShardTask:
     is_last: bool
     """Whether the split ends with it."""
 
+    @property
+    def place(self) -> tuple[Split, int]:
+        """Split and index."""
+        return self.split, self.index
+
 
 class MadeShard(Config):
     """What has come of a task; kept on disk until the manifest is written."""

@@ -50,13 +50,8 @@ class Result(NamedTuple):
     is_idle: bool = False
 
 
-def can_be_sent(pipeline: DataPipeline[Any]) -> bool:
-    """Return whether other processes can read the raw rows: they come from files, and the pipeline from a module."""
-    return bool(pipeline.raw_files()) and type(pipeline).__module__ != "__main__" and _freeze(pipeline) is not None
-
-
 def make_in_processes(
-    pipeline: DataPipeline[Any],
+    frozen: bytes,
     folder: Path,
     tasks: Sequence[ShardTask],
     data_spec: DataSpec,
@@ -66,7 +61,7 @@ def make_in_processes(
     """Make the shards of the tasks; yields them as they are made, in any order.
 
     Args:
-        pipeline: Reads, checks and decodes the rows.
+        frozen: The pipeline, by `freeze`.
         folder: The prepared folder.
         tasks: The tasks, in the order of the plan.
         data_spec: The data spec, for the check.
@@ -83,8 +78,6 @@ def make_in_processes(
     for group in group_tasks(tasks, most):
         groups.put(group)
         count += 1
-    frozen = _freeze(pipeline)
-    assert frozen is not None, "only pipelines that can be pickled are sent"
     job = Job(list(sys.path), frozen, folder, data_spec)
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     processes = [_Process(job, groups, results) for _ in range(min(num_processes, count))]
@@ -102,8 +95,14 @@ def make_in_processes(
             process.end()
 
 
-def _freeze(pipeline: DataPipeline[Any]) -> bytes | None:
-    """Pickle a pipeline with the listing of its raw data, which it leaves out elsewhere; None if that cannot be."""
+def freeze(pipeline: DataPipeline[Any]) -> bytes | None:
+    """Pickle a pipeline with the listing of its raw data, which it leaves out elsewhere.
+
+    Returns None when other processes cannot read the rows: they come from no files, or the pipeline cannot be pickled
+    or is of no module.
+    """
+    if not pipeline.raw_files() or type(pipeline).__module__ == "__main__":
+        return None
     try:
         return pickle.dumps((type(pipeline), pipeline.__dict__))
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -122,7 +121,7 @@ class _InOrder:
     """Log of other processes, shown in the order of the plan."""
 
     def __init__(self, tasks: Sequence[ShardTask]) -> None:
-        self._places = [(task.split, task.index) for task in tasks]
+        self._places = [task.place for task in tasks]
         self._said: dict[tuple[str, int], tuple[Said, ...]] = {}
         self._next = 0
 

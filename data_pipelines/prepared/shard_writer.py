@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from data_pipelines.contract.config import Config
-from data_pipelines.contract.pipeline import DataPipeline, Manifest, Split
+from data_pipelines.contract.pipeline import DataPipeline, LeftOut, Manifest, Split
 from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files
-from data_pipelines.prepared.manifest import save_manifest, save_text
+from data_pipelines.prepared.manifest import read_record, save_manifest, save_text
 from data_pipelines.prepared.raw_rows import read_pieces
 from data_pipelines.prepared.repair import has_hash
 from data_pipelines.prepared.shard_files import choose_rows_per_shard
@@ -27,7 +25,7 @@ from data_pipelines.prepared.shard_plan import (
     join_shards,
     plan_shards,
 )
-from data_pipelines.prepared.shard_processes import can_be_sent, make_in_processes
+from data_pipelines.prepared.shard_processes import freeze, make_in_processes
 from data_pipelines.readers.bad_file import BadFileError, refuse_all
 
 OnProgress = Callable[[int, int], None]
@@ -54,14 +52,7 @@ class Unfinished(Config):
 
 def read_unfinished(folder: Path) -> Unfinished | None:
     """Read the record of an interrupted call; None when there is none. Raises ValueError when it is damaged."""
-    path = folder / _NAME
-    if not path.is_file():
-        return None
-    try:
-        return Unfinished.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
-        raise ValueError(f"{path} is damaged at {where}; remove the folder {folder} and run prepare again") from error
+    return read_record(folder, _NAME, Unfinished)
 
 
 def stamp_of(pipeline: DataPipeline[Any]) -> str:
@@ -114,14 +105,14 @@ class ShardWriter:
         self._save()
         plan = plan_shards(self.num_raw_rows, self.state.rows_per_shard)
         made = {each.place for each in self.state.made}
-        missing = [task for task in plan if (task.split, task.index) not in made]
+        missing = [task for task in plan if task.place not in made]
         self._count(sum(each.num_raw_rows for each in self.state.made))
         for each in self._make(missing):
             self.state = self.state.model_copy(update={"made": [*self.state.made, each]})
             self._save()
         manifest = self._join()
         warn_of_copies(self.pipeline.split_files())
-        damaged = {fault.file for faults in manifest.left_out.values() for fault in faults}
+        damaged = {each.file for each in manifest.all_left_out}
         manifest = manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
         save_manifest(self.folder, manifest)
         (self.folder / _NAME).unlink()
@@ -134,29 +125,32 @@ class ShardWriter:
     def _make(self, tasks: Sequence[ShardTask]) -> Iterator[MadeShard]:
         """Make shards in this process, and from some time on in several if it pays."""
         if self._num_processes is not None and self._num_processes > 1 and tasks:
-            if not can_be_sent(self.pipeline):
+            frozen = freeze(self.pipeline)
+            if frozen is None:
                 raise ValueError(
                     f"{self.pipeline.source}: its rows cannot be read by other processes, as they come from no files "
                     "or the pipeline cannot be pickled; give --processes 1"
                 )
-            yield from self._make_in_processes(tasks, self._num_processes)
+            yield from self._make_in_processes(frozen, tasks, self._num_processes)
             return
         began, num_made = time.monotonic(), 0
-        groups = list(group_tasks(tasks, len(tasks) or 1))
-        while groups:
-            group = groups.pop(0)
+        may_divide = self._num_processes is None and self._most_processes > 1
+        for group in group_tasks(tasks, len(tasks)):
             for each in make_shards(self.pipeline, self.folder, group, self.data_spec, self._count):
                 yield each
                 num_made += 1
                 left = tasks[num_made:]
                 seconds_left = (time.monotonic() - began) / num_made * len(left)
-                may = self._num_processes is None and self._most_processes > 1 and len(left) > 1
-                if may and seconds_left > WORTH_S and can_be_sent(self.pipeline):
-                    yield from self._make_in_processes(left, self._most_processes)
+                if not may_divide or len(left) < 2 or seconds_left <= WORTH_S:
+                    continue
+                frozen = freeze(self.pipeline)
+                if frozen is not None:
+                    yield from self._make_in_processes(frozen, left, self._most_processes)
                     return
+                may_divide = False
 
-    def _make_in_processes(self, tasks: Sequence[ShardTask], num_processes: int) -> Iterator[MadeShard]:
-        return make_in_processes(self.pipeline, self.folder, tasks, self.data_spec, num_processes, self._count)
+    def _make_in_processes(self, frozen: bytes, tasks: Sequence[ShardTask], num_processes: int) -> Iterator[MadeShard]:
+        return make_in_processes(frozen, self.folder, tasks, self.data_spec, num_processes, self._count)
 
     def _resume(self) -> Unfinished | None:
         state = read_unfinished(self.folder)
@@ -206,13 +200,10 @@ class ShardWriter:
             by_split[each.split].append(each)
         left_out = {split: [fault for each in made for fault in each.left_out] for split, made in by_split.items()}
         if self.pipeline.on_bad_file == "refuse":
-            faults = [BadFileError(Path(each.file), each.fault) for found in left_out.values() for each in found]
-            refuse_all(faults, _ADVICE)
+            _refuse([each for found in left_out.values() for each in found], _ADVICE)
         for split, made in by_split.items():
-            faults = left_out[split]
-            if faults and not any(each.shard for each in made):
-                found = [BadFileError(Path(each.file), each.fault) for each in faults]
-                refuse_all(found, f"no file of the split {split} can be read")
+            if not any(each.shard for each in made):
+                _refuse(left_out[split], f"no file of the split {split} can be read")
         counts = {split: add_counts([each.counts for each in made]) for split, made in by_split.items()}
         changes = {
             "splits": {split: join_shards(made) for split, made in by_split.items()},
@@ -224,3 +215,7 @@ class ShardWriter:
 
     def _save(self) -> None:
         save_text(self.folder / _NAME, self.state.model_dump_json())
+
+
+def _refuse(left_out: Sequence[LeftOut], advice: str) -> None:
+    refuse_all([BadFileError(Path(each.file), each.fault) for each in left_out], advice)

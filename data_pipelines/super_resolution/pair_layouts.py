@@ -38,8 +38,8 @@ def list_pairs(root: Path, scales: Sequence[int]) -> ImageListing:
     entries: dict[Split, list[ImageEntry]] = {
         split: pairs_in(given[split], scales) if split in given else [] for split in SPLITS
     }
-    found = [path for split in entries.values() for entry in split for path in entry.files]
-    warn_of_strays(root, [*found, *(path for folder in given.values() for path in find_images(folder))], IMAGE_SUFFIXES)
+    inside = [path for folder in given.values() for path in list_files(folder, IMAGE_SUFFIXES).files]
+    warn_of_strays(root, inside, IMAGE_SUFFIXES)
     if "val" in given:
         return ImageListing(entries, GIVEN_RULE)
     return ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
@@ -52,6 +52,7 @@ def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
     """
     flat = _flat_pairs(folder)
     if flat and not any(is_pair_folder(folder, scale) for scale in scales):
+        _warn_of_others(folder, flat)
         by_scale = {scale: _choose_scale(folder, flat, scale) for scale in scales}
     else:
         by_scale = {scale: _match(*_find_sides(folder, scale), scale) for scale in scales}
@@ -99,7 +100,6 @@ def _choose_scale(
         if other in (scale, None) and chosen.setdefault(name, sides) is not sides:
             both = [next(iter(each.values())).name for each in (chosen[name], sides)]
             raise ValueError(f"{folder}: {' and '.join(both)} are pairs of one name; keep one of them")
-    _warn_of_others(folder, flat)
     if not chosen:
         scales = sorted({other for _, other in flat if other})
         raise ValueError(f"{folder} holds pairs of the scales {', '.join(map(str, scales))}, and none of scale {scale}")

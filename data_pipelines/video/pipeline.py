@@ -82,20 +82,24 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             return hash_embedded_digits()
         digest = hashlib.sha256()
         root = self.data.path or Path("/")
-        for split, clips in self._raw.clips.items():
-            for path in dict.fromkeys(path for clip in clips for path in clip.files):
+        for split, files in self._files_by_split().items():
+            for path in files:
                 place = path.relative_to(root) if path.is_relative_to(root) else path.name
                 digest.update(os.fsencode(f"{split}\n{place}\n"))
                 digest.update(bytes.fromhex(hash_file(path)) if path.is_file() else b"unreadable")
         return digest.hexdigest()
 
     def list_raw_files(self) -> Sequence[Path]:
-        return list(dict.fromkeys(path for clips in self._raw.clips.values() for clip in clips for path in clip.files))
+        return list(dict.fromkeys(path for files in self._files_by_split().values() for path in files))
 
     def split_files(self) -> Mapping[Split, Sequence[Path]]:
         """Return the video files; frames may well be equal."""
         if self.data.source != "videos":
             return {}
+        return self._files_by_split()
+
+    def _files_by_split(self) -> dict[Split, list[Path]]:
+        """Return the files of each split, each once; a file that is divided in time is in two."""
         clips = self._raw.clips.items()
         return {split: list(dict.fromkeys(path for clip in found for path in clip.files)) for split, found in clips}
 

@@ -39,8 +39,6 @@ POLL_S = 2.0
 """Seconds between two checks for new machines."""
 IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the driver of a submitted job."""
-
-
 _FRAME_HEADER, _SETTINGS = 9, 4
 """Length of an HTTP/2 frame's header, and the type of a frame with settings."""
 
@@ -96,7 +94,7 @@ def _say(line: str | None) -> None:
 
 
 def _refuse_dead(address: str) -> None:
-    """Raise ValueError when nothing takes a connection at the address; Ray itself would try for minutes."""
+    """Raise ValueError when nothing answers at the address as a cluster does; Ray itself would try for minutes."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         host, port = parts.hostname, parts.port

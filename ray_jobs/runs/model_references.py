@@ -25,20 +25,21 @@ def locate_model(reference: str, storage: str) -> Folder:
     if reference.startswith(SCHEME):
         return Folder(str(download(reference, storage)))
     if is_run_name(reference):
-        return _model_of_run(reference, storage)
+        model = _model_of_run(reference, storage)
+        if model is None:
+            raise ValueError(no_such_run(reference, storage))
+        return model
     path = Folder(reference)
     if not path.exists():
         raise ValueError(f"{reference} does not exist; give a folder that does, or the name of a run alone")
     return best_model(path) if path.exists(f"{MODELS}/aliases.json") else path
 
 
-def _model_of_run(reference: str, storage: str) -> Folder:
-    """Return the model that `NAME` or `NAME:alias` means. Raises ValueError naming the nearest run without one."""
+def _model_of_run(reference: str, storage: str) -> Folder | None:
+    """Return the model that `NAME` or `NAME:alias` means; None when there is no such run."""
     name, _, alias = reference.partition(":")
     run = find_run(storage, name)
-    if run is None:
-        raise ValueError(no_such_run(reference, storage))
-    return best_model(run, alias or "best")
+    return None if run is None else best_model(run, alias or "best")
 
 
 def no_such_run(reference: str, storage: str) -> str:
@@ -107,10 +108,9 @@ def named_runs(settings: Any, storage: str) -> dict[str, str]:
     for key, path in input_paths(settings):
         if not is_run_name(path):
             continue
-        name, _, alias = path.name.partition(":")
-        run = find_run(storage, name)
-        if run is not None:
-            found[key] = str(best_model(run, alias or "best"))
+        model = _model_of_run(path.name, storage)
+        if model is not None:
+            found[key] = str(model)
         elif path.exists():
             raise ValueError(f"{key}: {no_such_run(path.name, storage)}")
     return found

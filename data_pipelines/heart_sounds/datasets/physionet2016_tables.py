@@ -32,18 +32,15 @@ def read_labels(path: Path | None) -> dict[str, Label]:
     if path is None:
         return {}
     labels: dict[str, Label] = {}
-    lines: dict[str, int] = {}
     for number, row in read_rows(path):
         if len(row) < 2 or row[1].strip() not in LABELS:
             words = f"line {number} is {','.join(row)!r}, expected <record>,1 or <record>,-1"
             raise ValueError(f"{printable(path)}: {words}")
         record, word = row[0].strip(), LABELS[row[1].strip()]
-        key = record_key(record)
-        first = labels.setdefault(key, Label(word, f"{printable(path)}: line {number}"))
+        first = labels.setdefault(record_key(record), Label(word, f"{printable(path)}: line {number}"))
         if first.word != word:
-            words = f"line {lines[key]} calls {record} {first.word}, and line {number} {word}"
-            raise ValueError(f"{printable(path)}: {words}; keep one of them")
-        lines.setdefault(key, number)
+            words = f"calls {record} {first.word}, and line {number} {word}"
+            raise ValueError(f"{first.place} {words}; keep one of them")
     return labels
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow import fs as pafs
 
 from data_pipelines.storage import folder as folder_module
 from data_pipelines.storage.atomic_file import TEMPORARY
@@ -15,18 +14,11 @@ from data_pipelines.storage.folder import Folder
 
 
 @pytest.fixture
-def remote(tmp_path: Path, monkeypatch) -> Path:
-    """The folder behind `mock://`: a file system that pyarrow reaches, and that is not the local one."""
+def remote(tmp_path: Path, serve_mock) -> Path:
+    """The folder behind `mock://`."""
     root = tmp_path / "bucket"
     root.mkdir()
-    original = folder_module.split_uri
-
-    def split(uri: str) -> Any:
-        if not uri.startswith("mock://"):
-            return original(uri)
-        return pafs.SubTreeFileSystem(str(root), pafs.LocalFileSystem()), uri.removeprefix("mock://")
-
-    monkeypatch.setattr(folder_module, "split_uri", split)
+    serve_mock(root)
     return root
 
 

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow import fs as pafs
 
-from data_pipelines.storage import folder as folder_module
 from data_pipelines.storage import lease, lease_holder, lease_mark
 from data_pipelines.storage.folder import Folder
 from data_pipelines.storage.lease import HeldError, find_leaseholder, leased
@@ -51,16 +49,9 @@ def quick(monkeypatch) -> None:
 
 
 @pytest.fixture(params=["local", "store"])
-def folder(request, tmp_path: Path, monkeypatch) -> Folder:
+def folder(request, tmp_path: Path, serve_mock) -> Folder:
     """A folder on a local disk, and one on a file system that takes only plain writes, as object stores do."""
-    original = folder_module.split_uri
-
-    def split(uri: str) -> Any:
-        if not uri.startswith("mock://"):
-            return original(uri)
-        return pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()), uri.removeprefix("mock://")
-
-    monkeypatch.setattr(folder_module, "split_uri", split)
+    serve_mock(tmp_path)
     folder = Folder(str(tmp_path / "run") if request.param == "local" else "mock://run")
     folder.make()
     return folder

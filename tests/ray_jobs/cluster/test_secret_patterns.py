@@ -2,12 +2,9 @@
 
 import json
 from base64 import b64encode
-from pathlib import Path
 from random import Random
 
 import pytest
-
-from ray_jobs.cluster.secret_scan import find_secrets
 
 RANDOM = Random(0)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -116,32 +113,20 @@ HARMLESS = {
 }
 
 
-def scan(folder: Path, content: bytes | str, name: str = "a.txt") -> list[str]:
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return list(find_secrets(folder, [name]))
-
-
-@pytest.fixture(autouse=True)
-def no_own_secrets(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.delenv("NETRC", raising=False)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-
-
 @pytest.mark.parametrize("how", WANDB)
-def test_a_key_of_wandb_is_found_however_it_is_written(tmp_path, how):
+def test_a_key_of_wandb_is_found_however_it_is_written(scan, tmp_path, how):
     text, line = WANDB[how]
     assert scan(tmp_path, text) == [f"a.txt, line {line}: holds a key of W&B"]
 
 
 @pytest.mark.parametrize("how", OTHERS)
-def test_keys_of_other_services_are_found_in_their_line(tmp_path, how):
+def test_keys_of_other_services_are_found_in_their_line(scan, tmp_path, how):
     text, what = OTHERS[how]
     assert scan(tmp_path, f"# x\nvalue = 1\n{text}\n") == [f"a.txt, line 3: holds {what}"]
 
 
 @pytest.mark.parametrize("how", OTHERS)
-def test_keys_in_a_notebook_are_found(tmp_path, how):
+def test_keys_in_a_notebook_are_found(scan, tmp_path, how):
     text, what = OTHERS[how]
     notebook = {"cells": [{"cell_type": "code", "source": ["import x\n", f"{text}\n", "print()"]}]}
     assert scan(tmp_path, json.dumps(notebook, indent=1), "a.ipynb") == [f"a.ipynb, line 7: holds {what}"]
@@ -149,19 +134,19 @@ def test_keys_in_a_notebook_are_found(tmp_path, how):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 @pytest.mark.parametrize("how", [*WANDB, *OTHERS])
-def test_keys_are_found_in_every_encoding(tmp_path, how, encoding):
+def test_keys_are_found_in_every_encoding(scan, tmp_path, how, encoding):
     text = WANDB[how][0] if how in WANDB else OTHERS[how][0]
     (found,) = scan(tmp_path, f"\u201cfirst\u201d \u2013 \u4e0d\n{text}\n".encode(encoding))
     assert ": holds a" in found and not found.startswith("a.txt, line 1:")
 
 
 @pytest.mark.parametrize("how", HARMLESS)
-def test_placeholders_hashes_and_words_are_no_secrets(tmp_path, how):
+def test_placeholders_hashes_and_words_are_no_secrets(scan, tmp_path, how):
     assert scan(tmp_path, HARMLESS[how]) == []
     assert scan(tmp_path, json.dumps({"cells": HARMLESS[how].splitlines()}, indent=1)) == []
 
 
-def test_no_answer_shows_the_secret(tmp_path):
+def test_no_answer_shows_the_secret(scan, tmp_path):
     for text, _ in [*WANDB.values(), *OTHERS.values()]:
         (found,) = scan(tmp_path, text)
         assert not [word for word in text.split() if len(word) > 15 and word in found]

@@ -18,26 +18,14 @@ HEX = "0123456789abcdef" * 2 + "01234567"
 NEW = "wandb_" + "v1_" + "A1b2C3d4E5" * 7 + "f6G7h8J"
 
 
-def scan(folder: Path, content: bytes | str, name: str = "a.txt") -> list[str]:
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return list(find_secrets(folder, [name]))
-
-
-@pytest.fixture(autouse=True)
-def no_own_secrets(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.delenv("NETRC", raising=False)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-
-
 @pytest.mark.parametrize(
     "name", [".netrc", "_netrc", ".env", ".ENV.local", "id_rsa", "kaggle.json", ".pypirc", "a.pem"]
 )
-def test_files_that_hold_secrets_are_known_by_their_name(tmp_path, name):
+def test_files_that_hold_secrets_are_known_by_their_name(scan, tmp_path, name):
     assert scan(tmp_path, "x", name) == [f"{name}: such files hold secrets"]
 
 
-def test_the_users_own_secrets_are_found_as_they_are(tmp_path, monkeypatch):
+def test_the_users_own_secrets_are_found_as_they_are(scan, tmp_path, monkeypatch):
     password, key = "correct-horse", "a-key-that-has-no-form"
     (tmp_path / "own").write_text(f"machine host.org\n login me\n password {password}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "own"))
@@ -52,7 +40,7 @@ def test_the_users_own_secrets_are_found_as_they_are(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("before", [0, BLOCK_BYTES - 60, BLOCK_BYTES - 20, BLOCK_BYTES, 3 * BLOCK_BYTES + 5])
 @pytest.mark.parametrize("fill", [b"a line\n", b"no line "])
-def test_a_big_file_is_searched_to_its_end(tmp_path, before, fill):
+def test_a_big_file_is_searched_to_its_end(scan, tmp_path, before, fill):
     start = (fill * (before // len(fill) + 1))[:before]
     (found,) = scan(tmp_path, start + f" WANDB_API_KEY={HEX} ".encode() + fill * 10)
     assert found == f"a.txt, line {start.count(10) + 1:,}: holds a key of W&B"
@@ -73,16 +61,17 @@ def binaries() -> Iterator[bytes]:
         yield json.dumps({"image/png": b64encode(stream.getvalue()).decode()}).encode()  # as in a notebook
 
 
-def test_binary_files_give_no_alarm_and_are_quick(tmp_path):
+def test_binary_files_give_no_alarm_and_are_quick(scan, tmp_path):
     start = time.perf_counter()
     assert [found for content in binaries() for found in scan(tmp_path, content)] == []
     assert time.perf_counter() - start < 20
 
 
-def test_a_key_in_a_binary_file_is_found(tmp_path):
+def test_a_key_in_a_binary_file_is_found(scan, tmp_path):
     assert scan(tmp_path, bytes(range(256)) + NEW.encode() + bytes(range(256)), "a.bin")[0].endswith("a key of W&B")
 
 
+@pytest.mark.usefixtures("no_own_secrets")
 def test_the_files_of_this_project_hold_no_secrets():
     files = [str(file) for folder in ("ray_jobs", "docs", "examples") for file in (ROOT / folder).rglob("*.*")]
     files += [
