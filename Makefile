@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test faults check files docs bench clean
+.PHONY: demo test faults lint check files docs bench clean
 
 demo: $(READY)
 	$(BIN)/python -m ray_jobs.commands.demo $(ARGS)
@@ -14,11 +14,13 @@ test: $(READY)
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadgroup
 
-check: $(READY)
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/python -m pytest -m "not ray and not slow and not faults" --numprocesses 2 --dist loadgroup
 
 files: $(READY)

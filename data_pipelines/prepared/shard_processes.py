@@ -145,7 +145,8 @@ class _Process:
             [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         self._is_ended = False
-        threading.Thread(target=self._talk, args=(job, groups, results), daemon=True).start()
+        self._thread = threading.Thread(target=self._talk, args=(job, groups, results), daemon=True)
+        self._thread.start()
 
     def _talk(
         self, job: Job, groups: "queue.SimpleQueue[list[ShardTask]]", results: "queue.SimpleQueue[Result]"
@@ -168,10 +169,11 @@ class _Process:
                 results.put(Result(error=RuntimeError(f"{words}; {advice}: {error}")))
 
     def end(self) -> None:
-        """End the process: by the end of its input, or at once when it is still at work."""
+        """End the process at once, and its thread, which reads the end of the process's output."""
         self._is_ended = True
         self._process.kill()
         self._process.wait()
+        self._thread.join()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
