@@ -98,8 +98,8 @@ class Task(ABC, Generic[Batch]):
     def prepare_evaluation(self, start: StartContext) -> None:
         """Compute what the evaluator needs to know of the data, beside the batches that it gets.
 
-        Called on all ranks, after `on_train_start` and before the evaluation of a saved model, never on a resume; keep
-        the result in `state_dict`.
+        Called on all ranks, after `on_train_start` of a run that evaluates and before the evaluation of a saved model,
+        never on a resume; keep the result in `state_dict`.
         """
 
     def on_step_end(self, progress: Progress) -> None:

@@ -44,7 +44,8 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
         task.module.to(worker.device)
         with isolated_random():
             task.on_train_start(worker.start(run.seed))
-            task.prepare_evaluation(worker.start(run.seed))
+            if run.training.evaluate_every is not None:
+                task.prepare_evaluation(worker.start(run.seed))
     optimization = Optimization(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
     meter = StepMeter(
         collectives,

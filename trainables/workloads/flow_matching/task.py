@@ -72,16 +72,19 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         return LossOutput(functional.mse_loss(velocity.float(), path.velocity))
 
     def on_train_start(self, start: StartContext) -> None:
-        """Compute the real images' statistics; a reflow task has its teacher's."""
+        """Raise ValueError when a reflow task's teacher is gone."""
         if self.config.reflow is not None:
             find_file(self.config.reflow.teacher, WEIGHTS)
+
+    def prepare_evaluation(self, start: StartContext) -> None:
+        """Compute the real images' statistics, and the scores of the reference; a reflow task has its teacher's.
+
+        Raises ValueError when a reflow task lacks what published features need.
+        """
         if not self.real.gaussians:
             if self.config.reflow is not None:
                 logger.warning("the teacher saved no statistics: eval/fid_local compares with the teacher's images")
             self.real.learn(start)
-
-    def prepare_evaluation(self, start: StartContext) -> None:
-        """Resolve the reference of the samples. Raises ValueError when a reflow task lacks it."""
         resolve_reference(self.real, self._local_extractor(start.device), self.config.evaluation, start)
         if self.config.evaluation.inception_weights is not None:
             self._refuse_generated_images()

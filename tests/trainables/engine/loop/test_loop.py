@@ -233,6 +233,14 @@ def test_a_fresh_run_builds_optimiser_and_average_once(toy, monkeypatch, ema):
     assert sorted(built) == sorted(["build_optimizer", *(["EmaModel"] if ema else [])])
 
 
+@pytest.mark.parametrize("every", ["1 epochs", None])
+def test_evaluation_is_prepared_only_where_there_is_one(toy, monkeypatch, every):
+    calls = []
+    monkeypatch.setattr(ToyTask, "prepare_evaluation", lambda task, start: calls.append(start))
+    train(toy(training={"evaluate_every": every}))
+    assert len(calls) == (every is not None)
+
+
 def test_weights_loaded_at_the_start_are_averaged_from(toy, monkeypatch):
     """The EMA begins with what `on_train_start` leaves, not with the initial weights."""
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.image_fixtures import noise
-from trainables.metrics.images.luma import compute_luma
+from trainables.metrics.images.luma import compute_grey, compute_luma, is_grey
 from trainables.metrics.images.psnr import MAX_PSNR_DB, compute_channel_psnr, compute_psnr
 from trainables.metrics.images.sam import compute_sam
 from trainables.metrics.images.scc import compute_scc
@@ -103,6 +103,14 @@ def test_luma_is_the_studio_range_of_bt_601():
         r, g, b = x[:, top, left].tolist()
         expected = (24.966 * b + 128.553 * g + 65.481 * r) / 255 + 16
         assert float(compute_luma(x)[0, top, left]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_grey_levels_weigh_the_colours_as_bt_601():
+    x, _ = pair()
+    r, g, b = x[:, 5, 9].tolist()
+    assert float(compute_grey(x)[0, 5, 9]) == pytest.approx(0.299 * r + 0.587 * g + 0.114 * b, abs=1e-12)
+    assert not is_grey(x) and is_grey(x[:1].expand(3, -1, -1))
+    assert torch.equal(compute_grey(x[:1].expand(3, -1, -1)), x[:1].double())
 
 
 def windows(x: np.ndarray, size: int = 8):

@@ -1,7 +1,6 @@
 """Statistics of a task's real images: feature network, pixel statistics, feature moments, and baseline scores."""
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,8 +19,6 @@ from trainables.workloads.flow_matching.reference.features import (
 from trainables.workloads.flow_matching.reference.pixel_statistics import PixelMoments, PixelSums
 from trainables.workloads.flow_matching.reference.reservoir import SUBSET_SIZE, SubsetSampler
 from trainables.workloads.flow_matching.reference.scoring import Scores
-
-logger = logging.getLogger(__name__)
 
 
 class RealData:
@@ -57,9 +54,11 @@ class RealData:
         subset = sampler.gather(start.collectives)
         trained = None
         if start.collectives.rank == 0:
+            count = f"{len(subset.labels):,} images"
+            print(f"the features of eval/fid_local are learnt from {count}, once for these data", flush=True)
             features = train_feature_network(subset.images, subset.labels, num_classes=self.num_classes)
             trained = {"network": features.network.state_dict(), "accuracy": features.accuracy}
-            logger.info("feature network: accuracy %.3f on %d images", features.accuracy, len(subset.labels))
+            print(f"the features of eval/fid_local tell {features.accuracy:.1%} of the {count} apart", flush=True)
         return {**start.collectives.broadcast(trained), "pixels": pixels.state_dict()}
 
     def class_ratios(self) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from trainables.metrics.images.luma import compute_luma
+from trainables.metrics.images.luma import compute_grey, compute_luma, is_grey
 from trainables.metrics.images.psnr import compute_channel_psnr, compute_psnr
 from trainables.metrics.images.sam import compute_sam
 from trainables.metrics.images.scc import compute_scc
@@ -24,7 +24,7 @@ class Protocol:
     extra_border: int
     """Pixels cut off at each side, besides one low-resolution pixel."""
     is_luma: bool
-    """PSNR and SSIM are of the luma; else of RGB."""
+    """PSNR and SSIM are of the luma in studio range, of a grey ground truth of its grey levels; else of RGB."""
     joins_channels: bool
     """PSNR comes from one error over all channels; else it is the mean of the channels' own."""
 
@@ -71,7 +71,8 @@ def _measure_one(name: str, image: Image, truth: Image, rules: Protocol) -> Tens
     if name in _COLOUR_METRICS:
         return _COLOUR_METRICS[name](image, truth)
     if rules.is_luma:
-        image, truth = compute_luma(image), compute_luma(truth)
+        luma = compute_grey if is_grey(truth) else compute_luma
+        image, truth = luma(image), luma(truth)
     if name == "ssim":
         return compute_ssim(image, truth)
     return compute_psnr(image, truth) if rules.joins_channels else compute_channel_psnr(image, truth)

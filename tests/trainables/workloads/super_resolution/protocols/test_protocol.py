@@ -40,6 +40,13 @@ def test_borders_colours_and_channels_follow_the_protocol(protocol, border, is_l
     assert found.tolist() == pytest.approx([float(value) for value in expected], rel=1e-12)
 
 
+def test_a_grey_truth_is_measured_in_its_own_grey_levels():
+    image, truth = (each[:1].expand(3, -1, -1) for each in pair())
+    cut = [each[:1, 4:-4, 4:-4] for each in (image, truth)]
+    found = measure(image, truth, scale=4, protocol="y_channel", metrics=["psnr", "ssim"])
+    assert found.tolist() == pytest.approx([float(compute_psnr(*cut)), float(compute_ssim(*cut))], abs=1e-9)
+
+
 def test_metrics_come_in_the_order_asked_for():
     image, truth = pair()
     both = measure(image, truth, scale=4, protocol="uc_merced", metrics=["psnr", "ssim"])
