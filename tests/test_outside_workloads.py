@@ -117,7 +117,7 @@ def test_a_workload_that_is_not_installed_is_named(tmp_path):
     assert done.returncode == 2 and "No module named 'nowhere'" in done.stderr and "package.module:NAME" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_example_resumes_after_a_kill(installed, elsewhere):
     words = ("train", "diabetes.yaml", "--set", "training.checkpoint_every=3 steps", *LOCAL)
     whole = summary_of(run(elsewhere, *words, "--set", "tracking.run_name=whole", path=installed))

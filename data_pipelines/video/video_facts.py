@@ -1,5 +1,7 @@
 """Facts of a video file that are known before its frames are stored: their number, and their times."""
 
+import logging
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines.readers.bad_file import BadFileError, refuse_unopenable
+from data_pipelines.readers.bad_file import BadFileError, printable, refuse_unopenable
 from data_pipelines.readers.pyav import import_av
 from data_pipelines.readers.video_container import check_is_whole
 from data_pipelines.video.video_decoder import decoded_frames, open_container, picture_stream
 
+_log = logging.getLogger(__name__)
 _ONE_PACKET_A_FRAME = ("mov,", "matroska,", "avi")
 """Containers, by the beginning of FFmpeg's name, in which a packet is a frame."""
 _HIDDEN_FRAMES = ("vp8",)
@@ -39,11 +42,14 @@ class _Packet(NamedTuple):
     is_shown: bool
     place: int | None
     """Its time in the order of decoding."""
+    length: int
+    """How long it is shown, in ticks; 0: not stated."""
 
 
 def read_facts(file: Path) -> VideoFacts:
     """Count a file's frames and look at their times: by packets, and by decoding where these may say otherwise.
 
+    Warns of a Matroska file whose frames end before the duration that it states: demuxers pass over damaged parts.
     Raises BadFileError for anything that is no whole video.
     """
     import_av()  # without it every file is refused for the same reason
@@ -53,6 +59,7 @@ def read_facts(file: Path) -> VideoFacts:
         stream = picture_stream(container, file)
         packets = _read_packets(container, stream, file)
         tick_s = float(stream.time_base or 0)
+        _warn_of_early_end(container, stream, packets, file)
         shown = [packet.time for packet in packets if packet.is_shown]
         if shown and _is_countable(container, stream, packets):
             return _facts(shown, tick_s)
@@ -71,7 +78,7 @@ def read_facts(file: Path) -> VideoFacts:
 def _read_packets(container: Any, stream: Any, file: Path) -> list[_Packet]:
     try:
         packets = [
-            _Packet(packet.pts, packet.is_keyframe, not packet.is_discard, packet.dts)
+            _Packet(packet.pts, packet.is_keyframe, not packet.is_discard, packet.dts, packet.duration or 0)
             for packet in container.demux(stream)
             if packet.size
         ]
@@ -98,6 +105,31 @@ def _num_lost(container: Any, stream: Any, packets: Sequence[_Packet]) -> int:
     if container.format.name != "avi" or place is None:
         return 0
     return max(0, stream.frames - (place + 1))
+
+
+def _warn_of_early_end(container: Any, stream: Any, packets: Sequence[_Packet], file: Path) -> None:
+    stated_s = _stated_end_s(container, stream)
+    times = sorted(packet.time for packet in packets if packet.time is not None)
+    if stated_s is None or len(times) < 2:
+        return
+    tick_s = float(stream.time_base)
+    usual_s = float(np.median(np.diff(times))) * tick_s
+    end_s = max(packet.time + packet.length for packet in packets if packet.time is not None) * tick_s + usual_s
+    if end_s + 2 * usual_s < stated_s:
+        _log.warning(
+            "%s: its frames end at %.2f s of the %.2f s that it states; it is damaged, or its head is of another state",
+            *(printable(file), end_s, stated_s),
+        )
+
+
+def _stated_end_s(container: Any, stream: Any) -> float | None:
+    """Return when a Matroska file's pictures are to end: by the stream's tag, or by the head of a file of one stream."""
+    if not container.format.name.startswith("matroska,"):
+        return None
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", str(stream.metadata.get("DURATION", "")).strip("\0 "))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
 
 
 def _num_leading(packets: Sequence[_Packet]) -> int:

@@ -39,6 +39,19 @@ def find_secrets(folder: Path, files: Iterable[str]) -> Iterator[str]:
             yield f"{name}, line {line:,}: holds {what}"
 
 
+def hide_secrets(words: Iterable[str]) -> list[str]:
+    """Return the words of a command; of one that holds a secret only what stands before its `=`, and three stars."""
+    own = _read_own_secrets()
+
+    def hide(word: str) -> str:
+        if not any(_search_text(word, own)):
+            return word
+        key, equals, _ = word.partition("=")
+        return f"{key}=***" if equals else "***"
+
+    return [hide(word) for word in words]
+
+
 def _read_own_secrets() -> Mapping[str, str]:
     """Return what the user's variables and netrc files hold, each with the words for it."""
     secrets: dict[str, str] = {}

@@ -10,6 +10,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from ray_jobs.cluster.secret_scan import hide_secrets
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,7 +30,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     return {
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "command": shlex.join(["python", "-m", "ray_jobs", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "ray_jobs", *hide_secrets(sys.argv[1:])]),
         "seed": seed,
         "git_commit": commit,
         "git_is_clean": commit and not _git("status", "--porcelain"),

@@ -11,6 +11,7 @@ from typing import Any
 from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.model_references import RUNS
+from ray_jobs.runs.planning import refuse_bad_inputs
 from ray_jobs.search.samplers import Point, build_sampler, count_points
 from ray_jobs.search.trials import Trial
 from ray_jobs.settings.experiment import Experiment
@@ -176,4 +177,6 @@ def build_sweep_plan(experiment: Experiment, label: str, overrides: Sequence[str
     labels = (label, *(file.stem for file in files))
     setup = SweepPlan(experiment.override({"scaling": scaling}), bases, labels)
     setup.refuse_invalid()
+    for base in bases:
+        refuse_bad_inputs(base)
     return setup

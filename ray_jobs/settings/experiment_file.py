@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from data_pipelines.contract.config import expand_home
+from ray_jobs.settings.kind_switch import leave_out_other_kind, leave_out_other_kinds
 from ray_jobs.settings.setting_kinds import allows_null, takes_text
 from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
 from trainables.run import set_dotted
@@ -18,7 +19,8 @@ def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -
 
     `root` is the class of the settings, by which the values of the overrides are read.
     """
-    settings = _read_with_base(file)
+    settings = _read_with_base(file, root)
+    given: set[str] = set()
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
@@ -26,7 +28,11 @@ def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -
                 f"--set {override!r}: write it as section.field=value, for example --set training.epochs=5"
             )
         try:
-            set_dotted(settings, key, read_value(key, value, settings, root))
+            read = read_value(key, value, settings, root)
+            if key.endswith(".name"):
+                leave_out_other_kind(settings, key.removesuffix(".name"), read, root, keep=given)
+            set_dotted(settings, key, read)
+            given.add(key)
         except ValueError as error:
             raise ValueError(f"--set {override!r}: {error}") from error
     return settings
@@ -61,7 +67,7 @@ def read_value(key: str, value: str, settings: dict[str, Any], root: type[BaseMo
     return parse_yaml(value)
 
 
-def _read_with_base(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read_with_base(file: Path, root: type[BaseModel], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     settings = read_yaml(file)
     folder = file.absolute().parent
     _place_files(settings, "after", folder)
@@ -73,7 +79,9 @@ def _read_with_base(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(base, str) or (folder / base).resolve() in chain:
         raise ValueError(f"{file}: `extends` is {base!r}; give another experiment file, relative to this one")
     try:
-        return _merge(_read_with_base(folder / base, chain), settings)
+        inherited = _read_with_base(folder / base, root, chain)
+        leave_out_other_kinds(inherited, settings, root)
+        return _merge(inherited, settings)
     except ValueError as error:
         raise ValueError(f"{file}: `extends`: {error}") from error
 

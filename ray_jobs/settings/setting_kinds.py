@@ -27,6 +27,16 @@ def allows_null(root: type[BaseModel], key: str, settings: Any) -> bool:
     return NoneType in _kinds_at(root, key, settings)
 
 
+def kinds_of_section(root: type[BaseModel], section: str, settings: Any) -> dict[Any, type[BaseModel]]:
+    """Return the classes that a dotted section may be of, by their name; none where there is no choice.
+
+    The arguments are those of `takes_text`. The workload itself is no such section.
+    """
+    models = [kind for kind in _kinds_at(root, section, settings) if isinstance(kind, type)]
+    named = {_name(model): model for model in models if issubclass(model, BaseModel)}
+    return {} if section == "workload" or len(named) < 2 else named
+
+
 def _kinds_at(root: type[BaseModel], key: str, settings: Any) -> set[Any]:
     models, kinds = [root], set()
     for part in key.split("."):

@@ -1,6 +1,7 @@
 """Damage and transparency of videos that decoders pass over without a word."""
 
 import logging
+import re
 import struct
 from pathlib import Path
 
@@ -84,6 +85,17 @@ def test_a_wrong_checksum_of_ffv1_is_refused_each_time(tmp_path):
         ):
             list(VideoDecoder(tmp_path / "a.mkv"))
     assert av.logging.get_level() == level
+
+
+def test_a_matroska_file_whose_rest_is_passed_over_is_named(tmp_path, caplog):
+    content = save(tmp_path / "a.mkv", "mjpeg", "yuvj420p", 60)
+    read_facts(tmp_path / "a.mkv")
+    assert not caplog.text
+    first, last = int(len(content) * 0.6), int(len(content) * 0.95)
+    content[first:last] = bytes(last - first)
+    (tmp_path / "a.mkv").write_bytes(content)
+    assert 20 < read_facts(tmp_path / "a.mkv").num_frames < 60
+    assert re.search(r"a\.mkv: its frames end at \d\.\d\d s of the 6\.00 s that it states; it is damaged", caplog.text)
 
 
 def test_frames_that_the_decoder_mended_are_named(tmp_path, caplog):

@@ -54,6 +54,22 @@ def test_the_environment_tells_how_to_make_the_run_again(monkeypatch):
     assert {"torch", "numpy", "pydantic"} <= described["packages"].keys()
 
 
+def test_secrets_on_the_command_line_are_not_recorded(monkeypatch):
+    key = "0123456789abcdef" * 2 + "89abcdef"
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    words = [
+        "train",
+        "a.yaml",
+        "--set",
+        f"tracking.notes={key}",
+        "--set",
+        "tracking.notes=https://me:s3cr3tw0rd@host/x",
+    ]
+    monkeypatch.setattr(sys, "argv", ["quintet", *words])
+    hidden = "--set 'tracking.notes=***'"
+    assert describe_environment(0)["command"] == f"python -m ray_jobs train a.yaml {hidden} {hidden}"
+
+
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     described = describe_environment(0)

@@ -86,6 +86,15 @@ def test_a_prerequisite_inherits_placement_and_tracking(chain):
     assert earlier.run == load_experiment(chain.parent / "deep/first.yaml").run  # what is learnt stays its own
 
 
+def test_a_prerequisite_that_no_setting_names_is_left_out(chain, caplog):
+    changes = [f"storage.path={chain.parent}/out", "workload.pretrained=null", "workload.mode=full"]
+    assert not list(earlier_experiments(load_experiment(chain, changes)))
+    assert "after: first.yaml is not needed, as no setting names its run (one)" in caplog.text
+    search = "search={space: {workload.pretrained: [null, one]}}"
+    [earlier] = earlier_experiments(load_experiment(chain, [*changes, search]))
+    assert earlier.run_id == "one"
+
+
 def test_commands_name_the_missing_model_and_show_needs_none(call):
     code, out, summary, _ = call("show")
     assert code == DONE and summary["after"] == {"one": False}

@@ -6,6 +6,7 @@ import yaml
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.sweep_plan import build_sweep_plan
 from tests.ray_jobs.search.conftest import RATE
+from tests.toy_workload.config import ToyConfig
 
 
 def test_every_point_and_seed_is_a_run_of_its_own(search):
@@ -109,3 +110,12 @@ def test_values_are_checked_with_their_dependent_dimensions(search, searcher):
 def test_an_experiment_without_a_search_is_refused(toy):
     with pytest.raises(ValueError, match="has no `search` section"):
         build_sweep_plan(toy(), "toy")
+
+
+def test_an_unusable_file_in_the_settings_is_refused_before_the_search(search, monkeypatch):
+    def refuse(self: object) -> None:
+        raise ValueError("weights.pth: is no checkpoint")
+
+    monkeypatch.setattr(ToyConfig, "check_inputs", refuse)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        search(space={RATE: [0.1]})

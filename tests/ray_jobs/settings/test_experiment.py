@@ -149,6 +149,24 @@ def test_an_override_changes_one_setting_alone(file: Path) -> None:
     assert after.model_dump(exclude={"training"}) == before.model_dump(exclude={"training"})
 
 
+def test_another_network_drops_what_only_the_one_before_knows(tmp_path: Path, caplog) -> None:
+    network = {"name": "edsr", "num_blocks": 2, "num_channels": 8}
+    base = {**settings_with("workload", {"name": "super_resolution", "network": network})}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    (tmp_path / "more.yaml").write_text("extends: base.yaml\nworkload: {network: {name: symunet, width: 8}}\n")
+    words = "workload.network.name is symunet, which has no num_blocks, num_channels: left out"
+    changes = ["workload.network.width=8", "workload.network.name=symunet"]
+    for file, more in (("base.yaml", changes), ("more.yaml", [])):
+        found = load_experiment(tmp_path / file, more)
+        assert found.workload.network.width == 8 and words in caplog.text  # pyright: ignore[reportAttributeAccessIssue]
+        caplog.clear()
+    with pytest.raises(ValueError, match=r"workload\.network\.num_blocks: there is no such setting"):
+        load_experiment(tmp_path / "base.yaml", ["workload.network.num_blocks=3", "workload.network.name=symunet"])
+    caplog.clear()
+    load_experiment(tmp_path / "base.yaml", ["workload.network.name=edsr"])
+    assert not caplog.text
+
+
 def test_an_override_is_typed_as_in_yaml(file: Path) -> None:
     overrides = [
         "training.optimizer.learning_rate=1e-4",

@@ -1,0 +1,53 @@
+"""Change of a section's kind, such as another network: what only the kind before knows is left out, with a line."""
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import BaseModel
+
+from ray_jobs.settings.setting_kinds import kinds_of_section
+
+_log = logging.getLogger(__name__)
+
+
+def leave_out_other_kind(
+    settings: dict[str, Any], section: str, name: Any, root: type[BaseModel], keep: Collection[str] = ()
+) -> None:
+    """Leave out, in place and with a warning, the keys of a section that its new kind does not know and another does.
+
+    Args:
+        settings: What is set so far, with the name of the kind before, if any.
+        section: Dotted key of the section, such as `workload.network`.
+        name: Name of its new kind.
+        root: The class of all settings.
+        keep: Dotted settings that stay, as they were meant for the new kind.
+    """
+    inner: Any = settings
+    for part in section.split("."):
+        inner = inner.get(part) if isinstance(inner, dict) else None
+    kinds = kinds_of_section(root, section, settings)
+    if not isinstance(inner, dict) or name not in kinds or inner.get("name") == name:
+        return
+    others = {key for kind in kinds.values() for key in kind.model_fields} - set(kinds[name].model_fields)
+    dropped = [key for key in inner if key in others and f"{section}.{key}" not in keep]
+    for key in dropped:
+        del inner[key]
+    if dropped:
+        _log.warning("%s.name is %s, which has no %s: left out", section, name, ", ".join(dropped))
+
+
+def leave_out_other_kinds(base: dict[str, Any], changes: dict[str, Any], root: type[BaseModel]) -> None:
+    """Do the same, in place, for all sections of `base` whose name `changes` changes, at any depth."""
+    for section, name in _names(changes):
+        leave_out_other_kind(base, section, name, root)
+
+
+def _names(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            if "name" in value:
+                found.append((f"{prefix}{key}", value["name"]))
+            found += _names(value, f"{prefix}{key}.")
+    return found
