@@ -123,7 +123,7 @@ def _warn_of_early_end(container: Any, stream: Any, packets: Sequence[_Packet], 
 
 
 def _stated_end_s(container: Any, stream: Any) -> float | None:
-    """Return when a Matroska file's pictures are to end: by the stream's tag, or by the head of a file of one stream."""
+    """Return when a Matroska file's pictures are to end: by the stream's tag, or by the head of a file of one."""
     if not container.format.name.startswith("matroska,"):
         return None
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", str(stream.metadata.get("DURATION", "")).strip("\0 "))
