@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from data_pipelines.contract.row_draws import numpy_draws, torch_draws
 from ray_jobs.settings.experiment import check_settings
 from trainables.engine.process.system_monitor import SystemMonitor
 from trainables.workloads import build_pipeline, build_task
@@ -42,11 +42,9 @@ def measure(
     task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
     memory_format: Any = torch.channels_last if training.channels_last else torch.preserve_format
     module = task.module.to(device, memory_format=memory_format).train()  # pyright: ignore
-    generator = torch.Generator(device).manual_seed(0)
-    host = pipeline.collate_train(
-        pipeline.decode(pipeline.make_fake_rows(training.batch_size, seed=0)), np.random.default_rng(0)
-    )
-    batch = pipeline.augment({name: tensor.to(device) for name, tensor in host.items()}, generator=generator)
+    rows = pipeline.decode(pipeline.make_fake_rows(training.batch_size, seed=0))
+    host, draws = pipeline.collate_train(rows, numpy_draws(rows.num_rows, 0)), torch_draws(rows.num_rows, 0, device)
+    batch = pipeline.augment({name: tensor.to(device) for name, tensor in host.items()}, draws=draws)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4, weight_decay=0.01, fused=True)
     ema = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))
     called: Any = torch.compile(wrap(module)) if training.compile else wrap(module)
@@ -56,7 +54,7 @@ def measure(
         for _ in range(num_blocks + 1):
             for _ in range(steps_per_block):
                 with autocast:
-                    loss = task.loss(called, batch, generator=generator).loss
+                    loss = task.loss(called, batch, draws=draws).loss
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
                 optimizer.step()

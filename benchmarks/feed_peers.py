@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from benchmarks.feed_rate import measure_rate
 from data_pipelines.contract.pipeline import DataPipeline
+from data_pipelines.contract.row_draws import NumpyDraws, numpy_draws
 from data_pipelines.prepared.ray_dataset import ShardedSplit
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import check_settings
@@ -27,7 +27,8 @@ class CutRows(Dataset):
     """Rows in memory, of which every batch takes parts: windows or patches cut at random."""
 
     def __init__(self, rows: pa.Table, pipeline: DataPipeline):
-        self._rows, self._pipeline, self._random = rows, pipeline, np.random.default_rng(torch.initial_seed())
+        self._rows, self._pipeline, self._seed = rows, pipeline, torch.initial_seed()
+        self._draws: dict[int, NumpyDraws] = {}
 
     def __len__(self) -> int:
         return self._rows.num_rows
@@ -37,9 +38,11 @@ class CutRows(Dataset):
 
     def take(self, indices: Tensor) -> dict[str, Tensor]:
         """One batch."""
-        return self._pipeline.collate_train(
-            pa.concat_tables([self._rows.slice(index, 1) for index in indices.tolist()]), self._random
-        )
+        count = len(indices)
+        if count not in self._draws:
+            self._draws[count] = numpy_draws(count, self._seed)
+        rows = pa.concat_tables([self._rows.slice(index, 1) for index in indices.tolist()])
+        return self._pipeline.collate_train(rows, self._draws[count])
 
 
 class WholeRows(TensorDataset):

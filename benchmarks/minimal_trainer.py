@@ -35,23 +35,24 @@ def fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_wo
 
 
 def _work(config: dict[str, Any]) -> float:
-    import numpy as np
     import ray.train.torch
     import torch
 
+    from data_pipelines.contract.row_draws import numpy_draws, torch_draws
     from ray_jobs.settings.experiment import check_settings
 
     experiment = check_settings(config["settings"], origin="benchmark")
     torch.set_num_threads(1)
     pipeline = build_pipeline(experiment.workload)
     task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
-    module, generator = ray.train.torch.prepare_model(task.module.train()), torch.Generator().manual_seed(0)
+    module = ray.train.torch.prepare_model(task.module.train())
     rows = pipeline.decode(pipeline.make_fake_rows(experiment.training.batch_size, seed=0))
-    batch = pipeline.augment(pipeline.collate_train(rows, np.random.default_rng(0)), generator=generator)
+    draws = torch_draws(rows.num_rows, 0)
+    batch = pipeline.augment(pipeline.collate_train(rows, numpy_draws(rows.num_rows, 0)), draws=draws)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4)
     first_at = time.time()
     for _ in range(config["steps_per_block"]):
-        task.loss(module, batch, generator=generator).loss.backward()
+        task.loss(module, batch, draws=draws).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     ray.train.report({})

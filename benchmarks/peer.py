@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.synthetic import ROW_BYTES
+from data_pipelines.contract.row_draws import torch_draws
 from ray_jobs.settings.experiment import check_settings
 from trainables.workloads import build_pipeline, build_task
 
@@ -49,7 +50,7 @@ class Work:
         pipeline = build_pipeline(experiment.workload)
         self.task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
         self.module = self.task.module.train()
-        self.generator = torch.Generator().manual_seed(0)
+        self.draws = torch_draws(experiment.training.batch_size, 0)
         self.ema = AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(0.9999))
         self.loader = DataLoader(
             Images(Path(data.path), data.crop_padding, data.horizontal_flip),
@@ -64,7 +65,7 @@ class Work:
 
     def loss(self, batch: Any) -> torch.Tensor:
         """The task's own."""
-        return self.task.loss(self.module, batch, generator=self.generator).loss
+        return self.task.loss(self.module, batch, draws=self.draws).loss
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """As in the other layers."""

@@ -26,6 +26,9 @@ class Ranks:
     def gather(self, tensor: Tensor) -> Tensor:
         return torch.cat(self._exchange(tensor))
 
+    def counts(self, count: int) -> list[int]:
+        return self._exchange(count)
+
     def gather_values(self, value: Any) -> list[Any]:
         return self._exchange(value)
 

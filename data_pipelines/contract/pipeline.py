@@ -4,16 +4,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
 from data_pipelines.contract.config import Config, OnBadFile
-
-if TYPE_CHECKING:
-    import torch
+from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -39,6 +37,9 @@ class Shard(Config):
     num_bytes: int
     """Size of the file on disk."""
     sha256: str
+    group_rows: int | None = None
+    """Rows of a row group of the file, which can be read alone; None where decoding changes the number of rows, and in
+    folders prepared by earlier versions: the file is read as a whole."""
     num_left_out: int = 0
     """Raw rows within its range that are not stored, because their files are damaged."""
 
@@ -239,15 +240,15 @@ class DataPipeline(ABC, Generic[Batch]):
         """
         return table
 
-    def collate_train(self, table: pa.Table, random: np.random.Generator) -> Batch:
+    def collate_train(self, table: pa.Table, draws: NumpyDraws) -> Batch:
         """Make a training batch, by default `collate(table)`.
 
-        Override it to crop at random with `random`, and set `aliases_rows` when only the crop is copied.
+        Override it to crop at random with `draws`, and set `aliases_rows` when only the crop is copied.
         """
         return self.collate(table)
 
-    def augment(self, batch: Batch, *, generator: "torch.Generator") -> Batch:
-        """Return a randomly changed copy of a training batch, on its device; all randomness from `generator`."""
+    def augment(self, batch: Batch, *, draws: TorchDraws) -> Batch:
+        """Return a randomly changed copy of a training batch, on its device; all randomness from `draws`."""
         return batch
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:

@@ -4,25 +4,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.heart_sounds.config import Augmentation
 
 Signal = Float[Tensor, "batch samples"]
 Band = tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]
 
 
-def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, generator: torch.Generator) -> Signal:
+def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, draws: TorchDraws) -> Signal:
     """Return an augmented copy, with independent draws for each row.
 
     Args:
         signal: The cycles.
         settings: Probabilities and strengths.
         band: Each row's pass band, as shares of its Nyquist frequency.
-        generator: Source of all draws, on the signal's device.
+        draws: Source of all draws, on the signal's device.
     """
-    draw = _Draw(len(signal), generator, signal.device)
+    draw = _Draw(draws)
     signal = _warp(signal, settings, draw)
     loudness = 1 + settings.amplitude_ratio * draw.symmetric() * draw.chance(settings.amplitude_probability)
-    signal = _add_noise(signal * loudness[:, None], settings, draw, generator)
+    signal = _add_noise(signal * loudness[:, None], settings, draw, draws)
     signal = _mask_time(signal, settings, draw)
     return _mask_band(signal, settings, draw, band)
 
@@ -30,11 +31,11 @@ def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, genera
 class _Draw:
     """Random draws of one number for each row."""
 
-    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
-        self._count, self._generator, self._device = count, generator, device
+    def __init__(self, draws: TorchDraws) -> None:
+        self._draws = draws
 
     def uniform(self) -> Tensor:
-        return torch.rand(self._count, generator=self._generator, device=self._device)
+        return self._draws.uniform()
 
     def symmetric(self) -> Tensor:
         return 2 * self.uniform() - 1
@@ -60,10 +61,10 @@ def _warp(signal: Signal, settings: Augmentation, draw: _Draw) -> Signal:
     return values * is_inside
 
 
-def _add_noise(signal: Signal, settings: Augmentation, draw: _Draw, generator: torch.Generator) -> Signal:
+def _add_noise(signal: Signal, settings: Augmentation, draw: _Draw, draws: TorchDraws) -> Signal:
     low, high = settings.noise_snr_db
     ratio = 10 ** (-(low + (high - low) * draw.uniform()) / 20) * draw.chance(settings.noise_probability)
-    noise = torch.randn(signal.shape, generator=generator, device=signal.device, dtype=signal.dtype)
+    noise = draws.normal(signal.shape[1]).to(signal.dtype)
     level = signal.square().mean(dim=1).sqrt() * ratio
     return signal + level[:, None] * noise
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Counts, DataPipeline, DataSpec, Split
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import STORED, count_rows, decode_rows, store_recording
@@ -168,14 +169,14 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
             batch[name] = torch.from_numpy(table[name].to_numpy().copy())
         return batch
 
-    def augment(self, batch: "HeartBatch", *, generator: "torch.Generator") -> "HeartBatch":
+    def augment(self, batch: "HeartBatch", *, draws: TorchDraws) -> "HeartBatch":
         """Augment `signal`; in pretraining add a second view, augmented independently, as `other_signal`."""
-        changed = {**batch, "signal": self.change(batch, generator)}
+        changed = {**batch, "signal": self.change(batch, draws)}
         if self.task is None:
-            changed["other_signal"] = self.change(batch, generator)
+            changed["other_signal"] = self.change(batch, draws)
         return changed
 
-    def change(self, batch: "HeartBatch", generator: "torch.Generator") -> "torch.Tensor":
+    def change(self, batch: "HeartBatch", draws: TorchDraws) -> "torch.Tensor":
         """Augment each `signal` once.
 
         Its sample rate follows from `duration_s`, because all have the same number of values.
@@ -184,7 +185,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
         nyquist = batch["signal"].shape[1] / batch["duration_s"] / 2
         low, high = ((edge / nyquist).clamp(max=1) for edge in self.data.band_hz)
-        return augment_cycles(batch["signal"], self.data.augmentation, band=(low, high), generator=generator)
+        return augment_cycles(batch["signal"], self.data.augmentation, band=(low, high), draws=draws)
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Return recordings of one synthetic cycle with cycling labels."""

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataSpec, Manifest, Split
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.images.cifar10 import CIFAR10_CLASSES, find_cifar10
 from data_pipelines.images.cifar100 import CIFAR100_CLASSES, find_cifar100
 from data_pipelines.images.config import ImageData
@@ -24,7 +25,6 @@ from data_pipelines.prepared.byte_columns import tensor_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline, require_path
 
 if TYPE_CHECKING:
-    import torch
     from jaxtyping import Int64, UInt8
     from torch import Tensor
 
@@ -129,15 +129,15 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
         image = tensor_of(table["image"]).reshape(-1, *self.shape)
         return {"image": image, "label": torch.from_numpy(np.array(table["label"].to_numpy(), dtype=np.int64))}
 
-    def augment(self, batch: ImageBatch, *, generator: "torch.Generator") -> ImageBatch:
+    def augment(self, batch: ImageBatch, *, draws: TorchDraws) -> ImageBatch:
         """Crop each image at random, then flip it left to right with probability 1/2, as the settings ask."""
         from data_pipelines.images.augmentation import crop_padded, flip_half
 
         image = batch["image"]
         if self.data.crop_padding:
-            image = crop_padded(image, self.data.crop_padding, generator=generator)
+            image = crop_padded(image, self.data.crop_padding, draws=draws)
         if self.data.horizontal_flip:
-            image = flip_half(image, generator=generator)
+            image = flip_half(image, draws=draws)
         return {"image": image, "label": batch["label"]}
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:

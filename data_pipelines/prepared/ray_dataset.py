@@ -1,10 +1,10 @@
 """Prepared splits as Ray datasets: one shard per task, rows in the requested order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -25,6 +25,16 @@ _RAY_ADVICE = "\nFailed to apply UDF transform"
 """Text that Ray appends to the message of an error raised in a task."""
 
 
+class RowsOfShard(NamedTuple):
+    """Consecutive decoded rows of one shard."""
+
+    shard: int
+    """Number of the shard in its split."""
+    first: int
+    last: int
+    """Number of the row behind them."""
+
+
 @dataclass(frozen=True)
 class ShardedSplit:
     """Shards of one split: names and counts only, nothing is read."""
@@ -41,10 +51,25 @@ class ShardedSplit:
         """Decoded rows of all shards."""
         return sum(shard.decoded_rows for shard in self.shards)
 
-    def load(self, index: int, pipeline: DataPipeline[Any]) -> pa.Table:
-        """Read and decode one shard in this process; ValueError names the file."""
+    def whole(self) -> list[RowsOfShard]:
+        """Return all rows, shard by shard."""
+        return [RowsOfShard(index, 0, shard.decoded_rows) for index, shard in enumerate(self.shards)]
+
+    def load(self, index: int, pipeline: DataPipeline[Any], rows: tuple[int, int] | None = None) -> pa.Table:
+        """Read and decode one shard, or the rows from a first to before a last one, in this process.
+
+        Raises ValueError naming the file.
+        """
         shard = self.shards[index]
-        return load_shard(self.folder / shard.name, pipeline, data_spec=self.data_spec, num_rows=shard.num_rows)
+        path, size = self.folder / shard.name, shard.group_rows
+        first, last = rows or (0, shard.decoded_rows)
+        if size is None or last - first == shard.decoded_rows:
+            table = load_shard(path, pipeline, data_spec=self.data_spec, num_rows=shard.num_rows)
+            return table.slice(first, last - first)
+        groups = range(first // size, (last - 1) // size + 1)
+        num_rows = min(groups.stop * size, shard.num_rows) - groups.start * size
+        table = load_shard(path, pipeline, data_spec=self.data_spec, num_rows=num_rows, groups=groups)
+        return table.slice(first - groups.start * size, last - first)
 
 
 def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
@@ -65,12 +90,12 @@ def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
 def ray_dataset(
     split: ShardedSplit,
     pipeline: DataPipeline[Any],
-    shard_indices: Sequence[int],
+    parts: Sequence[RowsOfShard],
     *,
     concurrency: int,
     sharers: int = 1,
 ) -> "Dataset":
-    """Build a lazy dataset of the decoded rows of the given shards, in the given order; nothing is random.
+    """Build a lazy dataset of the decoded rows of the given parts, in the given order; nothing is random.
 
     The tasks request no CPU, because they must also run while training workers hold every logical CPU; `concurrency`
     bounds them instead. A shard that cannot be read stops the iteration; `cause_of` finds the ValueError.
@@ -78,13 +103,13 @@ def ray_dataset(
     Args:
         split: The split.
         pipeline: Decodes the rows.
-        shard_indices: Numbers of the shards, in the order to read them.
-        concurrency: Most shards read at the same time.
+        parts: What to read, in this order; small parts that follow one another are read by one task.
+        concurrency: Most tasks at the same time.
         sharers: Number of concurrent readers; together their tasks take at most half of Ray's object store.
     """
-    items = [{"index": int(index)} for index in shard_indices]
-    if not items:
+    if not parts:
         raise ValueError(f"{split.folder}: no shards of {split.split} were asked for")
+    items = [{"parts": group} for group in _group(split, parts)]
     import ray.data
 
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -139,5 +164,18 @@ def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
     return 2 * (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
 
 
+def _group(split: ShardedSplit, parts: Sequence[RowsOfShard]) -> Iterator[list[list[int]]]:
+    """Yield groups of at most as many rows as the largest shard has."""
+    most, group, num_rows = max(shard.decoded_rows for shard in split.shards), list[list[int]](), 0
+    for index, first, last in parts:
+        if group and num_rows + last - first > most:
+            yield group
+            group, num_rows = [], 0
+        group.append([int(index), int(first), int(last)])
+        num_rows += last - first
+    yield group
+
+
 def _load_in_task(items: pa.Table, *, split: ShardedSplit, pipeline: DataPipeline[Any]) -> pa.Table:
-    return split.load(items["index"][0].as_py(), pipeline)
+    parts = items["parts"][0].as_py()
+    return pa.concat_tables([split.load(index, pipeline, (first, last)) for index, first, last in parts])

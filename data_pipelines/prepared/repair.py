@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split
 from data_pipelines.prepared.raw_rows import read_pieces
-from data_pipelines.prepared.shard_files import count_samples, write_shard
+from data_pipelines.prepared.shard_files import write_shard
 from data_pipelines.storage.checksums import hash_file
 
 
@@ -59,5 +59,6 @@ def _remake(pipeline: DataPipeline[Any], folder: Path, split: Split, shard: Shar
             f"{folder / shard.name}: {rows.num_rows} rows can be read now, and {shard.num_rows} were stored; run "
             "prepare with --again"
         )
-    made = count_samples(write_shard(pa.concat_tables(rows.tables), folder / shard.name), shard.decoded_rows)
+    table = pa.concat_tables(rows.tables)
+    made = write_shard(table, folder / shard.name, pipeline.decode(table))
     return made.model_copy(update={"num_left_out": shard.num_left_out})

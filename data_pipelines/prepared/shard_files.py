@@ -1,5 +1,6 @@
 """Parquet shards: each is written completely or not at all, and damage is detected at every read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ SHARD_BYTES = 32 * 1024**2
 MiB), so that one shard stays one block."""
 
 
+GROUP_BYTES = 1024**2
+"""Decoded bytes of a row group, about: the rows that a worker reads at once from a random place."""
+
+
 def shard_name(split: Split, index: int) -> str:
     """Return the file name of the `index`-th shard of a split, counted from 0."""
     return f"{split}-{index:05d}.parquet"
@@ -25,45 +30,62 @@ def choose_rows_per_shard(num_rows: int, decoded: pa.Table) -> int:
     return max(1, SHARD_BYTES * num_rows // max(1, decoded.nbytes))
 
 
-def count_samples(shard: Shard, num_decoded: int) -> Shard:
-    """Return the shard with its number of decoded rows, if that differs from the number stored."""
-    return shard if num_decoded == shard.num_rows else shard.model_copy(update={"num_samples": num_decoded})
+def choose_rows(decoded: pa.Table, num_bytes: int) -> int:
+    """Return the number of rows that fill so many bytes; at least 1."""
+    return max(1, num_bytes * decoded.num_rows // max(1, decoded.nbytes))
 
 
-def write_shard(table: pa.Table, path: Path) -> Shard:
-    """Write one shard, completely or not at all.
+def write_shard(table: pa.Table, path: Path, decoded: pa.Table) -> Shard:
+    """Write one shard, completely or not at all; `decoded` are its rows as `DataPipeline.decode` gives them.
 
     The columns hold raw pixels or already coded bytes: compression and dictionaries would cost time and save nothing.
     """
+    group_rows = table.num_rows
+    if decoded.num_rows == table.num_rows:
+        group_rows = min(choose_rows(decoded, GROUP_BYTES), table.num_rows)
     with replace_file(path) as file:
         pq.write_table(
             table.combine_chunks(),
             file,
-            row_group_size=max(1, table.num_rows),
+            row_group_size=max(1, group_rows),
             compression="none",
             use_dictionary=False,
             write_statistics=False,
             write_page_checksum=True,
         )
     sync_directory(path.parent)
-    return Shard(name=path.name, num_rows=table.num_rows, num_bytes=path.stat().st_size, sha256=hash_file(path))
+    is_plain = decoded.num_rows == table.num_rows
+    return Shard(
+        name=path.name,
+        num_rows=table.num_rows,
+        num_samples=None if is_plain else decoded.num_rows,
+        num_bytes=path.stat().st_size,
+        sha256=hash_file(path),
+        group_rows=group_rows if is_plain else None,
+    )
 
 
 def load_shard(
-    path: Path, pipeline: DataPipeline[Any], *, data_spec: DataSpec | None = None, num_rows: int | None = None
+    path: Path,
+    pipeline: DataPipeline[Any],
+    *,
+    data_spec: DataSpec | None = None,
+    num_rows: int | None = None,
+    groups: Sequence[int] | None = None,
 ) -> pa.Table:
-    """Read, check and decode one shard.
+    """Read, check and decode one shard, or some row groups of it.
 
     Args:
         path: The shard's file.
         pipeline: Checks and decodes the rows.
         data_spec: The manifest's data spec; by default the pipeline's.
         num_rows: Expected stored rows, if known.
+        groups: Numbers of the row groups to read; by default all.
 
     Raises:
         ValueError: Names the file, the fault, and the remedy.
     """
-    table = _read(path)
+    table = _read(path, groups)
     if not table.schema.equals(pipeline.schema):
         expected, found = _on_one_line(pipeline.schema), _on_one_line(table.schema)
         raise ValueError(f"{path}: its columns are {found}, expected {expected}; {_remedy(path)}")
@@ -81,12 +103,12 @@ def load_shard(
         raise ValueError(f"{path}: cannot be decoded ({error}); {_remedy(path)}") from error
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, groups: Sequence[int] | None) -> pa.Table:
     if not path.is_file():
         raise ValueError(f"{path}: this shard is missing; run prepare again, it remakes just that shard")
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(use_threads=False)
+            table = file.read(use_threads=False) if groups is None else file.read_row_groups(groups, use_threads=False)
             table.validate()
             return table
     except Exception as error:

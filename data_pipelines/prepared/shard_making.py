@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut
 from data_pipelines.prepared.raw_rows import RawRows, read_pieces
-from data_pipelines.prepared.shard_files import count_samples, shard_name, write_shard
+from data_pipelines.prepared.shard_files import shard_name, write_shard
 from data_pipelines.prepared.shard_plan import MadeShard, ShardTask
 from data_pipelines.readers.bad_file import printable
 
@@ -48,7 +48,7 @@ def _make(pipeline: DataPipeline[Any], folder: Path, task: ShardTask, rows: RawR
     pipeline.check(table, data_spec=data_spec, file=path, first_row=0)
     decoded = pipeline.decode(table)
     changes = {
-        "shard": count_samples(write_shard(table, path), decoded.num_rows),
+        "shard": write_shard(table, path, decoded),
         "decoded_bytes": decoded.nbytes,
         "counts": {group: dict(numbers) for group, numbers in pipeline.count(table).items()},
     }

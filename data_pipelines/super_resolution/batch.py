@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.contract.row_draws import NumpyDraws
 from data_pipelines.prepared.byte_columns import values_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def pairs_of(table: pa.Table, scale: int) -> list[StoredPair]:
 
 
 def cut_patches(
-    pairs: Sequence[StoredPair], scale: int, side: int, *, is_augmented: bool, random: np.random.Generator
+    pairs: Sequence[StoredPair], scale: int, side: int, *, is_augmented: bool, draws: NumpyDraws
 ) -> PatchBatch:
     """Crop one patch of each image at a random position, aligned at both resolutions.
 
@@ -75,17 +76,17 @@ def cut_patches(
         side: Side of the low-resolution patch in pixels.
         is_augmented: Mirror each patch along either axis, and transpose it, with probability 1/2 each; all eight
             dihedral states are then equally likely.
-        random: Source of all draws.
+        draws: Source of all draws.
     """
     import torch
 
-    draws = random.random((len(pairs), 5))
-    states = (draws[:, 2:] < 0.5) & is_augmented
+    drawn = draws.uniform(5)
+    states = (drawn[:, 2:] < 0.5) & is_augmented
     lr = np.empty((len(pairs), CHANNELS, side, side), np.uint8)
     hr = np.empty((len(pairs), CHANNELS, scale * side, scale * side), np.uint8)
     for row, (pair, state) in enumerate(zip(pairs, states.tolist(), strict=True)):
         height, width, _ = pair.lr.shape
-        top, left = int(draws[row, 0] * max(height - side + 1, 1)), int(draws[row, 1] * max(width - side + 1, 1))
+        top, left = int(drawn[row, 0] * max(height - side + 1, 1)), int(drawn[row, 1] * max(width - side + 1, 1))
         lr[row] = _turn(_cut(pair.lr, top, left, side), state)
         hr[row] = _turn(_cut(pair.hr, scale * top, scale * left, scale * side), state)
     return {"lr": torch.from_numpy(lr), "hr": torch.from_numpy(hr)}

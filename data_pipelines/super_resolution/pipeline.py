@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import SPLITS, DataSpec, Split
+from data_pipelines.contract.row_draws import NumpyDraws
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
 from data_pipelines.readers.bad_file import content_of, printable
@@ -123,12 +124,12 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
         pixels = {name: tensor_of(table[name]) for name in table.column_names[3:]}
         return {"size": torch.from_numpy(size), **pixels}
 
-    def collate_train(self, table: pa.Table, random: np.random.Generator) -> PatchBatch:
+    def collate_train(self, table: pa.Table, draws: NumpyDraws) -> PatchBatch:
         """Crop one patch of each image, all at one of the scales."""
         data = self.data
-        scale = data.scales[random.integers(len(data.scales))]
+        scale = data.scales[draws.for_batch().integers(len(data.scales))]
         pairs = pairs_of(table, scale)
-        return cut_patches(pairs, scale, data.lr_patch_size, is_augmented=data.is_augmented, random=random)
+        return cut_patches(pairs, scale, data.lr_patch_size, is_augmented=data.is_augmented, draws=draws)
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Return uniformly random pixels; images of a few different sizes, a little larger than a patch."""

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
+
 if TYPE_CHECKING:
-    import torch
     from jaxtyping import Shaped
     from torch import Tensor
 
@@ -23,7 +24,7 @@ def cut_random_windows(
     num_past: int,
     num_future: int,
     stride: int,
-    random: np.random.Generator,
+    draws: NumpyDraws,
 ) -> WindowBatch:
     """Cut one window of each clip; every position where a complete window fits is equally likely.
 
@@ -32,7 +33,7 @@ def cut_random_windows(
         num_past: Frames before the prediction.
         num_future: Frames to predict.
         stride: Distance between two frames of a window.
-        random: Source of all draws.
+        draws: Source of all draws.
     """
     import torch
 
@@ -40,33 +41,31 @@ def cut_random_windows(
     past = np.empty((len(clips), num_past, *shape), clips[0].dtype)
     future = np.empty((len(clips), num_future, *shape), clips[0].dtype)
     span = (num_past + num_future - 1) * stride + 1
-    for row, (clip, draw) in enumerate(zip(clips, random.random(len(clips)), strict=True)):
+    for row, (clip, draw) in enumerate(zip(clips, draws.uniform(), strict=True)):
         start = int(draw * (len(clip) - span + 1))
         window = clip[start : start + span : stride]
         past[row], future[row] = window[:num_past], window[num_past:]
     return {"past": torch.from_numpy(past), "future": torch.from_numpy(future)}
 
 
-def change_windows(
-    windows: WindowBatch, *, flips: bool, brightness: float, generator: "torch.Generator"
-) -> WindowBatch:
+def change_windows(windows: WindowBatch, *, flips: bool, brightness: float, draws: TorchDraws) -> WindowBatch:
     """Mirror and brighten windows; one draw for all frames of a window, so that nothing flickers.
 
     Args:
         windows: The windows.
         flips: Whether to mirror with probability 1/2.
         brightness: Grey levels are multiplied by a factor from 1 - this to 1 + this.
-        generator: Source of all draws, on the windows' device.
+        draws: Source of all draws, on the windows' device.
     """
     import torch
 
     past = windows["past"]
-    draws = torch.rand(2, len(past), 1, 1, 1, 1, generator=generator, device=past.device)
-    factor = 1 + brightness * (2 * draws[1] - 1)
+    mirror, bright = draws.uniform(2).T.reshape(2, len(past), 1, 1, 1, 1)
+    factor = 1 + brightness * (2 * bright - 1)
     changed = dict(windows)
     for name, frames in windows.items():
         if flips:
-            frames = torch.where(draws[0] < 0.5, frames.flip(-1), frames)
+            frames = torch.where(mirror < 0.5, frames.flip(-1), frames)
         if brightness:
             frames = (frames.float() * factor).round().clamp(0, 255).to(torch.uint8)
         changed[name] = frames

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataSpec, Split
+from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of, values_of
 from data_pipelines.prepared.source_pipeline import SourcePipeline
 from data_pipelines.storage.checksums import hash_file
@@ -18,7 +19,6 @@ from data_pipelines.video.batch import PackedClips, WindowBatch, change_windows,
 from data_pipelines.video.config import VideoData
 
 if TYPE_CHECKING:
-    import torch
     from jaxtyping import Shaped
 
     from data_pipelines.video.clips import ClipListing, FrameShape
@@ -137,25 +137,23 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         frames = tensor_of(table["frames"]).view(-1, *self._shape)
         return {"length": torch.from_numpy(table["num_frames"].to_numpy().astype(np.int64)), "frames": frames}
 
-    def collate_train(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+    def collate_train(self, table: pa.Table, draws: NumpyDraws) -> WindowBatch:
         """Cut one random window of each clip."""
-        return self.cut_windows([frames.reshape(-1, *self._shape) for frames in values_of(table["frames"])], random)
+        return self.cut_windows([frames.reshape(-1, *self._shape) for frames in values_of(table["frames"])], draws)
 
-    def cut_windows(
-        self, clips: "Sequence[Shaped[np.ndarray, 'frames ...']]", random: np.random.Generator
-    ) -> WindowBatch:
+    def cut_windows(self, clips: "Sequence[Shaped[np.ndarray, 'frames ...']]", draws: NumpyDraws) -> WindowBatch:
         """Cut one random window of each clip; the clips may hold frames or latents."""
         data = self.data
         return cut_random_windows(
-            clips, num_past=data.num_past, num_future=data.num_future, stride=data.sample_interval, random=random
+            clips, num_past=data.num_past, num_future=data.num_future, stride=data.sample_interval, draws=draws
         )
 
-    def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
+    def augment(self, batch: WindowBatch, *, draws: TorchDraws) -> WindowBatch:
         """Mirror and brighten windows as the settings ask."""
         data = self.data
         if not (data.horizontal_flip or data.brightness):
             return batch
-        return change_windows(batch, flips=data.horizontal_flip, brightness=data.brightness, generator=generator)
+        return change_windows(batch, flips=data.horizontal_flip, brightness=data.brightness, draws=draws)
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Return uniformly random pixels; clips of a few different lengths, a little longer than a window."""

@@ -99,8 +99,19 @@ def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[s
         f"steps per epoch:  {steps or 'unknown'} ({origin})",
         f"data:             {pipeline.source}; {'' if manifest else 'to be '}prepared in {folder or '(unknown)'}",
     ]
+    if manifest:
+        lines.append(f"rows in memory:   {_describe_memory(experiment, manifest)}")
     values = (parameters, macs, num_rows, steps, pipeline.source, prepared)
     return lines, dict(zip(KNOWN_WITH_DATA, values, strict=True))
+
+
+def _describe_memory(experiment: "Experiment", manifest: "Manifest") -> str:
+    """Say what the training split takes: resident, and streamed as two windows divided among the workers."""
+    num_bytes, shards = manifest.decoded_bytes["train"], manifest.splits["train"]
+    workers, window = max(experiment.scaling.num_workers, 1), experiment.training.shuffle_window
+    streamed = 2 * num_bytes * min(window / len(shards), 1) / workers
+    whole, part = (f"{count / 2**20:,.1f} MiB" for count in (num_bytes, streamed))
+    return f"{whole} for each machine when resident, about {part} for each worker when streamed"
 
 
 def _find_prepared(experiment: "Experiment", pipeline: "DataPipeline") -> Path | None:
@@ -138,12 +149,9 @@ def count_parameters_and_macs(
 
 def _count_macs_of_loss(task: "Task", pipeline: "DataPipeline") -> int:
     """Count those of the loss of one row, for a task that gives no example of its inputs."""
-    import numpy as np
-    import torch
-
+    from data_pipelines.contract.row_draws import numpy_draws, torch_draws
     from trainables.metrics.macs import count_macs_inside
 
     row = pipeline.decode(pipeline.make_fake_rows(1, seed=0)).slice(0, 1)
-    batch = pipeline.collate_train(row, np.random.default_rng(0))
-    generator = torch.Generator().manual_seed(0)
-    return count_macs_inside(task.module, lambda module: task.loss(module, batch, generator=generator))
+    batch = pipeline.collate_train(row, numpy_draws(1, seed=0))
+    return count_macs_inside(task.module, lambda module: task.loss(module, batch, draws=torch_draws(1, seed=0)))

@@ -112,9 +112,9 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
     """
     training, scaling = experiment.training, experiment.scaling
     num_parts = max(scaling.num_workers, 1) * training.accumulate
-    if training.batch_size % num_parts:
+    if training.batch_size < num_parts:
         raise ValueError(
-            f"training.batch_size={training.batch_size} is the size over all workers and must be a multiple of "
+            f"training.batch_size={training.batch_size} is the size over all workers and must be at least "
             f"scaling.num_workers x training.accumulate = {num_parts}"
         )
     prepared, manifest = prepare_data(experiment, on_progress)

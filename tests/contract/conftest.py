@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from data_pipelines.contract.row_draws import numpy_draws
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.settings.experiment import Experiment, check_settings
 from ray_jobs.settings.strict_yaml import read_yaml
@@ -60,4 +60,5 @@ def experiment(name: str) -> Experiment:
 def batch(experiment):
     """A training batch of 16 fake rows, on the CPU."""
     pipeline = build_pipeline(experiment.workload)
-    return pipeline.collate_train(pipeline.decode(pipeline.make_fake_rows(16, seed=0)), np.random.default_rng(0))
+    rows = pipeline.decode(pipeline.make_fake_rows(16, seed=0))
+    return pipeline.collate_train(rows, numpy_draws(rows.num_rows, 0))

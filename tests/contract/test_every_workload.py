@@ -8,11 +8,11 @@ import pyarrow as pa
 import torch
 
 from data_pipelines.contract.pipeline import DataPipeline
+from data_pipelines.contract.row_draws import TorchDraws, torch_draws
 from data_pipelines.prepared.shard_files import write_shard
 from ray_jobs.commands.show import count_parameters_and_macs
 from tests.contract.conftest import DEVICE
 from trainables.contract.evaluation import Evaluator
-from trainables.contract.seeding import build_generator
 from trainables.contract.task import Task
 from trainables.contract.workload_config import WorkloadConfig
 from trainables.engine.data.feed import check_batch
@@ -25,6 +25,10 @@ CPU = torch.device("cpu")
 
 def on_device(batch):
     return {name: tensor.to(DEVICE) for name, tensor in batch.items()}
+
+
+def draws_for(batch, seed: int) -> TorchDraws:
+    return torch_draws(len(next(iter(batch.values()))), seed, DEVICE)
 
 
 def test_a_new_workload_needs_at_most_eight_members():
@@ -49,7 +53,7 @@ def test_fake_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_pat
     pipeline = build_pipeline(experiment.workload)
     table = pipeline.make_fake_rows(8, seed=0)
     assert isinstance(table, pa.Table) and table.schema == pipeline.schema and table.num_rows == 8
-    write_shard(table, tmp_path / "train-00000.parquet")
+    write_shard(table, tmp_path / "train-00000.parquet", pipeline.decode(table))
     pipeline.check(table, data_spec=pipeline.data_spec(), file=tmp_path / "train-00000.parquet", first_row=0)
 
 
@@ -57,11 +61,11 @@ def test_the_loss_is_seeded_and_gives_every_parameter_a_gradient(experiment, bat
     pipeline = build_pipeline(experiment.workload)
     task = build_task(experiment.workload, pipeline.data_spec(), seed=0)
     module = task.module.to(DEVICE).train()
-    batch = pipeline.augment(on_device(batch), generator=build_generator(DEVICE, 0))  # as in every training step
+    batch = pipeline.augment(on_device(batch), draws=draws_for(batch, 0))  # as in every training step
     losses = []
     for _ in range(2):
         torch.manual_seed(0)
-        losses.append(task.loss(module, batch, generator=build_generator(DEVICE, 1)).loss)
+        losses.append(task.loss(module, batch, draws=draws_for(batch, 1)).loss)
     assert losses[0].ndim == 0 and torch.isfinite(losses[0]) and torch.equal(*losses)
     losses[0].backward()
     named = task.module.named_parameters()
@@ -81,7 +85,7 @@ def test_the_module_follows_the_seed_not_the_global_random_state(experiment):
 def test_augmentation_is_seeded_and_leaves_its_input_unchanged(experiment, batch):
     pipeline, batch = build_pipeline(experiment.workload), on_device(batch)
     before = {name: tensor.clone() for name, tensor in batch.items()}
-    first, second = (pipeline.augment(batch, generator=build_generator(DEVICE, 3)) for _ in range(2))
+    first, second = (pipeline.augment(batch, draws=draws_for(batch, 3)) for _ in range(2))
     assert all(torch.equal(batch[name], before[name]) for name in before)
     assert all(torch.equal(first[name], second[name]) for name in first)
 

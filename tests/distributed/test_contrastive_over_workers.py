@@ -1,4 +1,4 @@
-"""NT-Xent of two processes, each with half of the batch, against one process with all of it."""
+"""NT-Xent of two processes, each with a part of the batch, against one process with all of it."""
 
 import pytest
 import torch
@@ -21,23 +21,29 @@ def loss_of(weight: torch.Tensor, rows: slice, subject: torch.Tensor, **options)
     return whole + sub_structure_loss(first, second, is_aligned=True, temperature=0.3, subject=subject, **options)
 
 
-def _work(rank: int, file: str, results) -> None:
+def _work(rank: int, file: str, num_first: int, results) -> None:
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     group = ProcessGroup(torch.device("cpu"))
     weight = torch.eye(5).requires_grad_()
-    rows = slice(4 * rank, 4 * rank + 4)
-    options = {"gather": group.gather_with_gradient, "gather_subjects": group.gather, "rank": rank}
-    loss = loss_of(weight, rows, SUBJECT[rows], **options)
+    rows = [slice(None, num_first), slice(num_first, None)][rank]
+    options = {
+        "gather": group.gather_with_gradient,
+        "gather_subjects": group.gather,
+        "num_before": lambda count: sum(group.counts(count)[:rank]),
+    }
+    loss = loss_of(weight, rows, SUBJECT[rows], **options) * len(SUBJECT[rows]) / len(SUBJECT)
     loss.backward()
     assert weight.grad is not None
-    results.put((float(group.sum(loss)) / 2, (group.sum(weight.grad) / 2).tolist()))
+    results.put((float(group.sum(loss)), group.sum(weight.grad).tolist()))
     dist.destroy_process_group()
 
 
-def test_two_workers_have_the_loss_and_gradient_of_one(tmp_path):
+@pytest.mark.parametrize("num_first", [4, 3], ids=["4 rows each", "3 and 5 rows"])
+def test_the_mean_over_rows_of_two_workers_has_the_value_and_gradient_of_one(tmp_path, num_first):
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
-    processes = [context.Process(target=_work, args=(rank, f"{tmp_path}/store", results)) for rank in range(2)]
+    arguments = (f"{tmp_path}/store", num_first, results)
+    processes = [context.Process(target=_work, args=(rank, *arguments)) for rank in range(2)]
     for process in processes:
         process.start()
     found = [results.get() for _ in processes]

@@ -10,7 +10,9 @@ from trainables.engine.process.collectives import ProcessGroup
 
 pytestmark = pytest.mark.slow
 
-ROWS = torch.tensor([[0.1, -0.4], [0.7, 0.2], [-0.3, 0.9], [0.5, 0.5]])
+ROWS = torch.tensor(
+    [[0.1, -0.4], [0.7, 0.2], [-0.3, 0.9], [0.5, 0.5], [-0.8, 0.3], [0.2, 0.6], [0.4, -0.1], [-0.6, -0.7]]
+)
 
 
 def loss_of(rows: Tensor, everything: Tensor, first: int) -> Tensor:
@@ -19,22 +21,25 @@ def loss_of(rows: Tensor, everything: Tensor, first: int) -> Tensor:
     return (torch.tanh(rows @ everything.T).sum(1) * weights).mean()
 
 
-def _work(rank: int, file: str, results) -> None:
+def _work(rank: int, file: str, num_first: int, results) -> None:
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     group = ProcessGroup(torch.device("cpu"))
     weight = torch.eye(2).requires_grad_()
-    rows = ROWS[2 * rank : 2 * rank + 2] @ weight
+    rows = [ROWS[:num_first], ROWS[num_first:]][rank] @ weight
     everything = group.gather_with_gradient(rows)
-    loss_of(rows, everything, first=2 * rank).backward()
+    loss = loss_of(rows, everything, first=num_first * rank) * len(rows) / len(ROWS)
+    loss.backward()
     assert weight.grad is not None
-    results.put((rank, everything.detach().tolist(), (group.sum(weight.grad) / 2).tolist()))
+    results.put((rank, everything.detach().tolist(), float(group.sum(loss)), group.sum(weight.grad).tolist()))
     dist.destroy_process_group()
 
 
-def test_the_averaged_gradient_equals_that_of_one_process(tmp_path):
+@pytest.mark.parametrize("num_first", [4, 3], ids=["4 rows each", "3 and 5 rows"])
+def test_the_mean_over_rows_and_its_gradient_equal_those_of_one_process(tmp_path, num_first):
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
-    processes = [context.Process(target=_work, args=(rank, f"{tmp_path}/store", results)) for rank in range(2)]
+    arguments = (f"{tmp_path}/store", num_first, results)
+    processes = [context.Process(target=_work, args=(rank, *arguments)) for rank in range(2)]
     for process in processes:
         process.start()
     found = sorted(results.get() for _ in processes)
@@ -42,10 +47,12 @@ def test_the_averaged_gradient_equals_that_of_one_process(tmp_path):
         process.join(timeout=60)
     weight = torch.eye(2).requires_grad_()
     rows = ROWS @ weight
-    loss_of(rows, rows, first=0).backward()
+    loss = loss_of(rows, rows, first=0)
+    loss.backward()
     assert weight.grad is not None
-    for _, everything, gradient in found:
+    for _, everything, value, gradient in found:
         torch.testing.assert_close(torch.tensor(everything), ROWS)
+        torch.testing.assert_close(torch.tensor(value), loss.detach(), check_dtype=False)
         torch.testing.assert_close(torch.tensor(gradient), weight.grad)
 
 

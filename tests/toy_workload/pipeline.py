@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from data_pipelines.contract.pipeline import Split
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.prepared.array_pipeline import ArrayPipeline
 from tests.toy_workload.config import ToyConfig
 
@@ -53,8 +53,8 @@ class ToyPipeline(ArrayPipeline):
         )
         return table.append_column("padding", column) if self.config.padding_bytes else table
 
-    def augment(self, batch, *, generator: torch.Generator):
-        noise = torch.randn(batch["x"].shape, generator=generator, device=batch["x"].device)
+    def augment(self, batch, *, draws: TorchDraws):
+        noise = draws.normal(*batch["x"].shape[1:])
         return {**batch, "x": batch["x"] + 0.01 * noise}
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:

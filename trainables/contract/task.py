@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Batch, Split
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.evaluation import Evaluator
 from trainables.contract.panels import Panel
 from trainables.contract.train_context import Collectives, Progress, StartContext
@@ -54,10 +55,10 @@ class Task(ABC, Generic[Batch]):
     """Number of those rows."""
 
     @abstractmethod
-    def loss(self, module: nn.Module, batch: Batch, *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Batch, *, draws: TorchDraws) -> LossOutput:
         """Compute the training loss of `module`, which is `self.module` made distributed.
 
-        All randomness comes from `generator`.
+        It is a mean over the rows. All randomness comes from `draws`, which gives a row the same numbers on any worker.
         """
 
     @abstractmethod

@@ -25,7 +25,11 @@ class Collectives(Protocol):
         ...
 
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
-        """Gather tensors of equal shape; gradients flow back, summed over the ranks that used them."""
+        """Gather like `gather`; gradients flow back, summed over the ranks that used them."""
+        ...
+
+    def counts(self, count: int) -> list[int]:
+        """Return every rank's number, in rank order, on every rank."""
         ...
 
     def gather_values(self, value: Any) -> list[Any]:

@@ -121,7 +121,8 @@ class Training(Config):
     max_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; give `epochs` or this."""
     batch_size: int = Field(default=128, ge=1)
-    """Samples per optimiser step, over all workers and accumulated micro-batches together."""
+    """Samples per optimiser step, over all workers and accumulated micro-batches together, whose shares differ by a
+    sample at most."""
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches per optimiser step."""
     clip_norm: float | None = Field(default=None, gt=0)
@@ -155,7 +156,8 @@ class Training(Config):
     """resident: the decoded set is kept once in the object store; stream: it is read again every epoch, in constant
     memory; auto: resident when it fits."""
     shuffle_window: int = Field(default=4, ge=1)
-    """stream only: number of shards that are shuffled together."""
+    """Rows that are mixed with each other, in shards of the prepared data (about 32 MiB each); a worker that streams
+    holds its share of about two such windows."""
     max_failures: int = Field(default=3, ge=0)
     """Restarts from the last checkpoint after the loss of a worker."""
 
@@ -163,8 +165,8 @@ class Training(Config):
     def _has_one_length(self) -> Self:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("give exactly one of `epochs` and `max_steps`")
-        if self.batch_size % self.accumulate:
-            raise ValueError(f"`accumulate` ({self.accumulate}) must divide `batch_size` ({self.batch_size})")
+        if self.batch_size < self.accumulate:
+            raise ValueError(f"`accumulate` ({self.accumulate}) must be at most `batch_size` ({self.batch_size})")
         if self.epochs is not None and self.epochs <= self.schedule.warmup_epochs:
             raise ValueError(
                 f"`schedule.warmup_epochs` ({self.schedule.warmup_epochs}) must be below `epochs` ({self.epochs}), or "

@@ -42,7 +42,7 @@ class StoredRows:
     def decode(self, splits: dict[Split, ShardedSplit], pipeline: DataPipeline[Any], *, concurrency: int) -> None:
         """Read every shard of the splits, `concurrency` at a time. Raises ValueError for a damaged one."""
         blocks = {
-            name: ray_dataset(split, pipeline, range(len(split.shards)), concurrency=concurrency).to_arrow_refs()
+            name: ray_dataset(split, pipeline, split.whole(), concurrency=concurrency).to_arrow_refs()
             for name, split in splits.items()
         }
         self._future.set_result.remote(blocks)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
-from data_pipelines.prepared.ray_dataset import ShardedSplit, open_split, ray_dataset
+from data_pipelines.prepared.ray_dataset import RowsOfShard, ShardedSplit, open_split, ray_dataset
 from trainables.engine.data.prefetch import prefetch_map
+from trainables.engine.data.row_order import Piece, Shards
 from trainables.engine.data.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
 
@@ -29,19 +30,32 @@ def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSo
 
 def _local_rows(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     if plan.feed == "resident":
-        return ResidentRows(list(_load(plan, split, pipeline, range(len(split.shards)))))
+        wholes = [Piece(index, first, last) for index, first, last in split.whole()]
+        return ResidentRows(list(_load(plan, split, pipeline, wholes)), shards_of(split))
     return _streamed_by_itself(plan, split, pipeline)
 
 
+def shards_of(split: ShardedSplit) -> Shards:
+    """Return the sizes of a split's shards and of their row groups, from which the order of the rows follows."""
+    sizes = tuple(shard.decoded_rows for shard in split.shards)
+    return Shards(sizes, tuple(shard.group_rows or shard.decoded_rows for shard in split.shards))
+
+
 def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
-    return _streamed(plan, split, partial(_load, plan, split, pipeline))
+    return StreamedRows(shards_of(split), partial(_load, plan, split, pipeline))
 
 
-def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, shards: Sequence[int]) -> Iterator[pa.Table]:
-    """Yield decoded shards, prefetched as far as the next window."""
-    threads = plan.scaling.read_threads
-    depth = max(plan.run.training.shuffle_window, threads)
-    return prefetch_map(partial(split.load, pipeline=pipeline), shards, threads=threads, depth=depth)
+def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+    """Yield decoded pieces, prefetched as far as the next window."""
+    threads, workers = plan.scaling.read_threads, max(plan.scaling.num_workers, 1)
+    window_rows = plan.run.training.shuffle_window * split.num_rows / len(split.shards) / workers
+    rows_of_piece = sum(piece.num_rows for piece in pieces) / max(len(pieces), 1)
+    depth = max(int(window_rows / max(rows_of_piece, 1)), threads)
+
+    def load(piece: Piece) -> pa.Table:
+        return split.load(piece.shard, pipeline, (piece.start, piece.stop))
+
+    return prefetch_map(load, pieces, threads=threads, depth=depth)
 
 
 def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | None") -> dict[Split, RowSource]:
@@ -49,9 +63,10 @@ def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | 
 
     Call it inside a worker.
     """
+    splits = open_splits(plan)
     if stored:
-        return {name: ResidentRows(tables) for name, tables in stored.tables().items()}
-    return {name: _streamed_by_ray(plan, split, pipeline) for name, split in open_splits(plan).items()}
+        return {name: ResidentRows(tables, shards_of(splits[name])) for name, tables in stored.tables().items()}
+    return {name: _streamed_by_ray(plan, split, pipeline) for name, split in splits.items()}
 
 
 def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
@@ -60,15 +75,13 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
     if plan.scaling.read_tasks == 0:
         return _streamed_by_itself(plan, split, pipeline)
 
-    def read(shards: Sequence[int]) -> Iterator[pa.Table]:
+    def read(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+        parts = [RowsOfShard(piece.shard, piece.start, piece.stop) for piece in pieces]
+        if not parts:
+            return iter(())
         sharers = ray.train.get_context().get_world_size()
-        dataset: Any = ray_dataset(split, pipeline, shards, concurrency=plan.scaling.read_tasks, sharers=sharers)
+        dataset: Any = ray_dataset(split, pipeline, parts, concurrency=plan.scaling.read_tasks, sharers=sharers)
         # copied, so that a window of shards does not keep its blocks in the object store
         return map(copied, dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
-    return _streamed(plan, split, read)
-
-
-def _streamed(plan: Plan, split: ShardedSplit, read: Any) -> StreamedRows:
-    rows = [shard.decoded_rows for shard in split.shards]
-    return StreamedRows(rows, read, window=plan.run.training.shuffle_window)
+    return StreamedRows(shards_of(split), read)

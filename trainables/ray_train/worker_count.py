@@ -1,8 +1,8 @@
 """Number of workers of a run: all that it asks for, or fewer while machines are missing.
 
-Ray Train's own elastic policy takes any number that fits, divides no batch by it, decides on a view of the cluster that
-may be twenty seconds old, and grows between any two steps. This policy tries all workers first, because a lost machine
-may come back, then takes what there is, and grows right after a checkpoint, so that no step is repeated.
+Ray Train's own elastic policy decides on a view of the cluster that may be twenty seconds old, and grows between any
+two steps. This policy tries all workers first, because a lost machine may come back, then takes what there is, and
+grows right after a checkpoint, so that no step is repeated.
 """
 
 import asyncio
@@ -37,10 +37,9 @@ MAX_STARTS = 3
 
 
 def allowed_counts(scaling: Scaling, training: Training) -> list[int]:
-    """Return the numbers of workers that divide the global batch evenly, ascending; the last is all workers."""
+    """Return the numbers of workers among which a global batch can be divided, ascending; the last is all workers."""
     fewest = scaling.min_workers or scaling.num_workers
-    counts = range(fewest, scaling.num_workers + 1)
-    return [count for count in counts if training.batch_size % (count * training.accumulate) == 0]
+    return list(range(fewest, scaling.num_workers + 1))
 
 
 class WorkerCount(ScalingPolicy):

@@ -123,6 +123,7 @@ def _work(
             batch_size=plan.run.training.batch_size,
             accumulate=plan.run.training.accumulate,
             passes=plan.run.training.passes_per_epoch,
+            shuffle_window=plan.run.training.shuffle_window,
             rank=collectives.rank,
             world_size=collectives.world_size,
             device=process.device,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import DataSpec, Split
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.evaluation import MeanMetrics
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, StartContext
@@ -38,7 +39,7 @@ class DiabetesTask(Task):
             total, count = total + batch["y"].sum().cpu(), count + len(batch["y"])
         self.mean = start.collectives.sum(total) / start.collectives.sum(count)
 
-    def loss(self, module: nn.Module, batch: Mapping[str, Tensor], *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Mapping[str, Tensor], *, draws: TorchDraws) -> LossOutput:
         """The mean squared error."""
         error = module(batch["x"]).squeeze(1) - batch["y"]
         return LossOutput(error.square().mean(), {"abs_error": error.abs().mean()})

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from data_pipelines.contract.row_draws import torch_draws
 from data_pipelines.heart_sounds.augmentation import augment_cycles
 from data_pipelines.heart_sounds.config import Augmentation
 
@@ -13,9 +14,9 @@ BAND = (0.1, 0.6)
 
 
 def change(signal, seed=0, **settings):
-    generator = torch.Generator().manual_seed(seed)
     low, high = (torch.full((len(signal),), edge) for edge in BAND)
-    return augment_cycles(signal, Augmentation(**{**NOTHING, **settings}), band=(low, high), generator=generator)
+    draws = torch_draws(len(signal), seed)
+    return augment_cycles(signal, Augmentation(**{**NOTHING, **settings}), band=(low, high), draws=draws)
 
 
 @pytest.fixture

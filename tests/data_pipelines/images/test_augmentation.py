@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from data_pipelines.contract.row_draws import torch_draws
 from data_pipelines.images.augmentation import crop_padded, flip_half
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
@@ -11,11 +12,11 @@ IMAGES = torch.randint(1, 256, (40, 3, 6, 5), dtype=torch.uint8, generator=torch
 
 
 def places_of(seed: int, count: int, padding: int) -> Tensor:
-    return torch.randint(2 * padding + 1, (2, count), generator=torch.Generator().manual_seed(seed))
+    return torch_draws(count, seed).integers(2 * padding + 1, 2).T
 
 
 def test_a_crop_is_a_window_of_the_image_padded_by_zeros():
-    cropped = crop_padded(IMAGES, 2, generator=torch.Generator().manual_seed(1))
+    cropped = crop_padded(IMAGES, 2, draws=torch_draws(len(IMAGES), 1))
     places = places_of(1, len(IMAGES), 2)
     for index, image in enumerate(IMAGES):
         top, left = places[0, index], places[1, index]
@@ -31,13 +32,13 @@ def test_a_crop_is_a_window_of_the_image_padded_by_zeros():
 def test_all_places_are_taken_about_equally_often():
     image = torch.zeros(9000, 1, 3, 3, dtype=torch.uint8)
     image[:, :, 1, 1] = 1
-    cropped = crop_padded(image, 1, generator=torch.Generator().manual_seed(2))
+    cropped = crop_padded(image, 1, draws=torch_draws(len(image), 2))
     shares = cropped.float().mean(dim=(0, 1))
     assert torch.allclose(shares, torch.full((3, 3), 1 / 9), atol=0.015)
 
 
 def test_flipping_is_apart_from_cropping():
-    flipped = flip_half(IMAGES, generator=torch.Generator().manual_seed(3))
+    flipped = flip_half(IMAGES, draws=torch_draws(len(IMAGES), 3))
     is_same = (flipped == IMAGES).flatten(1).all(1)
     is_mirrored = (flipped == IMAGES.flip(-1)).flatten(1).all(1)
     assert bool((is_same ^ is_mirrored).all()) and 10 < int(is_same.sum()) < 30
@@ -47,7 +48,7 @@ def test_the_pipeline_crops_by_its_settings_and_keeps_labels():
     pipeline = ImagePipeline(ImageData(crop_padding=1))
     batch = pipeline.collate(pipeline.make_fake_rows(30, seed=0))
     before = batch["image"].clone()
-    changed = pipeline.augment(batch, generator=torch.Generator().manual_seed(4))
-    expected = crop_padded(before, 1, generator=torch.Generator().manual_seed(4))
+    changed = pipeline.augment(batch, draws=torch_draws(30, 4))
+    expected = crop_padded(before, 1, draws=torch_draws(30, 4))
     assert torch.equal(changed["image"], expected) and not torch.equal(changed["image"], before)
     assert torch.equal(batch["image"], before) and torch.equal(changed["label"], batch["label"])

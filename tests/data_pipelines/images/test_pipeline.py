@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data_pipelines.contract.row_draws import torch_draws
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImageBatch, ImagePipeline
 from data_pipelines.prepared.prepare import load_manifest, prepare
@@ -59,7 +60,7 @@ def test_collate_takes_an_empty_table() -> None:
 
 def test_without_the_setting_nothing_is_flipped() -> None:
     batch = DIGITS.collate(DIGITS.make_fake_rows(8, seed=0))
-    changed = DIGITS.augment(batch, generator=torch.Generator().manual_seed(0))
+    changed = DIGITS.augment(batch, draws=torch_draws(8, 0))
     assert torch.equal(changed["image"], batch["image"])
 
 
@@ -67,7 +68,7 @@ def test_half_of_the_images_are_flipped_horizontally() -> None:
     pipeline = ImagePipeline(ImageData(horizontal_flip=True))
     batch = pipeline.collate(pipeline.make_fake_rows(4000, seed=0))
     before = batch["image"].clone()
-    changed = pipeline.augment(batch, generator=torch.Generator().manual_seed(0))
+    changed = pipeline.augment(batch, draws=torch_draws(4000, 0))
     is_same = (changed["image"] == before).flatten(1).all(1)
     is_flipped = (changed["image"] == before[..., range(7, -1, -1)]).flatten(1).all(1)
     assert (is_same ^ is_flipped).all()
@@ -76,10 +77,10 @@ def test_half_of_the_images_are_flipped_horizontally() -> None:
     assert torch.equal(changed["label"], batch["label"])
 
 
-def test_flips_follow_the_generator() -> None:
+def test_flips_follow_the_draws() -> None:
     pipeline = ImagePipeline(ImageData(horizontal_flip=True))
     batch = pipeline.collate(pipeline.make_fake_rows(64, seed=0))
-    images = [pipeline.augment(batch, generator=torch.Generator().manual_seed(seed))["image"] for seed in (1, 1, 2)]
+    images = [pipeline.augment(batch, draws=torch_draws(64, seed))["image"] for seed in (1, 1, 2)]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
 

@@ -17,7 +17,7 @@ DATA_SPEC = PIPELINE.data_spec()
 
 def _write(folder: Path, num_rows: int = 20) -> tuple[pa.Table, Path]:
     table, path = PIPELINE.make_fake_rows(num_rows, seed=0), folder / "train-00000.parquet"
-    write_shard(table, path)
+    write_shard(table, path, table)
     return table, path
 
 
@@ -35,7 +35,7 @@ def test_writing_leaves_no_temporary_file(tmp_path: Path) -> None:
 
 def test_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     table = PIPELINE.make_fake_rows(30, seed=1)
-    shards = [write_shard(part, tmp_path / "shard") for part in (table, pa.concat_tables([table[:7], table[7:]]))]
+    shards = [write_shard(part, tmp_path / "shard", part) for part in (table, pa.concat_tables([table[:7], table[7:]]))]
     assert shards[0] == shards[1]
 
 
@@ -94,7 +94,7 @@ def test_a_label_out_of_range_names_file_and_row(tmp_path: Path) -> None:
     table = PIPELINE.make_fake_rows(5, seed=0)
     wrong = table.set_column(1, PIPELINE.schema.field("label"), pa.array([0, 9, 3, 10, 11]))
     path = tmp_path / "train-00000.parquet"
-    write_shard(wrong, path)
+    write_shard(wrong, path, wrong)
     with pytest.raises(ValueError, match=r"train-00000\.parquet: row 3 has the label 10, expected 0\.\.9; delete"):
         load_shard(path, PIPELINE)
 

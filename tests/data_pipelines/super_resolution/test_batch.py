@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from data_pipelines.contract.row_draws import numpy_draws
 from data_pipelines.super_resolution.batch import PatchBatch, cut_patches, pairs_of, unpack
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
@@ -30,7 +31,7 @@ def save(sizes: list[tuple[int, int]], scale: int) -> tuple[pa.Table, list[np.nd
 
 def cut(table: pa.Table, scale: int, side: int, seed: int = 0, *, is_augmented: bool = False) -> PatchBatch:
     pairs = pairs_of(table, scale)
-    return cut_patches(pairs, scale, side, is_augmented=is_augmented, random=np.random.default_rng(seed))
+    return cut_patches(pairs, scale, side, is_augmented=is_augmented, draws=numpy_draws(len(pairs), seed))
 
 
 def states_of(patch: np.ndarray) -> list[np.ndarray]:
@@ -74,7 +75,7 @@ def test_without_augmentation_patches_are_cut_and_not_turned():
     assert {find(patches["lr"][i].permute(1, 2, 0).numpy(), lows[i])[0] for i in range(20)} == {0}
 
 
-def test_patches_are_copies_and_follow_the_generator_alone():
+def test_patches_are_copies_and_follow_the_draws_alone():
     table, _, _ = save([(20, 20)] * 8, 2)
     first, second, other = (cut(table, 2, 4, seed, is_augmented=True)["hr"] for seed in (1, 1, 2))
     assert torch.equal(first, second) and not torch.equal(first, other)

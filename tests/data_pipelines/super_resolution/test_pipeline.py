@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from data_pipelines.contract.pipeline import SPLITS
+from data_pipelines.contract.row_draws import numpy_draws
 from data_pipelines.prepared.prepare import load_manifest, prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.super_resolution.batch import unpack
@@ -71,7 +72,7 @@ def test_each_step_takes_one_of_the_scales_and_all_of_them_come():
     table = pipeline.make_fake_rows(2, seed=0)
     counts: dict[int, int] = {2: 0, 3: 0, 4: 0}
     for seed in range(90):
-        patches = pipeline.collate_train(table, np.random.default_rng(seed))
+        patches = pipeline.collate_train(table, numpy_draws(2, seed))
         scale = patches["hr"].shape[-1] // 8
         assert patches["lr"].shape == (2, 3, 8, 8) and patches["hr"].shape == (2, 3, 8 * scale, 8 * scale)
         counts[scale] += 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from data_pipelines.contract.row_draws import numpy_draws, torch_draws
 from data_pipelines.prepared.prepare import load_manifest, prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.video.batch import change_windows
@@ -21,10 +22,6 @@ DIGITS = {"num_train_clips": 6, "num_test_clips": 2, "num_frames": 12, "digit_si
 
 def build(**settings: object) -> VideoPipeline:
     return VideoPipeline(VideoData.model_validate({"height": 16, "width": 16, "digits": DIGITS, **settings}))
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def test_windows_have_the_true_stride_and_never_cross_clips(raw, tmp_path):
     (table,) = load_all(pipeline, tmp_path / "prepared", "train")
     seen: dict[int, set[int]] = {row: set() for row in range(4)}
     for seed in range(300):
-        windows = pipeline.collate_train(table, np.random.default_rng(seed))
+        windows = pipeline.collate_train(table, numpy_draws(table.num_rows, seed))
         assert windows["past"].shape == windows["future"].shape == (4, 2, 3, 16, 16)
         levels = torch.cat([windows["past"], windows["future"]], dim=1)[:, :, 0, 8, 8].tolist()
         for row, (first, second, third, fourth) in enumerate(levels):
@@ -82,7 +79,7 @@ def test_other_windows_need_no_other_rows(raw):
 def test_one_change_is_drawn_for_all_frames_of_a_window():
     ramp = torch.arange(4, dtype=torch.uint8).expand(64, 3, 1, 2, 4) * 20 + 50
     windows = {"past": ramp, "future": ramp[:, :2]}
-    changed = change_windows(windows, flips=True, brightness=0.5, generator=generator())
+    changed = change_windows(windows, flips=True, brightness=0.5, draws=torch_draws(64, 0))
     assert torch.equal(changed["past"][:, :2], changed["future"])
     assert all(
         torch.equal(frames[:, 0], frames[:, time]) for frames in changed.values() for time in range(frames.shape[1])
@@ -97,9 +94,9 @@ def test_one_change_is_drawn_for_all_frames_of_a_window():
 @pytest.mark.parametrize("settings", [{"horizontal_flip": True}, {"brightness": 0.3}, {}])
 def test_augmentation_is_only_what_was_asked_for(settings):
     pipeline = build(**settings)
-    batch = pipeline.collate_train(pipeline.make_fake_rows(8, 0), np.random.default_rng(0))
-    plain = build().augment(batch, generator=generator(1))
-    changed = pipeline.augment(batch, generator=generator(1))
+    batch = pipeline.collate_train(pipeline.make_fake_rows(8, 0), numpy_draws(8, 0))
+    plain = build().augment(batch, draws=torch_draws(8, 1))
+    changed = pipeline.augment(batch, draws=torch_draws(8, 1))
     assert torch.equal(plain["past"], changed["past"]) == (not settings)
 
 

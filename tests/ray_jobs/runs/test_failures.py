@@ -58,7 +58,7 @@ def test_a_clock_set_back_during_a_run_changes_only_the_times(toy, monkeypatch):
 
 
 def test_out_of_memory_is_reported_with_a_remedy(toy, monkeypatch):
-    def too_much(self, module, batch, *, generator):
+    def too_much(self, module, batch, *, draws):
         raise MemoryError("cannot allocate 3 GiB")
 
     monkeypatch.setattr(ToyTask, "loss", too_much)

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from trainables.engine.data.row_order import PassOrder
+from trainables.engine.data.row_order import Shards as Sizes
 from trainables.engine.data.rows import Share
 from trainables.ray_train.row_sources import _streamed_by_itself
 
@@ -18,30 +20,33 @@ class Shards:
     """Remembers what was read; the shard number `broken` cannot be."""
 
     def __init__(self, broken: int | None = None):
-        self.shards = [SimpleNamespace(decoded_rows=ROWS)] * NUM_SHARDS
+        self.shards = [SimpleNamespace(decoded_rows=ROWS, group_rows=None)] * NUM_SHARDS
+        self.num_rows = NUM_SHARDS * ROWS
         self.broken, self.read = broken, []
 
-    def load(self, index: int, pipeline: Any) -> pa.Table:
+    def load(self, index: int, pipeline: Any, rows: tuple[int, int]) -> pa.Table:
         if index == self.broken:
             raise ValueError(f"shard {index} is cut off")
         self.read.append(index)
-        return pa.table({"row": list(range(ROWS * index, ROWS * (index + 1)))})
+        return pa.table({"row": list(range(ROWS * index + rows[0], ROWS * index + rows[1]))})
 
 
 def stream(shards: Any, window: int = 3) -> Any:
     run = SimpleNamespace(training=SimpleNamespace(shuffle_window=window))
-    plan: Any = SimpleNamespace(run=run, scaling=SimpleNamespace(read_threads=2))
+    plan: Any = SimpleNamespace(run=run, scaling=SimpleNamespace(read_threads=2, num_workers=0))
     return _streamed_by_itself(plan, shards, SimpleNamespace())  # pyright: ignore
 
 
-def share(batch_size: int = 5) -> Share:
-    return Share(seed=0, epoch=1, rank=0, world_size=1, batch_size=batch_size, num_batches=90 // batch_size)
+def share(window: int = 3, batch_size: int = 5) -> Share:
+    shards = Sizes((ROWS,) * NUM_SHARDS, (ROWS,) * NUM_SHARDS)
+    order = PassOrder(shards, seed=0, number=1, batch_size=batch_size, window_rows=window * ROWS)
+    return Share(order, [(0, batch_size)])
 
 
 @pytest.mark.parametrize("window", [1, 3, 20])
 def test_every_row_comes_once_and_in_stored_order_when_asked(window):
     rows = stream(Shards(), window)
-    shuffled = [row for batch in rows.shuffled(share(), 0) for row in batch["row"].to_pylist()]
+    shuffled = [row for batch in rows.shuffled(share(window), 0) for row in batch.table["row"].to_pylist()]
     assert sorted(shuffled) == list(range(90)) and shuffled != sorted(shuffled)
     assert [row for batch in rows.ordered(5, 25, 10) for row in batch["row"].to_pylist()] == list(range(5, 25))
 
@@ -54,7 +59,7 @@ def test_one_window_is_prefetched_while_batches_are_cut():
     while len(shards.read) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.1)
-    assert len(shards.read) == 6
+    assert len(shards.read) in (6, 7)  # the first window may begin inside a shard
     batches.close()
 
 

@@ -62,9 +62,9 @@ def leaving(monkeypatch) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("fewest", "most", "counts"), [(None, 4, [4]), (1, 4, [1, 2, 3, 4]), (3, 8, [3, 4, 6, 8]), (2, 2, [2])]
+    ("fewest", "most", "counts"), [(None, 4, [4]), (1, 4, [1, 2, 3, 4]), (3, 8, [3, 4, 5, 6, 7, 8]), (2, 2, [2])]
 )
-def test_only_numbers_that_divide_the_batch_are_allowed(fewest, most, counts):
+def test_any_number_in_the_range_is_allowed(fewest, most, counts):
     assert allowed_counts(Scaling(num_workers=most, min_workers=fewest), TRAINING) == counts
 
 

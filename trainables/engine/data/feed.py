@@ -3,20 +3,31 @@
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import torch
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
-from trainables.contract.seeding import build_numpy_generator
+from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
+from trainables.contract.seeding import derive_seed
 from trainables.engine.data.prefetch import read_ahead
-from trainables.engine.data.rows import RowSource, Share
+from trainables.engine.data.row_order import PassOrder, share_bounds
+from trainables.engine.data.rows import PlacedRows, RowSource, Share
+
+
+class MicroBatch(NamedTuple):
+    """This rank's part of a global batch, or a part of that."""
+
+    content: Any
+    """The batch, on the device, not yet augmented."""
+    places: np.ndarray
+    """Place of each row in the global batch, int64."""
 
 
 class Feed:
-    """Batches for one worker. The order follows from (seed, epoch) alone; the remainder of an epoch is dropped."""
+    """Batches for one worker. The order follows from (seed, pass) alone; the remainder of a pass is dropped."""
 
     def __init__(
         self,
@@ -27,53 +38,79 @@ class Feed:
         batch_size: int,
         accumulate: int,
         passes: int = 1,
+        shuffle_window: int = 4,
         rank: int,
         world_size: int,
         device: torch.device,
     ):
         self._pipeline, self._sources, self._device = pipeline, sources, device
         self._seed, self._rank, self._world_size = seed, rank, world_size
-        self._micro_size = batch_size // (world_size * accumulate)
-        self._accumulate = accumulate
+        self._batch_size, self._accumulate, self._shuffle_window = batch_size, accumulate, shuffle_window
+        bounds = share_bounds(batch_size, world_size * accumulate)
+        mine = [micro * world_size + rank for micro in range(accumulate)]
+        self._parts = [(bounds[part], bounds[part + 1]) for part in mine]
+        self._ordered_size = -(-batch_size // (world_size * accumulate))
         self._passes, self._steps_per_pass = passes, count_steps(sources["train"].num_rows, batch_size)
         self.steps_per_epoch = passes * self._steps_per_pass
         self.samples_per_epoch = passes * sources["train"].num_rows
         """Samples of an epoch, including the remainders that are dropped."""
 
-    def epoch(self, epoch: int, start_step: int) -> Generator[list[Any], None, None]:
-        """Yield the micro-batches of every step of an epoch from `start_step` on, on the device, not yet augmented."""
+    def epoch(self, epoch: int, start_step: int) -> Generator[list[MicroBatch], None, None]:
+        """Yield the micro-batches of every step of an epoch from `start_step` on."""
         first, start_step = divmod(start_step, self._steps_per_pass)
         for number in range(first, self._passes):
             yield from self._pass((epoch - 1) * self._passes + number + 1, start_step)
             start_step = 0
 
-    def _pass(self, number: int, start_step: int) -> Generator[list[Any], None, None]:
+    def _pass(self, number: int, start_step: int) -> Generator[list[MicroBatch], None, None]:
         """Yield the steps of one pass over all rows, in its own order; passes count from 1 over the complete run."""
-        share = Share(
+        source = self._sources["train"]
+        order = PassOrder(
+            source.shards,
             seed=self._seed,
-            epoch=number,
-            rank=self._rank,
-            world_size=self._world_size,
-            batch_size=self._micro_size,
-            num_batches=self._steps_per_pass * self._accumulate,
+            number=number,
+            batch_size=self._batch_size,
+            window_rows=-(-self._shuffle_window * source.num_rows // len(source.shards.sizes)),
         )
-        start = start_step * self._accumulate
-        tables = self._sources["train"].shuffled(share, start, copies=not self._pipeline.aliases_rows)
-        batches = map(partial(self._training_batch, number), count(start), tables)
-        step: list[Any] = []
+        rows = source.shuffled(Share(order, self._parts), start_step, copies=not self._pipeline.aliases_rows)
+        batches = map(partial(self._training_batch, number), self._count_steps(start_step), rows)
+        step: list[MicroBatch] = []
         with self._ahead(batches, depth=2 * self._accumulate) as ready:
             for batch in ready:
-                step.append(self._to_device(batch))
+                step.append(MicroBatch(self._to_device(batch.content), batch.places))
                 if len(step) == self._accumulate:
                     yield step
                     step = []
+
+    def _count_steps(self, start_step: int) -> Iterator[int]:
+        """Yield the step of each micro-batch."""
+        for step in range(start_step, self._steps_per_pass):
+            yield from [step] * self._accumulate
+
+    def draws(self, purpose: str, epoch: int, step_in_epoch: int, places: np.ndarray) -> TorchDraws:
+        """Return random draws for rows of a step, on the device; the same for a row on any worker.
+
+        Args:
+            purpose: Name of the stream of numbers.
+            epoch: The epoch, from 1.
+            step_in_epoch: The step, from 0.
+            places: Places of the rows in the global batch.
+        """
+        return TorchDraws(places, partial(derive_seed, self._seed, purpose, epoch, step_in_epoch), self._device)
+
+    def weigh(self, batch: MicroBatch) -> float:
+        """Return the weight of a micro-batch's mean in this rank's loss, so that each row of the step counts the same.
+
+        Gradients are averaged over the ranks afterwards.
+        """
+        return len(batch.places) * self._world_size / self._batch_size
 
     def ordered(self, split: Split, batch_size: int | None = None) -> Iterator[Any]:
         """Yield this rank's contiguous share of a split in batches; over all ranks every row comes once."""
         source = self._source(split)
         start = source.num_rows * self._rank // self._world_size
         stop = source.num_rows * (self._rank + 1) // self._world_size
-        tables = source.ordered(start, stop, batch_size or self._micro_size)
+        tables = source.ordered(start, stop, batch_size or self._ordered_size)
         with self._ahead(map(self._whole_batch, tables), depth=2) as ready:
             for batch in ready:
                 yield self._to_device(batch)
@@ -93,10 +130,10 @@ class Feed:
         """Prefetch in a thread for a GPU; on the CPU a batch of rows in memory costs less than a thread."""
         return read_ahead(batches, depth) if self._device.type == "cuda" else nullcontext(batches)
 
-    def _training_batch(self, number: int, index: int, table: pa.Table) -> Any:
-        """Make a training batch; its random draws follow from its position alone, so a resumed run repeats them."""
-        random = build_numpy_generator(self._seed, "cut", number, self._rank, index)
-        return self._pinned(self._pipeline.collate_train(table, random))
+    def _training_batch(self, number: int, step: int, rows: PlacedRows) -> MicroBatch:
+        """Make a training batch; the draws for a row follow from its place in the run alone."""
+        draws = NumpyDraws(rows.places, partial(derive_seed, self._seed, "cut", number, step))
+        return MicroBatch(self._pinned(self._pipeline.collate_train(rows.table, draws)), rows.places)
 
     def _whole_batch(self, table: pa.Table) -> Any:
         return self._pinned(self._pipeline.collate(table))

@@ -2,24 +2,46 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Protocol
+from itertools import groupby, pairwise
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipelines.prepared.rechunk import rebatch, regroup
-from trainables.contract.seeding import build_numpy_generator
 from trainables.engine.data.arrow_gather import RowGatherer
+from trainables.engine.data.row_order import PassOrder, Piece, Shards
+
+
+class PlacedRows(NamedTuple):
+    """Rows of a micro-batch."""
+
+    table: pa.Table
+    places: np.ndarray
+    """Place of each row in the global batch, int64."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One rank's share of a pass."""
+
+    order: PassOrder
+    parts: Sequence[tuple[int, int]]
+    """First and last place, that one excluded, of each micro-batch of a step."""
 
 
 class RowSource(Protocol):
     """The rows of one split in a worker."""
 
-    num_rows: int
+    shards: Shards
 
-    def shuffled(self, share: "Share", start_batch: int, *, copies: bool = True) -> Iterator[pa.Table]:
-        """Yield the batches of one epoch for one rank, from `start_batch` on, each of `share.batch_size` rows.
+    @property
+    def num_rows(self) -> int:
+        """Rows of all shards."""
+        ...
+
+    def shuffled(self, share: Share, start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+        """Yield the micro-batches of one pass for one rank, from `start_step` on.
 
         With `copies=False` a batch may alias the memory of the complete split and is read-only; otherwise the caller
         may write into it.
@@ -31,40 +53,33 @@ class RowSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Share:
-    """One rank's share of an epoch: which rows, in what batches."""
-
-    seed: int
-    epoch: int
-    rank: int
-    world_size: int
-    batch_size: int
-    """Rows of one batch of this rank."""
-    num_batches: int
-    """Batches of this rank in the epoch, the same on all ranks."""
-
-
-def permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
-    """Return the order of all rows in an epoch, the same on every rank."""
-    return build_numpy_generator(seed, "order", epoch).permutation(num_rows)
-
-
 class ResidentRows:
     """A split kept decoded in memory, as Arrow tables that may lie in Ray's shared object store."""
 
-    def __init__(self, tables: Sequence[pa.Table]):
+    def __init__(self, tables: Sequence[pa.Table], shards: Shards | None = None):
+        """Keep the tables.
+
+        Args:
+            tables: The rows.
+            shards: The shards that they come from; by default each table is one.
+        """
         self._tables = [table.combine_chunks() for table in tables if table.num_rows]
         self._gatherer = RowGatherer(self._tables) if self._tables else None
-        self.num_rows = sum(table.num_rows for table in self._tables)
+        sizes = tuple(table.num_rows for table in self._tables)
+        self.shards = shards or Shards(sizes, sizes)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all tables."""
+        return self.shards.num_rows
 
     def take(self, indices: np.ndarray, *, copies: bool = True) -> pa.Table:
-        """Return the rows with these indices, in ascending order.
+        """Return the rows with these indices, which ascend.
 
         With `copies=False` the rows alias the stored tables, each row in a chunk of its own.
         """
         assert self._gatherer, "there are no rows"
-        indices, starts = np.sort(indices), self._gatherer.starts
+        starts = self._gatherer.starts
         cuts = np.searchsorted(indices, starts)
         picks = [
             (number, indices[low:high] - starts[number])
@@ -75,12 +90,16 @@ class ResidentRows:
             return self._gatherer.gather(picks)
         return pa.concat_tables([self._tables[number].slice(row, 1) for number, rows in picks for row in rows.tolist()])
 
-    def shuffled(self, share: Share, start_batch: int, *, copies: bool = True) -> Iterator[pa.Table]:
-        """Yield batches: batch k of rank r is the r-th part of the k-th global batch of one permutation of all rows."""
-        order = permutation(share.seed, share.epoch, self.num_rows)
-        for index in range(start_batch, share.num_batches):
-            first = (index * share.world_size + share.rank) * share.batch_size
-            yield self.take(order[first : first + share.batch_size], copies=copies)
+    def take_placed(self, indices: np.ndarray, first_place: int, *, copies: bool) -> PlacedRows:
+        """Return rows in the order in which they lie, with their places; `indices` are those of consecutive places."""
+        ascending = np.argsort(indices)
+        return PlacedRows(self.take(indices[ascending], copies=copies), first_place + ascending)
+
+    def shuffled(self, share: Share, start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+        """Yield the micro-batches of a rank."""
+        for step in range(start_step, share.order.num_batches):
+            for first, last in share.parts:
+                yield self.take_placed(share.order.rows(step, first, last), first, copies=copies)
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
         """Yield rows [start, stop) in stored order."""
@@ -93,93 +112,63 @@ def copied(table: pa.Table) -> pa.Table:
     return ResidentRows([table]).take(np.arange(table.num_rows)) if table.num_rows else table
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive rows inside one shard."""
-
-    shard: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class ShuffleWindow:
-    """Consecutive pieces that are shuffled together; `start` and `stop` count rows of the rank's epoch."""
-
-    number: int
-    start: int
-    stop: int
-    pieces: Sequence[Piece]
+ReadPieces = Callable[[Sequence[Piece]], Iterator[pa.Table]]
+"""Yields the rows of the given pieces in that order, in tables of any size, which may be kept."""
 
 
 class StreamedRows:
-    """A split that is read again in every epoch, shard by shard, in memory that does not grow with its size.
+    """A split that is read again in every pass, in memory that does not grow with its size.
 
-    Every epoch the shards are put in a new order and the row sequence is cut into equal parts for the ranks; rows are
-    shuffled within windows of a few shards. Both follow from (seed, epoch), so any batch can be found again.
+    A rank reads its part of each window of the pass; see `row_order`.
     """
 
-    def __init__(self, shard_rows: Sequence[int], read: Callable[[Sequence[int]], Iterator[pa.Table]], *, window: int):
-        """Describe the shards of a split.
+    def __init__(self, shards: Shards, read: ReadPieces):
+        self.shards, self._read = shards, read
 
-        Args:
-            shard_rows: Rows of each shard.
-            read: Yields the rows of the given shards in that order, in tables of any size, which may be kept.
-            window: Number of shards that are shuffled together.
-        """
-        self._shard_rows, self._read, self._window = [int(rows) for rows in shard_rows], read, window
-        self.num_rows = sum(self._shard_rows)
+    @property
+    def num_rows(self) -> int:
+        """Rows of all shards."""
+        return self.shards.num_rows
 
-    def shuffled(self, share: Share, start_batch: int, *, copies: bool = True) -> Iterator[pa.Table]:
-        """Yield the batches of this rank's part of the shard sequence, shuffled within windows."""
-        return rebatch(self._chunks(share, start_batch * share.batch_size, copies=copies), share.batch_size)
+    def shuffled(self, share: Share, start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+        """Yield the micro-batches of a rank."""
+        order, windows, step = share.order, [], start_step
+        while step < order.num_batches:
+            windows.append(order.window_of(step))
+            step = windows[-1].first_batch + windows[-1].num_batches
+        cuts = [[order.cuts(window, *part) for part in share.parts] for window in windows]
+        tables = self._tables_of([[piece for of in parts for piece in order.pieces(of)] for parts in cuts])
+        for window, parts in zip(windows, cuts, strict=True):
+            rows = ResidentRows(next(tables))
+            offsets = np.cumsum([0, *(sum(piece.num_rows for piece in order.pieces(of)) for of in parts)])
+            found = [first + order.places_in_pieces(of, window) for first, of in zip(offsets, parts, strict=False)]
+            for step in range(max(start_step, window.first_batch), window.first_batch + window.num_batches):
+                # the last rows of a window are copied, so that it is freed before the next one is read
+                is_copied = copies or step == window.first_batch + window.num_batches - 1
+                for (first, _), numbers in zip(share.parts, found, strict=True):
+                    yield rows.take_placed(numbers[:, step - window.first_batch], first, copies=is_copied)
+            del rows
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
         """Yield rows [start, stop) in stored order."""
-        pieces = self._pieces(range(len(self._shard_rows)), start, stop)
-        for batch in rebatch(self._rows_of(pieces), batch_size):
+        pieces = []
+        for shard, (first, size) in enumerate(zip(self.shards.starts.tolist(), self.shards.sizes, strict=True)):
+            low, high = max(start - first, 0), min(stop - first, size)
+            if low < high:
+                pieces.append(Piece(shard, low, high))
+        tables = regroup(self._read(pieces), [piece.num_rows for piece in pieces])
+        for batch in rebatch(tables, batch_size):
             yield batch.take(pa.array(np.arange(batch.num_rows)))
 
-    def _chunks(self, share: Share, position: int, *, copies: bool) -> Iterator[pa.Table]:
-        """Yield shuffled rows from `position` of the rank's epoch on, cut where a batch or a window ends."""
-        order = build_numpy_generator(share.seed, "shards", share.epoch).permutation(len(self._shard_rows))
-        num_rows = share.num_batches * share.batch_size
-        pieces = self._pieces(order.tolist(), share.rank * num_rows, (share.rank + 1) * num_rows)
-        windows = [window for window in _cut_into_windows(pieces, self._window) if window.stop > position]
-        tables = self._rows_of([piece for window in windows for piece in window.pieces])
-        for window in windows:
-            rows = ResidentRows([next(tables) for _ in window.pieces])
-            random = build_numpy_generator(share.seed, "window", share.epoch, share.rank, window.number)
-            shuffled = random.permutation(rows.num_rows)
-            while position < window.stop:
-                stop = min(position + share.batch_size - position % share.batch_size, window.stop)
-                # the last rows of a window are copied, so that it is freed before the next one is read
-                is_copied = copies or stop == window.stop
-                yield rows.take(shuffled[position - window.start : stop - window.start], copies=is_copied)
-                position = stop
-            del rows
-
-    def _pieces(self, order: Sequence[int], start: int, stop: int) -> list[Piece]:
-        """Find the pieces that hold rows [start, stop) of the shards in `order`."""
-        pieces, first = [], 0
-        for shard in order:
-            last = first + self._shard_rows[shard]
-            if last > start and first < stop:
-                pieces.append(Piece(shard, max(start - first, 0), min(stop, last) - first))
-            first = last
-        return pieces
-
-    def _rows_of(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        """Yield the rows of the pieces, one table for each."""
-        wholes = regroup(self._read([piece.shard for piece in pieces]), [self._shard_rows[p.shard] for p in pieces])
-        for piece in pieces:
-            yield next(wholes).slice(piece.start, piece.stop - piece.start)  # a name or zip would keep it
-
-
-def _cut_into_windows(pieces: Sequence[Piece], size: int) -> Iterator[ShuffleWindow]:
-    start = 0
-    for number, first in enumerate(range(0, len(pieces), size)):
-        members = pieces[first : first + size]
-        stop = start + sum(piece.stop - piece.start for piece in members)
-        yield ShuffleWindow(number, start, stop, members)
-        start = stop
+    def _tables_of(self, needed: Sequence[Sequence[Piece]]) -> Iterator[list[pa.Table]]:
+        """Yield the tables of each group of pieces; one that is needed twice in a row is read once."""
+        reads = [piece for piece, _ in groupby(piece for pieces in needed for piece in pieces)]
+        tables = regroup(self._read(reads), [read.num_rows for read in reads])
+        last: tuple[Piece, pa.Table] | None = None
+        for pieces in needed:
+            found = []
+            for piece in pieces:
+                last = last if last and last[0] == piece else (piece, next(tables))
+                found.append(last[1])
+            yield found
+            del found

@@ -19,13 +19,14 @@ from functools import partial
 from typing import Any
 
 from trainables.contract.train_context import Progress
+from trainables.engine.data.feed import MicroBatch
 from trainables.engine.files.histograms import Watcher
 from trainables.engine.files.history import Row
 from trainables.engine.files.row_metrics import NonFiniteError
 from trainables.engine.loop.due_actions import DueActions, find_due_actions
 from trainables.engine.loop.evaluation import frozen, isolated_random, split_finite
 from trainables.engine.loop.preemption import Interruption
-from trainables.engine.loop.resume import epoch_generator, measure_length, resume_or_begin
+from trainables.engine.loop.resume import measure_length, resume_or_begin
 from trainables.engine.loop.selection import ModelSelection
 from trainables.engine.loop.stopwatch import Stopwatch
 from trainables.engine.loop.train_state import Position, TrainState
@@ -33,6 +34,7 @@ from trainables.engine.loop.worker_context import CancelledError, WorkerContext
 from trainables.engine.loop.worker_reporter import WorkerReporter
 from trainables.engine.process.system_monitor import SystemMonitor, name_samples
 from trainables.engine.step.precision import forward_in
+from trainables.engine.step.train_step import StepPart
 from trainables.run import Run
 
 
@@ -90,8 +92,6 @@ class Loop:
     def run_epoch(self) -> None:
         """Train from the run's position to the end of the epoch or of the run."""
         position = self.position
-        if position.step_in_epoch == 0:
-            self.state.generator = epoch_generator(self.run, self.worker, position.epoch)
         epoch = position.epoch
         self.state.task.module.train()
         steps = self.worker.feed.epoch(epoch, position.step_in_epoch)
@@ -107,9 +107,9 @@ class Loop:
                 break
         steps.close()
 
-    def _step(self, batches: Sequence[Any]) -> None:
-        generator, state, position = self.state.generator, self.state, self.position
-        batches = [self.worker.pipeline.augment(batch, generator=generator) for batch in batches]
+    def _step(self, batches: Sequence[MicroBatch]) -> None:
+        state, position = self.state, self.position
+        parts = [self._part(batch) for batch in batches]
         row: Row = {
             "step": position.step + 1,
             "epoch": position.epoch,
@@ -117,7 +117,13 @@ class Loop:
             **state.optimization.learning_rates,
         }
         on_gradients = partial(self.watcher.on_gradients, step=position.step + 1)
-        state.meter.add(row, state.optimization.step(batches, generator, on_gradients))
+        state.meter.add(row, state.optimization.step(parts, on_gradients))
+
+    def _part(self, batch: MicroBatch) -> StepPart:
+        feed, position = self.worker.feed, self.position
+        place = (position.epoch, position.step_in_epoch, batch.places)
+        changed = self.worker.pipeline.augment(batch.content, draws=feed.draws("augment", *place))
+        return StepPart(changed, feed.draws("loss", *place), feed.weigh(batch))
 
     # ---- between steps
 

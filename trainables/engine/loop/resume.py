@@ -1,9 +1,6 @@
 """Start of a training: resume the newest undamaged checkpoint of its run, or begin."""
 
-import torch
-
 from data_pipelines.storage.folder import Folder
-from trainables.contract.seeding import build_generator
 from trainables.engine.files.checkpoints import find_checkpoint, load_checkpoint
 from trainables.engine.files.row_metrics import StepMeter
 from trainables.engine.loop.evaluation import isolated_random
@@ -52,17 +49,12 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
         stops_on_nonfinite=run.training.on_nonfinite == "stop",
         may_overflow=["train/grad_norm"] if optimization.scaler.is_enabled() else [],
     )
-    state = TrainState(task, optimization, meter, epoch_generator(run, worker, 1))
+    state = TrainState(task, optimization, meter)
     if checkpoint:
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
     reporter.set_resumed_from(name)
     reporter.log(messages)
     return state
-
-
-def epoch_generator(run: Run, worker: WorkerContext, epoch: int) -> torch.Generator:
-    """Build the random stream of one rank's steps in one epoch."""
-    return build_generator(worker.device, run.seed, "step", worker.collectives.rank, epoch)
 
 
 def _find_newest(folder: Folder) -> tuple[str | None, list[str]]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from trainables.contract.seeding import build_generator
 from trainables.contract.task import Task
 from trainables.engine.files.checkpoints import Checkpoint
 from trainables.engine.files.history import History
@@ -40,14 +39,12 @@ class TrainState:
     task: Task
     optimization: Optimization
     meter: StepMeter
-    generator: torch.Generator
-    """Randomness of augmentation and loss; seeded from (seed, rank, epoch) when an epoch starts."""
     history: History = field(default_factory=History)
     position: Position = field(default_factory=Position)
 
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
         """Return the content of a checkpoint. A collective: the random states of all ranks are gathered."""
-        random_states = collectives.gather_values(capture_random_states(self.generator))
+        random_states = collectives.gather_values(capture_random_states())
         optimization = self.optimization
         return Checkpoint(
             model=optimization.task.module.state_dict(),
@@ -87,15 +84,12 @@ class TrainState:
 
     def _restore_random(self, states: list[dict[str, Any]], collectives: ProcessGroup, seed: int) -> list[str]:
         if len(states) == collectives.world_size:
-            restore_random_states(states[collectives.rank], self.generator)
+            restore_random_states(states[collectives.rank])
             return []
         seed_globals(seed + self.position.step, collectives.rank)
-        parts = (seed, "resumed", self.position.step, collectives.rank)
-        self.generator.set_state(build_generator(self.generator.device, *parts).get_state())
         return [
-            f"the checkpoint was written by {len(states)} workers and goes on with {collectives.world_size}: the batch "
-            "size stays, and so does the order of the data (of streamed data from the next epoch on); the random "
-            "numbers differ from those of an uninterrupted run"
+            f"the checkpoint was written by {len(states)} workers and goes on with {collectives.world_size}: batches, "
+            "crops, augmentation and noise stay as they are; dropout draws other numbers than without the change"
         ]
 
 

@@ -26,16 +26,22 @@ class ProcessGroup:
         """Concatenate over ranks along the first dimension, which may differ between ranks."""
         if self.world_size == 1:
             return tensor.detach()
-        counts = [int(count) for count in self.gather_values(tensor.shape[0])]
-        padded = torch.zeros((max(counts), *tensor.shape[1:]), dtype=tensor.dtype, device=self.device)
-        padded[: tensor.shape[0]] = tensor.detach()
-        parts = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]).to(tensor.device)
+        return _gather(tensor.detach().to(self.device), self.counts(len(tensor))).to(tensor.device)
 
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
-        """Gather tensors of equal shape; gradients flow back, summed over the ranks that used them."""
-        return tensor if self.world_size == 1 else _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore
+        """Gather like `gather`; gradients flow back, summed over the ranks that used them."""
+        if self.world_size == 1:
+            return tensor
+        return _Gather.apply(tensor, self.rank, self.counts(len(tensor)))  # pyright: ignore
+
+    def counts(self, count: int) -> list[int]:
+        """Return every rank's number, in rank order, on every rank."""
+        if self.world_size == 1:
+            return [count]
+        own = torch.tensor([count], device=self.device)
+        parts = [torch.empty_like(own) for _ in range(self.world_size)]
+        dist.all_gather(parts, own)
+        return [int(part) for part in parts]
 
     def broadcast(self, value: Any) -> Any:
         """Return rank 0's value (plain data and CPU tensors) on every rank."""
@@ -54,13 +60,22 @@ class ProcessGroup:
         return values
 
 
+def _gather(tensor: Tensor, counts: list[int]) -> Tensor:
+    """Concatenate over ranks; NCCL needs equal shapes, so shorter ones are padded."""
+    padded = tensor.contiguous()
+    if len(tensor) < max(counts):
+        padded = torch.cat([padded, padded.new_zeros(max(counts) - len(tensor), *tensor.shape[1:])])
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, rank: int, world_size: int) -> Tensor:
-        ctx.rows = slice(rank * len(tensor), (rank + 1) * len(tensor))
-        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size)]
-        dist.all_gather(parts, tensor.contiguous())
-        return torch.cat(parts)
+    def forward(ctx: Any, tensor: Tensor, rank: int, counts: list[int]) -> Tensor:
+        first = sum(counts[:rank])
+        ctx.rows = slice(first, first + counts[rank])
+        return _gather(tensor, counts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

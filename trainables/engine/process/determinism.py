@@ -1,4 +1,4 @@
-"""Seeds and random states: every random draw follows from (seed, purpose, rank, epoch), and can be resumed."""
+"""Seeds and random states of the whole process, from which dropout, for example, draws; they can be resumed."""
 
 import random
 from typing import Any
@@ -16,7 +16,7 @@ def seed_globals(seed: int, rank: int) -> None:
     torch.manual_seed(derive_seed(seed, "torch", rank))
 
 
-def capture_random_states(generator: torch.Generator) -> dict[str, Any]:
+def capture_random_states() -> dict[str, Any]:
     """Return all random states of this process as plain data and tensors."""
     version, words, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # pyright: ignore
@@ -25,11 +25,10 @@ def capture_random_states(generator: torch.Generator) -> dict[str, Any]:
         "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "generator": generator.get_state().cpu(),
     }
 
 
-def restore_random_states(states: dict[str, Any], generator: torch.Generator) -> None:
+def restore_random_states(states: dict[str, Any]) -> None:
     """Restore the random states that `capture_random_states` returned."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
@@ -38,4 +37,3 @@ def restore_random_states(states: dict[str, Any], generator: torch.Generator) ->
     torch.set_rng_state(states["torch"])
     if states["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
-    generator.set_state(states["generator"])

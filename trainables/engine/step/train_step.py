@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.task import Task
 from trainables.contract.training_config import Training
 from trainables.engine.files.checkpoints import refuse_other_architecture
@@ -32,6 +33,17 @@ class Length:
     def steps_per_stage(self) -> int:
         """Steps of one stage, over which the schedule runs."""
         return self.num_steps // self.num_stages
+
+
+@dataclass(frozen=True)
+class StepPart:
+    """A micro-batch of a step."""
+
+    batch: Any
+    draws: TorchDraws
+    """Randomness of the task's loss."""
+    weight: float = 1.0
+    """Of its mean in the rank's loss."""
 
 
 class Optimization:
@@ -102,20 +114,16 @@ class Optimization:
         return learning_rates(self.optimizer)
 
     def step(
-        self,
-        batches: Sequence[Any],
-        generator: torch.Generator,
-        on_gradients: Callable[[nn.Module], None] | None = None,
+        self, parts: Sequence[StepPart], on_gradients: Callable[[nn.Module], None] | None = None
     ) -> dict[str, Tensor]:
         """Take one optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
 
         Args:
-            batches: The micro-batches.
-            generator: Randomness of the task's loss.
+            parts: The micro-batches.
             on_gradients: Called with the module when its gradients are ready; must change nothing.
         """
         buffers = self._keep_buffers()
-        outputs = [self._backward(batch, index, batches, generator) for index, batch in enumerate(batches)]
+        outputs = [self._backward(part, is_last=part is parts[-1]) for part in parts]
         self._check_gradients()
         self.scaler.unscale_(self.optimizer)
         grad_norm = self._clip()
@@ -131,17 +139,17 @@ class Optimization:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
-        means = {name: torch.stack([output[name] for output in outputs]).mean() for name in outputs[0]}
+        means = {
+            name: torch.stack([part.weight * output[name] for part, output in zip(parts, outputs, strict=True)]).sum()
+            for name in outputs[0]
+        }
         return {**means, "train/grad_norm": grad_norm}
 
-    def _backward(
-        self, batch: Any, index: int, batches: Sequence[Any], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        is_last = index == len(batches) - 1
+    def _backward(self, part: StepPart, *, is_last: bool) -> dict[str, Tensor]:
         no_sync = getattr(self.wrapped, "no_sync", nullcontext)
         with nullcontext() if is_last else no_sync(), autocast(self.training.precision, self.device):
-            output = self.task.loss(self.wrapped, batch, generator=generator)
-            self.scaler.scale(output.loss / len(batches)).backward()
+            output = self.task.loss(self.wrapped, part.batch, draws=part.draws)
+            self.scaler.scale(output.loss * part.weight).backward()
         metrics = {f"train/{name}": value.detach().float() for name, value in output.metrics.items()}
         return {"train/loss": output.loss.detach().float(), **metrics}
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.contract.pipeline import DataSpec
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
@@ -62,12 +63,12 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         if config.reflow is not None and config.reflow.teacher.exists():
             self._start_from_teacher(config.reflow.teacher, data_spec)
 
-    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
         """Compute the mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
         x_1 = to_minus_one_one(batch["image"])
-        path = sample_path(self._noise(batch, x_1, generator), x_1, generator=generator)
+        path = sample_path(self._noise(batch, x_1, draws), x_1, draws=draws)
         null_label = len(self.class_names)
-        label = drop_labels(batch["label"], null_label, self.config.label_drop_ratio, generator=generator)
+        label = drop_labels(batch["label"], null_label, self.config.label_drop_ratio, draws=draws)
         velocity = module(path.x_t, path.t, label)
         return LossOutput(functional.mse_loss(velocity.float(), path.velocity))
 
@@ -130,10 +131,10 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         """Restore `state_dict`."""
         self.real.load_state_dict(state)
 
-    def _noise(self, batch: Mapping[str, Any], x_1: Tensor, generator: torch.Generator) -> Tensor:
+    def _noise(self, batch: Mapping[str, Any], x_1: Tensor, draws: TorchDraws) -> Tensor:
         if self.config.reflow is not None:
             return batch["noise"]
-        x_0 = torch.randn(x_1.shape, generator=generator, device=x_1.device)
+        x_0 = draws.normal(*x_1.shape[1:])
         return pair_optimally(x_0, x_1) if self.config.coupling == "optimal_transport" else x_0
 
     def _refuse_generated_images(self) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.contract.pipeline import DataSpec
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
@@ -54,7 +55,7 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     # ---- training
 
-    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
         """Compute the cross-entropy, and in an rsst round the penalty on the marked weights."""
         logits = module(batch["image"])
         loss = functional.cross_entropy(logits.float(), batch["label"])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import DataSpec
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.super_resolution.batch import PatchBatch
 from trainables.contract.panels import ImagePanel
 from trainables.contract.task import LossOutput, Task
@@ -33,7 +34,7 @@ class SuperResolutionTask(Task[Any]):
         self._terms = parse_loss(config.loss)
         self._epoch: int | None = None
 
-    def loss(self, module: nn.Module, batch: PatchBatch, *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: PatchBatch, *, draws: TorchDraws) -> LossOutput:
         """Compute the weighted terms of `config.loss`, on pixels in 0..1; each is recorded as it enters the sum."""
         scale = batch["hr"].shape[-1] // batch["lr"].shape[-1]
         enlarged = module(to_zero_one(batch["lr"]), scale)

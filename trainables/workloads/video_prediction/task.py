@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import DataSpec
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.readers.pyav import import_av
 from data_pipelines.video.batch import WindowBatch
 from trainables.contract.panels import Panel
@@ -45,12 +46,12 @@ class VideoPredictionTask(Task[Any]):
         if config.animation == "mp4":
             import_av()
 
-    def loss(self, module: nn.Module, batch: WindowBatch, *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: WindowBatch, *, draws: TorchDraws) -> LossOutput:
         """Compute the predictor's loss on encoded frames."""
         past, future = batch["past"], batch["future"]
         if not self._reads_latents:
-            past, future = self.space.encode(past, generator), self.space.encode(future, generator)
-        return LossOutput(self.predictor.loss(module, past, future, generator=generator))
+            past, future = self.space.encode(past, draws), self.space.encode(future, draws)
+        return LossOutput(self.predictor.loss(module, past, future, draws=draws))
 
     def on_train_start(self, start: StartContext) -> None:
         """Choose the window to draw: the first of the evaluated split."""

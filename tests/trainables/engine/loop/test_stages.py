@@ -59,7 +59,7 @@ def test_each_stage_ends_with_an_evaluation_and_its_findings(toy):
 
 def test_each_stage_keeps_its_last_and_its_best_model(toy):
     """A rate that grows too high, so that the first epochs are the best ones."""
-    training = {**STAGED["training"], "evaluate_every": "4 steps", "optimizer": {"learning_rate": 0.3}}
+    training = {**STAGED["training"], "evaluate_every": "4 steps", "optimizer": {"learning_rate": 0.8}}
     experiment = toy(**{**STAGED, "training": training})
     train(experiment)
     values = {row["step"]: row["test/mse"] for row in rows_of(experiment) if "test/mse" in row}

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
+from data_pipelines.contract.row_draws import TorchDraws, torch_draws
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.training_config import Ema, Optimizer, Schedule, Training
-from trainables.engine.step.train_step import Length, Optimization
+from trainables.engine.step.train_step import Length, Optimization, StepPart
 
 CPU = torch.device("cpu")
 
@@ -27,7 +28,7 @@ class SquareTask:
         self.module = nn.Sequential(nn.Linear(3, 4), *norm, nn.Tanh(), nn.Linear(4, 1))
         self.dtypes: list[torch.dtype] = []
 
-    def loss(self, module: nn.Module, batch: Any, *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Any, *, draws: TorchDraws) -> LossOutput:
         output = module(batch["x"]).squeeze(1)
         self.dtypes.append(output.dtype)
         error = output.float() - batch["y"]
@@ -46,7 +47,10 @@ def build(task: Any, **settings: Any) -> Optimization:
 
 def step(optimization: Optimization, *batches: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     optimization.task.module.train()
-    return optimization.step(batches, torch.Generator())
+    num_rows = [len(next(iter(batch.values()))) for batch in batches]
+    weights = [count / sum(num_rows) for count in num_rows]
+    draws = torch_draws(1, seed=0)
+    return optimization.step([StepPart(batch, draws, of) for batch, of in zip(batches, weights, strict=True)])
 
 
 def bits(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -65,7 +69,7 @@ def test_steps_are_those_of_torch_with_its_own_clipping(clip_norm):
     optimizer = torch.optim.SGD(reference.module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for number in range(4):
         metrics = step(optimization, make_batch(number))
-        output = reference.loss(reference.module, make_batch(number), generator=torch.Generator())
+        output = reference.loss(reference.module, make_batch(number), draws=torch_draws(1, seed=0))
         output.loss.backward()
         norm = clip_grad_norm_(reference.module.parameters(), clip_norm or float("inf"))
         optimizer.step()
@@ -195,7 +199,7 @@ def test_the_rate_of_a_step_is_the_one_it_is_told_before():
         before, rate = bits(task.module), optimization.learning_rate
         assert rate == pytest.approx(0.4 * min(1.0, (number + 1) / 4))
         reference = copy.deepcopy(task)
-        reference.loss(reference.module, make_batch(number), generator=torch.Generator()).loss.backward()
+        reference.loss(reference.module, make_batch(number), draws=torch_draws(1, seed=0)).loss.backward()
         step(optimization, make_batch(number))
         for name, parameter in reference.module.named_parameters():
             assert parameter.grad is not None

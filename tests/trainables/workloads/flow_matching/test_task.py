@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data_pipelines.contract.row_draws import torch_draws
 from tests.tasks import seeded
 from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.contract.train_context import Progress
@@ -34,7 +35,7 @@ class Recorder(nn.Module):
 
 def test_loss_equals_the_mean_squared_velocity_error_by_loops():
     task, module, rows = build(label_drop_ratio=0.0, pictures=UNGUIDED), Recorder(), batch(4)
-    loss = task.loss(module, rows, generator=torch.Generator().manual_seed(0)).loss
+    loss = task.loss(module, rows, draws=torch_draws(4, 0)).loss
     x_1 = rows["image"].double() / 127.5 - 1
     squares = []
     for i in range(4):
@@ -53,16 +54,16 @@ def test_labels_are_dropped_to_the_null_class_only_as_wanted():
         evaluation=Evaluation(sampling=unlabelled),
         pictures=Pictures(sampling=unlabelled, comparisons=()),
     )
-    task.loss(module, batch(), generator=torch.Generator().manual_seed(0))
+    task.loss(module, batch(), draws=torch_draws(16, 0))
     assert (module.label == 3).all()
 
 
-def test_loss_follows_the_generator_alone():
+def test_loss_follows_the_draws_alone():
     task, module = build(), Recorder()
     losses = []
     for global_seed, seed in ((0, 1), (5, 1), (5, 2)):
         torch.manual_seed(global_seed)
-        losses.append(float(task.loss(module, batch(), generator=torch.Generator().manual_seed(seed)).loss))
+        losses.append(float(task.loss(module, batch(), draws=torch_draws(16, seed)).loss))
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -70,19 +71,19 @@ def test_optimal_transport_shortens_the_paths():
     losses = {}
     for coupling in ("independent", "optimal_transport"):
         task = build(coupling=coupling)
-        losses[coupling] = float(task.loss(Recorder(), batch(48), generator=torch.Generator().manual_seed(0)).loss)
+        losses[coupling] = float(task.loss(Recorder(), batch(48), draws=torch_draws(48, 0)).loss)
     assert losses["optimal_transport"] < 0.95 * losses["independent"]
 
 
 @pytest.mark.slow
 def test_training_on_a_tiny_set_lowers_the_loss():
     task = build()
-    generator = torch.Generator().manual_seed(0)
+    draws = torch_draws(32, 0)
     optimizer = torch.optim.Adam(task.module.parameters(), lr=1e-2)
     losses = []
     torch.manual_seed(0)
     for _ in range(80):
-        loss = task.loss(task.module, batch(32), generator=generator).loss
+        loss = task.loss(task.module, batch(32), draws=draws).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -81,6 +81,9 @@ class Alone:
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
         return tensor
 
+    def counts(self, count: int) -> list[int]:
+        return [count]
+
     def gather_values(self, value: Any) -> list[Any]:
         return [value]
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data_pipelines.contract.row_draws import numpy_draws
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.ranks import Ranks
 from trainables.contract.train_context import StartContext
@@ -56,7 +56,7 @@ def tiny_batch(config: SuperResolutionConfig, num_rows: int = 3, seed: int = 0) 
 def tiny_patches(config: SuperResolutionConfig, num_rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
     """Training patches of them."""
     pipeline = SuperResolutionPipeline(config.data)
-    return pipeline.collate_train(pipeline.make_fake_rows(num_rows, seed), np.random.default_rng(seed))
+    return pipeline.collate_train(pipeline.make_fake_rows(num_rows, seed), numpy_draws(num_rows, seed))
 
 
 def start_of(config: SuperResolutionConfig, collectives: Ranks, num_rows: int = 6) -> StartContext:

@@ -5,6 +5,7 @@ import io
 import pytest
 import torch
 
+from data_pipelines.contract.row_draws import TorchDraws, torch_draws
 from tests.ranks import run_ranks, solo
 from tests.tasks import seeded
 from tests.trainables.workloads.super_resolution.conftest import (
@@ -21,14 +22,14 @@ from trainables.workloads.super_resolution.plots import BAR
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def draws() -> TorchDraws:
+    return torch_draws(3, 0)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms_in_zero_one():
     config = tiny_config(loss="2*L1+0.5*MSE")
     patches = tiny_patches(config)
-    output = seeded(SuperResolutionTask)(config, {}, 0).loss(Nearest(), patches, generator=generator())
+    output = seeded(SuperResolutionTask)(config, {}, 0).loss(Nearest(), patches, draws=draws())
     enlarged = patches["lr"].repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
     difference = (enlarged.double() - patches["hr"].double()) / 255
     terms = {"l1": 2 * float(difference.abs().mean()), "mse": 0.5 * float(difference.square().mean())}
@@ -42,7 +43,7 @@ def test_the_scale_of_a_batch_is_read_off_its_patches():
     for seed in range(12):
         patches = tiny_patches(config, seed=seed)
         scales.add(patches["hr"].shape[-1] // 12)
-        task.loss(task.module, patches, generator=generator()).loss.backward()
+        task.loss(task.module, patches, draws=draws()).loss.backward()
     assert scales == {2, 3, 4}
 
 
@@ -54,7 +55,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(name):
     optimizer = torch.optim.Adam([p for p in task.module.parameters() if p.requires_grad], lr=2e-3)
     losses = []
     for _ in range(30):
-        loss = task.loss(task.module, patches, generator=generator()).loss
+        loss = task.loss(task.module, patches, draws=draws()).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

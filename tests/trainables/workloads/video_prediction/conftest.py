@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from data_pipelines.contract.row_draws import numpy_draws
 from data_pipelines.video.pipeline import VideoPipeline
 from tests.ranks import Ranks
 from tests.tasks import seeded
@@ -61,7 +61,7 @@ def tiny_clips(config: VideoPredictionConfig, num_rows: int = 4, seed: int = 0) 
 def tiny_windows(config: VideoPredictionConfig, num_rows: int = 4, seed: int = 0) -> dict[str, Tensor]:
     """Training windows of them."""
     pipeline = VideoPipeline(config.data)
-    return pipeline.collate_train(pipeline.make_fake_rows(num_rows, seed), np.random.default_rng(seed))
+    return pipeline.collate_train(pipeline.make_fake_rows(num_rows, seed), numpy_draws(num_rows, seed))
 
 
 def start_of(config: VideoPredictionConfig, collectives: Ranks, num_rows: int = 6) -> StartContext:

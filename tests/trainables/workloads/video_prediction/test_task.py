@@ -6,6 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from data_pipelines.contract.row_draws import torch_draws
 from tests.ranks import run_ranks, solo
 from tests.trainables.workloads.video_prediction.conftest import (
     CPU,
@@ -26,20 +27,16 @@ SIMVP = {"name": "simvp", "channels": 8, "hidden_channels": 16, "num_blocks": 1}
 PROGRESS = Progress(epoch=1, step=1, num_epochs=1, steps_per_epoch=1)
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_the_loss_is_the_mean_squared_residual_of_the_target(prediction):
     config = tiny_config(diffusion={"num_timesteps": 20, "prediction": prediction})
     task = tiny_task(config)
     batch = tiny_windows(config)
-    loss = task.loss(task.module, batch, generator=generator(1)).loss
-    drawn = generator(1)
-    t = torch.randint(20, (4,), generator=drawn)
+    loss = task.loss(task.module, batch, draws=torch_draws(4, 1)).loss
+    drawn = torch_draws(4, 1)
+    t = drawn.integers(20)
     future = batch["future"].float() / 127.5 - 1
-    eps = torch.randn(future.shape, generator=drawn)
+    eps = drawn.normal(*future.shape[1:])
     process = task.predictor.process  # type: ignore[attr-defined]
     total = 0.0
     for row in range(4):
@@ -56,7 +53,7 @@ def test_the_baseline_network_learns_frames_directly():
     config = tiny_config(network=SIMVP)
     task = tiny_task(config)
     batch = tiny_windows(config)
-    loss = task.loss(task.module, batch, generator=generator(1)).loss
+    loss = task.loss(task.module, batch, draws=torch_draws(4, 1)).loss
     past, future = (batch[name].float() / 127.5 - 1 for name in ("past", "future"))
     assert loss.item() == pytest.approx((task.module(past) - future).square().mean().item())
 

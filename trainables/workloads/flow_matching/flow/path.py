@@ -5,9 +5,10 @@ Rectified flow (Liu et al. 2022, eq. 1), where x_0 ~ N(0, I) is the noise, x_1 a
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from data_pipelines.contract.row_draws import TorchDraws
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ def sample_path(
     x_0: Float[Tensor, "batch channels height width"],
     x_1: Float[Tensor, "batch channels height width"],
     *,
-    generator: torch.Generator,
+    draws: TorchDraws,
 ) -> PathSample:
-    """Return a point at a time drawn uniformly for each sample; `generator` is on the device of `x_0`."""
-    t = torch.rand(len(x_0), generator=generator, device=x_0.device, dtype=x_0.dtype)
+    """Return a point at a time drawn uniformly for each sample; `draws` are on the device of `x_0`."""
+    t = draws.uniform().to(x_0.dtype)
     return path_at(x_0, x_1, t)
 
 
@@ -42,8 +43,8 @@ def path_at(
 
 
 def drop_labels(
-    label: Int[Tensor, " batch"], null_label: int, ratio: float, *, generator: torch.Generator
+    label: Int[Tensor, " batch"], null_label: int, ratio: float, *, draws: TorchDraws
 ) -> Int[Tensor, " batch"]:
     """Replace each label by the null class with probability `ratio` (Ho & Salimans 2022, algorithm 1)."""
-    is_dropped = torch.rand(len(label), generator=generator, device=label.device) < ratio
+    is_dropped = draws.uniform() < ratio
     return label.masked_fill(is_dropped, null_label)

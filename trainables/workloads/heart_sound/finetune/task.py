@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import SPLITS, DataSpec
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.task import LossOutput, ParameterGroup, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
@@ -86,7 +87,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
                 *(len(seen), len(tested), min(seen), pretrained, self.config.task),
             )
 
-    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
         """Compute the loss of single cycles."""
         logits, label = module(batch["signal"]), batch["label"]
         predicted = logits.detach().argmax(dim=1)

@@ -17,7 +17,7 @@ def nt_xent(
     *,
     temperature: float,
     gather: Gather = lambda tensor: tensor,
-    rank: int = 0,
+    num_before: Callable[[int], int] = lambda count: 0,
     subject: Int[Tensor, " batch"] | None = None,
     gather_subjects: Gather = lambda tensor: tensor,
 ) -> Float[Tensor, ""]:
@@ -31,15 +31,16 @@ def nt_xent(
         second: Second view of each cycle.
         temperature: t.
         gather: Concatenates views over ranks; gradients flow back.
-        rank: This rank.
+        num_before: Returns how many views the ranks before this one have, given its own number.
         subject: Subject of each cycle.
         gather_subjects: Concatenates subjects over ranks.
     """
     own = torch.cat([functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)])
     everything = gather(own)
     num_own, num_views, half = len(own), len(everything), len(first)
-    places = rank * num_own + torch.arange(num_own, device=own.device)
-    positive = rank * num_own + torch.arange(num_own, device=own.device).roll(-half)
+    first_place = num_before(num_own)
+    places = first_place + torch.arange(num_own, device=own.device)
+    positive = first_place + torch.arange(num_own, device=own.device).roll(-half)
     with torch.autocast(own.device.type, enabled=False):  # 1 / temperature multiplies the rounding errors
         similarity = own @ everything.T / temperature
     columns = torch.arange(num_views, device=own.device)
@@ -58,7 +59,7 @@ def sub_structure_loss(
     is_aligned: bool,
     temperature: float,
     gather: Gather = lambda tensor: tensor,
-    rank: int = 0,
+    num_before: Callable[[int], int] = lambda count: 0,
     subject: Int[Tensor, " batch"] | None = None,
     gather_subjects: Gather = lambda tensor: tensor,
 ) -> Float[Tensor, ""]:
@@ -70,7 +71,7 @@ def sub_structure_loss(
         is_aligned: Whether k-th parts are compared only with k-th parts.
         temperature: As in `nt_xent`.
         gather: As in `nt_xent`.
-        rank: As in `nt_xent`.
+        num_before: As in `nt_xent`.
         subject: As in `nt_xent`.
         gather_subjects: As in `nt_xent`.
     """
@@ -84,7 +85,7 @@ def sub_structure_loss(
             second[:, part],
             temperature=temperature,
             gather=gather,
-            rank=rank,
+            num_before=num_before,
             subject=subject,
             gather_subjects=gather_subjects,
         )

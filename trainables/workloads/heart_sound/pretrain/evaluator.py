@@ -1,20 +1,22 @@
 """Evaluator of the contrastive loss on validation subjects, in groups of a fixed size for any batch size and ranks."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import Panel
-from trainables.contract.seeding import seeded_generator
+from trainables.contract.seeding import derive_seed, seeded_generator
 from trainables.contract.task import LossOutput
 from trainables.contract.train_context import Collectives
 from trainables.workloads.heart_sound.plots import draw_cycles
 
 NUM_SHOWN = 6
-TwoViews = Callable[[dict[str, Tensor], torch.Generator], tuple[Tensor, Tensor]]
+TwoViews = Callable[[dict[str, Tensor], TorchDraws], tuple[Tensor, Tensor]]
 
 
 class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
@@ -40,10 +42,8 @@ class PretrainEvaluator(Evaluator[Mapping[str, Any]]):
     def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
         """Embed two views of a batch."""
         number = len(self._rows) * self._collectives.world_size + self._collectives.rank
-        generator = torch.Generator(self._device).manual_seed(
-            seeded_generator(self._seed, "validation views", number).initial_seed()
-        )
-        views = self._two_views(dict(batch), generator)
+        seed_of = partial(derive_seed, self._seed, "validation views", number)
+        views = self._two_views(dict(batch), TorchDraws(range(len(batch["signal"])), seed_of, self._device))
         first, second = (module(view) for view in views)
         self._rows.append((first.float(), second.float(), batch["subject"]))
         if len(self._shown) == 0:

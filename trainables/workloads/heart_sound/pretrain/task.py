@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import DataSpec
+from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives
@@ -32,7 +33,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
         """Keep the collectives, which gather negatives."""
         self._collectives = collectives
 
-    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, generator: torch.Generator) -> LossOutput:
+    def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
         """Compute L = L_cycle + weight L_sub over this rank's views."""
         signal = batch["signal"]
         other = batch.get("other_signal", signal)
@@ -79,11 +80,11 @@ class PretrainTask(Task[Mapping[str, Any]]):
 
     def _two_views(self) -> TwoViews:
         pipeline = HeartPipeline(self.config.data, None)
-        return lambda batch, generator: (pipeline.change(batch, generator), pipeline.change(batch, generator))
+        return lambda batch, draws: (pipeline.change(batch, draws), pipeline.change(batch, draws))
 
     def _over_ranks(self, collectives: Collectives) -> dict[str, Any]:
         return {
             "gather": collectives.gather_with_gradient,
             "gather_subjects": collectives.gather,
-            "rank": collectives.rank,
+            "num_before": lambda count: sum(collectives.counts(count)[: collectives.rank]),
         }

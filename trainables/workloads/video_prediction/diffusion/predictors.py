@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.workloads.video_prediction.config import Diffusion, Sampling
 from trainables.workloads.video_prediction.diffusion.process import Process
 from trainables.workloads.video_prediction.diffusion.sampling import draw_samples
@@ -24,7 +25,7 @@ class Prediction(NamedTuple):
 class Predictor(Protocol):
     """Method that trains on and predicts a block of future frames."""
 
-    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
+    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, draws: TorchDraws) -> Tensor:
         """Compute the scalar training loss of a block of future frames; past and future are encoded."""
         ...
 
@@ -40,11 +41,9 @@ class DiffusionPredictor:
         self.process = Process(diffusion)
         self._sampling, self._num_future, self._is_bounded = sampling, num_future, is_bounded
 
-    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
+    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, draws: TorchDraws) -> Tensor:
         """Compute the mean squared error of the target at uniform timesteps (Ho et al. 2020, eq. 14)."""
-        device = future.device
-        t = torch.randint(self.process.num_timesteps, (len(future),), generator=generator, device=device)
-        eps = torch.randn(future.shape, generator=generator, device=device)
+        t, eps = draws.integers(self.process.num_timesteps), draws.normal(*future.shape[1:])
         output = module(self.process.add_noise(future, eps, t), t, past)
         return functional.mse_loss(output.float(), self.process.target(future, eps, t))
 
@@ -65,7 +64,7 @@ class DiffusionPredictor:
 class RegressionPredictor:
     """Predictor by one call of the network; no noise, so all draws are equal."""
 
-    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, generator: torch.Generator) -> Tensor:
+    def loss(self, module: nn.Module, past: Tensor, future: Tensor, *, draws: TorchDraws) -> Tensor:
         """Compute the mean squared error of the frames."""
         return functional.mse_loss(module(past).float(), future)
 

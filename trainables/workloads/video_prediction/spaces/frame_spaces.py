@@ -2,9 +2,10 @@
 
 from typing import Protocol
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from data_pipelines.contract.row_draws import TorchDraws
 
 
 class Space(Protocol):
@@ -17,9 +18,9 @@ class Space(Protocol):
     width: int
 
     def encode(
-        self, frames: UInt8[Tensor, "batch time channels height width"], generator: torch.Generator | None = None
+        self, frames: UInt8[Tensor, "batch time channels height width"], draws: TorchDraws | None = None
     ) -> Float[Tensor, "batch time features h w"]:
-        """Convert stored frames to the network's input; a space may sample it, when a generator is given."""
+        """Convert stored frames to the network's input; a space may sample it, when draws are given."""
         ...
 
     def decode(
@@ -37,7 +38,7 @@ class PixelSpace:
     def __init__(self, channels: int, height: int, width: int) -> None:
         self.channels, self.height, self.width = channels, height, width
 
-    def encode(self, frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(self, frames: Tensor, draws: TorchDraws | None = None) -> Tensor:
         """Convert 0..255 to -1..1."""
         return frames.float() / 127.5 - 1
 

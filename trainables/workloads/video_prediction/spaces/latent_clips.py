@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
+from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
 from data_pipelines.prepared.byte_columns import bytes_of, offsets_of, values_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
 from data_pipelines.video.batch import PackedClips, WindowBatch
@@ -129,16 +130,16 @@ class LatentPipeline(DataPipeline[PackedClips]):
         """Return the batch of rows that hold frames."""
         return self._frames.collate(table)
 
-    def collate_train(self, table: pa.Table, random: np.random.Generator) -> WindowBatch:
+    def collate_train(self, table: pa.Table, draws: NumpyDraws) -> WindowBatch:
         """Cut the posteriors, float32 [batch, time, moments, h, w], in the same windows as frames would be."""
         clips = [latents.view("<f4").reshape(-1, *self._shape) for latents in values_of(table["latents"])]
-        return self._frames.cut_windows(clips, random)
+        return self._frames.cut_windows(clips, draws)
 
-    def augment(self, batch: WindowBatch, *, generator: "torch.Generator") -> WindowBatch:
+    def augment(self, batch: WindowBatch, *, draws: TorchDraws) -> WindowBatch:
         """Return latents: samples of the posteriors, or their means."""
         from trainables.workloads.video_prediction.spaces.latents import take_latents
 
-        return {name: take_latents(each, self._settings.posterior, generator) for name, each in batch.items()}
+        return {name: take_latents(each, self._settings.posterior, draws) for name, each in batch.items()}
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Return training rows with normal means and small deviations."""

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.external_weights import read_weights, refuse_other_weights
 from trainables.workloads.video_prediction.autoencoder import VaeShape, find_weights, given_folder, read_shape
 from trainables.workloads.video_prediction.config import Latents
@@ -34,10 +35,10 @@ class LatentSpace:
             )
         self.channels, self.height, self.width = shape.latent_channels, height // shape.factor, width // shape.factor
 
-    def encode(self, frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Convert 0..255 to scaled latents: the posterior's mean, or as `posterior` asks when a generator is given."""
+    def encode(self, frames: Tensor, draws: TorchDraws | None = None) -> Tensor:
+        """Convert 0..255 to scaled latents: the posterior's mean, or as `posterior` asks when draws are given."""
         moments = self.moments(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        return take_latents(moments, "mean" if generator is None else self._settings.posterior, generator)
+        return take_latents(moments, "mean" if draws is None else self._settings.posterior, draws)
 
     @torch.no_grad()
     def moments(self, frames: UInt8[Tensor, "count 3 height width"]) -> Float[Tensor, "count moments h w"]:
@@ -59,13 +60,14 @@ class LatentSpace:
 def take_latents(
     moments: Float[Tensor, "batch time moments h w"],
     posterior: Literal["mean", "sample"],
-    generator: torch.Generator | None,
+    draws: TorchDraws | None,
 ) -> Float[Tensor, "batch time features h w"]:
     """Return the means, or one sample of each posterior."""
     mean, deviation = moments.chunk(2, dim=2)
     if posterior == "mean":
         return mean
-    return mean + deviation * torch.randn(mean.shape, generator=generator, device=mean.device)
+    assert draws is not None, "a sample needs draws"
+    return mean + deviation * draws.normal(*mean.shape[1:])
 
 
 def load_vae(folder: Path) -> tuple[Vae, VaeShape]:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from data_pipelines.contract.row_draws import torch_draws
 from data_pipelines.images.config import ImageData
 from tests.tasks import seeded
 from tests.trainables.workloads.flow_matching.conftest import CPU, DATA_SPEC, begin, solo, start_of, tiny_config
@@ -188,7 +189,7 @@ def test_synthetic_rows_have_the_schema_and_pass_the_check(teacher: Path):
 def test_pairs_are_not_augmented(teacher: Path):
     pairs = pipeline(teacher)
     batch = pairs.collate(pairs.make_fake_rows(3, seed=0))
-    augmented = pairs.augment(batch, generator=torch.Generator())
+    augmented = pairs.augment(batch, draws=torch_draws(3, 0))
     assert all(torch.equal(augmented[key], batch[key]) for key in batch)
 
 
@@ -203,7 +204,7 @@ def test_the_student_starts_at_the_teacher_and_learns_the_pairs(teacher: Path):
 
     pairs = pipeline(teacher)
     batch = pairs.collate(read(pairs))
-    loss = student.loss(Recorder(), dict(batch), generator=torch.Generator().manual_seed(0)).loss
+    loss = student.loss(Recorder(), dict(batch), draws=torch_draws(len(batch["image"]), 0)).loss
     x_t, t = seen
     assert torch.allclose(x_t, (1 - t) * batch["noise"] + t * batch["image"], atol=1e-6)
     assert torch.allclose(loss, (batch["image"] - batch["noise"]).square().mean())

@@ -18,19 +18,31 @@ def log_p(row: int) -> float:
     return values[int(LABEL[row])] - math.log(sum(map(math.exp, values)))
 
 
-def test_weights_are_inverse_shares_up_to_the_largest():
-    found = weigh_classes(torch.tensor([60.0, 39.0, 1.0]), 10)
-    assert found.tolist() == pytest.approx([100 / 180, 100 / 117, 10])
-    assert weigh_classes(torch.tensor([5.0, 0.0]), 10).tolist() == [0.5, 10]
+@pytest.mark.parametrize("counts", [[60, 39, 1], [20, 30, 50], [5, 0]])
+def test_weights_are_inverse_shares_up_to_the_largest_and_1_on_average(counts):
+    total, largest = sum(counts), 10
+    inverse = [min(total / (len(counts) * count), largest) if count else largest for count in counts]
+    mean = sum(weight * count for weight, count in zip(inverse, counts, strict=True)) / total
+    found = weigh_classes(torch.tensor(counts, dtype=torch.float32), largest).tolist()
+    assert found == pytest.approx([weight / mean for weight in inverse])
+    assert sum(found[label] for label, count in enumerate(counts) for _ in range(count)) / total == pytest.approx(1)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_the_loss_is_the_weighted_mean_of_its_formula(gamma, weights):
+def test_the_loss_is_the_mean_of_its_weighted_formula(gamma, weights):
     w = [1.0 if weights is None else float(weights[label]) for label in LABEL.tolist()]
     terms = [w[row] * (1 - math.exp(log_p(row))) ** gamma * -log_p(row) for row in range(4)]
     found = classification_loss(LOGITS, LABEL, ClassLoss(label_smoothing=0, focal_gamma=gamma), weights)
-    assert float(found) == pytest.approx(sum(terms) / sum(w), rel=1e-5)
+    assert float(found) == pytest.approx(sum(terms) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_the_loss_of_a_batch_is_the_mean_of_those_of_its_rows(gamma):
+    settings = ClassLoss(label_smoothing=0, focal_gamma=gamma)
+    whole = classification_loss(LOGITS, LABEL, settings, WEIGHTS)
+    rows = [classification_loss(LOGITS[[row]], LABEL[[row]], settings, WEIGHTS) for row in range(4)]
+    torch.testing.assert_close(whole, torch.stack(rows).mean())
 
 
 def test_label_smoothing_shares_a_tenth_among_all_classes():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from data_pipelines.contract.row_draws import numpy_draws, torch_draws
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.video.config import VideoData
@@ -41,10 +42,6 @@ def load(pipeline: LatentPipeline, folder: Path, split: Any) -> pa.Table:
     return pa.concat_tables([opened.load(index, pipeline) for index in range(len(opened.shards))])
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def test_training_rows_hold_posteriors_and_other_splits_frames(folder, tmp_path):
     pipeline, frames = build(folder), VideoPipeline(VideoData.model_validate(LATENT_DATA))
     rows = load(pipeline, tmp_path / "prepared", "train").to_pylist()
@@ -73,9 +70,9 @@ def test_encoding_without_a_gpu_warns_once_with_the_frame_count(folder, tmp_path
 
 def test_a_window_of_latents_is_the_latents_of_the_same_window(folder, tmp_path):
     pipeline, frames = build(folder), VideoPipeline(VideoData.model_validate(LATENT_DATA))
-    cut = pipeline.collate_train(load(pipeline, tmp_path / "data", "train"), np.random.default_rng(5))
-    windows = pipeline.augment(cut, generator=generator(0))
-    raw = frames.collate_train(pa.concat_tables(frames.read_raw("train", 0)), np.random.default_rng(5))
+    cut = pipeline.collate_train(load(pipeline, tmp_path / "data", "train"), numpy_draws(4, 5))
+    windows = pipeline.augment(cut, draws=torch_draws(4, 0))
+    raw = frames.collate_train(pa.concat_tables(frames.read_raw("train", 0)), numpy_draws(4, 5))
     space = tiny_task_space(folder)
     for name in ("past", "future"):
         torch.testing.assert_close(windows[name], space.encode(raw[name]))
@@ -89,10 +86,10 @@ def tiny_task_space(folder: Path):
 
 def test_sampled_latents_are_drawn_around_the_mean(folder):
     mean, sample = build(folder), build(folder, posterior="sample")
-    batch = mean.collate_train(mean.make_fake_rows(4, seed=0), np.random.default_rng(0))
-    drawn, means = (pipeline.augment(batch, generator=generator(1))["past"] for pipeline in (sample, mean))
+    batch = mean.collate_train(mean.make_fake_rows(4, seed=0), numpy_draws(4, 0))
+    drawn, means = (pipeline.augment(batch, draws=torch_draws(4, 1))["past"] for pipeline in (sample, mean))
     assert (drawn - means).std().item() == pytest.approx(0.01, rel=0.1) and sample.key == mean.key
-    again = sample.augment(batch, generator=generator(1))["past"]
+    again = sample.augment(batch, draws=torch_draws(4, 1))["past"]
     assert torch.equal(drawn, again)
 
 
