@@ -24,6 +24,7 @@ from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.prepared.prepare import prepare
+from data_pipelines.storage.folder import Folder
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from data_pipelines.video.config import VideoData
@@ -52,7 +53,7 @@ def _compare(name: str, pipeline: DataPipeline[Any], root: Path, num_processes: 
     for number in (1, num_processes):
         target = root / "prepared"
         began = time.perf_counter()
-        prepare(pipeline, target, rows_per_shard=num_rows, num_processes=number)
+        prepare(pipeline, Folder(str(target)), rows_per_shard=num_rows, num_processes=number)
         times.append(time.perf_counter() - began)
         contents.append({path.name: path.read_bytes() for path in target.glob("*.*") if path.is_file()})
         shutil.rmtree(target)

@@ -63,7 +63,7 @@ def test_a_finished_run_and_its_model_are_read(place, capsys):
 
 
 def test_the_data_spec_of_data_and_models_is_read(place):
-    manifest = read_manifest(place / "storage/data/digits-92f3484e")
+    manifest = read_manifest(Folder(str(place / "storage/data/digits-92f3484e")))
     assert manifest and manifest.data_spec["height"] == 8
     metadata = Folder(f"{place}/storage/runs/finished/models/step_000000014").read_json(METADATA)
     assert "data_spec" not in metadata and model_data_spec(metadata) == manifest.data_spec

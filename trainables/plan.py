@@ -1,10 +1,10 @@
 """The plan of one training, which the driver resolves before any worker starts; pickled to every worker."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data_pipelines.contract.pipeline import Manifest
+from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
 from trainables.run import Run, Scaling
 from trainables.workloads import Workload
@@ -22,7 +22,7 @@ class Plan:
     """The parts of the run's workload, found by the driver, so that workers need no register."""
     run_id: str
     folder: Folder
-    prepared: Path
+    prepared: Folder
     manifest: Manifest
     feed: Literal["resident", "stream"]
     scaling: Scaling
@@ -31,5 +31,7 @@ class Plan:
     """torch threads of each worker."""
     threads_reason: str = ""
     """Reason for that number, in words; empty on Ray, whose workers share the CPUs of their machine."""
+    cache: FileCache | None = None
+    """Cache of prepared data that do not lie on a local disk, on each machine."""
     watch: "Watch | None" = None
     """Histograms for a tracker."""

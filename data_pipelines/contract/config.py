@@ -7,7 +7,8 @@ from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
 
 INPUT = "must exist before a run starts"
 OnBadFile = Literal["refuse", "skip"]
@@ -30,8 +31,27 @@ def _make_absolute(path: Path) -> Path:
     return expand_home(path).absolute()
 
 
+def refuse_credentials(uri: str) -> None:
+    """Raise a validation error for a user or a password in a URI, which is not repeated in the message."""
+    if re.search(r"://[^/]*@", uri):
+        raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
+
+
+def _write_path(given: object) -> object:
+    return str(given) if isinstance(given, Path) else given
+
+
+def _complete_uri(uri: str) -> str:
+    if "://" not in uri:
+        return str(_make_absolute(Path(uri)))
+    refuse_credentials(uri)
+    return uri.rstrip("/")
+
+
 FilePath = Annotated[Path, AfterValidator(_make_absolute)]
 """Path made absolute against the working directory."""
+FolderUri = Annotated[str, BeforeValidator(_write_path), AfterValidator(_complete_uri)]
+"""Folder on any storage: a path made absolute like `FilePath`, or a URI such as `s3://bucket/folder` as it is."""
 InputPath = Annotated[Path, AfterValidator(_make_absolute), INPUT]
 """Path like `FilePath` to data that the user must provide."""
 ModelPath = Annotated[Path, AfterValidator(lambda path: path if is_run_name(path) else _make_absolute(path)), INPUT]

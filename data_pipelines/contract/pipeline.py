@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from data_pipelines.contract.config import Config, OnBadFile
 from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
+from data_pipelines.storage.folder import Folder
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -166,7 +167,7 @@ class DataPipeline(ABC, Generic[Batch]):
         return self.key
 
     @property
-    def prepared(self) -> Path | None:
+    def prepared(self) -> Folder | None:
         """Folder of the prepared rows, when the user names one."""
         return None
 
@@ -219,7 +220,7 @@ class DataPipeline(ABC, Generic[Batch]):
         """Return the rows that a published data set has, known without the data; empty for any other."""
         return {}
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError naming `file` and the row when a stored value is out of range.
 
         Args:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FilePath, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
 from data_pipelines.heart_sounds.tasks import TaskName
 
 
@@ -86,8 +86,8 @@ class HeartData(Config):
     folder: InputPath | None = None
     """Any folder of sound files, for pretraining; each file counts as a subject of its own."""
     synthetic: Synthetic = Synthetic()
-    prepared: FilePath | None = None
-    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    prepared: FolderUri | None = None
+    """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
     on_bad_file: OnBadFile = "refuse"
     """Damaged recordings: `refuse` names all of them, `skip` leaves them out, and counts and names them."""
     pascal_sets: tuple[Literal["a", "b"], ...] = Field(default=("b",), min_length=1)

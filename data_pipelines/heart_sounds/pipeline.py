@@ -27,6 +27,7 @@ from data_pipelines.heart_sounds.sources import (
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
 from data_pipelines.prepared.byte_columns import tensor_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
+from data_pipelines.storage.folder import Folder
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +58,8 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     @property
     def key(self) -> str:
         """`<task>-<digest>`; without the raw data, the key of the folder prepared before."""
-        if not self._has_raw and self.data.prepared is not None:
-            manifest = read_manifest(self.data.prepared)
+        if not self._has_raw and self.prepared is not None:
+            manifest = read_manifest(self.prepared)
             if manifest is not None and manifest.pipeline.startswith(f"{self._family}-"):
                 return manifest.pipeline
         paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
@@ -67,8 +68,8 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return f"{self._family}-{digest.hexdigest()[:8]}"
 
     @property
-    def prepared(self) -> Path | None:
-        return self.data.prepared
+    def prepared(self) -> Folder | None:
+        return Folder(self.data.prepared) if self.data.prepared else None
 
     @property
     def on_bad_file(self) -> OnBadFile:
@@ -88,7 +89,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
 
     def data_spec(self) -> DataSpec:
         """Return shape, classes, and the subjects of every split by name; from the prepared folder without raw data."""
-        prepared = self.data.prepared
+        prepared = self.prepared
         if not self._has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).data_spec
         return {
@@ -133,7 +134,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         return (self._row(recording, split) for recording in self._splits[split][start_row:])
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless labels number a class, and cycles lie inside their waveform."""
         num_classes = len(data_spec["class_names"])
         for number, row in enumerate(table.select(["label", "starts", "ends", "waveform"]).to_pylist(), first_row):

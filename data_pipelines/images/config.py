@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FilePath, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
 
 
 class ImageData(Config):
@@ -16,8 +16,8 @@ class ImageData(Config):
     `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif."""
     path: InputPath | None = None
     """The raw data; needed by all but `digits` until they are prepared."""
-    prepared: FilePath | None = None
-    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    prepared: FolderUri | None = None
+    """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
     on_bad_file: OnBadFile = "refuse"
     """Damaged raw files: `refuse` names all of them, `skip` leaves out their rows, and counts and names them."""
     size: int | None = Field(default=None, ge=4, le=4096)

@@ -111,7 +111,7 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         return (self._table(part) for part in self._raw.read(split, start_row))
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless every label numbers a class."""
         labels = table["label"].to_numpy()
         num_classes = len(data_spec["class_names"])

@@ -1,6 +1,5 @@
 """The manifest file: `prepare` writes it last, and readers load it first."""
 
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -8,13 +7,13 @@ from pydantic import ValidationError
 from data_pipelines.contract.config import Config
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.readers.bad_file import few
-from data_pipelines.storage.atomic_file import replace_file, sync_directory
+from data_pipelines.storage.folder import Folder
 
 MANIFEST_NAME = "manifest.json"
 RecordT = TypeVar("RecordT", bound=Config)
 
 
-def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
+def load_manifest(folder: Folder, pipeline: DataPipeline[Any]) -> Manifest:
     """Read the manifest of a prepared folder.
 
     Raises ValueError when it is absent, unreadable, of another pipeline, or lacks rows of damaged files that the
@@ -33,36 +32,36 @@ def load_manifest(folder: Path, pipeline: DataPipeline[Any]) -> Manifest:
     return manifest
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Folder) -> Manifest | None:
     """Read the manifest of any pipeline's folder; None when there is none. Raises ValueError when it is damaged."""
     return read_record(folder, MANIFEST_NAME, Manifest)
 
 
-def read_record(folder: Path, name: str, kind: type[RecordT]) -> RecordT | None:
+def read_record(folder: Folder, name: str, kind: type[RecordT]) -> RecordT | None:
     """Read a JSON file of a prepared folder; None when there is none. Raises ValueError when it is damaged."""
-    path = folder / name
-    if not path.is_file():
+    content = folder.read_if_any(name)
+    if content is None:
         return None
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(content)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
-        raise ValueError(f"{path} is damaged at {where}; remove the folder {folder} and run prepare again") from error
+        words = f"{folder / name} is damaged at {where}; remove the folder {folder} and run prepare again"
+        raise ValueError(words) from error
 
 
-def save_manifest(folder: Path, manifest: Manifest) -> None:
+def save_manifest(folder: Folder, manifest: Manifest) -> None:
     """Write the manifest, completely or not at all."""
-    save_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2))
+    save_text(folder, MANIFEST_NAME, manifest.model_dump_json(indent=2))
 
 
-def save_text(path: Path, text: str) -> None:
+def save_text(folder: Folder, name: str, text: str) -> None:
     """Replace a file's text, completely or not at all."""
-    with replace_file(path) as file:
-        file.write(text.encode())
-    sync_directory(path.parent)
+    folder.write(name, text.encode())
+    folder.sync()
 
 
-def refuse_other_pipeline(folder: Path, *, found: str, wanted: str) -> None:
+def refuse_other_pipeline(folder: Folder, *, found: str, wanted: str) -> None:
     """Raise ValueError unless both keys are the same."""
     if found != wanted:
         raise ValueError(

@@ -1,15 +1,12 @@
 """Preparation of a folder from raw files: Parquet shards with a manifest, resumable after a kill."""
 
-import fcntl
 import logging
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.folder_lock import only_one
 from data_pipelines.prepared.manifest import (
     MANIFEST_NAME,
     load_manifest,
@@ -17,21 +14,22 @@ from data_pipelines.prepared.manifest import (
     refuse_other_pipeline,
     save_manifest,
 )
-from data_pipelines.prepared.repair import has_size, is_whole, remake_shards
-from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished, stamp_of
+from data_pipelines.prepared.raw_changes import warn_of_changes
+from data_pipelines.prepared.repair import is_whole, remake_shards
+from data_pipelines.prepared.shard_files import delete_shards
+from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished
 from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.readers.bad_file import NAMED, few
-from data_pipelines.storage.atomic_file import TEMPORARY
+from data_pipelines.storage.folder import Folder
 
 __all__ = ["load_manifest", "prepare"]
 
-_LOCK_NAME = ".lock"
 _log = logging.getLogger(__name__)
 
 
 def prepare(
     pipeline: DataPipeline[Any],
-    folder: Path,
+    folder: Folder,
     *,
     on_progress: OnProgress | None = None,
     rows_per_shard: int | None = None,
@@ -42,7 +40,8 @@ def prepare(
     """Make `folder` hold all rows of the pipeline, doing only the missing work.
 
     A complete folder is left as it is, without reading the raw data; a missing or cut-off shard is written again alone;
-    an interrupted call resumes after its last complete shard, with its `rows_per_shard`. A second process waits.
+    an interrupted call resumes after its last complete shard, with its `rows_per_shard`. A second process waits on a
+    local disk; on other storage it is refused, see `only_one`.
 
     Args:
         pipeline: Reads the raw data.
@@ -60,7 +59,7 @@ def prepare(
         ValueError: The folder holds anything else, or the raw data cannot be read.
     """
     if again:
-        fresh = folder.with_name(f"{folder.name}.again")
+        fresh = folder.beside(".again")
         if not fresh.exists():
             _refuse_foreign(folder, pipeline.key)
         prepare(
@@ -77,125 +76,105 @@ def prepare(
         if whole is not None:
             return whole
         _refuse_foreign(folder, pipeline.key)
-        with _only_one(folder):
-            for leftover in [*folder.glob(f"{TEMPORARY}*"), *folder.glob(".*.tmp")]:  # the second of version 0.1.0
-                leftover.unlink()
+        with only_one(folder) as refuse_if_lost:
+            _remove_leftovers(folder)
             if read_manifest(folder) is not None:
-                return _whole_manifest(pipeline, folder) or _repair(pipeline, folder)
+                return _whole_manifest(pipeline, folder) or _repair(pipeline, folder, refuse_if_lost)
             writer = ShardWriter(
                 pipeline,
                 folder,
                 rows_per_shard=rows_per_shard,
                 num_processes=num_processes,
                 most_processes=most_processes or len(os.sched_getaffinity(0)),
-                on_progress=on_progress or _ignore,
+                on_progress=_both(on_progress, refuse_if_lost),
             )
             manifest = writer.run()
             _warn_of_damaged(folder, manifest)
             return manifest
 
 
-def _whole_manifest(pipeline: DataPipeline[Any], folder: Path) -> Manifest | None:
+def _whole_manifest(pipeline: DataPipeline[Any], folder: Folder) -> Manifest | None:
     if read_manifest(folder) is None:
         return None
     manifest = load_manifest(folder, pipeline)
     if not is_whole(folder, manifest):
         return None
-    _warn_of_changes(pipeline, folder, manifest)
+    warn_of_changes(pipeline, folder, manifest)
     _warn_of_damaged(folder, manifest)
     return manifest
 
 
-def _replace(folder: Path, fresh: Path, pipeline: DataPipeline[Any]) -> Manifest:
+def _replace(folder: Folder, fresh: Folder, pipeline: DataPipeline[Any]) -> Manifest:
     """Move a complete prepared folder to the place of another; the manifest comes last.
 
     After a kill in between, the shards that were moved are made again in `fresh`.
     """
-    with _only_one(folder):
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        for path in folder.glob("*.parquet"):
-            path.unlink()
-        for path in sorted(fresh.glob("*.parquet")):
-            path.rename(folder / path.name)
-        (fresh / MANIFEST_NAME).rename(folder / MANIFEST_NAME)
-        shutil.rmtree(fresh)
+    with only_one(folder) as refuse_if_lost:
+        folder.delete(MANIFEST_NAME)
+        delete_shards(folder)
+        for name in [name for name in fresh.names() if name.endswith(".parquet")]:
+            refuse_if_lost()
+            _move(fresh, name, folder)
+        _move(fresh, MANIFEST_NAME, folder)
+        fresh.delete("")
     return load_manifest(folder, pipeline)
 
 
-def _warn_of_damaged(folder: Path, manifest: Manifest) -> None:
+def _move(source: Folder, name: str, target: Folder) -> None:
+    """Move a file to another folder of the same storage; on object stores it is copied."""
+    if target.is_local:
+        target.fs.move(source.full(name), target.full(name))
+        return
+    target.fs.copy_file(source.full(name), target.full(name))
+    source.delete(name)
+
+
+def _warn_of_damaged(folder: Folder, manifest: Manifest) -> None:
     left_out = manifest.all_left_out
     if left_out:
         files = few((f"{each.file}: {each.fault}" for each in left_out), most=NAMED)
         _log.warning("%s lacks the rows of %d damaged files: %s", folder, len(left_out), files)
 
 
-def _warn_of_changes(pipeline: DataPipeline[Any], folder: Path, manifest: Manifest) -> None:
-    """Log a warning when the raw data are at hand and are no longer those of the prepared rows.
-
-    Their contents are read only when a name, a size or a time has changed.
-    """
-    try:
-        stamp = stamp_of(pipeline)
-    except ValueError as error:
-        _log.warning("%s cannot be listed any more (%s); the rows of before are used", pipeline.source, error)
-        return
-    if not stamp or not manifest.raw_stamp or stamp == manifest.raw_stamp:
-        return
-    if pipeline.source_hash() == manifest.source_hash:
-        save_manifest(folder, manifest.model_copy(update={"raw_stamp": stamp}))
-        return
-    _log.warning(
-        "%s has changed since it was prepared in %s (%s); the rows of before are used: run prepare with --again, or "
-        "give a new folder as `prepared`",
-        *(pipeline.source, folder, _describe_change(pipeline, folder, manifest)),
-    )
-
-
-def _describe_change(pipeline: DataPipeline[Any], folder: Path, manifest: Manifest) -> str:
-    """Say how many raw files there are and were, and which are newer than the prepared rows."""
-    files = pipeline.raw_files()
-    prepared_at = (folder / MANIFEST_NAME).stat().st_mtime
-    newer = [file for file in files if file.exists() and file.stat().st_mtime > prepared_at]
-    words = f"{len(newer)} files are newer: {few(newer)}" if newer else "none of its files is newer"
-    now = len(pipeline.used_files())
-    before = manifest.files.used if manifest.files else now
-    return words if now == before else f"{before} files were used and {now} would be now; {words}"
-
-
-def _refuse_foreign(folder: Path, key: str) -> None:
+def _refuse_foreign(folder: Folder, key: str) -> None:
     unfinished = read_unfinished(folder)
     if unfinished is not None:
         refuse_other_pipeline(folder, found=unfinished.manifest.pipeline, wanted=key)
         return
-    if not folder.exists() or read_manifest(folder) is not None:
+    if read_manifest(folder) is not None:
         return
-    if not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir()):
+    try:
+        is_foreign = any(not name.startswith(".") for name in folder.names())
+    except NotADirectoryError:
+        is_foreign = True
+    if is_foreign:
         raise ValueError(f"{folder} holds files that prepare did not write; give a new or an empty folder")
 
 
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            words = "%s cannot be locked there (%s); let no second command prepare it at the same time"
-            _log.warning(words, folder, error.strerror)
-        yield
-
-
-def _repair(pipeline: DataPipeline[Any], folder: Path) -> Manifest:
+def _repair(pipeline: DataPipeline[Any], folder: Folder, refuse_if_lost: Callable[[], None]) -> Manifest:
     manifest = load_manifest(folder, pipeline)
     if manifest.source_hash != pipeline.source_hash():
         raise ValueError(
             f"{folder}: a shard must be remade, but {pipeline.source} has changed since the folder was prepared; "
             "remove the folder and run prepare again"
         )
-    manifest = remake_shards(pipeline, folder, manifest, is_good=has_size)
+    manifest = remake_shards(pipeline, folder, manifest)
+    refuse_if_lost()
     save_manifest(folder, manifest)
     return manifest
 
 
-def _ignore(done: int, total: int) -> None:
-    pass
+def _remove_leftovers(folder: Folder) -> None:
+    folder.remove_temporary()
+    for name in folder.names():
+        if name.startswith(".") and name.endswith(".tmp"):  # of version 0.1.0
+            folder.delete(name)
+
+
+def _both(on_progress: OnProgress | None, refuse_if_lost: Callable[[], None]) -> OnProgress:
+    def progress(done: int, total: int) -> None:
+        refuse_if_lost()
+        if on_progress is not None:
+            on_progress(done, total)
+
+    return progress

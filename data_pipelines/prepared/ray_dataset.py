@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest, Shard, Split
+from data_pipelines.prepared.repair import has_size
 from data_pipelines.prepared.shard_files import load_shard
+from data_pipelines.storage.file_cache import FileCache
+from data_pipelines.storage.folder import Folder
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -39,12 +41,14 @@ class RowsOfShard(NamedTuple):
 class ShardedSplit:
     """Shards of one split: names and counts only, nothing is read."""
 
-    folder: Path
+    folder: Folder
     split: Split
     shards: tuple[Shard, ...]
     decoded_bytes: int
     """Bytes of all shards together."""
     data_spec: DataSpec
+    cache: FileCache | None = None
+    """Cache of shards that do not lie on a local disk."""
 
     @property
     def num_rows(self) -> int:
@@ -61,30 +65,26 @@ class ShardedSplit:
         Raises ValueError naming the file.
         """
         shard = self.shards[index]
-        path, size = self.folder / shard.name, shard.group_rows
         first, last = rows or (0, shard.decoded_rows)
-        if size is None or last - first == shard.decoded_rows:
-            table = load_shard(path, pipeline, data_spec=self.data_spec, num_rows=shard.num_rows)
-            return table.slice(first, last - first)
-        groups = range(first // size, (last - 1) // size + 1)
-        num_rows = min(groups.stop * size, shard.num_rows) - groups.start * size
-        table = load_shard(path, pipeline, data_spec=self.data_spec, num_rows=num_rows, groups=groups)
-        return table.slice(first - groups.start * size, last - first)
+        groups, size = None, shard.group_rows
+        if size is not None and last - first < shard.num_rows:
+            groups = range(first // size, (last - 1) // size + 1)
+        table = load_shard(self.folder, shard, pipeline, data_spec=self.data_spec, cache=self.cache, groups=groups)
+        return table.slice(first - (groups.start * size if groups and size else 0), last - first)
 
 
-def open_split(folder: Path, manifest: Manifest, split: Split) -> ShardedSplit:
+def open_split(folder: Folder, manifest: Manifest, split: Split, *, cache: FileCache | None = None) -> ShardedSplit:
     """Open one split of a prepared folder; ValueError when it has no rows or a file is missing or cut off."""
     shards = tuple(manifest.splits.get(split, ()))
     if not shards:
         have = ", ".join(name for name, listed in manifest.splits.items() if listed)
         raise ValueError(f"{folder} has no rows in split {split!r}; it has: {have}")
+    sizes = folder.sizes()
     for shard in shards:
-        path = folder / shard.name
-        if not path.is_file() or path.stat().st_size != shard.num_bytes:
-            raise ValueError(f"{path} is missing or cut off; run prepare again, it remakes just that shard")
-    return ShardedSplit(
-        folder.resolve(), split, shards, decoded_bytes=manifest.decoded_bytes[split], data_spec=manifest.data_spec
-    )
+        if not has_size(sizes, shard):
+            words = f"{folder / shard.name} is missing or cut off; run prepare again, it remakes just that shard"
+            raise ValueError(words)
+    return ShardedSplit(folder, split, shards, manifest.decoded_bytes[split], manifest.data_spec, cache)
 
 
 def ray_dataset(

@@ -1,7 +1,6 @@
 """Making of shards: raw rows are read, checked and written, task by task."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,13 +10,14 @@ from data_pipelines.prepared.raw_rows import RawRows, read_pieces
 from data_pipelines.prepared.shard_files import shard_name, write_shard
 from data_pipelines.prepared.shard_plan import MadeShard, ShardTask
 from data_pipelines.readers.bad_file import printable
+from data_pipelines.storage.folder import Folder
 
 OnRows = Callable[[int], object]
 """Called with the number of raw rows that have been read."""
 
 
 def make_shards(
-    pipeline: DataPipeline[Any], folder: Path, tasks: Sequence[ShardTask], data_spec: DataSpec, on_rows: OnRows
+    pipeline: DataPipeline[Any], folder: Folder, tasks: Sequence[ShardTask], data_spec: DataSpec, on_rows: OnRows
 ) -> Iterator[MadeShard]:
     """Make the shards of tasks that follow one another, in one pass over their raw rows.
 
@@ -39,16 +39,18 @@ def make_shards(
     next(pieces, None)  # looks for rows behind the last
 
 
-def _make(pipeline: DataPipeline[Any], folder: Path, task: ShardTask, rows: RawRows, data_spec: DataSpec) -> MadeShard:
+def _make(
+    pipeline: DataPipeline[Any], folder: Folder, task: ShardTask, rows: RawRows, data_spec: DataSpec
+) -> MadeShard:
     left_out = [LeftOut(file=printable(fault.file), fault=fault.fault) for fault in rows.faults]
     nothing = MadeShard(split=task.split, index=task.index, num_raw_rows=task.num_rows, shard=None, left_out=left_out)
     if not rows.tables or (left_out and pipeline.on_bad_file == "refuse"):
         return nothing
-    table, path = pa.concat_tables(rows.tables), folder / shard_name(task.split, task.index)
-    pipeline.check(table, data_spec=data_spec, file=path, first_row=0)
+    table, name = pa.concat_tables(rows.tables), shard_name(task.split, task.index)
+    pipeline.check(table, data_spec=data_spec, file=str(folder / name), first_row=0)
     decoded = pipeline.decode(table)
     changes = {
-        "shard": write_shard(table, path, decoded),
+        "shard": write_shard(table, folder, name, decoded),
         "decoded_bytes": decoded.nbytes,
         "counts": {group: dict(numbers) for group, numbers in pipeline.count(table).items()},
     }

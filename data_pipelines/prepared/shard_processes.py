@@ -11,11 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec
 from data_pipelines.prepared.shard_plan import MadeShard, ShardTask, group_tasks
+from data_pipelines.storage.folder import Folder
 
 MODULE = "data_pipelines.prepared.shard_process_main"
 GROUPS_PER_PROCESS = 4
@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
     search_path: list[str]
     pipeline: bytes
-    folder: Path
+    folder: Folder
     data_spec: DataSpec
 
 
@@ -52,7 +52,7 @@ class Result(NamedTuple):
 
 def make_in_processes(
     frozen: bytes,
-    folder: Path,
+    folder: Folder,
     tasks: Sequence[ShardTask],
     data_spec: DataSpec,
     num_processes: int,

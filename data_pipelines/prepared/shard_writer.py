@@ -1,10 +1,8 @@
 """Writer of a prepared folder: makes the shards of a plan, and records which are complete."""
 
-import hashlib
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,15 @@ from data_pipelines.contract.pipeline import DataPipeline, LeftOut, Manifest, Sp
 from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.manifest import read_record, save_manifest, save_text
+from data_pipelines.prepared.raw_changes import stamp_of
 from data_pipelines.prepared.raw_rows import read_pieces
-from data_pipelines.prepared.repair import has_hash
-from data_pipelines.prepared.shard_files import choose_rows_per_shard
+from data_pipelines.prepared.repair import has_hash, has_size
+from data_pipelines.prepared.shard_files import choose_rows_per_shard, delete_shards
 from data_pipelines.prepared.shard_making import make_shards
-from data_pipelines.prepared.shard_plan import (
-    MadeShard,
-    ShardTask,
-    add_counts,
-    group_tasks,
-    join_shards,
-    plan_shards,
-)
+from data_pipelines.prepared.shard_plan import MadeShard, ShardTask, add_counts, group_tasks, join_shards, plan_shards
 from data_pipelines.prepared.shard_processes import freeze, make_in_processes
 from data_pipelines.readers.bad_file import BadFileError, refuse_all
+from data_pipelines.storage.folder import Folder
 
 OnProgress = Callable[[int, int], None]
 """Called with the rows read and the rows in all: at the beginning, and whenever some have been read."""
@@ -50,28 +43,9 @@ class Unfinished(Config):
     made: list[MadeShard] = []
 
 
-def read_unfinished(folder: Path) -> Unfinished | None:
+def read_unfinished(folder: Folder) -> Unfinished | None:
     """Read the record of an interrupted call; None when there is none. Raises ValueError when it is damaged."""
     return read_record(folder, _NAME, Unfinished)
-
-
-def stamp_of(pipeline: DataPipeline[Any]) -> str:
-    """Return a digest of the places, sizes, times and numbers on disk of the raw files; empty without any at hand.
-
-    Raises ValueError when the raw data cannot be listed.
-    """
-    roots = pipeline.raw_roots()
-    try:
-        stats = [(_place_of(file, roots), file.stat()) for file in pipeline.raw_files()]
-    except OSError:  # a file is gone, or the raw data are not on this machine
-        return ""
-    lines = [f"{name}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}\n" for name, status in stats]
-    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest() if lines else ""
-
-
-def _place_of(file: Path, roots: Sequence[Path]) -> str:
-    root = next((root for root in roots if file.is_relative_to(root)), file.parent)
-    return str(file.relative_to(root))
 
 
 class ShardWriter:
@@ -80,7 +54,7 @@ class ShardWriter:
     def __init__(
         self,
         pipeline: DataPipeline[Any],
-        folder: Path,
+        folder: Folder,
         *,
         rows_per_shard: int | None,
         num_processes: int | None,
@@ -115,7 +89,7 @@ class ShardWriter:
         damaged = {each.file for each in manifest.all_left_out}
         manifest = manifest.model_copy(update={"files": count_files(self.pipeline, damaged)})
         save_manifest(self.folder, manifest)
-        (self.folder / _NAME).unlink()
+        self.folder.delete(_NAME)
         return manifest
 
     def _count(self, num_rows: int) -> None:
@@ -158,17 +132,17 @@ class ShardWriter:
             return None
         if state.manifest.source_hash != self.pipeline.source_hash() or any(state.manifest.splits.values()):
             _log.warning("%s: the raw data have changed since the last call; all shards are written again", self.folder)
-            for path in self.folder.glob("*.parquet"):
-                path.unlink()
+            delete_shards(self.folder)
             return None
-        return state.model_copy(update={"made": [each for each in state.made if self._is_good(each)]})
+        sizes = self.folder.sizes()
+        return state.model_copy(update={"made": [each for each in state.made if self._is_good(each, sizes)]})
 
-    def _is_good(self, made: MadeShard) -> bool:
+    def _is_good(self, made: MadeShard, sizes: Mapping[str, int]) -> bool:
         if made.left_out and self.pipeline.on_bad_file == "refuse":
             return False
         if made.shard is None:  # else a shard that was not written, as one of its files was refused
             return len(made.left_out) == made.num_raw_rows
-        return has_hash(self.folder, made.shard)
+        return has_size(sizes, made.shard) and has_hash(self.folder, made.shard)
 
     def _start(self, rows_per_shard: int | None) -> Unfinished:
         manifest = Manifest(
@@ -214,7 +188,7 @@ class ShardWriter:
         return self.state.manifest.model_copy(update=changes)
 
     def _save(self) -> None:
-        save_text(self.folder / _NAME, self.state.model_dump_json())
+        save_text(self.folder, _NAME, self.state.model_dump_json())
 
 
 def _refuse(left_out: Sequence[LeftOut], advice: str) -> None:

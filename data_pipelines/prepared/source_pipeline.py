@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Batch, DataPipeline, DataSpec, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
+from data_pipelines.storage.folder import Folder
 
 
 class SourceData(Protocol):
@@ -29,7 +30,7 @@ class SourceData(Protocol):
         ...
 
     @property
-    def prepared(self) -> Path | None:
+    def prepared(self) -> str | None:
         """Folder of the prepared rows, when the user names one."""
         ...
 
@@ -75,8 +76,8 @@ class SourcePipeline(DataPipeline[Batch]):
         return f"{self.key_prefix}-{digest.hexdigest()[:8]}"
 
     @property
-    def prepared(self) -> Path | None:
-        return self.data.prepared
+    def prepared(self) -> Folder | None:
+        return Folder(self.data.prepared) if self.data.prepared else None
 
     @property
     def source(self) -> str:
@@ -101,7 +102,7 @@ class SourcePipeline(DataPipeline[Batch]):
         return [self.data.path] if self.data.path is not None and self._has_raw else ()
 
     def data_spec(self) -> DataSpec:
-        prepared, has_raw = self.data.prepared, self._has_raw
+        prepared, has_raw = self.prepared, self._has_raw
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).data_spec
         return self.raw_data_spec(has_raw=has_raw)
@@ -115,7 +116,7 @@ class SourcePipeline(DataPipeline[Batch]):
         return self._names_raw and (self.data.path is None or self.data.path.exists())
 
     def _prepared_key(self) -> str:
-        manifest = read_manifest(self.data.prepared) if self.data.prepared else None
+        manifest = read_manifest(self.prepared) if self.prepared else None
         if manifest is None:
             raise ValueError(_lacks_path(self.data) + (f"; {self.data.prepared} is none" if self.data.prepared else ""))
         self.refuse_prepared(manifest)

@@ -7,42 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote
 
 from pyarrow import fs as pafs
 
 from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, sync_directory, temporary_path
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
-
-
-def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
-    """Return file system and path of a local path or a URI such as `s3://bucket/folder`.
-
-    Raises ValueError when the storage cannot be opened.
-    """
-    if "://" not in uri:
-        return pafs.LocalFileSystem(), _local_path(uri)
-    try:
-        return pafs.FileSystem.from_uri(uri)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"storage {uri!r} cannot be opened: {error}") from error
-
-
-def _local_path(path: str) -> str:
-    try:
-        return str(Path(path).expanduser().absolute())
-    except RuntimeError as error:
-        raise ValueError(
-            f"{path}: no home folder is known for {Path(path).parts[0]}; give storage.path, or this path, in full"
-        ) from error
-
-
-def join_uri(uri: str, name: str) -> str:
-    """Append an entry's name to a path or URI; in a URI the name is quoted, and comes before the options."""
-    if "://" not in uri:
-        return f"{uri.rstrip('/')}/{name}"
-    place, mark, options = uri.partition("?")
-    return f"{place.rstrip('/')}/{quote(name)}{mark}{options}"
+from data_pipelines.storage.uri import extend_uri, join_uri, split_uri
 
 
 class Folder:
@@ -70,6 +40,10 @@ class Folder:
     def __truediv__(self, name: str) -> "Folder":
         return Folder(join_uri(self.uri, name))
 
+    def beside(self, ending: str) -> "Folder":
+        """Return the folder of the same place whose name is longer by an ending."""
+        return Folder(extend_uri(self.uri, ending))
+
     def __str__(self) -> str:
         return self.path if self.is_local else self.uri
 
@@ -86,6 +60,15 @@ class Folder:
         selector = pafs.FileSelector(self.full(name), allow_not_found=True)
         entries = [Path(info.path).name for info in self.fs.get_file_info(selector)]
         return sorted(entry for entry in entries if not entry.startswith(TEMPORARY))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of the folder's files by name, from one listing; empty when it does not exist."""
+        found = self.fs.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+        return {info.base_name: info.size for info in found if info.type == pafs.FileType.File}
+
+    def modified_ns(self, name: str) -> int:
+        """Return the time of a file in nanoseconds since 1970; 0 where the storage knows none."""
+        return self.fs.get_file_info(self.full(name)).mtime_ns or 0
 
     def find(self, name: str, ending: str) -> list[str]:
         """Return files with this ending at any depth below `name`, as names in this folder.
@@ -107,9 +90,16 @@ class Folder:
             ) from error
 
     def read(self, name: str) -> bytes:
-        """Read a file."""
-        with self.fs.open_input_stream(self.full(name), compression=None) as stream:
-            return stream.readall()
+        """Read a file, by one request to other storage; a stream would send one for each 256 KiB."""
+        with self.fs.open_input_file(self.full(name)) as file:
+            return file.read()
+
+    def read_if_any(self, name: str) -> bytes | None:
+        """Read a file; None when there is none."""
+        try:
+            return self.read(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
@@ -119,7 +109,7 @@ class Folder:
             place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "its text"
             raise ValueError(f"{self.full(name)}: is damaged at {place}; restore it, or remove its folder") from error
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes | memoryview) -> None:
         """Replace a file, completely or not at all."""
         target = self.full(name)
         self.fs.create_dir(str(PurePosixPath(target).parent), recursive=True)
@@ -129,6 +119,11 @@ class Folder:
             return
         with replace_file(Path(target)) as stream:
             stream.write(content)
+
+    def sync(self) -> None:
+        """Flush the names of the entries to a local disk; other storage does so with each file."""
+        if self.is_local:
+            sync_directory(Path(self.path))
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a JSON file, completely or not at all."""
@@ -153,10 +148,7 @@ class Folder:
 
     @contextmanager
     def new_folder(self, name: str) -> Iterator[Path]:
-        """Yield a local folder to fill.
-
-        When the block ends well it is stored under `name`, replacing an earlier one.
-        """
+        """Yield a local folder to fill; after the block it is stored under `name`, replacing an earlier one."""
         if self.is_local:
             parent = Path(self.full(name)).parent
             parent.mkdir(parents=True, exist_ok=True)

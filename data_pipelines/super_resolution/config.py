@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FilePath, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
 
 Scale = Literal[2, 3, 4, 8]
 
@@ -21,8 +21,8 @@ class SuperResolutionData(Config):
     resizing as MATLAB does it."""
     path: InputPath | None = None
     """The raw data; needed by all but `photographs` until they are prepared."""
-    prepared: FilePath | None = None
-    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    prepared: FolderUri | None = None
+    """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
     on_bad_file: OnBadFile = "refuse"
     """Damaged raw files: `refuse` names all of them, `skip` leaves out their rows, and counts and names them."""
     scales: tuple[Scale, ...] = Field(default=(4,), min_length=1)

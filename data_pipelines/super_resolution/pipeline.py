@@ -103,7 +103,7 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                 refuse_unmeasurable(image, entry.files[0])
             yield self._table([image])
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless every image has as many bytes as its size requires."""
         height, width = (table[name].to_numpy().astype(np.int64) for name in ("height", "width"))
         for name, scale in (("hr", 1), *((f"lr_x{scale}", scale) for scale in self.data.scales)):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FilePath, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
 
 
 class BouncingDigits(Config):
@@ -37,8 +37,8 @@ class VideoData(Config):
     """bench2drive and nuscenes only; null: rgb_front and CAM_FRONT."""
     path: InputPath | None = None
     """The raw data; needed by all but `bouncing_digits` until they are prepared."""
-    prepared: FilePath | None = None
-    """Folder of the prepared Parquet shards; by default made under the storage path."""
+    prepared: FolderUri | None = None
+    """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
     on_bad_file: OnBadFile = "refuse"
     """Damaged raw files: `refuse` names all of them, `skip` leaves out their rows, and counts and names them."""
     height: int = Field(default=64, ge=8, le=2048)

@@ -116,7 +116,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
             assert frames.shape[1:] == self._shape and frames.dtype == np.uint8, clip.name
             yield self._table([clip.name], [frames])
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless every clip has as many bytes as its frames require, and room for a window."""
         from data_pipelines.video.sources import refuse_short
 

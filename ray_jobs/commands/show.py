@@ -1,7 +1,6 @@
 """The `show` verb: what an experiment will do, without starting Ray."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_jobs.arguments import add_experiment, load_target
@@ -9,6 +8,7 @@ from ray_jobs.terminal import print_text
 
 if TYPE_CHECKING:
     from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest
+    from data_pipelines.storage.folder import Folder
     from ray_jobs.settings.experiment import Experiment
     from trainables.contract.task import Task
 
@@ -114,7 +114,7 @@ def _describe_memory(experiment: "Experiment", manifest: "Manifest") -> str:
     return f"{whole} for each machine when resident, about {part} for each worker when streamed"
 
 
-def _find_prepared(experiment: "Experiment", pipeline: "DataPipeline") -> Path | None:
+def _find_prepared(experiment: "Experiment", pipeline: "DataPipeline") -> "Folder | None":
     from ray_jobs.runs.planning import prepared_folder
 
     try:

@@ -25,7 +25,7 @@ class Input(TypedDict):
     metadata: dict[str, Any]
 
 
-def describe_inputs(workload: WorkloadConfig, prepared: Path, manifest: Manifest) -> list[Input]:
+def describe_inputs(workload: WorkloadConfig, prepared: Folder, manifest: Manifest) -> list[Input]:
     """Return plain data for `inputs.json`: the prepared rows, and each further file or model that the settings name."""
     rows = {split: sum(shard.num_rows for shard in shards) for split, shards in manifest.splits.items()}
     metadata: dict[str, Any] = {"source": manifest.source, "source_hash": manifest.source_hash, "rows": rows}

@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from data_pipelines.storage.folder import Folder, join_uri
+from data_pipelines.storage.folder import Folder
 from data_pipelines.storage.lease import HeldError, find_leaseholder, leased
+from data_pipelines.storage.uri import join_uri
 from ray_jobs.exit_codes import FAILED
 
 LOCK = ".lock"

@@ -1,13 +1,13 @@
 """Planning of an Experiment: data prepared, resources checked, and all refused that can be refused before a start."""
 
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from data_pipelines.contract.config import expand_home, input_paths, is_run_name
+from data_pipelines.contract.config import input_paths, is_run_name
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.manifest import MANIFEST_NAME
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
@@ -32,16 +32,9 @@ SETTLED = "settled.json"
 OnProgress = Callable[[int, int], None]
 
 
-def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Path:
-    """Return the folder of the rows: the one in the settings, or one under the storage path.
-
-    When the storage is remote, ~/quintet takes its place.
-    """
-    if pipeline.prepared is not None:
-        return pipeline.prepared
-    storage = Folder(experiment.storage.path)
-    root = Path(storage.path) if storage.is_local else expand_home("~/quintet", "set HOME to a folder of your own")
-    return root / "data" / pipeline.key
+def prepared_folder(experiment: Experiment, pipeline: DataPipeline) -> Folder:
+    """Return the folder of the rows: the one in the settings, or one under the storage path."""
+    return pipeline.prepared or Folder(experiment.storage.path) / f"data/{pipeline.key}"
 
 
 def prepare_data(
@@ -50,7 +43,7 @@ def prepare_data(
     *,
     again: bool = False,
     num_processes: int | None = None,
-) -> tuple[Path, Manifest]:
+) -> tuple[Folder, Manifest]:
     """Prepare the Parquet rows unless they are there, or `again`; returns their folder and manifest.
 
     Args:
@@ -63,7 +56,7 @@ def prepare_data(
     """
     pipeline = build_pipeline(experiment.workload)
     folder = prepared_folder(experiment, pipeline)
-    if again or not (folder / "manifest.json").exists():
+    if again or not folder.exists(MANIFEST_NAME):
         refuse_missing_inputs(experiment)
     try:
         return folder, prepare(
@@ -142,6 +135,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
         uses_gpu=uses_gpu,
         num_threads=scaling.threads_per_worker or settled["num_threads"],
         threads_reason="" if scaling.threads_per_worker else settled.get("threads_reason", ""),
+        cache=None if prepared.is_local else experiment.storage.cache,
         watch=_watch(experiment.tracking),
     )
 
@@ -168,7 +162,7 @@ def _has_local_gpu(asked: bool | None) -> bool:
     return torch.cuda.is_available()
 
 
-def _settle(experiment: Experiment, prepared: Path, manifest: Manifest) -> dict:
+def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest) -> dict:
     folder = experiment.folder
     if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
         settled = folder.read_json(SETTLED)

@@ -1,16 +1,15 @@
 """Experiment: a Run, where it runs and where it is kept; read from YAML and the command line, and checked."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
 
-from data_pipelines.contract.config import Config, FilePath
+from data_pipelines.contract.config import Config, FilePath, refuse_credentials
 from data_pipelines.contract.did_you_mean import suggest
+from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment_file import read_settings
 from ray_jobs.settings.search import Search
@@ -28,12 +27,24 @@ class Storage(Config):
     Without a home folder a `~` is kept, and refused where the storage is used: another path may be given by then.
     """
 
+    cache_path: FilePath | None = None
+    """Folder on each machine's disk that keeps what was read of prepared data on other storage; by default one of the
+    user among the machine's temporary folders."""
+    cache_gib: float = Field(default=50.0, ge=0)
+    """Most that it holds on each machine; 0: nothing is kept, and all is read from the storage each time."""
+
+    @property
+    def cache(self) -> FileCache | None:
+        """Cache of prepared data; None when nothing is kept."""
+        if not self.cache_gib:
+            return None
+        return FileCache(int(self.cache_gib * 2**30), str(self.cache_path) if self.cache_path else None)
+
     @field_validator("path")
     @classmethod
     def _absolute(cls, value: str) -> str:
         if "://" in value:
-            if re.search(r"://[^/]*@", value):
-                raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
+            refuse_credentials(value)
             return value.rstrip("/")
         try:
             path = Path(value).expanduser()

@@ -76,7 +76,10 @@ def use_input(run: Any, item: Input) -> None:
     import wandb
 
     artifact = wandb.Artifact(re.sub(r"[^A-Za-z0-9_.-]", "_", item["name"]), item["type"], metadata=item["metadata"])
-    if Path(item["path"]).name == "manifest.json":
+    if "://" in item["path"]:  # the manifest of prepared data, as other inputs lie on a disk
+        with artifact.new_file("manifest.json", mode="wb") as file:
+            file.write(Folder(item["path"]).read(""))
+    elif Path(item["path"]).name == "manifest.json":
         artifact.add_file(item["path"])
     else:
         artifact.add_reference(Path(item["path"]).absolute().as_uri(), checksum=False)

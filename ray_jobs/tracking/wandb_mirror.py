@@ -94,7 +94,7 @@ class Mirror:
         if self.mode == "offline" or self._sync_state.has_inputs or not self.folder.exists(INPUTS):
             return  # W&B takes inputs only online, so `sync` sends them
         for item in self.folder.read_json(INPUTS):
-            if not Path(item["path"]).exists():
+            if "://" not in item["path"] and not Path(item["path"]).exists():
                 self.say("warning", f"{item['path']} is gone, so W&B is not told that the run was made from it")
                 continue
             with self._session.with_containment("input"):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,11 +45,14 @@ def allow_further_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def started_node(cluster: LocalCluster, *, name: str = "", drain_s: int = 0) -> Iterator[subprocess.Popen]:
+def started_node(
+    cluster: LocalCluster, *, name: str = "", drain_s: int = 0, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen]:
     """A further node with one CPU; up on entry, as two that start at once may take each other's sockets.
 
     After a SIGTERM it announces its end to the cluster, and comes to it after `drain_s`. Its folder is its own, as on
-    a machine of its own: nodes that share one take each other's copies of a job's package away.
+    a machine of its own: nodes that share one take each other's copies of a job's package away. `variables` are added
+    to its environment.
     """
     agent, metrics = free_ports(2)
     folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=short_folder())
@@ -59,7 +62,11 @@ def started_node(cluster: LocalCluster, *, name: str = "", drain_s: int = 0) -> 
         *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
         *(f"--temp-dir={folder}", *([f"--node-name={name}"] if name else [])),
     ]
-    environment = {**cluster.environment, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain_s)}
+    environment = {
+        **cluster.environment,
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain_s),
+        **(variables or {}),
+    }
     node = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert node.stdout
     try:

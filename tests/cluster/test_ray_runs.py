@@ -203,7 +203,7 @@ def test_a_damaged_shard_is_named(toy, ray_cluster, tmp_path):
     experiment = toy(scaling={"num_workers": 1})
     experiment.folder.make()
     plan = build_plan(experiment)
-    shard = plan.prepared / plan.manifest.splits["train"][0].name
+    shard = Path(plan.prepared.full(plan.manifest.splits["train"][0].name))
     content = bytearray(shard.read_bytes())
     content[len(content) // 3] ^= 0xFF
     shard.write_bytes(bytes(content))

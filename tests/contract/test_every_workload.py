@@ -10,6 +10,7 @@ import torch
 from data_pipelines.contract.pipeline import DataPipeline
 from data_pipelines.contract.row_draws import TorchDraws, torch_draws
 from data_pipelines.prepared.shard_files import write_shard
+from data_pipelines.storage.folder import Folder
 from ray_jobs.commands.show import count_parameters_and_macs
 from tests.contract.conftest import DEVICE
 from trainables.contract.evaluation import Evaluator
@@ -53,7 +54,7 @@ def test_fake_rows_have_the_stored_schema_and_pass_the_check(experiment, tmp_pat
     pipeline = build_pipeline(experiment.workload)
     table = pipeline.make_fake_rows(8, seed=0)
     assert isinstance(table, pa.Table) and table.schema == pipeline.schema and table.num_rows == 8
-    write_shard(table, tmp_path / "train-00000.parquet", pipeline.decode(table))
+    write_shard(table, Folder(str(tmp_path)), "train-00000.parquet", pipeline.decode(table))
     pipeline.check(table, data_spec=pipeline.data_spec(), file=tmp_path / "train-00000.parquet", first_row=0)
 
 

@@ -156,16 +156,17 @@ def _pipeline(path: Path) -> ImagePipeline:
 
 
 def _make_prepared(path: Path) -> None:
-    prepare(_pipeline(path), path.parent, rows_per_shard=1000)
+    prepare(_pipeline(path), Folder(str(path.parent)), rows_per_shard=1000)
 
 
 def _read_manifest(path: Path) -> object:
-    return load_manifest(path.parent, _pipeline(path)).num_rows("train") >= 0
+    return load_manifest(Folder(str(path.parent)), _pipeline(path)).num_rows("train") >= 0
 
 
 def _read_shard(path: Path) -> object:
     manifest = Manifest.model_validate_json(path.with_name("manifest.json").read_bytes())
-    return load_shard(path, _pipeline(path), data_spec=manifest.data_spec, num_rows=1000).num_rows
+    [shard] = [shard for shards in manifest.splits.values() for shard in shards if shard.name == path.name]
+    return load_shard(Folder(str(path.parent)), shard, _pipeline(path), data_spec=manifest.data_spec).num_rows
 
 
 def _make_weights(path: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
     """Open every split that has rows, without reading them."""
     names: list[Any] = [name for name, shards in plan.manifest.splits.items() if shards]
-    return {name: open_split(plan.prepared, plan.manifest, name) for name in names}
+    return {name: open_split(plan.prepared, plan.manifest, name, cache=plan.cache) for name in names}
 
 
 def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:

@@ -12,7 +12,6 @@ from torch import nn
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
 from data_pipelines.prepared.ray_dataset import cause_of
-from data_pipelines.storage.folder import Folder
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
 from trainables.engine.data.rows import RowSource
@@ -138,7 +137,7 @@ def _work(
             feed=feed,
             data_spec=plan.manifest.data_spec,
             build_task=plan.workload.build_task,
-            memory=DatasetStatisticsCache(Folder(str(plan.prepared)), plan.manifest.source_hash, collectives),
+            memory=DatasetStatisticsCache(plan.prepared, plan.manifest.source_hash, collectives),
             run_id=plan.run_id,
             watch=plan.watch,
             is_cancelled=process.is_cancelled,

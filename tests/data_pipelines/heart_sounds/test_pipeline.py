@@ -14,6 +14,7 @@ from data_pipelines.heart_sounds.sources import list_recordings, repetitions, sp
 from data_pipelines.heart_sounds.tasks import TaskName
 from data_pipelines.prepared.manifest import load_manifest
 from data_pipelines.prepared.prepare import prepare
+from data_pipelines.storage.folder import Folder
 from tests.data_pipelines.heart_sounds.heart_files import write_circor, write_physionet, write_wav
 
 SMALL = Synthetic(num_subjects=12, recordings_per_subject=2, duration_s=4)
@@ -53,24 +54,24 @@ def test_a_recording_is_stored_once_and_decoded_to_its_cycles():
 
 def test_prepared_shards_know_how_many_samples_they_decode_to(tmp_path):
     pipeline = HeartPipeline(settings(), "synthetic_murmur")
-    manifest = prepare(pipeline, tmp_path / "p", rows_per_shard=3)
+    manifest = prepare(pipeline, Folder(str(tmp_path / "p")), rows_per_shard=3)
     rows = sum(pipeline.decode(table).num_rows for table in pipeline.read_raw("val", 0))
     assert manifest.num_samples("val") == rows > manifest.num_rows("val")
     (tmp_path / "p" / manifest.splits["val"][0].name).unlink()
-    assert prepare(pipeline, tmp_path / "p") == manifest
-    data_spec = load_manifest(tmp_path / "p", pipeline).data_spec
+    assert prepare(pipeline, Folder(str(tmp_path / "p"))) == manifest
+    data_spec = load_manifest(Folder(str(tmp_path / "p")), pipeline).data_spec
     assert sum(map(len, data_spec["subjects"].values())) == 12
 
 
 def test_the_prepared_folder_suffices_without_the_raw_data(circor, tmp_path):
     given = settings(circor=circor, prepared=tmp_path / "p")
-    prepare(HeartPipeline(given, "circor_murmur"), tmp_path / "p")
+    prepare(HeartPipeline(given, "circor_murmur"), Folder(str(tmp_path / "p")))
     for path in circor.iterdir():
         path.unlink()
     circor.rmdir()
     without = HeartPipeline(settings(prepared=tmp_path / "p"), "circor_murmur")
-    assert load_manifest(tmp_path / "p", without).data_spec == without.data_spec()
-    assert prepare(without, tmp_path / "p").num_rows("train") > 0
+    assert load_manifest(Folder(str(tmp_path / "p")), without).data_spec == without.data_spec()
+    assert prepare(without, Folder(str(tmp_path / "p"))).num_rows("train") > 0
 
 
 def subjects_by_split(pipeline: HeartPipeline) -> dict[str, set[int]]:

@@ -15,6 +15,7 @@ from data_pipelines.heart_sounds.rows import count_rows, store_recording
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.readers.sound_file import Sound
+from data_pipelines.storage.folder import Folder
 
 DATA = HeartData(sample_rate=1000, num_samples=128, synthetic=Synthetic(num_subjects=12, duration_s=4))
 NOISE = Sound(np.random.default_rng(0).normal(size=8 * 1000), 1000)
@@ -72,9 +73,9 @@ def test_manifest_counts_stay_exact_over_an_interruption(task, tmp_path):
                 yield table
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(Interrupted(DATA, task), tmp_path / "p", rows_per_shard=2)
+        prepare(Interrupted(DATA, task), Folder(str(tmp_path / "p")), rows_per_shard=2)
     pipeline = HeartPipeline(DATA, task)
-    counts = prepare(pipeline, tmp_path / "p").counts
+    counts = prepare(pipeline, Folder(str(tmp_path / "p"))).counts
     for split, num_rows in pipeline.num_raw_rows().items():
         assert sum(numbers["recordings"] for numbers in counts.get(split, {}).values()) == num_rows
     assert set(counts["train"]) == ({"normal", "murmur"} if task else {"synthetic"})

@@ -16,6 +16,7 @@ from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImageBatch, ImagePipeline
 from data_pipelines.prepared.prepare import load_manifest, prepare
 from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.storage.folder import Folder
 
 DIGITS = ImagePipeline(ImageData())
 
@@ -122,23 +123,29 @@ def test_a_prepared_folder_serves_without_the_raw_data(tmp_path: Path) -> None:
     _save_folder(tmp_path / "raw")
     settings = {"source": "folder", "path": tmp_path / "raw", "size": 8, "prepared": tmp_path / "prepared"}
     before = ImagePipeline(ImageData.model_validate(settings))
-    manifest = prepare(before, tmp_path / "prepared")
-    rows = open_split(tmp_path / "prepared", manifest, "train").load(0, before)
+    manifest = prepare(before, Folder(str(tmp_path / "prepared")))
+    rows = open_split(Folder(str(tmp_path / "prepared")), manifest, "train").load(0, before)
     (tmp_path / "raw").rename(tmp_path / "moved")
     for without in ({}, {"path": None}):
         after = ImagePipeline(ImageData.model_validate({**settings, **without}))
-        assert after.prepared == tmp_path / "prepared"
+        assert str(after.prepared) == str(tmp_path / "prepared")
         assert after.data_spec() == manifest.data_spec
-        assert prepare(after, tmp_path / "prepared") == load_manifest(tmp_path / "prepared", after) == manifest
-        assert open_split(tmp_path / "prepared", manifest, "train").load(0, after).equals(rows)
+        assert (
+            prepare(after, Folder(str(tmp_path / "prepared")))
+            == load_manifest(Folder(str(tmp_path / "prepared")), after)
+            == manifest
+        )
+        assert open_split(Folder(str(tmp_path / "prepared")), manifest, "train").load(0, after).equals(rows)
 
 
 def test_a_prepared_folder_of_another_shape_is_refused(tmp_path: Path) -> None:
     _save_folder(tmp_path / "raw")
-    prepare(ImagePipeline(ImageData(source="folder", path=tmp_path / "raw", size=8)), tmp_path / "prepared")
-    other = ImagePipeline(ImageData(source="folder", size=16, prepared=tmp_path / "prepared"))
+    prepare(
+        ImagePipeline(ImageData(source="folder", path=tmp_path / "raw", size=8)), Folder(str(tmp_path / "prepared"))
+    )
+    other = ImagePipeline(ImageData(source="folder", size=16, prepared=str(tmp_path / "prepared")))
     with pytest.raises(ValueError, match=r"holds the data of folder-3x8x8-\w+, but .* ask for folder-3x16x16"):
-        load_manifest(tmp_path / "prepared", other)
+        load_manifest(Folder(str(tmp_path / "prepared")), other)
 
 
 @pytest.mark.parametrize("source", ["cifar10", "folder"])

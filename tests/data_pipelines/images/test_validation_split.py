@@ -9,6 +9,7 @@ from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.images.sources import DigitsSource, LabelledImages, WithValidation, count_validation
 from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.storage.folder import Folder
 
 
 class Parts:
@@ -77,8 +78,8 @@ def test_the_digits_are_split_and_the_manifest_says_the_rule(tmp_path):
     rows = plain.num_raw_rows()["train"]
     assert split.num_raw_rows() == {"train": rows - rows // 10, "val": rows // 10, "test": 1797 - rows}
     assert plain.key != split.key != ImagePipeline(ImageData(validation_ratio=0.2)).key
-    prepare(split, tmp_path / "split")
-    manifest = load_manifest(tmp_path / "split", split)
+    prepare(split, Folder(str(tmp_path / "split")))
+    manifest = load_manifest(Folder(str(tmp_path / "split")), split)
     assert manifest.data_spec["validation"].startswith("the last 10 % of the training rows")
     assert "validation" not in plain.data_spec()
     assert split.source_hash() == DigitsSource().content_hash()
@@ -89,7 +90,7 @@ def test_a_folder_prepared_with_another_split_is_refused_by_name(tmp_path):
 
     write_cifar100(tmp_path)
     whole = ImageData(source="cifar100", path=tmp_path)
-    prepare(ImagePipeline(whole), tmp_path / "prepared")
+    prepare(ImagePipeline(whole), Folder(str(tmp_path / "prepared")))
     again = ImageData(source="cifar100", prepared=tmp_path / "prepared", validation_ratio=0.1)
     with pytest.raises(ValueError, match=r"prepared with the validation split: None, but `validation_ratio` asks for"):
         _ = ImagePipeline(again).key

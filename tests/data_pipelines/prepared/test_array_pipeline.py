@@ -10,6 +10,7 @@ import torch
 from data_pipelines.prepared.array_pipeline import DTYPES, ArrayPipeline
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.shard_files import load_shard
+from data_pipelines.storage.folder import Folder
 
 
 def arrays(num_rows: int, dtype: str = "float32", seed: int = 0) -> dict[str, np.ndarray]:
@@ -21,13 +22,10 @@ def arrays(num_rows: int, dtype: str = "float32", seed: int = 0) -> dict[str, np
 def test_stored_rows_are_the_arrays_again(dtype, tmp_path):
     given = {"train": arrays(7, dtype), "test": arrays(3, dtype, seed=1)}
     pipeline = ArrayPipeline(given)
-    manifest = prepare(pipeline, tmp_path / "data", rows_per_shard=4)
+    manifest = prepare(pipeline, Folder(str(tmp_path / "data")), rows_per_shard=4)
     assert manifest.num_rows("train") == 7 and manifest.data_spec["x"] == {"dtype": dtype, "shape": [2, 3]}
     for split, values in given.items():
-        tables = [
-            load_shard(tmp_path / "data" / shard.name, pipeline, num_rows=shard.num_rows)
-            for shard in manifest.splits[split]
-        ]
+        tables = [load_shard(Folder(str(tmp_path / "data")), shard, pipeline) for shard in manifest.splits[split]]
         batch = pipeline.collate(pa.concat_tables(tables))
         assert batch["x"].numpy().dtype == values["x"].dtype and batch["y"].dtype == torch.int64
         assert np.array_equal(batch["x"].numpy(), values["x"]) and np.array_equal(batch["y"].numpy(), values["y"])

@@ -20,6 +20,7 @@ from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.prepared import shard_processes
 from data_pipelines.prepared.prepare import prepare
+from data_pipelines.storage.folder import Folder
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.data_pipelines.heart_sounds.heart_files import write_physionet
@@ -59,7 +60,11 @@ def test_processes_write_the_same_bytes_and_warnings(raw: Path, caplog: pytest.L
         caplog.clear()
         folder = raw.parent / str(number)
         prepare(
-            _pipeline(raw), folder, rows_per_shard=5, num_processes=number, on_progress=lambda *call: calls.append(call)
+            _pipeline(raw),
+            Folder(str(folder)),
+            rows_per_shard=5,
+            num_processes=number,
+            on_progress=lambda *call: calls.append(call),
         )
         said.append([record.getMessage().replace(str(folder), "") for record in caplog.records])
         assert calls[-1] == (80, 80)
@@ -78,7 +83,7 @@ def test_other_sources_are_the_same_from_processes(tmp_path: Path) -> None:
     for place, pipeline in enumerate(pipelines):
         folders = [tmp_path / f"{place}-{number}" for number in (1, 2)]
         for number, folder in enumerate(folders, start=1):
-            prepare(pipeline, folder, rows_per_shard=3, num_processes=number)
+            prepare(pipeline, Folder(str(folder)), rows_per_shard=3, num_processes=number)
         assert _content(folders[0]) == _content(folders[1])
 
 
@@ -87,17 +92,20 @@ def test_processes_name_all_damaged_files_in_order(raw: Path) -> None:
     words = []
     for number in (1, 2):
         with pytest.raises(ValueError, match="3 files cannot be used") as caught:
-            prepare(_pipeline(raw, "refuse"), raw.parent / str(number), rows_per_shard=5, num_processes=number)
+            prepare(
+                _pipeline(raw, "refuse"), Folder(str(raw.parent / str(number))), rows_per_shard=5, num_processes=number
+            )
         words.append(str(caught.value))
     assert words[0] == words[1]
 
 
 def test_a_killed_preparation_goes_on_with_what_was_made(raw: Path) -> None:
-    whole = prepare(_pipeline(raw), raw.parent / "whole", rows_per_shard=2)
+    whole = prepare(_pipeline(raw), Folder(str(raw.parent / "whole")), rows_per_shard=2)
     code = (
         "import sys, time; from pathlib import Path; from data_pipelines.prepared.prepare import prepare; "
         "from data_pipelines.images.config import ImageData; from data_pipelines.images.pipeline import ImagePipeline; "
-        "raw, folder = map(Path, sys.argv[1:]); "
+        "from data_pipelines.storage.folder import Folder; "
+        "raw, folder = Path(sys.argv[1]), Folder(sys.argv[2]); "
         "data = ImageData(source='folder', path=raw, size=8, channels=1, on_bad_file='skip'); "
         "prepare(ImagePipeline(data), folder, rows_per_shard=2, num_processes=2, "
         "on_progress=lambda *call: time.sleep(0.05))"
@@ -112,7 +120,7 @@ def test_a_killed_preparation_goes_on_with_what_was_made(raw: Path) -> None:
     process.wait()
     before = {folder / each["shard"]["name"] for each in _made(folder)}
     times = {path: path.stat().st_mtime_ns for path in before}
-    assert prepare(_pipeline(raw), folder, num_processes=2).splits == whole.splits
+    assert prepare(_pipeline(raw), Folder(str(folder)), num_processes=2).splits == whole.splits
     assert len(times) >= 4 and all(path.stat().st_mtime_ns == changed for path, changed in times.items())
 
 
@@ -125,15 +133,15 @@ def _made(folder: Path) -> list[dict[str, Any]]:
 def test_a_process_that_ends_too_early_is_told_of(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard_processes, "MODULE", "this")  # a module that reads no task
     with pytest.raises(RuntimeError, match=r"a process of prepare ended before its work was done .*--processes 1"):
-        prepare(_pipeline(raw), raw.parent / "p", rows_per_shard=5, num_processes=2)
+        prepare(_pipeline(raw), Folder(str(raw.parent / "p")), rows_per_shard=5, num_processes=2)
 
 
 def test_processes_end_with_the_one_that_started_them(raw: Path) -> None:
-    prepare(_pipeline(raw), raw.parent / "p", rows_per_shard=5, num_processes=2)
+    prepare(_pipeline(raw), Folder(str(raw.parent / "p")), rows_per_shard=5, num_processes=2)
     children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True).stdout
     assert shard_processes.MODULE not in children
 
 
 def test_rows_in_memory_are_refused_for_processes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"as they come from no files .*--processes 1"):
-        prepare(ImagePipeline(ImageData()), tmp_path / "p", num_processes=2)
+        prepare(ImagePipeline(ImageData()), Folder(str(tmp_path / "p")), num_processes=2)

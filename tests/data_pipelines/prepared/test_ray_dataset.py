@@ -13,12 +13,13 @@ from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.prepared import shard_files
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import RowsOfShard, ShardedSplit, cause_of, open_split, ray_dataset
+from data_pipelines.storage.folder import Folder
 
 PIPELINE = ImagePipeline(ImageData())
 
 
 def _open(folder: Path) -> ShardedSplit:
-    return open_split(folder, prepare(PIPELINE, folder, rows_per_shard=100), "train")
+    return open_split(Folder(str(folder)), prepare(PIPELINE, Folder(str(folder)), rows_per_shard=100), "train")
 
 
 def test_split_counts_its_rows(tmp_path: Path) -> None:
@@ -55,17 +56,17 @@ def _without_group(path: Path, number: int) -> bytes:
 
 
 def test_an_absent_split_names_those_that_exist(tmp_path: Path) -> None:
-    manifest = prepare(PIPELINE, tmp_path)
+    manifest = prepare(PIPELINE, Folder(str(tmp_path)))
     with pytest.raises(ValueError, match="no rows in split 'val'; it has: train, test"):
-        open_split(tmp_path, manifest, "val")
+        open_split(Folder(str(tmp_path)), manifest, "val")
 
 
 def test_a_cut_off_file_is_noticed_on_opening(tmp_path: Path) -> None:
-    manifest = prepare(PIPELINE, tmp_path)
+    manifest = prepare(PIPELINE, Folder(str(tmp_path)))
     shard = tmp_path / "train-00000.parquet"
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"train-00000\.parquet is missing or cut off"):
-        open_split(tmp_path, manifest, "train")
+        open_split(Folder(str(tmp_path)), manifest, "train")
 
 
 def test_no_shards_are_refused(tmp_path: Path) -> None:

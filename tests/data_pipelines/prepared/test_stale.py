@@ -11,6 +11,7 @@ from PIL import Image
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.prepared.prepare import prepare
+from data_pipelines.storage.folder import Folder
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def _save(path: Path, level: int) -> None:
 
 def _prepare(raw: Path) -> str:
     data = ImageData(source="folder", path=raw, size=8, channels=1)
-    return prepare(ImagePipeline(data), raw.parent / "prepared").raw_stamp
+    return prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared"))).raw_stamp
 
 
 @pytest.mark.parametrize("change", ["content", "new", "gone"])
@@ -51,14 +52,14 @@ def test_a_change_of_the_raw_data_is_named(raw: Path, caplog: pytest.LogCaptureF
 
 def test_prepare_again_takes_the_change(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = ImageData(source="folder", path=raw, size=8, channels=1)
-    before = prepare(ImagePipeline(data), raw.parent / "prepared")
+    before = prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")))
     _save(raw / "cat" / "9.png", 200)
-    after = prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+    after = prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")), again=True)
     assert after.num_rows("train") == before.num_rows("train") + 1
-    assert prepare(ImagePipeline(data), raw.parent / "prepared") == after and not caplog.records
+    assert prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared"))) == after and not caplog.records
     raw.rename(raw.with_name("moved"))
     with pytest.raises(ValueError, match="raw"):
-        prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+        prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")), again=True)
     assert len(list((raw.parent / "prepared").glob("*.parquet"))) == 2
 
 
@@ -73,8 +74,8 @@ def test_a_new_time_alone_is_looked_into_once(raw: Path, caplog: pytest.LogCaptu
 def test_without_the_raw_data_nothing_is_said(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
     _prepare(raw)
     raw.rename(raw.with_name("moved"))
-    data = ImageData(source="folder", prepared=raw.parent / "prepared", size=8, channels=1)
-    prepare(ImagePipeline(data), raw.parent / "prepared")
+    data = ImageData(source="folder", prepared=str(raw.parent / "prepared"), size=8, channels=1)
+    prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")))
     assert not caplog.records
 
 
@@ -93,14 +94,14 @@ def test_a_file_that_moves_to_another_class_is_noticed(raw: Path, caplog: pytest
 
 def test_a_refused_preparation_again_keeps_the_rows_of_before(raw: Path) -> None:
     data = ImageData(source="folder", path=raw, size=8, channels=1)
-    before = prepare(ImagePipeline(data), raw.parent / "prepared")
+    before = prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")))
     whole = (raw / "cat" / "1.png").read_bytes()
     (raw / "cat" / "1.png").write_bytes(whole[:40])
     with pytest.raises(ValueError, match=r"cat/1\.png"):
-        prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+        prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")), again=True)
     (raw / "cat" / "1.png").write_bytes(whole)
-    assert prepare(ImagePipeline(data), raw.parent / "prepared").splits == before.splits
-    after = prepare(ImagePipeline(data), raw.parent / "prepared", again=True)
+    assert prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared"))).splits == before.splits
+    after = prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared")), again=True)
     assert after.splits == before.splits and not (raw.parent / "prepared.again").exists()
 
 

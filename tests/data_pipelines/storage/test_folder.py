@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from data_pipelines.storage import folder as folder_module
 from data_pipelines.storage.atomic_file import TEMPORARY
 from data_pipelines.storage.checksums import MANIFEST, verify
 from data_pipelines.storage.folder import Folder
+from data_pipelines.storage.uri import join_uri
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_file_and_a_folder_can_be_moved(folder):
 
 
 def test_the_options_of_a_uri_stay_behind_its_path():
-    uri = folder_module.join_uri("s3://bucket/runs/?region=here&scheme=http", "a b")
+    uri = join_uri("s3://bucket/runs/?region=here&scheme=http", "a b")
     assert uri == "s3://bucket/runs/a%20b?region=here&scheme=http"
 
 

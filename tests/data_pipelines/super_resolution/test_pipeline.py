@@ -13,6 +13,7 @@ from data_pipelines.contract.pipeline import SPLITS
 from data_pipelines.contract.row_draws import numpy_draws
 from data_pipelines.prepared.prepare import load_manifest, prepare
 from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.storage.folder import Folder
 from data_pipelines.super_resolution.batch import unpack
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
@@ -33,11 +34,11 @@ def raw(tmp_path: Path) -> Path:
 
 def test_rows_hold_each_image_once_and_an_lr_image_per_scale(raw, tmp_path):
     pipeline = build(source="uc_merced", path=raw, scales=(4, 3))
-    manifest = prepare(pipeline, tmp_path / "prepared", rows_per_shard=4)
+    manifest = prepare(pipeline, Folder(str(tmp_path / "prepared")), rows_per_shard=4)
     assert {split: manifest.num_rows(split) for split in SPLITS} == {"train": 9, "val": 1, "test": 10}
     assert len(manifest.splits["train"]) == 3
     assert manifest.data_spec["split_rule"].startswith("each class in natural order")
-    split = open_split(tmp_path / "prepared", manifest, "train")
+    split = open_split(Folder(str(tmp_path / "prepared")), manifest, "train")
     rows = [row for index in range(3) for row in split.load(index, pipeline).to_pylist()]
     assert [row["name"] for row in rows] == [f"Images/a/a{number:02d}.png" for number in range(2, 20, 2)]
     for row, number in zip(rows, range(2, 20, 2), strict=True):
@@ -91,20 +92,20 @@ def test_check_names_file_column_and_row():
 def test_a_broken_file_stops_the_preparation_by_its_name(raw, tmp_path):
     (raw / "Images/a/a06.png").write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"a06\.png: is of an unknown kind"):
-        prepare(build(source="uc_merced", path=raw), tmp_path / "prepared")
+        prepare(build(source="uc_merced", path=raw), Folder(str(tmp_path / "prepared")))
 
 
 def test_an_unmeasurable_test_image_is_named_before_training(raw, tmp_path):
     save_noise(raw / "Images/a/a01.png", 19, 18)
     pipeline = build(source="uc_merced", path=raw)
     with pytest.raises(ValueError, match=r"a01\.png: 18x19 pixels are too few to be measured at scale 4; .* need 19"):
-        prepare(pipeline, tmp_path / "prepared")
+        prepare(pipeline, Folder(str(tmp_path / "prepared")))
     save_noise(raw / "Images/a/a01.png", 19, 19)
-    prepare(pipeline, tmp_path / "prepared")
+    prepare(pipeline, Folder(str(tmp_path / "prepared")))
 
 
 def test_small_training_images_are_named_and_others_are_not(raw, tmp_path, caplog):
-    prepare(build(source="uc_merced", path=raw, lr_patch_size=10), tmp_path / "prepared")
+    prepare(build(source="uc_merced", path=raw, lr_patch_size=10), Folder(str(tmp_path / "prepared")))
     named = {record.getMessage().split(": ")[0][-7:] for record in caplog.records}
     assert named == {"a02.png", "a14.png", "a16.png", "a18.png"}
 
@@ -121,14 +122,18 @@ def test_key_changes_with_the_rows_and_only_with_them(tmp_path):
 def test_a_prepared_folder_serves_without_the_raw_data(raw, tmp_path):
     settings = {"source": "uc_merced", "path": raw, "prepared": tmp_path / "prepared"}
     before = build(**settings)
-    manifest = prepare(before, tmp_path / "prepared")
+    manifest = prepare(before, Folder(str(tmp_path / "prepared")))
     raw.rename(tmp_path / "moved")
     for without in ({}, {"path": None}):
         after = build(**{**settings, **without})
         assert after.data_spec() == manifest.data_spec
-        assert prepare(after, tmp_path / "prepared") == load_manifest(tmp_path / "prepared", after) == manifest
+        assert (
+            prepare(after, Folder(str(tmp_path / "prepared")))
+            == load_manifest(Folder(str(tmp_path / "prepared")), after)
+            == manifest
+        )
     with pytest.raises(ValueError, match=r"but these settings ask for sr-uc_merced-x2-\(any\)"):
-        load_manifest(tmp_path / "prepared", build(**{**settings, "path": None, "scales": (2,)}))
+        load_manifest(Folder(str(tmp_path / "prepared")), build(**{**settings, "path": None, "scales": (2,)}))
 
 
 def test_the_published_sets_are_counted_without_the_data():

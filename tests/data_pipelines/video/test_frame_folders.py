@@ -6,6 +6,7 @@ from PIL import Image
 
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.readers.bad_file import BadFileError
+from data_pipelines.storage.folder import Folder
 from data_pipelines.video.clips import FrameShape, cut_long_clips, split_last_fifth
 from data_pipelines.video.config import VideoData
 from data_pipelines.video.frame_folders import FrameClip, fit_frame, list_frame_folders, order_frames
@@ -187,8 +188,8 @@ def test_a_clip_of_mixed_sizes_is_left_out_by_choice(tmp_path):
     save_frames(tmp_path / "raw" / "a", range(3, 4), width=30)
     data = VideoData(source="frames", path=tmp_path / "raw", height=8, width=8, num_past=1, num_future=1)
     with pytest.raises(BadFileError, match="all frames of a clip must have one size"):
-        prepare(VideoPipeline(data), tmp_path / "p")
-    manifest = prepare(VideoPipeline(data.model_copy(update={"on_bad_file": "skip"})), tmp_path / "p")
+        prepare(VideoPipeline(data), Folder(str(tmp_path / "p")))
+    manifest = prepare(VideoPipeline(data.model_copy(update={"on_bad_file": "skip"})), Folder(str(tmp_path / "p")))
     assert (manifest.num_rows("train"), manifest.num_rows("test"), len(manifest.left_out["train"])) == (1, 1, 1)
 
 
@@ -196,9 +197,9 @@ def test_a_clip_that_moves_to_another_split_is_noticed(tmp_path, caplog):
     for name in ("train/a", "train/b", "test/c", "test/d"):
         save_frames(tmp_path / "raw" / name, range(4))
     data = VideoData(source="frames", path=tmp_path / "raw", height=8, width=8, num_past=1, num_future=1)
-    prepare(VideoPipeline(data), tmp_path / "p")
+    prepare(VideoPipeline(data), Folder(str(tmp_path / "p")))
     (tmp_path / "raw/test/c").rename(tmp_path / "raw/train/c")
-    prepare(VideoPipeline(data), tmp_path / "p")
+    prepare(VideoPipeline(data), Folder(str(tmp_path / "p")))
     assert "has changed since it was prepared" in caplog.text
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from data_pipelines.contract.row_draws import numpy_draws, torch_draws
 from data_pipelines.prepared.prepare import load_manifest, prepare
 from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.storage.folder import Folder
 from data_pipelines.video.batch import change_windows
 from data_pipelines.video.config import VideoData
 from data_pipelines.video.pipeline import VideoPipeline
@@ -33,14 +34,14 @@ def raw(tmp_path: Path) -> Path:
 
 
 def load_all(pipeline: VideoPipeline, folder: Path, split: str):
-    manifest = load_manifest(folder, pipeline)
-    opened = open_split(folder, manifest, split)  # type: ignore[arg-type]
+    manifest = load_manifest(Folder(str(folder)), pipeline)
+    opened = open_split(Folder(str(folder)), manifest, split)  # type: ignore[arg-type]
     return [opened.load(index, pipeline) for index in range(len(opened.shards))]
 
 
 def test_a_row_is_a_clip_and_holds_every_frame_once(raw, tmp_path):
     pipeline = build(source="frames", path=raw)
-    manifest = prepare(pipeline, tmp_path / "prepared", rows_per_shard=3)
+    manifest = prepare(pipeline, Folder(str(tmp_path / "prepared")), rows_per_shard=3)
     assert (manifest.num_rows("train"), manifest.num_rows("test")) == (4, 1)
     assert len(manifest.splits["train"]) == 2
     rows = [row for table in load_all(pipeline, tmp_path / "prepared", "train") for row in table.to_pylist()]
@@ -51,7 +52,7 @@ def test_a_row_is_a_clip_and_holds_every_frame_once(raw, tmp_path):
 
 def test_windows_have_the_true_stride_and_never_cross_clips(raw, tmp_path):
     pipeline = build(source="frames", path=raw, num_past=2, num_future=2, sample_interval=2)
-    prepare(pipeline, tmp_path / "prepared")
+    prepare(pipeline, Folder(str(tmp_path / "prepared")))
     (table,) = load_all(pipeline, tmp_path / "prepared", "train")
     seen: dict[int, set[int]] = {row: set() for row in range(4)}
     for seed in range(300):
@@ -107,7 +108,7 @@ def test_clips_shorter_than_a_window_are_named(raw):
 
 
 def test_a_prepared_clip_shorter_than_a_window_is_named(raw, tmp_path):
-    prepare(build(source="frames", path=raw), tmp_path / "prepared")
+    prepare(build(source="frames", path=raw), Folder(str(tmp_path / "prepared")))
     longer = build(source="frames", path=raw, num_future=6)
     with pytest.raises(ValueError, match=r"clip c1 \(row 1 of .*train-00000\.parquet\) has 9 frames.* needs 10"):
         load_all(longer, tmp_path / "prepared", "train")
@@ -115,7 +116,7 @@ def test_a_prepared_clip_shorter_than_a_window_is_named(raw, tmp_path):
 
 def test_prepared_clips_can_be_used_when_the_raw_ones_are_gone(raw, tmp_path):
     first = build(source="frames", path=raw)
-    prepare(first, tmp_path / "prepared")
+    prepare(first, Folder(str(tmp_path / "prepared")))
     later = build(source="frames", prepared=tmp_path / "prepared")
     assert later.key == first.key and later.data_spec() == first.data_spec()
     with pytest.raises(ValueError, match=r"needs `workload\.data\.path`"):
@@ -156,5 +157,5 @@ def test_settings_that_leave_no_window_are_refused(settings, message):
 @pytest.mark.skipif("QUINTET_DRIVING_FRAMES" not in os.environ, reason="needs QUINTET_DRIVING_FRAMES, a frame folder")
 def test_real_driving_frames_are_read(tmp_path):
     pipeline = build(source="frames", path=Path(os.environ["QUINTET_DRIVING_FRAMES"]), height=36, width=64)
-    manifest = prepare(pipeline, tmp_path / "prepared")
+    manifest = prepare(pipeline, Folder(str(tmp_path / "prepared")))
     assert manifest.num_rows("train") >= 1 and manifest.num_rows("test") >= 1

@@ -29,7 +29,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint, monkeypatch, tmp_path) -> str:
-    """A storage path; prepared data go to the home folder."""
+    """A storage path; the home folder stays empty."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
@@ -51,6 +51,7 @@ def test_a_run_on_s3_stops_resumes_and_ends_like_one_on_a_disk(toy, bucket, tmp_
     (tmp_path / "kill").write_text("10 SIGTERM")
     assert main(["train", str(file)]) == TERMINATED
     assert find_checkpoint(remote.folder) == ("checkpoints/step_000000011", [])
+    assert "manifest.json" in Folder(bucket).names("data/toy-64-None") and not (tmp_path / "home").exists()
     assert main(["train", str(file)]) == DONE
     assert "resumed from" in remote.folder.read("train.log").decode()
     for name in ("metrics.jsonl", "models/aliases.json", "pictures/eval/table/table.csv"):

@@ -1,5 +1,6 @@
 """From settings to a plan: what cannot work is refused before anything starts, what is settled stays settled."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_plan_holds_the_run_and_its_places(toy, tmp_path):
     plan = build_plan(experiment)
     assert plan.run == experiment.run and type(plan.run) is not type(experiment)
     assert (plan.run_id, plan.folder.path) == (experiment.run_id, f"{tmp_path}/runs/{experiment.run_id}")
-    assert plan.prepared == tmp_path / "data/toy-64-None"
+    assert plan.prepared.path == f"{tmp_path}/data/toy-64-None"
     assert plan.manifest == read_manifest(plan.prepared)
     assert plan.num_threads == 1
 
@@ -57,10 +58,11 @@ def test_a_plan_holds_the_run_and_its_places(toy, tmp_path):
 def test_data_are_prepared_once(toy, tmp_path, monkeypatch):
     experiment = toy()
     folder, manifest = prepare_data(experiment)
-    times = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    times = {name: folder.modified_ns(name) for name in folder.names()}
     monkeypatch.setattr("tests.toy_workload.pipeline.ToyPipeline.read_raw", None)
-    assert prepare_data(experiment) == (folder, manifest)
-    assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == times
+    again, unchanged = prepare_data(experiment)
+    assert (str(again), unchanged) == (str(folder), manifest)
+    assert {name: folder.modified_ns(name) for name in folder.names()} == times
 
 
 @pytest.mark.parametrize(("share", "feed"), [(0.29, "resident"), (0.31, "stream")])
@@ -149,7 +151,7 @@ def test_a_gpu_that_is_not_there_is_refused(toy, monkeypatch):
 
 def test_prepared_data_of_other_settings_are_refused(toy, tmp_path):
     folder, _ = prepare_data(toy())
-    folder.rename(tmp_path / "data/toy-32-None")
+    Path(folder.path).rename(tmp_path / "data/toy-32-None")
     with pytest.raises(ValueError, match="toy-64-None"):
         build_plan(toy(workload={"num_rows": 32}))
 

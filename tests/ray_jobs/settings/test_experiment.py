@@ -290,8 +290,29 @@ def test_a_file_that_extends_itself_or_nothing_is_refused(file: Path, base: str)
 
 @pytest.mark.parametrize("value", ["s3://bucket/x", "gs://bucket/x", "hdfs:///x"])
 def test_a_uri_is_no_path_of_a_file_system(file: Path, value: str) -> None:
-    for key in ("prepared", "path"):
-        with pytest.raises(
-            ValueError, match=rf"workload\.data\.{key}: this setting takes a path of a file system, no URI"
-        ):
-            load_experiment(FLOW, [f"workload.data.{key}={value}"])
+    for setting in (f"workload.data.path={value}", f"storage.cache_path={value}"):
+        with pytest.raises(ValueError, match=r"_?path: this setting takes a path of a file system, no URI"):
+            load_experiment(FLOW, [setting])
+
+
+@pytest.mark.parametrize("value", ["s3://bucket/x?region=here", "gs://bucket/x", "hdfs:///x"])
+def test_prepared_data_may_lie_at_a_uri_that_stays_as_it_is(file: Path, value: str) -> None:
+    plain = load_experiment(FLOW)
+    experiment = load_experiment(FLOW, [f"workload.data.prepared={value}"])
+    assert experiment.model_dump()["workload"]["data"]["prepared"] == value and experiment.run_id == plain.run_id
+
+
+def test_a_path_of_prepared_data_is_made_absolute(file: Path, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    for given, expected in (("x", f"{tmp_path}/x"), ("~/x", "/home/me/x")):
+        experiment = load_experiment(FLOW, [f"workload.data.prepared={given}"])
+        assert experiment.model_dump()["workload"]["data"]["prepared"] == expected
+    with pytest.raises(ValueError, match="takes a path of a file system"):
+        load_experiment(FLOW, ["workload.data.prepared=s3:/bucket/x"])
+
+
+def test_a_secret_in_the_uri_of_prepared_data_is_not_repeated(file: Path) -> None:
+    with pytest.raises(ValueError, match="credentials do not belong in a path") as caught:
+        load_experiment(FLOW, ["workload.data.prepared=s3://me:hunter2@bucket/x"])
+    assert "hunter2" not in str(caught.value)

@@ -42,7 +42,11 @@ def test_the_run_id_changes_with_seed_training_and_workload(file: Path, override
 
 
 @pytest.mark.parametrize(
-    "override", ["storage.path=/elsewhere", "scaling.num_workers=3", "tracking.notes=words", "tracking.tags=[a]"]
+    "override",
+    [
+        *("storage.path=/elsewhere", "storage.cache_path=/elsewhere", "storage.cache_gib=0.5"),
+        *("scaling.num_workers=3", "tracking.notes=words", "tracking.tags=[a]"),
+    ],
 )
 def test_the_run_id_does_not_change_with_where_it_runs(file: Path, override: str) -> None:
     assert load_experiment(file, [override]).run_id == load_experiment(file).run_id

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from data_pipelines.storage.uri import last_name
 from trainables.contract.progress_snapshot import ProgressSnapshot
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 
@@ -55,7 +56,7 @@ def _title(config: "SuperResolutionConfig") -> str:
     if config.data.source in _TITLES:
         return _TITLES[config.data.source]
     folder = config.data.path or config.data.prepared
-    return folder.name if folder else config.data.source
+    return last_name(str(folder)) if folder else config.data.source
 
 
 def _scientific(value: float) -> str:

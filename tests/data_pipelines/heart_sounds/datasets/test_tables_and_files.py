@@ -12,6 +12,7 @@ from data_pipelines.heart_sounds.datasets.physionet2016 import read_physionet201
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from data_pipelines.heart_sounds.sources import hash_recordings, list_recordings
 from data_pipelines.prepared.prepare import prepare
+from data_pipelines.storage.folder import Folder
 from tests.data_pipelines.heart_sounds.heart_files import write_circor, write_physionet, write_wav
 
 LABELS = {f"c000{number}": "1" if number % 2 else "-1" for number in range(1, 5)}
@@ -171,9 +172,9 @@ def test_all_damaged_recordings_are_named_or_left_out(tmp_path: Path) -> None:
     (tmp_path / "raw" / "training-c" / "c0005.wav").symlink_to("nowhere.wav")
     data = HeartData(physionet2016=tmp_path / "raw")
     with pytest.raises(ValueError, match=r"(?s)2 files cannot be used.*c000[35]\.wav.*c000[35]\.wav"):
-        prepare(HeartPipeline(data, "physionet2016"), tmp_path / "p")
+        prepare(HeartPipeline(data, "physionet2016"), Folder(str(tmp_path / "p")))
     skipping = HeartPipeline(data.model_copy(update={"on_bad_file": "skip"}), "physionet2016")
-    manifest = prepare(skipping, tmp_path / "p")
+    manifest = prepare(skipping, Folder(str(tmp_path / "p")))
     assert sum(len(found) for found in manifest.left_out.values()) == 2
     assert manifest.files is not None and manifest.files.left_out["damaged"] == 2
     assert manifest.files.listed == manifest.files.used + sum(manifest.files.left_out.values())

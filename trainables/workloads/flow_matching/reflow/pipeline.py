@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
 from data_pipelines.storage.checksums import hash_file
+from data_pipelines.storage.folder import Folder
 from trainables.workloads.flow_matching.config import Reflow
 from trainables.workloads.flow_matching.reflow.batch import ReflowBatch
 from trainables.workloads.flow_matching.reflow.teacher import METADATA, WEIGHTS, TeacherCard, find_file, read_card
@@ -44,8 +45,8 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
         return f"reflow-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     @property
-    def prepared(self) -> Path | None:
-        return self._settings.prepared
+    def prepared(self) -> Folder | None:
+        return Folder(self._settings.prepared) if self._settings.prepared else None
 
     @property
     def source(self) -> str:
@@ -91,7 +92,7 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
                 pairs = source.make(index, min(PAIRS_PER_CHUNK, self._settings.num_pairs - first_row))
                 yield self._table(pairs).slice(max(0, start_row - first_row))
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless noise is finite, images are in [-1, 1], and labels are those of a class."""
         num_classes = len(data_spec["class_names"])
         x_0, x_1 = _floats(table, "x0"), _floats(table, "x1")

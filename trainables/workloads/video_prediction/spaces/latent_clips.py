@@ -16,6 +16,7 @@ from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Split
 from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
 from data_pipelines.prepared.byte_columns import bytes_of, offsets_of, values_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
+from data_pipelines.storage.folder import Folder
 from data_pipelines.video.batch import PackedClips, WindowBatch
 from data_pipelines.video.config import VideoData
 from data_pipelines.video.pipeline import VideoPipeline
@@ -61,7 +62,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
         return key
 
     @property
-    def prepared(self) -> Path | None:
+    def prepared(self) -> Folder | None:
         return self._frames.prepared
 
     @property
@@ -109,7 +110,7 @@ class LatentPipeline(DataPipeline[PackedClips]):
             else:
                 yield self._table(table, frames=table["frames"], latents=nothing)
 
-    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path, first_row: int) -> None:
+    def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless frames are valid, or latents are finite, one per frame, with room for a window."""
         if not _has_latents(table):
             self._frames.check(table, data_spec=data_spec, file=file, first_row=first_row)

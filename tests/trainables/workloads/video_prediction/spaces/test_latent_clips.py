@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from data_pipelines.contract.row_draws import numpy_draws, torch_draws
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import open_split
+from data_pipelines.storage.folder import Folder
 from data_pipelines.video.config import VideoData
 from data_pipelines.video.pipeline import VideoPipeline
 from ray_jobs.runs.training import train
@@ -38,7 +39,7 @@ def build(folder: Path, data: dict[str, Any] = LATENT_DATA, **settings: Any) -> 
 
 
 def load(pipeline: LatentPipeline, folder: Path, split: Any) -> pa.Table:
-    opened = open_split(folder, prepare(pipeline, folder), split)
+    opened = open_split(Folder(str(folder)), prepare(pipeline, Folder(str(folder))), split)
     return pa.concat_tables([opened.load(index, pipeline) for index in range(len(opened.shards))])
 
 
@@ -63,7 +64,7 @@ def test_training_rows_hold_posteriors_and_other_splits_frames(folder, tmp_path)
 
 def test_encoding_without_a_gpu_warns_once_with_the_frame_count(folder, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    prepare(build(folder), tmp_path / "prepared")
+    prepare(build(folder), Folder(str(tmp_path / "prepared")))
     told = [record.getMessage() for record in caplog.records if "on the CPU" in record.getMessage()]
     assert len(told) == 1 and "encodes the 48 training frames on the CPU" in told[0]
 
@@ -125,19 +126,19 @@ def test_stored_latents_train_like_frames_encoded_in_every_step(tmp_path, folder
 
 def test_another_autoencoder_or_scale_makes_other_data(folder, tmp_path):
     pipeline, prepared = build(folder, {**LATENT_DATA, "prepared": tmp_path / "prepared"}), tmp_path / "prepared"
-    manifest = prepare(pipeline, prepared)
+    manifest = prepare(pipeline, Folder(str(prepared)))
     assert manifest.pipeline == pipeline.key and manifest.data_spec["autoencoder"]["scale"] == 0.18215
     assert "encoded by" in manifest.source and pickle.loads(pickle.dumps(pipeline)).key == pipeline.key
     shard = prepared / manifest.splits["train"][0].name
     before = shard.read_bytes()
     shard.unlink()
-    prepare(build(folder), prepared)
+    prepare(build(folder), Folder(str(prepared)))
     assert shard.read_bytes() == before
     other = save_autoencoder(tmp_path / "other", seed=1)
     for changed in (build(folder, scale=0.2), build(other)):
         assert changed.key != pipeline.key and changed.source_hash() == build(changed._folder).source_hash()
         with pytest.raises(ValueError, match="holds the data of latents-"):
-            prepare(changed, prepared)
+            prepare(changed, Folder(str(prepared)))
     assert build(other).source_hash() != pipeline.source_hash()
 
 
@@ -146,16 +147,16 @@ def test_the_raw_data_may_be_gone_once_latents_are_stored(folder, tmp_path):
         save_frames(tmp_path / f"raw/c{clip}", range(8))
     data = {**LATENT_DATA, "source": "frames", "prepared": tmp_path / "prepared"}
     named = build(folder, {**data, "path": tmp_path / "raw"})
-    prepare(named, tmp_path / "prepared")
+    prepare(named, Folder(str(tmp_path / "prepared")))
     alone = build(folder, data)
     assert alone.key == named.key and alone.data_spec() == named.data_spec()
-    assert prepare(alone, tmp_path / "prepared").num_rows("train") == 2
+    assert prepare(alone, Folder(str(tmp_path / "prepared"))).num_rows("train") == 2
     other = build(save_autoencoder(tmp_path / "other", seed=1), data)
-    for call in (other.data_spec, lambda: prepare(other, tmp_path / "prepared")):
+    for call in (other.data_spec, lambda: prepare(other, Folder(str(tmp_path / "prepared")))):
         with pytest.raises(ValueError, match="holds the data of latents-"):
             call()
     with pytest.raises(ValueError, match=r"holds the data of latents-.*these settings ask for video-"):
-        prepare(VideoPipeline(VideoData.model_validate(data)), tmp_path / "prepared")
+        prepare(VideoPipeline(VideoData.model_validate(data)), Folder(str(tmp_path / "prepared")))
 
 
 @pytest.mark.parametrize("damage", ["short", "nan"])

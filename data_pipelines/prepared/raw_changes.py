@@ -1,0 +1,67 @@
+"""Warning of raw data that have changed since they were prepared."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.manifest import MANIFEST_NAME, save_manifest
+from data_pipelines.readers.bad_file import few
+from data_pipelines.storage.folder import Folder
+
+_log = logging.getLogger(__name__)
+
+
+def warn_of_changes(pipeline: DataPipeline[Any], folder: Folder, manifest: Manifest) -> None:
+    """Log a warning when the raw data are at hand and are no longer those of the prepared rows.
+
+    Their contents are read only when a name, a size or a time has changed.
+    """
+    try:
+        stamp = stamp_of(pipeline)
+    except ValueError as error:
+        _log.warning("%s cannot be listed any more (%s); the rows of before are used", pipeline.source, error)
+        return
+    if not stamp or not manifest.raw_stamp or stamp == manifest.raw_stamp:
+        return
+    if pipeline.source_hash() == manifest.source_hash:
+        save_manifest(folder, manifest.model_copy(update={"raw_stamp": stamp}))
+        return
+    _log.warning(
+        "%s has changed since it was prepared in %s (%s); the rows of before are used: run prepare with --again, or "
+        "give a new folder as `prepared`",
+        *(pipeline.source, folder, _describe_change(pipeline, folder, manifest)),
+    )
+
+
+def stamp_of(pipeline: DataPipeline[Any]) -> str:
+    """Return a digest of the places, sizes, times and numbers on disk of the raw files; empty without any at hand.
+
+    Raises ValueError when the raw data cannot be listed.
+    """
+    roots = pipeline.raw_roots()
+    try:
+        stats = [(_place_of(file, roots), file.stat()) for file in pipeline.raw_files()]
+    except OSError:  # a file is gone, or the raw data are not on this machine
+        return ""
+    lines = [f"{name}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}\n" for name, status in stats]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest() if lines else ""
+
+
+def _place_of(file: Path, roots: Sequence[Path]) -> str:
+    root = next((root for root in roots if file.is_relative_to(root)), file.parent)
+    return str(file.relative_to(root))
+
+
+def _describe_change(pipeline: DataPipeline[Any], folder: Folder, manifest: Manifest) -> str:
+    """Say how many raw files there are and were, and which are newer than the prepared rows."""
+    files = pipeline.raw_files()
+    prepared_at = folder.modified_ns(MANIFEST_NAME)
+    newer = [file for file in files if file.exists() and file.stat().st_mtime_ns > prepared_at]
+    words = f"{len(newer)} files are newer: {few(newer)}" if newer else "none of its files is newer"
+    now = len(pipeline.used_files())
+    before = manifest.files.used if manifest.files else now
+    return words if now == before else f"{before} files were used and {now} would be now; {words}"

@@ -1,0 +1,49 @@
+"""Paths and URIs of storage: how they are opened, and how names are added to them."""
+
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from pyarrow import fs as pafs
+
+
+def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
+    """Return file system and path of a local path or a URI such as `s3://bucket/folder`.
+
+    Raises ValueError when the storage cannot be opened.
+    """
+    if "://" not in uri:
+        return pafs.LocalFileSystem(), _local_path(uri)
+    try:
+        return pafs.FileSystem.from_uri(uri)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"storage {uri!r} cannot be opened: {error}") from error
+
+
+def _local_path(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: no home folder is known for {Path(path).parts[0]}; give storage.path, or this path, in full"
+        ) from error
+
+
+def join_uri(uri: str, name: str) -> str:
+    """Append an entry's name to a path or URI; in a URI the name is quoted, and comes before the options."""
+    if "://" not in uri:
+        return f"{uri.rstrip('/')}/{name}"
+    place, mark, options = uri.partition("?")
+    return f"{place.rstrip('/')}/{quote(name)}{mark}{options}"
+
+
+def extend_uri(uri: str, ending: str) -> str:
+    """Append an ending to the last name of a path or URI, before the options."""
+    if "://" not in uri:
+        return f"{uri.rstrip('/')}{ending}"
+    place, mark, options = uri.partition("?")
+    return f"{place.rstrip('/')}{quote(ending)}{mark}{options}"
+
+
+def last_name(uri: str) -> str:
+    """Return the last name of a path or URI, without the options."""
+    return PurePosixPath(uri.partition("?")[0] if "://" in uri else uri).name
