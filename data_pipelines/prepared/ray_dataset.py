@@ -74,7 +74,11 @@ class ShardedSplit:
 
 
 def open_split(folder: Folder, manifest: Manifest, split: Split, *, cache: FileCache | None = None) -> ShardedSplit:
-    """Open one split of a prepared folder; ValueError when it has no rows or a file is missing or cut off."""
+    """Open one split of a prepared folder; ValueError when it has no rows or a file is missing or cut off.
+
+    A cache that is too small for all splits is not used: rows are read from random places, and whole files would be
+    fetched for each of them.
+    """
     shards = tuple(manifest.splits.get(split, ()))
     if not shards:
         have = ", ".join(name for name, listed in manifest.splits.items() if listed)
@@ -84,6 +88,9 @@ def open_split(folder: Folder, manifest: Manifest, split: Split, *, cache: FileC
         if not has_size(sizes, shard):
             words = f"{folder / shard.name} is missing or cut off; run prepare again, it remakes just that shard"
             raise ValueError(words)
+    num_bytes = sum(shard.num_bytes for listed in manifest.splits.values() for shard in listed)
+    if cache is not None and num_bytes > cache.max_bytes:
+        cache = None
     return ShardedSplit(folder, split, shards, manifest.decoded_bytes[split], manifest.data_spec, cache)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
-from data_pipelines.prepared import folder_lock
+from data_pipelines.prepared import folder_lock, shard_files
 from data_pipelines.prepared.manifest import load_manifest
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import open_split
@@ -52,6 +52,17 @@ def test_prepared_shards_are_those_of_a_disk(folder, tmp_path):
     assert prepare(PIPELINE, on_disk, rows_per_shard=ROWS) == manifest
     assert contents(folder) == contents(on_disk) and len(contents(folder)) == 20
     assert ".lock" not in folder.names()
+
+
+def test_a_cache_that_is_too_small_is_not_used_and_parts_are_read(folder, server, monkeypatch):
+    monkeypatch.setattr(shard_files, "GROUP_BYTES", 72 * 10)
+    manifest = prepare(PIPELINE, folder, rows_per_shard=ROWS)
+    split = open_split(folder, manifest, "train", cache=FileCache(1000))
+    assert split.cache is None and open_split(folder, manifest, "train", cache=FileCache(10**9)).cache is not None
+    whole = split.load(3, PIPELINE)
+    server.requests.clear()
+    assert split.load(3, PIPELINE, (35, 47)).equals(whole.slice(35, 12))
+    assert len(server.requests) <= 6
 
 
 def test_reading_a_whole_folder_sends_few_requests(folder, server, tmp_path):
