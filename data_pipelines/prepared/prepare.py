@@ -7,6 +7,7 @@ from typing import Any
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.folder_lock import only_one
+from data_pipelines.prepared.making.shard_writer import MakeElsewhere, OnProgress, ShardWriter, read_unfinished
 from data_pipelines.prepared.manifest import (
     MANIFEST_NAME,
     load_manifest,
@@ -15,9 +16,9 @@ from data_pipelines.prepared.manifest import (
     save_manifest,
 )
 from data_pipelines.prepared.raw_changes import warn_of_changes
-from data_pipelines.prepared.repair import is_whole, remake_shards
+from data_pipelines.prepared.repair import remake_shards
+from data_pipelines.prepared.shard_checks import is_whole
 from data_pipelines.prepared.shard_files import delete_shards
-from data_pipelines.prepared.shard_writer import OnProgress, ShardWriter, read_unfinished
 from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.storage.folder import Folder
@@ -36,6 +37,7 @@ def prepare(
     again: bool = False,
     num_processes: int | None = None,
     most_processes: int | None = None,
+    make_elsewhere: MakeElsewhere | None = None,
 ) -> Manifest:
     """Make `folder` hold all rows of the pipeline, doing only the missing work.
 
@@ -51,6 +53,7 @@ def prepare(
         again: Write all shards anew, in a folder beside it, which takes its place when it is complete.
         num_processes: Processes that make shards; by default one, and several when much is left to do.
         most_processes: Most of these; by default the CPUs that this process may use.
+        make_elsewhere: Makes shards on a cluster instead, when much is left to do; `num_processes` is then None.
 
     Returns:
         The folder's manifest.
@@ -69,6 +72,7 @@ def prepare(
             rows_per_shard=rows_per_shard,
             num_processes=num_processes,
             most_processes=most_processes,
+            make_elsewhere=make_elsewhere,
         )
         return _replace(folder, fresh, pipeline)
     with limited_warnings():
@@ -86,6 +90,7 @@ def prepare(
                 rows_per_shard=rows_per_shard,
                 num_processes=num_processes,
                 most_processes=most_processes or len(os.sched_getaffinity(0)),
+                make_elsewhere=make_elsewhere,
                 on_progress=_both(on_progress, refuse_if_lost),
             )
             manifest = writer.run()

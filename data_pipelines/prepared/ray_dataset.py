@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest, Shard, Split
-from data_pipelines.prepared.repair import has_size
+from data_pipelines.prepared.shard_checks import has_size
 from data_pipelines.prepared.shard_files import load_shard
 from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder

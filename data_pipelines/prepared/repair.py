@@ -1,31 +1,14 @@
-"""Repair of a prepared folder: check that its shards are complete, and write single ones again."""
+"""Repair of a prepared folder: single shards are written again."""
 
-import hashlib
-from collections.abc import Mapping
 from typing import Any, cast
 
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split
-from data_pipelines.prepared.raw_rows import read_pieces
+from data_pipelines.prepared.making.raw_rows import read_pieces
+from data_pipelines.prepared.shard_checks import has_size
 from data_pipelines.prepared.shard_files import write_shard
 from data_pipelines.storage.folder import Folder
-
-
-def has_size(sizes: Mapping[str, int], shard: Shard) -> bool:
-    """Return whether the file is among these of a folder, and as long as it was when written."""
-    return sizes.get(shard.name) == shard.num_bytes
-
-
-def has_hash(folder: Folder, shard: Shard) -> bool:
-    """Return whether the file, which exists, is byte for byte as it was written."""
-    return hashlib.sha256(folder.read(shard.name)).hexdigest() == shard.sha256
-
-
-def is_whole(folder: Folder, manifest: Manifest) -> bool:
-    """Return whether every shard exists and has its size."""
-    sizes = folder.sizes()
-    return all(has_size(sizes, shard) for shards in manifest.splits.values() for shard in shards)
 
 
 def remake_shards(pipeline: DataPipeline[Any], folder: Folder, manifest: Manifest) -> Manifest:

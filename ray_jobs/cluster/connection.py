@@ -43,6 +43,11 @@ _FRAME_HEADER, _SETTINGS = 9, 4
 """Length of an HTTP/2 frame's header, and the type of a frame with settings."""
 
 
+def has_address() -> bool:
+    """Return whether `connect` would reach a cluster that was started by others."""
+    return bool(os.environ.get(ADDRESS, "").strip()) or IS_JOB in os.environ
+
+
 def connect() -> None:
     """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine.
 

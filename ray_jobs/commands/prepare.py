@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_experiment(parser)
     parser.add_argument(
-        "--processes", metavar="N", type=int, help="processes at work; by default as many as CPUs when it pays"
+        "--processes",
+        metavar="N",
+        type=int,
+        help="processes at work here; by default as many as CPUs, or the cluster of RAY_ADDRESS, when it pays",
     )
     parser.add_argument("--again", action="store_true", help="write all shards anew, also when they are complete")
 

@@ -1,17 +1,18 @@
 """Planning of an Experiment: data prepared, resources checked, and all refused that can be refused before a start."""
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from data_pipelines.contract.config import input_paths, is_run_name
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.making.shard_plan import MadeShard
 from data_pipelines.prepared.manifest import MANIFEST_NAME
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
-from ray_jobs.cluster.connection import check_resources, connect, machine_cpus
+from ray_jobs.cluster.connection import check_resources, connect, has_address, machine_cpus
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.cpu_threads import count_usable_cpus
 from ray_jobs.runs.model_references import no_such_run
@@ -50,7 +51,8 @@ def prepare_data(
         experiment: Names the data.
         on_progress: Called with the rows that are prepared, and how many there are.
         again: Whether to write rows anew that are there.
-        num_processes: Processes that prepare; by default as many as CPUs when it pays.
+        num_processes: Processes of this machine that prepare; by default, when it pays, all machines of the cluster
+            whose address is given, or as many processes as CPUs.
 
     Raises ValueError naming the dotted key of a missing input.
     """
@@ -66,12 +68,20 @@ def prepare_data(
             again=again,
             num_processes=num_processes,
             most_processes=count_usable_cpus()[0],
+            make_elsewhere=_make_on_cluster if has_address() else None,
         )
     except OSError as error:
         raise ValueError(
             f"the data cannot be prepared in {folder}: {error}; give storage.path a folder that can be written, or "
             "correct what is named"
         ) from error
+
+
+def _make_on_cluster(*arguments: Any) -> Iterator[MadeShard]:
+    from data_pipelines.prepared.making.shard_cluster import make_on_cluster
+
+    connect()
+    yield from make_on_cluster(*arguments)
 
 
 def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ()) -> None:

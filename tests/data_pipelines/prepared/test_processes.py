@@ -18,7 +18,7 @@ from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
-from data_pipelines.prepared import shard_processes
+from data_pipelines.prepared.making import shard_processes
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.storage.folder import Folder
 from data_pipelines.super_resolution.config import SuperResolutionData

@@ -85,10 +85,10 @@ def test_a_training_has_exactly_one_length(length):
         Training(**length)
 
 
-def test_micro_batches_must_divide_the_batch():
-    with pytest.raises(ValueError, match=r"`accumulate` \(3\) must divide `batch_size` \(8\)"):
-        Training(epochs=1, batch_size=8, accumulate=3)
-    assert Training(epochs=1, batch_size=8, accumulate=4).accumulate == 4
+def test_every_micro_batch_has_a_sample():
+    with pytest.raises(ValueError, match=r"`accumulate` \(9\) must be at most `batch_size` \(8\)"):
+        Training(epochs=1, batch_size=8, accumulate=9)
+    assert Training(epochs=1, batch_size=8, accumulate=3).accumulate == 3
 
 
 @pytest.mark.parametrize(

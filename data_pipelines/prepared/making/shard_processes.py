@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Self
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec
-from data_pipelines.prepared.shard_plan import MadeShard, ShardTask, group_tasks
+from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask, group_tasks
 from data_pipelines.storage.folder import Folder
 
-MODULE = "data_pipelines.prepared.shard_process_main"
+MODULE = "data_pipelines.prepared.making.shard_process_main"
 GROUPS_PER_PROCESS = 4
 """Groups of tasks for each process: few, as each begins to read anew, and enough that none waits long at the end."""
 
@@ -81,7 +81,7 @@ def make_in_processes(
     job = Job(list(sys.path), frozen, folder, data_spec)
     results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     processes = [_Process(job, groups, results) for _ in range(min(num_processes, count))]
-    said = _InOrder(tasks)
+    said = ShownInOrder(tasks)
     try:
         for _ in tasks:
             while (result := results.get()).made is None:
@@ -117,7 +117,33 @@ def thaw(frozen: bytes) -> DataPipeline[Any]:
     return pipeline
 
 
-class _InOrder:
+class LogCollector(logging.Handler):
+    """Handler that keeps records as plain data; as a context manager it takes the warnings of the whole process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: list[Said] = []
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        arguments = record.args if isinstance(record.args, tuple) else (record.args,)
+        plain = tuple(each if isinstance(each, int | float | str) else str(each) for each in arguments or ())
+        self._said.append(Said(record.name, record.levelno, str(record.msg), plain))
+
+    def take(self) -> tuple[Said, ...]:
+        """Return the records since the last call."""
+        said, self._said = tuple(self._said), []
+        return said
+
+
+class ShownInOrder:
     """Log of other processes, shown in the order of the plan."""
 
     def __init__(self, tasks: Sequence[ShardTask]) -> None:

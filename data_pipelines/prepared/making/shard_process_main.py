@@ -7,26 +7,8 @@ import signal
 import sys
 from typing import IO
 
-from data_pipelines.prepared.shard_making import make_shards
-from data_pipelines.prepared.shard_processes import Job, Result, Said, send, thaw
-
-
-class _Collector(logging.Handler):
-    """Handler that keeps records as plain data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: list[Said] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        arguments = record.args if isinstance(record.args, tuple) else (record.args,)
-        plain = tuple(each if isinstance(each, int | float | str) else str(each) for each in arguments or ())
-        self._said.append(Said(record.name, record.levelno, str(record.msg), plain))
-
-    def take(self) -> tuple[Said, ...]:
-        """Return the records since the last call."""
-        said, self._said = tuple(self._said), []
-        return said
+from data_pipelines.prepared.making.shard_making import make_shards
+from data_pipelines.prepared.making.shard_processes import Job, LogCollector, Result, send, thaw
 
 
 def main() -> None:
@@ -34,7 +16,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that sends the tasks decides
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print does not go between the results
-    said = _Collector()
+    said = LogCollector()
     logging.basicConfig(handlers=[said], level=logging.WARNING)
     job: Job = pickle.load(sys.stdin.buffer)
     sys.path[:] = job.search_path

@@ -7,17 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.contract.config import Config
-from data_pipelines.contract.pipeline import DataPipeline, LeftOut, Manifest, Split
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut, Manifest, Split
 from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files
+from data_pipelines.prepared.making.raw_rows import read_pieces
+from data_pipelines.prepared.making.shard_making import make_shards
+from data_pipelines.prepared.making.shard_plan import (
+    MadeShard,
+    ShardTask,
+    add_counts,
+    group_tasks,
+    join_shards,
+    plan_shards,
+)
+from data_pipelines.prepared.making.shard_processes import freeze, make_in_processes
 from data_pipelines.prepared.manifest import read_record, save_manifest, save_text
 from data_pipelines.prepared.raw_changes import stamp_of
-from data_pipelines.prepared.raw_rows import read_pieces
-from data_pipelines.prepared.repair import has_hash, has_size
+from data_pipelines.prepared.shard_checks import has_hash, has_size
 from data_pipelines.prepared.shard_files import choose_rows_per_shard, delete_shards
-from data_pipelines.prepared.shard_making import make_shards
-from data_pipelines.prepared.shard_plan import MadeShard, ShardTask, add_counts, group_tasks, join_shards, plan_shards
-from data_pipelines.prepared.shard_processes import freeze, make_in_processes
 from data_pipelines.readers.bad_file import BadFileError, refuse_all
 from data_pipelines.storage.folder import Folder
 
@@ -26,12 +33,18 @@ OnProgress = Callable[[int, int], None]
 
 WORTH_S = 20.0
 """Seconds that are left for one process, from which on several are started."""
+SAVE_EVERY_S = 1.0
+"""Least time between two writes of the record of an unfinished folder."""
 _NAME = "partial.json"
 _ADVICE = (
     "copy them again or remove them, or leave them out by `--set workload.data.on_bad_file=skip`, which counts and "
     "names them"
 )
 _log = logging.getLogger(__name__)
+
+
+MakeElsewhere = Callable[[bytes, Folder, Sequence[ShardTask], DataSpec, Callable[[int], object]], Iterator[MadeShard]]
+"""Makes shards on other machines: of a frozen pipeline, into a folder; the last argument is told of raw rows."""
 
 
 class Unfinished(Config):
@@ -59,15 +72,17 @@ class ShardWriter:
         rows_per_shard: int | None,
         num_processes: int | None,
         most_processes: int,
+        make_elsewhere: MakeElsewhere | None,
         on_progress: OnProgress,
     ) -> None:
         self.pipeline = pipeline
         self.folder = folder
         self._num_processes, self._most_processes = num_processes, most_processes
+        self._make_elsewhere = make_elsewhere
         self._on_progress = on_progress
         self.data_spec = pipeline.data_spec()
         self.num_raw_rows = pipeline.num_raw_rows()
-        self._num_done = 0
+        self._num_done, self._next_save = 0, 0.0
         self._count(0)  # the digest of the raw data, which follows, may take a while
         self.state = self._resume() or self._start(rows_per_shard)
 
@@ -81,8 +96,12 @@ class ShardWriter:
         made = {each.place for each in self.state.made}
         missing = [task for task in plan if task.place not in made]
         self._count(sum(each.num_raw_rows for each in self.state.made))
-        for each in self._make(missing):
-            self.state = self.state.model_copy(update={"made": [*self.state.made, each]})
+        try:
+            for each in self._make(missing):
+                self.state.made.append(each)
+                if time.monotonic() > self._next_save:
+                    self._save()
+        finally:
             self._save()
         manifest = self._join()
         warn_of_copies(self.pipeline.split_files())
@@ -97,7 +116,7 @@ class ShardWriter:
         self._on_progress(self._num_done, sum(self.num_raw_rows.values()))
 
     def _make(self, tasks: Sequence[ShardTask]) -> Iterator[MadeShard]:
-        """Make shards in this process, and from some time on in several if it pays."""
+        """Make shards in this process, and from some time on in several, or on a cluster, if it pays."""
         if self._num_processes is not None and self._num_processes > 1 and tasks:
             frozen = freeze(self.pipeline)
             if frozen is None:
@@ -108,7 +127,7 @@ class ShardWriter:
             yield from self._make_in_processes(frozen, tasks, self._num_processes)
             return
         began, num_made = time.monotonic(), 0
-        may_divide = self._num_processes is None and self._most_processes > 1
+        may_divide = self._num_processes is None and (self._most_processes > 1 or self._make_elsewhere is not None)
         for group in group_tasks(tasks, len(tasks)):
             for each in make_shards(self.pipeline, self.folder, group, self.data_spec, self._count):
                 yield each
@@ -118,6 +137,9 @@ class ShardWriter:
                 if not may_divide or len(left) < 2 or seconds_left <= WORTH_S:
                     continue
                 frozen = freeze(self.pipeline)
+                if frozen is not None and self._make_elsewhere is not None:
+                    yield from self._make_elsewhere(frozen, self.folder, left, self.data_spec, self._count)
+                    return
                 if frozen is not None:
                     yield from self._make_in_processes(frozen, left, self._most_processes)
                     return
@@ -188,7 +210,11 @@ class ShardWriter:
         return self.state.manifest.model_copy(update=changes)
 
     def _save(self) -> None:
+        """Write the record, which grows with the shards: so seldom that it takes a small part of the time."""
+        began = time.monotonic()
         save_text(self.folder, _NAME, self.state.model_dump_json())
+        ended = time.monotonic()
+        self._next_save = ended + max(SAVE_EVERY_S, 20 * (ended - began))
 
 
 def _refuse(left_out: Sequence[LeftOut], advice: str) -> None:

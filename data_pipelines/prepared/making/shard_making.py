@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut
-from data_pipelines.prepared.raw_rows import RawRows, read_pieces
+from data_pipelines.prepared.making.raw_rows import RawRows, read_pieces
+from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask
 from data_pipelines.prepared.shard_files import shard_name, write_shard
-from data_pipelines.prepared.shard_plan import MadeShard, ShardTask
 from data_pipelines.readers.bad_file import printable
 from data_pipelines.storage.folder import Folder
 
