@@ -55,11 +55,11 @@ def test_what_a_failed_trial_reached_counts_nowhere(search):
 
 
 def test_invalid_points_are_listed_without_a_value(search):
-    space = {"training.batch_size": {"integer": [8, 12]}, "training.accumulate": {"integer": [4, 6]}}
+    space = {"training.batch_size": {"integer": [4, 12]}, "training.accumulate": {"integer": [4, 6]}}
     setup = search(space=space, searcher="tpe", num_points=2, training={"batch_size": 24})
     setup.folder.make()
     trials = Trials(setup.folder)
-    for point, values in enumerate(({"training.batch_size": 9, "training.accumulate": 4}, {})):
+    for point, values in enumerate(({"training.batch_size": 4, "training.accumulate": 6}, {})):
         (trial,) = setup.expand(point, point, values)
         trials.put(trial.change(state="failed", words="no valid experiment"))
     with pytest.raises(ValueError, match="accumulate"):

@@ -91,15 +91,15 @@ def test_what_is_refused_before_anything_starts(search, settings, words):
 
 def test_a_combination_that_is_no_experiment_is_refused(search):
     with pytest.raises(ValueError, match=r"(?s)the point .*is no valid experiment.*accumulate"):
-        search(space={"training.batch_size": [8, 12], "training.accumulate": [4, 8]}, training={"batch_size": 8})
+        search(space={"training.batch_size": [4, 12], "training.accumulate": [4, 8]}, training={"batch_size": 8})
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random", "tpe"])
 def test_values_are_checked_with_their_dependent_dimensions(search, searcher):
-    """None of these batch sizes is divided by the 3 that the experiment accumulates."""
+    """Each of these batch sizes is smaller than the 20 that the experiment accumulates."""
     derived = {"of": "training.batch_size", "map": {"8": 4, "16": 8}}
     space = {"training.batch_size": [8, 16], "training.accumulate": derived}
-    training = {"batch_size": 9, "accumulate": 3}
+    training = {"batch_size": 32, "accumulate": 20}
     assert search(space=space, searcher=searcher, num_points=2, training=training).num_points == 2
     with pytest.raises(ValueError, match="accumulate"):
         search(space={"training.batch_size": [8, 16]}, searcher=searcher, num_points=2, training=training)
