@@ -112,7 +112,7 @@ class TorchDraws:
         drawn = self._torch.empty(len(self._generators), BLOCK, *shape, dtype=dtype, device=self.device)
         for block, generator in zip(drawn, self._generators, strict=True):
             fill(block, generator)
-        return drawn.flatten(0, 1)[self._index]
+        return drawn.flatten(0, 1).index_select(0, self._index)
 
     def _generator(self, block: int) -> "torch.Generator":
         return self._torch.Generator(self.device).manual_seed(self._blocks.seed_of(block))

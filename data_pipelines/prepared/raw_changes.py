@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
@@ -42,18 +41,19 @@ def stamp_of(pipeline: DataPipeline[Any]) -> str:
 
     Raises ValueError when the raw data cannot be listed.
     """
-    roots = pipeline.raw_roots()
+    roots = [f"{root}{os.sep}" for root in pipeline.raw_roots()]
     try:
-        stats = [(_place_of(file, roots), file.stat()) for file in pipeline.raw_files()]
+        stats = [(_place_of(str(file), roots), os.stat(file)) for file in pipeline.raw_files()]
     except OSError:  # a file is gone, or the raw data are not on this machine
         return ""
     lines = [f"{name}\n{status.st_size}\n{status.st_mtime_ns}\n{status.st_ino}\n" for name, status in stats]
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest() if lines else ""
 
 
-def _place_of(file: Path, roots: Sequence[Path]) -> str:
-    root = next((root for root in roots if file.is_relative_to(root)), file.parent)
-    return str(file.relative_to(root))
+def _place_of(file: str, roots: Sequence[str]) -> str:
+    """Return a file's path below the folder of the raw data that holds it; of one that is raw data itself, its name."""
+    root = next((root for root in roots if file.startswith(root)), None)
+    return os.path.basename(file) if root is None else file[len(root) :]
 
 
 def _describe_change(pipeline: DataPipeline[Any], folder: Folder, manifest: Manifest) -> str:

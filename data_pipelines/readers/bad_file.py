@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 NAMED = 20
@@ -46,18 +47,17 @@ def few(names: Iterable[object], *, most: int = 3) -> str:
 
 def refuse_unopenable(file: Path) -> None:
     """Raise BadFileError for a link to nowhere, for what is no file, and for an empty file."""
-    if file.is_symlink() and not file.exists():
+    try:
+        with file.open("rb") if file.is_file() else nullcontext(None) as stream:
+            size = os.fstat(stream.fileno()).st_size if stream else None
+    except OSError as error:
+        raise BadFileError(file, f"cannot be opened ({error.strerror}); allow it to be read, or remove it") from error
+    if size is None and file.is_symlink() and not file.exists():
         raise BadFileError(
             file, f"is a link to {os.readlink(file)}, which does not exist; restore that, or remove the link"
         )
-    if not file.is_file():
+    if size is None:
         raise BadFileError(file, "is no file; remove it" if file.exists() else "is missing; put it back")
-    try:
-        size = file.stat().st_size
-        with file.open("rb"):
-            pass
-    except OSError as error:
-        raise BadFileError(file, f"cannot be opened ({error.strerror}); allow it to be read, or remove it") from error
     if not size:
         raise BadFileError(file, "is empty; copy it again, or remove it")
 

@@ -23,6 +23,7 @@ _READABLE = "PNG, JPEG, BMP or TIFF"
 _PLAIN_MODES = ("1", "L", "RGB")
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+_PNG = b"\x89PNG"
 _NO_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks of a PNG that do not change its pixels, and may be damaged or too long for Pillow."""
 
@@ -52,7 +53,7 @@ def decode_image(path: Path) -> Image.Image:
         bands = check_tiff(path)
         if bands is not None:
             return _upright(bands, path)
-    elif content.startswith(b"\x89PNG"):
+    elif content.startswith(_PNG):
         content = _without_notes(content)
         if content[24:26] in (b"\x10\x02", b"\x10\x06"):  # bit depth and colour type
             _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
@@ -64,8 +65,9 @@ def _decode(content: bytes, path: Path) -> Image.Image:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")  # of damaged metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(content), formats=_FORMATS) as image:
-                image.verify()  # checks the sums inside a PNG, and leaves the image unusable
+            if content.startswith(_PNG):
+                with Image.open(BytesIO(content), formats=_FORMATS) as image:
+                    image.verify()  # checks the sums inside, and leaves the image unusable
             with Image.open(BytesIO(content), formats=_FORMATS) as image:
                 image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
