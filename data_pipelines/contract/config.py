@@ -7,8 +7,10 @@ from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from pydantic_core import PydanticCustomError
+
+from data_pipelines.storage.raw_mirror import mirror_of, uri_of
 
 INPUT = "must exist before a run starts"
 OnBadFile = Literal["refuse", "skip"]
@@ -48,12 +50,31 @@ def _complete_uri(uri: str) -> str:
     return uri.rstrip("/")
 
 
+def _place_raw(given: object) -> object:
+    if not isinstance(given, str) or "://" not in given:
+        return given
+    refuse_credentials(given)
+    return str(mirror_of(given.rstrip("/")))
+
+
+def _write_raw(path: Path) -> str:
+    return uri_of(path) or str(path)
+
+
 FilePath = Annotated[Path, AfterValidator(_make_absolute)]
 """Path made absolute against the working directory."""
 FolderUri = Annotated[str, BeforeValidator(_write_path), AfterValidator(_complete_uri)]
 """Folder on any storage: a path made absolute like `FilePath`, or a URI such as `s3://bucket/folder` as it is."""
 InputPath = Annotated[Path, AfterValidator(_make_absolute), INPUT]
 """Path like `FilePath` to data that the user must provide."""
+RawPath = Annotated[
+    Path,
+    BeforeValidator(_place_raw),
+    AfterValidator(_make_absolute),
+    PlainSerializer(_write_raw, return_type=str, when_used="json"),
+    INPUT,
+]
+"""Path like `InputPath`, or a URI such as `s3://bucket/folder`, which is copied to this machine's disk to be read."""
 ModelPath = Annotated[Path, AfterValidator(lambda path: path if is_run_name(path) else _make_absolute(path)), INPUT]
 """Path like `InputPath`, or the name of a run whose model is meant, which stays as it is."""
 _WEIGHTS = (".pth", ".pt", ".th", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".zip", ".tar", ".gz")

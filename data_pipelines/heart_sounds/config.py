@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
 from data_pipelines.heart_sounds.tasks import TaskName
 
 
@@ -77,13 +77,13 @@ class HeartData(Config):
     A task reads its own data set; pretraining joins all that are given. Without any path the recordings are synthetic.
     """
 
-    circor: InputPath | None = None
+    circor: RawPath | None = None
     """CirCor DigiScope 2022: the folder of `training_data`, or the one above it."""
-    physionet2016: InputPath | None = None
+    physionet2016: RawPath | None = None
     """PhysioNet/CinC 2016: the folder that holds `training-a` to `training-f`."""
-    pascal: InputPath | None = None
+    pascal: RawPath | None = None
     """PASCAL 2011: the folder that holds `set_a` and `set_b`."""
-    folder: InputPath | None = None
+    folder: RawPath | None = None
     """Any folder of sound files, for pretraining; each file counts as a subject of its own."""
     synthetic: Synthetic = Synthetic()
     prepared: FolderUri | None = None

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
 
 
 class ImageData(Config):
@@ -14,7 +14,7 @@ class ImageData(Config):
     """`digits`: scikit-learn's 1,797 handwritten digits, 8x8, grey (embedded). `cifar10`: the python or the binary
     form. `cifar100`: the python form, fine labels. `folder`: `<path>/<class>/<image>` or
     `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif."""
-    path: InputPath | None = None
+    path: RawPath | None = None
     """The raw data; needed by all but `digits` until they are prepared."""
     prepared: FolderUri | None = None
     """Folder or URI of the prepared Parquet shards; by default made under the storage path."""

@@ -23,7 +23,7 @@ from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.storage.folder import Folder
 
-__all__ = ["load_manifest", "prepare"]
+__all__ = ["is_prepared", "load_manifest", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +96,12 @@ def prepare(
             manifest = writer.run()
             _warn_of_damaged(folder, manifest)
             return manifest
+
+
+def is_prepared(folder: Folder) -> bool:
+    """Return whether a folder holds a manifest and all its shards. Raises ValueError for a damaged manifest."""
+    manifest = read_manifest(folder)
+    return manifest is not None and is_whole(folder, manifest)
 
 
 def _whole_manifest(pipeline: DataPipeline[Any], folder: Folder) -> Manifest | None:

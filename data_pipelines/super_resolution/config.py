@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
 
 Scale = Literal[2, 3, 4, 8]
 
@@ -19,7 +19,7 @@ class SuperResolutionData(Config):
     folders `DIV2K_train_HR` and `DIV2K_valid_HR`, with `DIV2K_*_LR_bicubic/X4` when they are there. `folder`:
     `[{train,val,test}/]` with images at any depth. But for `pairs` and `div2k`, low resolution is made by bicubic
     resizing as MATLAB does it."""
-    path: InputPath | None = None
+    path: RawPath | None = None
     """The raw data; needed by all but `photographs` until they are prepared."""
     prepared: FolderUri | None = None
     """Folder or URI of the prepared Parquet shards; by default made under the storage path."""

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_pipelines.contract.config import Config, FolderUri, InputPath, OnBadFile
+from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
 
 
 class BouncingDigits(Config):
@@ -35,7 +35,7 @@ class VideoData(Config):
     `<clip>/camera/<camera>/00000.jpg`. `nuscenes`: `{samples,sweeps}/<camera>/*__<microseconds>.jpg`."""
     camera: str | None = None
     """bench2drive and nuscenes only; null: rgb_front and CAM_FRONT."""
-    path: InputPath | None = None
+    path: RawPath | None = None
     """The raw data; needed by all but `bouncing_digits` until they are prepared."""
     prepared: FolderUri | None = None
     """Folder or URI of the prepared Parquet shards; by default made under the storage path."""

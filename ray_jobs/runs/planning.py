@@ -9,15 +9,17 @@ from data_pipelines.contract.config import input_paths, is_run_name
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.making.shard_plan import MadeShard
 from data_pipelines.prepared.manifest import MANIFEST_NAME
-from data_pipelines.prepared.prepare import prepare
+from data_pipelines.prepared.prepare import is_prepared, prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
+from data_pipelines.storage.raw_mirror import exists, fetch, uri_of
 from ray_jobs.cluster.connection import check_resources, connect, has_address, machine_cpus
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.cpu_threads import count_usable_cpus
 from ray_jobs.runs.model_references import no_such_run
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.tracking import Tracking
+from ray_jobs.terminal import print_text
 from trainables.plan import Plan
 from trainables.run_paths import CHECKPOINTS
 from trainables.workloads import build_pipeline, find_workload
@@ -60,6 +62,10 @@ def prepare_data(
     folder = prepared_folder(experiment, pipeline)
     if again or not folder.exists(MANIFEST_NAME):
         refuse_missing_inputs(experiment)
+    copies = [path for _, path in input_paths(experiment.workload) if uri_of(path)]
+    if copies and (again or not is_prepared(folder)):
+        for path in copies:
+            fetch(path, print_text)
     try:
         return folder, prepare(
             pipeline,
@@ -68,7 +74,7 @@ def prepare_data(
             again=again,
             num_processes=num_processes,
             most_processes=count_usable_cpus()[0],
-            make_elsewhere=_make_on_cluster if has_address() else None,
+            make_elsewhere=_make_on_cluster if has_address() and not copies else None,
         )
     except OSError as error:
         raise ValueError(
@@ -90,8 +96,8 @@ def refuse_missing_inputs(experiment: Experiment, to_come: Collection[str] = ())
     for key, path in input_paths(experiment):
         if is_run_name(path) and path.name.partition(":")[0] not in to_come:
             lines.append(f"  {key}: {no_such_run(path.name, experiment.storage.path)}")
-        elif not is_run_name(path) and not path.exists():
-            lines.append(f"  {key}: there is no such file or folder: {path}")
+        elif not is_run_name(path) and not exists(path):
+            lines.append(f"  {key}: there is no such file or folder: {uri_of(path) or path}")
     if lines and experiment.after:
         lines.append("`train` trains first what `after` names")
     if lines:

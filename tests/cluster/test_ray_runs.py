@@ -165,7 +165,7 @@ def wait_until_free() -> None:
 
 
 def wait_for_step(experiment, step: int, driver: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         has_log = experiment.folder.exists("train.log")
         if has_log and "was lost" in experiment.folder.read("train.log").decode():

@@ -290,9 +290,16 @@ def test_a_file_that_extends_itself_or_nothing_is_refused(file: Path, base: str)
 
 @pytest.mark.parametrize("value", ["s3://bucket/x", "gs://bucket/x", "hdfs:///x"])
 def test_a_uri_is_no_path_of_a_file_system(file: Path, value: str) -> None:
-    for setting in (f"workload.data.path={value}", f"storage.cache_path={value}"):
-        with pytest.raises(ValueError, match=r"_?path: this setting takes a path of a file system, no URI"):
+    for setting in (f"workload.evaluation.inception_weights={value}", f"storage.cache_path={value}"):
+        with pytest.raises(ValueError, match="this setting takes a path of a file system, no URI"):
             load_experiment(FLOW, [setting])
+
+
+def test_raw_data_at_a_uri_stay_there_in_the_settings(file: Path) -> None:
+    experiment = load_experiment(FLOW, ["workload.data.path=s3://bucket/x?region=here"])
+    assert experiment.model_dump(mode="json")["workload"]["data"]["path"] == "s3://bucket/x?region=here"
+    assert experiment.override({"seed": 3}).workload == experiment.workload
+    assert experiment.run_id == load_experiment(FLOW).override({"workload.data.path": "/data"}).run_id
 
 
 @pytest.mark.parametrize("value", ["s3://bucket/x?region=here", "gs://bucket/x", "hdfs:///x"])
