@@ -5,6 +5,7 @@ A worker draws the blocks in which its rows lie, so that any number of workers d
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,6 @@ class _Blocks:
 
     def __init__(self, places: Sequence[int] | np.ndarray, seed_of: SeedOf) -> None:
         places = np.asarray(places, np.int64)
-        self.num_rows = len(places)
         self.numbers, within = np.unique(places // BLOCK, return_inverse=True)
         self.index = within * BLOCK + places % BLOCK
         """Place of each row among the rows of all blocks."""
@@ -43,7 +43,10 @@ class NumpyDraws:
             seed_of: Seed of a block; the blocks of one step need seeds of their own.
         """
         self._blocks = _Blocks(places, seed_of)
-        self._generators = [_numpy_generator(seed_of(int(number))) for number in self._blocks.numbers]
+
+    @cached_property
+    def _generators(self) -> list[np.random.Generator]:
+        return [_numpy_generator(self._blocks.seed_of(int(number))) for number in self._blocks.numbers]
 
     def uniform(self, *shape: int) -> np.ndarray:
         """Draw from [0, 1), float64, [rows, *shape]."""
@@ -77,13 +80,14 @@ class TorchDraws:
 
         self._torch, self.device = torch, torch.device(device)
         self._blocks = _Blocks(places, seed_of)
-        self._generators = [self._generator(int(number)) for number in self._blocks.numbers]
-        self._index = torch.from_numpy(self._blocks.index).to(self.device, non_blocking=True)
 
-    @property
-    def num_rows(self) -> int:
-        """Number of rows."""
-        return self._blocks.num_rows
+    @cached_property
+    def _generators(self) -> "list[torch.Generator]":
+        return [self._generator(int(number)) for number in self._blocks.numbers]
+
+    @cached_property
+    def _index(self) -> "torch.Tensor":
+        return self._torch.from_numpy(self._blocks.index).to(self.device, non_blocking=True)
 
     def normal(self, *shape: int) -> "torch.Tensor":
         """Draw from the normal distribution, float32, [rows, *shape]."""

@@ -27,14 +27,19 @@ _RAY_ADVICE = "\nFailed to apply UDF transform"
 """Text that Ray appends to the message of an error raised in a task."""
 
 
-class RowsOfShard(NamedTuple):
+class Piece(NamedTuple):
     """Consecutive decoded rows of one shard."""
 
     shard: int
     """Number of the shard in its split."""
-    first: int
-    last: int
+    start: int
+    stop: int
     """Number of the row behind them."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,9 @@ class ShardedSplit:
         """Decoded rows of all shards."""
         return sum(shard.decoded_rows for shard in self.shards)
 
-    def whole(self) -> list[RowsOfShard]:
+    def whole(self) -> list[Piece]:
         """Return all rows, shard by shard."""
-        return [RowsOfShard(index, 0, shard.decoded_rows) for index, shard in enumerate(self.shards)]
+        return [Piece(index, 0, shard.decoded_rows) for index, shard in enumerate(self.shards)]
 
     def load(self, index: int, pipeline: DataPipeline[Any], rows: tuple[int, int] | None = None) -> pa.Table:
         """Read and decode one shard, or the rows from a first to before a last one, in this process.
@@ -97,7 +102,7 @@ def open_split(folder: Folder, manifest: Manifest, split: Split, *, cache: FileC
 def ray_dataset(
     split: ShardedSplit,
     pipeline: DataPipeline[Any],
-    parts: Sequence[RowsOfShard],
+    parts: Sequence[Piece],
     *,
     concurrency: int,
     sharers: int = 1,
@@ -171,7 +176,7 @@ def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
     return 2 * (2 * concurrency + 2) * max(shard_bytes, _SMALLEST_BLOCK)
 
 
-def _group(split: ShardedSplit, parts: Sequence[RowsOfShard]) -> Iterator[list[list[int]]]:
+def _group(split: ShardedSplit, parts: Sequence[Piece]) -> Iterator[list[list[int]]]:
     """Yield groups of at most as many rows as the largest shard has."""
     most, group, num_rows = max(shard.decoded_rows for shard in split.shards), list[list[int]](), 0
     for index, first, last in parts:

@@ -26,12 +26,11 @@ def shard_name(split: Split, index: int) -> str:
 
 def choose_rows_per_shard(num_rows: int, decoded: pa.Table) -> int:
     """Return the number of stored rows that fill `SHARD_BYTES`, estimated from `num_rows` decoded ones; at least 1."""
-    return max(1, SHARD_BYTES * num_rows // max(1, decoded.nbytes))
+    return _fill(SHARD_BYTES, num_rows, decoded)
 
 
-def choose_rows(decoded: pa.Table, num_bytes: int) -> int:
-    """Return the number of rows that fill so many bytes; at least 1."""
-    return max(1, num_bytes * decoded.num_rows // max(1, decoded.nbytes))
+def _fill(num_bytes: int, num_rows: int, decoded: pa.Table) -> int:
+    return max(1, num_bytes * num_rows // max(1, decoded.nbytes))
 
 
 def delete_shards(folder: Folder) -> None:
@@ -47,7 +46,7 @@ def write_shard(table: pa.Table, folder: Folder, name: str, decoded: pa.Table) -
     The columns hold raw pixels or already coded bytes: compression and dictionaries would cost time and save nothing.
     """
     is_plain = decoded.num_rows == table.num_rows
-    group_rows = min(choose_rows(decoded, GROUP_BYTES), table.num_rows) if is_plain else table.num_rows
+    group_rows = min(_fill(GROUP_BYTES, decoded.num_rows, decoded), table.num_rows) if is_plain else table.num_rows
     file = pa.BufferOutputStream()
     pq.write_table(
         table.combine_chunks(),

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 from pyarrow import fs as pafs
 
 from data_pipelines.storage.atomic_file import temporary_path
+from data_pipelines.storage.folder import Folder
 from data_pipelines.storage.uri import split_uri
 
 _NAME = "quintet-raw-"
@@ -90,8 +91,7 @@ def exists(path: Path) -> bool:
     if uri is None:
         return path.exists()
     try:
-        system, place = split_uri(uri)
-        return bool(_list(system, place))
+        return Folder(uri).exists()
     except OSError as error:
         raise ValueError(f"{uri} cannot be read: {error}") from error
 

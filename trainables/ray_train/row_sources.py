@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
-from data_pipelines.prepared.ray_dataset import RowsOfShard, ShardedSplit, open_split, ray_dataset
+from data_pipelines.prepared.ray_dataset import Piece, ShardedSplit, open_split, ray_dataset
 from trainables.engine.data.prefetch import prefetch_map
-from trainables.engine.data.row_order import Piece, Shards
+from trainables.engine.data.row_order import Shards
 from trainables.engine.data.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
 
@@ -30,8 +30,7 @@ def build_local_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSo
 
 def _local_rows(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     if plan.feed == "resident":
-        wholes = [Piece(index, first, last) for index, first, last in split.whole()]
-        return ResidentRows(list(_load(plan, split, pipeline, wholes)), shards_of(split))
+        return ResidentRows(list(_load(plan, split, pipeline, split.whole())), shards_of(split))
     return _streamed_by_itself(plan, split, pipeline)
 
 
@@ -76,11 +75,10 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
         return _streamed_by_itself(plan, split, pipeline)
 
     def read(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        parts = [RowsOfShard(piece.shard, piece.start, piece.stop) for piece in pieces]
-        if not parts:
+        if not pieces:
             return iter(())
         sharers = ray.train.get_context().get_world_size()
-        dataset: Any = ray_dataset(split, pipeline, parts, concurrency=plan.scaling.read_tasks, sharers=sharers)
+        dataset: Any = ray_dataset(split, pipeline, pieces, concurrency=plan.scaling.read_tasks, sharers=sharers)
         # copied, so that a window of shards does not keep its blocks in the object store
         return map(copied, dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 

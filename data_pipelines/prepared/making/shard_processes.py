@@ -55,8 +55,9 @@ def make_in_processes(
     folder: Folder,
     tasks: Sequence[ShardTask],
     data_spec: DataSpec,
-    num_processes: int,
     on_rows: Callable[[int], object],
+    *,
+    num_processes: int,
 ) -> Iterator[MadeShard]:
     """Make the shards of the tasks; yields them as they are made, in any order.
 
@@ -65,8 +66,8 @@ def make_in_processes(
         folder: The prepared folder.
         tasks: The tasks, in the order of the plan.
         data_spec: The data spec, for the check.
-        num_processes: Most processes.
         on_rows: Called, in this process, whenever raw rows have been read.
+        num_processes: Most processes.
 
     Raises:
         ValueError: The raw rows cannot be read.

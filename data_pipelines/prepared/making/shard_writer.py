@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,11 @@ class ShardWriter:
                     f"{self.pipeline.source}: its rows cannot be read by other processes, as they come from no files "
                     "or the pipeline cannot be pickled; give --processes 1"
                 )
-            yield from self._make_in_processes(frozen, tasks, self._num_processes)
+            make = partial(make_in_processes, num_processes=self._num_processes)
+            yield from make(frozen, self.folder, tasks, self.data_spec, self._count)
             return
         began, num_made = time.monotonic(), 0
+        make = self._make_elsewhere or partial(make_in_processes, num_processes=self._most_processes)
         may_divide = self._num_processes is None and (self._most_processes > 1 or self._make_elsewhere is not None)
         for group in group_tasks(tasks, len(tasks)):
             for each in make_shards(self.pipeline, self.folder, group, self.data_spec, self._count):
@@ -137,16 +140,10 @@ class ShardWriter:
                 if not may_divide or len(left) < 2 or seconds_left <= WORTH_S:
                     continue
                 frozen = freeze(self.pipeline)
-                if frozen is not None and self._make_elsewhere is not None:
-                    yield from self._make_elsewhere(frozen, self.folder, left, self.data_spec, self._count)
-                    return
                 if frozen is not None:
-                    yield from self._make_in_processes(frozen, left, self._most_processes)
+                    yield from make(frozen, self.folder, left, self.data_spec, self._count)
                     return
                 may_divide = False
-
-    def _make_in_processes(self, frozen: bytes, tasks: Sequence[ShardTask], num_processes: int) -> Iterator[MadeShard]:
-        return make_in_processes(frozen, self.folder, tasks, self.data_spec, num_processes, self._count)
 
     def _resume(self) -> Unfinished | None:
         state = read_unfinished(self.folder)

@@ -12,7 +12,7 @@ from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.prepared import shard_files
 from data_pipelines.prepared.prepare import prepare
-from data_pipelines.prepared.ray_dataset import RowsOfShard, ShardedSplit, cause_of, open_split, ray_dataset
+from data_pipelines.prepared.ray_dataset import Piece, ShardedSplit, cause_of, open_split, ray_dataset
 from data_pipelines.storage.folder import Folder
 
 PIPELINE = ImagePipeline(ImageData())
@@ -89,10 +89,10 @@ def test_ray_keeps_the_order_and_names_a_damaged_file(tmp_path: Path, ray_cluste
     split = _open(tmp_path)
     whole = split.whole()
     order = [whole[index] for index in (14, *range(0, 14, 2), *range(13, 0, -2))]
-    order[3:3] = [RowsOfShard(2, 0, 1), RowsOfShard(2, 7, 30), RowsOfShard(5, 30, 31)]  # read by one task
+    order[3:3] = [Piece(2, 0, 1), Piece(2, 7, 30), Piece(5, 30, 31)]  # read by one task
     warnings.simplefilter("ignore")  # Ray warns about its own deprecated parts
     batches = ray_dataset(split, PIPELINE, order, concurrency=2).iter_batches(batch_size=64, batch_format="pyarrow")
-    expected = pa.concat_tables(split.load(part.shard, PIPELINE, (part.first, part.last)) for part in order)
+    expected = pa.concat_tables(split.load(part.shard, PIPELINE, (part.start, part.stop)) for part in order)
     assert pa.concat_tables(list(batches)).equals(expected)
 
     damaged = tmp_path / "train-00008.parquet"

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from data_pipelines.prepared.ray_dataset import Piece
 from trainables.contract.seeding import build_numpy_generator
 
 
@@ -36,27 +37,13 @@ class Shards:
         return np.cumsum([0, *self.sizes], dtype=np.int64)[:-1]
 
     @cached_property
-    def pieces(self) -> "list[Piece]":
+    def pieces(self) -> list[Piece]:
         """All pieces, in stored order."""
         return [
             Piece(shard, first, min(first + length, size))
             for shard, (size, length) in enumerate(zip(self.sizes, self.piece_rows, strict=True))
             for first in range(0, size, max(length, 1))
         ]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive rows of one shard."""
-
-    shard: int
-    start: int
-    stop: int
-
-    @property
-    def num_rows(self) -> int:
-        """Number of rows."""
-        return self.stop - self.start
 
 
 @dataclass(frozen=True)

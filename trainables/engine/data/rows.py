@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.prepared.ray_dataset import Piece
 from data_pipelines.prepared.rechunk import rebatch, regroup
 from trainables.engine.data.arrow_gather import RowGatherer
-from trainables.engine.data.row_order import PassOrder, Piece, Shards
+from trainables.engine.data.row_order import PassOrder, Shards
 
 
 class PlacedRows(NamedTuple):
