@@ -14,7 +14,8 @@ from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment, check_settings
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.plan import Plan
-from trainables.ray_train.run_trainable import build_trainer, decode_in_background
+from trainables.ray_train.run_datasets import build_datasets
+from trainables.ray_train.run_trainable import build_trainer
 from trainables.ray_train.worker_main import run_locally
 from trainables.run import Run
 
@@ -42,7 +43,7 @@ def main() -> None:
         runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": str(ROOT)}},
     )
     plan = plan_of(experiment)
-    print(json.dumps(build_trainer(plan, decode_in_background(plan), action=take_all).fit().return_value))
+    print(json.dumps(build_trainer(plan, build_datasets(plan), action=take_all).fit().return_value))
 
 
 def plan_of(experiment: Experiment) -> Plan:

@@ -196,10 +196,11 @@ def _work(plan: "Plan", action: partial) -> dict[str, Any]:
         return run_locally(plan, action)
     import ray.train
 
-    from trainables.ray_train.run_trainable import as_run_error, build_trainer, decode_in_background
+    from trainables.ray_train.run_datasets import build_datasets
+    from trainables.ray_train.run_trainable import as_run_error, build_trainer
 
     try:
-        return build_trainer(plan, decode_in_background(plan), action=action).fit().return_value  # pyright: ignore
+        return build_trainer(plan, build_datasets(plan), action=action).fit().return_value  # pyright: ignore
     except ray.train.TrainingFailedError as error:
         raise as_run_error(error) from error
     finally:

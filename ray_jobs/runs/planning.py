@@ -138,7 +138,22 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
         uses_gpu = check_resources(scaling)
     else:
         uses_gpu = _has_local_gpu(scaling.use_gpu)
-    settled = _settle(experiment, prepared, manifest)
+    return _make_plan(experiment, prepared, manifest, _settle(experiment, prepared, manifest), uses_gpu)
+
+
+def plan_rows(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:
+    """Prepare the data of an experiment that is not trained itself, such as that of a search, and return their plan.
+
+    Nothing is written to a run's folder. Raises ValueError as `prepare_data` does.
+    """
+    prepared, manifest = prepare_data(experiment, on_progress)
+    return _make_plan(experiment, prepared, manifest, _choose(experiment, manifest), uses_gpu=False)
+
+
+def _make_plan(
+    experiment: Experiment, prepared: Folder, manifest: Manifest, settled: dict[str, Any], uses_gpu: bool
+) -> Plan:
+    scaling = experiment.scaling
     return Plan(
         run=experiment.run,
         workload=find_workload(experiment.workload.name),
@@ -178,7 +193,7 @@ def _has_local_gpu(asked: bool | None) -> bool:
     return torch.cuda.is_available()
 
 
-def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest) -> dict:
+def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest) -> dict[str, Any]:
     folder = experiment.folder
     if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
         settled = folder.read_json(SETTLED)
@@ -189,6 +204,12 @@ def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest) -> dic
                 f"{manifest.source_hash}; prepare the earlier data there again, or train anew with --new"
             )
         return settled
+    settled = _choose(experiment, manifest)
+    folder.write_json(SETTLED, settled)
+    return settled
+
+
+def _choose(experiment: Experiment, manifest: Manifest) -> dict[str, Any]:
     scaling = experiment.scaling
     is_local = scaling.num_workers == 0
     cpus, reason = count_usable_cpus() if is_local else (machine_cpus(), "")
@@ -198,11 +219,9 @@ def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest) -> dic
         fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
         feed = "resident" if fits else "stream"
     num_threads = max(cpus // max(scaling.num_workers, 1), 1 if is_local else int(scaling.cpus_per_worker), 1)
-    settled = {
+    return {
         "feed": feed,
         "num_threads": num_threads,
         "threads_reason": reason,
         "source_hash": manifest.source_hash,
     }
-    folder.write_json(SETTLED, settled)
-    return settled

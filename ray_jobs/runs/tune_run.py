@@ -10,7 +10,8 @@ from ray_jobs.cluster.placement_group_reaper import freeing_orphans
 from ray_jobs.run_folder.run_recorder import RunRecorder
 from trainables.plan import Plan
 from trainables.ray_train.node_affinity import this_node
-from trainables.ray_train.run_trainable import RunTrainable, decode_in_background
+from trainables.ray_train.run_datasets import build_datasets
+from trainables.ray_train.run_trainable import RunTrainable
 from trainables.ray_train.worker_main import RunError
 
 TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}
@@ -47,8 +48,7 @@ def run_trial(plan: Plan, record: RunRecorder, trackers: Sequence[tune.Callback]
 
     `trackers` are called with each result after the record has applied it.
     """
-    stored = decode_in_background(plan)  # the rows are freed with the last reference to them
-    trainable = tune.with_parameters(RunTrainable, plan=plan, stored=stored)
+    trainable = tune.with_parameters(RunTrainable, plan=plan, datasets=build_datasets(plan))
     recorder = _Recorder(record)
     tuner = tune.Tuner(
         tune.with_resources(trainable, beside_the_driver()),

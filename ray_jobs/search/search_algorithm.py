@@ -9,9 +9,10 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.samplers import Sampler
+from ray_jobs.search.shared_rows import SharedRows
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
-from trainables.ray_train.search_trial import METRIC, MODE, PLAN, PREFIX, RUNS, WAITS
+from trainables.ray_train.search_trial import METRIC, MODE, PLAN, PREFIX, ROWS, RUNS, WAITS
 
 
 class ResumableSearch(SearchAlgorithm):
@@ -21,6 +22,7 @@ class ResumableSearch(SearchAlgorithm):
         setup: The plan of the search.
         trials: The trials on disk, to which new ones are added.
         runs: The open runs of the trials.
+        rows: The decoded rows that trials share.
         sampler: Chooses the points, and gets the mean results of each point whose trials are over.
         num_points: Number of points in all.
         limit: Trials given out at the same time, at most; None for any number.
@@ -32,13 +34,14 @@ class ResumableSearch(SearchAlgorithm):
         setup: SweepPlan,
         trials: Trials,
         runs: OpenRuns,
+        rows: SharedRows,
         sampler: Sampler,
         *,
         num_points: int,
         limit: int | None,
         say: Callable[[str], None],
     ):
-        self._setup, self._trials, self._runs, self._sampler = setup, trials, runs, sampler
+        self._setup, self._trials, self._runs, self._rows, self._sampler = setup, trials, runs, rows, sampler
         self._num_points, self._limit, self._say = num_points, limit, say
         self._replayed: set[int] = set()
         self._queue = self._all_trials()
@@ -105,9 +108,10 @@ class ResumableSearch(SearchAlgorithm):
         return False
 
     def _build(self, trial: Trial) -> TuneTrial:
-        goal = self._setup.goals(trial)[0]
+        goal, plan = self._setup.goals(trial)[0], self._runs[trial.number].plan
         settings = {
-            PLAN: self._runs[trial.number].plan,
+            PLAN: plan,
+            ROWS: self._rows.find(plan),
             RUNS: self._setup.runs.uri,
             PREFIX: self._setup.run_name(trial).removesuffix(trial.id),
             METRIC: goal.metric,

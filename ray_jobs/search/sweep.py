@@ -14,7 +14,7 @@ from ray_jobs.cluster.placement_group_reaper import freeing_orphans
 from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
-from ray_jobs.runs.planning import OnProgress, prepare_data
+from ray_jobs.runs.planning import OnProgress, plan_rows
 from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import handle_signals
 from ray_jobs.runs.training import RunStoppedError, set_aside
@@ -28,6 +28,7 @@ from ray_jobs.search.samplers import build_sampler
 from ray_jobs.search.schedulers import build_scheduler, replay_results
 from ray_jobs.search.search_algorithm import ResumableSearch
 from ray_jobs.search.search_log import SearchLog
+from ray_jobs.search.shared_rows import SharedRows
 from ray_jobs.search.sweep_plan import CHANGEABLE, SETTINGS, SweepPlan
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
@@ -78,14 +79,13 @@ def sweep(
         _refuse_other_settings(setup)
         trials = Trials(folder)
         extent = _measure(setup, trials, extension)
-        for base in setup.bases:
-            prepare_data(base, on_progress)
+        plans = [plan_rows(base, on_progress) for base in setup.bases]
         folder.write(SETTINGS, dump_yaml(setup.settings).encode())
         log = SearchLog(folder)
         log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
         if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
             with capture_ray_logs(log.append_log):
-                _run(setup, trials, extent, log)
+                _run(setup, trials, extent, log, SharedRows(plans))
         return _conclude(setup, trials, extent, log)
 
 
@@ -143,7 +143,7 @@ def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:
     return SweepProgress(num_points, num_trials, concurrency, uses_gpu)
 
 
-def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog) -> None:
+def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog, rows: SharedRows) -> None:
     search, seed = setup.search, setup.experiment.seed
     is_pbt = search.scheduler.name == "pbt"
     scheduler = build_scheduler(search, seed)
@@ -155,6 +155,7 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
         setup,
         trials,
         runs,
+        rows,
         build_sampler(search, goals, seed),
         num_points=extent.num_points,
         limit=None if is_pbt else extent.concurrency,  # its trials take turns
@@ -169,8 +170,9 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
 
     try:
         with search_callbacks(setup.experiment.tracking, lambda number: runs[number], log.say) as trackers:
+            trainable = tune.with_parameters(SearchTrial, shared=rows.datasets)
             tuner = tune.Tuner(
-                tune.with_resources(SearchTrial, trial_resources(setup.experiment.scaling, extent.uses_gpu)),
+                tune.with_resources(trainable, trial_resources(setup.experiment.scaling, extent.uses_gpu)),
                 tune_config=tune.TuneConfig(
                     scheduler=scheduler,
                     search_alg=algorithm,  # pyright: ignore

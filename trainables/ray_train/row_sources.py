@@ -1,20 +1,17 @@
 """Row sources of a plan: through Ray Data, or read by the worker itself in local mode."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
 from data_pipelines.prepared.ray_dataset import Piece, ShardedSplit, open_split, ray_dataset
 from trainables.engine.data.prefetch import prefetch_map
-from trainables.engine.data.row_order import Shards
+from trainables.engine.data.row_order import Shards, share_bounds
 from trainables.engine.data.rows import ResidentRows, RowSource, StreamedRows, copied
 from trainables.plan import Plan
-
-if TYPE_CHECKING:
-    from trainables.ray_train.decoded_dataset import StoredRows
 
 
 def open_splits(plan: Plan) -> dict[Split, ShardedSplit]:
@@ -57,15 +54,28 @@ def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, pieces: Seque
     return prefetch_map(load, pieces, threads=threads, depth=depth)
 
 
-def build_ray_sources(plan: Plan, pipeline: DataPipeline, stored: "StoredRows | None") -> dict[Split, RowSource]:
-    """Build row sources over `stored` rows in the object store, or streamed by Ray Data tasks.
+def build_ray_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
+    """Build row sources over the datasets of the run, or streamed by Ray Data tasks. Call it inside a worker."""
+    import ray.train
 
-    Call it inside a worker.
-    """
     splits = open_splits(plan)
-    if stored:
-        return {name: ResidentRows(tables, shards_of(splits[name])) for name, tables in stored.tables().items()}
+    if plan.feed == "resident":
+        return {name: resident_rows(split, ray.train.get_dataset_shard(name)) for name, split in splits.items()}
     return {name: _streamed_by_ray(plan, split, pipeline) for name, split in splits.items()}
+
+
+def build_shared_sources(plan: Plan, pipeline: DataPipeline, datasets: Mapping[Split, Any]) -> dict[Split, RowSource]:
+    """Build row sources over decoded datasets that other runs read too. Call it inside any process of the cluster."""
+    return {name: resident_rows(split, datasets[name]) for name, split in open_splits(plan).items()}
+
+
+def resident_rows(split: ShardedSplit, dataset: Any) -> ResidentRows:
+    """Return the rows of a decoded dataset, or of an iterator over one, in its blocks in the shared object store."""
+    return ResidentRows(list(_blocks(dataset)), shards_of(split))
+
+
+def _blocks(dataset: Any) -> Iterator[pa.Table]:
+    return iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
 def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
@@ -73,13 +83,19 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
 
     if plan.scaling.read_tasks == 0:
         return _streamed_by_itself(plan, split, pipeline)
+    shards, context = shards_of(split), ray.train.get_context()
+    rank, sharers = context.get_world_rank(), context.get_world_size()
+    mine = shards.between(*share_bounds(split.num_rows, sharers)[rank : rank + 2])
 
     def read(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
         if not pieces:
             return iter(())
-        sharers = ray.train.get_context().get_world_size()
-        dataset: Any = ray_dataset(split, pipeline, pieces, concurrency=plan.scaling.read_tasks, sharers=sharers)
+        if split.split != "train" and pieces == mine:
+            dataset: Any = ray.train.get_dataset_shard(split.split)
+        else:
+            dataset = ray_dataset(split, pipeline, pieces, concurrency=plan.scaling.read_tasks, sharers=sharers)
+            dataset.set_name(f"{plan.run_id}_{split.split}_{rank}")
         # copied, so that a window of shards does not keep its blocks in the object store
-        return map(copied, dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+        return map(copied, _blocks(dataset))
 
-    return StreamedRows(shards_of(split), read)
+    return StreamedRows(shards, read)

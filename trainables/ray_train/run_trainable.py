@@ -18,10 +18,9 @@ from ray import tune
 
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
-from trainables.ray_train.decoded_dataset import StoredRows
-from trainables.ray_train.row_sources import open_splits
+from trainables.ray_train.run_datasets import RowShares, RunDatasets
 from trainables.ray_train.worker_count import ElasticTrainer, WorkerCount
-from trainables.ray_train.worker_main import RunError, WorkerFn, explain, ray_train_loop
+from trainables.ray_train.worker_main import RunError, WorkerFn, ray_train_loop
 
 ABORT_TIMEOUT_S = 30.0
 LEAVE_EARLY_S = 3.0
@@ -52,17 +51,17 @@ class _Relay(ray.train.UserCallback):
 
 
 class RunTrainable(tune.Trainable):
-    """Trial of one run; `tune.with_parameters` passes its `plan`, and `stored` rows if there are any, to `setup`."""
+    """Trial of one run; `tune.with_parameters` passes its `plan` and its `datasets` to `setup`."""
 
-    def setup(self, config: dict[str, Any], *, plan: Plan, stored: StoredRows | None = None) -> None:  # pyright: ignore
+    def setup(self, config: dict[str, Any], *, plan: Plan, datasets: RunDatasets) -> None:  # pyright: ignore
         """Store the plan. Nothing starts before the first step, because a checkpoint may be put in place after this.
 
         Args:
             config: Not used by a single run.
             plan: The run's plan.
-            stored: Decoded rows; when None, this trial decodes resident rows itself.
+            datasets: The run's datasets, which the driver owns.
         """
-        self._plan, self._stored = plan, stored
+        self._plan, self._datasets = plan, datasets
         self._messages: Messages = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
 
@@ -99,12 +98,7 @@ class RunTrainable(tune.Trainable):
                 self._messages.get(timeout=0.05)
 
     def _launch(self) -> None:
-        self._trainer = build_trainer(
-            self._plan,
-            self._stored or decode_in_background(self._plan),
-            action=run_training,
-            listener=_Relay(self._messages),
-        )
+        self._trainer = build_trainer(self._plan, self._datasets, action=run_training, listener=_Relay(self._messages))
         self._thread = threading.Thread(target=self._fit, daemon=True)
         self._thread.start()
 
@@ -117,34 +111,14 @@ class RunTrainable(tune.Trainable):
             self._messages.put(("failed", RunError("the workers ended before the training was finished")))
 
 
-def decode_in_background(plan: Plan) -> StoredRows | None:
-    """Start to decode resident rows in a thread of this process, which must outlive the workers.
-
-    Returns None for streamed rows.
-    """
-    if plan.feed == "stream":
-        return None
-    stored = StoredRows()
-    threading.Thread(target=_decode, args=(plan, stored), daemon=True).start()
-    return stored
-
-
-def _decode(plan: Plan, stored: StoredRows) -> None:
-    pipeline = plan.workload.build_pipeline(plan.run.workload)
-    try:
-        stored.decode(open_splits(plan), pipeline, concurrency=max(plan.scaling.read_tasks, 1))
-    except Exception as error:
-        stored.fail(explain(error))
-
-
 def build_trainer(
-    plan: Plan, stored: StoredRows | None, *, action: WorkerFn, listener: ray.train.UserCallback | None = None
+    plan: Plan, datasets: RunDatasets, *, action: WorkerFn, listener: ray.train.UserCallback | None = None
 ) -> ElasticTrainer:
     """Build a trainer whose workers run `action`; its name is new, so that Ray Train resumes no snapshot of its own.
 
     Args:
         plan: The run's plan.
-        stored: Decoded rows, or None when they are streamed.
+        datasets: Its datasets, see `build_datasets`.
         action: What each worker runs.
         listener: Ray Train callback in this process.
     """
@@ -159,7 +133,9 @@ def build_trainer(
         ray_train_loop,
         policy=WorkerCount(scaling_config, scaling, plan.run.training),
         listener=listener,
-        train_loop_config={"plan": plan, "action": action, "stored": stored},
+        train_loop_config={"plan": plan, "action": action},
+        datasets=datasets,
+        dataset_config=RowShares(plan),
         scaling_config=scaling_config,
         run_config=ray.train.RunConfig(
             name=f"train_{uuid.uuid4().hex[:8]}",

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from trainables.engine.loop.loop import run_training
 from trainables.engine.loop.worker_context import CancelledError
 from trainables.plan import Plan
 from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, install_checkpoint
+from trainables.ray_train.row_sources import build_local_sources, build_shared_sources
+from trainables.ray_train.run_datasets import RunDatasets, build_datasets
 from trainables.ray_train.run_trainable import RunTrainable, as_run_error
 from trainables.ray_train.worker_main import RunError, run_locally
 from trainables.run import set_dotted, validate_strictly
@@ -22,10 +25,10 @@ from trainables.run import set_dotted, validate_strictly
 OBJECTIVE = "objective"
 """Key in a result: the metric that ranks trials, with its sign turned so that more is better; absent until it is
 measured."""
-PLAN, RUNS, PREFIX, METRIC, MODE, WAITS = "plan", "runs", "prefix", "metric", "mode", "waits"
-"""Keys in a trial's config, besides dotted settings: its plan, the folder of runs, the prefix of the run's name before
-the trial's id, the metric and its mode, and whether the training waits at each report until Tune asks for the next
-step, so that a pause is exact."""
+PLAN, ROWS, RUNS, PREFIX, METRIC, MODE, WAITS = "plan", "rows", "runs", "prefix", "metric", "mode", "waits"
+"""Keys in a trial's config, besides dotted settings: its plan, the key of its shared rows or None, the folder of runs,
+the prefix of the run's name before the trial's id, the metric and its mode, and whether the training waits at each
+report until Tune asks for the next step, so that a pause is exact."""
 JOIN_S = 120.0
 """How long a cancelled training may take to end; cancellation is checked before every step, not during an
 evaluation."""
@@ -37,11 +40,22 @@ class SearchTrial(RunTrainable):
     With one worker it trains in its own process, which then holds the worker's resources.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:  # pyright: ignore
+    def setup(self, config: dict[str, Any], *, shared: dict[str, RunDatasets]) -> None:  # pyright: ignore
+        """Store the plan.
+
+        Args:
+            config: See the keys above.
+            shared: Decoded datasets by the key of the rows, which the driver owns.
+        """
+        self._shared = shared
+        self._store(config)
+
+    def _store(self, config: dict[str, Any]) -> None:
         plan: Plan = config[PLAN]
         name = f"{config[PREFIX]}{self.trial_id}"
         run = plan.run.model_copy(update={"training": change_training(plan.run.training, config)})
-        super().setup(config, plan=replace(plan, run=run, folder=Folder(config[RUNS]) / name, run_id=name))
+        plan = replace(plan, run=run, folder=Folder(config[RUNS]) / name, run_id=name)
+        super().setup(config, plan=plan, datasets=self._shared.get(config[ROWS], {}))
         self._metric, self._sign = config[METRIC], 1.0 if config[MODE] == "max" else -1.0
         self._waits = bool(config.get(WAITS))
         self._error: RunError | None = None
@@ -57,7 +71,7 @@ class SearchTrial(RunTrainable):
             self._thread.join(JOIN_S)
             if self._thread.is_alive():
                 return False
-        self.setup(new_config)
+        self._store(new_config)
         return True
 
     def cleanup(self) -> None:
@@ -107,14 +121,19 @@ class SearchTrial(RunTrainable):
 
     def _launch(self) -> None:
         if not trains_inside(self._plan):
-            super()._launch()
+            try:
+                self._datasets = self._datasets or build_datasets(self._plan)
+            except RunError as error:
+                self._messages.put(("failed", error))
+            else:
+                super()._launch()
             return
         self._messages = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
-        messages, cancelled, asked = self._messages, self._cancelled, self._asked
+        messages, cancelled, asked, datasets = self._messages, self._cancelled, self._asked, self._datasets
 
         def report(content: WorkerReport) -> None:
             messages.put(("report", content))
@@ -123,7 +142,8 @@ class SearchTrial(RunTrainable):
 
         asked.acquire()
         try:
-            run_locally(self._plan, run_training, report, cancelled.is_set)
+            build_sources = partial(build_shared_sources, datasets=datasets) if datasets else build_local_sources
+            run_locally(self._plan, run_training, report, cancelled.is_set, build_sources)
         except CancelledError:
             return
         except BaseException as error:

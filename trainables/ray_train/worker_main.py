@@ -4,7 +4,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -40,6 +39,8 @@ class RunError(RuntimeError):
 
 WorkerFn = Callable[[Run, WorkerContext], Any]
 """Action of a worker with its surroundings: train, or evaluate a saved model."""
+BuildSources = Callable[[Plan, DataPipeline], dict[Split, RowSource]]
+"""Builder of a worker's row sources."""
 
 
 def run_locally(
@@ -47,6 +48,7 @@ def run_locally(
     action: WorkerFn,
     report: Callable[[WorkerReport], None] = print,
     is_cancelled: Callable[[], bool] = never_cancelled,
+    build_sources: BuildSources = build_local_sources,
 ) -> Any:
     """Run `action` in this process, without a worker group, and return its result.
 
@@ -55,6 +57,7 @@ def run_locally(
         action: What to run.
         report: Called with every report.
         is_cancelled: Checked before every step.
+        build_sources: Gives the rows; by default this process reads them.
 
     Raises:
         RunError: The action failed; the message is for the user.
@@ -63,11 +66,11 @@ def run_locally(
     pipeline = plan.workload.build_pipeline(plan.run.workload)
     device = torch.device("cuda" if plan.uses_gpu else "cpu")
     process = Runtime(device, lambda module: module, report, is_cancelled)
-    return _work(plan, pipeline, build_local_sources, action, process)
+    return _work(plan, pipeline, build_sources, action, process)
 
 
 def ray_train_loop(config: dict[str, Any]) -> Any:
-    """Train function of a TorchTrainer; `config` holds the `plan`, the `action` and, for resident rows, `stored`."""
+    """Train function of a TorchTrainer; `config` holds the `plan` and the `action`."""
     import ray.train
     import ray.train.torch
 
@@ -84,8 +87,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
     plan: Plan = config["plan"]
     pipeline = plan.workload.build_pipeline(plan.run.workload)
     process = Runtime(ray.train.torch.get_device(), wrap, report, preemption_notice=preemption_notice)
-    build_sources = partial(build_ray_sources, stored=config["stored"])
-    return _work(plan, pipeline, build_sources, config["action"], process)
+    return _work(plan, pipeline, build_ray_sources, config["action"], process)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
 def _work(
     plan: Plan,
     pipeline: DataPipeline,
-    build_sources: Callable[[Plan, DataPipeline], dict[Split, RowSource]],
+    build_sources: BuildSources,
     action: WorkerFn,
     process: Runtime,
 ) -> Any:

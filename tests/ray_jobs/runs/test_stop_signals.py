@@ -95,9 +95,13 @@ def test_a_run_in_another_thread_receives_no_signal(tmp_path):
 
 def test_a_closed_terminal_asks_for_a_checkpoint(tmp_path):
     folder = Folder(str(tmp_path))
-    with stopping_on_signals(folder) as signals:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert find_request(folder) == "SIGHUP" and signals.received == signal.SIGHUP
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with stopping_on_signals(folder) as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert find_request(folder) == "SIGHUP" and signals.received == signal.SIGHUP
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_nohup_is_respected(tmp_path):

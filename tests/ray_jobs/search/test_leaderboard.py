@@ -50,7 +50,7 @@ def test_what_a_failed_trial_reached_counts_nowhere(search):
     assert best_trial(first, setup.goals(trials[0])[0]) == trials[0]
     told = []
     sampler = SimpleNamespace(tell=lambda point, values: told.append(values), choose=lambda number: None)
-    algorithm = ResumableSearch(setup, trials, [], sampler, num_points=3, limit=1, say=print)  # pyright: ignore
+    algorithm = ResumableSearch(setup, trials, [], None, sampler, num_points=3, limit=1, say=print)  # pyright: ignore
     assert algorithm.next_trial() is None and told == [[4.0], None]
 
 

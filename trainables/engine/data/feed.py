@@ -108,8 +108,7 @@ class Feed:
     def ordered(self, split: Split, batch_size: int | None = None) -> Iterator[Any]:
         """Yield this rank's contiguous share of a split in batches; over all ranks every row comes once."""
         source = self._source(split)
-        start = source.num_rows * self._rank // self._world_size
-        stop = source.num_rows * (self._rank + 1) // self._world_size
+        start, stop = share_bounds(source.num_rows, self._world_size)[self._rank : self._rank + 2]
         tables = source.ordered(start, stop, batch_size or self._ordered_size)
         with self._ahead(map(self._whole_batch, tables), depth=2) as ready:
             for batch in ready:

@@ -45,6 +45,14 @@ class Shards:
             for first in range(0, size, max(length, 1))
         ]
 
+    def between(self, start: int, stop: int) -> list[Piece]:
+        """Return rows [start, stop) in stored order, as the part of each shard."""
+        bounds = [
+            Piece(shard, max(start - first, 0), min(stop - first, size))
+            for shard, (first, size) in enumerate(zip(self.starts.tolist(), self.sizes, strict=True))
+        ]
+        return [piece for piece in bounds if piece.start < piece.stop]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -141,6 +149,6 @@ class PassOrder:
         return random.permutation(self._shards.pieces[cut.number].num_rows)[cut.low : cut.high]
 
 
-def share_bounds(batch_size: int, num_parts: int) -> list[int]:
-    """Return the places at which a batch is cut into parts that differ by a row at most, with both ends."""
-    return [part * batch_size // num_parts for part in range(num_parts + 1)]
+def share_bounds(num_rows: int, num_parts: int) -> list[int]:
+    """Return the places at which rows are cut into parts that differ by a row at most, with both ends."""
+    return [part * num_rows // num_parts for part in range(num_parts + 1)]

@@ -152,11 +152,7 @@ class StreamedRows:
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
         """Yield rows [start, stop) in stored order."""
-        pieces = []
-        for shard, (first, size) in enumerate(zip(self.shards.starts.tolist(), self.shards.sizes, strict=True)):
-            low, high = max(start - first, 0), min(stop - first, size)
-            if low < high:
-                pieces.append(Piece(shard, low, high))
+        pieces = self.shards.between(start, stop)
         tables = regroup(self._read(pieces), [piece.num_rows for piece in pieces])
         for batch in rebatch(tables, batch_size):
             yield batch.take(pa.array(np.arange(batch.num_rows)))
