@@ -11,6 +11,11 @@ def main() -> int:
     if not os.environ.get("HOME", "unset").strip():
         del os.environ["HOME"]  # empty, it would make / the home folder
     try:
+        from ray_jobs.cluster.connection import has_address
+        from ray_jobs.cluster.loopback import stay_on_loopback
+
+        if not has_address():
+            stay_on_loopback()
         from ray_jobs.cli import main as run
 
         return run()

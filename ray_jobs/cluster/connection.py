@@ -4,13 +4,13 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 import warnings
 from urllib.parse import urlsplit
 
 from ray_jobs.cluster.home_folder import provide_home, provide_token
-from ray_jobs.cluster.loopback import bypass_proxy
-from ray_jobs.cluster.ray_logs import silence_workers
+from ray_jobs.cluster.loopback import bypass_proxy, stay_on_loopback
 from ray_jobs.cluster.session_folder import choose_session_folder
 from ray_jobs.terminal import print_text
 from trainables.engine.process import malloc_settings
@@ -29,8 +29,6 @@ SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is the handling of signals
 }
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Variables of a cluster of one machine that listens only on loopback; without them it listens on every interface."""
 ADDRESS = "RAY_ADDRESS"
 CLIENT_PORT = 10001
 """Of `ray://` without a port."""
@@ -58,9 +56,7 @@ def connect() -> None:
     environment = {name: os.environ.setdefault(name, value) for name, value in SETTINGS.items()}
     for name in _job_environment():
         environment.pop(name, None)  # Ray refuses a variable that is in both
-    import ray
-
-    if ray.is_initialized():
+    if _is_connected():
         _quieten()
         return
     bypass_proxy()
@@ -72,15 +68,15 @@ def connect() -> None:
         _refuse_dead(address)
     if is_local:
         _say(choose_session_folder())
+        _say(stay_on_loopback())
         provide_token()
-        from ray._private import ray_constants
+    import ray
 
-        ray_constants.ENABLE_RAY_CLUSTER = False  # LOOPBACK, which was read when Ray was imported
     try:
         ray.init(
             address="local" if is_local else None,
             include_dashboard=False if is_local else None,
-            log_to_driver=True,
+            log_to_driver=False,
             logging_level=logging.ERROR,
             # a cluster started here inherits these; giving them again would keep Ray from prestarting workers
             runtime_env=None if is_local else {"env_vars": environment},
@@ -90,7 +86,14 @@ def connect() -> None:
             raise
         raise ValueError(f"{ADDRESS}={address}: no cluster was found there; unset it to train here") from error
     _quieten()
-    silence_workers()
+
+
+def _is_connected() -> bool:
+    if "ray" not in sys.modules:  # importing it would fix what it listens on
+        return False
+    import ray
+
+    return ray.is_initialized()
 
 
 def _say(line: str | None) -> None:
@@ -134,7 +137,6 @@ def _job_environment() -> dict[str, str]:
 
 def _quieten() -> None:
     import ray.data
-    from ray.air._internal import usage
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray.data", "ray.train"):
@@ -143,8 +145,6 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # Tune warns that the files of its own loggers, which are off, are not there
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    # Tune counts the callbacks for Ray's statistics, which are off, and imports wandb for it: a second
-    usage.tag_callbacks = lambda callbacks: False
 
 
 def check_resources(scaling: Scaling) -> bool:

@@ -20,9 +20,9 @@ from typing import Self
 
 import psutil
 
-from ray_jobs.cluster.connection import LOOPBACK, SETTINGS
+from ray_jobs.cluster.connection import SETTINGS
 from ray_jobs.cluster.home_folder import provide_home
-from ray_jobs.cluster.loopback import bypass_proxy
+from ray_jobs.cluster.loopback import VARIABLES, bypass_proxy
 from ray_jobs.cluster.ray_job_client import JobClient
 from ray_jobs.cluster.session_folder import short_folder
 from ray_jobs.cluster.submit_job import send
@@ -55,7 +55,7 @@ class LocalCluster:
         self.gcs_address = f"127.0.0.1:{self._ports[0]}"
         self.token = secrets.token_hex(32)
         self.environment = {
-            **LOOPBACK,
+            **VARIABLES,
             **os.environ,
             **SETTINGS,
             "RAY_AUTH_MODE": "token",

@@ -1,10 +1,27 @@
-"""Talk of this machine with itself, which never goes through a proxy."""
+"""Loopback: a cluster of one machine listens on nothing else, and never talks to itself through a proxy."""
 
 import os
+import sys
 from collections.abc import Iterable
 from ipaddress import ip_address
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
+VARIABLES = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Variables that keep a cluster of one machine from listening on every interface; Ray reads them when it is
+imported."""
+
+
+def stay_on_loopback() -> str | None:
+    """Make a Ray cluster that this process starts listen on loopback alone; returns a warning when it is too late."""
+    is_late = "ray" in sys.modules and any(os.environ.get(name) != value for name, value in VARIABLES.items())
+    os.environ.update(VARIABLES)
+    if not is_late:
+        return None
+    settings = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
+    return (
+        "warning: Ray was imported before Quintet, so the cluster that is started here listens on every interface of "
+        f"this machine; set {settings} before Python starts"
+    )
 
 
 def is_loopback(host: str | None) -> bool:

@@ -1,15 +1,18 @@
 """Package of a job: the files of a folder that go to the cluster, checked for secrets before they are sent."""
 
-import logging
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pathspec import GitIgnoreSpec
+
 from ray_jobs.cluster.secret_scan import find_secrets
 
 MAX_BYTES = 100 * 2**20
 MAX_FILES = 5_000
+IGNORE_FILES = (".gitignore", ".rayignore")
 NEVER = (".git", ".venv", "venv", "__pycache__", "out", "wandb", ".ruff_cache", ".pytest_cache", ".import_linter_cache")
 ADVICE = "leave out what the job does not need by lines in .rayignore (written like .gitignore)"
 MAX_SHOWN = 20
@@ -39,15 +42,37 @@ def write_package(folder: Path, files: list[str], target: Path) -> None:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    from ray._private.runtime_env.packaging import _dir_travel, _get_excludes  # the rules of `ray job submit`
+    """Yield the files that no ignore file in their folder or in one above leaves out."""
+    specs: list[tuple[str, GitIgnoreSpec]] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        parent = Path(place).relative_to(folder).as_posix()
+        specs = [(root, spec) for root, spec in specs if _is_below(parent, root)]
+        lines = [line for name in IGNORE_FILES if name in names for line in Path(place, name).read_text().splitlines()]
+        specs.append((parent, GitIgnoreSpec.from_lines(lines)))
+        folders[:] = [each for each in folders if each not in NEVER and not _is_ignored(parent, f"{each}/", specs)]
+        _refuse_links_up(Path(place), folders)
+        yield from (_join(parent, each) for each in names if each not in NEVER and not _is_ignored(parent, each, specs))
 
-    found: list[Path] = []
-    quiet = logging.getLogger("ray_jobs.cluster.working_dir_package")  # Ray logs every ignore file that it meets
-    _dir_travel(folder, [_get_excludes(folder, list(NEVER))], found.append, include_gitignore=True, logger=quiet)
-    for path in found:
-        name = path.relative_to(folder)
-        if path.is_file() and not set(name.parts) & set(NEVER):
-            yield str(name)
+
+def _is_ignored(parent: str, name: str, specs: list[tuple[str, GitIgnoreSpec]]) -> bool:
+    path = _join(parent, name)
+    return any(spec.match_file(path if root == "." else path.removeprefix(f"{root}/")) for root, spec in specs)
+
+
+def _refuse_links_up(place: Path, folders: list[str]) -> None:
+    for name in folders:
+        if (place / name).is_symlink() and place.resolve().is_relative_to((place / name).resolve()):
+            raise ValueError(
+                f"{place / name} links to a folder that it lies in, and would be sent without end; {ADVICE}"
+            )
+
+
+def _is_below(path: str, root: str) -> bool:
+    return root in (".", path) or path.startswith(f"{root}/")
+
+
+def _join(parent: str, name: str) -> str:
+    return name if parent == "." else f"{parent}/{name}"
 
 
 def _refuse_links_outside(folder: Path, files: list[str]) -> None:

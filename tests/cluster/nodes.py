@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ray_jobs.cluster.connection import LOOPBACK
 from ray_jobs.cluster.local_cluster import PREFIX, LocalCluster, free_ports
+from ray_jobs.cluster.loopback import VARIABLES
 from ray_jobs.cluster.session_folder import short_folder
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment
@@ -40,7 +40,7 @@ assert gcs.drain_node(node.node_id.hex(), reason, "", deadline_ms)[0]
 
 def allow_further_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of clusters begun afterwards: Ray lets no node join one that listens on loopback alone."""
-    for name in LOOPBACK:
+    for name in VARIABLES:
         monkeypatch.setenv(name, "1")
 
 

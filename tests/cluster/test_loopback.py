@@ -12,8 +12,12 @@ from ray_jobs.cluster.local_cluster import LocalCluster
 from tests.cluster.nodes import ROOT
 
 TRAINING = """
+import sys
 import time
-import ray  # as in a search, where it is there before the connection
+from ray_jobs.cluster.loopback import stay_on_loopback
+
+assert "ray" not in sys.modules and stay_on_loopback() is None  # as the command line does first
+import ray
 from ray_jobs.cluster.connection import connect
 
 connect()

@@ -1,55 +1,33 @@
-"""What goes to this machine itself goes through no proxy."""
+"""A cluster of one machine is kept to loopback before Ray is imported, and told when that is too late."""
 
 import os
-import urllib.request
+import subprocess
+import sys
 
-import pytest
+from ray_jobs.cluster.loopback import VARIABLES, stay_on_loopback
 
-from ray_jobs.cluster.loopback import bypass_proxy, is_loopback
-from ray_jobs.cluster.ray_job_client import resolve_token
-
-
-@pytest.fixture(autouse=True)
-def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every request would go to a proxy that is not there."""
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "")
+[VARIABLE] = VARIABLES
 
 
-def test_loopback_is_known_by_every_address_of_it() -> None:
-    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.8.9.1", "::1")))
-    assert not any(map(is_loopback, ("10.0.0.1", "example.org", "", None)))
+def test_before_ray_is_imported_nothing_is_said(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert stay_on_loopback() is None and os.environ[VARIABLE] == "0"
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    assert stay_on_loopback() is None  # it was set before
 
 
-def test_only_loopback_is_excepted_from_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "example.org")
-    bypass_proxy("127.0.0.7")
-    assert os.environ["no_proxy"] == "example.org,127.0.0.1,localhost,::1,127.0.0.7"
-    assert all(map(urllib.request.proxy_bypass, ("127.0.0.1:8265", "localhost", "127.0.0.7", "example.org")))
-    assert not urllib.request.proxy_bypass("10.0.0.1")
+def test_after_ray_was_imported_the_exposure_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    warning = stay_on_loopback()
+    assert warning and "listens on every interface" in warning and f"{VARIABLE}=0" in warning
 
 
-def test_no_proxy_for_all_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "*")
-    bypass_proxy()
-    assert os.environ["no_proxy"] == "*"
-
-
-def test_a_cluster_on_loopback_answers_beside_a_proxy() -> None:
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-    from threading import Thread
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        assert resolve_token(f"http://127.0.0.1:{server.server_port}") is None
-        server.shutdown()
+def test_the_command_line_imports_ray_after_it():
+    script = (
+        "import os, sys; sys.argv = ['quintet', 'list']; from ray_jobs.__main__ import main; main(); "
+        f"assert os.environ['{VARIABLE}'] == '0'"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "RAY_ADDRESS")}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -20,7 +20,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **arguments: calls.append(arguments))
     monkeypatch.setattr(connection, "_quieten", lambda: None)
-    monkeypatch.setattr(connection, "silence_workers", lambda: None)
     monkeypatch.delenv(connection.IS_JOB, raising=False)
     return calls
 

@@ -42,6 +42,18 @@ def test_the_package_leaves_out_git_environments_and_results(folder, tmp_path):
         assert packed.namelist() == names and packed.read("code/a.py") == b"x"
 
 
+def test_ignore_files_in_folders_count_from_there_down(folder):
+    for name in ("code/deep/keep.csv", "code/deep/drop.csv", "code/b.csv", "logs/x.txt", "code/logs/y.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / ".gitignore").write_text("/logs/\n")
+    (folder / "code/.gitignore").write_text("*.csv\n!keep.csv\n")
+    (folder / "code/deep/.rayignore").write_text("/nothing\n")
+    names = list_package(folder)
+    assert {"code/deep/keep.csv", "code/logs/y.txt"} <= set(names)
+    assert not {"code/deep/drop.csv", "code/b.csv", "logs/x.txt"} & set(names)
+
+
 def test_a_checkout_whose_git_is_a_file_sends_none_of_it(folder):
     subprocess.run(["rm", "-r", str(folder / ".git")], check=True)
     (folder / ".git").write_text("gitdir: elsewhere")
@@ -107,6 +119,17 @@ def test_twenty_secrets_are_named_and_the_others_counted(folder):
         *(f"  start.sh, line {line}: holds a key of W&B" for line in range(1, 21)),
         "  and 1,002 more",
     ]
+
+
+def test_a_link_to_a_folder_above_is_refused(folder):
+    (folder / "code/loop").symlink_to(folder)
+    with pytest.raises(ValueError, match="code/loop links to a folder that it lies in"):
+        list_package(folder)
+
+
+def test_a_linked_folder_is_sent_as_its_files(folder):
+    (folder / "same").symlink_to(folder / "code")
+    assert "same/a.py" in list_package(folder)
 
 
 def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):

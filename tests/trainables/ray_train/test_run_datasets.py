@@ -1,4 +1,4 @@
-"""Datasets of a run: whole, in order, named, decoded once; shares that lose no row; a clear word for a damaged shard."""
+"""Datasets of a run: whole, in order, named, decoded once; shares that lose no row; a damaged shard is named."""
 
 from functools import partial
 

@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainables.contract.training_config import Ema
 
@@ -18,10 +18,9 @@ class EmaModel(AveragedModel):
 
     def update_parameters(self, model: nn.Module) -> None:
         """Average once; unlike torch's, the first update averages too."""
-        pairs = list(zip(self.module.parameters(), model.parameters(), strict=True))
-        decay = compute_decay(self._settings, self.num_updates)
+        average = get_ema_multi_avg_fn(compute_decay(self._settings, self.num_updates))
         with torch.no_grad():
-            torch._foreach_lerp_([p for p, _ in pairs], [p.detach() for _, p in pairs], 1.0 - decay)  # pyright: ignore
+            average(list(self.module.parameters()), [p.detach() for p in model.parameters()], self.num_updates)
             for mine, other in zip(self.module.buffers(), model.buffers(), strict=True):
                 mine.copy_(other)
         self.num_updates += 1
