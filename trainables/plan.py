@@ -1,7 +1,7 @@
 """The plan of one training, which the driver resolves before any worker starts; pickled to every worker."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from data_pipelines.contract.pipeline import Manifest
 from data_pipelines.storage.file_cache import FileCache
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trainables.engine.files.histograms import Watch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """One run, its folder, its prepared data, and the processes that train it."""
 
@@ -35,3 +35,9 @@ class Plan:
     """Cache of prepared data that do not lie on a local disk, on each machine."""
     watch: "Watch | None" = None
     """Histograms for a tracker."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Plan":
+        return self
+
+    def __repr__(self) -> str:
+        return f"<plan of {self.run_id}>"

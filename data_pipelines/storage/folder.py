@@ -12,7 +12,7 @@ from pyarrow import fs as pafs
 
 from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, sync_directory, temporary_path
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
-from data_pipelines.storage.uri import extend_uri, join_uri, split_uri
+from data_pipelines.storage.uri import extend_uri, join_uri, parent_uri, split_uri
 
 
 class Folder:
@@ -43,6 +43,16 @@ class Folder:
     def beside(self, ending: str) -> "Folder":
         """Return the folder of the same place whose name is longer by an ending."""
         return Folder(extend_uri(self.uri, ending))
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def parent(self) -> "Folder":
+        """Folder that holds this one."""
+        return Folder(parent_uri(self.uri))
 
     def __str__(self) -> str:
         return self.path if self.is_local else self.uri

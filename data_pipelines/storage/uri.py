@@ -44,6 +44,12 @@ def extend_uri(uri: str, ending: str) -> str:
     return f"{place.rstrip('/')}{quote(ending)}{mark}{options}"
 
 
+def parent_uri(uri: str) -> str:
+    """Return the path or URI of the folder that holds an entry, with the same options."""
+    place, mark, options = uri.partition("?") if "://" in uri else (uri, "", "")
+    return f"{place.rstrip('/').rpartition('/')[0]}{mark}{options}"
+
+
 def last_name(uri: str) -> str:
     """Return the last name of a path or URI, without the options."""
     return PurePosixPath(uri.partition("?")[0] if "://" in uri else uri).name

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray import tune
 
-from ray_jobs.cluster.placement_group_reaper import freeing_orphans
+from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.run_folder.run_recorder import RunRecorder
 from trainables.plan import Plan
 from trainables.ray_train.node_affinity import this_node
@@ -55,14 +55,13 @@ def run_trial(plan: Plan, record: RunRecorder, trackers: Sequence[tune.Callback]
         run_config=tune.RunConfig(
             name=f"tune_{uuid.uuid4().hex[:8]}",
             storage_path=(plan.folder / "ray").uri,
-            callbacks=[recorder, *trackers],
+            callbacks=[GroupRemover(), recorder, *trackers],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
         ),
     )
     try:
-        with freeing_orphans():
-            [result] = tuner.fit()
+        [result] = tuner.fit()
     finally:
         record.flush()
     if recorder.error:

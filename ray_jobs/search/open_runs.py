@@ -32,9 +32,15 @@ class OpenRuns:
     def __init__(self, setup: SweepPlan):
         self._setup = setup
         self._open: dict[int, OpenRun] = {}
+        self.numbers: dict[str, int] = {}
+        """Number of each trial that was opened, by its id in Tune, which is new in every start."""
 
     def __getitem__(self, number: int) -> OpenRun:
         return self._open[number]
+
+    def of_tune(self, trial_id: str) -> OpenRun:
+        """Return the run of a trial by its id in Tune."""
+        return self._open[self.numbers[trial_id]]
 
     def __len__(self) -> int:
         return len(self._open)

@@ -38,7 +38,7 @@ class SearchRecorder(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial as running: for the first time, after a pause, or with other settings."""
-        number = int(trial.trial_id)
+        number = self._runs.numbers[trial.trial_id]
         before = self._trials[number]
         values = {key: trial.config[key] for key in before.values}
         changed = [
@@ -54,7 +54,7 @@ class SearchRecorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Apply a result to the run's record, and to the record of the search."""
-        number = int(trial.trial_id)
+        number = self._runs.numbers[trial.trial_id]
         record = self._runs[number].record
         if "message" in result:
             record.log(result["message"], level="WARNING")
@@ -91,7 +91,7 @@ class SearchRecorder(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Count a failure of a trial, which resumes from its checkpoint."""
-        number = int(trial.trial_id)
+        number = self._runs.numbers[trial.trial_id]
         current = self._timed(self._trials[number])
         words = current.words or LOST
         changed = current.change(failures=current.failures + 1, words=words)
@@ -99,13 +99,13 @@ class SearchRecorder(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial as failed for good."""
-        current = self._trials[int(trial.trial_id)]
+        current = self._trials[self._runs.numbers[trial.trial_id]]
         words = current.words or LOST
         self._end(current.change(state="failed", words=words, failures=current.failures + 1), f"failed: {words}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial as finished, as stopped, or as waiting for the next start of the search."""
-        number = int(trial.trial_id)
+        number = self._runs.numbers[trial.trial_id]
         who = self._stopped_by.get(number, "the scheduler")
         if number in self._ended:
             self._end(self._trials[number].change(state="finished", words=""), "finished")

@@ -2,18 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers import (
-    AsyncHyperBandScheduler,
-    FIFOScheduler,
-    MedianStoppingRule,
-    PopulationBasedTraining,
-    TrialScheduler,
-)
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.append_file import whole_lines
@@ -30,11 +24,16 @@ NEVER = 10**9
 """Length that no training reaches; the experiment sets how long a training lasts."""
 
 
-def build_scheduler(search: Search, seed: int) -> TrialScheduler:
+NumberOf = Callable[[Any], int]
+"""Returns the number of one of Tune's trials."""
+
+
+def build_scheduler(search: Search, seed: int, number_of: NumberOf) -> TrialScheduler:
     """Build the scheduler that the settings name, which compares trials by `OBJECTIVE`."""
     scheduler = search.scheduler
     if isinstance(scheduler, Asha):
-        return AsyncHyperBandScheduler(
+        return _Asha(
+            number_of,
             time_attr=_time(scheduler.grace),
             metric=OBJECTIVE,
             mode="max",
@@ -43,13 +42,11 @@ def build_scheduler(search: Search, seed: int) -> TrialScheduler:
             reduction_factor=scheduler.reduction_factor,
         )
     if isinstance(scheduler, MedianStopping):
-        return _Median(
+        return MedianRule(
+            number_of,
             time_attr=_time(scheduler.grace),
-            metric=OBJECTIVE,
-            mode="max",
             grace_period=scheduler.grace.count,
-            min_samples_required=scheduler.min_trials,
-            min_time_slice=NEVER,
+            min_trials=scheduler.min_trials,
         )
     if isinstance(scheduler, PopulationBased):
         return _build_pbt(scheduler, search, np.random.default_rng(seed))
@@ -96,32 +93,89 @@ def clip(dimension: Dimension, value: Any) -> Any:
     return int(min(max(whole, low), high - (high - low) % dimension.step))
 
 
-class _Median(MedianStoppingRule):
-    """Median stopping rule that takes into account what trials reached before an interruption."""
+class MedianRule(FIFOScheduler):
+    """Median stopping rule (Golovin et al. 2017, "Google Vizier", 3.2.2), with what trials reached before a restart.
 
-    def recall(self, trial: Any, results: Iterable[dict[str, float]]) -> None:
-        """Add the results of an earlier trial, without a decision on that trial."""
-        self._results[trial] += results
+    A trial stops at time t when its best value is below the median, over the other trials that have come as far, of
+    their mean value from the grace period to t. Ray's own cannot be given earlier results.
+    """
+
+    def __init__(self, number_of: NumberOf, *, time_attr: str, grace_period: int, min_trials: int) -> None:
+        """Create the rule.
+
+        Args:
+            number_of: Numbers Tune's trials.
+            time_attr: Key of the time in a result.
+            grace_period: Time before which no trial is stopped, and no value counts.
+            min_trials: Other trials that must have come as far.
+        """
+        super().__init__()
+        self._number_of, self._time_attr = number_of, time_attr
+        self._grace_period, self._min_trials = grace_period, min_trials
+        self._values: dict[int, list[tuple[float, float]]] = {}
+
+    def recall(self, number: int, results: Iterable[Mapping[str, float]]) -> None:
+        """Add the results of a trial from before a restart, without a decision."""
+        self._values[number] = [(result[self._time_attr], result[OBJECTIVE]) for result in results]
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide whether a trial goes on."""
+        if self._time_attr not in result or OBJECTIVE not in result:
+            return self.CONTINUE
+        number, now = self._number_of(trial), result[self._time_attr]
+        mine = self._values.setdefault(number, [])
+        mine.append((now, result[OBJECTIVE]))
+        means = [mean for other in self._values if other != number for mean in self._mean(other, now)]
+        if now < self._grace_period or len(means) < self._min_trials:
+            return self.CONTINUE
+        best = max(value for _, value in mine)
+        return self.STOP if best < np.median(means) else self.CONTINUE
+
+    def _mean(self, number: int, until: float) -> list[float]:
+        """Return the mean of a trial that has come as far, in a list; an empty one for any other."""
+        values = self._values[number]
+        if not values or values[-1][0] < until:
+            return []
+        counted = [value for time, value in values if self._grace_period <= time <= until]
+        mean = float(np.mean(counted)) if counted else math.nan
+        return [mean] if math.isfinite(mean) else []
+
+
+class _Asha(AsyncHyperBandScheduler):
+    """ASHA that takes into account what trials reached before a restart."""
+
+    def __init__(self, number_of: NumberOf, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._number_of = number_of
+        self._earlier: dict[int, list[dict[str, float]]] = {}
+
+    def recall(self, number: int, results: Iterable[dict[str, float]], *, is_over: bool) -> None:
+        """Add the results of a trial from before a restart; those of an open one count when Tune adds it again."""
+        if is_over:
+            self._replay(_Earlier(f"earlier_{number}"), results)
+        else:
+            self._earlier[number] = list(results)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Give a resumed trial the results that were recalled under its id."""
+        """Give a trial a bracket, and its earlier results."""
         super().on_trial_add(tune_controller, trial)
-        for known in [other for other in self._results if other.trial_id == trial.trial_id]:
-            self._results[trial] = self._results.pop(known)
+        for result in self._earlier.pop(self._number_of(trial), []):
+            super().on_trial_result(tune_controller, trial, result)
+
+    def _replay(self, trial: Any, results: Iterable[dict[str, float]]) -> None:
+        controller: Any = None  # which ASHA does not use
+        super().on_trial_add(controller, trial)
+        result: dict[str, float] = {}
+        for result in results:
+            super().on_trial_result(controller, trial, result)
+        super().on_trial_complete(controller, trial, result)
 
 
 @dataclass(frozen=True)
 class _Earlier:
-    """Stub of an earlier trial, with what ASHA and the median rule read of one."""
+    """Stub of a trial that is over, with what ASHA reads of one."""
 
     trial_id: str
-
-
-class _NoController:
-    """Stub controller for Tune while earlier results are replayed: no trial is live."""
-
-    def get_live_trials(self) -> list[Any]:
-        return []
 
 
 def replay_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable[Trial]) -> None:
@@ -129,23 +183,15 @@ def replay_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable
     settings = setup.search.scheduler
     if not isinstance(settings, Asha | MedianStopping):
         return
-    time = _time(settings.grace)
     for trial in trials:
-        results = list(_results(setup, trial, time))
-        if not results:
-            continue
-        earlier: Any = _Earlier(trial.id)
-        if isinstance(scheduler, _Median):
-            scheduler.recall(earlier, results)
-            continue
-        scheduler.on_trial_add(_NoController(), earlier)  # pyright: ignore
-        for result in results:
-            scheduler.on_trial_result(_NoController(), earlier, result)  # pyright: ignore
-        if trial.is_over:
-            scheduler.on_trial_complete(_NoController(), earlier, results[-1])  # pyright: ignore
+        results = list(_results(setup, trial, _time(settings.grace)))
+        if results and isinstance(scheduler, MedianRule):
+            scheduler.recall(trial.number, results)
+        elif results and isinstance(scheduler, _Asha):
+            scheduler.recall(trial.number, results, is_over=trial.is_over)
 
 
-def _results(setup: SweepPlan, trial: Trial, time: str) -> Iterable[dict[str, float]]:
+def _results(setup: SweepPlan, trial: Trial, time: str) -> Iterator[dict[str, float]]:
     goal = setup.goals(trial)[0]
     sign = 1.0 if goal.mode == "max" else -1.0
     run = setup.run(trial)

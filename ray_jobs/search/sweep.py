@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 
 from ray_jobs.cluster.connection import check_resources, connect, count_rooms, worker_resources
-from ray_jobs.cluster.placement_group_reaper import freeing_orphans
+from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
@@ -26,8 +26,8 @@ from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.recorder import SearchRecorder
 from ray_jobs.search.samplers import build_sampler
 from ray_jobs.search.schedulers import build_scheduler, replay_results
-from ray_jobs.search.search_algorithm import ResumableSearch
 from ray_jobs.search.search_log import SearchLog
+from ray_jobs.search.searcher import ResumableSearcher
 from ray_jobs.search.shared_rows import SharedRows
 from ray_jobs.search.sweep_plan import CHANGEABLE, SETTINGS, SweepPlan
 from ray_jobs.search.trials import Trial, Trials
@@ -146,12 +146,12 @@ def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:
 def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog, rows: SharedRows) -> None:
     search, seed = setup.search, setup.experiment.seed
     is_pbt = search.scheduler.name == "pbt"
-    scheduler = build_scheduler(search, seed)
-    replay_results(scheduler, setup, trials)
     runs = OpenRuns(setup)
+    scheduler = build_scheduler(search, seed, lambda trial: runs.numbers[trial.trial_id])
+    replay_results(scheduler, setup, trials)
     reporter = _ConsoleReporter(setup, trials, extent, log)
     goals = setup.goals(next(setup.expand(0, 0, _any_values(setup))))
-    algorithm = ResumableSearch(
+    searcher = ResumableSearcher(
         setup,
         trials,
         runs,
@@ -163,32 +163,37 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
     )
     recorder = SearchRecorder(setup, trials, runs, reporter.tell)
 
+    def name_of(trial: Any) -> str:
+        return setup.run_name(trials[runs.numbers[trial.trial_id]])
+
     def stop(who: str) -> None:
         recorder.is_ending = True
-        algorithm.set_finished()
+        searcher.end()
         runs.ask_to_stop(who)
 
     try:
-        with search_callbacks(setup.experiment.tracking, lambda number: runs[number], log.say) as trackers:
+        with search_callbacks(setup.experiment.tracking, runs.of_tune, log.say) as trackers:
             trainable = tune.with_parameters(SearchTrial, shared=rows.datasets)
             tuner = tune.Tuner(
                 tune.with_resources(trainable, trial_resources(setup.experiment.scaling, extent.uses_gpu)),
                 tune_config=tune.TuneConfig(
                     scheduler=scheduler,
-                    search_alg=algorithm,  # pyright: ignore
+                    search_alg=searcher,
+                    trial_name_creator=name_of,
+                    trial_dirname_creator=name_of,
                     num_samples=-1,
                     reuse_actors=setup.experiment.scaling.num_workers == 1,
                 ),
                 run_config=tune.RunConfig(
                     name=f"tune_{uuid.uuid4().hex[:8]}",
                     storage_path=(setup.folder / "ray").uri,
-                    callbacks=[recorder, *trackers],
+                    callbacks=[GroupRemover(), recorder, *trackers],
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=search.retries),
                     checkpoint_config=tune.CheckpointConfig(num_to_keep=4 if is_pbt else None),
                 ),
             )
-            with freeing_orphans(), handle_signals(stop) as signals:
+            with handle_signals(stop) as signals:
                 tuner.fit()
     finally:
         runs.close_all()

@@ -61,18 +61,18 @@ class MirroredRun(Protocol):
 
 @contextmanager
 def search_callbacks(
-    tracking: Tracking, run_of: Callable[[int], MirroredRun], say: Callable[[str], None]
+    tracking: Tracking, run_of: Callable[[str], MirroredRun], say: Callable[[str], None]
 ) -> "Iterator[list[RecordWandbCallback]]":
     """Yield the callback of a search, in a list; an empty list when tracking is off.
 
     Args:
         tracking: Settings of the search.
-        run_of: Returns the run of a trial's number.
+        run_of: Returns the run of a trial's id in Tune.
         say: Prints and logs a message.
     """
 
     def start(trial: "Trial") -> MirrorHandle:
-        run = run_of(int(trial.trial_id))
+        run = run_of(trial.trial_id)
         return start_mirror(run.experiment, run.record, fork_server.start)
 
     if not _is_on(tracking, say):

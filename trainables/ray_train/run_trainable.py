@@ -1,53 +1,67 @@
 """The Ray Trainable of every workload: a Tune trial that drives a TorchTrainer and cleans up after it.
 
-The trial's actor holds no CPU; it runs Ray Train's controller in a thread, forwards each report of rank 0 as one Tune
-result, and when Tune stops the trial it ends the workers and their placement group at once. Checkpoints are the
-engine's own, under the run's folder, so the next start (by Ray Train after the loss of a worker, by Tune after the loss
-of this actor, or by the user with the same command) resumes the newest undamaged one.
+The trial's actor holds no CPU. Rank 0 passes each report through a queue to the trial, which returns it as one Tune
+result; when Tune stops the trial, Ray Train's controller ends the workers and frees what they hold.
+Checkpoints are the engine's own, under the run's folder, so the next start (by Ray Train after the loss of a worker, by
+Tune after the loss of this actor, or by the user with the same command) resumes the newest undamaged one.
 """
 
-import queue
+import math
+import os
 import threading
 import time
-import uuid
 from contextlib import suppress
 from typing import Any
 
+import ray
 import ray.train
 from ray import tune
+from ray.exceptions import RayActorError
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Empty, Queue
 
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
+from trainables.ray_train.node_affinity import this_node
 from trainables.ray_train.run_datasets import RowShares, RunDatasets
-from trainables.ray_train.worker_count import ElasticTrainer, WorkerCount
 from trainables.ray_train.worker_main import RunError, WorkerFn, ray_train_loop
+from trainables.run import Scaling
 
-ABORT_TIMEOUT_S = 30.0
-LEAVE_EARLY_S = 3.0
-"""How long before the announced end of a machine its workers are ended; workers lost with the machine count as a
-failure."""
-
-
-Messages = queue.Queue[tuple[str, Any]]
-"""Messages of the training thread: a `report` of rank 0, workers that were `lost`, or how the run `failed`."""
+END_TIMEOUT_S = 30.0
+"""How long the workers of a trial may take to end."""
+START_TIMEOUT_S = 120
+"""How long one attempt to start the workers waits for their resources."""
+MAX_STARTS = 3
+"""Attempts to start the workers, besides those during `scaling.wait_for_nodes_s`, before the run gives up."""
+RESIZE_S = 10.0
+"""Seconds between two looks of a run with fewer workers than it asked for at what the cluster has."""
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+"""Ray Train's list of the checkpoints that were reported, in the run's folder, for `ray.train.Result.from_path`. It is
+not resumed from: one that a kill has cut off would end the run."""
+START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 
 
 class _Relay(ray.train.UserCallback):
-    """Ray Train callback that forwards every report, and errors that no restart can cure, to the trial."""
+    """Ray Train callback, in its controller, that tells the trial who the controller is, and which workers are lost."""
 
-    def __init__(self, messages: Messages):
-        self._messages = messages
+    def __init__(self, messages: Queue):
+        self._messages, self._is_known = messages, False
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        self._messages.put(("report", metrics[0]["report"]))
+        if not self._is_known:
+            self._is_known = True
+            self._put("started", None)
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
         if fatal:
-            self._messages.put(("failed", as_run_error(fatal[0])))
+            self._put("failed", as_run_error(fatal[0]))
         else:
             ranks = ", ".join(str(rank) for rank in sorted(worker_exceptions))
-            self._messages.put(("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint"))
+            self._put("lost", f"worker {ranks} was lost; restarting all workers from the last checkpoint")
+
+    def _put(self, kind: str, content: Any) -> None:
+        self._messages.put((kind, content, ray.get_runtime_context().current_actor))
 
 
 class RunTrainable(tune.Trainable):
@@ -62,14 +76,19 @@ class RunTrainable(tune.Trainable):
             datasets: The run's datasets, which the driver owns.
         """
         self._plan, self._datasets = plan, datasets
-        self._messages: Messages = queue.Queue(maxsize=1)
         self._thread: threading.Thread | None = None
+        self._controller: Any = None
+        self._is_finished = False
 
     def step(self) -> dict[str, Any]:
         """Wait for the next `report` of rank 0, a `message` for the log, or the `error` that ends the trial."""
         if self._thread is None:
             self._launch()
-        kind, content = self._messages.get()
+        kind, content = self._next_message()
+        while kind == "started":
+            kind, content = self._next_message()
+        if kind == "group":
+            return {"placement_group": content}
         if kind == "lost":
             return {"message": content}
         if kind == "failed":
@@ -79,7 +98,13 @@ class RunTrainable(tune.Trainable):
                 "is_bad_input": content.is_bad_input,
                 "done": True,
             }
-        return {**content["metrics"], "report": content, "done": content["is_finished"] or "stopped_by" in content}
+        self._is_finished = content["is_finished"] or "stopped_by" in content
+        return {**content["metrics"], "report": content, "done": self._is_finished}
+
+    def _next_message(self, timeout_s: float | None = None) -> tuple[str, Any]:
+        kind, content, controller = self._messages.get(timeout=timeout_s)
+        self._controller = controller or self._controller
+        return kind, content
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Do nothing: the engine keeps the run's checkpoints."""
@@ -88,63 +113,84 @@ class RunTrainable(tune.Trainable):
         """Do nothing: the workers find the newest checkpoint themselves."""
 
     def cleanup(self) -> None:
-        """End the workers and free their placement group; called by Tune when the trial stops."""
+        """End the workers and free what they hold; called by Tune when the trial ends.
+
+        A finished run ends by itself, so that Ray knows it as finished.
+        """
         if self._thread is None:
             return
-        self._trainer.abort()
-        deadline = time.monotonic() + ABORT_TIMEOUT_S
+        deadline, is_aborted = time.monotonic() + END_TIMEOUT_S, self._is_finished
         while self._thread.is_alive() and time.monotonic() < deadline:
-            with suppress(queue.Empty):  # the thread may be blocked on a full queue
-                self._messages.get(timeout=0.05)
+            if self._controller is not None and not is_aborted:
+                self._controller.abort.remote()
+                is_aborted = True
+            with suppress(Empty):
+                self._next_message(timeout_s=0.1)  # a worker, or the controller, may wait for room
+        self._messages.shutdown()
 
     def _launch(self) -> None:
-        self._trainer = build_trainer(self._plan, self._datasets, action=run_training, listener=_Relay(self._messages))
-        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._plan.folder.delete(SNAPSHOT)
+        self._messages = Queue(maxsize=1, actor_options={"num_cpus": 0, "label_selector": this_node()})
+        trainer = build_trainer(self._plan, self._datasets, action=run_training, messages=self._messages)
+        self._thread = threading.Thread(target=self._fit, args=(trainer, self._messages), daemon=True)
         self._thread.start()
 
-    def _fit(self) -> None:
+    def _fit(self, trainer: TorchTrainer, messages: Queue) -> None:
+        error: RunError | None = None
         try:
-            self._trainer.fit()
-        except BaseException as error:
-            self._messages.put(("failed", as_run_error(error)))
-        else:
-            self._messages.put(("failed", RunError("the workers ended before the training was finished")))
+            trainer.fit()
+        except RayActorError:
+            error = RunError("the process that looks after the workers was lost")
+        except BaseException as caught:
+            error = as_run_error(caught)
+        if not self._is_finished:
+            error = error or RunError("the workers ended before the training was finished")
+            messages.put(("failed", error, None))
 
 
 def build_trainer(
-    plan: Plan, datasets: RunDatasets, *, action: WorkerFn, listener: ray.train.UserCallback | None = None
-) -> ElasticTrainer:
-    """Build a trainer whose workers run `action`; its name is new, so that Ray Train resumes no snapshot of its own.
+    plan: Plan, datasets: RunDatasets, *, action: WorkerFn, messages: Queue | None = None
+) -> TorchTrainer:
+    """Build a trainer whose workers run `action`, and whose folder is that of the run.
 
     Args:
         plan: The run's plan.
         datasets: Its datasets, see `build_datasets`.
         action: What each worker runs.
-        listener: Ray Train callback in this process.
+        messages: Gets what `step` of RunTrainable reads.
     """
-    scaling = plan.scaling
+    scaling, training = plan.scaling, plan.run.training
     resources = {"CPU": scaling.cpus_per_worker}
     if plan.uses_gpu:
         resources["GPU"] = scaling.gpus_per_worker
-    scaling_config = ray.train.ScalingConfig(
-        num_workers=scaling.num_workers, use_gpu=plan.uses_gpu, resources_per_worker=resources
-    )
-    return ElasticTrainer(
+    timeout_s, num_starts = _patience(scaling)
+    os.environ[START_TIMEOUT] = str(timeout_s)  # there is no parameter; Ray passes it on to its controller
+    return TorchTrainer(
         ray_train_loop,
-        policy=WorkerCount(scaling_config, scaling, plan.run.training),
-        listener=listener,
-        train_loop_config={"plan": plan, "action": action},
-        datasets=datasets,
+        train_loop_config={"plan": plan, "action": action, "messages": messages},
+        datasets={**datasets},
         dataset_config=RowShares(plan),
-        scaling_config=scaling_config,
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(scaling.min_workers, scaling.num_workers) if scaling.min_workers else scaling.num_workers,
+            elastic_resize_monitor_interval_s=RESIZE_S,
+            use_gpu=plan.uses_gpu,
+            resources_per_worker=resources,
+        ),
         run_config=ray.train.RunConfig(
-            name=f"train_{uuid.uuid4().hex[:8]}",
-            storage_path=(plan.folder / "ray").uri,
+            name=plan.folder.name,
+            storage_path=plan.folder.parent.uri,
+            callbacks=None if messages is None else [_Relay(messages)],
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=training.keep_checkpoints),
             failure_config=ray.train.FailureConfig(
-                max_failures=plan.run.training.max_failures, preemption_grace_s=-LEAVE_EARLY_S
+                max_failures=training.max_failures, controller_failure_limit=num_starts
             ),
         ),
     )
+
+
+def _patience(scaling: Scaling) -> tuple[int, int]:
+    """Return the seconds of an attempt to start the workers, and the number of further attempts."""
+    return START_TIMEOUT_S, MAX_STARTS - 1 + math.ceil(scaling.wait_for_nodes_s / START_TIMEOUT_S)
 
 
 def _is_fatal(error: BaseException) -> bool:
@@ -156,6 +202,11 @@ def as_run_error(error: BaseException) -> RunError:
     for inner in _chain(error):
         if isinstance(inner, RunError):
             return inner
+    if any(isinstance(inner, ray.train.ControllerError) for inner in _chain(error)):
+        return RunError(
+            f"the workers did not start: {error}; the cluster may lack machines, and if it grows, raise "
+            "scaling.wait_for_nodes_s. The same command goes on from the last checkpoint"
+        )
     return RunError(f"{type(error).__name__}: {error}")
 
 
@@ -167,7 +218,7 @@ def _chain(error: BaseException) -> list[BaseException]:
         if inner in found:
             continue
         found.append(inner)
-        wrapped = [getattr(inner, name, None) for name in ("cause", "__cause__", "_base_exc", "controller_failure")]
+        wrapped = [getattr(inner, name, None) for name in ("cause", "__cause__", "controller_failure")]
         waiting += [other for other in wrapped if other is not None]
         waiting += list(getattr(inner, "worker_failures", {}).values())
     return found

@@ -25,17 +25,17 @@ from trainables.run import set_dotted, validate_strictly
 OBJECTIVE = "objective"
 """Key in a result: the metric that ranks trials, with its sign turned so that more is better; absent until it is
 measured."""
-PLAN, ROWS, RUNS, PREFIX, METRIC, MODE, WAITS = "plan", "rows", "runs", "prefix", "metric", "mode", "waits"
+PLAN, ROWS, RUNS, METRIC, MODE, WAITS = "plan", "rows", "runs", "metric", "mode", "waits"
 """Keys in a trial's config, besides dotted settings: its plan, the key of its shared rows or None, the folder of runs,
-the prefix of the run's name before the trial's id, the metric and its mode, and whether the training waits at each
-report until Tune asks for the next step, so that a pause is exact."""
+the metric and its mode, and whether the training waits at each report until Tune asks for the next step, so that a
+pause is exact."""
 JOIN_S = 120.0
 """How long a cancelled training may take to end; cancellation is checked before every step, not during an
 evaluation."""
 
 
 class SearchTrial(RunTrainable):
-    """Trial whose run folder follows from its id alone, because Tune may pass the config of one trial to another.
+    """Trial whose run is that of its name, because Tune may pass the config of one trial to another.
 
     With one worker it trains in its own process, which then holds the worker's resources.
     """
@@ -52,7 +52,7 @@ class SearchTrial(RunTrainable):
 
     def _store(self, config: dict[str, Any]) -> None:
         plan: Plan = config[PLAN]
-        name = f"{config[PREFIX]}{self.trial_id}"
+        name = self.trial_name
         run = plan.run.model_copy(update={"training": change_training(plan.run.training, config)})
         plan = replace(plan, run=run, folder=Folder(config[RUNS]) / name, run_id=name)
         super().setup(config, plan=plan, datasets=self._shared.get(config[ROWS], {}))
@@ -124,7 +124,8 @@ class SearchTrial(RunTrainable):
             try:
                 self._datasets = self._datasets or build_datasets(self._plan)
             except RunError as error:
-                self._messages.put(("failed", error))
+                self._messages = queue.Queue()
+                self._messages.put(("failed", error, None))
             else:
                 super()._launch()
             return
@@ -136,7 +137,7 @@ class SearchTrial(RunTrainable):
         messages, cancelled, asked, datasets = self._messages, self._cancelled, self._asked, self._datasets
 
         def report(content: WorkerReport) -> None:
-            messages.put(("report", content))
+            messages.put(("report", content, None))
             if self._waits:
                 asked.acquire()
 
@@ -147,7 +148,7 @@ class SearchTrial(RunTrainable):
         except CancelledError:
             return
         except BaseException as error:
-            messages.put(("failed", as_run_error(error)))
+            messages.put(("failed", as_run_error(error), None))
 
 
 def change_training(training: Training, config: Mapping[str, Any]) -> Training:

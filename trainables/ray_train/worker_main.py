@@ -14,6 +14,7 @@ from data_pipelines.prepared.ray_dataset import cause_of
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
 from trainables.engine.data.rows import RowSource
+from trainables.engine.files.checkpoints import deleted_by_nobody
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.worker_context import CancelledError, WorkerContext, never_cancelled, no_notice
 from trainables.engine.process.collectives import ProcessGroup
@@ -21,6 +22,11 @@ from trainables.engine.process.malloc_settings import set_malloc_thresholds
 from trainables.plan import Plan
 from trainables.ray_train.row_sources import build_local_sources, build_ray_sources
 from trainables.run import Run
+from trainables.run_paths import CHECKPOINTS
+
+MIN_PATIENCE_S = 20
+"""Shortest time for which an elastic run waits for all its workers: Ray needs up to 15 s to notice that a machine is
+dead, and looks for room every ten seconds."""
 
 
 class RunError(RuntimeError):
@@ -70,24 +76,65 @@ def run_locally(
 
 
 def ray_train_loop(config: dict[str, Any]) -> Any:
-    """Train function of a TorchTrainer; `config` holds the `plan` and the `action`."""
+    """Train function of a TorchTrainer; `config` holds the `plan`, the `action` and the queue of `messages`."""
     import ray.train
     import ray.train.torch
+    import ray.util
+
+    from trainables.ray_train.reported_checkpoints import ReportedCheckpoints
+
+    plan, messages = config["plan"], config["messages"]
+    context = ray.train.get_context()
+    is_first = context.get_world_rank() == 0
+    checkpoints = ReportedCheckpoints(plan.folder) if is_first else None
+    if messages is not None and is_first:
+        messages.put(("group", ray.util.get_current_placement_group(), None))
+    _wait_for_all_workers(plan, context.get_world_size())
 
     def wrap(module: nn.Module) -> nn.Module:
         return ray.train.torch.prepare_model(module, move_to_device=False)
 
     def report(content: WorkerReport) -> None:
-        ray.train.report({"report": content} if ray.train.get_context().get_world_rank() == 0 else {})
+        if checkpoints is None:
+            ray.train.report({})
+            return
+        if messages is not None:
+            messages.put(("report", content, None))
+        name = content.get("checkpoint")
+        ray.train.report(
+            {**content["metrics"], "step": content["step"]},
+            checkpoint=checkpoints.add(name) if name else None,
+            checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
+        )
 
     def preemption_notice() -> str | None:
         info = ray.train.get_preemption_info()
         return describe_drain(info.deadline_ms, len(info.preempted_node_ids)) if info else None
 
-    plan: Plan = config["plan"]
     pipeline = plan.workload.build_pipeline(plan.run.workload)
-    process = Runtime(ray.train.torch.get_device(), wrap, report, preemption_notice=preemption_notice)
-    return _work(plan, pipeline, build_ray_sources, config["action"], process)
+    process = Runtime(
+        ray.train.torch.get_device(),
+        wrap,
+        report,
+        preemption_notice=preemption_notice,
+        is_deleted_elsewhere=checkpoints.has if checkpoints else deleted_by_nobody,
+    )
+    try:
+        return _work(plan, pipeline, build_ray_sources, config["action"], process)
+    except RunError as error:
+        if messages is not None:
+            messages.put(("failed", error, None))
+        raise
+
+
+def _wait_for_all_workers(plan: Plan, world_size: int) -> None:
+    """Wait for Ray to resize an elastic run that resumes with fewer workers than it asks for; a resize ends this.
+
+    A lost machine may come back, and Ray starts with what there is.
+    """
+    scaling = plan.scaling
+    if scaling.min_workers and world_size < scaling.num_workers and plan.folder.names(CHECKPOINTS):
+        time.sleep(max(scaling.wait_for_nodes_s, MIN_PATIENCE_S))
 
 
 @dataclass(frozen=True)
@@ -99,6 +146,7 @@ class Runtime:
     report: Callable[[WorkerReport], None]
     is_cancelled: Callable[[], bool] = never_cancelled
     preemption_notice: Callable[[], str | None] = no_notice
+    is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
 
 
 def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
@@ -144,6 +192,7 @@ def _work(
             watch=plan.watch,
             is_cancelled=process.is_cancelled,
             preemption_notice=process.preemption_notice,
+            is_deleted_elsewhere=process.is_deleted_elsewhere,
         )
         return action(plan.run, worker)
     except CancelledError:

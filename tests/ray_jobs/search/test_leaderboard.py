@@ -8,7 +8,7 @@ import pytest
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
 from ray_jobs.search.ranking import best_trial, rank
-from ray_jobs.search.search_algorithm import ResumableSearch
+from ray_jobs.search.searcher import ResumableSearcher
 from ray_jobs.search.trials import Trials
 from tests.ray_jobs.search.conftest import RATE
 
@@ -50,8 +50,8 @@ def test_what_a_failed_trial_reached_counts_nowhere(search):
     assert best_trial(first, setup.goals(trials[0])[0]) == trials[0]
     told = []
     sampler = SimpleNamespace(tell=lambda point, values: told.append(values), choose=lambda number: None)
-    algorithm = ResumableSearch(setup, trials, [], None, sampler, num_points=3, limit=1, say=print)  # pyright: ignore
-    assert algorithm.next_trial() is None and told == [[4.0], None]
+    searcher = ResumableSearcher(setup, trials, [], None, sampler, num_points=3, limit=1, say=print)  # pyright: ignore
+    assert searcher.suggest("any") == searcher.FINISHED and told == [[4.0], None]
 
 
 def test_invalid_points_are_listed_without_a_value(search):

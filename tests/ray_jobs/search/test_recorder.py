@@ -1,6 +1,7 @@
 """What the record keeps of a trial: the evaluation that counts, and its time over all starts."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +17,8 @@ TUNED = SimpleNamespace(trial_id="0000", config={RATE: 0.1})
 
 class NoRuns:
     """Open runs whose records take everything."""
+
+    numbers: ClassVar = {"0000": 0}
 
     def __getitem__(self, number):
         return SimpleNamespace(record=SimpleNamespace(apply=lambda report: None))

@@ -3,9 +3,11 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from ray.tune.schedulers import MedianStoppingRule
 
-from ray_jobs.search.schedulers import build_scheduler, clip, replay_results
+from ray_jobs.search.schedulers import MedianRule, build_scheduler, clip, replay_results
 from ray_jobs.search.trials import Trials
 from ray_jobs.settings.search_dimension import Dimension
 from tests.ray_jobs.search.conftest import RATE
@@ -44,6 +46,10 @@ class Live:
         self.trial_id = trial_id
 
 
+def number_of(trial):
+    return int(trial.trial_id)
+
+
 def decide(scheduler, epochs, value, trial_id="0009"):
     """What happens to a trial with this error at each of these epochs."""
     controller = SimpleNamespace(get_live_trials=list)
@@ -59,14 +65,35 @@ def decide(scheduler, epochs, value, trial_id="0009"):
 )
 def test_a_restarted_scheduler_stops_the_same_trials(interrupted, scheduler):
     setup, trials = interrupted(scheduler)
-    fresh = build_scheduler(setup.search, 0)
+    fresh = build_scheduler(setup.search, 0, number_of)
     assert decide(fresh, (1, 2), 9.0) == ["CONTINUE", "CONTINUE"]
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (1, 2), 9.0) == ["CONTINUE", "STOP"]
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (1, 2), 0.5) == ["CONTINUE", "CONTINUE"]
+
+
+def test_the_median_rule_decides_as_that_of_ray():
+    """All trials one report after the other, in random order of their values."""
+    random = np.random.default_rng(0)
+    settings = {"time_attr": "epoch", "grace_period": 2}
+    mine = MedianRule(number_of, min_trials=3, **settings)
+    rays = MedianStoppingRule(metric=OBJECTIVE, mode="max", min_samples_required=3, min_time_slice=10**9, **settings)
+    controller = SimpleNamespace(get_live_trials=list)
+    alive, decisions = [Live(f"{number:04d}") for number in range(12)], []
+    for trial in alive:
+        rays.on_trial_add(controller, trial)
+    for epoch in range(1, 8):
+        for trial in list(alive):
+            result = {"epoch": epoch, OBJECTIVE: float(random.normal())}
+            decisions.append(
+                (mine.on_trial_result(controller, trial, dict(result)), rays.on_trial_result(controller, trial, result))
+            )
+            if decisions[-1][1] == "STOP":
+                alive.remove(trial)
+    assert all(one == other for one, other in decisions) and {one for one, _ in decisions} == {"CONTINUE", "STOP"}
 
 
 MEDIAN = {"name": "median", "grace": "2 epochs", "min_trials": 3}
@@ -80,7 +107,7 @@ def test_the_median_rule_replays_a_trial_that_it_would_stop_now(interrupted):
     trials.put(trial.change(state="finished"))
     (invalid,) = setup.expand(4, 4, {RATE: -1.0})
     trials.put(invalid.change(state="failed"))
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (1, 2), 9.5) == ["CONTINUE", "STOP"]
 
@@ -88,12 +115,12 @@ def test_the_median_rule_replays_a_trial_that_it_would_stop_now(interrupted):
 def test_a_resumed_trial_keeps_its_best_and_is_not_its_own_peer(interrupted):
     setup, trials = interrupted(MEDIAN)
     trials.put(trials[2].change(state="running"))
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (3, 4), 9.0, trial_id="0002") == ["CONTINUE", "CONTINUE"]
     setup, trials = interrupted({**MEDIAN, "min_trials": 2})
     trials.put(trials[0].change(state="running"))
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (3, 4), 9.0, trial_id="0000") == ["CONTINUE", "CONTINUE"]
 
@@ -103,12 +130,12 @@ def test_replayed_results_count_completed_epochs_like_live_ones(interrupted):
     setup, trials = interrupted(MEDIAN)
     for trial in trials:
         write(setup.run(trial), [{"step": step, "epoch": 2, "test/mse": 1.0} for step in (12, 15)])
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (2,), 9.0) == ["CONTINUE"]
     for trial in trials:
         write(setup.run(trial), [{"step": step, "epoch": 2, "test/mse": 1.0} for step in (12, 16)])
-    told = build_scheduler(setup.search, 0)
+    told = build_scheduler(setup.search, 0, number_of)
     replay_results(told, setup, trials)
     assert decide(told, (2,), 9.0) == ["STOP"]
 

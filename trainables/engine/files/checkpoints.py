@@ -1,6 +1,6 @@
 """Checkpoints: the state to resume a run bit for bit, protected by checksums, loaded without running any pickle."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,18 @@ class Checkpoint:
     """Gzip file of all rows so far."""
 
 
-def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int) -> str:
+def deleted_by_nobody(name: str) -> bool:
+    """Return False: the default where nobody else deletes checkpoints."""
+    return False
+
+
+def save_checkpoint(
+    folder: Folder,
+    step: int,
+    checkpoint: Checkpoint,
+    keep: int,
+    is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody,
+) -> str:
     """Write a checkpoint, then delete the oldest ones; called by rank 0.
 
     Args:
@@ -36,6 +47,7 @@ def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int
         step: Optimiser steps done; it names the checkpoint.
         checkpoint: The content.
         keep: Number of checkpoints to keep.
+        is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
 
     Returns:
         The checkpoint's name in the folder.
@@ -48,7 +60,8 @@ def save_checkpoint(folder: Folder, step: int, checkpoint: Checkpoint, keep: int
         torch.save({"format": FORMAT, **checkpoint.state}, files / "state.pt")
         (files / HISTORY).write_bytes(checkpoint.history)
     for old in folder.names(CHECKPOINTS)[:-keep]:
-        folder.delete(f"{CHECKPOINTS}/{old}")
+        if not is_deleted_elsewhere(old):
+            folder.delete(f"{CHECKPOINTS}/{old}")
     return name
 
 

@@ -13,6 +13,7 @@ from trainables.contract.task import Task
 from trainables.contract.train_context import StartContext
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
+from trainables.engine.files.checkpoints import deleted_by_nobody
 from trainables.engine.files.histograms import Watch
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.process.collectives import ProcessGroup
@@ -53,6 +54,8 @@ class WorkerContext:
     watch: Watch | None = None
     is_cancelled: Callable[[], bool] = never_cancelled
     """Checked before every step, on a single worker; when true, CancelledError ends the training at once."""
+    is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
+    """Whether others delete the checkpoint of a name when it is old."""
     preemption_notice: Callable[[], str | None] = no_notice
     """Announcement to the run, for example of a machine that will be taken away; called by all ranks at once, and equal
     on all of them. While it holds, every report saves a checkpoint."""

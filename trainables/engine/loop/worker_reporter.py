@@ -114,7 +114,9 @@ class WorkerReporter:
         checkpoint = state.capture(self._worker.collectives)
         if self._is_writer:
             keep = self._run.training.keep_checkpoints
-            name = save_checkpoint(self._worker.folder, state.position.step, checkpoint, keep)
+            name = save_checkpoint(
+                self._worker.folder, state.position.step, checkpoint, keep, self._worker.is_deleted_elsewhere
+            )
             self._optional["checkpoint"] = name
 
     def send(self, standing: RunPosition) -> None:

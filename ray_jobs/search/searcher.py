@@ -1,22 +1,20 @@
-"""Tune search algorithm that gives out the trials left open by an interruption, then new points."""
+"""Tune searcher that gives out the trials left open by an interruption, then new points."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
-from ray.tune.search.search_algorithm import SearchAlgorithm
+from ray.tune.search import Searcher
 
 from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.samplers import Sampler
 from ray_jobs.search.shared_rows import SharedRows
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
-from trainables.ray_train.search_trial import METRIC, MODE, PLAN, PREFIX, ROWS, RUNS, WAITS
+from trainables.ray_train.search_trial import METRIC, MODE, OBJECTIVE, PLAN, ROWS, RUNS, WAITS
 
 
-class ResumableSearch(SearchAlgorithm):
-    """Resumable search: a trial's id is its number in every start, and Tune's own saved state is never needed.
+class ResumableSearcher(Searcher):
+    """Searcher whose state is the record of the search alone; what Tune saves is never needed.
 
     Args:
         setup: The plan of the search.
@@ -41,33 +39,42 @@ class ResumableSearch(SearchAlgorithm):
         limit: int | None,
         say: Callable[[str], None],
     ):
+        super().__init__(metric=OBJECTIVE, mode="max")
         self._setup, self._trials, self._runs, self._rows, self._sampler = setup, trials, runs, rows, sampler
         self._num_points, self._limit, self._say = num_points, limit, say
         self._replayed: set[int] = set()
         self._queue = self._all_trials()
-        self._parser = _make_parser()
+        self._is_over = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its parts for a restore of its own, which is never used
 
-    def add_configurations(self, experiments: Any) -> None:
-        """Keep the experiment of which Tune makes trials."""
-        (self._experiment,) = experiments
-
-    @property
-    def total_samples(self) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Number of trials, for Tune's messages."""
-        return self._num_points * self._setup.trials_per_point
-
-    def next_trial(self) -> TuneTrial | None:
-        """Return the next trial, or None when there is none or no room for one."""
-        if self._finished or (self._limit is not None and len(self._runs) >= self._limit):
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the config of the next trial; None when there is no room for one now, and FINISHED after the last."""
+        if not self._is_over and self._limit is not None and len(self._runs) >= self._limit:
             return None
-        for trial in self._queue:
+        while not self._is_over:
+            trial = next(self._queue, None)
+            if trial is None:
+                break
             if self._opens(trial):
-                return self._build(trial)
-        self._finished = True
-        return None
+                self._runs.numbers[trial_id] = trial.number
+                return self._configure(trial)
+        self._is_over = True
+        return Searcher.FINISHED
+
+    def end(self) -> None:
+        """Give out no more trials."""
+        self._is_over = True
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Do nothing: results come from the record."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing."""
 
     def _all_trials(self) -> Iterator[Trial]:
         yield from [trial for trial in self._trials if not trial.is_over]
@@ -107,18 +114,14 @@ class ResumableSearch(SearchAlgorithm):
         self._trials.put(trial.change(state="finished", metrics=metrics, objectives=values))
         return False
 
-    def _build(self, trial: Trial) -> TuneTrial:
+    def _configure(self, trial: Trial) -> dict[str, Any]:
         goal, plan = self._setup.goals(trial)[0], self._runs[trial.number].plan
-        settings = {
+        return {
             PLAN: plan,
             ROWS: self._rows.find(plan),
             RUNS: self._setup.runs.uri,
-            PREFIX: self._setup.run_name(trial).removesuffix(trial.id),
             METRIC: goal.metric,
             MODE: goal.mode,
             WAITS: self._setup.search.scheduler.name == "pbt",
+            **trial.values,
         }
-        spec = {**self._experiment.spec, "config": {**settings, **trial.values}}
-        return _create_trial_from_spec(
-            spec, self._parser, trial_id=trial.id, evaluated_params={}, experiment_tag=trial.id
-        )

@@ -1,0 +1,34 @@
+"""Checkpoints of a run as Ray Train knows them: where they lie, and which of them it deletes when newer ones come."""
+
+from pathlib import PurePosixPath
+
+import ray.train
+
+from data_pipelines.storage.folder import Folder
+
+
+class ReportedCheckpoints:
+    """Checkpoints that rank 0 has reported since the run was started, over all starts of its workers.
+
+    Ray deletes the old ones of them, and ends a run when one has been deleted by others.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        """Ask Ray for the checkpoints of earlier workers; call it inside the worker of rank 0."""
+        self._folder = folder
+        known = ray.train.get_all_reported_checkpoints()
+        self._names = {PurePosixPath(each.checkpoint.path).name for each in known}
+
+    def has(self, name: str) -> bool:
+        """Return whether Ray knows the checkpoint of a name, without its folder."""
+        return name in self._names
+
+    def add(self, name: str) -> ray.train.Checkpoint | None:
+        """Return what is to be reported of a checkpoint in the run's folder; None when Ray knows it.
+
+        That is so when its training was repeated after damage, and it was written again.
+        """
+        if self.has(PurePosixPath(name).name):
+            return None
+        self._names.add(PurePosixPath(name).name)
+        return ray.train.Checkpoint((self._folder / name).uri)
