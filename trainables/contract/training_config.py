@@ -1,7 +1,7 @@
 """Settings that every workload shares: training, optimiser, schedule, cadence, EMA and early stopping."""
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
@@ -13,21 +13,31 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class Cadence(Config):
     """How often an action happens: `5 epochs`, `200 steps`, or the same as a mapping `{epochs: 5}`."""
 
+    units: ClassVar[tuple[str, ...]] = ("epochs", "steps")
     count: int = Field(ge=1)
-    unit: Literal["epochs", "steps"]
+    unit: str
 
     @model_validator(mode="before")
     @classmethod
     def _from_words(cls, value: Any) -> Any:
         if isinstance(value, str):
-            match = re.fullmatch(r"\s*(\d+)\s*(epoch|step)s?\s*", value)
-            if match is None:
-                raise ValueError(f"{value!r} is no cadence; write for example '5 epochs' or '200 steps'")
-            return {"count": int(match[1]), "unit": match[2] + "s"}
-        if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("epochs", "steps"):
+            match = re.fullmatch(r"\s*(\d+)\s*([a-z]+?)s?\s*", value)
+            if match is None or f"{match[2]}s" not in cls.units:
+                examples = " or ".join(
+                    f"'{count} {unit}'" for count, unit in zip((5, 200, 10), cls.units, strict=False)
+                )
+                raise ValueError(f"{value!r} is no cadence; write for example {examples}")
+            return {"count": int(match[1]), "unit": f"{match[2]}s"}
+        if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in cls.units:
             unit, count = next(iter(value.items()))
             return {"count": count, "unit": unit}
         return value
+
+    @model_validator(mode="after")
+    def _knows_the_unit(self) -> Self:
+        if self.unit not in self.units:
+            raise ValueError(f"the unit of a cadence is one of {', '.join(self.units)}, not {self.unit!r}")
+        return self
 
     @model_serializer
     def _to_words(self) -> str:
@@ -43,7 +53,21 @@ class Cadence(Config):
         """
         if self.unit == "steps":
             return step % self.count == 0
-        return ends_epoch and epoch % self.count == 0
+        return self.unit == "epochs" and ends_epoch and epoch % self.count == 0
+
+
+class CheckpointCadence(Cadence):
+    """How often a checkpoint is saved: as any cadence, or by time, as in `10 minutes`.
+
+    The time is looked at whenever rows are logged; see `log_every_steps`.
+    """
+
+    units: ClassVar[tuple[str, ...]] = ("epochs", "steps", "minutes")
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds between two checkpoints; None for a cadence that is not by time."""
+        return 60.0 * self.count if self.unit == "minutes" else None
 
 
 class Optimizer(Config):
@@ -145,8 +169,8 @@ class Training(Config):
     together."""
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
-    checkpoint_every: Cadence | None = Cadence(count=1, unit="epochs")
-    """A checkpoint is also written when the training ends."""
+    checkpoint_every: CheckpointCadence | None = CheckpointCadence(count=1, unit="epochs")
+    """Also by time, as in `10 minutes`. A checkpoint is also written when the training ends."""
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     """Further checkpoints inside an epoch, at every multiple of this many steps counted from the epoch's start."""
     keep_checkpoints: int = Field(default=2, ge=1)

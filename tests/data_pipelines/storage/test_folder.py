@@ -229,3 +229,16 @@ def test_a_folder_that_cannot_be_made_is_refused_and_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=f"storage folder {tmp_path}/file/x cannot be made"):
         Folder(str(tmp_path / "file/x")).make()
+
+
+@pytest.mark.parametrize(
+    ("uri", "parent", "name"),
+    [
+        ("/data/runs/a", "/data/runs", "a"),
+        ("s3://bucket/runs/a?region=x", "s3://bucket/runs?region=x", "a"),
+    ],
+)
+def test_a_folder_knows_its_name_and_the_folder_above(uri, parent, name):
+    folder = Folder(uri)
+    assert (folder.parent.uri, folder.name) == (parent, name)
+    assert (folder.parent / name).uri == uri

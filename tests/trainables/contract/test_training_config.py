@@ -5,7 +5,15 @@ import math
 import pytest
 from pydantic import TypeAdapter
 
-from trainables.contract.training_config import Cadence, EarlyStopping, Ema, Optimizer, Schedule, Training
+from trainables.contract.training_config import (
+    Cadence,
+    CheckpointCadence,
+    EarlyStopping,
+    Ema,
+    Optimizer,
+    Schedule,
+    Training,
+)
 from trainables.contract.workload_config import SelectionMetric
 
 
@@ -39,6 +47,15 @@ def test_a_cadence_is_read_and_written_back(written, count, unit):
 def test_what_is_no_cadence_is_refused(written):
     with pytest.raises(ValueError):
         TypeAdapter(Cadence).validate_python(written, strict=True)
+
+
+def test_only_checkpoints_come_by_time():
+    cadence = CheckpointCadence.model_validate("10 minutes")
+    assert cadence.seconds == 600 and cadence.model_dump(mode="json") == "10 minutes"
+    assert not cadence.is_due(step=10, epoch=10, ends_epoch=True)
+    assert CheckpointCadence.model_validate({"epochs": 5}).seconds is None
+    with pytest.raises(ValueError, match="'10 minutes' is no cadence; write for example '5 epochs' or '200 steps'"):
+        Training.model_validate({"batch_size": 4, "epochs": 1, "evaluate_every": "10 minutes"})
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -63,7 +63,8 @@ class Loop:
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.reporter = WorkerReporter(run, worker)
         self.selection = ModelSelection(run, worker, self.reporter)
-        self.interruption = Interruption(worker, self.reporter)
+        cadence = self.training.checkpoint_every
+        self.interruption = Interruption(worker, self.reporter, cadence.seconds if cadence else None)
         self._visualised: Any = None
 
     @property
@@ -151,8 +152,9 @@ class Loop:
             self._keep_rows(rows)
             interruption = self.interruption
             interruption.poll(is_finished=position.is_finished)
-            if due.saves or position.is_finished or interruption.stopped_by or interruption.notice:
+            if due.saves or position.is_finished or interruption.saves:
                 self.reporter.save_checkpoint(self.state)
+                interruption.note_saved()
         self._send()
 
     def _find_due(self) -> DueActions:

@@ -214,3 +214,10 @@ def test_tensors_that_share_memory_in_part_are_written_whole(tmp_path):
     parts = {"whole": base, "head": base[:4], "tail": base[4:], "square": base.reshape(3, 4).t()}
     save_tensors(parts, tmp_path / "parts.safetensors")
     assert_same_bits(load_file(tmp_path / "parts.safetensors"), parts)
+
+
+def test_checkpoints_that_others_delete_are_left_to_them(tmp_path):
+    folder = Folder(str(tmp_path))
+    for step in (1, 2, 3, 4):
+        save_checkpoint(folder, step, make_checkpoint(), 1, lambda name: name == step_name(2))
+    assert folder.names("checkpoints") == [step_name(2), step_name(4)]
