@@ -89,6 +89,7 @@ def test_population_based_training_changes_a_running_trial(search):
         assert steps == list(range(1, 49))
 
 
+@pytest.mark.faults
 def test_a_search_killed_and_run_again_ends_with_the_same_trials(search, tmp_path):
     """Finished trials are not trained again, the open one goes on from its checkpoint, and W&B has each row once.
 
@@ -147,6 +148,7 @@ def wait_for_trial(setup, driver) -> None:
     raise AssertionError(f"the search ended too early or too late (exit code {driver.poll()})")
 
 
+@pytest.mark.faults
 def test_a_failing_trial_is_retried_then_marked_failed(search):
     setup = search(space={"workload.nan_at_row": [3, None]}, training={"epochs": 1}, retries=1)
     result = sweep(setup)

@@ -1,6 +1,8 @@
 """Whole trainings on the embedded digits: what is pruned, rewound, recorded, and resumed."""
 
 import json
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
 from trainables.workloads.pruning.selection.physical_removal import slice_state
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pruning rounds")]
 
 STEPS_PER_ROUND = 4
 
@@ -33,27 +35,42 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def build(tmp_path, data):
     """Three rounds of two epochs of two steps each."""
+    return partial(make, tmp_path, data)
 
-    def make(name: str = "run", training: dict[str, Any] | None = None, **workload: Any) -> Experiment:
-        settings = {
-            "workload": {"name": "pruning", "pruning_times": 3, "rate": 0.3, "criterion_batches": 1, **workload},
-            "training": {
-                "epochs": 2,
-                "batch_size": 640,
-                "log_every_steps": 1,
-                "keep_checkpoints": 100,
-                "checkpoint_every_steps": 1,
-                "optimizer": {"name": "sgd", "learning_rate": 0.05},
-                **(training or {}),
-            },
-            "scaling": {"num_workers": 0, "threads_per_worker": 1},
-            "storage": {"path": str(tmp_path)},
-            "tracking": {"run_name": name},
-        }
-        settings["workload"]["data"] = {"prepared": str(data)}
-        return check_settings(settings, origin="test")
 
-    return make
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data) -> Callable[[str], Experiment]:
+    """Trains a structure once, with a model of each epoch, for all tests that only look at the run."""
+
+    @cache
+    def train_once(struct: str) -> Experiment:
+        experiment = make(tmp_path_factory.mktemp(struct), data, training={"models_every": "1 epochs"}, struct=struct)
+        train(experiment)
+        return experiment
+
+    return train_once
+
+
+def make(
+    storage: Path, data: Path, name: str = "run", training: dict[str, Any] | None = None, **workload: Any
+) -> Experiment:
+    settings = {
+        "workload": {"name": "pruning", "pruning_times": 3, "rate": 0.3, "criterion_batches": 1, **workload},
+        "training": {
+            "epochs": 2,
+            "batch_size": 640,
+            "log_every_steps": 1,
+            "keep_checkpoints": 100,
+            "checkpoint_every_steps": 1,
+            "optimizer": {"name": "sgd", "learning_rate": 0.05},
+            **(training or {}),
+        },
+        "scaling": {"num_workers": 0, "threads_per_worker": 1},
+        "storage": {"path": str(storage)},
+        "tracking": {"run_name": name},
+    }
+    settings["workload"]["data"] = {"prepared": str(data)}
+    return check_settings(settings, origin="test")
 
 
 def rows_of(experiment: Experiment) -> list[dict[str, Any]]:
@@ -71,9 +88,9 @@ def blueprint_of(task: dict[str, Any], arch: str = "res20s") -> Blueprint:
 
 
 @pytest.mark.parametrize("struct", ["refill", "rsst"])
-def test_three_rounds_shrink_the_network_and_keep_rewind_weights(build, struct):
-    experiment = build(struct=struct)
-    final = train(experiment).final["metrics"]
+def test_three_rounds_shrink_the_network_and_keep_rewind_weights(trained, struct):
+    experiment = trained(struct)
+    final = experiment.folder.read_json("final_metrics.json")["metrics"]
     start, _ = state_at(experiment, 1)
     sizes = []
     for step in range(1, 3 * STEPS_PER_ROUND + 1):
@@ -93,10 +110,9 @@ def test_three_rounds_shrink_the_network_and_keep_rewind_weights(build, struct):
 
 
 @pytest.mark.parametrize("struct", ["refill", "rsst"])
-def test_a_round_starts_from_the_rewind_point(build, struct):
+def test_a_round_starts_from_the_rewind_point(trained, struct):
     """The checkpoint at a round's last step is already the next round's start."""
-    experiment = build(struct=struct)
-    train(experiment)
+    experiment = trained(struct)
     for step in (4, 8):
         task, weights = state_at(experiment, step)
         blueprint = blueprint_of(task)
@@ -118,10 +134,8 @@ def test_the_rewind_point_can_be_a_later_epoch(build):
     assert not torch.equal(before["conv1.weight"], weights["conv1.weight"])
 
 
-def test_the_record_has_the_names_and_numbers_of_the_contract(build):
-    experiment = build(struct="refill")
-    train(experiment)
-    rows = rows_of(experiment)
+def test_the_record_has_the_names_and_numbers_of_the_contract(trained):
+    rows = rows_of(trained("refill"))
     assert all({"loss", "top1_acc", "reg_lambd"} <= row.keys() for row in rows)
     evaluated = [row for row in rows if "val_accuracy" in row]
     assert [row["step"] for row in evaluated] == [2, 4, 6, 8, 10, 12]
@@ -203,9 +217,8 @@ def test_a_vit_loses_heads_and_neurons_as_its_target_says(build, criteria, targe
         assert len(set(neurons)) > 1 and min(heads) == 1
 
 
-def test_saved_models_are_evaluated_without_their_marked_units(build):
-    experiment = build(training={"models_every": "1 epochs"})
-    train(experiment)
+def test_saved_models_are_evaluated_without_their_marked_units(trained):
+    experiment = trained("rsst")
     rows = {row["step"]: row for row in rows_of(experiment)}
     for step in (2, 6, 12):
         found = evaluate(experiment, experiment.folder.full(f"models/step_{step:09d}"), {})
@@ -215,9 +228,8 @@ def test_saved_models_are_evaluated_without_their_marked_units(build):
     assert doomed["doomed"]["kept"] and rows[6]["parameters"] < rows[2]["parameters"]
 
 
-def test_tables_and_pictures_are_made_at_the_end_of_each_round(build):
-    experiment = build(training={"pictures_every": "1 epochs"})
-    train(experiment)
+def test_tables_and_pictures_are_made_at_the_end_of_each_round(trained):
+    experiment = trained("rsst")
     folder = experiment.folder
     assert folder.names("pictures/eval") == ["accuracy_versus_size", "lambda_curve", "layer_sparsity", "rounds"]
     for key in ("rounds", "layer_sparsity"):
@@ -254,9 +266,8 @@ def test_pretrained_weights_are_the_start_and_the_rewind_point(build, tmp_path):
     assert "tensors taken from" in second.folder.read("train.log").decode()
 
 
-def test_mid_round_models_are_exported_without_marked_units(build, tmp_path, capsys):
-    experiment = build(training={"models_every": "1 epochs"})
-    train(experiment)
+def test_mid_round_models_are_exported_without_marked_units(trained, tmp_path, capsys):
+    experiment = trained("rsst")
     rows = {row["step"]: row for row in rows_of(experiment)}
     file = tmp_path / "experiment.json"
     file.write_text(json.dumps(experiment.model_dump(mode="json")))

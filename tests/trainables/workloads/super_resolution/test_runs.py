@@ -87,7 +87,7 @@ def command(file: Path) -> list[str]:
     return [sys.executable, "-m", "ray_jobs", "train", str(file)]
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_multi_scale_run_killed_in_an_epoch_ends_the_same(tmp_path, raw):
     reference, killed = (build(tmp_path, raw, name) for name in ("reference", "killed"))
     train(reference)
