@@ -1,5 +1,6 @@
 """Prepared splits as Ray datasets: one shard per task, rows in the requested order."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +23,6 @@ _SMALLEST_BLOCK = 1024**2
 _READ_RETRIES = 10
 """Restarts of a task whose process was killed, or whose rows were lost with a machine. Ray Data's own default is
 unlimited, even for a file that kills every process that reads it."""
-
-_RAY_ADVICE = "\nFailed to apply UDF transform"
-"""Text that Ray appends to the message of an error raised in a task."""
 
 
 class Piece(NamedTuple):
@@ -150,21 +148,25 @@ def object_store_bytes() -> int:
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Return the error raised in a Ray task, without Ray's wrapping and advice.
+    """Return the error raised in a Ray task, without Ray's wrapping.
 
     An error that Ray did not wrap is returned as it is.
     """
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):
         return cause_of(cause)
-    if type(error).__name__ == "WorkerCrashedError":  # Ray's own, which is not imported where there is no Ray
+    if is_ray_error(error, "WorkerCrashedError"):
         return ValueError(
             f"a process that read the data was killed {_READ_RETRIES + 1} times over the same rows, by a file that its "
             "reader cannot take or for want of memory"
         )
-    if type(error) is ValueError and _RAY_ADVICE in str(error):
-        return ValueError(str(error).partition(_RAY_ADVICE)[0])
     return error
+
+
+def is_ray_error(error: BaseException, *names: str) -> bool:
+    """Return whether an error is one of `ray.exceptions`, by name; Ray is not imported where it is not in use."""
+    ray = sys.modules.get("ray")
+    return ray is not None and isinstance(error, tuple(getattr(ray.exceptions, name) for name in names))
 
 
 def _store_bytes(split: ShardedSplit, concurrency: int) -> int:

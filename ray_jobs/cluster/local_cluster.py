@@ -84,7 +84,7 @@ class LocalCluster:
     def _start_command(self) -> list[str]:
         gcs, dashboard, client, agent, metrics = self._ports
         return [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *(sys.executable, _find_ray(), "start", "--head", "--block", "--disable-usage-stats"),
             *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={self._folder}"),
             *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
             *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
@@ -128,6 +128,14 @@ class LocalCluster:
                 process.kill()
         psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
         self._head.wait()
+
+
+def _find_ray() -> str:
+    """Return the path of Ray's command. Raises RuntimeError when it is not installed."""
+    found = shutil.which("ray", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise RuntimeError("the command `ray` is not installed beside this Python; pip install 'ray[default]'")
+    return found
 
 
 def _family(pid: int) -> list[psutil.Process]:

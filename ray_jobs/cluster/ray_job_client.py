@@ -22,9 +22,11 @@ ANSWER_TIMEOUT_S = 20.0
 PATIENCE_S = 60.0
 """Seconds for which a cluster may not answer before its job is no longer followed."""
 AGENT_PATIENCE_S = 30.0
-"""Seconds for which a cluster that has just started may not take a job."""
-NO_AGENT = "No available agent"
-"""Ray's message while the head has no process that starts jobs."""
+"""Seconds for which a young cluster may not take a job: its head has no agent yet, which starts jobs."""
+AGENT_ADVICE = (
+    "If its agent is missing because another cluster runs on that machine, start this one with a "
+    "--dashboard-agent-listen-port of its own"
+)
 RAYS_LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
 """Loggers of Ray that repeat what `submit` prints itself, and report how connections close."""
 
@@ -140,16 +142,18 @@ class JobClient:
             JobError: The cluster cannot take the job.
         """
         environment = {"working_dir": str(package), "env_vars": dict(variables)}
-        deadline = time.monotonic() + AGENT_PATIENCE_S
+        deadline, is_first = time.monotonic() + AGENT_PATIENCE_S, True
         while True:
             try:
                 self._client.submit_job(entrypoint=command, submission_id=job, runtime_env=environment)
                 return
             except (OSError, RuntimeError) as error:
-                if NO_AGENT in str(error) and time.monotonic() < deadline:
-                    time.sleep(1.0)
-                    continue
-                raise JobError(f"{self.address} did not take the job: {_explain(error)}", FAILED) from error
+                if time.monotonic() >= deadline:
+                    raise JobError(f"{self.address} did not take the job: {error} {AGENT_ADVICE}", FAILED) from error
+                if is_first:
+                    is_first = False
+                    log_message(f"{self.address} does not take the job yet, which a young cluster may not: {error}")
+                time.sleep(1.0)
 
     def find(self, job: str) -> Any:
         """Return what the cluster knows of a job. Raises ValueError, naming the cluster's jobs, for an unknown one."""
@@ -191,15 +195,6 @@ class JobClient:
             print_text(text[max(self._shown - seen, 0) :], end="")
             seen += len(text)
             self._shown = max(self._shown, seen)
-
-
-def _explain(error: Exception) -> str:
-    if NO_AGENT not in str(error):
-        return str(error)
-    return (
-        f"{error} Its agent is missing: when another cluster runs on that machine, start this one with a "
-        "--dashboard-agent-listen-port of its own"
-    )
 
 
 def _exit_code(info: Any) -> int:

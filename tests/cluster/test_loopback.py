@@ -54,5 +54,5 @@ def test_a_training_s_own_cluster_listens_on_loopback_alone():
 
 def test_the_demonstration_s_cluster_does_too():
     with LocalCluster():
-        own = [child for child in psutil.Process().children() if "ray.scripts" in " ".join(child.cmdline())]
+        own = [child for child in psutil.Process().children() if "start --head" in " ".join(child.cmdline())]
         assert len(own) == 1 and not reachable(own[0])

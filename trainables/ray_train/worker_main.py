@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from data_pipelines.contract.pipeline import DataPipeline, Split
-from data_pipelines.prepared.ray_dataset import cause_of
+from data_pipelines.prepared.ray_dataset import cause_of, is_ray_error
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.engine.data.feed import Feed
 from trainables.engine.data.rows import RowSource
@@ -225,7 +225,7 @@ def explain(error: Exception) -> str:
     cause = cause_of(error)
     if isinstance(cause, torch.OutOfMemoryError | MemoryError):
         return f"out of memory: {cause}; lower training.batch_size or raise training.accumulate"
-    if type(cause).__name__ in ("OutOfDiskError", "ObjectStoreFullError"):  # Ray's, not imported in local runs
+    if is_ray_error(cause, "OutOfDiskError", "ObjectStoreFullError"):
         return (
             "Ray's object store is full, and so is the disk that it spills to: start Ray with more "
             "--object-store-memory, free the disk of its --temp-dir, or set training.feed=stream, which keeps less"
