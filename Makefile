@@ -3,13 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test faults lint check files docs bench clean
+.PHONY: demo test test-ray faults lint check files docs bench clean
 
 demo: $(READY)
 	$(BIN)/python -m ray_jobs.commands.demo $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not faults" --numprocesses 3 --dist loadgroup
+
+# The tests on Ray under another release, in an environment of its own: make test-ray RAY=2.58.1
+test-ray:
+	$(PYTHON) -m venv .venv-ray-$(RAY)
+	sed "s/^ray==.*/ray==$(RAY)/" requirements.lock > .venv-ray-$(RAY)/requirements.txt
+	.venv-ray-$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -r .venv-ray-$(RAY)/requirements.txt
+	.venv-ray-$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	.venv-ray-$(RAY)/bin/python -m pytest -m "ray and not faults"
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadgroup

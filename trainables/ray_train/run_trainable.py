@@ -31,6 +31,8 @@ END_TIMEOUT_S = 30.0
 """How long the workers of a trial may take to end."""
 START_TIMEOUT_S = 120
 """How long one attempt to start the workers waits for their resources."""
+ELASTIC_TIMEOUT_S = 30
+"""The same for a run that may start with fewer workers."""
 MAX_STARTS = 3
 """Attempts to start the workers, besides those during `scaling.wait_for_nodes_s`, before the run gives up."""
 RESIZE_S = 10.0
@@ -189,7 +191,13 @@ def build_trainer(
 
 
 def _patience(scaling: Scaling) -> tuple[int, int]:
-    """Return the seconds of an attempt to start the workers, and the number of further attempts."""
+    """Return the seconds of an attempt to start the workers, and the number of further attempts.
+
+    An elastic run tries again soon with what there is then, because Ray may know a lost machine for a while yet, and
+    waits for its fewest workers without an end.
+    """
+    if scaling.min_workers:
+        return ELASTIC_TIMEOUT_S, -1
     return START_TIMEOUT_S, MAX_STARTS - 1 + math.ceil(scaling.wait_for_nodes_s / START_TIMEOUT_S)
 
 
