@@ -44,6 +44,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.feed
+	$(BIN)/python -m benchmarks.prepare --small-files 200000
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.search

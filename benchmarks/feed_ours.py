@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,19 @@ from trainables.run import Run
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def take_all(run: Run, worker: WorkerContext) -> dict[str, Any]:
+def take_all(run: Run, worker: WorkerContext, *, began: float, root: int) -> dict[str, Any]:
     """Whole epochs, one after another."""
-    return measure_rate(lambda epoch: worker.feed.epoch(epoch, 0), run.training.batch_size)
+    batch_size = run.training.batch_size // worker.collectives.world_size
+    return measure_rate(lambda epoch: worker.feed.epoch(epoch, 0), batch_size, began=began, root=root)
 
 
 def main() -> None:
     """Do what the arguments file says; the object store has `store_bytes`, if they are given."""
     arguments = json.loads(Path(sys.argv[1]).read_text())
     experiment = check_settings(arguments["settings"], origin="benchmark")
+    action = partial(take_all, began=arguments["began"], root=os.getpid())
     if experiment.scaling.num_workers == 0:
-        print(json.dumps(run_locally(plan_of(experiment), take_all)))
+        print(json.dumps(run_locally(plan_of(experiment), action)))
         return
     ray.init(
         address="local",
@@ -43,7 +46,7 @@ def main() -> None:
         runtime_env={"env_vars": {**SETTINGS, "PYTHONPATH": str(ROOT)}},
     )
     plan = plan_of(experiment)
-    print(json.dumps(build_trainer(plan, build_datasets(plan), action=take_all).fit().return_value))
+    print(json.dumps(build_trainer(plan, build_datasets(plan), action=action).fit().return_value))
 
 
 def plan_of(experiment: Experiment) -> Plan:

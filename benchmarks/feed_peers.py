@@ -1,16 +1,19 @@
 """The same prepared rows as a user of plain PyTorch would feed them; prints rows per second."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
+from benchmarks.feed_ranks import joined_ranks
 from benchmarks.feed_rate import measure_rate
 from data_pipelines.contract.pipeline import DataPipeline
 from data_pipelines.contract.row_draws import NumpyDraws, numpy_draws
@@ -54,17 +57,22 @@ class WholeRows(TensorDataset):
 
 
 class ParquetRows(IterableDataset):
-    """Batches from the shards, which the loader's processes share out; shuffled within windows of four, as ours."""
+    """Batches from the shards, which all processes share out; shuffled within windows of four, as ours."""
 
     window = 4
 
     def __init__(self, split: ShardedSplit, pipeline: DataPipeline, batch_size: int):
         self._split, self._pipeline, self._batch_size = split, pipeline, batch_size
+        self._rank, self._world_size = _rank_of()
+        self._epoch = 0
 
     def __iter__(self) -> Iterator[Any]:
         process = get_worker_info()
-        first, step = (process.id, process.num_workers) if process else (0, 1)
-        shards = torch.randperm(len(self._split.shards)).tolist()[first::step]
+        inner, processes = (process.id, process.num_workers) if process else (0, 1)
+        first, step = self._rank * processes + inner, self._world_size * processes
+        self._epoch += 1
+        mixed = torch.randperm(len(self._split.shards), generator=torch.Generator().manual_seed(self._epoch))
+        shards = mixed.tolist()[first::step]
         left = None
         for start in range(0, len(shards), self.window):
             tables = [self._split.load(shard, self._pipeline) for shard in shards[start : start + self.window]]
@@ -87,32 +95,46 @@ def read_all(split: ShardedSplit, pipeline: DataPipeline) -> CutRows | WholeRows
     return WholeRows(*(tensor.reshape(rows.num_rows, -1) for tensor in pipeline.collate(rows).values()))
 
 
-def take_by_index(data: CutRows | WholeRows, batch_size: int) -> Iterator[Any]:
-    """Batches in a random order."""
-    order = torch.randperm(len(data))
-    for start in range(0, len(data) - batch_size + 1, batch_size):
+def take_by_index(data: CutRows | WholeRows, batch_size: int, epoch: int) -> Iterator[Any]:
+    """This rank's batches in a random order."""
+    rank, world_size = _rank_of()
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(epoch))[rank::world_size]
+    for start in range(0, len(order) - batch_size + 1, batch_size):
         yield data.take(order[start : start + batch_size])
+
+
+def _rank_of() -> tuple[int, int]:
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def build_epoch(arguments: dict[str, Any], batch_size: int) -> Callable[[int], Iterable[Any]]:
+    """What yields the batches of an epoch."""
+    experiment = check_settings(arguments["settings"], origin="benchmark")
+    plan, pipeline = build_plan(experiment), build_pipeline(experiment.workload)
+    split = open_splits(plan)["train"]
+    if arguments["peer"] == PARQUET_LOADER:
+        processes = arguments["processes"]
+        rows: Any = ParquetRows(split, pipeline, batch_size)
+        loader = DataLoader(rows, batch_size=None, num_workers=processes, persistent_workers=processes > 0)
+        return lambda _: loader
+    data = read_all(split, pipeline)
+    if arguments["peer"] == TENSORS:
+        return lambda epoch: take_by_index(data, batch_size, epoch)
+    loader = DataLoader(data, batch_size=batch_size, shuffle=True, drop_last=True)
+    return lambda _: loader
 
 
 def main() -> None:
     """Do what the arguments file says."""
     arguments = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
-    experiment = check_settings(arguments["settings"], origin="benchmark")
-    plan, pipeline = build_plan(experiment), build_pipeline(experiment.workload)
-    split, batch_size = open_splits(plan)["train"], experiment.training.batch_size
-    if arguments["peer"] == PARQUET_LOADER:
-        processes = arguments["processes"]
-        rows: Any = ParquetRows(split, pipeline, batch_size)
-        loader = DataLoader(rows, batch_size=None, num_workers=processes, persistent_workers=processes > 0)
-        print(json.dumps(measure_rate(lambda _: loader, batch_size)))
-        return
-    data = read_all(split, pipeline)
-    if arguments["peer"] == TENSORS:
-        print(json.dumps(measure_rate(lambda _: take_by_index(data, batch_size), batch_size)))
-        return
-    loader = DataLoader(data, batch_size=batch_size, shuffle=True, drop_last=True)
-    print(json.dumps(measure_rate(lambda _: loader, batch_size)))
+    root = os.getppid() if "RANK" in os.environ else os.getpid()
+    workers = arguments["workers"]
+    batch_size = check_settings(arguments["settings"], origin="benchmark").training.batch_size // workers
+    with joined_ranks("benchmarks.feed_peers", workers) as rank:
+        found = measure_rate(build_epoch(arguments, batch_size), batch_size, began=arguments["began"], root=root)
+    if rank == 0:
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,111 +1,156 @@
-"""Preparation of data by one process and by several: the same bytes, and the ratio of the times.
+"""Preparation of data by one process and by two, beside litdata's `optimize` and MosaicML's `MDSWriter`.
 
-python -m benchmarks.prepare [--processes 2] [--images 1500] [--recordings 60] [--videos 8]
+python -m benchmarks.prepare [--kind images ...] [--repeats 2] [--share 1] [--small-files 0]
 
 Raw files are made up: JPEG images in class folders, PNG images for super-resolution, phonocardiograms whose beats are
-found, and MPEG-4 videos. The listing and the digest of the raw files are part of both times.
+found, and MPEG-4 videos. All decode them by the same code and write the same rows, in shards of the same size; the
+seconds begin when everything is imported. Ours hold the digest of the raw files and checks of the rows as well, which
+the peers do not make. `--small-files` measures where the time goes for so many JPEG images of 32x32 pixels.
 """
 
 import argparse
-import shutil
+import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-from PIL import Image
+from benchmarks.feed_formats import LITDATA, MOSAICML
+from benchmarks.peer_environment import DEFAULT, find_python
+from benchmarks.prepare_raw import COUNTS, write_raw, write_small_images
+from benchmarks.prepare_run import OURS
+from benchmarks.results import save_results
+from benchmarks.watched import reason_of, run_module
 
-from data_pipelines.contract.pipeline import DataPipeline
-from data_pipelines.heart_sounds.config import HeartData
-from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
-from data_pipelines.heart_sounds.pipeline import HeartPipeline
-from data_pipelines.images.config import ImageData
-from data_pipelines.images.pipeline import ImagePipeline
-from data_pipelines.prepared.prepare import prepare
-from data_pipelines.storage.folder import Folder
-from data_pipelines.super_resolution.config import SuperResolutionData
-from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
-from data_pipelines.video.config import VideoData
-from data_pipelines.video.pipeline import VideoPipeline
-
-SIDE, NUM_FRAMES, NUM_SHARDS = 400, 200, 24
+PEERS = (LITDATA, MOSAICML)
+PROCESSES = (1, 2)
+IMAGENET_21K = 14_000_000
+"""Files of the largest image set that the seconds of many small files are extrapolated to."""
+SMALL = "small files"
 
 
 def main() -> None:
-    """Print a line for each kind of data."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--images", type=int, default=1500)
-    parser.add_argument("--recordings", type=int, default=60)
-    parser.add_argument("--videos", type=int, default=8)
+    parser.add_argument("--kind", nargs="*", choices=sorted(COUNTS), default=list(COUNTS))
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--share", type=float, default=1.0, help="of the files")
+    parser.add_argument("--small-files", type=int, default=0, metavar="N")
+    parser.add_argument("--peer-env", type=Path, default=DEFAULT)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for name, pipeline in _pipelines(root, options).items():
-            _compare(name, pipeline, root, options.processes)
+    found: dict[str, Any] = {}
+    for kind in options.kind:
+        found[kind] = measure_kind(kind, int(COUNTS[kind] * options.share), options.repeats, options.peer_env)
+        save_results("prepare", {kind: found[kind]}, keeps_others=True)
+    if options.small_files:
+        found[SMALL] = measure_small_files(options.small_files)
+        save_results("prepare", {SMALL: found[SMALL]}, keeps_others=True)
+    print(format_table(found))
 
 
-def _compare(name: str, pipeline: DataPipeline[Any], root: Path, num_processes: int) -> None:
-    num_rows = max(sum(pipeline.num_raw_rows().values()) // NUM_SHARDS, 1)
-    times, contents = [], []
-    for number in (1, num_processes):
-        target = root / "prepared"
-        began = time.perf_counter()
-        prepare(pipeline, Folder(str(target)), rows_per_shard=num_rows, num_processes=number)
-        times.append(time.perf_counter() - began)
-        contents.append({path.name: path.read_bytes() for path in target.glob("*.*") if path.is_file()})
-        shutil.rmtree(target)
-    same = "the same bytes" if contents[0] == contents[1] else "OTHER BYTES"
-    one, several = times
-    print(f"{name:18s} {one:6.1f} s by 1, {several:6.1f} s by {num_processes}: {one / several:.2f} times, {same}")
+def measure_kind(kind: str, count: int, repeats: int, peer_environment: Path) -> dict[str, Any]:
+    """Return the `runs` of each way with each number of processes, or why there are none, `refused`."""
+    python, fault = find_python(peer_environment)
+    found: dict[str, Any] = {"files": count, "ways": []}
+    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
+        folder = Path(temporary)
+        write_raw(kind, folder / "raw", count)
+        ways = [{"by": by, "processes": number, "runs": []} for number in PROCESSES for by in (OURS, *PEERS)]
+        for repeat in range(repeats):
+            for way in ways:
+                if way["by"] != OURS and python is None:
+                    way["refused"] = fault
+                if "refused" not in way:
+                    _run(way, kind, folder, python)
+                said = way.get("refused") or f"{way['runs'][-1]['seconds']:.1f} s"
+                print(f"{repeat + 1}: {kind} by {way['by']}, {way['processes']} processes: {said}", flush=True)
+        found["ways"] = ways
+    return found
 
 
-def _pipelines(root: Path, options: argparse.Namespace) -> dict[str, DataPipeline[Any]]:
-    _save_images(root / "images", options.images, ".jpg")
-    _save_images(root / "photographs", options.images // 5, ".png")
-    _save_recordings(root / "hearts", options.recordings)
-    _save_videos(root / "videos", options.videos)
-    return {
-        "images": ImagePipeline(ImageData(source="folder", path=root / "images", size=64)),
-        "super_resolution": SuperResolutionPipeline(SuperResolutionData(source="folder", path=root / "photographs")),
-        "heart_sounds": HeartPipeline(HeartData(folder=root / "hearts"), None),
-        "video": VideoPipeline(VideoData(source="videos", path=root / "videos", max_clip_frames=50)),
+def _run(way: dict[str, Any], kind: str, folder: Path, python: Path | None) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        target = str(Path(temporary, "prepared"))
+        arguments = {"kind": kind, "raw": str(folder / "raw"), "target": target, **way, "runs": []}
+        try:
+            if way["by"] == OURS:
+                way["runs"].append(run_module("benchmarks.prepare_run", arguments))
+            else:
+                way["runs"].append(run_module("benchmarks.prepare_run", arguments, python=str(python)))
+        except RuntimeError as error:
+            if way["by"] == OURS:
+                raise
+            way["refused"] = reason_of(error)
+
+
+def measure_small_files(count: int) -> dict[str, Any]:
+    """Return the seconds of each part for many small files."""
+    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
+        folder = Path(temporary)
+        write_small_images(folder / "raw", count)
+        arguments = {"raw": str(folder / "raw"), "target": str(folder / "prepared")}
+        return {"files": count, **run_module("benchmarks.prepare_small", arguments)}
+
+
+def format_table(found: dict[str, Any]) -> str:
+    """Return the seconds of all ways, and where the time of many small files goes."""
+    lines = [
+        "| files | by | 1 process | 2 processes | 1 over 2 | theirs over ours, 1 | 2 | processor time, 1 | 2 "
+        "| bytes of 1 and 2 |",
+        "|" + " --- |" * 10,
+    ]
+    for kind, measured in found.items():
+        if kind != SMALL:
+            lines += [_row(kind, measured, by) for by in (OURS, *PEERS)]
+    if SMALL in found:
+        lines += ["", *_list_parts(found[SMALL])]
+    return "\n".join(lines)
+
+
+def ratio(measured: dict[str, Any], over: tuple[str, int], under: tuple[str, int]) -> float | None:
+    """Return the median of the ratios of seconds within the repeats, each way named by whose it is and processes."""
+    one, two = (runs_of(measured, *way) for way in (over, under))
+    pairs = [a["seconds"] / b["seconds"] for a, b in zip(one, two, strict=False)]
+    return statistics.median(pairs) if pairs else None
+
+
+def runs_of(measured: dict[str, Any], by: str, processes: int) -> list[dict[str, Any]]:
+    """Return what was measured of a way, once for each repeat."""
+    return next(way["runs"] for way in measured["ways"] if (way["by"], way["processes"]) == (by, processes))
+
+
+def _row(kind: str, measured: dict[str, Any], by: str) -> str:
+    refused = next((way["refused"] for way in measured["ways"] if way["by"] == by and "refused" in way), None)
+    if refused:
+        return f"| {measured['files']:,} of {kind} | {by} | {refused} | | | | | | | |"
+    seconds = [statistics.median(run["seconds"] for run in runs_of(measured, by, number)) for number in PROCESSES]
+    cells = [f"{measured['files']:,} of {kind}", by, *(f"{each:.1f} s" for each in seconds)]
+    cells.append(f"{ratio(measured, (by, 1), (by, 2)):.2f}")
+    cells += ["" if by == OURS else f"{ratio(measured, (by, number), (OURS, number)):.2f}" for number in PROCESSES]
+    cells += [
+        f"{statistics.median(run['cpu_s'] for run in runs_of(measured, by, number)):.1f} s" for number in PROCESSES
+    ]
+    digests = {run["digest"] for number in PROCESSES for run in runs_of(measured, by, number)}
+    cells.append("the same" if len(digests) == 1 else "not compared" if by != OURS else "OTHER BYTES")
+    return f"| {' | '.join(cells)} |"
+
+
+def _list_parts(small: dict[str, Any]) -> list[str]:
+    """Return a line for each part of the time of many small files."""
+    count, whole = small["files"], small["seconds"]
+    parts = {
+        **small["parts"],
+        "shards and the rest": whole - sum(small["parts"].values()),
+        "all, by one process": whole,
     }
-
-
-def _save_images(folder: Path, count: int, ending: str) -> None:
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        small = generator.integers(0, 256, (SIDE // 8, SIDE // 8, 3), dtype=np.uint8)
-        path = folder / f"class{number % 2}" / f"{number}{ending}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(small).resize((SIDE, SIDE)).save(path)
-
-
-def _save_recordings(folder: Path, count: int) -> None:
-    folder.mkdir()
-    for number in range(count):
-        generator = np.random.default_rng(number)
-        sound = generate_heart_sound(generator, duration_s=20.0, beats_per_min=75.0).sound
-        soundfile.write(folder / f"{number}.wav", sound.samples, sound.rate)
-
-
-def _save_videos(folder: Path, count: int) -> None:
-    import av
-
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(count):
-        with av.open(str(folder / f"{number}.mp4"), "w") as container:
-            stream: Any = container.add_stream("mpeg4", rate=25)
-            stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
-            for _ in range(NUM_FRAMES):
-                small = generator.integers(0, 256, (SIDE // 16, SIDE // 16, 3), dtype=np.uint8)
-                frame = np.asarray(Image.fromarray(small).resize((SIDE, SIDE)))
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
-            container.mux(stream.encode(None))
+    lines = [
+        f"| {count:,} JPEG images of 32x32 | seconds | share | {IMAGENET_21K / 1e6:.0f} million, by proportion |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {seconds:.1f} s | {100 * seconds / whole:.0f} % | {seconds * IMAGENET_21K / count / 60:.0f} min |"
+        for name, seconds in parts.items()
+    ]
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""The page and the picture of all figures that were measured: `benchmarks/RESULTS.md`, `benchmarks/ladder.svg`.
+"""The page and the pictures of all figures that were measured: `benchmarks/RESULTS.md` and the SVG files beside it.
 
 python -m benchmarks.report
 """
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks import feed, gpu, ladder, peers, search, streaming, tracking, workers
+from benchmarks import feed, gpu, ladder, peers, prepare, search, streaming, tracking, workers
 from benchmarks.cases import CASES
+from benchmarks.pictures import draw_feeds, draw_ladders, draw_preparations
 from benchmarks.results import list_results, load_results
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +28,9 @@ class Section:
     module: ModuleType
     """Its head says how it was measured."""
     format_table: Callable[[Any], str]
+    picture: str = ""
+    """What it shows; drawn beside the page, by the name of the result."""
+    draw: Callable[[Any, Path], None] | None = None
 
 
 SECTIONS = [
@@ -35,7 +38,8 @@ SECTIONS = [
     Section("On a GPU", "gpu", gpu, gpu.format_table),
     Section("Two workers", "workers", workers, workers.format_table),
     *(Section(f"Peers: {name}", f"peers_{name}", peers, peers.format_table) for name in peers.WORKLOADS),
-    Section("The feed", "feed", feed, feed.format_table),
+    Section("The feed", "feed", feed, feed.format_table, "Rows a second of each feed over ours", draw_feeds),
+    Section("Preparation", "prepare", prepare, prepare.format_table, "Seconds of each preparation", draw_preparations),
     Section("Sets larger than memory", "streaming", streaming, streaming.format_table),
     Section("Tracking", "tracking", tracking, tracking.format_table),
     Section("Searches", "search", search, search.format_table),
@@ -57,6 +61,9 @@ def main() -> None:
         if how not in said:
             said.add(how)
             parts.append(_format_head(how))
+        if section.draw:
+            section.draw(content["figures"], HERE / f"{section.result}.svg")
+            parts.append(f"![{section.picture}]({section.result}.svg)")
         parts.append(section.format_table(content["figures"]))
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
     print(HERE / "RESULTS.md")
@@ -73,37 +80,6 @@ def _format_head(head: str) -> str:
     """The command of a module's head as code."""
     lines = [f"`{line}`" if line.startswith("python -m ") else line for line in head.splitlines()]
     return "\n".join(lines)
-
-
-def draw_ladders(ladders: dict[str, Any], file: Path) -> None:
-    """The speed of each layer over the median of the bare loop: the median of all blocks, and their quartiles."""
-    import matplotlib  # pyright: ignore[reportMissingImports]
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "quintet"
-    from matplotlib import pyplot  # pyright: ignore[reportMissingImports]
-
-    figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
-    layers = list(ladder.LAYERS)
-    for index, layer in enumerate(layers):
-        found = [_shares(content["figures"], layer) for content in ladders.values()]
-        places = [place + (index - (len(layers) - 1) / 2) * 0.13 for place in range(len(ladders))]
-        middles = [middle for _, middle, _ in found]
-        reach = [[middle - low for low, middle, _ in found], [high - middle for _, middle, high in found]]
-        label = f"{layer}: {ladder.LAYERS[layer][0]}"
-        axes.errorbar(places, middles, reach, fmt="o", markersize=4, elinewidth=1.2, label=label)
-    axes.axhline(100, color="black", linewidth=0.6)
-    axes.set_xticks(range(len(ladders)), [name.replace("_", " ") for name in ladders])
-    axes.set_ylabel("speed, % of the bare loop")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
-
-
-def _shares(runs: dict[str, Any], layer: str) -> tuple[float, float, float]:
-    """Lower quartile, median and upper quartile of the speeds, in per cent."""
-    bare = ladder.step_s(runs["L0"])
-    low, middle, high = statistics.quantiles([100 * bare / block for block in ladder.blocks_of(runs[layer])], n=4)
-    return low, middle, high
 
 
 if __name__ == "__main__":

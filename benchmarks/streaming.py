@@ -1,11 +1,11 @@
-"""Streaming a set that the object store cannot hold: memory and time per row as the set grows 16-fold, in one run.
+"""Streaming a set that the object store cannot hold: memory and time per row as the set grows tenfold, in one run.
 
 python -m benchmarks.streaming [--store-mib 160]
 
 A Ray Train worker takes every batch from the feed and trains nothing, so that the data path is as busy as it can be.
-The largest set is ten times the object store. Watches the private memory of every process of the run and the object
-store's pages, five times a second; the set is prepared before, in a process of its own, as its memory follows the size
-of the largest raw file.
+The smallest set is as large as the object store, the largest ten times as large. Watches the memory of every process of
+the run, in which each page counts once; the set is prepared before, in a process of its own, as its memory follows the
+size of the largest raw file.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from typing import Any
 from benchmarks.feed_ours import plan_of
 from benchmarks.results import save_results
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
-from benchmarks.watched import run_module
+from benchmarks.watched import pss_mib, run_module
 from ray_jobs.settings.experiment import check_settings
 
 BATCH_SIZE = 256
 LARGEST = 10.0
 """Times the object store."""
-GROWTH = (1, 4, 16)
+GROWTH = (1, 3, 10)
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _run(folder: Path, store_mib: int) -> dict[str, Any]:
     preparing.start()
     preparing.join()
     assert preparing.exitcode == 0, "the set could not be prepared"
-    return run_module("benchmarks.feed_ours", {"settings": settings, "store_bytes": store_mib * 2**20})
+    return run_module("benchmarks.feed_ours", {"settings": settings, "store_bytes": store_mib * 2**20}, memory=pss_mib)
 
 
 def _prepare(settings: dict[str, Any]) -> None:

@@ -26,8 +26,11 @@ class _Blocks:
 
     def __init__(self, places: Sequence[int] | np.ndarray, seed_of: SeedOf) -> None:
         places = np.asarray(places, np.int64)
-        self.numbers, within = np.unique(places // BLOCK, return_inverse=True)
-        self.index = within * BLOCK + places % BLOCK
+        blocks, within = np.divmod(places, BLOCK)
+        is_held = np.zeros(blocks.max(initial=-1) + 1, np.int64)
+        is_held[blocks] = 1
+        self.numbers = is_held.nonzero()[0]
+        self.index = (is_held.cumsum() - 1)[blocks] * BLOCK + within
         """Place of each row among the rows of all blocks."""
         self.seed_of = seed_of
 

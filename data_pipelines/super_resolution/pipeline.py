@@ -127,7 +127,8 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
     def collate_train(self, table: pa.Table, draws: NumpyDraws) -> PatchBatch:
         """Crop one patch of each image, all at one of the scales."""
         data = self.data
-        scale = data.scales[draws.for_batch().integers(len(data.scales))]
+        is_drawn = len(data.scales) > 1
+        scale = data.scales[draws.for_batch().integers(len(data.scales)) if is_drawn else 0]
         pairs = pairs_of(table, scale)
         return cut_patches(pairs, scale, data.lr_patch_size, is_augmented=data.is_augmented, draws=draws)
 
