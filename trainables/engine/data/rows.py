@@ -13,6 +13,9 @@ from data_pipelines.prepared.rechunk import rebatch, regroup
 from trainables.engine.data.arrow_gather import RowGatherer
 from trainables.engine.data.row_order import PassOrder, Shards
 
+BLOCK_BYTES = 16 * 2**20
+"""Streamed rows are joined to tables of about this size; each row of a batch is taken from one of them."""
+
 
 class PlacedRows(NamedTuple):
     """Rows of a micro-batch."""
@@ -113,6 +116,18 @@ def copied(table: pa.Table) -> pa.Table:
     return ResidentRows([table]).take(np.arange(table.num_rows)) if table.num_rows else table
 
 
+def _joined(tables: list[pa.Table]) -> list[pa.Table]:
+    """Return the same rows in few tables of about `BLOCK_BYTES`, and empty the list: rows of few are quick to take."""
+    blocks, waiting, size = [], list[pa.Table](), 0
+    while tables:
+        waiting.append(tables.pop(0))
+        size += waiting[-1].nbytes
+        if size >= BLOCK_BYTES or not tables:
+            blocks.append(pa.concat_tables(waiting).combine_chunks())
+            waiting, size = [], 0
+    return blocks
+
+
 ReadPieces = Callable[[Sequence[Piece]], Iterator[pa.Table]]
 """Yields the rows of the given pieces in that order, in tables of any size, which may be kept."""
 
@@ -140,7 +155,7 @@ class StreamedRows:
         cuts = [[order.cuts(window, *part) for part in share.parts] for window in windows]
         tables = self._tables_of([[piece for of in parts for piece in order.pieces(of)] for parts in cuts])
         for window, parts in zip(windows, cuts, strict=True):
-            rows = ResidentRows(next(tables))
+            rows = ResidentRows(_joined(next(tables)))
             offsets = np.cumsum([0, *(sum(piece.num_rows for piece in order.pieces(of)) for of in parts)])
             found = [first + order.places_in_pieces(of, window) for first, of in zip(offsets, parts, strict=False)]
             for step in range(max(start_step, window.first_batch), window.first_batch + window.num_batches):

@@ -240,7 +240,8 @@ def test_batches_are_copies_unless_aliases_are_allowed(kind):
 
     share = share_of(rows, 4)
     assert all(map(is_copied, [*(each.table for each in rows.shuffled(share, 0)), *rows.ordered(0, 12, 4)]))
-    assert not all(is_copied(each.table) for each in rows.shuffled(share, 0, copies=False))
+    if kind == "resident":  # streamed rows are joined, and batches alias what was joined
+        assert not all(is_copied(each.table) for each in rows.shuffled(share, 0, copies=False))
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
