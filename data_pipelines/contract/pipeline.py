@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,22 @@ class LeftOut(Config):
 
     file: str
     fault: str
+    row: int | None = None
+    """Number of the raw row in its split; None in folders prepared by earlier versions."""
+
+
+class StoreReference(Config):
+    """Prepared folder of another pipeline, a store, whose rows this one chooses from.
+
+    The store's folder lies beside, so that both can be moved together.
+    """
+
+    folder: str
+    """Name of the store's folder."""
+    key: str
+    source_hash: str
+    num_rows: int
+    """Rows of all its splits; these three say whether the store still holds the rows that were chosen from."""
 
 
 class FileCounts(Config):
@@ -89,6 +105,9 @@ class Manifest(Config):
     """Bytes of each split as decoded Arrow tables; decides whether a split fits the object store."""
     data_spec: dict[str, Any]
     splits: dict[str, list[Shard]]
+    stores: list[StoreReference] = []
+    """Stores that the rows are chosen from; the shards then say which rows, see `ChoosingPipeline`. None where the
+    shards hold the rows themselves."""
     raw_stamp: str = ""
     """Digest of names, sizes and times of the raw files, which shows cheaply that nothing changed; empty: unknown."""
     files: FileCounts | None = None
@@ -124,6 +143,13 @@ class Manifest(Config):
         return sum(shard.decoded_rows for shard in self.splits.get(split, []))
 
 
+class DecodedSize(NamedTuple):
+    """Size of decoded rows."""
+
+    num_rows: int
+    nbytes: int
+
+
 class DataPipeline(ABC, Generic[Batch]):
     """One family of data; built from settings alone, cheap to build and to pickle.
 
@@ -133,6 +159,9 @@ class DataPipeline(ABC, Generic[Batch]):
     aliases_rows: bool = False
     """Whether `collate_train` copies only a part of each row. If so, its table is not copied beforehand: it lies in
     shared memory and is read-only."""
+    group_bytes: int | None = None
+    """Bytes of a row group, about; None: those that suit rows read in a random order. A store whose rows are chosen one
+    by one has smaller ones."""
 
     @property
     @abstractmethod
@@ -240,6 +269,11 @@ class DataPipeline(ABC, Generic[Batch]):
         One stored row may give several, as a recording gives heart cycles; the same row always gives the same ones.
         """
         return table
+
+    def measure(self, table: pa.Table) -> DecodedSize:
+        """Return the size of what stored rows decode to."""
+        decoded = self.decode(table)
+        return DecodedSize(decoded.num_rows, decoded.nbytes)
 
     def collate_train(self, table: pa.Table, draws: NumpyDraws) -> Batch:
         """Make a training batch, by default `collate(table)`.

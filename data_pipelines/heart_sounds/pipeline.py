@@ -1,4 +1,4 @@
-"""Pipeline of phonocardiograms: stored recordings, decoded into heart cycles or windows."""
+"""Pipeline of phonocardiograms: recordings chosen from stored ones, decoded into heart cycles or windows."""
 
 import hashlib
 import json
@@ -7,23 +7,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
+from data_pipelines.contract.choosing import ChoosingPipeline, StoreRows
 from data_pipelines.contract.config import OnBadFile
-from data_pipelines.contract.pipeline import Counts, DataPipeline, DataSpec, Split
+from data_pipelines.contract.pipeline import Counts, DataSpec, Split
 from data_pipelines.contract.row_draws import TorchDraws
+from data_pipelines.heart_sounds.chosen_recordings import ChosenRecordings
 from data_pipelines.heart_sounds.config import HeartData
-from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
-from data_pipelines.heart_sounds.rows import STORED, count_rows, decode_rows, store_recording
-from data_pipelines.heart_sounds.sources import (
-    databases_of,
-    hash_recordings,
-    list_recordings,
-    make_rows,
-    repetitions,
-    split_by_subject,
-    split_recordings,
+from data_pipelines.heart_sounds.recordings import UNLABELLED
+from data_pipelines.heart_sounds.rows import (
+    OWN_COLUMNS,
+    STORED,
+    count_rows,
+    count_samples,
+    decode_rows,
+    store_recording,
 )
+from data_pipelines.heart_sounds.sources import databases_of, hash_recordings, make_rows, split_by_subject
+from data_pipelines.heart_sounds.store import RecordingStore
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
 from data_pipelines.prepared.byte_columns import tensor_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
@@ -42,11 +45,14 @@ _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "
 """Settings that do not change the rows, or that enter the digest in another way."""
 
 
-class HeartPipeline(DataPipeline["HeartBatch"]):
+class HeartPipeline(ChoosingPipeline["HeartBatch"]):
     """Pipeline of a task, with labels; without a task, the pipeline of pretraining.
 
-    Pretraining has no labels, and augments each sample to two views.
+    Pretraining has no labels, and augments each sample to two views. The recordings of each database are stored once;
+    settings that choose among them, or cut them otherwise, choose from these.
     """
+
+    own_columns = tuple(OWN_COLUMNS)
 
     def __init__(self, data: HeartData, task: TaskName | None) -> None:
         self.data: HeartData = data
@@ -97,18 +103,18 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
             "preprocessing": self.data.model_dump(mode="json", include=_PREPROCESSING),
             "class_names": list(TASKS[self.task].classes) if self.task else [],
             "databases": list(databases_of(self.data, self.task)),
-            "subjects": split_by_subject(self.data, self.task, self._recordings),
-            "num_recordings": {split: len(found) for split, found in self._splits.items()},
-            "class_recordings": self._count_classes(),
+            "subjects": split_by_subject(self.data, self.task, self._chosen.all),
+            "num_recordings": {split: len(found) for split, found in self._chosen.splits.items()},
+            "class_recordings": self._chosen.count_classes(),
         }
 
     def source_hash(self) -> str:
-        return hash_recordings(self._recordings)
+        return hash_recordings(self._chosen.all)
 
     def raw_files(self) -> Sequence[Path]:
         if not self._has_raw:
             return ()
-        return list(dict.fromkeys(path for recording in self._recordings for path in recording.files))
+        return list(dict.fromkeys(path for recording in self._chosen.all for path in recording.files))
 
     def raw_roots(self) -> Sequence[Path]:
         names = databases_of(self.data, self.task) if self._has_raw else ()
@@ -118,21 +124,34 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         """Return the sound file of each recording, which is its first."""
         if not self._has_raw:
             return {}
-        splits = self._splits.items()
+        splits = self._chosen.splits.items()
         return {split: [each.files[0] for each in found if each.files] for split, found in splits}
 
     def used_files(self) -> Sequence[Path]:
         """Return the files of the recordings in the splits."""
         if not self._has_raw:
             return ()
-        used = (path for recordings in self._splits.values() for recording in recordings for path in recording.files)
-        return list(dict.fromkeys(used))
+        return self._chosen.used_files()
 
     def num_raw_rows(self) -> dict[Split, int]:
-        return {split: len(recordings) for split, recordings in self._splits.items()}
+        return {split: len(recordings) for split, recordings in self._chosen.splits.items()}
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        return (self._row(recording, split) for recording in self._splits[split][start_row:])
+        for recording in self._chosen.splits[split][start_row:]:
+            row = store_recording(recording, 0, self.data) | self._chosen.describe(recording, split)
+            yield pa.table({name: [value] for name, value in row.items()}, schema=self.schema)
+
+    def stores(self) -> Sequence[RecordingStore]:
+        """Return a store for each database."""
+        return self._chosen.stores if self._has_raw else ()
+
+    def choose(self, split: Split, start_row: int, stores: Sequence[StoreRows]) -> Iterator[pa.Table]:
+        """Yield a row for each recording of the split: where it is stored, its label, and its parts."""
+        for values in self._chosen.choose(split, start_row, stores):
+            yield pa.table({name: [values[name]] for name in self.choice_schema.names}, schema=self.choice_schema)
+
+    def count_decoded(self, choice: pa.Table) -> np.ndarray:
+        return count_samples(choice)
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless labels number a class, and cycles lie inside their waveform."""
@@ -148,7 +167,7 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
     def count(self, table: pa.Table) -> Counts:
         """Count recordings and cycles by class, in pretraining by data set."""
         if self.task is None:
-            return count_rows(table, [self._recordings[number].database for number in table["recording"].to_pylist()])
+            return count_rows(table, [self._chosen.all[number].database for number in table["recording"].to_pylist()])
         return count_rows(table, [TASKS[self.task].classes[label] for label in table["label"].to_pylist()])
 
     def decode(self, table: pa.Table) -> pa.Table:
@@ -193,28 +212,8 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         return make_rows(self.data, len(TASKS[self.task].classes) if self.task else 0, num_rows, seed)
 
     @cached_property
-    def _recordings(self) -> list[Recording]:
-        return list_recordings(self.data, self.task)
-
-    @cached_property
-    def _splits(self) -> dict[Split, list[Recording]]:
-        return split_recordings(self.data, self.task, self._recordings)
-
-    @cached_property
-    def _numbers(self) -> dict[str, dict[str, int]]:
-        """Number subjects, patients and recordings in the order of the recordings."""
-        names = {
-            "subject": [each.subject for each in self._recordings],
-            "patient": [each.scored_as for each in self._recordings],
-            "recording": [each.place for each in self._recordings],
-        }
-        return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
-
-    @cached_property
-    def _repetitions(self) -> dict[str, int]:
-        if self.task is None or not self.data.balances_classes:
-            return {}
-        return repetitions(self.task, self._splits["train"])
+    def _chosen(self) -> ChosenRecordings:
+        return ChosenRecordings(self.data, self.task)
 
     @property
     def _family(self) -> str:
@@ -225,23 +224,3 @@ class HeartPipeline(DataPipeline["HeartBatch"]):
         names = databases_of(self.data, self.task)
         paths = [getattr(self.data, name, None) for name in names if name != "synthetic"]
         return all(path is not None and path.exists() for path in paths)
-
-    def _count_classes(self) -> dict[str, dict[str, int]]:
-        """Count the recordings of each class in each split."""
-        if self.task is None:
-            return {}
-        return {
-            split: {name: sum(each.labels[self.task] == name for each in found) for name in TASKS[self.task].classes}
-            for split, found in self._splits.items()
-        }
-
-    def _row(self, recording: Recording, split: Split) -> pa.Table:
-        numbers = self._numbers
-        row = store_recording(recording, numbers["recording"][recording.place], self.data)
-        row |= {"subject": numbers["subject"][recording.subject]}
-        row |= {"patient": numbers["patient"][recording.scored_as]}
-        if self.task is not None:
-            word = recording.labels[self.task]
-            row |= {"label": TASKS[self.task].classes.index(word)}
-            row |= {"repetitions": self._repetitions.get(word, 1) if split == "train" else 1}
-        return pa.table({name: [value] for name, value in row.items()}, schema=self.schema)

@@ -42,11 +42,18 @@ class Recording:
     """False when the data set marks the quality as poor."""
     files: tuple[Path, ...] = ()
     """Files that the content hash covers."""
+    tables: tuple[Path, ...] = ()
+    """Those of them that tell labels, subjects or quality, and nothing of the sound."""
 
     @property
     def place(self) -> str:
         """The database and the name, which no other recording has."""
         return f"{self.database}/{self.name}"
+
+    @property
+    def sound_files(self) -> tuple[Path, ...]:
+        """Files that the sound or its states are read from."""
+        return tuple(file for file in self.files if file not in self.tables)
 
     @property
     def scored_as(self) -> str:

@@ -1,7 +1,7 @@
-"""Stored rows from recordings, and samples from stored rows."""
+"""Stored rows from recordings, the parts of them that settings choose, and samples from these."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +20,49 @@ FALLBACK_S = 0.8
 _FULL_SCALE = 32767
 _log = logging.getLogger(__name__)
 
-STORED = pa.schema(
-    [
-        pa.field(name, kind, nullable=False)
-        for name, kind in (
-            ("waveform", pa.binary()),
-            ("scale", pa.float32()),
-            ("starts", pa.list_(pa.int64())),
-            ("ends", pa.list_(pa.int64())),
-            ("num_found", pa.int64()),
-            ("has_beat", pa.int64()),
-            ("repetitions", pa.int64()),
-            ("label", pa.int64()),
-            ("subject", pa.int64()),
-            ("patient", pa.int64()),
-            ("recording", pa.int64()),
-            ("is_good", pa.int64()),
-        )
-    ]
+
+def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+RECORDED = _schema(
+    {
+        "waveform": pa.binary(),
+        "scale": pa.float32(),
+        "place": pa.string(),
+        "num_values": pa.int64(),
+        "starts": pa.list_(pa.int64()),
+        "ends": pa.list_(pa.int64()),
+        "is_clean": pa.list_(pa.bool_()),
+        "num_found": pa.int64(),
+        "has_beat": pa.int64(),
+    }
 )
-"""A waveform is 16-bit numbers times `scale`; a cycle is a half-open range of samples, from a start to an end.
-`num_found` is the number of cycles before some were dropped; without a beat the cycles are windows instead."""
+"""Rows of recordings, whatever is chosen from them. A waveform is 16-bit numbers times `scale`; a cycle is a half-open
+range of samples, from a start to an end. `num_found` is the number of cycles before those were dropped that last too
+short or too long; without a beat the cycles are windows instead."""
+
+OWN_COLUMNS = {
+    "starts": pa.list_(pa.int64()),
+    "ends": pa.list_(pa.int64()),
+    **dict.fromkeys(
+        ("num_found", "has_beat", "repetitions", "label", "subject", "patient", "recording", "is_good"), pa.int64()
+    ),
+}
+"""Columns that settings decide: which parts of a recording are samples, and what these are."""
+STORED = _schema({"waveform": pa.binary(), "scale": pa.float32(), **OWN_COLUMNS})
+"""Rows of recordings with all that their samples need. `num_found` is the number of cycles, or of windows, before some
+were dropped."""
 _SAID = ("scale", "label", "subject", "patient", "recording", "is_good")
 """Columns that every sample copies from its recording."""
 
 
-def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
-    """Return the stored row of a recording, without label, subject and patient.
+def read_recording(recording: Recording, data: HeartData) -> dict[str, Any]:
+    """Return the row of `RECORDED`: the waveform and its cycles.
 
     Args:
         recording: The recording, which is read here.
-        number: Its number, written also as subject and patient until the caller sets these.
-        data: Settings.
+        data: Sample rate and pass band.
 
     Raises:
         BadFileError: Names the recording that cannot be read.
@@ -62,18 +73,70 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
         raise
     except ValueError as error:
         raise BadFileError(next(iter(recording.files), Path(recording.name)), str(error)) from error
-    found = _cut(samples, recording, data)
-    usable = [cycle for cycle in found if data.unit == "window" or lasts_as_a_cycle(cycle, data.sample_rate)]
-    parts = usable or _fall_back(len(samples), recording, data)
-    kept = [cycle for cycle in parts if not data.filters_cycles or is_clean(samples[slice(*cycle)])]
+    found = _pairs(find_cycles(samples, data.sample_rate, recording.read_states()))
+    usable = [cycle for cycle in found if lasts_as_a_cycle(cycle, data.sample_rate)]
+    cycles = usable or _pairs(cut_windows(len(samples), data.sample_rate, FALLBACK_S, FALLBACK_S))
     scale = max(float(np.abs(samples).max(initial=0)), 1e-6) / _FULL_SCALE
     return {
         "waveform": np.round(samples / scale).astype("<i2").tobytes(),
         "scale": scale,
-        "starts": [start for start, _ in kept],
-        "ends": [end for _, end in kept],
+        "place": recording.place,
+        "num_values": len(samples),
+        "starts": [start for start, _ in cycles],
+        "ends": [end for _, end in cycles],
+        "is_clean": [is_clean(samples[slice(*cycle)]) for cycle in cycles],
         "num_found": len(found),
         "has_beat": int(bool(usable)),
+    }
+
+
+def choose_parts(
+    row: Mapping[str, Any], data: HeartData, name: str, read_waveform: Callable[[], bytes]
+) -> dict[str, Any]:
+    """Return the columns `starts`, `ends`, `num_found` and `has_beat` of the parts of a recording that are samples.
+
+    Args:
+        row: The row of `RECORDED`, without the waveform.
+        data: Says which parts are chosen.
+        name: Name of the recording, for a warning.
+        read_waveform: Returns the stored waveform; called when windows are filtered, which are not known beforehand.
+    """
+    if data.unit == "window":
+        parts = _pairs(cut_windows(row["num_values"], data.sample_rate, data.window_s, data.hop_s))
+        num_found, has_beat = len(parts), int(bool(parts))
+        if data.filters_cycles:
+            values = np.frombuffer(read_waveform(), "<i2")
+            parts = [part for part in parts if is_clean(values[slice(*part)])]
+    else:
+        num_found, has_beat = row["num_found"], row["has_beat"]
+        if not has_beat:
+            _log.warning("%s: no heart beat found; cut into windows of %g s", name, FALLBACK_S)
+        cycles = zip(row["starts"], row["ends"], row["is_clean"], strict=True)
+        parts = [(start, end) for start, end, clean in cycles if clean or not data.filters_cycles]
+    return {
+        "starts": [start for start, _ in parts],
+        "ends": [end for _, end in parts],
+        "num_found": num_found,
+        "has_beat": has_beat,
+    }
+
+
+def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
+    """Return the row of `STORED` of a recording, without label, subject and patient.
+
+    Args:
+        recording: The recording, which is read here.
+        number: Its number, written also as subject and patient until the caller sets these.
+        data: Settings.
+
+    Raises:
+        BadFileError: Names the recording that cannot be read.
+    """
+    row = read_recording(recording, data)
+    return {
+        "waveform": row["waveform"],
+        "scale": row["scale"],
+        **choose_parts(row, data, recording.name, lambda: row["waveform"]),
         "repetitions": 1,
         "label": UNLABELLED,
         "subject": number,
@@ -81,6 +144,12 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
         "recording": number,
         "is_good": int(recording.is_good),
     }
+
+
+def count_samples(table: pa.Table) -> np.ndarray:
+    """Return the number of samples of each row, by `starts` and `repetitions`."""
+    lengths = np.array([len(starts) for starts in table["starts"].to_pylist()], np.int64)
+    return lengths * table["repetitions"].to_numpy()
 
 
 def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -118,17 +187,6 @@ def decode_rows(table: pa.Table, data: HeartData) -> pa.Table:
         *table.select(_SAID).take(pa.array(sources, pa.int64())).columns,
     ]
     return pa.table(columns, names=["signal", "duration_s", *_SAID])
-
-
-def _cut(samples: np.ndarray, recording: Recording, data: HeartData) -> list[tuple[int, int]]:
-    if data.unit == "window":
-        return _pairs(cut_windows(len(samples), data.sample_rate, data.window_s, data.hop_s))
-    return _pairs(find_cycles(samples, data.sample_rate, recording.read_states()))
-
-
-def _fall_back(num_samples: int, recording: Recording, data: HeartData) -> list[tuple[int, int]]:
-    _log.warning("%s: no heart beat found; cut into windows of %g s", recording.name, FALLBACK_S)
-    return _pairs(cut_windows(num_samples, data.sample_rate, FALLBACK_S, FALLBACK_S))
 
 
 def _pairs(bounds: np.ndarray) -> list[tuple[int, int]]:

@@ -38,6 +38,23 @@ def databases_of(data: HeartData, task: TaskName | None) -> tuple[str, ...]:
     return tuple(name for name in REAL if getattr(data, name) is not None) or ("synthetic",)
 
 
+def stores_of(data: HeartData, task: TaskName | None) -> tuple[str, ...]:
+    """Return the databases as they are stored: those that are read, and of PASCAL each set by itself."""
+    found: list[str] = []
+    for name in databases_of(data, task):
+        found += [f"pascal_{letter}" for letter in data.pascal_sets] if name == "pascal" else [name]
+    return tuple(found)
+
+
+def list_store(name: str, data: HeartData) -> list[Recording]:
+    """List all recordings of a database of `stores_of` in a fixed order, with and without labels."""
+    if name == "synthetic":
+        return list_synthetic(data.synthetic)
+    if name.startswith("pascal_"):
+        data = data.model_copy(update={"pascal_sets": (name[-1],)})
+    return _read_database(name.partition("_")[0], data, None)
+
+
 def list_recordings(data: HeartData, task: TaskName | None) -> list[Recording]:
     """List recordings in a fixed order; only those that have a label of the task.
 

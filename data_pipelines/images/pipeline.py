@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import pyarrow as pa
 
+from data_pipelines.contract.choosing import ROW, STORE, ChoosingPipeline, StoreRows
 from data_pipelines.contract.pipeline import DataSpec, Manifest, Split
 from data_pipelines.contract.row_draws import TorchDraws
-from data_pipelines.images.cifar10 import CIFAR10_CLASSES, find_cifar10
-from data_pipelines.images.cifar100 import CIFAR100_CLASSES, find_cifar100
+from data_pipelines.images.cifar10 import CIFAR10_CLASSES
+from data_pipelines.images.cifar100 import CIFAR100_CLASSES
 from data_pipelines.images.config import ImageData
-from data_pipelines.images.sources import (
-    DigitsSource,
-    ImageSource,
-    LabelledImages,
-    WithValidation,
-    count_validation,
-    raw_shape,
-)
+from data_pipelines.images.raw_images import open_source
+from data_pipelines.images.sources import ImageSource, LabelledImages, count_validation, raw_shape
 from data_pipelines.prepared.byte_columns import tensor_of
-from data_pipelines.prepared.source_pipeline import SourcePipeline, require_path
+from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.readers.bad_file import BadFileError
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
     from torch import Tensor
+
+
+_ROWS_PER_TABLE = 4096
 
 
 class ImageBatch(TypedDict):
@@ -36,8 +35,11 @@ class ImageBatch(TypedDict):
     label: "Int64[Tensor, ' batch']"
 
 
-class ImagePipeline(SourcePipeline[ImageBatch]):
-    """Pipeline of the images in `ImageData`; each row holds raw pixels in the order channel, height, width."""
+class ImagePipeline(SourcePipeline[ImageBatch], ChoosingPipeline[ImageBatch]):
+    """Pipeline of the images in `ImageData`; each row holds raw pixels in the order channel, height, width.
+
+    With a validation split it chooses its rows from those of the pipeline without.
+    """
 
     embedded = {"digits": "scikit-learn digits"}
 
@@ -111,6 +113,29 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
         return (self._table(part) for part in self._raw.read(split, start_row))
 
+    def stores(self) -> "Sequence[ImagePipeline]":
+        """Return the pipeline without a validation split, for one that has it."""
+        if not (self.data.validation_ratio and self.has_raw):
+            return ()
+        changes = {"validation_ratio": 0.0, "prepared": None, "on_bad_file": "skip"}
+        return [ImagePipeline(self.data.model_copy(update=changes))]
+
+    def choose(self, split: Split, start_row: int, stores: Sequence[StoreRows]) -> Iterator[pa.Table]:
+        """Yield the places of the rows of a split, in tables of `_ROWS_PER_TABLE`."""
+        num_rows = self.num_raw_rows()
+        stored_split, first = ("train", num_rows["train"]) if split == "val" else (split, 0)
+        rows: list[int] = []
+        for row in range(start_row, num_rows.get(split, 0)):
+            try:
+                rows.append(stores[0].find(stored_split, first + row))
+            except BadFileError:
+                yield self._choice(rows)
+                raise
+            if len(rows) == _ROWS_PER_TABLE:
+                yield self._choice(rows)
+                rows = []
+        yield self._choice(rows)
+
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless every label numbers a class."""
         labels = table["label"].to_numpy()
@@ -150,27 +175,11 @@ class ImagePipeline(SourcePipeline[ImageBatch]):
     def _raw(self) -> ImageSource:
         return open_source(self.data)
 
+    def _choice(self, rows: Sequence[int]) -> pa.Table:
+        return pa.table({STORE: [0] * len(rows), ROW: rows}, schema=self.choice_schema)
+
     def _table(self, part: LabelledImages) -> pa.Table:
         field = self.schema.field("image").type
         pixels = pa.py_buffer(np.ascontiguousarray(part.images))
         images = pa.FixedSizeBinaryArray.from_buffers(field, len(part.images), [None, pixels])
         return pa.table([images, pa.array(part.labels)], schema=self.schema)
-
-
-def open_source(data: ImageData) -> ImageSource:
-    """Return the reader for the settings; ValueError when nothing readable lies at `path`."""
-    source = _open_raw(data)
-    return WithValidation(source, data.validation_ratio) if data.validation_ratio else source
-
-
-def _open_raw(data: ImageData) -> ImageSource:
-    if data.source == "digits":
-        return DigitsSource()
-    path = require_path(data)
-    if data.source == "cifar10":
-        return find_cifar10(path)
-    if data.source == "cifar100":
-        return find_cifar100(path)
-    from data_pipelines.images.class_folders import FolderSource  # imports Pillow, which other sources do not need
-
-    return FolderSource(path, raw_shape(data))

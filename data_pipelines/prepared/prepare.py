@@ -2,28 +2,25 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+from data_pipelines.contract.choosing import ChoosingPipeline
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
+from data_pipelines.prepared.choices.choice_rows import ChoiceRows
+from data_pipelines.prepared.choices.prepared_store import PreparedStore
+from data_pipelines.prepared.choices.store_files import open_stores
 from data_pipelines.prepared.folder_lock import only_one
-from data_pipelines.prepared.making.shard_writer import MakeElsewhere, OnProgress, ShardWriter, read_unfinished
-from data_pipelines.prepared.manifest import (
-    MANIFEST_NAME,
-    load_manifest,
-    read_manifest,
-    refuse_other_pipeline,
-    save_manifest,
-)
-from data_pipelines.prepared.raw_changes import warn_of_changes
-from data_pipelines.prepared.repair import remake_shards
+from data_pipelines.prepared.folder_making import Making, prepare_rows, refuse_foreign
+from data_pipelines.prepared.making.shard_writer import MakeElsewhere, OnProgress
+from data_pipelines.prepared.manifest import MANIFEST_NAME, load_manifest, read_manifest
+from data_pipelines.prepared.raw_changes import has_changed
 from data_pipelines.prepared.shard_checks import is_whole
 from data_pipelines.prepared.shard_files import delete_shards
 from data_pipelines.prepared.warning_limit import limited_warnings
-from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.storage.folder import Folder
 
-__all__ = ["is_prepared", "load_manifest", "prepare"]
+__all__ = ["find_stores", "is_prepared", "load_manifest", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +40,8 @@ def prepare(
 
     A complete folder is left as it is, without reading the raw data; a missing or cut-off shard is written again alone;
     an interrupted call resumes after its last complete shard, with its `rows_per_shard`. A second process waits on a
-    local disk; on other storage it is refused, see `only_one`.
+    local disk; on other storage it is refused, see `only_one`. The stores of a choosing pipeline are prepared in the
+    same way first, in folders beside, named by their keys.
 
     Args:
         pipeline: Reads the raw data.
@@ -61,58 +59,82 @@ def prepare(
     Raises:
         ValueError: The folder holds anything else, or the raw data cannot be read.
     """
-    if again:
-        fresh = folder.beside(".again")
-        if not fresh.exists():
-            _refuse_foreign(folder, pipeline.key)
-        prepare(
-            pipeline,
-            fresh,
-            on_progress=on_progress,
-            rows_per_shard=rows_per_shard,
-            num_processes=num_processes,
-            most_processes=most_processes,
-            make_elsewhere=make_elsewhere,
-        )
-        return _replace(folder, fresh, pipeline)
+    making = Making(
+        on_progress=on_progress,
+        rows_per_shard=rows_per_shard,
+        num_processes=num_processes,
+        most_processes=most_processes or len(os.sched_getaffinity(0)),
+        make_elsewhere=make_elsewhere,
+    )
     with limited_warnings():
-        whole = _whole_manifest(pipeline, folder)
-        if whole is not None:
-            return whole
-        _refuse_foreign(folder, pipeline.key)
-        with only_one(folder) as refuse_if_lost:
-            _remove_leftovers(folder)
-            if read_manifest(folder) is not None:
-                return _whole_manifest(pipeline, folder) or _repair(pipeline, folder, refuse_if_lost)
-            writer = ShardWriter(
-                pipeline,
-                folder,
-                rows_per_shard=rows_per_shard,
-                num_processes=num_processes,
-                most_processes=most_processes or len(os.sched_getaffinity(0)),
-                make_elsewhere=make_elsewhere,
-                on_progress=_both(on_progress, refuse_if_lost),
-            )
-            manifest = writer.run()
-            _warn_of_damaged(folder, manifest)
-            return manifest
+        return _prepare_again(pipeline, folder, making) if again else _prepare(pipeline, folder, making)
 
 
 def is_prepared(folder: Folder) -> bool:
-    """Return whether a folder holds a manifest and all its shards. Raises ValueError for a damaged manifest."""
+    """Return whether a folder holds a manifest and all its shards, and so do the stores that it chooses from.
+
+    Raises ValueError for a damaged manifest.
+    """
     manifest = read_manifest(folder)
     return manifest is not None and is_whole(folder, manifest)
 
 
-def _whole_manifest(pipeline: DataPipeline[Any], folder: Folder) -> Manifest | None:
-    if read_manifest(folder) is None:
-        return None
-    manifest = load_manifest(folder, pipeline)
-    if not is_whole(folder, manifest):
-        return None
-    warn_of_changes(pipeline, folder, manifest)
-    _warn_of_damaged(folder, manifest)
-    return manifest
+def find_stores(pipeline: DataPipeline[Any], folder: Folder) -> list[Folder]:
+    """Return the folders of the stores that the rows of a prepared folder are chosen from, or will be."""
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        return [folder.sibling(reference.folder) for reference in manifest.stores]
+    stores = pipeline.stores() if isinstance(pipeline, ChoosingPipeline) else ()
+    return [folder.sibling(store.key) for store in stores]
+
+
+def _prepare(pipeline: DataPipeline[Any], folder: Folder, making: Making) -> Manifest:
+    manifest = read_manifest(folder)
+    holds_rows = manifest is not None and not manifest.stores  # by an earlier version, or without settings that choose
+    if not isinstance(pipeline, ChoosingPipeline) or holds_rows:
+        return prepare_rows(pipeline, folder, making)
+    stores = pipeline.stores()
+    if not stores:
+        if manifest is not None:
+            open_stores(folder, manifest)
+        return prepare_rows(pipeline, folder, making)
+    refuse_foreign(folder, pipeline.key)
+    if manifest is None:  # what the settings cannot choose is refused before anything is stored
+        pipeline.data_spec()
+        pipeline.num_raw_rows()
+    places = _find_places(stores, folder, manifest)
+    prepared = [
+        PreparedStore(store, place, _prepare(store, place, making.of_store()))
+        for store, place in zip(stores, places, strict=True)
+    ]
+    references = [store.reference for store in prepared]
+    return prepare_rows(ChoiceRows(pipeline, prepared), folder, making.here(), references)
+
+
+def _find_places(stores: Sequence[DataPipeline[Any]], folder: Folder, manifest: Manifest | None) -> list[Folder]:
+    """Return the folder of each store; a new choice from raw data that have changed gets another than those before."""
+    named = {reference.key: reference.folder for reference in manifest.stores} if manifest is not None else {}
+    places = [folder.sibling(named.get(store.key, store.key)) for store in stores]
+    if manifest is not None:
+        return places
+    for number, (store, place) in enumerate(zip(stores, places, strict=True)):
+        found = read_manifest(place)
+        if found is not None and has_changed(store, found):
+            places[number] = folder.sibling(f"{store.key}-{store.source_hash()[:8]}")
+            words = "%s has changed since it was stored in %s, which is left as it is; it is stored anew in %s"
+            _log.warning(words, store.source, place, places[number])
+    return places
+
+
+def _prepare_again(pipeline: DataPipeline[Any], folder: Folder, making: Making) -> Manifest:
+    fresh = folder.beside(".again")
+    if not fresh.exists():
+        refuse_foreign(folder, pipeline.key)
+    if isinstance(pipeline, ChoosingPipeline):
+        for store in pipeline.stores():
+            _prepare_again(store, folder.sibling(store.key), making.of_store())
+    _prepare(pipeline, fresh, making)
+    return _replace(folder, fresh, pipeline)
 
 
 def _replace(folder: Folder, fresh: Folder, pipeline: DataPipeline[Any]) -> Manifest:
@@ -138,54 +160,3 @@ def _move(source: Folder, name: str, target: Folder) -> None:
         return
     target.fs.copy_file(source.full(name), target.full(name))
     source.delete(name)
-
-
-def _warn_of_damaged(folder: Folder, manifest: Manifest) -> None:
-    left_out = manifest.all_left_out
-    if left_out:
-        files = few((f"{each.file}: {each.fault}" for each in left_out), most=NAMED)
-        _log.warning("%s lacks the rows of %d damaged files: %s", folder, len(left_out), files)
-
-
-def _refuse_foreign(folder: Folder, key: str) -> None:
-    unfinished = read_unfinished(folder)
-    if unfinished is not None:
-        refuse_other_pipeline(folder, found=unfinished.manifest.pipeline, wanted=key)
-        return
-    if read_manifest(folder) is not None:
-        return
-    try:
-        is_foreign = any(not name.startswith(".") for name in folder.names())
-    except NotADirectoryError:
-        is_foreign = True
-    if is_foreign:
-        raise ValueError(f"{folder} holds files that prepare did not write; give a new or an empty folder")
-
-
-def _repair(pipeline: DataPipeline[Any], folder: Folder, refuse_if_lost: Callable[[], None]) -> Manifest:
-    manifest = load_manifest(folder, pipeline)
-    if manifest.source_hash != pipeline.source_hash():
-        raise ValueError(
-            f"{folder}: a shard must be remade, but {pipeline.source} has changed since the folder was prepared; "
-            "remove the folder and run prepare again"
-        )
-    manifest = remake_shards(pipeline, folder, manifest)
-    refuse_if_lost()
-    save_manifest(folder, manifest)
-    return manifest
-
-
-def _remove_leftovers(folder: Folder) -> None:
-    folder.remove_temporary()
-    for name in folder.names():
-        if name.startswith(".") and name.endswith(".tmp"):  # of version 0.1.0
-            folder.delete(name)
-
-
-def _both(on_progress: OnProgress | None, refuse_if_lost: Callable[[], None]) -> OnProgress:
-    def progress(done: int, total: int) -> None:
-        refuse_if_lost()
-        if on_progress is not None:
-            on_progress(done, total)
-
-    return progress

@@ -20,11 +20,11 @@ def warn_of_changes(pipeline: DataPipeline[Any], folder: Folder, manifest: Manif
     Their contents are read only when a name, a size or a time has changed.
     """
     try:
-        stamp = stamp_of(pipeline)
+        stamp = _new_stamp(pipeline, manifest)
     except ValueError as error:
         _log.warning("%s cannot be listed any more (%s); the rows of before are used", pipeline.source, error)
         return
-    if not stamp or not manifest.raw_stamp or stamp == manifest.raw_stamp:
+    if not stamp:
         return
     if pipeline.source_hash() == manifest.source_hash:
         save_manifest(folder, manifest.model_copy(update={"raw_stamp": stamp}))
@@ -34,6 +34,17 @@ def warn_of_changes(pipeline: DataPipeline[Any], folder: Folder, manifest: Manif
         "give a new folder as `prepared`",
         *(pipeline.source, folder, _describe_change(pipeline, folder, manifest)),
     )
+
+
+def has_changed(pipeline: DataPipeline[Any], manifest: Manifest) -> bool:
+    """Return whether the raw data are no longer those of the prepared rows, as far as files show it."""
+    return bool(_new_stamp(pipeline, manifest)) and pipeline.source_hash() != manifest.source_hash
+
+
+def _new_stamp(pipeline: DataPipeline[Any], manifest: Manifest) -> str:
+    """Return the stamp of the raw data when it is another than that of the prepared rows, else nothing."""
+    stamp = stamp_of(pipeline)
+    return stamp if stamp and manifest.raw_stamp and stamp != manifest.raw_stamp else ""
 
 
 def stamp_of(pipeline: DataPipeline[Any]) -> str:

@@ -2,14 +2,17 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from data_pipelines.contract.choosing import ChoosingPipeline
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest, Shard, Split
-from data_pipelines.prepared.shard_checks import has_size
+from data_pipelines.prepared.choices.choice_rows import load_choice
+from data_pipelines.prepared.choices.store_files import StoreFiles, open_stores
+from data_pipelines.prepared.shard_checks import refuse_missing
 from data_pipelines.prepared.shard_files import load_shard
 from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
@@ -52,6 +55,8 @@ class ShardedSplit:
     data_spec: DataSpec
     cache: FileCache | None = None
     """Cache of shards that do not lie on a local disk."""
+    stores: tuple[StoreFiles, ...] = ()
+    """Stores that the rows are chosen from, if the shards do not hold them."""
 
     @property
     def num_rows(self) -> int:
@@ -69,6 +74,10 @@ class ShardedSplit:
         """
         shard = self.shards[index]
         first, last = rows or (0, shard.decoded_rows)
+        if self.stores:
+            assert isinstance(pipeline, ChoosingPipeline), f"{self.folder} holds no rows, but a choice of them"
+            options = {"data_spec": self.data_spec, "cache": self.cache}
+            return load_choice(self.folder, shard, pipeline, self.stores, (first, last), **options)
         groups, size = None, shard.group_rows
         if size is not None and last - first < shard.num_rows:
             groups = range(first // size, (last - 1) // size + 1)
@@ -86,15 +95,13 @@ def open_split(folder: Folder, manifest: Manifest, split: Split, *, cache: FileC
     if not shards:
         have = ", ".join(name for name, listed in manifest.splits.items() if listed)
         raise ValueError(f"{folder} has no rows in split {split!r}; it has: {have}")
-    sizes = folder.sizes()
-    for shard in shards:
-        if not has_size(sizes, shard):
-            words = f"{folder / shard.name} is missing or cut off; run prepare again, it remakes just that shard"
-            raise ValueError(words)
+    refuse_missing(folder, shards)
+    stores = open_stores(folder, manifest)
     num_bytes = sum(shard.num_bytes for listed in manifest.splits.values() for shard in listed)
-    if cache is not None and num_bytes > cache.max_bytes:
+    if cache is not None and num_bytes + sum(store.num_bytes for store in stores) > cache.max_bytes:
         cache = None
-    return ShardedSplit(folder, split, shards, manifest.decoded_bytes[split], manifest.data_spec, cache)
+    stores = tuple(replace(store, cache=cache) for store in stores)
+    return ShardedSplit(folder, split, shards, manifest.decoded_bytes[split], manifest.data_spec, cache, stores)
 
 
 def ray_dataset(

@@ -41,5 +41,5 @@ def _remake(pipeline: DataPipeline[Any], folder: Folder, split: Split, shard: Sh
             "prepare with --again"
         )
     table = pa.concat_tables(rows.tables)
-    made = write_shard(table, folder, shard.name, pipeline.decode(table))
+    made = write_shard(table, folder, shard.name, pipeline.measure(table), group_bytes=pipeline.group_bytes)
     return made.model_copy(update={"num_left_out": shard.num_left_out})

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Shard, Split
-from data_pipelines.storage.file_cache import DamagedFileError, FileCache, StoredFile
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, DecodedSize, Shard, Split
+from data_pipelines.prepared.shard_reading import read_columns, remedy
+from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
 
 SHARD_BYTES = 32 * 1024**2
@@ -24,12 +24,12 @@ def shard_name(split: Split, index: int) -> str:
     return f"{split}-{index:05d}.parquet"
 
 
-def choose_rows_per_shard(num_rows: int, decoded: pa.Table) -> int:
+def choose_rows_per_shard(num_rows: int, decoded: pa.Table | DecodedSize) -> int:
     """Return the number of stored rows that fill `SHARD_BYTES`, estimated from `num_rows` decoded ones; at least 1."""
     return _fill(SHARD_BYTES, num_rows, decoded)
 
 
-def _fill(num_bytes: int, num_rows: int, decoded: pa.Table) -> int:
+def _fill(num_bytes: int, num_rows: int, decoded: pa.Table | DecodedSize) -> int:
     return max(1, num_bytes * num_rows // max(1, decoded.nbytes))
 
 
@@ -40,13 +40,23 @@ def delete_shards(folder: Folder) -> None:
             folder.delete(name)
 
 
-def write_shard(table: pa.Table, folder: Folder, name: str, decoded: pa.Table) -> Shard:
-    """Write one shard, completely or not at all; `decoded` are its rows as `DataPipeline.decode` gives them.
+def write_shard(
+    table: pa.Table, folder: Folder, name: str, decoded: pa.Table | DecodedSize, *, group_bytes: int | None = None
+) -> Shard:
+    """Write one shard, completely or not at all.
 
     The columns hold raw pixels or already coded bytes: compression and dictionaries would cost time and save nothing.
+
+    Args:
+        table: The rows.
+        folder: The prepared folder.
+        name: The file's name.
+        decoded: The rows as `DataPipeline.decode` gives them, or their size.
+        group_bytes: Decoded bytes of a row group, about; by default `GROUP_BYTES`.
     """
     is_plain = decoded.num_rows == table.num_rows
-    group_rows = min(_fill(GROUP_BYTES, decoded.num_rows, decoded), table.num_rows) if is_plain else table.num_rows
+    most = _fill(group_bytes or GROUP_BYTES, decoded.num_rows, decoded)
+    group_rows = min(most, table.num_rows) if is_plain else table.num_rows
     file = pa.BufferOutputStream()
     pq.write_table(
         table.combine_chunks(),
@@ -77,7 +87,7 @@ def load_shard(
     *,
     data_spec: DataSpec | None = None,
     cache: FileCache | None = None,
-    groups: range | None = None,
+    groups: Sequence[int] | None = None,
 ) -> pa.Table:
     """Read, check and decode one shard, or some row groups of it.
 
@@ -92,66 +102,20 @@ def load_shard(
     Raises:
         ValueError: Names the file, the fault, and the remedy.
     """
+    table = read_columns(folder, shard, pipeline.schema, cache=cache, groups=groups)
+    return decode_checked(table, folder, shard, pipeline, pipeline.data_spec() if data_spec is None else data_spec)
+
+
+def decode_checked(
+    table: pa.Table, folder: Folder, shard: Shard, pipeline: DataPipeline[Any], data_spec: DataSpec
+) -> pa.Table:
+    """Check and decode rows of a shard. Raises ValueError that names the file, the fault, and the remedy."""
     place = str(folder / shard.name)
-    table = _read(folder, shard, cache, groups)
-    if not table.schema.equals(pipeline.schema):
-        expected, found = _on_one_line(pipeline.schema), _on_one_line(table.schema)
-        raise ValueError(f"{place}: its columns are {found}, expected {expected}; {_remedy(shard)}")
-    num_rows = _count_rows(shard, groups)
-    if table.num_rows != num_rows:
-        raise ValueError(f"{place}: holds {table.num_rows} rows, expected {num_rows}; {_remedy(shard)}")
     try:
-        pipeline.check(
-            table, data_spec=pipeline.data_spec() if data_spec is None else data_spec, file=place, first_row=0
-        )
+        pipeline.check(table, data_spec=data_spec, file=place, first_row=0)
     except ValueError as error:
-        raise ValueError(f"{error}; {_remedy(shard)}") from error
+        raise ValueError(f"{error}; {remedy(shard)}") from error
     try:
         return pipeline.decode(table)
     except Exception as error:
-        raise ValueError(f"{place}: cannot be decoded ({error}); {_remedy(shard)}") from error
-
-
-def _count_rows(shard: Shard, groups: range | None) -> int:
-    if groups is None or shard.group_rows is None:
-        return shard.num_rows
-    return min(groups.stop * shard.group_rows, shard.num_rows) - groups.start * shard.group_rows
-
-
-def _read(folder: Folder, shard: Shard, cache: FileCache | None, groups: Sequence[int] | None) -> pa.Table:
-    place, parse = folder / shard.name, partial(_parse, groups=groups)
-    try:
-        if folder.is_local or (cache is None and groups is not None):
-            with folder.fs.open_input_file(place.path) as file:
-                return parse(file)
-        stored = StoredFile(folder, shard.name, shard.num_bytes, shard.sha256)
-        return cache.read(stored, parse) if cache else parse(pa.BufferReader(stored.fetch()))
-    except FileNotFoundError as error:
-        words = f"{place}: this shard is missing; run prepare again, it remakes just that shard"
-        raise ValueError(words) from error
-    except (DamagedFileError, _UnreadableError) as error:
-        raise ValueError(f"{place}: the file is damaged ({error}); {_remedy(shard)}") from error
-
-
-class _UnreadableError(Exception):
-    """Content that is no whole Parquet file."""
-
-
-def _parse(file: pa.NativeFile, groups: Sequence[int] | None) -> pa.Table:
-    try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as content:
-            rows = partial(content.read_row_groups, groups) if groups is not None else content.read
-            table = rows(use_threads=False)
-            table.validate()
-            return table
-    except Exception as error:
-        # A damaged footer makes pyarrow fail in many ways, also with errors that are not its own.
-        raise _UnreadableError(_on_one_line(error)) from error
-
-
-def _remedy(shard: Shard) -> str:
-    return f"delete {shard.name} and run prepare again, it remakes just that shard"
-
-
-def _on_one_line(value: object) -> str:
-    return "; ".join(str(value).splitlines())
+        raise ValueError(f"{place}: cannot be decoded ({error}); {remedy(shard)}") from error

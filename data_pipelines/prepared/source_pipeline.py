@@ -96,13 +96,13 @@ class SourcePipeline(DataPipeline[Batch]):
         return self.data.on_bad_file
 
     def raw_files(self) -> Sequence[Path]:
-        return self.list_raw_files() if self.data.path is not None and self._has_raw else ()
+        return self.list_raw_files() if self.data.path is not None and self.has_raw else ()
 
     def raw_roots(self) -> Sequence[Path]:
-        return [self.data.path] if self.data.path is not None and self._has_raw else ()
+        return [self.data.path] if self.data.path is not None and self.has_raw else ()
 
     def data_spec(self) -> DataSpec:
-        prepared, has_raw = self.prepared, self._has_raw
+        prepared, has_raw = self.prepared, self.has_raw
         if not has_raw and prepared is not None and read_manifest(prepared) is not None:
             return load_manifest(prepared, self).data_spec
         return self.raw_data_spec(has_raw=has_raw)
@@ -112,7 +112,8 @@ class SourcePipeline(DataPipeline[Batch]):
         return self.data.path is not None or self.data.source in self.embedded
 
     @property
-    def _has_raw(self) -> bool:
+    def has_raw(self) -> bool:
+        """Whether the raw data are at hand."""
         return self._names_raw and (self.data.path is None or self.data.path.exists())
 
     def _prepared_key(self) -> str:

@@ -51,8 +51,12 @@ class Folder:
 
     @property
     def parent(self) -> "Folder":
-        """Folder that holds this one."""
+        """Folder that holds this one. Raises ValueError for the root of a storage."""
         return Folder(parent_uri(self.uri))
+
+    def sibling(self, name: str) -> "Folder":
+        """Return the folder of this name that lies in the same one. Raises ValueError for the root of a storage."""
+        return self.parent / name
 
     def __str__(self) -> str:
         return self.path if self.is_local else self.uri

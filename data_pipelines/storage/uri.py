@@ -45,9 +45,16 @@ def extend_uri(uri: str, ending: str) -> str:
 
 
 def parent_uri(uri: str) -> str:
-    """Return the path or URI of the folder that holds an entry, with the same options."""
-    place, mark, options = uri.partition("?") if "://" in uri else (uri, "", "")
-    return f"{place.rstrip('/').rpartition('/')[0]}{mark}{options}"
+    """Return the path or URI of the folder that holds an entry, with the same options.
+
+    Raises ValueError when there is no folder around, as for a bucket.
+    """
+    place, mark, options = uri.partition("?") if "://" in uri else (str(Path(uri).expanduser().absolute()), "", "")
+    scheme, separator, path = place.rpartition("://")
+    outer, slash, last = path.rstrip("/").rpartition("/")
+    if not slash or not last:
+        raise ValueError(f"{uri} lies in no folder, beside which further data could lie; give a folder inside it")
+    return f"{scheme}{separator}{outer or separator or slash}{mark}{options}"
 
 
 def last_name(uri: str) -> str:

@@ -82,6 +82,7 @@ def _find_state(experiment: "Experiment") -> str:
 
 def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[str, Any]]:
     from data_pipelines.prepared.manifest import read_manifest
+    from data_pipelines.prepared.prepare import find_stores
     from trainables.workloads import build_pipeline
 
     pipeline = build_pipeline(experiment.workload)
@@ -99,6 +100,10 @@ def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[s
         f"steps per epoch:  {steps or 'unknown'} ({origin})",
         f"data:             {pipeline.source}; {'' if manifest else 'to be '}prepared in {folder or '(unknown)'}",
     ]
+    places = find_stores(pipeline, folder) if folder else []
+    if places:
+        words = f"chosen from those in {', '.join(map(str, places))}, which other settings share"
+        lines.append(f"rows:             {'' if manifest else 'to be '}{words}")
     if manifest:
         lines.append(f"rows in memory:   {_describe_memory(experiment, manifest)}")
     values = (parameters, macs, num_rows, steps, pipeline.source, prepared)

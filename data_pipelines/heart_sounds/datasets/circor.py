@@ -79,6 +79,7 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
                 read=partial(read_sound, path),
                 read_states=partial(read_states, states) if states else no_states,
                 files=(path, patient.file, *([states] if states else [])),
+                tables=(patient.file,),
             )
         )
     return found

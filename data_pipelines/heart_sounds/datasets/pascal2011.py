@@ -103,4 +103,5 @@ def _recording(name: str, key: str, path: Path, word: str, table: Path) -> Recor
         stratum=f"{name}/{labels.get('pascal', '?')}",
         read=partial(read_sound, path),
         files=(path, table),
+        tables=(table,),
     )

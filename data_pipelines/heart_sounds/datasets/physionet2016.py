@@ -52,7 +52,9 @@ def read_physionet2016(root: Path, task: str | None) -> list[Recording]:
         for database, wavs in sorted(databases.items())
         for recording in _read_database(database, wavs, originals)
     ]
-    return [replace(each, files=(*each.files, appendix)) for each in found] if appendix else found
+    if appendix is None:
+        return found
+    return [replace(each, files=(*each.files, appendix), tables=(*each.tables, appendix)) for each in found]
 
 
 def _find_wavs(root: Path) -> dict[str, list[Path]]:
@@ -96,6 +98,7 @@ def _read_database(database: str, wavs: Sequence[Path], originals: Mapping[str, 
             read=partial(_read_sound, wav, header),
             is_good=quality.get(key, True),
             files=(wav, *((header,) if header.exists() else ()), *(table for table in tables if table)),
+            tables=tuple(table for table in tables if table),
         )
 
 

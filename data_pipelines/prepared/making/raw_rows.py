@@ -18,6 +18,8 @@ class RawRows:
     """The rows that could be read, in order."""
     faults: list[BadFileError] = field(default_factory=list)
     """The faults of the others, each of one row."""
+    fault_rows: list[int] = field(default_factory=list)
+    """The number of each faulty row in the split."""
 
     @property
     def num_rows(self) -> int:
@@ -61,6 +63,7 @@ def read_pieces(
             rest = None
             if isinstance(item, BadFileError):
                 piece.faults.append(item)
+                piece.fault_rows.append(done)
                 count = 1
             else:
                 piece.tables.append(item.slice(0, missing))
@@ -74,7 +77,7 @@ def read_pieces(
 
 
 def _has_rows(items: Iterator[pa.Table | BadFileError]) -> bool:
-    return any(isinstance(item, BadFileError) or item.num_rows for item in items)
+    return next(items, None) is not None
 
 
 def _read_past_faults(pipeline: DataPipeline[Any], split: Split, start_row: int) -> Iterator[pa.Table | BadFileError]:
@@ -83,7 +86,8 @@ def _read_past_faults(pipeline: DataPipeline[Any], split: Split, start_row: int)
         try:
             for table in pipeline.read_raw(split, start_row):
                 start_row += table.num_rows
-                yield table
+                if table.num_rows:
+                    yield table
         except BadFileError as fault:
             start_row += 1
             yield fault

@@ -42,15 +42,18 @@ def make_shards(
 def _make(
     pipeline: DataPipeline[Any], folder: Folder, task: ShardTask, rows: RawRows, data_spec: DataSpec
 ) -> MadeShard:
-    left_out = [LeftOut(file=printable(fault.file), fault=fault.fault) for fault in rows.faults]
+    left_out = [
+        LeftOut(file=printable(fault.file), fault=fault.fault, row=row)
+        for fault, row in zip(rows.faults, rows.fault_rows, strict=True)
+    ]
     nothing = MadeShard(split=task.split, index=task.index, num_raw_rows=task.num_rows, shard=None, left_out=left_out)
     if not rows.tables or (left_out and pipeline.on_bad_file == "refuse"):
         return nothing
     table, name = pa.concat_tables(rows.tables), shard_name(task.split, task.index)
     pipeline.check(table, data_spec=data_spec, file=str(folder / name), first_row=0)
-    decoded = pipeline.decode(table)
+    decoded = pipeline.measure(table)
     changes = {
-        "shard": write_shard(table, folder, name, decoded),
+        "shard": write_shard(table, folder, name, decoded, group_bytes=pipeline.group_bytes),
         "decoded_bytes": decoded.nbytes,
         "counts": {group: dict(numbers) for group, numbers in pipeline.count(table).items()},
     }

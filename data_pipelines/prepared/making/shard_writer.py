@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.contract.config import Config
-from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut, Manifest, Split
+from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut, Manifest, Split, StoreReference
 from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.making.raw_rows import read_pieces
@@ -75,9 +75,11 @@ class ShardWriter:
         most_processes: int,
         make_elsewhere: MakeElsewhere | None,
         on_progress: OnProgress,
+        stores: Sequence[StoreReference] = (),
     ) -> None:
         self.pipeline = pipeline
         self.folder = folder
+        self._stores = list(stores)
         self._num_processes, self._most_processes = num_processes, most_processes
         self._make_elsewhere = make_elsewhere
         self._on_progress = on_progress
@@ -149,7 +151,11 @@ class ShardWriter:
         state = read_unfinished(self.folder)
         if state is None:
             return None
-        if state.manifest.source_hash != self.pipeline.source_hash() or any(state.manifest.splits.values()):
+        before = state.manifest
+        if before.stores != self._stores:
+            delete_shards(self.folder)
+            return None
+        if before.source_hash != self.pipeline.source_hash() or any(before.splits.values()):
             _log.warning("%s: the raw data have changed since the last call; all shards are written again", self.folder)
             delete_shards(self.folder)
             return None
@@ -173,6 +179,7 @@ class ShardWriter:
             decoded_bytes=dict.fromkeys(map(str, self.num_raw_rows), 0),
             data_spec=dict(self.data_spec),
             splits={split: [] for split in self.num_raw_rows},
+            stores=self._stores,
         )
         return Unfinished(rows_per_shard=rows_per_shard or self._choose_rows_per_shard(), manifest=manifest)
 
@@ -182,7 +189,7 @@ class ShardWriter:
             for rows in read_pieces(self.pipeline, split, 0, [1] * num_rows):
                 faults += rows.faults
                 if rows.tables:
-                    return choose_rows_per_shard(1, self.pipeline.decode(rows.tables[0]))
+                    return choose_rows_per_shard(1, self.pipeline.measure(rows.tables[0]))
         refuse_all(faults, _ADVICE)
         raise ValueError(f"{self.pipeline.source} has no rows at all")
 

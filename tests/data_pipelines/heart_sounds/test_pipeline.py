@@ -153,7 +153,7 @@ def test_subjects_tested_by_several_tasks_are_withheld(circor, tmp_path):
 def test_balancing_repeats_rare_training_cycles_only():
     data = settings(synthetic=SMALL.model_copy(update={"murmur_ratio": 0.25}), balances_classes=True)
     pipeline = HeartPipeline(data, "synthetic_murmur")
-    times = repetitions("synthetic_murmur", pipeline._splits["train"])
+    times = repetitions("synthetic_murmur", pipeline._chosen.splits["train"])
     assert times == {"normal": 1, "murmur": 3}
     expected: list[tuple[Split, int]] = [("train", 3), ("test", 1)]
     for split, rare in expected:

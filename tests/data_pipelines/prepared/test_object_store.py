@@ -55,6 +55,20 @@ def test_prepared_shards_are_those_of_a_disk(folder, tmp_path):
     assert ".lock" not in folder.names()
 
 
+def test_a_choice_finds_its_rows_in_the_bucket(folder, server, tmp_path):
+    pipeline = ImagePipeline(ImageData(validation_ratio=0.2))
+    manifest = prepare(pipeline, folder, rows_per_shard=ROWS)
+    on_disk = Folder(str(tmp_path / "prepared"))
+    assert prepare(pipeline, on_disk, rows_per_shard=ROWS) == manifest
+    assert contents(folder.sibling(PIPELINE.key)) == contents(on_disk.sibling(PIPELINE.key))
+    for cache in (None, FileCache(10**9, str(tmp_path / "cache")), FileCache(1000)):
+        found, expected = open_split(folder, manifest, "val", cache=cache), open_split(on_disk, manifest, "val")
+        assert all(found.load(part, pipeline).equals(expected.load(part, pipeline)) for part in range(2))
+    folder.sibling(PIPELINE.key).delete("manifest.json")
+    with pytest.raises(ValueError, match="which holds no prepared data; copy the folder digits-"):
+        open_split(folder, manifest, "val")
+
+
 def test_a_cache_that_is_too_small_is_not_used_and_parts_are_read(folder, server, monkeypatch):
     monkeypatch.setattr(shard_files, "GROUP_BYTES", 72 * 10)
     manifest = prepare(PIPELINE, folder, rows_per_shard=ROWS)

@@ -10,7 +10,7 @@ import pytest
 from data_pipelines.storage.atomic_file import TEMPORARY
 from data_pipelines.storage.checksums import MANIFEST, verify
 from data_pipelines.storage.folder import Folder
-from data_pipelines.storage.uri import join_uri
+from data_pipelines.storage.uri import join_uri, parent_uri
 
 
 @pytest.fixture
@@ -55,6 +55,25 @@ def test_a_file_and_a_folder_can_be_moved(folder):
 def test_the_options_of_a_uri_stay_behind_its_path():
     uri = join_uri("s3://bucket/runs/?region=here&scheme=http", "a b")
     assert uri == "s3://bucket/runs/a%20b?region=here&scheme=http"
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("/data/a", "/data/b c"),
+        ("/a", "/b c"),
+        ("s3://bucket/a", "s3://bucket/b%20c"),
+        ("s3://bucket/runs/a/?region=here", "s3://bucket/runs/b%20c?region=here"),
+        ("file:///data/a", "file:///data/b%20c"),
+    ],
+)
+def test_a_neighbour_has_the_same_place_and_options(uri, expected):
+    assert join_uri(parent_uri(uri), "b c") == expected
+
+
+def test_a_bucket_has_no_neighbours():
+    with pytest.raises(ValueError, match="s3://bucket lies in no folder"):
+        parent_uri("s3://bucket")
 
 
 def test_what_is_written_is_read(folder):

@@ -40,3 +40,15 @@ def test_a_finished_run_has_the_name_that_it_got(file, tmp_path, capsys):
     capsys.readouterr()
     shown = lines_of(capsys, file)
     assert shown["run"] == load_identity(folder).name and "(finished; `train --new`" in shown["folder"]
+
+
+def test_shared_rows_are_named_before_and_after_they_are_stored(tmp_path, capsys):
+    words = ["demo/pruning", "--set", f"storage.path={tmp_path}", "--set", "workload.data.validation_ratio=0.1"]
+    before = lines_of(capsys, *words)
+    code, summary, _ = call(capsys, "prepare", *words)
+    (store,) = summary["stores"]
+    assert code == 0 and store["rows"] == 1797 and str(tmp_path / "data" / "digits-") in store["folder"]
+    shared = f"chosen from those in {store['folder']}, which other settings share"
+    assert before["rows"] == f"to be {shared}" and lines_of(capsys, *words)["rows"] == shared
+    main(["prepare", *words])
+    assert f"chosen from the 1,797 rows in {store['folder']}, which other settings share" in capsys.readouterr().out

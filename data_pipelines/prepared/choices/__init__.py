@@ -1,0 +1,1 @@
+"""Rows that are chosen from those of other prepared folders."""
