@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler._private.util import prepare_config, validate_config  # what `ray up` does first; tests only
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHER_FILES = ["cluster.yaml", "cluster_local.yaml"]
@@ -49,7 +49,7 @@ def test_the_head_has_no_gpu_and_gpu_nodes_scale_from_zero():
 
 @pytest.mark.parametrize("name", ALL_FILES)
 def test_rays_version_is_the_one_that_is_pinned(name):
-    pinned = re.search(r"ray\[.*\]==([\d.]+)", (ROOT / "pyproject.toml").read_text())
+    pinned = re.search(r"^ray==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert pinned
     text = (ROOT / name).read_text()
     assert set(re.findall(r'(?:rayproject/ray:|rayVersion: ")([\d.]+)', text)) <= {pinned[1]}
@@ -85,12 +85,13 @@ def several(item: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": item, "minItems": 1}
 
 
+SECRET = fields("name key", name=NAME, key=STRING, optional=BOOLEAN)
 CONTAINER = fields(
     "name image",
     name=NAME,
     image=STRING,
     workingDir=STRING,
-    env=several(fields("name value", name=STRING, value=STRING)),
+    env=several(fields("name", name=STRING, value=STRING, valueFrom=fields("secretKeyRef", secretKeyRef=SECRET))),
     resources=fields("requests limits", requests=STRINGS, limits=STRINGS),
     volumeMounts=several(fields("name mountPath", name=NAME, mountPath=STRING)),
 )
@@ -110,6 +111,8 @@ POD = fields(
     spec=fields(
         "containers",
         containers=several(CONTAINER),
+        terminationGracePeriodSeconds=INTEGER,
+        securityContext=fields(runAsNonRoot=BOOLEAN, runAsUser=INTEGER, fsGroup=INTEGER),
         volumes=several(VOLUME),
         nodeSelector=STRINGS,
         tolerations=several(TOLERATION),
@@ -166,6 +169,17 @@ def test_every_pod_mounts_the_storage_and_declared_volumes():
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert mounts["storage"] == "/mnt/quintet"
         assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_every_pod_has_the_time_and_rights_that_it_needs():
+    """Longer than a stopped job may take to save its checkpoint; the user of the image; shared memory for Ray."""
+    cluster = load("kuberay.yaml")["spec"]["rayClusterSpec"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] > 120
+        assert pod["securityContext"] == {"runAsNonRoot": True, "runAsUser": 1000, "fsGroup": 100}
+        assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
 
 
 def test_the_jobs_command_is_a_good_one():
