@@ -198,8 +198,8 @@ def _work(
     except CancelledError:
         raise
     except Exception as error:
-        if is_lost_peer(error):
-            raise
+        if collectives.lacks_peer(error):
+            raise  # a restart helps
         is_bad_input = isinstance(cause_of(error), ValueError)
         raise RunError(explain(error), traceback.format_exc(), is_bad_input) from error
 
@@ -210,14 +210,6 @@ def _set_up_torch(plan: Plan) -> None:
     torch.set_num_threads(plan.num_threads)
     torch.use_deterministic_algorithms(is_deterministic)
     torch.backends.cudnn.benchmark = not is_deterministic
-
-
-def is_lost_peer(error: Exception) -> bool:
-    """Return whether a collective failed because another worker is gone, in which case a restart helps."""
-    if isinstance(error, torch.distributed.DistError):
-        return True
-    words = str(error).lower()
-    return isinstance(error, RuntimeError) and any(word in words for word in ("gloo", "nccl", "connection"))
 
 
 def explain(error: Exception) -> str:

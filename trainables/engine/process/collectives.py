@@ -1,10 +1,15 @@
 """Collective operations of the training workers; with one worker they return their argument."""
 
+import time
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+ANSWER_S = 10.0
+"""How long `lacks_peer` waits for the other ranks. The connection to one that has ended breaks at once."""
 
 
 class ProcessGroup:
@@ -14,6 +19,26 @@ class ProcessGroup:
         self.device = device
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world_size = dist.get_world_size() if dist.is_initialized() else 1
+        self._probe: Any = None
+        if self.world_size > 1 and dist.get_backend() == "gloo":
+            self._probe = dist.new_group(backend="gloo", timeout=timedelta(seconds=ANSWER_S))
+
+    def lacks_peer(self, error: Exception) -> bool:
+        """Return whether the process of another rank has ended, after an error on this one, which may be its result.
+
+        NCCL has an error of its own for it. Gloo has none, but then any connection to the lost process is broken, while
+        one to a process that is busy waits.
+        """
+        if isinstance(error, dist.DistError):
+            return True
+        if self._probe is None or not isinstance(error, RuntimeError):
+            return False
+        began = time.monotonic()
+        try:
+            dist.barrier(group=self._probe)
+        except RuntimeError:
+            return time.monotonic() - began < ANSWER_S / 2
+        return False
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Return the elementwise sum over ranks, a new tensor on every rank."""
