@@ -127,18 +127,18 @@ def _none(folder: Path) -> AbstractContextManager[list[Any]]:
 @contextmanager
 def _ours(folder: Path) -> Iterator[list[Any]]:
     """As `sweep` does it."""
-    from ray_jobs.tracking.callback import RecordWandbCallback
+    from ray_jobs.tracking.callback import WandbLoggerCallback
     from ray_jobs.tracking.mirror_handle import MirrorHandle
-    from ray_jobs.tracking.mirror_launcher import ForkServer
+    from ray_jobs.tracking.tracking_process import Tracker
 
     recorder = _build_recorder(folder)
 
     def start(trial: Any) -> MirrorHandle:
         record, experiment = recorder.record_of(trial)
-        return MirrorHandle(record.folder, experiment.tracking, record.log, start=fork_server.start)
+        return MirrorHandle(tracker, record.folder, experiment.tracking, record.log)
 
-    with closing(ForkServer()) as fork_server:
-        yield [recorder, RecordWandbCallback(start)]
+    with closing(Tracker()) as tracker:
+        yield [recorder, WandbLoggerCallback(start)]
 
 
 def _stock(folder: Path) -> AbstractContextManager[list[Any]]:

@@ -135,7 +135,7 @@ def test_every_experiment_that_is_written_out_is_a_good_one(tmp_path, monkeypatc
     "words", [["--help"], ["check"], ["list"], *(["show", demo] for demo in DEMOS)], ids=lambda words: " ".join(words)
 )
 def test_what_needs_no_data_really_runs(words, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ray_jobs.tracking.wandb_check.check_wandb", lambda tracking: {})
+    monkeypatch.setattr("ray_jobs.tracking.wandb_environment.check_wandb", lambda tracking: {})
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(ROOT)
     try:

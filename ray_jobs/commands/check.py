@@ -121,7 +121,7 @@ def _nearest_existing(path: Path) -> Path:
 
 def _diagnose(tracking: "Tracking") -> dict[str, Any]:
     from ray_jobs.cluster.home_folder import provide_home
-    from ray_jobs.tracking.wandb_check import check_wandb
+    from ray_jobs.tracking.wandb_environment import check_wandb
 
     provide_home()  # W&B looks there for its settings
     with _wandb_cache_elsewhere():

@@ -5,7 +5,9 @@ were sent by `wandb sync` in the meantime, and it can be repeated.
 """
 
 import argparse
+import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from ray_jobs.settings.builtin_experiments import is_experiment
 
 if TYPE_CHECKING:
     from data_pipelines.storage.folder import Folder
+    from ray_jobs.tracking.tracking_process import Tracker
 
 Print = Callable[[str], None]
 SUMMARY = "send what W&B lacks of the runs in a folder"
@@ -55,21 +58,24 @@ def sync(root: "Folder", say: Print = print) -> dict[str, Any]:
 
     Returns what was sent of which run, and the runs that failed. Raises ValueError when there is none.
     """
+    from ray_jobs.tracking.tracking_process import Tracker
+
     sent: dict[str, dict[str, int]] = {}
     failed: list[str] = []
-    for run in find_runs(root):
-        counts = send_run(run, say)
-        if counts is None:
-            failed.append(str(run))
-        else:
-            sent[str(run)] = counts
+    with closing(Tracker()) as tracker:
+        for run in find_runs(root):
+            counts = send_run(run, say, tracker)
+            if counts is None:
+                failed.append(str(run))
+            else:
+                sent[str(run)] = counts
     return {"sent": sent, "failed": failed}
 
 
 def find_runs(root: "Folder") -> "list[Folder]":
     """Return the runs to send. Raises ValueError when there is none."""
     from ray_jobs.runs.model_references import RUNS
-    from ray_jobs.tracking.mirror_config import MIRROR_CONFIG, load_mirror_config
+    from ray_jobs.tracking.mirror_files import MIRROR_CONFIG, load_mirror_config
 
     if root.exists(MIRROR_CONFIG):
         return [root]
@@ -83,19 +89,19 @@ def find_runs(root: "Folder") -> "list[Folder]":
     raise ValueError(f"there is no run in {root}; give a run's folder, or the storage path that holds {RUNS}/")
 
 
-def send_run(run: "Folder", say: Print) -> dict[str, int] | None:
+def send_run(run: "Folder", say: Print, tracker: "Tracker") -> dict[str, int] | None:
     """Send one run; returns what was sent, None when W&B did not take it, which has been printed."""
-    from ray_jobs.tracking.mirror_config import load_mirror_config
+    from ray_jobs.tracking.mirror_files import WandbDir, load_mirror_config
     from ray_jobs.tracking.mirror_handle import MirrorHandle
-    from ray_jobs.tracking.wandb_dir import WandbDir
 
     mirror_config = load_mirror_config(run)
     name = Path(run.path).name
-    if WandbDir(run, mirror_config.run_id, mirror_config.tracking).load_sync_state().is_complete:
+    place = WandbDir(run, mirror_config.run_id, mirror_config.tracking, os.environ.get("WANDB_DIR", ""))
+    if place.load_ledger().is_complete:
         say(f"{name}: all of it had arrived before")
         return {"rows": 0, "panels": 0, "models": 0}
     tracking = mirror_config.tracking.for_sync()
-    mirror = MirrorHandle(run, tracking, lambda text, **_: say(f"{name}: {text}"), options=("--sync",))
+    mirror = MirrorHandle(tracker, run, tracking, lambda text, **_: say(f"{name}: {text}"), mode="online", is_sync=True)
     code = mirror.finish()
     if code:
         return None

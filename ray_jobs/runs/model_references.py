@@ -82,7 +82,7 @@ def identity_name(run: Folder) -> str:
 
 def download(reference: str, storage: str) -> Path:
     """Download an artifact; returns its local folder."""
-    from ray_jobs.tracking.wandb_artifacts import download_artifact
+    from ray_jobs.tracking.wandb_objects import download_artifact
 
     folder = Folder(storage)
     root = Path(folder.path) if folder.is_local else expand_home("~/quintet", "give storage.path a folder of your own")

@@ -21,8 +21,8 @@ from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.strict_yaml import dump_yaml
-from ray_jobs.tracking.mirror_config import write_mirror_config
-from ray_jobs.tracking.mirror_run import mirror_run, run_callbacks
+from ray_jobs.tracking.mirror_files import write_mirror_config
+from ray_jobs.tracking.mirror_handle import mirror_run
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
@@ -124,6 +124,7 @@ def _run(plan: Plan, record: RunRecorder, experiment: Experiment) -> None:
         _run_locally(plan, record, experiment)
         return
     from ray_jobs.runs.tune_run import run_trial
+    from ray_jobs.tracking.callback import run_callbacks
 
     with capture_ray_logs(record.append_log), run_callbacks(experiment, record) as trackers:
         run_trial(plan, record, trackers)

@@ -33,7 +33,7 @@ from ray_jobs.search.sweep_plan import CHANGEABLE, SETTINGS, SweepPlan
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
 from ray_jobs.text_table import TextTable
-from ray_jobs.tracking.mirror_run import search_callbacks
+from ray_jobs.tracking.callback import search_callbacks
 from trainables.ray_train.search_trial import SearchTrial
 from trainables.ray_train.worker_main import RunError
 from trainables.run import Scaling

@@ -33,7 +33,7 @@ class Tracking(Config):
     """Histograms of every parameter tensor, of its gradient, or of both."""
     watch_every_steps: int = Field(default=1000, ge=1)
     folder: FilePath | None = None
-    """W&B's own files; null: `wandb` in the run's folder (~/quintet/wandb when that is not on a local disk)."""
+    """W&B's own files; null: WANDB_DIR, else `wandb` in the run's folder (~/quintet/wandb if that is not local)."""
     init_timeout_s: float = Field(default=10.0, gt=0, le=600)
     finish_timeout_s: float = Field(default=30.0, gt=0, le=86400)
 

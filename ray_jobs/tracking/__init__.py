@@ -1,1 +1,1 @@
-"""All code that imports wandb: a mirror of the record on disk, in a process of its own."""
+"""All code that imports wandb: mirrors of the records on disk, in one process for all runs of a driver."""

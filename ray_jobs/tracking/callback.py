@@ -1,40 +1,47 @@
-"""Replacement of Ray's WandbLoggerCallback that starts, for every trial, a mirror of its run's record.
+"""The callback of Tune by which the trials of a search, or the one trial of a run, are recorded in Weights & Biases."""
 
-Ray's own starts two actors for each trial, sends results through a queue in memory, logs at the trial's iteration and
-not at the step, starts the W&B run over when a trial is resumed, and waits up to half an hour at the end.
-"""
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from ray.tune.logger import LoggerCallback
 
-from ray.air.integrations.wandb import WandbLoggerCallback
-
-from ray_jobs.tracking.mirror_handle import MirrorHandle
+from ray_jobs.run_folder.run_recorder import RunRecorder
+from ray_jobs.settings.experiment import Experiment
+from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.mirror_handle import MirrorHandle, is_on
+from ray_jobs.tracking.tracking_process import Tracker
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 
-class RecordWandbCallback(WandbLoggerCallback):
-    """Callback that notifies a trial's mirror after each result; it comes after the callback that writes the record.
+class WandbLoggerCallback(LoggerCallback):
+    """Callback that records metrics, pictures, tables and model artifacts of each trial in a W&B run of its own.
 
-    `start_mirror` starts the mirror of a trial, at the trial's first start and at the first start after an end.
+    It has the name and the hooks of `ray.air.integrations.wandb.WandbLoggerCallback` and none of its code, which
+    imports wandb into the driver. What both do: a W&B run for each trial, named and grouped, with the trial's config;
+    its metrics; its models as artifacts; W&B's own variables and keys.
+
+    What this one does besides: the same W&B run goes on when a trial or the driver is restarted, with each row once and
+    at its optimiser step; pictures, histograms, tables, inputs and aliases; nothing of W&B runs in the driver, and
+    nothing that W&B does fails, stops or delays a trial.
+
+    What it does not: it sends none of the `result` that Tune gives it, which only wakes a process that reads the run's
+    record on disk, so the record must have been written by a callback before it. It takes no `project`, `excludes`,
+    `api_key_file` and other arguments, as those are settings of the experiment, and it works with no other trainable.
+
+    Args:
+        start_mirror: Starts the mirror of a trial, at the trial's first start and at the first start after an end.
     """
 
     def __init__(self, start_mirror: Callable[["Trial"], MirrorHandle]):
-        # Ray's own constructor refuses when wandb is not installed; here the mirror reports that
         self._start_mirror = start_mirror
         self._mirrors: dict[str, MirrorHandle] = {}
         self._ending: list[MirrorHandle] = []
 
-    def __del__(self) -> None:
-        """Do nothing: there are no actors to end."""
-
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore of its own, which is never used
-
-    def setup(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the mirror handles keys and projects."""
 
     def log_trial_start(self, trial: "Trial") -> None:
         """Start the trial's mirror, unless this is a restart."""
@@ -45,9 +52,6 @@ class RecordWandbCallback(WandbLoggerCallback):
         """Notify the mirror that the record has grown."""
         self.log_trial_start(trial)
         self._mirrors[trial.trial_id].notify()
-
-    def log_trial_save(self, trial: "Trial") -> None:
-        """Do nothing: checkpoints and models are in the record."""
 
     def log_trial_end(self, trial: "Trial", failed: bool = False) -> None:
         """Signal the end of the run to the mirror; other trials continue while the mirror finishes."""
@@ -68,3 +72,61 @@ class RecordWandbCallback(WandbLoggerCallback):
             mirror.close()
         while self._ending:
             self._ending.pop(0).finish()
+
+
+@contextmanager
+def run_callbacks(experiment: Experiment, record: RunRecorder) -> Iterator[list[WandbLoggerCallback]]:
+    """Yield the callback of a Tune run of one trial, in a list; an empty list when tracking is off."""
+    if not is_on(experiment.tracking, record.log):
+        yield []
+        return
+    with _tracked(lambda trial, tracker: MirrorHandle(tracker, record.folder, experiment.tracking, record.log)) as made:
+        yield made
+
+
+class MirroredRun(Protocol):
+    """Run that is mirrored."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """Settings of the run."""
+        ...
+
+    @property
+    def record(self) -> RunRecorder:
+        """Record of the run."""
+        ...
+
+
+@contextmanager
+def search_callbacks(
+    tracking: Tracking, run_of: Callable[[str], MirroredRun], say: Callable[[str], None]
+) -> Iterator[list[WandbLoggerCallback]]:
+    """Yield the callback of a search, in a list; an empty list when tracking is off.
+
+    Args:
+        tracking: Settings of the search.
+        run_of: Returns the run of a trial's id in Tune.
+        say: Prints and logs a message.
+    """
+
+    def start(trial: "Trial", tracker: Tracker) -> MirrorHandle:
+        run = run_of(trial.trial_id)
+        return MirrorHandle(tracker, run.record.folder, run.experiment.tracking, run.record.log)
+
+    if not is_on(tracking, say):
+        yield []
+        return
+    with _tracked(start) as made:
+        yield made
+
+
+@contextmanager
+def _tracked(start: "Callable[[Trial, Tracker], MirrorHandle]") -> Iterator[list[WandbLoggerCallback]]:
+    """Yield a callback whose mirrors are all of one process, in a list."""
+    with closing(Tracker()) as tracker:
+        callback = WandbLoggerCallback(lambda trial: start(trial, tracker))
+        try:
+            yield [callback]
+        finally:
+            callback.finish_all()

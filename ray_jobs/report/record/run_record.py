@@ -16,7 +16,7 @@ from ray_jobs.run_folder.inputs import INPUTS
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, EVENTS, FINAL, LOG, METRICS
 from ray_jobs.search.sweep_plan import SEARCHES
 from ray_jobs.search.trials import latest, read_history
-from ray_jobs.tracking.mirror_config import MIRROR_CONFIG
+from ray_jobs.tracking.mirror_files import MIRROR_CONFIG
 from trainables.run_paths import EVALUATIONS, MODELS, load_aliases, step_of
 
 NOT_MEASURED = ("step", "epoch", "train/epoch")

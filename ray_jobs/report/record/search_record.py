@@ -23,7 +23,7 @@ from ray_jobs.search.sweep_plan import SETTINGS
 from ray_jobs.search.trials import Mutation, Trial, find_mutations, latest, read_history
 from ray_jobs.settings.search import Search
 from ray_jobs.settings.strict_yaml import parse_yaml
-from ray_jobs.tracking.mirror_config import MIRROR_CONFIG
+from ray_jobs.tracking.mirror_files import MIRROR_CONFIG
 from trainables.run import validate_strictly
 
 

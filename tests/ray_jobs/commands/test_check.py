@@ -7,7 +7,7 @@ import pytest
 from ray_jobs.cli import DONE, main
 from ray_jobs.commands.check import check
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.wandb_check import check_wandb
+from ray_jobs.tracking.wandb_environment import check_wandb
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import KEY
 

@@ -106,7 +106,7 @@ def test_a_setting_may_be_an_artifact(tmp_path, monkeypatch):
         asked.append((reference, into))
         return tmp_path / "there"
 
-    monkeypatch.setattr("ray_jobs.tracking.wandb_artifacts.download_artifact", download)
+    monkeypatch.setattr("ray_jobs.tracking.wandb_objects.download_artifact", download)
     file = tmp_path / "reflow.yaml"
     teacher = "wandb:team/project/name:best"
     file.write_text(f"workload: {{name: flow_matching, reflow: {{teacher: '{teacher}'}}}}\ntraining: {{epochs: 1}}\n")

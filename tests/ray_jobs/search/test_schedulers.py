@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,8 +82,9 @@ def test_the_median_rule_decides_as_that_of_ray():
     settings = {"time_attr": "epoch", "grace_period": 2}
     mine = MedianRule(number_of, min_trials=3, **settings)
     rays = MedianStoppingRule(metric=OBJECTIVE, mode="max", min_samples_required=3, min_time_slice=10**9, **settings)
-    controller = SimpleNamespace(get_live_trials=list)
-    alive, decisions = [Live(f"{number:04d}") for number in range(12)], []
+    controller: Any = SimpleNamespace(get_live_trials=list)
+    alive: list[Any] = [Live(f"{number:04d}") for number in range(12)]
+    decisions: list[Any] = []
     for trial in alive:
         rays.on_trial_add(controller, trial)
     for epoch in range(1, 8):

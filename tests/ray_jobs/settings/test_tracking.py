@@ -3,7 +3,7 @@
 import pytest
 
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.wandb_variables import mode_of
+from ray_jobs.tracking.wandb_environment import mode_of
 from tests.settings import problems_of, settings_with
 
 

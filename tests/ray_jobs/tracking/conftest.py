@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ray_jobs.run_folder.identity import load_identity
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment
 from ray_jobs.tracking.mirror_handle import MirrorHandle
+from ray_jobs.tracking.tracking_process import Tracker
 from tests.fake_wandb import FakeWandb
 from tests.fake_wandb.process import wandb_environment
 from tests.fake_wandb.state import Run
@@ -50,6 +52,13 @@ def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
         monkeypatch.setenv("WANDB_BASE_URL", fake.url)
         yield fake
     assert fake.errors == []
+
+
+@pytest.fixture
+def tracker() -> Iterator[Tracker]:
+    """The tracking of one driver, whose processes are gone at the end."""
+    with closing(Tracker()) as tracker:
+        yield tracker
 
 
 @pytest.fixture
@@ -100,24 +109,30 @@ def warnings_of(experiment: Experiment) -> list[str]:
     return [line.partition(" WARNING ")[2] for line in lines if " WARNING " in line]
 
 
-def killing_one_mirror(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) -> list[int]:
-    """The mirror's process is killed once, when W&B has something of it; the list then holds its number."""
-    monkeypatch.setattr("ray_jobs.tracking.mirror_handle.PAUSE_S", 0.0)
+def killing_one_process(monkeypatch: pytest.MonkeyPatch, experiment: Experiment) -> list[int]:
+    """The tracking process is killed once, when W&B's own file has rows; the list then holds its number."""
     killed: list[int] = []
     notify = MirrorHandle.notify
 
     def kill_once(self: MirrorHandle) -> None:
-        process = self._process
-        if process and not killed and segments_of(experiment):
-            killed.append(process.pid)
-            os.killpg(process.pid, signal.SIGKILL)
-            assert process.end() == -signal.SIGKILL
-        elif not killed:
-            time.sleep(0.05)  # let it come up
         notify(self)
+        if killed or len(rows_of(experiment)) < 9:
+            return
+        wait_until(lambda: any(segment.rows for segment in segments_of(experiment)))  # W&B writes every 15 s
+        assert self.process is not None
+        killed.append(self.process.pid)
+        os.kill(self.process.pid, signal.SIGKILL)
+        assert self.process._process.wait() == -signal.SIGKILL
 
     monkeypatch.setattr(MirrorHandle, "notify", kill_once)
     return killed
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -139,7 +154,7 @@ def train_within_bound(experiment: Experiment) -> None:
     train(experiment)
     assert time.monotonic() - began < BOUND_S
     me = psutil.Process()
-    left = [child for child in me.children(recursive=True) if "mirror_process_main" in " ".join(child.cmdline())]
+    left = [child for child in me.children(recursive=True) if "process_main" in " ".join(child.cmdline())]
     assert left == []
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.tracking.wandb_file import read_records
+from tests.ray_jobs.tracking.wandb_file import read_records
 
 
 @dataclass(frozen=True)

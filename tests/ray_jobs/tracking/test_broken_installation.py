@@ -1,6 +1,7 @@
 """Whatever is wrong with W&B on this machine: one warning, the same result, a bounded wait, and nothing lost."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import resolve_identity
 from ray_jobs.runs.training import train
 from ray_jobs.settings.tracking import Tracking
+from ray_jobs.tracking.mirror_files import WandbDir
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from ray_jobs.tracking.wandb_dir import WandbDir
-from ray_jobs.tracking.wandb_session import Session
+from ray_jobs.tracking.wandb_core import WandbCore
+from ray_jobs.tracking.wandb_session import Session, SessionLostError
 from tests.ray_jobs.tracking.conftest import (
     assert_same_rows,
     assert_unchanged,
@@ -24,6 +26,7 @@ from tests.ray_jobs.tracking.conftest import (
     run_of,
     segments_of,
     train_within_bound,
+    wait_until,
     warnings_of,
 )
 from tests.ray_jobs.tracking.segments import load_segment
@@ -103,6 +106,33 @@ def test_a_full_disk(server, tracked, reference, mounted):
     assert "W&B" in warning and "quintet sync" in warning
 
 
+def test_a_disk_that_was_full_for_a_while_is_noticed(home, tmp_path, mounted):
+    """There is room again at the end, and W&B's file has a hole all the same. In this process."""
+    session, place, core = open_session(tmp_path, Tracking(wandb=True, mode="offline", folder=mounted("size=2m")))
+    session.open("offline", {}, lambda: None)
+    (place.files / "fill").write_bytes(b"0" * (shutil.disk_usage(place.files).free - 4096))
+    with pytest.raises(OSError, match="4096 bytes are left on the disk"):
+        place.refuse_full_disk()
+    for step in range(1, 400):
+        session.log({"step": step, "text": "y" * 300}, {"text": "step"}, step=step, at=1.0)
+    wait_until(lambda: shutil.disk_usage(place.files).free == 0)
+    time.sleep(1.0)
+    (place.files / "fill").unlink()
+    session.finish(0)
+    with pytest.raises(SessionLostError, match="did not write the end of the run"):
+        session.wait_until_written()
+    core.stop()
+
+
+def open_session(folder: Path, tracking: Tracking, say=print) -> tuple[Session, WandbDir, WandbCore]:
+    """A session that is not open yet, of a run in the folder; W&B is in this process."""
+    run, core = Folder(str(folder / "run")), WandbCore(folder)
+    run.make()
+    place = WandbDir(run, "run", tracking)
+    place.make()
+    return Session(core, tracking, resolve_identity(run, ("x",), given="x"), place, say), place, core
+
+
 def test_a_process_that_cannot_be_started(home, tracked, reference, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     experiment = tracked(mode="offline")
@@ -120,8 +150,8 @@ def test_a_background_process_of_wandb_that_is_killed(server, tracked, monkeypat
 
     def kill_core(self: MirrorHandle) -> None:
         if not killed and "W&B: " in experiment.folder.read("train.log").decode():
-            assert self._process is not None
-            killed.extend(kill_wandb_core(self._process.pid))
+            assert self.process is not None
+            killed.extend(kill_wandb_core(self.process.pid))
         if not killed:
             time.sleep(0.05)  # let it come up
         notify(self)
@@ -148,24 +178,18 @@ def kill_wandb_core(mirror: int) -> list[int]:
 
 def test_a_value_that_wandb_does_not_take_is_skipped_and_named(home, tmp_path, monkeypatch):
     """In this process, whose W&B is then torn down."""
-    import wandb
-
-    tracking = Tracking(wandb=True, mode="offline")
-    run = Folder(str(tmp_path / "run"))
-    run.make()
-    place = WandbDir(run, "run", tracking)
-    place.make()
     said: list[str] = []
-    session = Session(tracking, resolve_identity(run, ("x",), given="x"), place, said.append)
+    session, place, core = open_session(tmp_path, Tracking(wandb=True, mode="offline"), said.append)
     session.open("offline", {}, lambda: None)
     for step in (1, 2):
         values = {"step": step, "good": 0.5, "bad": object(), "nan": float("nan")}
         session.log(values, {"good": "step"}, step=step, at=float(step))
     session.finish(0)
-    wandb.teardown()
+    session.wait_until_written()
+    core.stop()
     [warning] = said
     assert "'bad'" in warning
-    [file] = place.segments(offline=True)
+    [file] = place.files.glob("offline-run-*/run-*.wandb")
     assert [(row["_step"], row["good"], "bad" in row) for row in load_segment(file).rows] == [
         (1, 0.5, False),
         (2, 0.5, False),

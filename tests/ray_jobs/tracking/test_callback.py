@@ -1,12 +1,15 @@
-"""The callback is Ray's, and only wakes mirrors."""
+"""The callback has the hooks of Ray's own, and only wakes mirrors."""
 
+import inspect
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.air.integrations.wandb import WandbLoggerCallback
+from ray.tune.logger import LoggerCallback
 
-from ray_jobs.tracking.callback import RecordWandbCallback
+from ray_jobs.tracking.callback import WandbLoggerCallback
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -34,27 +37,37 @@ def mirrors() -> list[Mirror]:
 
 
 @pytest.fixture
-def callback(mirrors) -> RecordWandbCallback:
+def callback(mirrors) -> WandbLoggerCallback:
     def start(trial: Any) -> Any:
         mirrors.append(Mirror())
         return mirrors[-1]
 
-    return RecordWandbCallback(start)
+    return WandbLoggerCallback(start)
 
 
 def trial(name: str) -> Any:
     return SimpleNamespace(trial_id=name)
 
 
-def test_the_callback_is_rays_own_and_needs_no_key_or_project(callback, monkeypatch):
+def test_the_callback_has_the_hooks_of_rays_own(callback, monkeypatch):
+    """Without its code: that needs a project and a key at `setup`, and imports wandb."""
+    from ray.air.integrations import wandb
+
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert isinstance(callback, WandbLoggerCallback)
+    assert isinstance(callback, LoggerCallback)
     callback.setup()
+    own = dict(inspect.getmembers(wandb.WandbLoggerCallback, inspect.isfunction))
+    hooks = [name for name in own if name.startswith(("log_", "on_"))]
+    assert {"log_trial_start", "log_trial_result", "log_trial_save", "log_trial_end", "on_experiment_end"} <= set(hooks)
+    for name in hooks:
+        names = list(inspect.signature(getattr(WandbLoggerCallback, name)).parameters)
+        assert names == list(inspect.signature(own[name]).parameters)
 
 
-def test_it_can_be_made_where_wandb_is_not_installed(monkeypatch):
-    monkeypatch.setattr("ray.air.integrations.wandb.wandb", None)
-    RecordWandbCallback(lambda trial: None)  # pyright: ignore
+def test_no_import_of_the_callback_imports_wandb():
+    script = "import sys, ray_jobs.tracking.callback, ray_jobs.search.sweep, ray_jobs.runs.training\n"
+    script += "from ray import tune; assert tune.Tuner and 'wandb' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_every_trial_has_one_mirror_through_its_restarts(callback, mirrors):

@@ -49,7 +49,7 @@ def test_the_key_is_on_no_command_line(server, tracked, monkeypatch):
 
     monkeypatch.setattr(MirrorHandle, "notify", look)
     train(tracked())
-    assert any("mirror_process_main" in line for line in seen)
+    assert any("process_main" in line for line in seen)
     assert not any(KEY in line for line in seen)
 
 

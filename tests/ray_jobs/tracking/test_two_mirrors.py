@@ -1,9 +1,6 @@
 """One run and two processes that would mirror it to W&B: they take turns, and nothing comes twice."""
 
-import json
-import subprocess
-import sys
-import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -11,17 +8,15 @@ import pytest
 
 from ray_jobs.runs.training import train
 from ray_jobs.tracking.mirror_handle import MirrorHandle
-from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of
+from ray_jobs.tracking.tracking_process import Tracker
+from tests.ray_jobs.tracking.conftest import assert_same_rows, rows_of, segments_of, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-OFFLINE = ("--mode", "offline")
 WITHOUT_LOCKS = """
-import errno, fcntl, os, sys
+import errno, fcntl, os
 def flock(*arguments):
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 fcntl.flock = flock
-from ray_jobs.tracking.mirror_process_main import main
-sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -33,35 +28,35 @@ def run(home, tracked):
     return experiment
 
 
+@pytest.fixture
+def other_tracker():
+    """The tracking of another driver."""
+    with closing(Tracker()) as tracker:
+        yield tracker
+
+
 def segments_there(experiment) -> int:
     return len(list(Path(experiment.folder.full("wandb")).glob("offline-run-*")))
 
 
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def process_of(mirror: MirrorHandle) -> psutil.Process:
-    assert mirror._process is not None
-    return psutil.Process(mirror._process.pid)
-
-
 def has_come_to_the_lock(mirror: MirrorHandle) -> bool:
-    return any(file.path.endswith("/.session") for file in process_of(mirror).open_files())
+    assert mirror.process is not None
+    return any(file.path.endswith("/.session") for file in psutil.Process(mirror.process.pid).open_files())
 
 
-def test_the_second_mirror_waits_and_finds_nothing_left_to_send(run):
+def test_the_second_mirror_waits_and_finds_nothing_left_to_send(run, tracker, other_tracker):
     said: list[str] = []
-    first = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=OFFLINE)
+    first = MirrorHandle(tracker, run.folder, run.tracking, lambda text, **_: said.append(text))
     wait_until(lambda: segments_there(run))
-    second = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=OFFLINE)
+    second = MirrorHandle(other_tracker, run.folder, run.tracking, lambda text, **_: said.append(text))
     second.close()  # its run has ended too; it still waits for its turn
     wait_until(lambda: has_come_to_the_lock(second))
     first.notify()
-    assert process_of(second).status() != psutil.STATUS_ZOMBIE and segments_there(run) == 1
+    assert (
+        second.process
+        and psutil.Process(second.process.pid).status() != psutil.STATUS_ZOMBIE
+        and segments_there(run) == 1
+    )
     assert first.finish() == 0
     assert second.finish() == 0
     rows = [row for segment in segments_of(run) for row in segment.rows]
@@ -70,22 +65,27 @@ def test_the_second_mirror_waits_and_finds_nothing_left_to_send(run):
     assert len(said) == 2 and all(text.startswith("W&B: offline in ") for text in said)
 
 
-def test_sync_does_not_wait_but_says_so(run):
+def test_sync_does_not_wait_but_says_so(run, tracker, other_tracker):
     said: list[str] = []
-    mirror = MirrorHandle(run.folder, run.tracking, lambda text, **_: None, options=OFFLINE)
+    mirror = MirrorHandle(tracker, run.folder, run.tracking, lambda text, **_: None)
     wait_until(lambda: segments_there(run))
-    sync = MirrorHandle(run.folder, run.tracking, lambda text, **_: said.append(text), options=("--sync",))
+    sync = MirrorHandle(
+        other_tracker, run.folder, run.tracking, lambda text, **_: said.append(text), mode="online", is_sync=True
+    )
     assert sync.finish() == 1
     assert said == [f"{run.folder} is being mirrored to W&B by another process; wait for its end"]
     assert mirror.finish() == 0 and segments_there(run) == 1
 
 
-def test_a_folder_that_takes_no_locks_is_named(run):
-    command = [sys.executable, "-c", WITHOUT_LOCKS, run.folder.path, *OFFLINE]
-    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 1
-    assert json.loads(answer.stdout) == {
-        "warning": f"W&B is off: its folder {run.folder}/wandb takes no locks ([Errno 95] Operation not supported); "
+def test_a_folder_that_takes_no_locks_is_named(run, tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(WITHOUT_LOCKS)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    said: list[str] = []
+    with closing(Tracker()) as tracker:
+        assert MirrorHandle(tracker, run.folder, run.tracking, lambda text, **_: said.append(text)).finish() == 1
+    assert said == [
+        f"W&B is off: its folder {run.folder}/wandb takes no locks ([Errno 95] Operation not supported); "
         "give tracking.folder one on a local disk; the record on disk is complete all the same, and `quintet sync` "
         "sends what is lacking"
-    }
+    ]

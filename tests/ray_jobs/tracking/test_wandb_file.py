@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.tracking.wandb_file import BLOCK_BYTES, last_step, read_records
 from tests.fake_wandb.process import run_script, wandb_environment
 from tests.ray_jobs.tracking.segments import DefinedMetric, load_segment
+from tests.ray_jobs.tracking.wandb_file import BLOCK_BYTES, last_step, read_records
 
 pytestmark = pytest.mark.slow
 
@@ -167,5 +167,5 @@ def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes):
 
 
 def test_import_needs_no_wandb():
-    script = "import sys, ray_jobs.tracking.wandb_file; assert 'wandb' not in sys.modules"
+    script = "import sys, tests.ray_jobs.tracking.wandb_file; assert 'wandb' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

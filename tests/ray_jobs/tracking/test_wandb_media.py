@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.tracking.wandb_media import cut_grid, read_media
+from ray_jobs.tracking.wandb_objects import cut_grid, read_media
 from trainables.contract.panels import ImagePanel, TablePanel, VideoPanel
 from trainables.engine.files.panel_files import draw_grid, save_panels
 

@@ -3,15 +3,18 @@
 import json
 import re
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ray_jobs.run_folder.identity import load_identity
 from ray_jobs.runs.training import train
+from ray_jobs.tracking.mirror_handle import MirrorHandle
+from ray_jobs.tracking.tracking_process import Tracker
 from tests.ray_jobs.tracking.conftest import (
     assert_same_rows,
-    killing_one_mirror,
+    killing_one_process,
     rows_of,
     run_of,
     segments_of,
@@ -126,13 +129,18 @@ def test_a_run_killed_twice_resumes_as_the_same_run(server, tracked, tmp_path, m
 
 @pytest.mark.slow
 def test_a_mirror_that_is_killed_leaves_no_hole(home, tracked, monkeypatch):
-    experiment = tracked({"training": {"epochs": 40}}, mode="offline")
-    killed = killing_one_mirror(monkeypatch, experiment)
+    """W&B's own file of the session that was killed is gone: nobody could say what it holds."""
+    experiment = tracked(mode="offline", watch="all", watch_every_steps=10)
+    killed = killing_one_process(monkeypatch, experiment)
     train(experiment)
-    segments = segments_of(experiment)
-    assert killed and len(segments) == 2
-    assert_same_rows([row for segment in segments for row in segment.rows], rows_of(experiment))
-    assert any("was killed (signal 9)" in warning for warning in warnings_of(experiment))
+    [segment] = segments_of(experiment)
+    assert killed and segment.is_complete and segment.exit_code == 0
+    assert_same_rows(segment.rows, rows_of(experiment))
+    check_media(segment, experiment)
+    [model] = [artifact for artifact in segment.artifacts if artifact.type == "model"][-1:]
+    check_model(model, experiment)
+    [warning] = warnings_of(experiment)
+    assert "was killed (signal 9)" in warning and "goes on offline" in warning
 
 
 @pytest.mark.slow
@@ -182,3 +190,27 @@ def test_metrics_hidden_from_trackers_are_not_sent(home, tracked, monkeypatch):
     assert [row["_step"] for row in segment.rows] == [8, 16, 24]
     assert not any(name.startswith("train/") for row in segment.rows for name in row)
     assert {metric.name: metric.step_metric for metric in segment.metrics}["test/mse"] == "test/epoch"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "ledger", [None, b"{", b'{"step": 0, "staged_models": {"step_000000024": ["best", "latest"]}}']
+)
+def test_a_lost_damaged_or_older_ledger_costs_only_time(home, tracked, tmp_path, ledger):
+    """Sessions that no ledger names are written anew, with their models."""
+    experiment = tracked(mode="offline")
+    train(experiment)
+    [before] = segments_of(experiment)
+    file = Path(experiment.folder.full("wandb/ledger.json"))
+    assert list(json.loads(file.read_text())["segments"]) == [before.file.parent.name]
+    file.unlink()
+    if ledger is not None:
+        file.write_bytes(ledger)
+    for _ in range(2):  # the second time there is nothing to do, but for the end of the session
+        with closing(Tracker()) as tracker:
+            assert MirrorHandle(tracker, experiment.folder, experiment.tracking, print).finish() == 0
+    segments = segments_of(experiment)
+    assert before.file.parent.name not in [segment.file.parent.name for segment in segments]
+    assert_same_rows([row for segment in segments for row in segment.rows], rows_of(experiment))
+    [model] = [artifact for segment in segments for artifact in segment.artifacts if artifact.type == "model"]
+    check_model(model, experiment)

@@ -8,9 +8,9 @@ import pytest
 from ray_jobs.run_folder.identity import load_identity
 from ray_jobs.runs.training import train
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.wandb_check import check_wandb
-from ray_jobs.tracking.wandb_variables import MODES, clean_variables, mode_of
-from tests.ray_jobs.tracking.conftest import Tracked, assert_recorded_offline, warnings_of
+from ray_jobs.tracking.wandb_environment import MODES, check_wandb, clean_variables, mode_of
+from tests.fake_wandb import FakeWandb
+from tests.ray_jobs.tracking.conftest import Tracked, assert_recorded_offline, run_of, warnings_of
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -90,3 +90,41 @@ def test_an_unknown_mode_still_records_offline(home: Path, tracked: Tracked, mon
     assert_recorded_offline(experiment)
     [warning] = warnings_of(experiment)
     assert "WANDB_MODE='Online'" in warning
+
+
+@pytest.mark.slow
+def test_variables_describe_a_run_where_settings_do_not(
+    server: FakeWandb, tracked: Tracked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = {"PROJECT": "theirs", "ENTITY": "them", "RUN_GROUP": "series", "TAGS": "a,b", "NOTES": "words"}
+    for name, value in {**given, "DIR": str(tmp_path / "elsewhere")}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    described = tracked(project=None, run_name="described")
+    decided = tracked(project="ours", entity="us", group="mine", tags=["c"], notes="other", run_name="decided")
+    for experiment in (described, decided):
+        train(experiment)
+        assert warnings_of(experiment) == [] and not experiment.folder.exists("wandb")
+        assert list((tmp_path / "elsewhere" / experiment.run_id / "wandb").glob("run-*"))
+    runs = [run_of(server, experiment) for experiment in (described, decided)]
+    found = [(run.entity, run.project, run.group, run.notes, sorted(run.tags)) for run in runs]
+    assert found == [
+        ("them", "theirs", "series", "words", ["a", "b", "toy"]),
+        ("us", "ours", "mine", "other", ["c", "toy"]),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TAGS", "a,,b"), ("TAGS", "x" * 65), ("INIT_TIMEOUT", "soon"), ("QUIET", "perhaps"), ("DIR", "F")],
+)
+def test_a_malformed_variable_costs_a_warning_and_no_row(
+    home: Path, tracked: Tracked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(f"WANDB_{name}", str(tmp_path / "file/below") if name == "DIR" else value)
+    experiment = tracked(mode="offline")
+    train(experiment)
+    assert_recorded_offline(experiment)
+    [warning] = warnings_of(experiment)
+    assert f"WANDB_{name} in the environment is left out" in warning and (name == "DIR" or value not in warning)

@@ -40,7 +40,7 @@ def test_resident_rows_are_the_shards_in_order_decoded_once(plan_of):
     for name, dataset in datasets.items():
         assert dataset.name == f"{plan.run_id}_{name}"
         assert table_of(dataset).equals(table_of_shards(plan, name))
-    shares = RowShares(plan).configure(datasets, 2, None, None)
+    shares = RowShares(plan).configure({**datasets}, 2, None, None)
     assert all(table_of(share["train"]).equals(table_of_shards(plan, "train")) for share in shares)
 
 
@@ -49,7 +49,7 @@ def test_shares_of_a_streamed_split_are_all_its_rows(plan_of, world_size):
     plan = plan_of(STREAM)
     datasets = build_datasets(plan)
     assert list(datasets) == ["test"]
-    shares = RowShares(plan).configure(datasets, world_size, None, None)
+    shares = RowShares(plan).configure({**datasets}, world_size, None, None)
     tables = [table_of(share["test"]) for share in shares]
     assert pa.concat_tables(tables).equals(table_of_shards(plan, "test"))
     sizes = [table.num_rows for table in tables]

@@ -1,16 +1,94 @@
-"""Check of W&B for the `check` verb: package, key, server, mode, and what a run would do here and now."""
+"""W&B's surroundings: the variables that count for a run, and what `check` finds of package, key and server."""
 
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.wandb_variables import OFF, cleaned_environment, mode_of
 
 PATIENCE_S = 5.0
 PACKAGE = "wandb"
+MODES: dict[str, Literal["online", "offline", "disabled"]] = {
+    "online": "online",
+    "shared": "online",
+    "run": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+CHANGES_THE_RUN = (
+    "WANDB_RUN_ID",
+    "WANDB_SWEEP_ID",
+    "WANDB_SWEEP_PARAM_PATH",
+    "WANDB_RESUME",
+    "WANDB_RESUME_FROM",
+    "WANDB_FORK_FROM",
+    "WANDB_LAUNCH",
+    "WANDB_SERVICE",
+)
+"""They belong to somebody else's run, and would join ours to it; a run's id follows from its record alone."""
+OF_THE_RUN = ("WANDB_NAME", "WANDB_RUN_NAME", "WANDB_JOB_TYPE", "WANDB_MODE")
+"""What settings or the record decide, and W&B may read another way."""
+OFF = "W&B is off: WANDB_MODE=disabled"
+
+
+def mode_of(tracking: Tracking) -> Literal["online", "offline", "disabled"]:
+    """Return the mode from the settings, or else from WANDB_MODE; offline for a word that W&B does not know."""
+    return tracking.mode or MODES.get(os.environ.get("WANDB_MODE") or "online", "offline")
+
+
+def clean_variables(environment: MutableMapping[str, str], tracking: Tracking) -> list[str]:
+    """Take away what would change a run or keep W&B from starting; returns a line for each fault, without values.
+
+    Call it after `mode_of`, as WANDB_MODE goes as well.
+    """
+    said = []
+    for name in [name for name, value in environment.items() if name.startswith("WANDB_") and not value.strip()]:
+        del environment[name]  # as if it were unset
+    if "WANDB_API_KEY" in environment:
+        environment["WANDB_API_KEY"] = environment["WANDB_API_KEY"].strip()
+    mode = environment.get("WANDB_MODE")
+    if mode and mode not in MODES and tracking.mode is None:
+        said.append(f"WANDB_MODE={mode!r} is no mode of W&B, so it is offline; give one of {', '.join(MODES)}")
+    changing = [name for name in CHANGES_THE_RUN if name in environment]
+    if changing:
+        said.append(f"{', '.join(changing)} in the environment is left out: the run keeps its own id in W&B")
+    for name in (*CHANGES_THE_RUN, *OF_THE_RUN):
+        environment.pop(name, None)
+    return said
+
+
+def drop_malformed(environment: MutableMapping[str, str], setup: Callable[[], Any]) -> list[str]:
+    """Call W&B's setup, and take away each variable that it refuses; returns a line for each, without values."""
+    said = []
+    while True:
+        try:
+            setup()
+        except ValidationError as error:
+            field = str(error.errors()[0]["loc"][0])
+            names = [name for name in environment if name.startswith("WANDB_") and field.endswith(name[6:].lower())]
+            if not names:
+                raise
+            del environment[names[0]]
+            said.append(f"{names[0]} in the environment is left out: it is no {field} that W&B takes")
+        else:
+            return said
+
+
+@contextmanager
+def cleaned_environment(tracking: Tracking) -> Iterator[list[str]]:
+    """Clean this process's variables inside the block, as `clean_variables`, whose lines are yielded."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+    try:
+        yield clean_variables(os.environ, tracking)
+    finally:
+        os.environ.update(before)
 
 
 def check_wandb(tracking: Tracking) -> dict[str, str | bool]:

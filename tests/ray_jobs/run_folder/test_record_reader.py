@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.record_reader import RecordTailer, Update
 from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
-from ray_jobs.tracking.record_reader import RecordTailer, Update
 
 
 class Recorded:

@@ -1,4 +1,4 @@
-"""Tail of a run's record on disk, from any step on: what a tracker is sent next; imports no wandb.
+"""Tail of a run's record on disk, from any step on: what a tracker is sent next.
 
 The record is the queue: nothing is passed in memory, so the reader may be slow, die, or begin years later.
 """
