@@ -4,11 +4,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ladder, prepare
-from benchmarks.feed_peers import TENSORS
-from benchmarks.feed_table import best, list_places, ratio
-from benchmarks.feed_ways import RESIDENT, STREAMED, STREAMING_PEERS
-from benchmarks.prepare_run import OURS
+from benchmarks import ladder
+from benchmarks.feed.peers import TENSORS
+from benchmarks.feed.table import best, list_places, ratio
+from benchmarks.feed.ways import RESIDENT, STREAMED, STREAMING_PEERS
+from benchmarks.prepare import __main__ as prepare
+from benchmarks.prepare.run import OURS
 
 
 def draw_ladders(ladders: dict[str, Any], file: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks import feed, gpu, ladder, peers, prepare, search, streaming, tracking, workers
+from benchmarks import gpu, ladder, peers, search, streaming, tracking, workers
 from benchmarks.cases import CASES
+from benchmarks.feed import __main__ as feed
 from benchmarks.pictures import draw_feeds, draw_ladders, draw_preparations
+from benchmarks.prepare import __main__ as prepare
 from benchmarks.results import list_results, load_results
 
 HERE = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from typing import Any
 
 from pyarrow import fs as pafs
 
-from benchmarks.feed_ranks import free_port
+from benchmarks.feed.ranks import free_port
 
 BUCKET = "bench"
 START_S = 60.0

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.feed_ours import plan_of
+from benchmarks.feed.ours import plan_of
 from benchmarks.results import save_results
 from benchmarks.synthetic import ROW_BYTES, write_cifar10_like
 from benchmarks.watched import pss_mib, run_module
@@ -67,7 +67,7 @@ def _run(folder: Path, store_mib: int) -> dict[str, Any]:
     preparing.start()
     preparing.join()
     assert preparing.exitcode == 0, "the set could not be prepared"
-    return run_module("benchmarks.feed_ours", {"settings": settings, "store_bytes": store_mib * 2**20}, memory=pss_mib)
+    return run_module("benchmarks.feed.ours", {"settings": settings, "store_bytes": store_mib * 2**20}, memory=pss_mib)
 
 
 def _prepare(settings: dict[str, Any]) -> None:

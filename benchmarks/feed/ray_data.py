@@ -17,7 +17,7 @@ import ray.data
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from benchmarks.feed_rate import measure_rate
+from benchmarks.feed.rate import measure_rate
 from data_pipelines.contract.pipeline import DataPipeline
 from data_pipelines.contract.row_draws import numpy_draws
 from ray_jobs.cluster.connection import SETTINGS
@@ -26,7 +26,7 @@ from ray_jobs.settings.experiment import check_settings
 from trainables.ray_train.row_sources import open_splits
 from trainables.workloads import build_pipeline
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Decode:

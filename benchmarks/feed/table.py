@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.feed_peers import TENSORS
-from benchmarks.feed_ways import RESIDENT, STREAMED, STREAMING_PEERS
+from benchmarks.feed.peers import TENSORS
+from benchmarks.feed.ways import RESIDENT, STREAMED, STREAMING_PEERS
 
 Found = list[dict[str, Any]]
 """The ways of one workload, each with its `runs`."""

@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
-from benchmarks.feed_ranks import joined_ranks
-from benchmarks.feed_rate import measure_rate
+from benchmarks.feed.ranks import joined_ranks
+from benchmarks.feed.rate import measure_rate
 from data_pipelines.contract.pipeline import DataPipeline
 from data_pipelines.contract.row_draws import NumpyDraws, numpy_draws
 from data_pipelines.prepared.ray_dataset import ShardedSplit
@@ -131,7 +131,7 @@ def main() -> None:
     root = os.getppid() if "RANK" in os.environ else os.getpid()
     workers = arguments["workers"]
     batch_size = check_settings(arguments["settings"], origin="benchmark").training.batch_size // workers
-    with joined_ranks("benchmarks.feed_peers", workers) as rank:
+    with joined_ranks("benchmarks.feed.peers", workers) as rank:
         found = measure_rate(build_epoch(arguments, batch_size), batch_size, began=arguments["began"], root=root)
     if rank == 0:
         print(json.dumps(found), flush=True)

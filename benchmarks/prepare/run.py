@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.feed_formats import LITDATA, write_mosaicml
-from benchmarks.feed_samples import Sample, sample_of
-from benchmarks.prepare_raw import build_pipeline
+from benchmarks.feed.formats import LITDATA, write_mosaicml
+from benchmarks.feed.samples import Sample, sample_of
+from benchmarks.prepare.raw import build_pipeline
 from data_pipelines.contract.pipeline import DataPipeline, Split
 from data_pipelines.prepared.making.shard_processes import freeze, thaw
 from data_pipelines.prepared.prepare import prepare

@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.feed_formats import LITDATA, MOSAICML
+from benchmarks.feed.formats import LITDATA, MOSAICML
 from benchmarks.peer_environment import DEFAULT, find_python
-from benchmarks.prepare_raw import COUNTS, write_raw, write_small_images
-from benchmarks.prepare_run import OURS
+from benchmarks.prepare.raw import COUNTS, write_raw, write_small_images
+from benchmarks.prepare.run import OURS
 from benchmarks.results import save_results
 from benchmarks.watched import reason_of, run_module
 
@@ -73,9 +73,9 @@ def _run(way: dict[str, Any], kind: str, folder: Path, python: Path | None) -> N
         arguments = {"kind": kind, "raw": str(folder / "raw"), "target": target, **way, "runs": []}
         try:
             if way["by"] == OURS:
-                way["runs"].append(run_module("benchmarks.prepare_run", arguments))
+                way["runs"].append(run_module("benchmarks.prepare.run", arguments))
             else:
-                way["runs"].append(run_module("benchmarks.prepare_run", arguments, python=str(python)))
+                way["runs"].append(run_module("benchmarks.prepare.run", arguments, python=str(python)))
         except RuntimeError as error:
             if way["by"] == OURS:
                 raise
@@ -88,7 +88,7 @@ def measure_small_files(count: int) -> dict[str, Any]:
         folder = Path(temporary)
         write_small_images(folder / "raw", count)
         arguments = {"raw": str(folder / "raw"), "target": str(folder / "prepared")}
-        return {"files": count, **run_module("benchmarks.prepare_small", arguments)}
+        return {"files": count, **run_module("benchmarks.prepare.small", arguments)}
 
 
 def format_table(found: dict[str, Any]) -> str:

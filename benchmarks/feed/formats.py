@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.feed_samples import Sample, samples_of
+from benchmarks.feed.samples import Sample, samples_of
 from data_pipelines.prepared.shard_files import SHARD_BYTES
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import check_settings

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.feed_formats import MOSAICML
-from benchmarks.feed_ranks import joined_ranks
-from benchmarks.feed_rate import measure_rate
-from benchmarks.feed_samples import RECORDINGS, Collator, rebatch
+from benchmarks.feed.formats import MOSAICML
+from benchmarks.feed.ranks import joined_ranks
+from benchmarks.feed.rate import measure_rate
+from benchmarks.feed.samples import RECORDINGS, Collator, rebatch
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from ray_jobs.settings.experiment import check_settings
 from trainables.workloads import build_pipeline
@@ -45,7 +45,7 @@ def main() -> None:
     experiment = check_settings(arguments["settings"], origin="benchmark")
     pipeline, workers = build_pipeline(experiment.workload), arguments["workers"]
     batch_size = experiment.training.batch_size // workers
-    with tempfile.TemporaryDirectory() as cache, joined_ranks("benchmarks.feed_datasets", workers) as rank:
+    with tempfile.TemporaryDirectory() as cache, joined_ranks("benchmarks.feed.datasets", workers) as rank:
         place = arguments.get("cache") or cache
         is_cut_anew = isinstance(pipeline, HeartPipeline)
         loader: Any = build_loader(arguments, place, Collator(pipeline), RECORDINGS if is_cut_anew else batch_size)

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from benchmarks.feed_rate import measure_rate
+from benchmarks.feed.rate import measure_rate
 from ray_jobs.cluster.connection import SETTINGS
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment, check_settings
@@ -20,7 +20,7 @@ from trainables.ray_train.run_trainable import build_trainer
 from trainables.ray_train.worker_main import run_locally
 from trainables.run import Run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def take_all(run: Run, worker: WorkerContext, *, began: float, root: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.prepare_raw import IMAGES, build_pipeline
+from benchmarks.prepare.raw import IMAGES, build_pipeline
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.prepared.copies import warn_of_copies
 from data_pipelines.prepared.file_counts import count_files

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.feed_formats import LITDATA, MOSAICML
-from benchmarks.feed_peers import PARQUET_LOADER, TENSORS
+from benchmarks.feed.formats import LITDATA, MOSAICML
+from benchmarks.feed.peers import PARQUET_LOADER, TENSORS
 
 DISK, STORE = "local disk", "S3 server"
 RESIDENT, STREAMED, RAY_DATA = "ours, resident", "ours, streamed", "Ray Data"
@@ -52,21 +52,21 @@ def list_ways(storages: Sequence[str], all_workers: Sequence[int]) -> list[Way]:
 
 def _ways_of(storage: str, workers: int) -> Iterator[Way]:
     def way(name: str, detail: str, module: str, **arguments: Any) -> Way:
-        return Way(name, detail, storage, workers, f"benchmarks.{module}", {"workers": workers, **arguments})
+        return Way(name, detail, storage, workers, f"benchmarks.feed.{module}", {"workers": workers, **arguments})
 
     for name, feed in ((RESIDENT, "resident"), (STREAMED, "stream")):
         for detail, scaling in DETAILS.items():
             is_doubtful = name == RESIDENT and (storage == STORE or detail == "0 read tasks")
             if not is_doubtful and not (workers > 1 and detail == "without Ray"):
-                yield way(name, detail, "feed_ours", feed=feed, scaling={"num_workers": workers, **scaling})
+                yield way(name, detail, "ours", feed=feed, scaling={"num_workers": workers, **scaling})
     if storage == DISK:
-        yield way(TENSORS, "by one index", "feed_peers", peer=TENSORS)
-    yield way(RAY_DATA, "", "feed_ray")
+        yield way(TENSORS, "by one index", "peers", peer=TENSORS)
+    yield way(RAY_DATA, "", "ray_data")
     for processes in (0, 2) if workers == 1 else (0, 1):
         detail = f"{processes} loader processes"
-        yield way(PARQUET_LOADER, detail, "feed_peers", peer=PARQUET_LOADER, processes=processes)
+        yield way(PARQUET_LOADER, detail, "peers", peer=PARQUET_LOADER, processes=processes)
         for name in DATASETS:
-            yield way(name, detail, "feed_datasets", peer=name, processes=processes)
+            yield way(name, detail, "datasets", peer=name, processes=processes)
 
 
 def _in_turns(first: list[Way], second: list[Way]) -> Iterator[list[Way]]:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import CASES, Case
-from benchmarks.feed_table import format_table, is_ours
-from benchmarks.feed_ways import DATASETS, DISK, STORE, Way, list_ways
+from benchmarks.feed.table import format_table, is_ours
+from benchmarks.feed.ways import DATASETS, DISK, STORE, Way, list_ways
 from benchmarks.ladder import build_settings
 from benchmarks.peer_environment import DEFAULT, find_python
 from benchmarks.results import save_results
@@ -79,7 +79,7 @@ class Measured:
         for name in [] if fault else DATASETS:
             arguments = {"settings": self._settings, "folder": str(folder), "peer": name}
             try:
-                run_module("benchmarks.feed_formats", arguments, python=self._python)
+                run_module("benchmarks.feed.formats", arguments, python=self._python)
             except RuntimeError as error:
                 self._faults[name] = reason_of(error)
 

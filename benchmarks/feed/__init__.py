@@ -1,0 +1,1 @@
+"""Reading of prepared data, beside other libraries: `python -m benchmarks.feed`."""

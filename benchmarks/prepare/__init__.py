@@ -1,0 +1,1 @@
+"""Preparation of raw data, beside other libraries: `python -m benchmarks.prepare`."""
