@@ -13,6 +13,24 @@ from ray_jobs.search.trials import Trial, Trials, measured
 from trainables.ray_train.search_trial import METRIC, MODE, OBJECTIVE, PLAN, ROWS, RUNS, WAITS
 
 
+class TrialNames:
+    """Names of Tune's trials: each is that of its run."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def add(self, trial_id: str, name: str) -> None:
+        """Name a trial that Tune is about to make."""
+        self._names[trial_id] = name
+
+    def __call__(self, trial: Any) -> str:
+        return self._names[trial.trial_id]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the newest name alone: Tune copies the names for each trial that it makes, and asks for that one."""
+        return {"_names": dict(list(self._names.items())[-1:])}
+
+
 class ResumableSearcher(Searcher):
     """Searcher whose state is the record of the search alone; what Tune saves is never needed.
 
@@ -45,6 +63,7 @@ class ResumableSearcher(Searcher):
         self._replayed: set[int] = set()
         self._queue = self._all_trials()
         self._is_over = False
+        self.names = TrialNames()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its parts for a restore of its own, which is never used
@@ -59,6 +78,7 @@ class ResumableSearcher(Searcher):
                 break
             if self._opens(trial):
                 self._runs.numbers[trial_id] = trial.number
+                self.names.add(trial_id, self._setup.run_name(trial))
                 return self._configure(trial)
         self._is_over = True
         return Searcher.FINISHED

@@ -163,9 +163,6 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
     )
     recorder = SearchRecorder(setup, trials, runs, reporter.tell)
 
-    def name_of(trial: Any) -> str:
-        return setup.run_name(trials[runs.numbers[trial.trial_id]])
-
     def stop(who: str) -> None:
         recorder.is_ending = True
         searcher.end()
@@ -179,8 +176,8 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
                 tune_config=tune.TuneConfig(
                     scheduler=scheduler,
                     search_alg=searcher,
-                    trial_name_creator=name_of,
-                    trial_dirname_creator=name_of,
+                    trial_name_creator=searcher.names,
+                    trial_dirname_creator=searcher.names,
                     num_samples=-1,
                     reuse_actors=setup.experiment.scaling.num_workers == 1,
                 ),

@@ -40,10 +40,11 @@ class WandbCore:
         """Return the package, after the first call has imported it and started its background process."""
         with self._lock:
             if self._wandb is None:
+                before = psutil.Process().children()
                 import wandb
 
                 self.faults = drop_malformed(os.environ, wandb.setup)
-                self._processes = psutil.Process().children()
+                self._processes = [process for process in psutil.Process().children() if process not in before]
                 self._wandb = wandb
             return self._wandb
 

@@ -106,7 +106,7 @@ def test_a_killed_preparation_goes_on_where_it_was(folder, tmp_path):
         "from data_pipelines.images.config import ImageData; from data_pipelines.images.pipeline import ImagePipeline; "
         "from data_pipelines.storage.folder import Folder; "
         "prepare(ImagePipeline(ImageData()), Folder(sys.argv[1]), rows_per_shard=100, "
-        "on_progress=lambda *call: time.sleep(0.3))"
+        "on_progress=lambda *call: time.sleep(1.0))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, folder.uri], cwd=ROOT)
     end = time.monotonic() + 300

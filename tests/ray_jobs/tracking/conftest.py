@@ -153,9 +153,16 @@ def train_within_bound(experiment: Experiment) -> None:
     began = time.monotonic()
     train(experiment)
     assert time.monotonic() - began < BOUND_S
-    me = psutil.Process()
-    left = [child for child in me.children(recursive=True) if "process_main" in " ".join(child.cmdline())]
+    left = [child for child in psutil.Process().children(recursive=True) if "process_main" in command_of(child)]
     assert left == []
+
+
+def command_of(process: psutil.Process) -> str:
+    """The command of a process; empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def assert_recorded_offline(experiment: Experiment) -> None:
