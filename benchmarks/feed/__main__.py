@@ -60,7 +60,7 @@ def main() -> None:
             with started_store() if "S3" in options.storage else nullcontext() as store:
                 for found in measured.measure(ways, store, options.repeats):
                     if not options.only:
-                        save_results("feed", {name: found}, keeps_others=True)
+                        save_results("reading", {name: found}, keeps_others=True)
         print(format_table({name: found}), flush=True)
 
 

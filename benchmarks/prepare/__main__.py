@@ -40,10 +40,10 @@ def main() -> None:
     found: dict[str, Any] = {}
     for kind in options.kind:
         found[kind] = measure_kind(kind, int(COUNTS[kind] * options.share), options.repeats, options.peer_env)
-        save_results("prepare", {kind: found[kind]}, keeps_others=True)
+        save_results("preparing", {kind: found[kind]}, keeps_others=True)
     if options.small_files:
         found[SMALL] = measure_small_files(options.small_files)
-        save_results("prepare", {SMALL: found[SMALL]}, keeps_others=True)
+        save_results("preparing", {SMALL: found[SMALL]}, keeps_others=True)
     print(format_table(found))
 
 

@@ -76,7 +76,8 @@ def reference(toy, tmp_path) -> tuple[dict, list[dict]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [STEPS[0], *(pytest.param(step, marks=pytest.mark.faults) for step in STEPS[1:])])
+@pytest.mark.faults
+@pytest.mark.parametrize("step", STEPS)
 def test_two_killed_workers_end_with_the_same_weights_and_rows(toy, tmp_path, reference, step):
     kill_file = tmp_path / "kill"
     plan = plan_of(toy(workload={"kill_file": str(kill_file)}))
