@@ -41,7 +41,7 @@ SECTIONS = [
     Section("Two workers", "workers", workers, workers.format_table),
     *(Section(f"Peers: {name}", f"peers_{name}", peers, peers.format_table) for name in peers.WORKLOADS),
     Section("The feed", "reading", feed, feed.format_table, "Rows a second of each feed over ours", draw_feeds),
-    Section("Preparation", "preparing", prepare, prepare.format_table, "Seconds of each preparation", draw_preparations),
+    Section("Preparation", "preparing", prepare, prepare.format_table, "Seconds of each", draw_preparations),
     Section("Sets larger than memory", "streaming", streaming, streaming.format_table),
     Section("Tracking", "tracking", tracking, tracking.format_table),
     Section("Searches", "search", search, search.format_table),
