@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -176,6 +177,25 @@ def is_ray_error(error: BaseException, *names: str) -> bool:
     return ray is not None and isinstance(error, tuple(getattr(ray.exceptions, name) for name in names))
 
 
+class BadInputError(ValueError):
+    """Error raised in a task. Ray adds advice to its first argument; the second one keeps the words for the user."""
+
+    def __init__(self, *words: str):
+        super().__init__(words[0], words[-1])
+
+    def __str__(self) -> str:
+        return self.args[1]
+
+
+@contextmanager
+def keeping_words() -> Iterator[None]:
+    """Make a ValueError inside the block, which is part of a task, one whose words reach the driver as they are."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+
+
 def _store_bytes(split: ShardedSplit, concurrency: int) -> int:
     """Compute the object-store limit of the shards being read, as many waiting, and two at the consumer, times two.
 
@@ -199,4 +219,5 @@ def _group(split: ShardedSplit, parts: Sequence[Piece]) -> Iterator[list[list[in
 
 def _load_in_task(items: pa.Table, *, split: ShardedSplit, pipeline: DataPipeline[Any]) -> pa.Table:
     parts = items["parts"][0].as_py()
-    return pa.concat_tables([split.load(index, pipeline, (first, last)) for index, first, last in parts])
+    with keeping_words():
+        return pa.concat_tables([split.load(index, pipeline, (first, last)) for index, first, last in parts])

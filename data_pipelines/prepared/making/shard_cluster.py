@@ -17,7 +17,7 @@ from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.prepared.making.shard_making import make_shards
 from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask, group_tasks
 from data_pipelines.prepared.making.shard_processes import GROUPS_PER_PROCESS, LogCollector, Result, ShownInOrder, thaw
-from data_pipelines.prepared.ray_dataset import cause_of
+from data_pipelines.prepared.ray_dataset import cause_of, keeping_words
 from data_pipelines.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def _make_in_task(
     import ray
 
     pipeline = thaw(ray.get(frozen))
-    _refuse_unseen(seen)
     said, results = LogCollector(), []
-    with said:
+    with keeping_words(), said:
+        _refuse_unseen(seen)
         for content in items["tasks"].to_pylist():
             for made in make_shards(pipeline, folder, pickle.loads(content), data_spec, lambda count: None):
                 results.append(pickle.dumps(Result(made=made, said=said.take())))

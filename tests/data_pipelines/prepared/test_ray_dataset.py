@@ -102,7 +102,7 @@ def test_ray_keeps_the_order_and_names_a_damaged_file(tmp_path: Path, ray_cluste
     with pytest.raises(Exception, match="train-00008") as caught:
         list(ray_dataset(split, PIPELINE, order, concurrency=2).iter_batches(batch_format="pyarrow"))
     cause = cause_of(caught.value)
-    assert type(cause) is ValueError
+    assert isinstance(cause, ValueError)
     assert str(cause).startswith(str(damaged))
     assert str(cause).endswith("it remakes just that shard")
 
