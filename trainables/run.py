@@ -50,8 +50,8 @@ class Scaling(Config):
     """0 trains in the driver's own process, without Ray."""
     min_workers: int | None = Field(default=None, ge=1)
     """Resume with fewer workers, down to this many, when machines are missing, and with more again once they are
-    there, after a checkpoint. The batch size over all workers stays, so each of fewer workers takes more of it at a
-    time: choose `training.accumulate` such that it has the memory. null: never fewer than `num_workers`."""
+    there, from the last checkpoint. The batch size over all workers stays, so each of fewer workers takes more of it
+    at a time: choose `training.accumulate` such that it has the memory. null: never fewer than `num_workers`."""
     use_gpu: bool | None = None
     """null: when the cluster has GPUs."""
     cpus_per_worker: float = Field(default=1.0, gt=0)

@@ -28,7 +28,8 @@ class TrialNames:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the newest name alone: Tune copies the names for each trial that it makes, and asks for that one."""
-        return {"_names": dict(list(self._names.items())[-1:])}
+        newest = next(reversed(self._names), None)
+        return {"_names": {} if newest is None else {newest: self._names[newest]}}
 
 
 class ResumableSearcher(Searcher):

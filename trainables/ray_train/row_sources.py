@@ -37,6 +37,11 @@ def shards_of(split: ShardedSplit) -> Shards:
     return Shards(sizes, tuple(shard.group_rows or shard.decoded_rows for shard in split.shards))
 
 
+def evaluated_pieces(split: ShardedSplit, rank: int, world_size: int) -> list[Piece]:
+    """Return the pieces of a split that one of several workers evaluates."""
+    return shards_of(split).between(*share_bounds(split.num_rows, world_size)[rank : rank + 2])
+
+
 def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
     return StreamedRows(shards_of(split), partial(_load, plan, split, pipeline))
 
@@ -83,9 +88,9 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
 
     if plan.scaling.read_tasks == 0:
         return _streamed_by_itself(plan, split, pipeline)
-    shards, context = shards_of(split), ray.train.get_context()
+    context = ray.train.get_context()
     rank, sharers = context.get_world_rank(), context.get_world_size()
-    mine = shards.between(*share_bounds(split.num_rows, sharers)[rank : rank + 2])
+    mine = evaluated_pieces(split, rank, sharers)
 
     def read(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
         if not pieces:
@@ -98,4 +103,4 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
         # copied, so that a window of shards does not keep its blocks in the object store
         return map(copied, _blocks(dataset))
 
-    return StreamedRows(shards, read)
+    return StreamedRows(shards_of(split), read)

@@ -13,10 +13,9 @@ import ray.train
 from ray.data import DataIterator, Dataset
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.prepared.ray_dataset import cause_of, ray_dataset
-from trainables.engine.data.row_order import share_bounds
+from data_pipelines.prepared.ray_dataset import ShardedSplit, cause_of, ray_dataset
 from trainables.plan import Plan
-from trainables.ray_train.row_sources import open_splits, shards_of
+from trainables.ray_train.row_sources import evaluated_pieces, open_splits
 from trainables.ray_train.worker_main import RunError, explain
 
 RunDatasets = dict[Split, Dataset]
@@ -64,12 +63,14 @@ class RowShares(ray.train.DataConfig):
         """Return the iterators of each rank by split; see `DataConfig.configure`."""
         if self._plan.feed == "resident":
             return super().configure(datasets, world_size, *arguments, **settings)
-        return [{name: self._share(name, rank, world_size) for name in datasets} for rank in range(world_size)]
+        plan, splits = self._plan, open_splits(self._plan)
+        pipeline = plan.workload.build_pipeline(plan.run.workload)
 
-    def _share(self, name: Any, rank: int, world_size: int) -> DataIterator:
-        split, pipeline = open_splits(self._plan)[name], self._plan.workload.build_pipeline(self._plan.run.workload)
-        start, stop = share_bounds(split.num_rows, world_size)[rank : rank + 2]
-        pieces = shards_of(split).between(start, stop)
-        dataset = ray_dataset(split, pipeline, pieces, concurrency=self._plan.scaling.read_tasks, sharers=world_size)
-        dataset.set_name(f"{self._plan.run_id}_{name}_{rank}")
-        return dataset.iterator()
+        def share(split: ShardedSplit, rank: int) -> DataIterator:
+            pieces = evaluated_pieces(split, rank, world_size)
+            dataset = ray_dataset(split, pipeline, pieces, concurrency=plan.scaling.read_tasks, sharers=world_size)
+            dataset.set_name(f"{plan.run_id}_{split.split}_{rank}")
+            return dataset.iterator()
+
+        evaluated = {name: split for name, split in splits.items() if name in datasets}
+        return [{name: share(split, rank) for name, split in evaluated.items()} for rank in range(world_size)]
