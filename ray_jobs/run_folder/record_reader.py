@@ -43,12 +43,17 @@ class RecordTailer:
         self._rows: deque[Row] = deque()
         self._last_read = sent
         self._waiting: set[str] = set()
+        self._system: dict[str, float] = {}
+        """Values since the last step that has a row; the first report of a start has none of its own."""
 
     def updates(self) -> Iterator[Update]:
         """Yield the steps reported since the last call, each once and in order, through restarts of the run."""
         for event in self._events.read():
             if "resumed_from" in event:
                 self._lines.rewind()
+                self._system = {}
+            if event["step"] >= self.sent:
+                self._system.update(event.get("system", {}))
             self._waiting |= {name for name in event["panels"] if step_of(name) > self.sent}
             yield from self._until(event)
 
@@ -59,7 +64,8 @@ class RecordTailer:
             ends_epoch = row["step"] % event["steps_per_epoch"] == 0
             update = Update(int(row["step"]), int(row["epoch"]), event["time"], ends_epoch, row)
             if update.step == event["step"]:
-                row.update(event.get("system", {}))
+                row.update(self._system)
+                self._system = {}
             update.panels = self._take_panels(update.step)
             self.sent = update.step
             yield update

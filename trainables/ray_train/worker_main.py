@@ -27,6 +27,9 @@ from trainables.run_paths import CHECKPOINTS
 MIN_PATIENCE_S = 20
 """Shortest time for which an elastic run waits for all its workers: Ray needs up to 15 s to notice that a machine is
 dead, and looks for room every ten seconds."""
+ABORT_S = 30.0
+"""Seconds in which the trial ends a worker that has failed for good. One that raised at once would be started again by
+Ray, beside the trial's end."""
 
 
 class RunError(RuntimeError):
@@ -87,8 +90,10 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
     context = ray.train.get_context()
     is_first = context.get_world_rank() == 0
     checkpoints = ReportedCheckpoints(plan.folder) if is_first else None
-    if messages is not None and is_first:
-        messages.put(("group", ray.util.get_current_placement_group(), None))
+    if messages is not None:
+        if is_first:
+            messages.put(("group", ray.util.get_current_placement_group(), None))
+        ray.train.report({})  # tells the trial who the controller is
     _wait_for_all_workers(plan, context.get_world_size())
 
     def wrap(module: nn.Module) -> nn.Module:
@@ -124,6 +129,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
     except RunError as error:
         if messages is not None:
             messages.put(("failed", error, None))
+            time.sleep(ABORT_S)
         raise
 
 

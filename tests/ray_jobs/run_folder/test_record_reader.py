@@ -131,3 +131,24 @@ def test_system_metrics_go_with_the_last_row_of_a_report(record):
     first, second = RecordTailer(record.folder, sent=0).updates()
     assert "system/rank_0/process_cpu_percent" not in first.values
     assert second.values["system/rank_0/process_cpu_percent"] == 90.0
+
+
+def test_system_metrics_of_a_start_go_with_its_first_row(record):
+    """The first report of a start has no row of its own."""
+    record.report(2, 1, 2, system={"system/rank_0/x": 1.0, "system/rank_1/x": 2.0})
+    tailer = RecordTailer(record.folder, sent=2)
+    record.restart(2, [])
+    record.report(2, system={"system/rank_0/x": 5.0})
+    record.report(4, 3, 4)
+    assert [update.values.get("system/rank_0/x") for update in tailer.updates()] == [None, 5.0]
+    record.report(5, 5)
+    [last] = tailer.updates()
+    assert not any(name.startswith("system/") for name in last.values)
+
+
+def test_system_metrics_of_lost_workers_are_not_sent_again(record):
+    record.report(2, 1, 2, system={"system/rank_0/x": 1.0, "system/rank_1/x": 2.0})
+    record.restart(2, [])
+    record.report(4, 3, 4, system={"system/rank_0/x": 3.0})
+    [_, last] = RecordTailer(record.folder, sent=2).updates()
+    assert {name: last.values[name] for name in last.values if name.startswith("system/")} == {"system/rank_0/x": 3.0}
