@@ -15,7 +15,20 @@ from types import ModuleType
 
 from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.arguments import VerbParser, load_target
-from ray_jobs.commands import check, evaluate, export, prepare, repeat, report, show, submit, sweep, sync, train
+from ray_jobs.commands import (
+    check,
+    evaluate,
+    export,
+    predict,
+    prepare,
+    repeat,
+    report,
+    show,
+    submit,
+    sweep,
+    sync,
+    train,
+)
 from ray_jobs.commands import list as list_
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
 from ray_jobs.terminal import prepare_streams, print_text
@@ -28,6 +41,7 @@ VERBS: dict[str, ModuleType] = {
     "repeat": repeat,
     "sweep": sweep,
     "evaluate": evaluate,
+    "predict": predict,
     "export": export,
     "report": report,
     "sync": sync,

@@ -37,12 +37,19 @@ class ProgressBar:
 
     def show_rows(self, done: int, total: int) -> None:
         """Show how many rows of the data are prepared."""
-        words = f"{done:,} of {total:,} rows{self._estimate_left(done, total)}"
+        self._show_count(done, total, "prepare", "prepared", "rows")
+
+    def show_inputs(self, done: int, total: int) -> None:
+        """Show how many inputs are predicted."""
+        self._show_count(done, total, "predict", "predicted", "inputs")
+
+    def _show_count(self, done: int, total: int, title: str, verb: str, unit: str) -> None:
+        words = f"{done:,} of {total:,} {unit}{self._estimate_left(done, total)}"
         if is_terminal() or self._drawn is not None:
-            self._draw("prepare", done, total, words)
+            self._draw(title, done, total, words)
         elif done < total and time.monotonic() - self._printed > LINE_S:
             self._printed = time.monotonic()
-            print_text(f"prepared {words}")
+            print_text(f"{verb} {words}")
         if done >= total:
             self.close()
 

@@ -36,7 +36,12 @@ def load_image(path: Path, shape: ImageShape) -> np.ndarray:
     Palettes are resolved, transparency is laid on white, 16-bit grey is scaled to 8 bits.
     Raises BadFileError for anything damaged, of another kind, or suspiciously large.
     """
-    plain = to_plain(decode_image(path), path).convert("L" if shape.channels == 1 else "RGB")
+    return fit_image(to_plain(decode_image(path), path), shape)
+
+
+def fit_image(image: Image.Image, shape: ImageShape) -> np.ndarray:
+    """Return 8-bit grey or RGB as uint8 [channels, height, width], resized to cover and centre-cropped."""
+    plain = image.convert("L" if shape.channels == 1 else "RGB")
     pixels = np.asarray(_cover(plain, shape))
     return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

@@ -69,6 +69,10 @@ class Folder:
         """Return whether a file or folder exists."""
         return self.fs.get_file_info(self.full(name)).type != pafs.FileType.NotFound
 
+    def is_folder(self, name: str = "") -> bool:
+        """Return whether there is a folder, and no file, of this name."""
+        return self.fs.get_file_info(self.full(name)).type == pafs.FileType.Directory
+
     def names(self, name: str = "") -> list[str]:
         """Return the sorted entries of a folder without half-written ones; empty when it does not exist."""
         selector = pafs.FileSelector(self.full(name), allow_not_found=True)

@@ -46,6 +46,11 @@ def has_address() -> bool:
     return bool(os.environ.get(ADDRESS, "").strip()) or IS_JOB in os.environ
 
 
+def is_submitted() -> bool:
+    """Return whether this process is the driver of a submitted job."""
+    return IS_JOB in os.environ
+
+
 def connect() -> None:
     """Connect to the cluster in RAY_ADDRESS (set inside a submitted job), or start one on this machine.
 

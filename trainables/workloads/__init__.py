@@ -20,6 +20,7 @@ from trainables.contract.workload_config import WorkloadConfig
 
 if TYPE_CHECKING:
     from data_pipelines.contract.pipeline import DataPipeline, DataSpec
+    from trainables.contract.predictor import Predictor
     from trainables.contract.progress_snapshot import ProgressSnapshot
     from trainables.contract.task import Task
 
@@ -40,6 +41,8 @@ class Workload:
     console: str | Callable[[Any, "ProgressSnapshot"], Sequence[str] | None] | None = None
     """Takes the settings and a snapshot of a training; returns the lines that the terminal shows instead of the common
     one, or None for that one."""
+    predictor: str | type["Predictor[Any]"] | None = None
+    """The class that applies a trained model to new inputs; None when there is nothing to predict."""
 
     def build_pipeline(self, config: WorkloadConfig) -> "DataPipeline":
         """Build the data pipeline; imports no torch."""
@@ -72,6 +75,7 @@ WORKLOADS: dict[str, Workload] = {
         pipeline="trainables.workloads.super_resolution.data:build_pipeline",
         task="trainables.workloads.super_resolution.task:SuperResolutionTask",
         console="trainables.workloads.super_resolution.console:format_lines",
+        predictor="trainables.workloads.super_resolution.predictor:SuperResolutionPredictor",
     ),
     "video_prediction": Workload(
         config="trainables.workloads.video_prediction.config:VideoPredictionConfig",
@@ -82,6 +86,7 @@ WORKLOADS: dict[str, Workload] = {
         config="trainables.workloads.pruning.config:PruningConfig",
         pipeline="trainables.workloads.pruning.data:build_pipeline",
         task="trainables.workloads.pruning.task:PruningTask",
+        predictor="trainables.workloads.pruning.predictor:PruningPredictor",
     ),
     "heart_sound_pretrain": Workload(
         config="trainables.workloads.heart_sound.pretrain.config:PretrainConfig",
@@ -138,6 +143,15 @@ def build_task(config: WorkloadConfig, data_spec: "DataSpec", seed: int) -> "Tas
 def console_lines(config: WorkloadConfig, moment: "ProgressSnapshot") -> Sequence[str] | None:
     """Return the workload's own lines for the terminal; None when it has none, or none for this snapshot."""
     return find_workload(config.name).console_lines(config, moment)
+
+
+def predictor_class(name: str) -> "type[Predictor[Any]]":
+    """Return the predictor of a workload. Raises ValueError for a workload that has none."""
+    predictor = find_workload(name).predictor
+    if predictor is None:
+        with_one = ", ".join(known for known, workload in WORKLOADS.items() if workload.predictor)
+        raise ValueError(f"models of {name} predict nothing by themselves; these workloads do: {with_one}")
+    return _part(predictor)
 
 
 def _part(reference: Any) -> Any:

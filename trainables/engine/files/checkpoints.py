@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
-from trainables.run_paths import CHECKPOINTS, HISTORY, step_name
+from trainables.run_paths import CHECKPOINTS, HISTORY, METADATA, step_name
 
 FORMAT = 1
 
@@ -39,6 +39,7 @@ def save_checkpoint(
     checkpoint: Checkpoint,
     keep: int,
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody,
+    metadata: Mapping[str, Any] | None = None,
 ) -> str:
     """Write a checkpoint, then delete the oldest ones; called by rank 0.
 
@@ -48,6 +49,7 @@ def save_checkpoint(
         checkpoint: The content.
         keep: Number of checkpoints to keep.
         is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
+        metadata: Plain data, written beside it as in a model version, so that it can be used without its run.
 
     Returns:
         The checkpoint's name in the folder.
@@ -59,6 +61,8 @@ def save_checkpoint(
             save_tensors(checkpoint.ema, files / "ema.safetensors")
         torch.save({"format": FORMAT, **checkpoint.state}, files / "state.pt")
         (files / HISTORY).write_bytes(checkpoint.history)
+        if metadata is not None:
+            Folder(str(files)).write_json(METADATA, metadata)
     for old in folder.names(CHECKPOINTS)[:-keep]:
         if not is_deleted_elsewhere(old):
             folder.delete(f"{CHECKPOINTS}/{old}")

@@ -115,7 +115,12 @@ class WorkerReporter:
         if self._is_writer:
             keep = self._run.training.keep_checkpoints
             name = save_checkpoint(
-                self._worker.folder, state.position.step, checkpoint, keep, self._worker.is_deleted_elsewhere
+                self._worker.folder,
+                state.position.step,
+                checkpoint,
+                keep,
+                self._worker.is_deleted_elsewhere,
+                metadata=self._describe(state),
             )
             self._optional["checkpoint"] = name
 

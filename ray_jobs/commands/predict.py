@@ -1,0 +1,160 @@
+"""The `predict` verb: a trained model applied to new inputs."""
+
+import argparse
+import types
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from ray_jobs.arguments import VerbParser
+from ray_jobs.terminal import print_text, show
+
+if TYPE_CHECKING:
+    from trainables.contract.predictor import SavedModel
+    from trainables.inference.predict_folder import PredictionPlan, Work
+
+SUMMARY = "apply a trained model to new inputs"
+DESCRIPTION = """Apply a trained model to files that no training has seen, or draw samples from it.
+
+The model's own folder says all that is needed: no experiment, no training data and no run. What is done already is not
+done again. Each workload has options of its own, which appear here when a model is given:
+  quintet predict MODEL --help"""
+EXAMPLE = "quintet predict ~/quintet/runs/NAME --input photographs --out enlarged"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that do not depend on the workload."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="the folder or URI of a run or of one of its models, a run's name, or wandb:team/project/name:alias",
+    )
+    parser.add_argument("--input", metavar="PATH_OR_URI", help="a file, or a folder whose files are all predicted")
+    parser.add_argument("--out", metavar="PATH_OR_URI", help="the folder of the results")
+    parser.add_argument(
+        "--storage", metavar="PATH_OR_URI", help="where a run's name is looked up, by default ~/quintet"
+    )
+    parser.add_argument(
+        "--on-bad-file",
+        choices=["refuse", "skip"],
+        default="refuse",
+        help="refuse: damaged files are an error, after all others are predicted; skip: they are named in a warning",
+    )
+    parser.add_argument(
+        "--num-workers",
+        metavar="N",
+        type=int,
+        help="0: this process; more: workers on Ray. By default 0, and in a submitted job as many as the cluster holds",
+    )
+
+
+def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
+    finder = VerbParser(prog="quintet predict", add_help=False, allow_abbrev=False)
+    add_arguments(finder)
+    finder.add_argument("--help", "-h", "--json", action="store_true")
+    if not any(not word.startswith("-") for word in words):
+        return
+    known, _ = finder.parse_known_args(words)
+    model = _open(known.model, known.storage)
+    from trainables.workloads import predictor_class
+
+    fields = predictor_class(model.workload.name).options_class.model_fields
+    group = parser.add_argument_group(f"options of {model.workload.name}")
+    for name, field in fields.items():
+        default = f"by default {field.default}" if field.default is not None else "by default none"
+        text = f"{field.description or ''} ({default})".replace("%", "%%")
+        added = group.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"option:{name}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=" ".join(text.split()),
+        )
+        if field.annotation is bool:
+            added.nargs, added.const = "?", "true"
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Predict all inputs, and print what was written."""
+    from data_pipelines.storage.folder import Folder
+    from ray_jobs.progress_bar import progress_bar
+    from trainables.inference.loading import read_options
+    from trainables.inference.predict_folder import PredictionPlan, predict_folder
+
+    if options.out is None:
+        raise ValueError("predict needs --out PATH_OR_URI, the folder of the results")
+    model = _open(options.model, options.storage)
+    given = {name.removeprefix("option:"): value for name, value in vars(options).items() if "option:" in name}
+    plan = PredictionPlan(model, read_options(model, _read_values(model, given)), Folder(_complete(options.out)))
+    source = None if options.input is None else Folder(_complete(options.input))
+    with progress_bar() as bar:
+        summary = predict_folder(
+            plan, source, _choose_work(plan, options.num_workers), on_bad_file=options.on_bad_file, show=bar.show_inputs
+        )
+    show(
+        f"{summary['predicted']:,} of {summary['inputs']:,} predicted, {summary['done_before']:,} were done before",
+        f"results in {summary['folder']}: {', '.join(summary['tables'])}",
+    )
+    return {"model": model.source, **summary}
+
+
+def _open(reference: str, storage: str | None) -> "SavedModel":
+    from ray_jobs.runs.model_references import locate_model
+    from ray_jobs.settings.experiment import Storage
+    from trainables.inference.model_files import open_model
+
+    return open_model(locate_model(reference, storage or Storage().path))
+
+
+def _complete(path: str) -> str:
+    from pydantic import TypeAdapter, ValidationError
+
+    from data_pipelines.contract.config import FolderUri
+
+    try:
+        return TypeAdapter(FolderUri).validate_python(path)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {error.errors()[0]['msg']}") from error
+
+
+def _read_values(model: "SavedModel", given: dict[str, str]) -> dict[str, Any]:
+    """Read words as YAML; those of a list may be joined by commas."""
+    import yaml
+
+    from trainables.workloads import predictor_class
+
+    fields = predictor_class(model.workload.name).options_class.model_fields
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        kinds = {get_origin(kind) or kind for kind in _members(fields[name].annotation)}
+        if kinds & {tuple, list} and not text.startswith("["):
+            text = f"[{text}]"
+        values[name] = text if kinds <= {str, type(None)} else yaml.safe_load(text)
+    return values
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def _choose_work(plan: "PredictionPlan", num_workers: int | None) -> "Work":
+    from ray_jobs.cluster.connection import connect, is_submitted
+    from trainables.inference.loading import choose_device
+    from trainables.inference.model_files import load_state
+    from trainables.inference.predict_folder import work_here
+
+    state = load_state(plan.model)
+    if num_workers == 0 or (num_workers is None and not is_submitted()):
+        return work_here(plan, state, choose_device())
+    from trainables.ray_train.predict_on_ray import work_on_ray
+
+    connect()
+    import ray
+
+    have = ray.cluster_resources()
+    gpus = 1.0 if have.get("GPU", 0.0) >= 1 else 0.0
+    rooms = int(have["GPU"] if gpus else have.get("CPU", 1.0))
+    count = rooms if num_workers is None else num_workers
+    if count > rooms:
+        print_text(f"--num-workers {count}: the cluster has room for {rooms} now; more start as it grows")
+    return work_on_ray(plan, state, num_workers=max(count, 1), cpus=1.0, gpus=gpus)

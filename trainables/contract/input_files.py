@@ -1,0 +1,56 @@
+"""Input files of a prediction on any storage, in natural order."""
+
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from data_pipelines.readers.bad_file import printable
+from data_pipelines.readers.file_listing import list_files, warn_left_out
+from data_pipelines.readers.natural_order import is_hidden, natural_key
+from data_pipelines.storage.folder import Folder
+from trainables.contract.prediction import Input
+
+
+def find_input_files(source: Folder | None, suffixes: Collection[str]) -> list[Input]:
+    """Return the file that `source` is, or all files below it with one of the endings.
+
+    Hidden files are passed over; what else is left out is counted in a warning.
+
+    Args:
+        source: A file or folder.
+        suffixes: Endings in small letters.
+
+    Raises:
+        ValueError: There is none.
+    """
+    expected = ", ".join(suffixes)
+    if source is None:
+        raise ValueError(f"--input is missing; give a file or a folder with files ({expected})")
+    if not source.exists():
+        raise ValueError(f"--input {source} does not exist")
+    if not source.is_folder():
+        if PurePosixPath(source.path).suffix.lower() not in suffixes:
+            raise ValueError(f"--input {printable(str(source))} is no file of a known kind; expected {expected}")
+        return [describe_input(source.parent, source.name)]
+    names = _local_names(source, suffixes) if source.is_local else _remote_names(source, suffixes)
+    if not names:
+        raise ValueError(f"--input {printable(str(source))} holds no file to predict; expected {expected}")
+    return [describe_input(source, name) for name in names]
+
+
+def describe_input(root: Folder, name: str) -> Input:
+    """Return a file below a folder as an input, with its size and time."""
+    info = root.fs.get_file_info(root.full(name))
+    return Input(name, root, size=info.size or 0, modified_ns=info.mtime_ns or 0)
+
+
+def _local_names(source: Folder, suffixes: Collection[str]) -> list[str]:
+    root = Path(source.path)
+    listing = list_files(root, suffixes)
+    warn_left_out(root, [listing])
+    return [path.relative_to(root).as_posix() for path in listing.files]
+
+
+def _remote_names(source: Folder, suffixes: Collection[str]) -> list[str]:
+    names = [name for name in source.find("", "") if PurePosixPath(name).suffix.lower() in suffixes]
+    shown = [name for name in names if not any(is_hidden(part) for part in PurePosixPath(name).parts)]
+    return sorted(shown, key=lambda name: [natural_key(Path(part)) for part in PurePosixPath(name).parts])

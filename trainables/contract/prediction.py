@@ -1,0 +1,52 @@
+"""Inputs and results of a prediction."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from data_pipelines.storage.folder import Folder
+
+Value = str | int | float | bool | None
+"""A cell of a table; None is an empty one."""
+Row = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to predict: a file or a folder, or, without a root, samples to draw."""
+
+    name: str
+    """Path below `root`, with `/` between its parts; names its rows and results."""
+    root: Folder | None = None
+    size: int = 0
+    """Bytes; with `modified_ns` it tells a file that was replaced."""
+    modified_ns: int = 0
+    indices: tuple[int, ...] = ()
+    """Numbers of the samples to draw."""
+
+    @contextmanager
+    def open(self) -> Iterator[Path]:
+        """Yield the file or folder on this machine's disk; downloaded for the block when the storage is remote."""
+        assert self.root is not None
+        if self.root.is_local:
+            yield Path(self.root.full(self.name))
+        elif self.root.is_folder(self.name):
+            with self.root.local(self.name) as folder:
+                yield folder
+        else:
+            with TemporaryDirectory(prefix="quintet-input-") as folder:
+                file = Path(folder) / Path(self.name).name
+                file.write_bytes(self.root.read(self.name))
+                yield file
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Result of one input."""
+
+    rows: Sequence[Row]
+    """Rows of the table of predictions; the input's name is added to each as `input`."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of the files to write, by name below the folder of the results."""

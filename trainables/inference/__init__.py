@@ -1,0 +1,1 @@
+"""Trained models applied to new inputs, without training data: loading, the loop over inputs, and export."""

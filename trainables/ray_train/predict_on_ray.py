@@ -1,0 +1,59 @@
+"""Prediction of many inputs on a cluster: Ray Data's batch inference by a pool of actors, each with the model."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+import torch
+
+from trainables.contract.prediction import Input
+from trainables.inference.model_files import ModelState
+from trainables.inference.predict_folder import PredictionPlan, Work, predict_and_write
+from trainables.inference.prediction_record import Result
+
+BATCH = 4
+"""Inputs that an actor takes at a time."""
+
+
+class _Worker:
+    """An actor of the pool."""
+
+    def __init__(self, plan: PredictionPlan, state: Any, num_threads: int) -> None:
+        torch.set_num_threads(num_threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._plan = plan
+        self._predictor = plan.build_predictor(ray.get(state), device)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        return {"result": [predict_and_write(self._predictor, item, self._plan.out) for item in batch["item"]]}
+
+
+def work_on_ray(plan: PredictionPlan, state: ModelState, *, num_workers: int, cpus: float, gpus: float) -> Work:
+    """Return work that is done by actors all over the cluster, as many as there are inputs for.
+
+    Args:
+        plan: Model, options and folder of the results; every machine must reach that folder, and the inputs.
+        state: Weights and task state, which each machine gets once.
+        num_workers: The most actors at a time.
+        cpus: CPUs of one actor.
+        gpus: GPUs of one actor.
+    """
+
+    def work(inputs: Sequence[Input]) -> Iterator[Result]:
+        if not inputs:
+            return
+        items = ray.data.from_items([{"item": item} for item in inputs], override_num_blocks=-(-len(inputs) // BATCH))
+        results = items.map_batches(
+            _Worker,
+            fn_constructor_args=(plan, ray.put(state), max(int(cpus), 1)),
+            batch_size=BATCH,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(num_workers, -(-len(inputs) // BATCH))),
+            num_cpus=cpus,
+            num_gpus=gpus,
+        )
+        for row in results.iter_rows():
+            yield row["result"]
+
+    return work
