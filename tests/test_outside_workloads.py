@@ -135,7 +135,7 @@ def test_the_example_resumes_after_a_kill(installed, elsewhere):
     assert rows_in(summary_of(resumed)["folder"]) == rows_in(whole["folder"])
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.ray
 def test_the_example_searches_and_reports_on_ray(installed, elsewhere):
     search = summary_of(run(elsewhere, "sweep", "search.yaml", "--set", "training.epochs=2", path=installed))

@@ -178,6 +178,7 @@ def wait_for_step(experiment, step: int, driver: subprocess.Popen) -> None:
     raise AssertionError(f"step {step} was not reached")
 
 
+@pytest.mark.faults
 def test_one_streaming_ray_worker_gives_the_rows_of_a_local_one(toy, ray_cluster):
     """And a model can be evaluated on Ray with the metrics of its training."""
     settings = {"training": {"feed": "stream"}, "workload": {"num_rows": 64}}

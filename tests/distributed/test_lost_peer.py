@@ -39,7 +39,10 @@ def work(rank: int, store: str, what_others_do: str, answers) -> None:
         answers.put(group.lacks_peer(error))
 
 
-@pytest.mark.parametrize(("what_others_do", "is_lost"), [("end", True), ("wait", False), ("fail alike", False)])
+@pytest.mark.parametrize(
+    ("what_others_do", "is_lost"),
+    [("end", True), ("wait", False), pytest.param("fail alike", False, marks=pytest.mark.faults)],
+)
 def test_a_peer_that_ended_is_told_from_one_that_waits(tmp_path, what_others_do, is_lost):
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()

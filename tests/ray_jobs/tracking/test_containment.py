@@ -75,7 +75,7 @@ AFTER_START: dict[str, Callable[[FakeWandb], None]] = {
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(name, marks=pytest.mark.faults if name in ("refuses", "answers 404") else ())
+        pytest.param(name, marks=pytest.mark.faults if name in ("refuses", "answers 404", "hangs") else ())
         for name in AFTER_START
     ],
 )

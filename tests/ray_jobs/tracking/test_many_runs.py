@@ -67,7 +67,7 @@ def warnings_in(said) -> list[str]:
     return [line for lines in said.values() for line in lines if line.startswith("WARNING")]
 
 
-@pytest.mark.parametrize("mode", ["online", "offline"])
+@pytest.mark.parametrize("mode", ["online", pytest.param("offline", marks=pytest.mark.faults)])
 def test_eight_runs_are_recorded_by_one_process(server, recorded, mirrored, tracker, mode):
     (open_all, said), experiments = mirrored, recorded(8, finish_timeout_s=60.0, init_timeout_s=30.0)
     mirrors = open_all(experiments, mode)
@@ -107,7 +107,7 @@ def weights_of(experiment) -> bytes:
     return experiment.folder.read("models/step_000000024/model.safetensors")
 
 
-@pytest.mark.parametrize("call", ["init", "finish"])
+@pytest.mark.parametrize("call", ["init", pytest.param("finish", marks=pytest.mark.faults)])
 def test_a_run_that_hangs_leaves_the_others_unharmed(server, recorded, mirrored, tmp_path, monkeypatch, call):
     """W&B's own timeouts do not help here: the call never comes back."""
     (open_all, said), experiments = mirrored, recorded(3, init_timeout_s=20.0, finish_timeout_s=25.0)
