@@ -13,6 +13,8 @@ MODELS = "models"
 ALIASES = f"{MODELS}/aliases.json"
 PICTURES = "pictures"
 EVALUATIONS = "evaluations"
+PREDICTIONS = "predictions.csv"
+"""In the folder of an evaluation: what was scored, a row for each sample."""
 
 
 METADATA = "metadata.json"

@@ -46,11 +46,11 @@ def fit_image(image: Image.Image, shape: ImageShape) -> np.ndarray:
     return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def decode_image(path: Path) -> Image.Image:
+def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
     """Decode the first frame, turned upright, in the file's colour mode; 16-bit colours are reduced to their upper 8.
 
-    Warns by name of what is passed over: further pages and bands, 16-bit colours, EXIF that cannot be read. Raises
-    BadFileError for anything damaged or of another kind.
+    Warns by name of what is passed over: further pages and bands, 16-bit colours (unless `warns_of_depth` is false),
+    EXIF that cannot be read. Raises BadFileError for anything damaged or of another kind.
     """
     refuse_unopenable(path)
     content = path.read_bytes()
@@ -60,9 +60,14 @@ def decode_image(path: Path) -> Image.Image:
             return _upright(bands, path)
     elif content.startswith(_PNG):
         content = _without_notes(content)
-        if content[24:26] in (b"\x10\x02", b"\x10\x06"):  # bit depth and colour type
+        if warns_of_depth and is_16_bit_png(content):
             _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
     return _upright(_decode(content, path), path)
+
+
+def is_16_bit_png(content: bytes) -> bool:
+    """Return whether a file begins as a PNG of 16 bits with colours or transparency, which Pillow reduces to 8."""
+    return content.startswith(_PNG) and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # depth and type
 
 
 def _decode(content: bytes, path: Path) -> Image.Image:

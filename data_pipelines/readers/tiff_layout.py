@@ -7,6 +7,7 @@ Pillow reads the bytes of 16-bit planes as pixels, drops bands, and shows a four
 import logging
 import struct
 import zlib
+from dataclasses import dataclass
 from io import SEEK_END, BytesIO
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def hint_at_dark(levels: np.ndarray) -> str:
     return f"; its brightest level is {brightest} of 65535, so it becomes very dark: scale it first" if is_dark else ""
 
 
+@dataclass(frozen=True)
+class TiffColours:
+    """Colours of a page, as they lie in the file."""
+
+    colours: np.ndarray
+    """uint8 or uint16 [height, width, channels], of 1 or 3 channels, with white as the largest level."""
+    alpha: np.ndarray | None
+    """Of the same type, [height, width]; the colours are not multiplied by it."""
+    turn: int | None
+    """Orientation that the file states, as in EXIF."""
+
+
 def check_tiff(path: Path) -> Image.Image | None:
     """Return the first page's colours where Pillow would take them otherwise than meant; None where it reads it right.
 
@@ -49,11 +62,34 @@ def check_tiff(path: Path) -> Image.Image | None:
     colours reduced to their upper 8, with a warning that names the file. Raises BadFileError for layouts that have no
     one meaning as grey levels or colours, and for too many pixels, before any is decoded.
     """
+    found = read_tiff(path)
+    if found is None:
+        return None
+    colours, alpha = found.colours, found.alpha
+    if colours.shape[2] == 3 or alpha is not None:
+        if colours.dtype == np.uint16:
+            hint = hint_at_dark(colours)
+            _log.warning("%s: has 16 bits per colour; the upper 8 are used%s", printable(path), hint)
+            colours = (colours >> 8).astype(np.uint8)
+            alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
+        colours = colours if alpha is None else np.concatenate([colours, alpha[..., None]], -1)
+    image = Image.fromarray(np.ascontiguousarray(colours[..., 0] if colours.shape[2] == 1 else colours))
+    if found.turn is not None:
+        image.getexif()[_ORIENTATION] = found.turn
+    return image
+
+
+def read_tiff(path: Path) -> TiffColours | None:
+    """Return the first page's colours at their own depth where Pillow would take them otherwise than meant.
+
+    None where Pillow reads it right. Bands beyond red, green and blue are left out, with a warning. Raises BadFileError
+    as `check_tiff`.
+    """
     try:
         with tifffile.TiffFile(path) as file:
             num_pages, page = len(file.pages), file.pages[0].aspage()
-            kind = _Layout(path, page)
-            colours = kind.reduce(_decode(path, page)) if kind.needs_own_decoder else None
+            layout = _Layout(path, page)
+            arranged = layout.arrange(_decode(path, page)) if layout.needs_own_decoder else None
             turn = page.tags.valueof(_ORIENTATION)
     except BadFileError:
         raise
@@ -63,9 +99,7 @@ def check_tiff(path: Path) -> Image.Image | None:
         raise BadFileError(path, f"{fault}; copy it again, or remove it") from error
     if num_pages > 1:
         _log.warning("%s: holds %d pages; the first is used", printable(path), num_pages)
-    if colours and isinstance(turn, int):
-        colours.getexif()[_ORIENTATION] = turn
-    return colours
+    return None if arranged is None else TiffColours(*arranged, turn if isinstance(turn, int) else None)
 
 
 class _Layout:
@@ -90,12 +124,12 @@ class _Layout:
             return self.bits == 16 or (bool(self.extra) and not self.is_alpha)
         return self.photometric in _GREY and (self.samples == 2 or (self.photometric == 0 and self.bits == 16))
 
-    def reduce(self, pixels: np.ndarray) -> Image.Image:
-        """Return the decoded page as 8-bit colours, or as 16-bit grey with white as the largest level."""
+    def arrange(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return colours [height, width, channels] of the decoded page with white as the largest level, and alpha."""
         if not pixels.size:
             raise BadFileError(self.path, "has no pixels; replace or remove the file")
         if self.samples == 1:
-            return Image.fromarray(65535 - pixels)
+            return (65535 - pixels)[..., None], None
         if self.is_planar:
             pixels = np.moveaxis(pixels, 0, -1)
         num_colours = 3 if self.photometric == _RGB else 1
@@ -104,17 +138,13 @@ class _Layout:
             colours = _divide(colours, rest)
         if self.photometric == 0:
             colours = np.iinfo(colours.dtype).max - colours
-        if self.bits == 16:
-            hint = hint_at_dark(colours)
-            _log.warning("%s: has 16 bits per colour; the upper 8 are used%s", printable(self.path), hint)
-            colours, rest = (colours >> 8).astype(np.uint8), (rest >> 8).astype(np.uint8)
         if self.is_alpha:
-            return Image.fromarray(np.concatenate([colours, rest], -1))
+            return colours, rest[..., 0]
         if self.samples > num_colours:
             _log.warning(
                 "%s: has %d bands; the first three are used as red, green and blue", printable(self.path), self.samples
             )
-        return Image.fromarray(np.ascontiguousarray(colours))
+        return colours, None
 
     def _refuse_numbers(self, sample_format: int) -> None:
         kind = {_SIGNED: "signed whole numbers", _FLOAT: "floating-point numbers"}.get(sample_format)

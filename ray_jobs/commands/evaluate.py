@@ -90,12 +90,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for checkpoint in options.checkpoint or [None]:
         summary = evaluate(experiment, checkpoint, changes)
         summaries.append(summary)
-        written = [*summary["pictures"], *summary["files"]]
         show(
             *summary["messages"],
             tabulate_results(summary["metrics"], workload, title=summary["checkpoint"]),
             *explain_mark(workload, summary["metrics"]),
-            f"pictures: {', '.join(written) or 'none'}",
+            f"pictures: {', '.join(summary['pictures']) or 'none'}",
+            *([f"what was scored: {summary['predictions']}"] if summary["predictions"] else []),
         )
     if len(summaries) == 1:
         return summaries[0]

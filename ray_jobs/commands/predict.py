@@ -114,22 +114,22 @@ def _complete(path: str) -> str:
     try:
         return TypeAdapter(FolderUri).validate_python(path)
     except ValidationError as error:
-        raise ValueError(f"{path}: {error.errors()[0]['msg']}") from error
+        words = error.errors()[0]
+        shown = "" if words["type"] == "secret" else f"{path}: "
+        raise ValueError(f"{shown}{words['msg']}") from None
 
 
 def _read_values(model: "SavedModel", given: dict[str, str]) -> dict[str, Any]:
-    """Read words as YAML; those of a list may be joined by commas."""
-    import yaml
-
+    """Read words as settings are read; those of a list may be joined by commas."""
+    from ray_jobs.settings.experiment_file import read_value
     from trainables.workloads import predictor_class
 
-    fields = predictor_class(model.workload.name).options_class.model_fields
+    options_class = predictor_class(model.workload.name).options_class
     values: dict[str, Any] = {}
     for name, text in given.items():
-        kinds = {get_origin(kind) or kind for kind in _members(fields[name].annotation)}
-        if kinds & {tuple, list} and not text.startswith("["):
-            text = f"[{text}]"
-        values[name] = text if kinds <= {str, type(None)} else yaml.safe_load(text)
+        kinds = {get_origin(kind) or kind for kind in _members(options_class.model_fields[name].annotation)}
+        is_bare_list = bool(kinds & {tuple, list}) and not text.startswith("[")
+        values[name] = read_value(name, f"[{text}]" if is_bare_list else text, {}, options_class)
     return values
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Batch, Split
 from trainables.contract.panels import Panel
+from trainables.contract.prediction import Row
 from trainables.contract.train_context import Collectives
 from trainables.contract.workload_config import BASELINE
 
@@ -21,8 +22,9 @@ class EvaluationResult:
     metrics: Mapping[str, float]
     """By full name, for example `eval/fid_local`; a trivial baseline is beside its metric as `baseline/<name>`."""
     panels: Sequence[Panel] = ()
-    files: Sequence[str] = ()
-    """Files that the evaluator wrote itself on this rank, into a folder that the user named."""
+    predictions: Sequence[Row] = ()
+    """What was scored on this rank, a row for each sample in the order of its split: `split`, truth, answer and scores.
+    Samples are numbered by the engine, unless a row has its own `sample`."""
 
 
 class Evaluator(ABC, Generic[Batch]):

@@ -1,5 +1,7 @@
 """Inputs and results of a prediction."""
 
+import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,3 +52,13 @@ class Prediction:
     """Rows of the table of predictions; the input's name is added to each as `input`."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Content of the files to write, by name below the folder of the results."""
+
+
+def write_csv(rows: Sequence[Row]) -> bytes:
+    """Return a table as CSV in UTF-8, with the columns of all rows in the order of their first appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -73,6 +73,13 @@ class Predictor(ABC, Generic[Options]):
     def predict_input(self, item: Input) -> Prediction:
         """Predict one input. Raises BadFileError for a file that cannot be used; its message says why."""
 
+    def predict(self, values: Sequence[Any], /) -> Sequence[Any]:
+        """Predict values that Python holds, such as arrays, tensors and paths; the workload says what it returns.
+
+        Raises ValueError for a value of another kind, and for a workload that draws samples from nothing.
+        """
+        raise ValueError(f"{self.model.workload.name} has nothing to predict from values; see its other methods")
+
     @classmethod
     def summarise(cls, model: SavedModel, rows: Sequence[Row], options: Any) -> Mapping[str, Sequence[Row] | bytes]:
         """Return further results over all inputs: tables, written as CSV, and files, by name.

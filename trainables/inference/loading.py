@@ -1,5 +1,6 @@
 """`load_model`: a trained model in one call, for use from Python; starts no Ray."""
 
+import json
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def read_options(model: SavedModel, given: dict[str, Any]) -> PredictionOptions:
         known = ", ".join(options_class.model_fields) or "there are none"
         raise ValueError(f"{unknown[0]!r} is no option of {model.workload.name}; options: {known}")
     try:
-        return options_class(**given)
+        return options_class.model_validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         lines = [f"option {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise ValueError("; ".join(lines)) from error

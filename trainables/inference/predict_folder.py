@@ -12,10 +12,10 @@ import torch
 from data_pipelines.contract.config import OnBadFile
 from data_pipelines.readers.bad_file import NAMED, BadFileError, few
 from data_pipelines.storage.folder import Folder
-from trainables.contract.prediction import Input
+from trainables.contract.prediction import Input, write_csv
 from trainables.contract.predictor import PredictionOptions, Predictor, SavedModel
 from trainables.inference.model_files import ModelState, load_task
-from trainables.inference.prediction_record import TABLE, PredictionRecord, Result, write_csv
+from trainables.inference.prediction_record import TABLE, PredictionRecord, Result
 from trainables.workloads import predictor_class
 
 FLUSH_S = 10.0

@@ -4,13 +4,12 @@
 prediction runs, its results are appended as parts, so that an interrupted one goes on where it was.
 """
 
-import csv
-import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from data_pipelines.storage.folder import Folder
-from trainables.contract.prediction import Input, Row
+from trainables.contract.prediction import Input, Row, write_csv
 
 RECORD = "predictions.json"
 TABLE = "predictions.csv"
@@ -77,7 +76,7 @@ class PredictionRecord:
         """Store the results since the last call as one part."""
         if self._waiting:
             name = f"{len(self._parts):06d}.json"
-            self._out.write_json(f"{PARTS}/{name}", {**self._header, "inputs": self._waiting})
+            self._write(f"{PARTS}/{name}", {**self._header, "inputs": self._waiting})
             self._parts.append(name)
             self._waiting = {}
 
@@ -91,16 +90,10 @@ class PredictionRecord:
         """Write the record and the table, and delete the parts."""
         self.flush()
         self._out.write(TABLE, write_csv(self.rows(inputs)))
-        self._out.write_json(RECORD, {**self._notes, **self._header, "inputs": self._done})
+        self._write(RECORD, {**self._notes, **self._header, "inputs": self._done})
         self._out.delete(PARTS)
         self._parts = []
 
-
-def write_csv(rows: Sequence[Row]) -> bytes:
-    """Return a table as CSV in UTF-8, with the columns of all rows in the order of their first appearance."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write JSON whose keys keep their order, which is that of the table's columns."""
+        self._out.write(name, json.dumps(content, indent=1).encode())

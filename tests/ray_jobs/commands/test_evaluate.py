@@ -110,7 +110,7 @@ def changes(tmp_path, monkeypatch):
 
     def keep(experiment, checkpoint, changes):
         seen.append(changes)
-        return {"checkpoint": "", "metrics": {}, "messages": [], "pictures": [], "files": []}
+        return {"checkpoint": "", "metrics": {}, "messages": [], "pictures": [], "predictions": None}
 
     monkeypatch.setattr("ray_jobs.commands.evaluate.evaluate", keep)
 

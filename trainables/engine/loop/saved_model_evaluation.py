@@ -1,6 +1,6 @@
 """Evaluation of a saved model, apart from any training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from torch import Tensor
 
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
+from trainables.contract.prediction import Row, write_csv
 from trainables.engine.files.checkpoints import refuse_other_architecture
 from trainables.engine.files.panel_files import picture_of, save_panels
 from trainables.engine.loop.evaluation import isolated_random, run_evaluation, split_finite
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.run import Run
-from trainables.run_paths import METADATA
+from trainables.run_paths import METADATA, PREDICTIONS
 
 
 def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, target: Folder) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         target: Gets the picture files, written by rank 0.
 
     Returns:
-        Metrics, messages, epoch, step, the names of the picture files, and the paths of all files that evaluators wrote
-        themselves.
+        Metrics, messages, epoch, step, the names of the picture files, and the path of the table of predictions, if the
+        evaluator gives any.
 
     Raises:
         ValueError: `source` is damaged or of another architecture.
@@ -52,7 +53,10 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         has_pulse=True,
     )
     names: list[str] = []
+    rows = number_samples(worker.collectives.gather_values(list(evaluation.predictions)))
     if worker.collectives.rank == 0:
+        if rows:
+            target.write(PREDICTIONS, write_csv(rows))
         names = save_panels(target, evaluation.panels, step=saved["step"], epoch=saved["epoch"])
     metrics, messages = split_finite(evaluation.metrics)
     return {
@@ -61,8 +65,21 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         "epoch": saved["epoch"],
         "step": saved["step"],
         "pictures": [picture_of(target, name) for name in names],
-        "files": [file for files in worker.collectives.gather_values(list(evaluation.files)) for file in files],
+        "predictions": f"{target}/{PREDICTIONS}" if rows else None,
     }
+
+
+def number_samples(by_rank: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return the rows of all ranks, split by split, with the number of each sample in its split as `sample`.
+
+    Ranks hold contiguous shares of a split, in order; rows that bring their own number are sorted by it.
+    """
+    splits: dict[Any, list[dict[str, Any]]] = {}
+    for rows in by_rank:
+        for row in rows:
+            numbered = splits.setdefault(row["split"], [])
+            numbered.append({"sample": len(numbered), **row})
+    return [row for rows in splits.values() for row in sorted(rows, key=lambda row: row["sample"])]
 
 
 def load_saved(source: Folder) -> dict[str, Any]:

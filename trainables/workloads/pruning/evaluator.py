@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
 from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.prediction import Row
 from trainables.contract.train_context import Collectives
 
 SPLITS: tuple[Split, ...] = ("val", "test")
@@ -20,6 +21,7 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         prune: Returns the network to measure, given the one that is trained.
         describe: Returns further metrics, given the accuracies.
         majority: The most frequent class of the training set, for the baseline.
+        class_names: Names of the classes.
         collectives: Those of this rank.
         device: Device of the batches.
     """
@@ -30,11 +32,14 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         describe: Callable[[dict[str, float]], dict[str, float]],
         *,
         majority: int,
+        class_names: Sequence[str],
         collectives: Collectives,
         device: torch.device,
     ) -> None:
         self._prune, self._describe, self._majority = prune, describe, majority
-        self._collectives = collectives
+        self._class_names, self._collectives = class_names, collectives
+        self._answers: list[tuple[Split, Tensor, Tensor]] = []
+        """Split, labels and logits of each batch, on the CPU."""
         self._network: nn.Module | None = None
         self._row = 0
         self._counts = torch.zeros(len(SPLITS), 3, dtype=torch.int64, device=device)
@@ -52,7 +57,9 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         """Count right answers, those of the most frequent class, and all samples."""
         if self._network is None:
             self._network = self._prune(module).eval()
-        self._counts[self._row] += count_right(self._network, batch, self._majority)
+        logits = self._network(batch["image"])
+        self._counts[self._row] += count_right(logits, batch["label"], self._majority)
+        self._answers.append((SPLITS[self._row], batch["label"].cpu(), logits.float().cpu()))
 
     def compute(self, module: nn.Module) -> EvaluationResult:
         """Return percentages over all ranks' rows; a collective."""
@@ -61,13 +68,22 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         for split, (right, trivial, total) in zip(SPLITS, counts.tolist(), strict=True):
             metrics[f"{split}_accuracy"] = 100 * right / total
             metrics[f"baseline/{split}_accuracy"] = 100 * trivial / total
-        return EvaluationResult({**metrics, **self._describe(metrics)})
+        return EvaluationResult({**metrics, **self._describe(metrics)}, predictions=self._rows())
+
+    def _rows(self) -> list[Row]:
+        rows: list[Row] = []
+        names = self._class_names
+        for split, labels, logits in self._answers:
+            answers, probabilities = logits.argmax(dim=1).tolist(), logits.double().softmax(dim=1).tolist()
+            for label, answer, values in zip(labels.tolist(), answers, probabilities, strict=True):
+                each = {f"p({name})": value for name, value in zip(names, values, strict=True)}
+                rows.append({"split": split, "truth": names[int(label)], "class": names[int(answer)], **each})
+        return rows
 
 
-def count_right(network: nn.Module, batch: Mapping[str, Any], majority: int) -> Tensor:
+def count_right(logits: Tensor, label: Tensor, majority: int) -> Tensor:
     """Return int64 [3]: samples classified right, samples of class `majority`, all samples."""
-    label = batch["label"]
-    right = (network(batch["image"]).argmax(dim=1) == label).sum()
+    right = (logits.argmax(dim=1) == label).sum()
     return torch.stack([right, (label == majority).sum(), right.new_tensor(len(label))])
 
 
@@ -78,7 +94,7 @@ def measure_accuracy(network: nn.Module, batches: Iterable[Mapping[str, Any]], c
     network.eval()
     counts = torch.zeros(3, dtype=torch.int64, device=next(network.parameters()).device)
     for batch in batches:
-        counts += count_right(network, batch, majority=0)
+        counts += count_right(network(batch["image"]), batch["label"], majority=0)
     network.train(was_training)
     right, _, total = collectives.sum(counts).tolist()
     return 100 * right / total

@@ -152,7 +152,12 @@ class PruningTask(Task[Mapping[str, Any]]):
     def evaluator(self, collectives: Collectives, device: torch.device) -> AccuracyEvaluator:
         """Build an evaluator of the pruned network, also in the middle of an rsst round."""
         return AccuracyEvaluator(
-            self.prune, self._describe, majority=self.majority, collectives=collectives, device=device
+            self.prune,
+            self._describe,
+            majority=self.majority,
+            class_names=self.class_names,
+            collectives=collectives,
+            device=device,
         )
 
     def prune(self, module: nn.Module) -> nn.Module:

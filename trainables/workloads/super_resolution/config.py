@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data_pipelines.contract.config import Config, FilePath, InputPath
+from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.super_resolution.config import SuperResolutionData
 from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
@@ -47,9 +47,6 @@ class Evaluation(Config):
     inference: Inference = Inference()
     benchmark: InputPath | None = None
     """Measure on this folder instead, in which all images are test images: pairs, or images at high resolution."""
-    images: InputPath | None = None
-    """Enlarge the images of this folder, which have no ground truth, into `out`; nothing is measured."""
-    out: FilePath | None = None
 
     @field_validator("metrics")
     @classmethod
@@ -59,19 +56,6 @@ class Evaluation(Config):
                 f"{list(value)}: psnr decides which model is best and must be there; name each metric once"
             )
         return value
-
-    @model_validator(mode="after")
-    def _out_belongs_to_images(self) -> Self:
-        if (self.images is None) != (self.out is None):
-            raise ValueError("`images` and `out` go together: the folder that is read and the one that is written")
-        if self.images and self.out and self.out.resolve().is_relative_to(self.images.resolve()):
-            raise ValueError(
-                f"`out` ({self.out}) lies in `images` ({self.images}), so that the next call would enlarge its "
-                "results; give another folder"
-            )
-        if self.images is not None and self.benchmark is not None:
-            raise ValueError("give `images` (no truth, pictures only) or `benchmark` (with truth), not both")
-        return self
 
 
 class Pictures(Config):
@@ -103,8 +87,6 @@ class SuperResolutionConfig(WorkloadConfig):
         "self-ensemble": "workload.evaluation.inference.has_self_ensemble",
         "back-projections": "workload.evaluation.inference.back_projections",
         "benchmark": "workload.evaluation.benchmark",
-        "images": "workload.evaluation.images",
-        "out": "workload.evaluation.out",
     }
 
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "epoch", "*": "epoch"}

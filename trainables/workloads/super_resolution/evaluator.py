@@ -1,5 +1,6 @@
 """Evaluator of enlarged images: measures them, and bicubic baselines, against the ground truth over all ranks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.super_resolution.batch import ImagePair, PackedImages, unpack
 from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.prediction import Value
 from trainables.contract.train_context import Collectives
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
-from trainables.workloads.super_resolution.inference.enlarge_folder import enlarge_folder
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 from trainables.workloads.super_resolution.plots import SamplePlots
 from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
@@ -42,8 +43,8 @@ class Standing:
 class ImageEvaluator(Evaluator[PackedImages]):
     """Evaluator whose metrics are means over images, each counted once over all ranks.
 
-    It reads a split of the run's data, or a benchmark folder; or it only enlarges a folder of images without ground
-    truth. Outside a training (`standing` is None) it also draws the first of the images it measures.
+    It reads a split of the run's data, or a benchmark folder. Outside a training (`standing` is None) it also draws the
+    first of the images it measures.
     """
 
     def __init__(
@@ -61,41 +62,51 @@ class ImageEvaluator(Evaluator[PackedImages]):
         # for each scale: ours and bicubic, each metric
         self._sums = torch.zeros(len(self._scales), 2, len(self._metrics), dtype=torch.float64, device=device)
         self._counts = torch.zeros(len(self._scales), dtype=torch.float64, device=device)
+        self._rows: list[dict[str, Value]] = []
+        """Scores of each image, by metric, those of bicubic as `baseline/<metric>`."""
         self._plots = SamplePlots(config, config.measured_split)
-        reads_folder = config.evaluation.images is not None or config.evaluation.benchmark is not None
-        self.split: Split | None = None if reads_folder else config.evaluation.split
+        self.split: Split | None = None if config.evaluation.benchmark is not None else config.evaluation.split
 
     def update(self, module: nn.Module, batch: PackedImages) -> None:
         """Enlarge and measure each image at every scale."""
-        for index, scale in enumerate(self._scales):
-            for pair in unpack(batch, scale):
-                self._add(module, index, pair)
+        for pairs in zip(*(unpack(batch, scale) for scale in self._scales), strict=True):
+            self._add_image(module, pairs)
 
     def compute(self, module: nn.Module) -> EvaluationResult:
         """Return the metrics of the first scale by their plain names, of others by `x<scale>`; a collective."""
         settings = self._config.evaluation
-        if settings.images is not None:
-            return EvaluationResult({}, files=enlarge_folder(module, self._upscaler, self._config, self._collectives))
         if settings.benchmark is not None:
-            for pairs in read_benchmark(settings.benchmark, self._scales, self._collectives):
-                for index, scale in enumerate(self._scales):
-                    self._add(module, index, ImagePair(*(each.to(self._device) for each in pairs[scale])))
+            for place, name, pairs in read_benchmark(settings.benchmark, self._scales, self._collectives):
+                here = [ImagePair(*(each.to(self._device) for each in pairs[scale])) for scale in self._scales]
+                self._add_image(module, here, sample=place, image=name)
         means = self._collectives.sum(self._sums) / self._collectives.sum(self._counts)[:, None, None]
         metrics = self._name(means)
         if self._standing is None:
             self._plots.gather(self._collectives, self._device)
-            return EvaluationResult(metrics, panels=self._plots.panels(module, self._device))
+            return EvaluationResult(metrics, self._plots.panels(module, self._device), predictions=self._rows)
         return EvaluationResult(metrics | self._note(metrics))
 
-    def _add(self, module: nn.Module, index: int, pair: ImagePair) -> None:
+    def _add_image(self, module: nn.Module, pairs: Sequence[ImagePair], **names: Value) -> None:
+        row: dict[str, Value] = {"split": self._config.measured_split, **names}
+        row |= {"height": pairs[0].hr.shape[-2], "width": pairs[0].hr.shape[-1]}
+        for index, pair in enumerate(pairs):
+            row |= self._add(module, index, pair)
+        self._rows.append(row)
+
+    def _add(self, module: nn.Module, index: int, pair: ImagePair) -> dict[str, Value]:
+        """Measure an image at one scale; returns its scores."""
+        found: dict[str, Value] = {}
         scale, protocol = self._scales[index], self._config.evaluation.protocol
         images = self._upscaler(module, pair.lr, scale), enlarge_bicubic(pair.lr, scale)
         for kind, image in enumerate(images):
             values = measure(image, pair.hr, scale=scale, protocol=protocol, metrics=self._metrics)
             self._sums[index, kind] += values
+            prefix = ("", "baseline/")[kind] + ("" if index == 0 else f"x{scale}/")
+            found |= {f"{prefix}{name}": value for name, value in zip(self._metrics, values.tolist(), strict=True)}
         self._counts[index] += 1
         if index == 0 and self._standing is None:
             self._plots.add(pair)
+        return found
 
     def _name(self, means: Tensor) -> dict[str, float]:
         split = self._config.measured_split

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from data_pipelines.video.batch import PackedClips
 from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.prediction import Value
 from trainables.contract.train_context import Collectives
 from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
@@ -42,6 +43,8 @@ class WindowEvaluator(Evaluator[PackedClips]):
         self._fvd = ClipDistances(features, ("ours", "copies"), device) if features else None
         self._nfe = 0
         self._shown: list[Shown] = []
+        self._rows: list[dict[str, Value]] = []
+        """Scores of each window, those of the repeated last frame as `baseline/<score>`."""
 
     def update(self, module: nn.Module, batch: PackedClips) -> None:
         """Predict the windows of these clips."""
@@ -84,7 +87,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
             fvd = self._fvd.compute(self._collectives.sum)
             metrics |= {"eval/fvd": fvd["ours"], "baseline/eval/fvd": fvd["copies"], "eval/fvd_clips": fvd["clips"]}
         panels = draw_predictions(self._gather_shown(), self._config)
-        return EvaluationResult(metrics | {"eval/nfe": int(nfe.max())}, panels)
+        return EvaluationResult(metrics | {"eval/nfe": int(nfe.max())}, panels, self._rows)
 
     def _predict(self, module: nn.Module, past: Tensor, draw: int) -> Tensor:
         generators = noise_of(past, self._seed, draw)
@@ -96,10 +99,19 @@ class WindowEvaluator(Evaluator[PackedClips]):
     def _add(self, draws: Tensor, copy: Tensor, truth: Tensor) -> None:
         """Add one window; `draws` is [draws, time, channels, height, width]."""
         scores = torch.stack([score_frames(draw, truth) for draw in draws])
-        self._sums[_OURS] += scores.mean(dim=0)
-        self._sums[_COPY] += score_frames(copy, truth)
+        ours, trivial = scores.mean(dim=0), score_frames(copy, truth)
+        self._sums[_OURS] += ours
+        self._sums[_COPY] += trivial
         self._sums[_BEST] += best_draw(scores, self._names)
         self._count += 1
+        self._rows.append({"split": self.split, **self._curves("", ours), **self._curves("baseline/", trivial)})
+
+    def _curves(self, prefix: str, scores: Float64[Tensor, "scores time"]) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for name, curve in zip(self._names, scores.tolist(), strict=True):
+            found[f"{prefix}{name}"] = sum(curve) / len(curve)
+            found |= {f"{prefix}{name}/t+{place}": value for place, value in enumerate(curve, start=1)}
+        return found
 
     def _name(self, prefix: str, means: Float64[Tensor, "scores time"]) -> dict[str, float]:
         named: dict[str, float] = {}

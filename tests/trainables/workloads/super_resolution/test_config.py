@@ -20,10 +20,6 @@ from trainables.workloads.super_resolution.config import SuperResolutionConfig
         ({"network": {**SYMUNET, "middle_heads": 5}}, "5 heads do not divide the 16 channels of level 2"),
         ({"network": TRANSENET, "data": {"lr_patch_size": 14}}, "must be a multiple of `network.patch_side` \\(4\\)"),
         ({"evaluation": {"metrics": ["ssim"]}}, "psnr decides which model is best"),
-        ({"evaluation": {"images": "/a"}}, "`images` and `out` go together"),
-        ({"evaluation": {"out": "/a"}}, "`images` and `out` go together"),
-        ({"evaluation": {"images": "/a", "out": "/a/b"}}, "the next call would enlarge its results"),
-        ({"evaluation": {"images": "/a", "out": "/b", "benchmark": "/c"}}, "not both"),
         ({"evaluation": {"inference": {"tile_size": 16, "overlap": 16}}}, "`overlap` \\(16\\) must be below"),
     ],
 )

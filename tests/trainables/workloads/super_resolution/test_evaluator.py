@@ -123,20 +123,6 @@ def test_a_folder_of_pairs_is_taken_with_its_own_low_resolution(benchmark, tmp_p
         evaluate(tiny_config((3,), evaluation={"benchmark": str(tmp_path / "pairs")}))
 
 
-def test_images_without_truth_become_pictures_and_no_metrics(benchmark, tmp_path):
-    save_noise(benchmark / "deep/small.jpg", 3, 5)
-    settings = {"images": str(benchmark), "out": str(tmp_path / "out")}
-    config = tiny_config((2, 3), evaluation=settings)
-    found = run_ranks(2, lambda ranks: evaluate(config, ranks))
-    assert all(not evaluation.metrics and not evaluation.panels for evaluation in found)
-    files = sorted(file for evaluation in found for file in evaluation.files)
-    names = [f"{name}_x{scale}.png" for name in ("0.png", "1.png", "2.png", "deep/small.jpg") for scale in (2, 3)]
-    assert files == sorted(str(tmp_path / "out" / name) for name in names)
-    pixels = np.asarray(Image.open(benchmark / "1.png"))
-    written = np.asarray(Image.open(tmp_path / "out/1.png_x3.png"))
-    np.testing.assert_array_equal(written, pixels.repeat(3, axis=0).repeat(3, axis=1))
-
-
 def test_an_image_too_small_to_be_measured_is_named(tmp_path):
     save_noise(tmp_path / "set/a.png", 12, 40)
     with pytest.raises(ValueError, match=r"a\.png: 40x12 pixels are too few to be measured at scale 2"):

@@ -89,12 +89,6 @@ def test_the_best_epoch_and_drawn_crops_survive_a_checkpoint():
     assert "val/epoch" in first and config.selection_metric.metric in first
 
 
-def test_a_training_that_could_measure_nothing_is_refused():
-    config = tiny_config(evaluation={"images": "/a", "out": "/b"})
-    with pytest.raises(ValueError, match=r"`workload\.evaluation\.images` has no truth"):
-        seeded(SuperResolutionTask)(config, {}, 0).on_train_start(start_of(config, solo()))
-
-
 def test_drawn_crops_are_centres_of_images_on_any_rank_count():
     config = tiny_config(pictures={"num_images": 4, "side": 48}, data={"scales": [2], "lr_patch_size": 30})
 

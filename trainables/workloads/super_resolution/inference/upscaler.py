@@ -3,20 +3,20 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Integer
 from torch import Tensor, nn
 
 from trainables.workloads.super_resolution.config import Inference
 from trainables.workloads.super_resolution.inference.back_projection import back_project
 from trainables.workloads.super_resolution.inference.self_ensemble import ensemble
 from trainables.workloads.super_resolution.inference.tiling import upscale_tiled
-from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_zero_one
+from trainables.workloads.super_resolution.unit_range import to_levels, to_zero_one
 
 
 class Upscaler:
     """Enlargement by the settings; the image may lie on another device than the network.
 
-    With tiles the network's device holds one of them at a time; the complete image is only held in grey levels, or in
+    With tiles the network's device holds one of them at a time; the complete image is only held in whole levels, or in
     float32 for the self-ensemble and for back-projection.
     """
 
@@ -24,10 +24,13 @@ class Upscaler:
         self._settings, self._device = settings, device
 
     def __call__(
-        self, module: nn.Module, image: UInt8[Tensor, "3 height width"], scale: int
-    ) -> UInt8[Tensor, "3 scaled_height scaled_width"]:
-        """Enlarge to grey levels, on the image's device. Raises FloatingPointError when a value is not finite."""
-        settings = self._settings
+        self, module: nn.Module, image: Integer[Tensor, "3 height width"], scale: int
+    ) -> Integer[Tensor, "3 scaled_height scaled_width"]:
+        """Enlarge to levels of the image's type (uint8 or uint16), on its device.
+
+        Raises FloatingPointError when a value is not finite.
+        """
+        settings, dtype = self._settings, image.dtype
 
         def upscale(part: Tensor) -> Tensor:
             enlarged = module(to_zero_one(part.to(self._device)), scale).float()
@@ -36,13 +39,13 @@ class Upscaler:
             return enlarged
 
         if not settings.has_self_ensemble and not settings.back_projections:
-            return self._in_tiles(lambda part: to_grey_levels(upscale(part)), image[None], scale)[0]
+            return self._in_tiles(lambda part: to_levels(upscale(part), dtype), image[None], scale)[0]
 
         def upscale_whole(whole: Tensor) -> Tensor:
             return self._in_tiles(upscale, whole, scale)
 
         enlarged = ensemble(upscale_whole, image[None]) if settings.has_self_ensemble else upscale_whole(image[None])
-        return to_grey_levels(back_project(enlarged, to_zero_one(image[None]), settings.back_projections))[0]
+        return to_levels(back_project(enlarged, to_zero_one(image[None]), settings.back_projections), dtype)[0]
 
     def _in_tiles(self, upscale: Callable[[Tensor], Tensor], image: Tensor, scale: int) -> Tensor:
         tile = self._settings.tile_size

@@ -14,18 +14,21 @@ from trainables.contract.pulse import Pulse
 from trainables.contract.train_context import Collectives
 
 
-def read_benchmark(folder: Path, scales: Sequence[int], collectives: Collectives) -> Iterator[Mapping[int, ImagePair]]:
-    """Yield this rank's images, every world_size-th, at every scale, on the CPU.
+def read_benchmark(
+    folder: Path, scales: Sequence[int], collectives: Collectives
+) -> Iterator[tuple[int, str, Mapping[int, ImagePair]]]:
+    """Yield this rank's images, every world_size-th: number, name, and the pair at every scale, on the CPU.
 
     Pairs are read as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
     """
     has_pairs = is_pair_folder(folder, scales[0]) or is_flat_pair_folder(folder)
     entries = pairs_in(folder, scales) if has_pairs else _truths_in(folder, scales[0])
     pulse = Pulse(f"of {len(entries)} images of {folder.name} evaluated", collectives)
-    for entry in entries[collectives.rank :: collectives.world_size]:
+    for place in range(collectives.rank, len(entries), collectives.world_size):
+        entry = entries[place]
         image = read_entry(entry, scales)
         refuse_unmeasurable(image, entry.files[0])
-        yield {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
+        yield place, entry.name, {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
         pulse.beat()
 
 

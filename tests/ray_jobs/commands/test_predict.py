@@ -1,0 +1,71 @@
+"""The `predict` verb: its options, what it writes, and what it refuses."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ray_jobs.cli import BAD_INPUT, DONE, main
+from tests.ray_jobs.command import call, fail
+from tests.saved_models import save_untrained
+
+SPEC = {"channels": 1, "height": 8, "width": 8, "class_names": ["zero", "one", "two"]}
+SETTINGS = {"name": "pruning", "arch": "res20s", "data": {"source": "digits"}}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return save_untrained(tmp_path_factory.mktemp("run"), SETTINGS, SPEC)
+
+
+@pytest.fixture
+def elsewhere(model, tmp_path, monkeypatch) -> Path:
+    """A working folder that holds nothing but the model and three pictures."""
+    shutil.copytree(model, tmp_path / "mine")
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((9, 9), 80 * number, np.uint8)).save(tmp_path / f"pictures/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_model_is_all_that_is_needed(elsewhere, capsys):
+    words = ("predict", "./mine", "--input", "pictures", "--out", "out", "--top-k", 2)
+    code, summary, _ = call(capsys, *words)
+    assert code == DONE and (summary["inputs"], summary["predicted"]) == (3, 3)
+    with (elsewhere / "out/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["input"] for row in rows] == ["0.png", "1.png", "2.png"] and "class_2" in rows[0]
+    assert call(capsys, *words)[1]["done_before"] == 3
+
+
+def test_help_lists_the_options_of_the_model_s_workload(elsewhere, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "./mine", "--help"])
+    found = capsys.readouterr().out
+    assert "options of pruning" in found and "--top-k VALUE" in found and "(by default 1)" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input", "pictures"], "predict needs --out"),
+        (["--input", "pictures", "--out", "out", "--top-k", "no"], "option top_k: Input should be a valid integer"),
+        (["--input", "pictures", "--out", "out", "--tile-size", "8"], "unknown argument '--tile-size'"),
+        (["--input", "s3://user:secret@bucket/x", "--out", "out"], "credentials do not belong in a path"),
+        (["--out", "out"], "--input is missing; give a file or a folder with files (.png"),
+    ],
+)
+def test_wrong_options_are_named(elsewhere, capsys, words, message):
+    code, found = fail(capsys, "predict", "./mine", *words)
+    assert code == BAD_INPUT and message in found and "secret" not in found
+
+
+def test_a_model_that_is_not_there_is_named(elsewhere, capsys):
+    code, found = fail(capsys, "predict", "./nowhere", "--input", "pictures", "--out", "out")
+    assert (
+        code == BAD_INPUT and found == "./nowhere does not exist; give a folder that does, or the name of a run alone"
+    )
