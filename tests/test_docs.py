@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
@@ -63,6 +65,9 @@ COMMANDS = [(page, words) for page, text in TEXTS.items() for words in commands_
 
 def check_command(words: Sequence[str]) -> None:
     """Raise ValueError or AssertionError when the command line would refuse the words, in the project's folder."""
+    if words[0] == "predict":
+        check_prediction(words)
+        return
     try:
         options = cli.parse(words)
     except SystemExit as ending:
@@ -80,6 +85,21 @@ def check_command(words: Sequence[str]) -> None:
     experiment = load_target(options, check_experiment)
     assert options.verb != "sweep" or experiment.search is not None
     assert options.verb != "export" or options.out
+
+
+def check_prediction(words: Sequence[str]) -> None:
+    """Raise ValueError unless the words can be given for a model of some workload."""
+    faults = []
+    for name, workload in reversed(WORKLOADS.items()):
+        model = SimpleNamespace(workload=SimpleNamespace(name=name))
+        with patch("ray_jobs.commands.predict._open", return_value=model):
+            try:
+                if workload.predictor is not None:
+                    cli.parse(words)
+                    return
+            except ValueError as error:
+                faults.append(error)
+    raise faults[-1]
 
 
 def test_there_are_commands_on_most_pages():

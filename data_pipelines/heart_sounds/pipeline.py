@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _RULES = 5
 """Version of the rules that turn recordings into rows; increased when a rule changes."""
-_PREPROCESSING = {"sample_rate", "band_hz", "unit", "num_samples", "window_s"}
+PREPROCESSING = {"sample_rate", "band_hz", "unit", "num_samples", "window_s"}
 """Settings that a model must be used with as it was trained."""
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation", "on_bad_file"}
 """Settings that do not change the rows, or that enter the digest in another way."""
@@ -100,7 +100,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
             return load_manifest(prepared, self).data_spec
         return {
             "num_samples": self.data.num_samples,
-            "preprocessing": self.data.model_dump(mode="json", include=_PREPROCESSING),
+            "preprocessing": self.data.model_dump(mode="json", include=PREPROCESSING),
             "class_names": list(TASKS[self.task].classes) if self.task else [],
             "databases": list(databases_of(self.data, self.task)),
             "subjects": split_by_subject(self.data, self.task, self._chosen.all),

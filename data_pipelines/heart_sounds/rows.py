@@ -132,7 +132,11 @@ def store_recording(recording: Recording, number: int, data: HeartData) -> dict[
     Raises:
         BadFileError: Names the recording that cannot be read.
     """
-    row = read_recording(recording, data)
+    return complete_row(read_recording(recording, data), recording, number, data)
+
+
+def complete_row(row: Mapping[str, Any], recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
+    """Return the row of `STORED` for one of `RECORDED`; see `store_recording`."""
     return {
         "waveform": row["waveform"],
         "scale": row["scale"],

@@ -76,6 +76,7 @@ def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Predict all inputs, and print what was written."""
+    from data_pipelines.readers.bad_file import few
     from data_pipelines.storage.folder import Folder
     from ray_jobs.progress_bar import progress_bar
     from trainables.inference.loading import read_options
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
     show(
         f"{summary['predicted']:,} of {summary['inputs']:,} predicted, {summary['done_before']:,} were done before",
-        f"results in {summary['folder']}: {', '.join(summary['tables'])}",
+        f"results in {summary['folder']}: {few(summary['tables'])}",
     )
     return {"model": model.source, **summary}
 

@@ -10,6 +10,7 @@ from trainables.line_charts import (
     COLOURS,
     HEIGHT,
     LEFT,
+    MARK,
     RIGHT,
     TOP,
     WIDTH,
@@ -50,3 +51,13 @@ def test_axes_hold_all_points_on_round_numbers(low, high):
 
 def test_a_single_point_is_drawn():
     assert (draw_chart("t", "x", "y", [Curve("one", [(2.0, 50.0)])]) == COLOURS[0][2]).any()
+
+
+def test_a_wider_chart_has_more_ticks_and_marks_where_told():
+    line = Curve("one", [(0.0, 0.0), (10.0, 0.0)])
+    chart = draw_chart("t", "x", "y", [line], width=2 * WIDTH, marks=[5.0])
+    assert chart.shape == (3, HEIGHT, 2 * WIDTH)
+    right = 2 * WIDTH - RIGHT
+    assert colour_at(chart, (LEFT + right) / 2, TOP + 20) == MARK
+    assert colour_at(chart, (LEFT + right) / 2 + 10, TOP + 20) == (255, 255, 255)
+    assert len(_ticks(0.0, 10.3, 10)) > len(_ticks(0.0, 10.3)) and _ticks(0.0, 10.3, 10)[-1] == 12

@@ -10,7 +10,9 @@ from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input
 
 
-def find_input_files(source: Folder | None, suffixes: Collection[str]) -> list[Input]:
+def find_input_files(
+    source: Folder | None, suffixes: Collection[str], *, companions: Collection[str] = ()
+) -> list[Input]:
     """Return the file that `source` is, or all files below it with one of the endings.
 
     Hidden files are passed over; what else is left out is counted in a warning.
@@ -18,6 +20,7 @@ def find_input_files(source: Folder | None, suffixes: Collection[str]) -> list[I
     Args:
         source: A file or folder.
         suffixes: Endings in small letters.
+        companions: Endings of files that are used beside these, so that they do not count as left out.
 
     Raises:
         ValueError: There is none.
@@ -31,7 +34,7 @@ def find_input_files(source: Folder | None, suffixes: Collection[str]) -> list[I
         if PurePosixPath(source.path).suffix.lower() not in suffixes:
             raise ValueError(f"--input {printable(str(source))} is no file of a known kind; expected {expected}")
         return [describe_input(source.parent, source.name)]
-    names = _local_names(source, suffixes) if source.is_local else _remote_names(source, suffixes)
+    names = _local_names(source, suffixes, companions) if source.is_local else _remote_names(source, suffixes)
     if not names:
         raise ValueError(f"--input {printable(str(source))} holds no file to predict; expected {expected}")
     return [describe_input(source, name) for name in names]
@@ -43,11 +46,11 @@ def describe_input(root: Folder, name: str) -> Input:
     return Input(name, root, size=info.size or 0, modified_ns=info.mtime_ns or 0)
 
 
-def _local_names(source: Folder, suffixes: Collection[str]) -> list[str]:
+def _local_names(source: Folder, suffixes: Collection[str], companions: Collection[str]) -> list[str]:
     root = Path(source.path)
-    listing = list_files(root, suffixes)
+    listing = list_files(root, {*suffixes, *companions})
     warn_left_out(root, [listing])
-    return [path.relative_to(root).as_posix() for path in listing.files]
+    return [path.relative_to(root).as_posix() for path in listing.files if path.suffix.lower() in suffixes]
 
 
 def _remote_names(source: Folder, suffixes: Collection[str]) -> list[str]:

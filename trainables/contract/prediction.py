@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from data_pipelines.storage.folder import Folder
@@ -27,6 +27,10 @@ class Input:
     modified_ns: int = 0
     indices: tuple[int, ...] = ()
     """Numbers of the samples to draw."""
+    companions: tuple[str, ...] = ()
+    """Files that are read with it: names in its own folder, beside it when it is opened."""
+    group: str = ""
+    """What it belongs to, for example the patient of a recording."""
 
     @contextmanager
     def open(self) -> Iterator[Path]:
@@ -38,10 +42,11 @@ class Input:
             with self.root.local(self.name) as folder:
                 yield folder
         else:
+            place = PurePosixPath(self.name)
             with TemporaryDirectory(prefix="quintet-input-") as folder:
-                file = Path(folder) / Path(self.name).name
-                file.write_bytes(self.root.read(self.name))
-                yield file
+                for name in (place.name, *self.companions):
+                    Path(folder, name).write_bytes(self.root.read(str(place.with_name(name))))
+                yield Path(folder, place.name)
 
 
 @dataclass(frozen=True)

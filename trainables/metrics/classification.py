@@ -20,7 +20,9 @@ def predict(probabilities: np.ndarray, *, positive: int) -> np.ndarray:
     return np.where(tied[:, positive], positive, tied.argmax(axis=1))
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray, *, positive: int) -> Scores:
+def score(
+    labels: np.ndarray, probabilities: np.ndarray, *, positive: int, predicted: np.ndarray | None = None
+) -> Scores:
     """Compute accuracy, F1, precision, recall, sensitivity, specificity, AUROC and AUPRC from rows of probabilities.
 
     Two classes: those of the positive class. More: means over the classes; see `score_confusion`.
@@ -29,11 +31,13 @@ def score(labels: np.ndarray, probabilities: np.ndarray, *, positive: int) -> Sc
         labels: Integer class of each row.
         probabilities: [rows, classes].
         positive: The clinical positive.
+        predicted: The answered class of each row; by default the likeliest.
     """
     if not len(labels):
         return {}
     num_classes = probabilities.shape[1]
-    confusion = count_confusion(labels, predict(probabilities, positive=positive), num_classes)
+    answers = predict(probabilities, positive=positive) if predicted is None else predicted
+    confusion = count_confusion(labels, answers, num_classes)
     scores = score_confusion(confusion, positive=positive)
     classes = [positive] if num_classes == 2 else list(range(num_classes))
     areas = {

@@ -97,6 +97,7 @@ WORKLOADS: dict[str, Workload] = {
         config="trainables.workloads.heart_sound.finetune.config:FinetuneConfig",
         pipeline="trainables.workloads.heart_sound.data:build_finetune_pipeline",
         task="trainables.workloads.heart_sound.finetune.task:FinetuneTask",
+        predictor="trainables.workloads.heart_sound.finetune.predictor:HeartSoundPredictor",
     ),
 }
 

@@ -30,7 +30,7 @@ def read_patients(files: FileIndex) -> list[Patient]:
     Raises ValueError for a damaged file, a patient that is described twice, text files and table that contradict, and
     a recording of two patients.
     """
-    told = [_parse_text(path) for path in files.of_kind(".txt") if path.stem.isdigit()]
+    told = [read_patient(path) for path in files.of_kind(".txt") if path.stem.isdigit()]
     rows = _read_table(files)
     _refuse_contradiction(told, rows)
     patients = told or rows
@@ -38,13 +38,8 @@ def read_patients(files: FileIndex) -> list[Patient]:
     return patients
 
 
-def clean_id(value: str) -> str:
-    """Return the patient's number without `.0`, as in `69096.0`; empty for nan."""
-    value = (value or "").strip().removesuffix(".0")
-    return "" if value.lower() in ("", "nan", "none") else value
-
-
-def _parse_text(path: Path) -> Patient:
+def read_patient(path: Path) -> Patient:
+    """Read the text file of a patient. Raises ValueError for a file of another form."""
     refuse_unopenable(path)
     lines = read_text(path).splitlines()
     first = lines[0].split() if lines else []
@@ -53,6 +48,12 @@ def _parse_text(path: Path) -> Patient:
         raise ValueError(f"{printable(path)}: {words}")
     recordings = _parse_recordings(path, lines[1 : 1 + int(first[1])])
     return Patient(first[0], _parse_fields(path, lines), recordings, path)
+
+
+def clean_id(value: str) -> str:
+    """Return the patient's number without `.0`, as in `69096.0`; empty for nan."""
+    value = (value or "").strip().removesuffix(".0")
+    return "" if value.lower() in ("", "nan", "none") else value
 
 
 def _parse_recordings(path: Path, lines: Iterable[str]) -> tuple[tuple[str, str | None], ...]:

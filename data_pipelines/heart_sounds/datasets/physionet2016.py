@@ -57,6 +57,22 @@ def read_physionet2016(root: Path, task: str | None) -> list[Recording]:
     return [replace(each, files=(*each.files, appendix), tables=(*each.tables, appendix)) for each in found]
 
 
+def read_record(wav: Path, header: Path) -> Sound:
+    """Read the wav file; by its header if that names several signals, one of which is the electrocardiogram.
+
+    Raises BadFileError for a damaged file, and where the two contradict each other; the header may be missing.
+    """
+    if not header.exists():
+        return read_sound(wav)
+    stated = read_header(header)
+    if len(stated.signals) > 1:
+        return read_heart_sound(header)
+    sound = read_sound(wav)
+    if stated.signals:
+        refuse_difference(header, stated, wav.name, sound)
+    return sound
+
+
 def _find_wavs(root: Path) -> dict[str, list[Path]]:
     """Return the recordings of each database, by name, from the least nested folder that holds some."""
     found: dict[str, list[Path]] = {}
@@ -95,7 +111,7 @@ def _read_database(database: str, wavs: Sequence[Path], originals: Mapping[str, 
             database=database,
             labels={"physionet2016": label},
             stratum=f"{database}/{label}",
-            read=partial(_read_sound, wav, header),
+            read=partial(read_record, wav, header),
             is_good=quality.get(key, True),
             files=(wav, *((header,) if header.exists() else ()), *(table for table in tables if table)),
             tables=tuple(table for table in tables if table),
@@ -126,19 +142,6 @@ def _label_of(wav: Path, header: Path, told: Label | None) -> str:
         expected = f"expected {printable(wav.stem)} with 1 or -1 in {printable(wav.parent / 'REFERENCE.csv')}"
         raise ValueError(f"{printable(wav)}: has no label; {expected}")
     return label.word
-
-
-def _read_sound(wav: Path, header: Path) -> Sound:
-    """Read the wav file; by its header if that names several signals, one of which is the electrocardiogram."""
-    if not header.exists():
-        return read_sound(wav)
-    stated = read_header(header)
-    if len(stated.signals) > 1:
-        return read_heart_sound(header)
-    sound = read_sound(wav)
-    if stated.signals:
-        refuse_difference(header, stated, wav.name, sound)
-    return sound
 
 
 def _label_of_header(path: Path) -> Label | None:

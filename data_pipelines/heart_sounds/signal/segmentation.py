@@ -37,11 +37,17 @@ def find_cycles(samples: np.ndarray, rate: int, states: States | None = None) ->
 
     The envelope is used if no annotated cycle is as long as a heart cycle.
     """
-    if states is not None:
-        cycles = _between(onsets_of(states), rate, len(samples))
-        if any(lasts_as_a_cycle((start, end), rate) for start, end in cycles.tolist()):
-            return cycles
+    annotated = annotated_cycles(states, rate, len(samples))
+    if len(annotated):
+        return annotated
     return _between(np.maximum(find_first_sounds(samples, rate) - LEAD_S, 0.0), rate, len(samples))
+
+
+def annotated_cycles(states: States | None, rate: int, num_samples: int) -> np.ndarray:
+    """Return the annotated cycles, int64 [count, 2]; empty when none of them is as long as a heart cycle."""
+    cycles = _between(onsets_of(states), rate, num_samples) if states is not None else np.empty((0, 2), np.int64)
+    is_usable = any(lasts_as_a_cycle((start, end), rate) for start, end in cycles.tolist())
+    return cycles if is_usable else np.empty((0, 2), np.int64)
 
 
 def onsets_of(states: States) -> np.ndarray:

@@ -132,3 +132,10 @@ def test_constant_answers_have_the_best_that_one_answer_reaches():
     found = score_constants(np.array([0] * 7 + [1] * 3), 2, positive=1)
     assert found["accuracy"] == 0.7 and found["sensitivity"] == found["specificity"] == 1
     assert found["f1"] == pytest.approx(6 / 13) and found["auroc"] == 0.5 and found["auprc"] == pytest.approx(0.3)
+
+
+def test_given_answers_replace_the_likeliest_class():
+    labels, probabilities = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
+    told = score(labels, probabilities, positive=1, predicted=np.array([0, 1, 1, 0]))
+    assert told["accuracy"] == 1 and score(labels, probabilities, positive=1)["accuracy"] == 0.5
+    assert told["auroc"] == score(labels, probabilities, positive=1)["auroc"]

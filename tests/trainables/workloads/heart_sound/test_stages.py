@@ -1,13 +1,16 @@
 """Pretraining, then every mode of fine-tuning on it, through the common engine."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from sklearn.metrics import accuracy_score, f1_score
 
 from data_pipelines.heart_sounds.config import Augmentation, StrongAugmentation
 from data_pipelines.storage.folder import Folder
@@ -209,9 +212,28 @@ def test_pretraining_refuses_labels_and_indivisible_parts():
         ClassLoss(focal_gamma=0.5, label_smoothing=0)
 
 
+def check_table(found: dict[str, Any]) -> None:
+    """Scores of scikit-learn from the table of an evaluation, by the cycles' mean logits."""
+    with Path(found["predictions"]).open(newline="") as file:
+        table = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    classes = [name[len("logit(") : -1] for name in table[0] if name.startswith("logit(")]
+    patients: dict[str, dict[str, list[np.ndarray]]] = {}
+    for row in table:
+        logits = np.array([float(row[f"logit({name})"]) for name in classes])
+        patients.setdefault(row["patient"], {}).setdefault(row["recording"], []).append(logits)
+    truth = {row["patient"]: row["truth"] for row in table}
+    means = {key: np.mean([np.mean(each, 0) for each in found.values()], 0) for key, found in patients.items()}
+    answers = [classes[int(means[key].argmax())] for key in truth]
+    metrics = {name.removeprefix("val/"): value for name, value in found["metrics"].items() if name.startswith("val/")}
+    assert accuracy_score(list(truth.values()), answers) == pytest.approx(metrics["accuracy"], rel=1e-12)
+    macro = f1_score(list(truth.values()), answers, average="macro", labels=classes)
+    assert macro == pytest.approx(metrics["f1_macro"], rel=1e-12)
+
+
 def test_a_model_is_not_scored_on_data_made_otherwise(stage):
     experiment = stage("finetune", "rates", {})
     train(experiment)
+    check_table(evaluate(experiment, None, {}))
     other = experiment.override({"workload.data.sample_rate": 4000})
     with pytest.raises(ValueError, match=r"(?s)made with other settings.*sample_rate: \d+ there, 4000 here"):
         evaluate(other, None, {})

@@ -1,5 +1,6 @@
 """Whole trainings on the embedded digits: what is pruned, rewound, recorded, and resumed."""
 
+import csv
 import json
 from collections.abc import Callable
 from functools import cache, partial
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import accuracy_score
 
 from data_pipelines.images.sources import DigitsSource
 from data_pipelines.storage.folder import Folder
@@ -224,6 +226,12 @@ def test_saved_models_are_evaluated_without_their_marked_units(trained):
         found = evaluate(experiment, experiment.folder.full(f"models/step_{step:09d}"), {})
         for name in ("val_accuracy", "test_accuracy", "parameters", "macs"):
             assert found["metrics"][name] == rows[step][name], (step, name)
+    with Path(found["predictions"]).open(newline="") as file:
+        table = list(csv.DictReader(file))
+    for split in ("val", "test"):
+        told = [row for row in table if row["split"] == split]
+        accuracy = accuracy_score([row["truth"] for row in told], [row["class"] for row in told])
+        assert 100 * accuracy == pytest.approx(found["metrics"][f"{split}_accuracy"], rel=1e-12)
     doomed = torch.load(Folder(experiment.folder.full("models/step_000000006")).full("task.pt"), weights_only=True)
     assert doomed["doomed"]["kept"] and rows[6]["parameters"] < rows[2]["parameters"]
 

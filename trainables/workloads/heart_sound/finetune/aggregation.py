@@ -5,6 +5,20 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Compute the probabilities of each row of logits, [count, classes]."""
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def pool(logits: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different keys, ascending, and the mean of the logits of each, [keys, classes]."""
+    found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(found), logits.shape[1]))
+    np.add.at(sums, inverse, logits)
+    return found, sums / counts[:, None]
+
+
 @dataclass(frozen=True)
 class Answers:
     """Logits with the label, patient, recording and quality of each row, as equally long arrays."""
@@ -19,8 +33,7 @@ class Answers:
     @property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits."""
-        exponents = np.exp(self.logits - self.logits.max(axis=1, keepdims=True, initial=-np.inf))
-        return exponents / exponents.sum(axis=1, keepdims=True)
+        return softmax(self.logits)
 
     def where(self, is_chosen: np.ndarray) -> "Answers":
         """Return the rows for which `is_chosen` holds."""
@@ -28,12 +41,9 @@ class Answers:
 
     def by(self, keys: np.ndarray) -> "Answers":
         """Return one row for each different key, ascending: the mean of its logits, the rest of its first row."""
-        _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-        sums = np.zeros((len(first), self.logits.shape[1]))
-        np.add.at(sums, inverse, self.logits)
-        return Answers(
-            sums / counts[:, None], self.label[first], self.patient[first], self.recording[first], self.is_good[first]
-        )
+        first = np.unique(keys, return_index=True)[1]
+        rest = (values[first] for values in (self.label, self.patient, self.recording, self.is_good))
+        return Answers(pool(self.logits, keys)[1], *rest)
 
     def by_recording(self) -> "Answers":
         """Return one row for each recording."""

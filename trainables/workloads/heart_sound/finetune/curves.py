@@ -14,10 +14,10 @@ from trainables.metrics.classification import (
     compute_average_precision,
     count_confusion,
     precision_recall_curve,
-    predict,
     roc_curve,
 )
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.decision import decide
 
 CELL, MARGIN = 90, 110
 INK = (30, 30, 30)
@@ -25,7 +25,7 @@ INK = (30, 30, 30)
 
 def draw_split(split: str, answers: Answers, task: HeartTask) -> list[ImagePanel]:
     """Draw the confusion matrix, and the curves of the classes for which they are defined."""
-    predicted = predict(answers.probabilities, positive=task.positive)
+    predicted = decide(answers.probabilities, task)
     confusion = count_confusion(answers.label, predicted, len(task.classes))
     panels = [ImagePanel(f"{split}/confusion_matrix", draw_confusion(confusion, task.classes)[None])]
     roc, recall = [], []

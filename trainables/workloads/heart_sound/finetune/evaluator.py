@@ -11,10 +11,12 @@ from data_pipelines.contract.pipeline import Split
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import Panel
+from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
 from trainables.metrics.classification import score_confusion
-from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.aggregation import Answers, softmax
 from trainables.workloads.heart_sound.finetune.curves import draw_split
+from trainables.workloads.heart_sound.finetune.decision import decide
 from trainables.workloads.heart_sound.finetune.task_scores import score_split
 from trainables.workloads.heart_sound.plots import draw_cycles
 
@@ -70,7 +72,24 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             panels += draw_split(split, unit, self._task)
         if self._shown is not None:
             panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
-        return EvaluationResult(metrics, panels)
+        return EvaluationResult(metrics, panels, self._rows())
+
+    def _rows(self) -> list[Row]:
+        """Return a row for each of this rank's cycles, from whose logits all scores follow."""
+        rows: list[Row] = []
+        names = self._task.classes
+        for split in self._splits:
+            for logits, fields in zip(self._logits[split], self._fields[split], strict=True):
+                found = softmax(logits.numpy())
+                parts = zip(
+                    fields.tolist(), decide(found, self._task).tolist(), found.tolist(), logits.tolist(), strict=True
+                )
+                for (label, patient, recording, is_good), answer, shares, values in parts:
+                    known: dict[str, Value] = {"split": split, "recording": recording, "patient": patient}
+                    known |= {"is_good": bool(is_good), "truth": names[label], "answer": names[answer]}
+                    known |= {f"p({name})": value for name, value in zip(names, shares, strict=True)}
+                    rows.append(known | {f"logit({name})": value for name, value in zip(names, values, strict=True)})
+        return rows
 
     def _gather(self, split: Split) -> Answers:
         empty = torch.zeros(0, len(self._task.classes), dtype=torch.float64)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from data_pipelines.heart_sounds.tasks import HeartTask
-from trainables.metrics.classification import Scores, count_confusion, predict, score, score_constants
+from trainables.metrics.classification import Scores, count_confusion, score, score_constants
 from trainables.metrics.heart_scores import (
     MURMUR_WEIGHTS,
     OUTCOME_WEIGHTS,
@@ -15,6 +15,7 @@ from trainables.metrics.heart_scores import (
     weighted_accuracy,
 )
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.decision import decide
 
 Challenge = Callable[[Answers, np.ndarray], Scores]
 LOWER_IS_BETTER = ("cost", "loss")
@@ -27,17 +28,16 @@ def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
     """
     recordings, patients = cycles.by_recording(), cycles.by_patient()
     unit = patients if task.unit == "patient" else recordings
-    scores = {"loss": _cross_entropy(cycles), **score(unit.label, unit.probabilities, positive=task.positive)}
+    scores = {"loss": _cross_entropy(cycles), **_score(unit, task)}
     levels = {"cycle": cycles, "recording": recordings, "patient": patients}
     for name, level in levels.items():
         if name == task.unit or not len(level.label):
             continue
-        found = score(level.label, level.probabilities, positive=task.positive)
-        scores |= {f"{name}_{key}": value for key, value in found.items()}
-    predicted = predict(unit.probabilities, positive=task.positive)
+        scores |= {f"{name}_{key}": value for key, value in _score(level, task).items()}
+    predicted = decide(unit.probabilities, task)
     scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task)
     if task.classes[0] == "Present":
-        scores |= _score_any_present(recordings, unit)
+        scores |= _score_any_present(recordings, unit, task)
     constants = score_constants(unit.label, len(task.classes), positive=task.positive)
     return scores, constants | {"loss": _prior_entropy(cycles)} | _best_constant(unit, task)
 
@@ -58,9 +58,14 @@ def score_challenge(unit: Answers, predicted: np.ndarray, task: HeartTask) -> Sc
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _score_any_present(recordings: Answers, patients: Answers) -> Scores:
+def _score(level: Answers, task: HeartTask) -> Scores:
+    predicted = decide(level.probabilities, task)
+    return score(level.label, level.probabilities, positive=task.positive, predicted=predicted)
+
+
+def _score_any_present(recordings: Answers, patients: Answers, task: HeartTask) -> Scores:
     """Compute the weighted accuracy when any recording's murmur counts as the patient's."""
-    answers = predict(recordings.probabilities, positive=0)
+    answers = decide(recordings.probabilities, task)
     predicted = np.array([any_present(answers[recordings.patient == each]) for each in patients.patient])
     value = weighted_accuracy(count_confusion(patients.label, predicted, 3), MURMUR_WEIGHTS)
     return {} if value is None else {"weighted_accuracy_any_present": value}
