@@ -150,12 +150,14 @@ def _build_parsers() -> tuple[argparse.ArgumentParser, dict[str, VerbParser]]:
 
 
 def check_words(words: Sequence[str]) -> Path:
-    """Check the words of a command that is to run as a job; returns its experiment as it is given, a path or a name.
+    """Check the words of a command that is to run as a job; returns its experiment or model as it is given.
 
     Raises ValueError when the command would be refused.
     """
     from ray_jobs.settings.experiment import check_experiment
 
+    if words[0] == "predict":
+        return predict.check_job(words, parse)
     options = parse(words)
     jobs = VERBS.keys() - NOT_FOR_JOBS
     if options.verb not in jobs:

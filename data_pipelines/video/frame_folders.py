@@ -4,7 +4,7 @@ import itertools
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,28 +99,36 @@ def list_frames(folder: Path) -> list[Path]:
 def order_frames(paths: Sequence[Path]) -> list[Path]:
     """Sort files by the number that ends each name.
 
-    Raises ValueError when one is missing or repeated, or the steps are uneven.
+    Raises BadFileError when one is missing or repeated, or the steps are uneven.
     """
     numbered: dict[int, Path] = {}
     for path in paths:
         number = int(_split_name(path)[1])
         if number in numbered:
-            raise ValueError(f"{path}: has the number {number} like {numbered[number].name}; remove one of them")
+            raise BadFileError(path, f"has the number {number} like {numbered[number].name}; remove one of them")
         numbered[number] = path
     _refuse_gaps(numbered)
     return [numbered[number] for number in sorted(numbered)]
+
+
+def group_by_prefix(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Group files by what stands in their names before the number that ends them. BadFileError for no number."""
+    prefixes: dict[str, list[Path]] = {}
+    for path in paths:
+        prefixes.setdefault(_split_name(path)[0], []).append(path)
+    return prefixes
 
 
 def _split_name(path: Path) -> tuple[str, str]:
     """Return what stands before the last number of a name, and that number."""
     match = _LAST_NUMBER.search(path.stem)
     if match is None:
-        raise ValueError(f"{path}: the name has no number to order frames by; rename or remove the file")
+        raise BadFileError(path, "the name has no number to order frames by; rename or remove the file")
     return path.stem[: match.start()], match[1]
 
 
 def _refuse_gaps(numbered: dict[int, Path]) -> None:
-    """Raise ValueError at the first step between numbers that is not the usual one, which is the most frequent."""
+    """Raise BadFileError at the first step between numbers that is not the usual one, which is the most frequent."""
     numbers = sorted(numbered)
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     counts = Counter(steps)
@@ -133,25 +141,24 @@ def _refuse_gaps(numbered: dict[int, Path]) -> None:
         missing = _LAST_NUMBER.sub(
             lambda match: match[0].replace(match[1], f"{before + usual:0{len(match[1])}d}", 1), path.stem
         )
-        raise ValueError(
-            f"{path.with_name(missing + path.suffix)}: this frame is missing after {path.name}; put it back, or "
-            "divide the clip into two folders there"
+        raise BadFileError(
+            path.with_name(missing + path.suffix),
+            f"this frame is missing after {path.name}; put it back, or divide the clip into two folders there",
         )
     is_first_odd = place == 0 and len(steps) > 1 and steps[1] == usual
     odd = numbers[0] if is_first_odd else numbers[place + 1]
     neighbour = numbered[numbers[1]] if is_first_odd else path
-    raise ValueError(
-        f"{numbered[odd]}: its number does not fit to {neighbour.name}, as the usual step is {usual}; remove or rename "
-        "it, or divide the clip into two folders there"
+    raise BadFileError(
+        numbered[odd],
+        f"its number does not fit to {neighbour.name}, as the usual step is {usual}; remove or rename it, or divide "
+        "the clip into two folders there",
     )
 
 
 def _clips_of(files: Sequence[Path], root: Path) -> list[FrameClip]:
     clips: dict[tuple[object, ...], FrameClip] = {}
     for folder in dict.fromkeys(file.parent for file in files):
-        prefixes: dict[str, list[Path]] = {}
-        for path in list_frames(folder):
-            prefixes.setdefault(_split_name(path)[0], []).append(path)
+        prefixes = group_by_prefix(list_frames(folder))
         if len(prefixes) > 1:
             names = few(f"{prefix}*" for prefix in prefixes)
             _log.warning("%s: holds frames of %d names (%s); each is a clip", printable(folder), len(prefixes), names)

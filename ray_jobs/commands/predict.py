@@ -2,7 +2,8 @@
 
 import argparse
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from ray_jobs.arguments import VerbParser
@@ -49,12 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
-    finder = VerbParser(prog="quintet predict", add_help=False, allow_abbrev=False)
-    add_arguments(finder)
-    finder.add_argument("--help", "-h", "--json", action="store_true")
     if not any(not word.startswith("-") for word in words):
         return
-    known, _ = finder.parse_known_args(words)
+    known = _find_model(words)
     model = _open(known.model, known.storage)
     from trainables.workloads import predictor_class
 
@@ -72,6 +70,44 @@ def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) 
         )
         if field.annotation is bool:
             added.nargs, added.const = "?", "true"
+
+
+def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Path:
+    """Check the words of a prediction that is to run as a job; returns the model as it is given.
+
+    The job runs on other machines: paths are given in full, and a model that is not found from here may be there.
+
+    Args:
+        words: The verb and its words.
+        parse: Parses them, with the options of the model's workload.
+
+    Raises:
+        ValueError: The command would be refused.
+    """
+    from ray_jobs.runs.model_references import SCHEME, is_run_name
+
+    known = _find_model(words[1:])
+    for name, value in (("MODEL", known.model), ("--input", known.input), ("--out", known.out)):
+        is_name = name == "MODEL" and (is_run_name(value) or value.startswith(SCHEME))
+        if value is not None and not is_name and "://" not in value and not Path(value).is_absolute():
+            raise ValueError(f"{name} {value}: a job runs on other machines; give a URI, or a path of theirs in full")
+    if known.out is None:
+        raise ValueError("predict needs --out PATH_OR_URI, the folder of the results")
+    try:
+        _open(known.model, known.storage)
+    except ValueError as error:
+        show(f"{error}; the job looks for the model on its own machines, and checks the options of its workload there")
+    else:
+        parse(words)
+    return Path(known.model)
+
+
+def _find_model(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options that do not depend on the workload."""
+    finder = VerbParser(prog="quintet predict", add_help=False, allow_abbrev=False)
+    add_arguments(finder)
+    finder.add_argument("--help", "-h", "--json", action="store_true")
+    return finder.parse_known_args(words)[0]
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

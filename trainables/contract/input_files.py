@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
+from pyarrow.fs import FileSelector
+
 from data_pipelines.readers.bad_file import printable
 from data_pipelines.readers.file_listing import list_files, warn_left_out
 from data_pipelines.readers.natural_order import is_hidden, natural_key
@@ -13,7 +15,15 @@ from trainables.contract.prediction import Input
 def find_input_files(
     source: Folder | None, suffixes: Collection[str], *, companions: Collection[str] = ()
 ) -> list[Input]:
-    """Return the file that `source` is, or all files below it with one of the endings.
+    """Return the files of `find_file_names` as inputs. Raises ValueError when there is none."""
+    root, names = find_file_names(source, suffixes, companions=companions)
+    return [describe_input(root, name) for name in names]
+
+
+def find_file_names(
+    source: Folder | None, suffixes: Collection[str], *, companions: Collection[str] = ()
+) -> tuple[Folder, list[str]]:
+    """Find the file that `source` is, or all files below it with one of the endings.
 
     Hidden files are passed over; what else is left out is counted in a warning.
 
@@ -21,6 +31,9 @@ def find_input_files(
         source: A file or folder.
         suffixes: Endings in small letters.
         companions: Endings of files that are used beside these, so that they do not count as left out.
+
+    Returns:
+        A folder, and the names of the files below it, in natural order.
 
     Raises:
         ValueError: There is none.
@@ -33,17 +46,25 @@ def find_input_files(
     if not source.is_folder():
         if PurePosixPath(source.path).suffix.lower() not in suffixes:
             raise ValueError(f"--input {printable(str(source))} is no file of a known kind; expected {expected}")
-        return [describe_input(source.parent, source.name)]
+        return source.parent, [source.name]
     names = _local_names(source, suffixes, companions) if source.is_local else _remote_names(source, suffixes)
     if not names:
         raise ValueError(f"--input {printable(str(source))} holds no file to predict; expected {expected}")
-    return [describe_input(source, name) for name in names]
+    return source, names
 
 
 def describe_input(root: Folder, name: str) -> Input:
     """Return a file below a folder as an input, with its size and time."""
     info = root.fs.get_file_info(root.full(name))
     return Input(name, root, size=info.size or 0, modified_ns=info.mtime_ns or 0)
+
+
+def describe_folder_input(root: Folder, name: str, suffixes: Collection[str]) -> Input:
+    """Return a folder below another as an input, with the size and time of its own files with one of the endings."""
+    entries = root.fs.get_file_info(FileSelector(root.full(name)))
+    files = [info for info in entries if PurePosixPath(info.path).suffix.lower() in suffixes]
+    newest = max((info.mtime_ns or 0 for info in files), default=0)
+    return Input(name, root, size=sum(info.size or 0 for info in files), modified_ns=newest)
 
 
 def _local_names(source: Folder, suffixes: Collection[str], companions: Collection[str]) -> list[str]:

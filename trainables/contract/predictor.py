@@ -81,12 +81,15 @@ class Predictor(ABC, Generic[Options]):
         raise ValueError(f"{self.model.workload.name} has nothing to predict from values; see its other methods")
 
     @classmethod
-    def summarise(cls, model: SavedModel, rows: Sequence[Row], options: Any) -> Mapping[str, Sequence[Row] | bytes]:
+    def summarise(
+        cls, model: SavedModel, rows: Sequence[Row], options: Any, results: Folder
+    ) -> Mapping[str, Sequence[Row] | bytes]:
         """Return further results over all inputs: tables, written as CSV, and files, by name.
 
         Args:
             model: The model.
             rows: Those of all inputs, in the inputs' order.
             options: Settings of the prediction.
+            results: The folder of the results, where the files of all inputs lie.
         """
         return {}

@@ -87,7 +87,7 @@ def predict_folder(
     finally:
         record.flush()
     record.finish(inputs)
-    tables = predictor.summarise(plan.model, record.rows(inputs), plan.options)
+    tables = predictor.summarise(plan.model, record.rows(inputs), plan.options, plan.out)
     for name, content in tables.items():
         plan.out.write(name, content if isinstance(content, bytes) else write_csv(content))
     _report(faults, on_bad_file)

@@ -53,10 +53,8 @@ class PredictionRecord:
         for key, value in self._header.items():
             found = content.get(key)
             if found != value:
-                raise ValueError(
-                    f"{self._out}/{origin} is of other predictions: `{key}` is {found} there and {value} here; give "
-                    "another --out"
-                )
+                other = _difference(key, found, value)
+                raise ValueError(f"{self._out}/{origin} is of other predictions: {other}; give another --out")
         self._done |= content["inputs"]
 
     def remaining(self, inputs: Iterable[Input]) -> list[Input]:
@@ -97,3 +95,10 @@ class PredictionRecord:
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write JSON whose keys keep their order, which is that of the table's columns."""
         self._out.write(name, json.dumps(content, indent=1).encode())
+
+
+def _difference(key: str, there: Any, here: Any) -> str:
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return f"`{key}` is {there} there and {here} here"
+    names = [name for name in here.keys() | there.keys() if there.get(name) != here.get(name)]
+    return ", ".join(f"`{name}` is {there.get(name)} there and {here.get(name)} here" for name in sorted(names))

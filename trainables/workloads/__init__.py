@@ -69,6 +69,7 @@ WORKLOADS: dict[str, Workload] = {
         config="trainables.workloads.flow_matching.config:FlowMatchingConfig",
         pipeline="trainables.workloads.flow_matching.data:build_pipeline",
         task="trainables.workloads.flow_matching.task:FlowMatchingTask",
+        predictor="trainables.workloads.flow_matching.predictor:FlowMatchingPredictor",
     ),
     "super_resolution": Workload(
         config="trainables.workloads.super_resolution.config:SuperResolutionConfig",
@@ -81,6 +82,7 @@ WORKLOADS: dict[str, Workload] = {
         config="trainables.workloads.video_prediction.config:VideoPredictionConfig",
         pipeline="trainables.workloads.video_prediction.data:build_pipeline",
         task="trainables.workloads.video_prediction.task:VideoPredictionTask",
+        predictor="trainables.workloads.video_prediction.predictor:VideoPredictionPredictor",
     ),
     "pruning": Workload(
         config="trainables.workloads.pruning.config:PruningConfig",

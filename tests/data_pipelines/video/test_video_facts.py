@@ -14,6 +14,7 @@ from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.video_decoder import VideoDecoder
 from data_pipelines.video.video_facts import read_facts
 from data_pipelines.video.video_files import VideoClip, list_video_files
+from tests.video_fixtures import save_sound
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
 SHAPE = FrameShape(3, 32, 48)
@@ -146,15 +147,6 @@ def test_a_variable_rate_is_warned_of(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         list_video_files(tmp_path)
     assert "1 of 2 videos have a variable frame rate, in frames/s: a.mkv (6.25 to 25)" in caplog.text
-
-
-def save_sound(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def test_all_files_that_are_no_video_are_named_together(tmp_path):

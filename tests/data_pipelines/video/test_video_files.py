@@ -10,20 +10,9 @@ import pytest
 from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.video_facts import read_facts
 from data_pipelines.video.video_files import VideoClip, list_video_files
+from tests.video_fixtures import save_video
 
 SHAPE = FrameShape(3, 32, 48)
-
-
-def save_video(path: Path, count: int) -> None:
-    """Grey frames of level 10 * place, 48x32, in a lossless codec."""
-    av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "bgr0"
-        for place in range(count):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 10 * place, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def test_every_file_is_a_clip_in_natural_order(tmp_path):

@@ -1,6 +1,7 @@
 """The `predict` verb: its options, what it writes, and what it refuses."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ray_jobs.cli import BAD_INPUT, DONE, main
+from ray_jobs.cli import BAD_INPUT, DONE, check_words, main
 from tests.ray_jobs.command import call, fail
 from tests.saved_models import save_untrained
 
@@ -69,3 +70,28 @@ def test_a_model_that_is_not_there_is_named(elsewhere, capsys):
     assert (
         code == BAD_INPUT and found == "./nowhere does not exist; give a folder that does, or the name of a run alone"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "./mine", "--out", "/out"], "MODEL ./mine: a job runs on other machines; give a URI, or a path"),
+        (
+            ["predict", "/mine", "--input", "pictures", "--out", "/out"],
+            "--input pictures: a job runs on other machines",
+        ),
+        (["predict", "s3://bucket/model"], "predict needs --out"),
+    ],
+)
+def test_a_job_gets_paths_of_its_own_machines(words, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_words(words)
+
+
+def test_a_job_s_options_are_checked_if_its_model_is_here(model, capsys):
+    words = ["predict", str(model), "--input", "/pictures", "--out", "/out"]
+    assert check_words([*words, "--top-k", "2"]) == model and capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match="unknown argument '--top-l'; did you mean 'top-k'"):
+        check_words([*words, "--top-l", "2"])
+    assert check_words(["predict", "/nowhere", *words[2:], "--steps", "2"]) == Path("/nowhere")
+    assert "/nowhere does not exist" in capsys.readouterr().out

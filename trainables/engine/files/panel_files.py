@@ -1,19 +1,15 @@
 """Panel files: pictures and tables in the run's folder, one file per step, so that a viewer can step through them."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
+from trainables.contract.animation import encode_gif, encode_mp4
 from trainables.contract.panels import ImagePanel, Panel, TablePanel, VideoPanel
-from trainables.engine.files.animation import encode_gif, encode_mp4
+from trainables.contract.picture_grid import GAP, draw_grid, encode_png, to_array
 from trainables.run_paths import PICTURES, step_name
-
-GAP = 2
-BACKGROUND = 255
 
 
 def save_panels(folder: Folder, panels: Sequence[Panel], *, step: int, epoch: int) -> list[str]:
@@ -72,28 +68,3 @@ def draw_frames(panel: VideoPanel) -> list[np.ndarray]:
         draw_grid(ImagePanel(panel.key, panel.clips[:, time], columns=panel.columns, zoom=panel.zoom))
         for time in range(panel.clips.shape[1])
     ]
-
-
-def draw_grid(panel: ImagePanel) -> np.ndarray:
-    """Draw the pictures in rows of `columns`, as uint8 [height, width, 1 or 3], on white with gaps of 2 pixels."""
-    tiles = [np.kron(to_array(image), np.ones((panel.zoom, panel.zoom, 1), np.uint8)) for image in panel.images]
-    height, width, channels = tiles[0].shape
-    columns = min(panel.columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    grid = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), BACKGROUND, np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = (index // columns) * (height + GAP) + GAP, (index % columns) * (width + GAP) + GAP
-        grid[top : top + height, left : left + width] = tile
-    return grid
-
-
-def to_array(image: Tensor) -> np.ndarray:
-    """Convert uint8 [channels, height, width] to [height, width, channels]."""
-    return image.detach().cpu().permute(1, 2, 0).numpy()
-
-
-def encode_png(array: np.ndarray) -> bytes:
-    """Encode uint8 [height, width, 1 or 3] as a PNG file."""
-    stream = io.BytesIO()
-    Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).save(stream, format="PNG")
-    return stream.getvalue()

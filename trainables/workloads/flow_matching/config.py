@@ -131,8 +131,8 @@ class FlowMatchingConfig(WorkloadConfig):
 
     @model_validator(mode="after")
     def _guidance_uses_what_is_learnt(self) -> Self:
-        possible = {0.0: 1.0, 1.0: 0.0}.get(self.label_drop_ratio)
-        if possible is None or self.reflow is not None:  # a teacher may have been trained on the rest
+        possible = self.only_guidance
+        if possible is None:
             return self
         drawn = {"evaluation.sampling": self.evaluation.sampling, "pictures.sampling": self.pictures.sampling}
         drawn |= {f"pictures.comparisons.{index}": each for index, each in enumerate(self.pictures.comparisons)}
@@ -156,6 +156,14 @@ class FlowMatchingConfig(WorkloadConfig):
         "guidance": "workload.evaluation.sampling.guidance",
         "inception-weights": "workload.evaluation.inception_weights",
     }
+
+    @property
+    def only_guidance(self) -> float | None:
+        """The one guidance that the training allows: 1 without a null class, 0 without labels; None: any.
+
+        A reflow's teacher may have been trained on the rest.
+        """
+        return None if self.reflow is not None else {0.0: 1.0, 1.0: 0.0}.get(self.label_drop_ratio)
 
     @property
     def run_name_parts(self) -> tuple[str, ...]:

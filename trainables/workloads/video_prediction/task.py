@@ -15,7 +15,7 @@ from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.metrics.generative.fvd import ClipFeatures
-from trainables.workloads.video_prediction.config import VideoPredictionConfig
+from trainables.workloads.video_prediction.config import Sampling, VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import (
     DiffusionPredictor,
     Predictor,
@@ -39,7 +39,7 @@ class VideoPredictionTask(Task[Any]):
         self.config, self.seed = config, seed
         self.space = _build_space(config, data_spec)
         self.module = _build_network(config, self.space)
-        self.predictor = _build_predictor(config, self.space)
+        self.predictor = build_predictor(config, self.space, config.evaluation.sampling)
         self._drawn: Window | None = None
         self._reads_latents = config.latents is not None and config.latents.is_stored
         self._features: ClipFeatures | None = None
@@ -132,6 +132,15 @@ class VideoPredictionTask(Task[Any]):
         self._drawn = Window(state["past"], state["future"]) if state else None
 
 
+def build_predictor(config: VideoPredictionConfig, space: Space, sampling: Sampling) -> Predictor:
+    """Build the predictor by diffusion, or by regression, which samples nothing."""
+    if not isinstance(config.network, DiT):
+        return RegressionPredictor()
+    return DiffusionPredictor(
+        config.diffusion, sampling, num_future=config.data.num_future, is_bounded=space.is_bounded
+    )
+
+
 def _build_space(config: VideoPredictionConfig, data_spec: DataSpec) -> Space:
     if config.latents is None:
         return PixelSpace(data_spec["channels"], data_spec["height"], data_spec["width"])
@@ -151,15 +160,6 @@ def _build_network(config: VideoPredictionConfig, space: Space) -> nn.Module:
     from trainables.workloads.video_prediction.networks.simvp import SimVP
 
     return SimVP(network, channels=space.channels, num_past=data.num_past, num_future=data.num_future)
-
-
-def _build_predictor(config: VideoPredictionConfig, space: Space) -> Predictor:
-    if not isinstance(config.network, DiT):
-        return RegressionPredictor()
-    sampling = config.evaluation.sampling
-    return DiffusionPredictor(
-        config.diffusion, sampling, num_future=config.data.num_future, is_bounded=space.is_bounded
-    )
 
 
 def _frame_shape(config: VideoPredictionConfig) -> tuple[int, int, int]:

@@ -108,7 +108,7 @@ def _solve_dopri5(velocity: Velocity, x_0: Tensor, tolerance: float) -> Tensor:
     except NoConvergenceError as error:
         raise ValueError(
             f"dopri5 did not converge to tolerance {tolerance:g} within {MAX_EVALUATIONS:,} evaluations; raise "
-            "`tolerance` (--tolerance of `evaluate`)"
+            "`tolerance` (--tolerance of `evaluate` and `predict`)"
         ) from error
     except AssertionError as error:  # torchdiffeq's error for a state that is not finite, or a step size of 0
         if not str(error).startswith(("underflow in dt", "non-finite values in state")):

@@ -97,7 +97,7 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
 
     @classmethod
     def summarise(
-        cls, model: SavedModel, rows: Sequence[Row], options: HeartSoundOptions
+        cls, model: SavedModel, rows: Sequence[Row], options: HeartSoundOptions, results: Folder
     ) -> Mapping[str, Sequence[Row] | bytes]:
         """Return `patients.csv`, and the files of the challenge."""
         name = _config_of(model).task

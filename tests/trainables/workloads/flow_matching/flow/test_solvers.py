@@ -86,7 +86,7 @@ def test_a_tolerance_that_cannot_be_met_ends_with_advice(monkeypatch):
         solve(lambda t, x: torch.sin(1000 * t) * x, X_0, sampling)
     assert str(caught.value) == (
         "dopri5 did not converge to tolerance 1e-09 within 50 evaluations; raise `tolerance` "
-        "(--tolerance of `evaluate`)"
+        "(--tolerance of `evaluate` and `predict`)"
     )
 
 

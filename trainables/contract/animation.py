@@ -11,10 +11,13 @@ from data_pipelines.readers.pyav import import_av
 
 
 def encode_gif(frames: Sequence[np.ndarray], frames_per_s: float) -> bytes:
-    """Encode frames, uint8 [height, width, 1 or 3] each, as a GIF that repeats; at most 256 colours."""
+    """Encode frames, uint8 [height, width, 1 or 3] each, as a GIF that repeats; at most 256 colours.
+
+    GIF counts in hundredths of a second, and viewers slow down what is shorter than two, so that is the least.
+    """
     first, *others = [Image.fromarray(frame.squeeze(2) if frame.shape[2] == 1 else frame) for frame in frames]
     stream = io.BytesIO()
-    duration_ms = round(1000 / frames_per_s)
+    duration_ms = 10 * max(2, round(100 / frames_per_s))
     first.save(stream, format="GIF", save_all=True, append_images=others, duration=duration_ms, loop=0)
     return stream.getvalue()
 

@@ -1,0 +1,77 @@
+"""Samples to draw: which there are, and the noise of each, which follows from seed, class and number alone."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trainables.contract.prediction import Input
+from trainables.contract.seeding import seeded_generator
+from trainables.workloads.flow_matching.config import FlowMatchingConfig
+from trainables.workloads.flow_matching.prediction_options import (
+    DEFAULT_NUM_SAMPLES,
+    FlowOptions,
+    choose_classes,
+    sample_settings,
+)
+
+WITHOUT_CLASS = "samples"
+"""The group of samples that are of no class."""
+
+
+def find_batches(config: FlowMatchingConfig, class_names: Sequence[str], options: FlowOptions) -> list[Input]:
+    """List the batches of all samples, or the strips between two samples, one input each.
+
+    Args:
+        config: Settings of the model.
+        class_names: Classes of the model.
+        options: Settings of the samples.
+
+    Raises:
+        ValueError: Options that do not fit the model.
+    """
+    groups, num_samples = _find_groups(config, class_names, options)
+    if options.interpolate is not None:
+        first, last = options.interpolate
+        return [Input(f"{group}/from_{first}_to_{last}", indices=(first, last)) for group in groups]
+    size = options.batch_size
+    batches = [range(first, min(first + size, num_samples)) for first in range(0, num_samples, size)]
+    return [
+        Input(f"{group}/{batch[0]:06d}-{batch[-1]:06d}", indices=tuple(batch)) for group in groups for batch in batches
+    ]
+
+
+def group_of(batch: Input) -> str:
+    """Return the class of a batch, or `WITHOUT_CLASS`."""
+    return batch.name.rpartition("/")[0]
+
+
+def draw_noise(
+    group: str, indices: Sequence[int], *, seed: int, shape: tuple[int, ...]
+) -> Float[Tensor, "samples channels height width"]:
+    """Draw the noise of samples on the CPU, each from a generator of its own.
+
+    Args:
+        group: Class of the samples, or `WITHOUT_CLASS`.
+        indices: Numbers of the samples.
+        seed: Seed of all samples.
+        shape: Shape of a sample.
+    """
+    generators = [seeded_generator(seed, f"sample of {group}", index) for index in indices]
+    return torch.stack([torch.randn(*shape, generator=generator) for generator in generators])
+
+
+def _find_groups(config: FlowMatchingConfig, class_names: Sequence[str], options: FlowOptions) -> tuple[list[str], int]:
+    """Return the classes, and the samples of each."""
+    if sample_settings(config, options).guidance == 0:
+        for name in ("classes", "num_per_class"):
+            if getattr(options, name) is not None:
+                raise ValueError(
+                    f"--{name.replace('_', '-')}: with guidance 0 samples are of no class; give --num-samples"
+                )
+        return [WITHOUT_CLASS], options.num_samples or DEFAULT_NUM_SAMPLES
+    if options.num_samples is not None:
+        raise ValueError("--num-samples is for samples of no class (--guidance 0); give --num-per-class")
+    chosen = choose_classes(class_names, options.classes)
+    return [class_names[number] for number in chosen], options.num_per_class or DEFAULT_NUM_SAMPLES

@@ -1,0 +1,98 @@
+"""Drawing of single samples, which are the same whatever else is drawn, and of strips between two of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from data_pipelines.readers.image_shape import ImageShape
+from trainables.contract.prediction import Input
+from trainables.workloads.flow_matching.config import FlowMatchingConfig
+from trainables.workloads.flow_matching.flow.guidance import generate
+from trainables.workloads.flow_matching.flow.interpolation import interpolate_spherically
+from trainables.workloads.flow_matching.pixels import to_uint8
+from trainables.workloads.flow_matching.prediction_options import FlowOptions, sample_settings
+from trainables.workloads.flow_matching.sample_batches import draw_noise, group_of
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated picture."""
+
+    class_name: str | None
+    """None: of no class."""
+    index: int
+    """Its number in the class; with the seed it determines the noise."""
+    image: np.ndarray
+    """uint8 [height, width, channels]."""
+    nfe: int
+    """Network evaluations; guidance doubles them."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pictures on the way from one sample to another, with both ends."""
+
+    class_name: str | None
+    """None: of no class."""
+    images: np.ndarray
+    """uint8 [pictures, height, width, channels]."""
+    nfe: int
+    """Network evaluations of each picture."""
+
+
+class Sampler:
+    """A trained network with the settings of its samples."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        config: FlowMatchingConfig,
+        options: FlowOptions,
+        *,
+        class_names: Sequence[str],
+        shape: ImageShape,
+    ) -> None:
+        """Keep the network, in eval mode. Raises ValueError for options that do not fit the model."""
+        self._module, self._options, self._names, self._shape = module, options, list(class_names), shape
+        self._settings = sample_settings(config, options)
+
+    def draw(self, batch: Input) -> list[Sample]:
+        """Draw a full batch, whose size decides on the last digits, and return the wanted samples of it."""
+        first = batch.indices[0]
+        noise = self._noise(group_of(batch), range(first, first + self._options.batch_size))
+        images, nfe = self._solve(group_of(batch), noise)
+        name = self._class_of(batch)
+        return [Sample(name, index, image, nfe) for index, image in zip(batch.indices, images, strict=False)]
+
+    def draw_strip(self, batch: Input) -> Strip:
+        """Draw what lies between the two samples of a batch, by spherical interpolation of their noise."""
+        ends = self._noise(group_of(batch), batch.indices)
+        noise = interpolate_spherically(ends[0], ends[1], self._options.steps_between)
+        return Strip(self._class_of(batch), *self._solve(group_of(batch), noise))
+
+    def _class_of(self, batch: Input) -> str | None:
+        return group_of(batch) if self._settings.guidance else None
+
+    def _noise(self, group: str, indices: Sequence[int]) -> Float[Tensor, "samples channels height width"]:
+        return draw_noise(group, indices, seed=self._options.seed, shape=self._shape)
+
+    def _solve(self, group: str, noise: Float[Tensor, "batch channels height width"]) -> tuple[np.ndarray, int]:
+        device = next(self._module.parameters()).device
+        null_label = len(self._names)
+        label = self._names.index(group) if self._settings.guidance else null_label
+        samples = generate(
+            self._module,
+            noise.to(device),
+            torch.full((len(noise),), label, device=device),
+            null_label=null_label,
+            sampling=self._settings,
+        )
+        if not samples.images.isfinite().all():
+            raise ValueError(
+                f"samples of {group} hold values that are not finite; lower --guidance, or take another model version"
+            )
+        return to_uint8(samples.images).permute(0, 2, 3, 1).contiguous().cpu().numpy(), samples.nfe_net
