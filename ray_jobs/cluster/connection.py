@@ -29,6 +29,8 @@ SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # not every report comes with an evaluation
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is the handling of signals
 }
+DASHBOARD = "RAY_TRAIN_ENABLE_STATE_TRACKING"
+"""Tells the dashboard's Train tab about runs, by an actor of its own; a cluster that is started here has no dashboard."""
 ADDRESS = "RAY_ADDRESS"
 CLIENT_PORT = 10001
 """Of `ray://` without a port."""
@@ -71,6 +73,8 @@ def connect() -> None:
     is_local = not address and IS_JOB not in os.environ
     if address and IS_JOB not in os.environ:
         _refuse_dead(address)
+    if not is_local and DASHBOARD not in _job_environment():
+        environment[DASHBOARD] = os.environ.setdefault(DASHBOARD, "1")
     if is_local:
         _say(choose_session_folder())
         _say(stay_on_loopback())
