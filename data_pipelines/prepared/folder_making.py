@@ -122,17 +122,15 @@ def _warn_of_damaged(folder: Folder, manifest: Manifest) -> None:
 
 def refuse_foreign(folder: Folder, key: str) -> None:
     """Raise ValueError when a folder holds anything else than data of the pipeline with this key, or parts of them."""
+    try:  # the names first: what another process has made by then is in one of the two files that are read after
+        has_files = any(not name.startswith(".") for name in folder.names())
+    except NotADirectoryError:
+        has_files = True
     unfinished = read_unfinished(folder)
     if unfinished is not None:
         refuse_other_pipeline(folder, found=unfinished.manifest.pipeline, wanted=key)
         return
-    if read_manifest(folder) is not None:
-        return
-    try:
-        is_foreign = any(not name.startswith(".") for name in folder.names())
-    except NotADirectoryError:
-        is_foreign = True
-    if is_foreign:
+    if has_files and read_manifest(folder) is None:
         raise ValueError(f"{folder} holds files that prepare did not write; give a new or an empty folder")
 
 
