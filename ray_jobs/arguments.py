@@ -60,6 +60,32 @@ def add_checkpoint(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--checkpoint", metavar="MODEL", action="append", default=[], help=text)
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add MODEL and --storage."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="the folder or URI of a run or of one of its models, a run's name, or wandb:team/project/name:alias",
+    )
+    parser.add_argument(
+        "--storage", metavar="PATH_OR_URI", help="where a run's name is looked up, by default ~/quintet"
+    )
+
+
+def complete_folder(path: str) -> str:
+    """Return a folder given by path or URI in full. Raises ValueError for what can be neither."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from data_pipelines.contract.config import FolderUri
+
+    try:
+        return TypeAdapter(FolderUri).validate_python(path)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        shown = "" if fault["type"] == "secret" else f"{path}: "
+        raise ValueError(f"{shown}{fault['msg']}") from None
+
+
 def load_target(options: argparse.Namespace, load: LoadExperiment | None = None) -> "Experiment":
     """Load the experiment that a verb works on; by default with the models that it names replaced by paths.
 

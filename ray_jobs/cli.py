@@ -49,7 +49,7 @@ VERBS: dict[str, ModuleType] = {
     "check": check,
 }
 """The modules of the verbs, in the order of the help; `ray_jobs/commands/__init__.py` says what each has."""
-NOT_FOR_JOBS = {"submit", "report", "list"}
+NOT_FOR_JOBS = {"submit", "report", "list", "export"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # and so is the handling of signals
 }
 DASHBOARD = "RAY_TRAIN_ENABLE_STATE_TRACKING"
-"""Tells the dashboard's Train tab about runs, by an actor of its own; a cluster that is started here has no dashboard."""
+"""Tells the dashboard's Train tab about runs, by an actor; a cluster that is started here has no dashboard."""
 ADDRESS = "RAY_ADDRESS"
 CLIENT_PORT = 10001
 """Of `ray://` without a port."""

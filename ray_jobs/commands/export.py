@@ -1,71 +1,49 @@
-"""The `export` verb: a trained model in a form that needs no training code."""
+"""The `export` verb: a trained model in forms that need no training code."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ray_jobs.arguments import add_checkpoint, add_experiment, load_target
-from ray_jobs.commands.evaluate import find_best
+from ray_jobs.arguments import add_model, complete_folder
 from ray_jobs.terminal import print_text
 
-if TYPE_CHECKING:
-    from ray_jobs.settings.experiment import Experiment
+SUMMARY = "write a trained model in forms that need no training code"
+DESCRIPTION = """Write a trained model to a new folder: weights as safetensors, graphs of torch.export (pt2) and ONNX.
 
-SUMMARY = "write a trained model in a form that needs no training code"
-DESCRIPTION = "Write the best model of an experiment's run, or another one, in a form that needs no training code."
-EXAMPLE = "quintet export demo/pruning --out pruned"
+Beside them lie `card.json` and `README.md`, which say what goes in, what comes out, how it is used and was made. The
+model's own folder says all that is needed: no experiment, no training data and no run."""
+EXAMPLE = "quintet export ~/quintet/runs/NAME --format safetensors,onnx --out exported"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    add_experiment(parser)
-    add_checkpoint(parser, "a model version, by path, run or artifact; by default the best model of the run")
-    parser.add_argument("--out", metavar="FOLDER", help="a new folder for the files")
-    parser.add_argument("--format", metavar="FORMAT", default="safetensors", help="by default safetensors")
+    add_model(parser)
+    parser.add_argument("--out", metavar="PATH_OR_URI", help="a new folder for the files")
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        action="append",
+        default=[],
+        help="safetensors, pt2 or onnx, several with commas between; by default safetensors",
+    )
+    parser.add_argument(
+        "--license", metavar="TEXT", help="the licence of the weights, for example apache-2.0; by default not stated"
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Export one model, and print what was written."""
+    from data_pipelines.storage.folder import Folder
     from ray_jobs.console import format_value
+    from ray_jobs.runs.model_references import open_reference
+    from trainables.inference.export.export_model import export_model
+    from trainables.inference.export.formats import read_formats
 
-    checkpoint = options.checkpoint[-1] if options.checkpoint else None
-    summary = export(load_target(options), checkpoint, options.out, options.format)
-    print_text("\n".join(f"{name}: {format_value(value)}" for name, value in summary.items()))
+    if options.out is None:
+        raise ValueError("export needs --out PATH_OR_URI, a new folder for the files")
+    formats = read_formats(options.format)
+    model, out = open_reference(options.model, options.storage), Folder(complete_folder(options.out))
+    written = export_model(model, out, formats, license_name=options.license)
+    summary = {"model": model.source, "folder": str(out), **written}
+    shown = {**summary, "files": ", ".join(written["files"])}
+    print_text("\n".join(f"{name.replace('_', ' ')}: {format_value(value)}" for name, value in shown.items() if value))
     return summary
-
-
-def export(experiment: "Experiment", checkpoint: str | None, out: str | None, form: str) -> dict[str, Any]:
-    """Export a model to a new folder.
-
-    Args:
-        experiment: Its run holds the model.
-        checkpoint: A model version; None for the best model of the run.
-        out: The folder.
-        form: A format of the workload.
-
-    Returns:
-        The model, the folder and what the workload tells.
-
-    Raises:
-        ValueError: The model or the folder cannot be used.
-    """
-    from data_pipelines.contract.config import expand_home
-    from ray_jobs.runs.model_references import locate_model
-    from trainables.engine.files.checkpoints import refuse_other_architecture
-    from trainables.engine.loop.saved_model_evaluation import load_saved
-    from trainables.run_paths import METADATA, model_data_spec
-    from trainables.workloads import build_task
-
-    if out is None:
-        raise ValueError("export needs --out FOLDER, a new folder for the files")
-    target = expand_home(out, "give --out in full").absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"--out {target} is not an empty folder; give a new one")
-    source = locate_model(checkpoint, experiment.storage.path) if checkpoint else find_best(experiment)
-    if not source.exists(METADATA):
-        raise ValueError(f"{source} is no model version; give a folder such as <run>/models/step_N")
-    saved = load_saved(source)
-    task = build_task(experiment.workload, model_data_spec(source.read_json(METADATA)), experiment.seed)
-    task.load_state_dict(saved["task"])
-    refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
-    task.module.load_state_dict(saved["weights"])
-    return {"model": str(source), "folder": str(target), **task.export(target, form)}

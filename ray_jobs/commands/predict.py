@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from ray_jobs.arguments import VerbParser
+from ray_jobs.arguments import VerbParser, add_model, complete_folder
 from ray_jobs.terminal import print_text, show
 
 if TYPE_CHECKING:
@@ -24,16 +24,9 @@ EXAMPLE = "quintet predict ~/quintet/runs/NAME --input photographs --out enlarge
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that do not depend on the workload."""
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="the folder or URI of a run or of one of its models, a run's name, or wandb:team/project/name:alias",
-    )
+    add_model(parser)
     parser.add_argument("--input", metavar="PATH_OR_URI", help="a file, or a folder whose files are all predicted")
     parser.add_argument("--out", metavar="PATH_OR_URI", help="the folder of the results")
-    parser.add_argument(
-        "--storage", metavar="PATH_OR_URI", help="where a run's name is looked up, by default ~/quintet"
-    )
     parser.add_argument(
         "--on-bad-file",
         choices=["refuse", "skip"],
@@ -52,10 +45,11 @@ def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) 
     """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
     if not any(not word.startswith("-") for word in words):
         return
-    known = _find_model(words)
-    model = _open(known.model, known.storage)
+    from ray_jobs.runs.model_references import open_reference
     from trainables.workloads import predictor_class
 
+    known = _find_model(words)
+    model = open_reference(known.model, known.storage)
     fields = predictor_class(model.workload.name).options_class.model_fields
     group = parser.add_argument_group(f"options of {model.workload.name}")
     for name, field in fields.items():
@@ -84,7 +78,7 @@ def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Pa
     Raises:
         ValueError: The command would be refused.
     """
-    from ray_jobs.runs.model_references import SCHEME, is_run_name
+    from ray_jobs.runs.model_references import SCHEME, is_run_name, open_reference
 
     known = _find_model(words[1:])
     for name, value in (("MODEL", known.model), ("--input", known.input), ("--out", known.out)):
@@ -94,7 +88,7 @@ def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Pa
     if known.out is None:
         raise ValueError("predict needs --out PATH_OR_URI, the folder of the results")
     try:
-        _open(known.model, known.storage)
+        open_reference(known.model, known.storage)
     except ValueError as error:
         show(f"{error}; the job looks for the model on its own machines, and checks the options of its workload there")
     else:
@@ -115,15 +109,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from data_pipelines.readers.bad_file import few
     from data_pipelines.storage.folder import Folder
     from ray_jobs.progress_bar import progress_bar
+    from ray_jobs.runs.model_references import open_reference
     from trainables.inference.loading import read_options
     from trainables.inference.predict_folder import PredictionPlan, predict_folder
 
     if options.out is None:
         raise ValueError("predict needs --out PATH_OR_URI, the folder of the results")
-    model = _open(options.model, options.storage)
+    model = open_reference(options.model, options.storage)
     given = {name.removeprefix("option:"): value for name, value in vars(options).items() if "option:" in name}
-    plan = PredictionPlan(model, read_options(model, _read_values(model, given)), Folder(_complete(options.out)))
-    source = None if options.input is None else Folder(_complete(options.input))
+    plan = PredictionPlan(model, read_options(model, _read_values(model, given)), Folder(complete_folder(options.out)))
+    source = None if options.input is None else Folder(complete_folder(options.input))
     with progress_bar() as bar:
         summary = predict_folder(
             plan, source, _choose_work(plan, options.num_workers), on_bad_file=options.on_bad_file, show=bar.show_inputs
@@ -133,27 +128,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         f"results in {summary['folder']}: {few(summary['tables'])}",
     )
     return {"model": model.source, **summary}
-
-
-def _open(reference: str, storage: str | None) -> "SavedModel":
-    from ray_jobs.runs.model_references import locate_model
-    from ray_jobs.settings.experiment import Storage
-    from trainables.inference.model_files import open_model
-
-    return open_model(locate_model(reference, storage or Storage().path))
-
-
-def _complete(path: str) -> str:
-    from pydantic import TypeAdapter, ValidationError
-
-    from data_pipelines.contract.config import FolderUri
-
-    try:
-        return TypeAdapter(FolderUri).validate_python(path)
-    except ValidationError as error:
-        words = error.errors()[0]
-        shown = "" if words["type"] == "secret" else f"{path}: "
-        raise ValueError(f"{shown}{words['msg']}") from None
 
 
 def _read_values(model: "SavedModel", given: dict[str, str]) -> dict[str, Any]:

@@ -4,17 +4,45 @@ They are told apart by their form alone: a name has no folder in it.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_pipelines.contract.config import expand_home, input_paths, is_run_name
 from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
+from ray_jobs.settings.builtin_experiments import is_experiment
 from trainables.run_paths import MODELS, load_aliases
+
+if TYPE_CHECKING:
+    from trainables.contract.predictor import SavedModel
 
 RUNS = "runs"
 DOWNLOADS = "downloads"
 SCHEME = "wandb:"
+
+
+def open_reference(reference: str, storage: str | None) -> "SavedModel":
+    """Return the model of a reference, without its weights.
+
+    Args:
+        reference: A path, URI, run's name or artifact, as for `locate_model`.
+        storage: Where a run's name is looked up; None for the default of experiments.
+
+    Raises:
+        ValueError: There is no such model; an experiment is told from one.
+    """
+    from ray_jobs.settings.experiment import Storage
+    from trainables.inference.model_files import open_model
+
+    try:
+        return open_model(locate_model(reference, storage or Storage().path))
+    except ValueError as error:
+        if not is_experiment(reference):
+            raise
+        raise ValueError(
+            f"{reference} is an experiment, and a model is needed here: write the name or the folder of its run, which "
+            f"`quintet show {reference}` prints"
+        ) from error
 
 
 def locate_model(reference: str, storage: str) -> Folder:

@@ -1,6 +1,7 @@
 """What every workload promises, whichever it is; `pytest tests/contract --workload NAME` checks one of your own."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -18,6 +19,7 @@ from trainables.contract.task import Task
 from trainables.contract.workload_config import WorkloadConfig
 from trainables.engine.data.feed import check_batch
 from trainables.engine.process.collectives import ProcessGroup
+from trainables.inference.export.graph_files import draw_inputs
 from trainables.workloads import build_pipeline, build_task
 
 KEY = re.compile(r"(baseline/)?((train|val|eval|test)/)?[a-z0-9_/+]+")
@@ -110,6 +112,21 @@ def test_example_inputs_are_one_sample(experiment):
     with torch.no_grad():
         output = task.module.eval()(*inputs)
     assert len(output) == 1 and all(len(tensor) == 1 for tensor in inputs)
+
+
+def test_an_export_is_described_as_the_network_is(experiment):
+    pipeline = build_pipeline(experiment.workload)
+    task = build_task(experiment.workload, pipeline.data_spec(), 0)
+    task.module.eval()
+    spec = task.export_spec()
+    json.dumps([spec.architecture, spec.preprocessing, spec.decision, spec.sampler, spec.data])
+    for graph in spec.graphs:
+        inputs = draw_inputs(graph, {})
+        with torch.no_grad():
+            output = graph.module(*inputs)
+        fixed = [size for size in graph.output.shape if isinstance(size, int)]
+        assert output.ndim == len(graph.output.shape) and set(fixed) <= set(output.shape)
+        assert output.dtype == torch.float32 and graph.output.shape[0] == "batch" and len(output) == len(inputs[0])
 
 
 def test_the_selection_metric_follows_the_grammar_of_names(experiment):

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Generic
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import Batch, Split
 from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.evaluation import Evaluator
+from trainables.contract.export import BATCH, ExportSpec, Graph, GraphInput, GraphOutput
 from trainables.contract.panels import Panel
 from trainables.contract.train_context import Collectives, Progress, StartContext
 
@@ -121,12 +121,24 @@ class Task(ABC, Generic[Batch]):
         """
         return {}
 
-    def export(self, folder: Path, form: str) -> dict[str, Any]:
-        """Write `module` to `folder` so that it can be used without training code; returns plain data about the export.
+    def export_spec(self) -> ExportSpec:
+        """Describe `module`, in eval mode, for an export that needs no training code.
 
-        Raises ValueError when the workload has no such `form`, or none at all.
+        By default its graph takes `example_inputs`, with any number of samples; without them its weights alone can be
+        written. Raises ValueError for a network that cannot be exported.
         """
-        raise ValueError("this workload has nothing to export; its models are used as they are saved")
+        examples = self.example_inputs()
+        summary = "A network trained by quintet."
+        if examples is None:
+            return ExportSpec(summary, self.module)
+        with torch.no_grad():
+            shape = self.module(*examples).shape
+        inputs = [
+            GraphInput(f"input_{number}", (BATCH, *example.shape[1:]), "an input", dtype=example.dtype)
+            for number, example in enumerate(examples, start=1)
+        ]
+        output = GraphOutput("output", (BATCH.name, *shape[1:]), "the output")
+        return ExportSpec(summary, self.module, [Graph(self.module, inputs, output)])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `on_train_start` and the other hooks computed: tensors and plain data.

@@ -94,13 +94,6 @@ def test_a_model_of_another_architecture_is_refused_by_key(file, tmp_path, capsy
     assert "another architecture" in message and "0.weight: (8, 8) instead of (9, 8)" in message
 
 
-def test_a_workload_without_an_export_says_so(file, tmp_path, capsys):
-    assert main(["train", str(file)]) == DONE
-    code, message = fail(capsys, "export", file, "--out", tmp_path / "exported")
-    assert code == BAD_INPUT and "this workload has nothing to export" in message
-    assert not (tmp_path / "exported").exists()
-
-
 @pytest.fixture
 def changes(tmp_path, monkeypatch):
     """A function that returns the settings changed by words after `evaluate EXPERIMENT.yaml`."""

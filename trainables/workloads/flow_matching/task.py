@@ -11,11 +11,13 @@ from torch.nn import functional
 
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
+from trainables.contract.export import ExportSpec
 from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.evaluator import SampleEvaluator
+from trainables.workloads.flow_matching.export import describe_network
 from trainables.workloads.flow_matching.flow.coupling import pair_optimally
 from trainables.workloads.flow_matching.flow.network import VelocityNetwork
 from trainables.workloads.flow_matching.flow.path import drop_labels, sample_path
@@ -44,11 +46,13 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
     loaded when its teacher is gone.
     """
 
+    module: VelocityNetwork
     weights_stream = "velocity network"
 
     def __init__(self, config: FlowMatchingConfig, data_spec: DataSpec, seed: int) -> None:
         self.config = config
         self.seed = seed
+        self._data_spec = data_spec
         self.class_names: list[str] = list(data_spec["class_names"])
         shape = (data_spec["channels"], data_spec["height"], data_spec["width"])
         network = VelocityNetwork(config.network, channels=shape[0], num_classes=len(self.class_names))
@@ -118,6 +122,10 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return noise at t = 0 with the first label."""
         return torch.zeros(1, *self.real.shape), torch.zeros(1), torch.zeros(1, dtype=torch.int64)
+
+    def export_spec(self) -> ExportSpec:
+        """Describe the velocity network, and how it is stepped."""
+        return describe_network(self.module, self.config, self._data_spec)
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """Draw one grid of samples, and one table that compares solvers."""

@@ -1,60 +1,77 @@
-"""Export of a pruned network to files that need no training code: `model.safetensors`, `plan.json`, and `model.onnx`.
+"""Export of a pruned network: the small network that is left, and `plan.json`, which says what it was made from.
 
 `load_exported` builds the small network from the plan, without masks, marks and rewind point.
 """
 
-import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from trainables.contract.export import BATCH, ExportSpec, Graph, GraphInput, GraphOutput
 from trainables.workloads.pruning.latency import measure_latency
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
 from trainables.workloads.pruning.selection.physical_removal import build_with
 
 FORMAT = 1
-WEIGHTS, PLAN, ONNX = "model.safetensors", "plan.json", "model.onnx"
+WEIGHTS, PLAN = "model.safetensors", "plan.json"
 BATCH_SIZES = (1, 64)
+_BUILD = """
+from trainables.workloads.pruning.networks.blueprint import Blueprint
+from trainables.workloads.pruning.networks.build import build_network
+
+module = weights_of = build_network(Blueprint.from_plain(card["architecture"]))
+"""
 
 
-def export_network(
-    network: nn.Module, blueprint: Blueprint, folder: Path, *, class_names: Sequence[str], form: str
-) -> dict[str, Any]:
-    """Write the network; returns sizes and latencies of the dense and the pruned one, which `plan.json` holds too.
+def describe_network(network: nn.Module, blueprint: Blueprint, data_spec: Mapping[str, Any], source: str) -> ExportSpec:
+    """Describe a network without marked units for its export.
 
     Args:
-        network: The network without marked units.
+        network: The network.
         blueprint: Its blueprint.
-        folder: Gets the files.
-        class_names: Written to the plan.
-        form: `safetensors`, or `onnx` for a graph beside it.
-
-    Raises:
-        ValueError: Another form, or its packages are missing.
+        data_spec: That of the training's data.
+        source: Name of the data.
     """
-    _refuse_form(form)
-    folder.mkdir(parents=True, exist_ok=True)
-    network = build_with(blueprint, network.state_dict()).eval()
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+    small, names = build_with(blueprint, network.state_dict()).eval(), list(data_spec["class_names"])
+    shape = (blueprint.channels, blueprint.height, blueprint.width)
+    given = GraphInput("images", (BATCH, *shape), "pictures, made as `preprocessing` says", torch.uint8, (0, 255))
+    output = GraphOutput("logits", ("batch", len(names)), "one logit for each class, in the order of `classes`")
+    return ExportSpec(
+        f"A pruned network ({blueprint.arch}) that tells {len(names)} classes of pictures.",
+        small,
+        [Graph(small, [given], output)],
+        architecture=blueprint.to_plain(),
+        preprocessing=_preprocessing(small, blueprint),
+        class_names=names,
+        decision={"rule": "argmax", "of": "logits", "probabilities": "softmax of the logits"},
+        data={"source": source, **{name: value for name, value in data_spec.items() if name != "class_names"}},
+        limits=[f"It knows the classes of {source} alone, and gives one of them to any picture."],
+        tags=["image-classification", "pruning", "structured-pruning", blueprint.arch],
+        pipeline_tag="image-classification",
+        build_code=_BUILD,
+        write_further=lambda folder: write_plan(small, blueprint, folder, class_names=names),
+    )
+
+
+def write_plan(network: nn.Module, blueprint: Blueprint, folder: Path, *, class_names: list[str]) -> dict[str, Any]:
+    """Write `plan.json`; returns sizes and latencies of the dense and the pruned network, which the plan holds too."""
     summary = {"dense": _describe(blueprint.dense()), "pruned": _describe(blueprint), **_compare(network, blueprint)}
     plan = {
         "format": FORMAT,
         "network": blueprint.to_plain(),
         "units": {group.name: [group.num_units, group.num_dense] for group in find_groups(blueprint)},
-        "class_names": list(class_names),
+        "class_names": class_names,
         "input": "images: uint8, or floating with values from 0 to 1; [batch, channels, height, width]",
         **summary,
     }
     (folder / PLAN).write_text(json.dumps(plan, indent=2), encoding="utf-8")
-    if form == "onnx":
-        _export_onnx(network, blueprint, folder / ONNX)
     return summary
 
 
@@ -74,12 +91,17 @@ def load_exported(folder: Path) -> nn.Module:
     return network.eval()
 
 
-def _refuse_form(form: str) -> None:
-    if form not in ("safetensors", "onnx"):
-        raise ValueError(f"--format {form}: pruning exports safetensors or onnx")
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if form == "onnx" and missing:
-        raise ValueError(f"--format onnx needs the package {' and '.join(missing)}: pip install quintet[onnx]")
+def _preprocessing(network: nn.Module, blueprint: Blueprint) -> dict[str, Any]:
+    normalize = network.get_submodule("normalize")
+    colours = "grey" if blueprint.channels == 1 else "RGB"
+    return {
+        "pixels": f"8-bit {colours}, 0 to 255, [channels, height, width]",
+        "size": f"{blueprint.width}x{blueprint.height}; of other pictures the largest square in the middle, resized by "
+        "Pillow's bicubic filter",
+        "normalisation": "inside the network: pixels / 255, minus `mean`, divided by `std`, for each channel",
+        "mean": normalize.get_buffer("mean").tolist(),
+        "std": normalize.get_buffer("std").tolist(),
+    }
 
 
 def _describe(blueprint: Blueprint) -> dict[str, int]:
@@ -95,14 +117,3 @@ def _compare(network: nn.Module, blueprint: Blueprint) -> dict[str, Mapping[str,
 
 def _example(blueprint: Blueprint, batch_size: int) -> Tensor:
     return torch.zeros(batch_size, blueprint.channels, blueprint.height, blueprint.width, dtype=torch.uint8)
-
-
-def export_program(network: nn.Module, blueprint: Blueprint) -> torch.export.ExportedProgram:
-    """Export the network as a graph that takes any number of images."""
-    batch = torch.export.Dim("batch", min=1)
-    return torch.export.export(network, (_example(blueprint, 2),), dynamic_shapes=({0: batch},))
-
-
-def _export_onnx(network: nn.Module, blueprint: Blueprint, file: Path) -> None:
-    program = export_program(network, blueprint)
-    torch.onnx.export(program, f=file, input_names=["images"], output_names=["logits"], external_data=False)

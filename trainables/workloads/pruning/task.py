@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +11,13 @@ from torch.nn import functional
 
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
+from trainables.contract.export import ExportSpec
 from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
-from trainables.workloads.pruning.export import export_network
+from trainables.workloads.pruning.export import describe_network
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, measure_size
 from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
@@ -39,7 +39,7 @@ class PruningTask(Task[Mapping[str, Any]]):
     """Task on batches of the image pipeline; `module` always has the shape of `blueprint`."""
 
     def __init__(self, config: PruningConfig, data_spec: DataSpec, seed: int) -> None:
-        self.config, self.seed = config, seed
+        self.config, self.seed, self._data_spec = config, seed, data_spec
         self.class_names: list[str] = list(data_spec["class_names"])
         self.num_classes = len(self.class_names)
         shape = {name: data_spec[name] for name in ("channels", "height", "width")}
@@ -183,10 +183,11 @@ class PruningTask(Task[Mapping[str, Any]]):
         shape = self.blueprint
         return (torch.zeros(1, shape.channels, shape.height, shape.width, dtype=torch.uint8),)
 
-    def export(self, folder: Path, form: str) -> dict[str, Any]:
-        """Write `safetensors` or `onnx`, without the marked units."""
-        network, blueprint = self.prune(self.module), self.pruned_blueprint
-        return export_network(network, blueprint, folder, class_names=self.class_names, form=form)
+    def export_spec(self) -> ExportSpec:
+        """Describe the network without its marked units."""
+        return describe_network(
+            self.prune(self.module), self.pruned_blueprint, self._data_spec, self.config.data.source
+        )
 
     # ---- state
 

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.super_resolution.batch import PatchBatch
+from trainables.contract.export import ExportSpec
 from trainables.contract.panels import ImagePanel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
+from trainables.workloads.super_resolution.export import describe_network
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.losses import compute_terms
 from trainables.workloads.super_resolution.networks.factory import build_network
@@ -27,7 +29,7 @@ class SuperResolutionTask(Task[Any]):
     weights_stream = "super-resolution network"
 
     def __init__(self, config: SuperResolutionConfig, data_spec: DataSpec, seed: int) -> None:
-        self.config = config
+        self.config, self._data_spec = config, data_spec
         self.module = build_network(config.network, config.data.scales)
         self.plots = SamplePlots(config, config.evaluation.split)
         self.best = Best()
@@ -54,6 +56,10 @@ class SuperResolutionTask(Task[Any]):
         """Return one low-resolution patch."""
         side = self.config.data.lr_patch_size
         return (torch.zeros(1, 3, side, side),)
+
+    def export_spec(self) -> ExportSpec:
+        """Describe the network, with a graph for each scale."""
+        return describe_network(self.module, self.config, self._data_spec)
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> list[ImagePanel]:
         """Draw LR, bicubic, ours and HR."""

@@ -11,6 +11,7 @@ from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.readers.pyav import import_av
 from data_pipelines.video.batch import WindowBatch
+from trainables.contract.export import ExportSpec
 from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
@@ -22,6 +23,7 @@ from trainables.workloads.video_prediction.diffusion.predictors import (
     RegressionPredictor,
 )
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator
+from trainables.workloads.video_prediction.export import describe_network
 from trainables.workloads.video_prediction.network_config import SIZES, DiT
 from trainables.workloads.video_prediction.plots import Shown, draw_columns
 from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace, Space
@@ -36,7 +38,7 @@ class VideoPredictionTask(Task[Any]):
     weights_stream = "video-prediction network"
 
     def __init__(self, config: VideoPredictionConfig, data_spec: DataSpec, seed: int) -> None:
-        self.config, self.seed = config, seed
+        self.config, self.seed, self._data_spec = config, seed, data_spec
         self.space = _build_space(config, data_spec)
         self.module = _build_network(config, self.space)
         self.predictor = build_predictor(config, self.space, config.evaluation.sampling)
@@ -105,6 +107,10 @@ class VideoPredictionTask(Task[Any]):
         if not isinstance(self.config.network, DiT):
             return (past,)
         return torch.zeros(1, self.config.data.num_future, *frame), torch.zeros(1, dtype=torch.int64), past
+
+    def export_spec(self) -> ExportSpec:
+        """Describe the network, and how a diffusion is stepped."""
+        return describe_network(self.module, self.config, self.space, self._data_spec)
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """Draw the prediction of the same window from the same noise every time."""

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import SPLITS, DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.heart_sounds.tasks import TASKS
+from trainables.contract.export import ExportSpec
 from trainables.contract.task import LossOutput, ParameterGroup, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
+from trainables.workloads.heart_sound.finetune.export import describe_network
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 from trainables.workloads.heart_sound.finetune.pretrained import differing_data, load_encoder, pretraining_subjects
 
@@ -126,6 +128,10 @@ class FinetuneTask(Task[Mapping[str, Any]]):
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return one silent cycle."""
         return (torch.zeros(1, self._num_samples),)
+
+    def export_spec(self) -> ExportSpec:
+        """Describe encoder and classifier."""
+        return describe_network(self.module, self.config, self.data_spec, self._num_samples)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts of classes and of training answers."""

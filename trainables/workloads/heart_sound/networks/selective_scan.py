@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 BUSY_STEP = 4096
@@ -58,6 +59,8 @@ def _scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> 
 
 def linear_recurrence(decay: States, update: States) -> States:
     """Compute h_t = decay_t h_(t-1) + update_t with h_0 = 0, all on the second axis."""
+    if torch.compiler.is_exporting():
+        return scan_for_export(decay, update)
     return _LinearRecurrence.apply(decay, update)  # pyright: ignore
 
 
@@ -69,6 +72,29 @@ def scan_plainly(decay: States, update: States) -> States:
         state = decay[:, step] * state + update[:, step]
         states.append(state)
     return torch.stack(states, dim=1)
+
+
+def scan_for_export(decay: States, update: States) -> States:
+    """Compute the same in chunks like `_run_chunks`, but nothing in place and the same for any number of samples.
+
+    A graph would copy all states for each change of some of them.
+    """
+    length = update.shape[1]
+    size = max(math.isqrt(length), 1)
+    missing = -length % size
+    decays, updates = (
+        functional.pad(tensor, (0, 0, 0, 0, 0, missing)).unflatten(1, (-1, size)).unbind(2)
+        for tensor in (decay, update)
+    )
+    states, products = [updates[0]], [decays[0]]
+    for factor, addend in zip(decays[1:], updates[1:], strict=True):
+        states.append(addend + factor * states[-1])
+        products.append(factor * products[-1])
+    carried = [torch.zeros_like(update[:, 0])]
+    for factor, state in zip(products[-1].unbind(1)[:-1], states[-1].unbind(1)[:-1], strict=True):
+        carried.append(state + factor * carried[-1])
+    whole = torch.stack(states, 2) + torch.stack(products, 2) * torch.stack(carried, 1)[:, :, None]
+    return whole.flatten(1, 2)[:, :length]
 
 
 class _LinearRecurrence(torch.autograd.Function):

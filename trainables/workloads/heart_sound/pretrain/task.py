@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
+from trainables.contract.export import ExportSpec
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives
 from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 from trainables.workloads.heart_sound.pretrain.contrastive import nt_xent, sub_structure_loss
 from trainables.workloads.heart_sound.pretrain.evaluator import PretrainEvaluator, TwoViews
+from trainables.workloads.heart_sound.pretrain.export import describe_encoder
 from trainables.workloads.heart_sound.pretrain.network import PretrainNetwork
 
 
@@ -24,7 +26,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
     weights_stream = "pretraining network"
 
     def __init__(self, config: PretrainConfig, data_spec: DataSpec, seed: int) -> None:
-        self.config, self.seed = config, seed
+        self.config, self.seed, self._data_spec = config, seed, data_spec
         self._num_samples = int(data_spec["num_samples"])
         self.module = PretrainNetwork(config.encoder, config.contrast)
         self._collectives: Collectives | None = None
@@ -77,6 +79,10 @@ class PretrainTask(Task[Mapping[str, Any]]):
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return one silent cycle."""
         return (torch.zeros(1, self._num_samples),)
+
+    def export_spec(self) -> ExportSpec:
+        """Describe the encoder; its projectors serve the training alone."""
+        return describe_encoder(self.module.encoder, self.config, self._data_spec, self._num_samples)
 
     def _two_views(self) -> TwoViews:
         pipeline = HeartPipeline(self.config.data, None)

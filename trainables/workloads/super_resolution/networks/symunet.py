@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.workloads.super_resolution import network_config
-from trainables.workloads.super_resolution.networks.padding import pad_to_multiple
+from trainables.workloads.super_resolution.networks.padding import crop, pad_to_multiple
 from trainables.workloads.super_resolution.networks.restormer import TransformerBlock
 from trainables.workloads.super_resolution.networks.upsampling import (
     choose_scale,
@@ -82,7 +82,7 @@ class SymUNetNetwork(nn.Module):
         enlarged = upsample_bicubic(image, scale)
         padded = pad_to_multiple(image if self.is_post else enlarged, self.multiple)
         residual = self._tail(self.unet(self.head(padded)), scale)
-        return enlarged + residual[..., : enlarged.shape[-2], : enlarged.shape[-1]]
+        return enlarged + crop(residual, *enlarged.shape[-2:])
 
     def _tail(self, features: Tensor, scale: int) -> Tensor:
         if not self.is_post:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from trainables.workloads.super_resolution import network_config
 from trainables.workloads.super_resolution.networks.edsr import ResidualBlock
 from trainables.workloads.super_resolution.networks.mean_shift import MeanShift
-from trainables.workloads.super_resolution.networks.padding import pad_to_multiple
+from trainables.workloads.super_resolution.networks.padding import crop, pad_to_multiple
 from trainables.workloads.super_resolution.networks.upsampling import (
     SubPixelUpsampler,
     choose_scale,
@@ -157,7 +157,7 @@ class TransENetNetwork(nn.Module):
         for other, upsampler in self.upsamplers.items():
             if other != str(scale):
                 result = zero_gradient_dependency(upsampler, result)
-        return result[..., : height * scale, : width * scale]
+        return crop(result, height * scale, width * scale)
 
 
 def _stack(layer: type[nn.Module], depth: int, config: network_config.TransENet) -> nn.ModuleList:

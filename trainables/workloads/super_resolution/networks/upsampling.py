@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,14 +26,18 @@ def upsample_bicubic(
     image: Float[Tensor, "batch channels height width"], scale: int
 ) -> Float[Tensor, "batch channels scaled_height scaled_width"]:
     """Enlarge by torch's bicubic (a = -0.75), as inside the published networks; baselines use MATLAB's instead."""
-    return functional.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
+    size = (scale * image.shape[-2], scale * image.shape[-1])
+    return functional.interpolate(image, size=size, mode="bicubic", align_corners=False)
 
 
 def zero_gradient_dependency(module: nn.Module, output: Tensor) -> Tensor:
     """Return `output` with a gradient of zero for every parameter of `module`.
 
-    A distributed step waits for the gradient of every parameter, also of a tail whose scale was not drawn.
+    A distributed step waits for the gradient of every parameter, also of a tail whose scale was not drawn. Where no
+    gradient is wanted, nothing is added.
     """
+    if not torch.is_grad_enabled():
+        return output
     return output + 0.0 * sum(parameter.sum() for parameter in module.parameters())
 
 

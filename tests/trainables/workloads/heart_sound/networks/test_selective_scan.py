@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from trainables.workloads.heart_sound.networks import selective_scan as selective_scan_module
-from trainables.workloads.heart_sound.networks.selective_scan import linear_recurrence, scan_plainly, selective_scan
+from trainables.workloads.heart_sound.networks.selective_scan import (
+    linear_recurrence,
+    scan_for_export,
+    scan_plainly,
+    selective_scan,
+)
 
 
 @pytest.fixture(params=[0, 10**9], ids=["steps", "chunks"])
@@ -28,6 +33,11 @@ def test_states_and_gradients_are_those_of_the_plain_loop(length, way):
         results.append((states, decay.grad, update.grad))
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 250])
+def test_the_states_of_an_exported_scan_are_those_of_the_plain_loop(length):
+    torch.testing.assert_close(scan_for_export(*tensors(length)), scan_plainly(*tensors(length)), atol=1e-5, rtol=1e-5)
 
 
 def test_a_long_decay_neither_overflows_nor_loses_precision(way):

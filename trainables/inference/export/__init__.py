@@ -1,0 +1,1 @@
+"""Export of trained networks: safetensors, torch.export and ONNX, each with a card that says how to use them."""
