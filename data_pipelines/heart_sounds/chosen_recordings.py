@@ -53,6 +53,20 @@ class ChosenRecordings:
             for split, found in self.splits.items()
         }
 
+    def name_numbers(self) -> dict[str, list[str | None]]:
+        """Return what the numbers of rows stand for: `recordings`, `patients`, and the patients' `outcomes`.
+
+        An outcome is that of CirCor's task of this name, by which the cost of murmur answers is counted; None where the
+        data tell none.
+        """
+        outcome_of = {each.scored_as: each.labels.get("circor_outcome") for each in self.all}
+        patients = list(self._numbers["patient"])
+        return {
+            "recordings": list(self._numbers["recording"]),
+            "patients": list(patients),
+            "outcomes": [outcome_of[name] for name in patients],
+        }
+
     def describe(self, recording: Recording, split: Split) -> dict[str, int]:
         """Return what the settings say of a recording, whatever its sound: label, numbers, repetitions."""
         word = recording.labels[self._task] if self._task is not None else ""

@@ -106,6 +106,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
             "subjects": split_by_subject(self.data, self.task, self._chosen.all),
             "num_recordings": {split: len(found) for split, found in self._chosen.splits.items()},
             "class_recordings": self._chosen.count_classes(),
+            **self._chosen.name_numbers(),
         }
 
     def source_hash(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data_pipelines.contract.pipeline import Split
+from data_pipelines.contract.pipeline import DataSpec, Split
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import Panel
@@ -27,13 +27,22 @@ FIELDS = ("label", "patient", "recording", "is_good")
 class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
     """Evaluator of all given splits.
 
-    `training` is the confusion matrix of training answers since the last evaluation.
+    `training` is the confusion matrix of training answers since the last evaluation, `data_spec` that of the data.
     """
 
     def __init__(
-        self, task: HeartTask, splits: Sequence[Split], *, training: np.ndarray, collectives: Collectives
+        self,
+        task: HeartTask,
+        splits: Sequence[Split],
+        *,
+        training: np.ndarray,
+        data_spec: DataSpec,
+        collectives: Collectives,
     ) -> None:
         self._task, self._splits, self._training, self._collectives = task, splits, training, collectives
+        self._outcomes: Sequence[str | None] = data_spec.get("outcomes", ())
+        self._names = {kind: data_spec.get(f"{kind}s") for kind in ("recording", "patient")}
+        """What the numbers of recordings and patients stand for; None in data that were prepared before."""
         self._logits: dict[str, list[Tensor]] = {split: [] for split in splits}
         self._fields: dict[str, list[Tensor]] = {split: [] for split in splits}
         self._shown: Tensor | None = None
@@ -63,7 +72,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         panels: list[Panel] = []
         for split in self._splits:
             answers = self._gather(split)
-            scores, constants = score_split(answers, self._task)
+            scores, constants = score_split(answers, self._task, self._outcomes)
             goal = self._task.primary_metric
             scores.setdefault(goal, float("nan"))  # undefined: the engine leaves it out and logs that
             metrics |= {f"{split}/{name}": value for name, value in scores.items()}
@@ -73,6 +82,10 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         if self._shown is not None:
             panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
         return EvaluationResult(metrics, panels, self._rows())
+
+    def _name(self, kind: str, number: int) -> Value:
+        names = self._names[kind]
+        return number if names is None else names[number]
 
     def _rows(self) -> list[Row]:
         """Return a row for each of this rank's cycles, from whose logits all scores follow."""
@@ -85,7 +98,11 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
                     fields.tolist(), decide(found, self._task).tolist(), found.tolist(), logits.tolist(), strict=True
                 )
                 for (label, patient, recording, is_good), answer, shares, values in parts:
-                    known: dict[str, Value] = {"split": split, "recording": recording, "patient": patient}
+                    known: dict[str, Value] = {"split": split}
+                    known |= {
+                        "recording": self._name("recording", recording),
+                        "patient": self._name("patient", patient),
+                    }
                     known |= {"is_good": bool(is_good), "truth": names[label], "answer": names[answer]}
                     known |= {f"p({name})": value for name, value in zip(names, shares, strict=True)}
                     rows.append(known | {f"logit({name})": value for name, value in zip(names, values, strict=True)})

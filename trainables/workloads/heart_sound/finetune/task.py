@@ -69,6 +69,11 @@ class FinetuneTask(Task[Mapping[str, Any]]):
                 logger.warning("the encoder was pretrained on other samples; %s", "; ".join(differing))
         elif self.config.mode == "linear":
             logger.warning("linear evaluation without `workload.pretrained`: the encoder is random and stays so")
+        if self.config.task == "circor_murmur" and None in self.data_spec.get("outcomes", [None]):
+            logger.warning(
+                "the cost of the murmur answers is left out: it is counted by the patients' outcomes, which these data "
+                "do not tell for all; if they were prepared by an earlier version, run `prepare --again`"
+            )
         counts = torch.zeros_like(self._counts)
         for batch in start.batches("train"):
             counts += torch.bincount(batch["label"].cpu(), minlength=len(counts))
@@ -122,6 +127,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             TASKS[self.config.task],
             [cast(Any, split) for split in SPLITS if split != "train" and counts.get(split)],
             training=confusion.round().long().numpy(),
+            data_spec=self.data_spec,
             collectives=collectives,
         )
 

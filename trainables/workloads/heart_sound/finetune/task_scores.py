@@ -1,6 +1,6 @@
 """Scores of one split: by cycle, recording and patient, the challenge's own, and those of constant answers."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,14 +17,20 @@ from trainables.metrics.heart_scores import (
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import decide
 
-Challenge = Callable[[Answers, np.ndarray], Scores]
 LOWER_IS_BETTER = ("cost", "loss")
+ABNORMAL = "Abnormal"
+"""The outcome of a patient who is ill."""
 
 
-def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
+def score_split(cycles: Answers, task: HeartTask, outcomes: Sequence[str | None] = ()) -> tuple[Scores, Scores]:
     """Return scores by name, those of the task's unit without a prefix; and the best of any constant answer for each.
 
     If every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same.
+
+    Args:
+        cycles: Logits and labels of all cycles.
+        task: The task.
+        outcomes: Of CirCor's murmurs: each patient's clinical outcome, by number; without them there is no cost.
     """
     recordings, patients = cycles.by_recording(), cycles.by_patient()
     unit = patients if task.unit == "patient" else recordings
@@ -35,20 +41,28 @@ def score_split(cycles: Answers, task: HeartTask) -> tuple[Scores, Scores]:
             continue
         scores |= {f"{name}_{key}": value for key, value in _score(level, task).items()}
     predicted = decide(unit.probabilities, task)
-    scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task)
+    scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task, outcomes)
     if task.classes[0] == "Present":
         scores |= _score_any_present(recordings, unit, task)
     constants = score_constants(unit.label, len(task.classes), positive=task.positive)
-    return scores, constants | {"loss": _prior_entropy(cycles)} | _best_constant(unit, task)
+    return scores, constants | {"loss": _prior_entropy(cycles)} | _best_constant(unit, task, outcomes)
 
 
-def score_challenge(unit: Answers, predicted: np.ndarray, task: HeartTask) -> Scores:
-    """Compute weighted accuracy and cost of CirCor, or MAcc of PhysioNet 2016."""
+def score_challenge(
+    unit: Answers, predicted: np.ndarray, task: HeartTask, outcomes: Sequence[str | None] = ()
+) -> Scores:
+    """Compute weighted accuracy and cost of CirCor, or MAcc of PhysioNet 2016.
+
+    The cost of murmur answers is counted by the patients' outcomes (`evaluate_model.py` of the Challenge 2022): Present
+    and Unknown are referred, and Abnormal patients are ill. It is left out unless every patient's outcome is known.
+    """
     found: dict[str, float | None] = {}
     confusion = count_confusion(unit.label, predicted, len(task.classes))
     if task.database == "circor" and len(task.classes) == 3:
         found["weighted_accuracy"] = weighted_accuracy(confusion, MURMUR_WEIGHTS)
-        found["cost"] = compute_cost(unit.label < 2, predicted < 2)  # Present and Unknown are referred
+        known = [outcomes[patient] for patient in unit.patient] if outcomes else [None]
+        if None not in known:
+            found["cost"] = compute_cost(np.array(known) == ABNORMAL, predicted < 2)
     elif task.database == "circor":
         found["weighted_accuracy"] = weighted_accuracy(confusion, OUTCOME_WEIGHTS)
         found["cost"] = compute_cost(unit.label == 1, predicted == 1)
@@ -83,10 +97,10 @@ def _per_class(labels: np.ndarray, predicted: np.ndarray, task: HeartTask) -> Sc
     return found
 
 
-def _best_constant(unit: Answers, task: HeartTask) -> Scores:
+def _best_constant(unit: Answers, task: HeartTask, outcomes: Sequence[str | None]) -> Scores:
     best: Scores = {}
     for answer in range(len(task.classes)):
-        for name, value in score_challenge(unit, np.full_like(unit.label, answer), task).items():
+        for name, value in score_challenge(unit, np.full_like(unit.label, answer), task, outcomes).items():
             pick = min if name in LOWER_IS_BETTER else max
             best[name] = pick(value, best.get(name, value))
     return best

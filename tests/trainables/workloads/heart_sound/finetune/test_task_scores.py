@@ -5,7 +5,7 @@ import pytest
 
 from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
-from trainables.workloads.heart_sound.finetune.task_scores import score_split
+from trainables.workloads.heart_sound.finetune.task_scores import score_challenge, score_split
 
 
 def answers_of(num_classes: int, seed: int = 0) -> Answers:
@@ -59,7 +59,8 @@ def test_probabilities_are_a_softmax_that_does_not_overflow():
     ],
 )
 def test_each_task_has_its_own_scores_at_every_level(task, own):
-    scores, constants = score_split(answers_of(len(TASKS[task].classes)), TASKS[task])
+    outcomes = ["Normal", "Abnormal"] * 4
+    scores, constants = score_split(answers_of(len(TASKS[task].classes)), TASKS[task], outcomes)
     common = {"loss", "accuracy", "f1_macro", "recall", "sensitivity", "specificity", "auroc", "auprc"}
     assert common | own <= set(scores)
     other = "recording" if TASKS[task].unit == "patient" else "patient"
@@ -81,3 +82,26 @@ def test_one_class_alone_has_no_areas():
     one = Answers(cycles.logits, np.ones(27, np.int64), cycles.patient, cycles.recording, cycles.is_good)
     scores, _ = score_split(one, TASKS["physionet2016"])
     assert "auroc" not in scores and "macc" not in scores and "specificity" not in scores and "sensitivity" in scores
+
+
+def public_patients() -> tuple[Answers, list[str | None]]:
+    """The 942 patients of CirCor: 179 Present, 68 Unknown, 695 Absent; 456 Abnormal, 193 of those not Absent."""
+    label = np.repeat([0, 1, 2], [179, 68, 695])
+    is_ill = np.concatenate([np.arange(247) < 193, np.arange(695) < 263])
+    outcomes: list[str | None] = ["Abnormal" if ill else "Normal" for ill in is_ill]
+    number = np.arange(942)
+    return Answers(np.zeros((942, 3)), label, number, number, np.ones(942)), outcomes
+
+
+@pytest.mark.parametrize(("answer", "cost"), [(None, "16083"), (0, "14851"), (1, "14851"), (2, "24239")])
+def test_the_cost_of_murmur_answers_is_the_challenge_s(answer, cost):
+    patients, outcomes = public_patients()
+    predicted = patients.label if answer is None else np.full(942, answer)
+    assert f"{score_challenge(patients, predicted, TASKS['circor_murmur'], outcomes)['cost']:.0f}" == cost
+
+
+def test_murmurs_without_outcomes_have_no_cost():
+    patients, outcomes = public_patients()
+    for known in ((), [*outcomes[:-1], None]):
+        found = score_challenge(patients, patients.label, TASKS["circor_murmur"], known)
+        assert found == {"weighted_accuracy": 1.0}
