@@ -44,6 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(name))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse versions of pytest and pytest-xdist that do not group tests together, which they say nothing of."""
+    if session.config.getoption("loadgroup", False) and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError("this pytest-xdist does not group tests under this pytest; take the pinned versions")
+
+
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Experiment]:
     """Builds toy experiments in local mode; keyword arguments replace whole sections."""
