@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-ray faults lint check files docs bench clean
+.PHONY: demo test test-ray test-app faults lint check files docs bench clean
 
 demo: $(READY)
 	$(BIN)/python -m ray_jobs.commands.demo $(ARGS)
@@ -18,6 +18,14 @@ test-ray:
 	.venv-ray-$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -r .venv-ray-$(RAY)/requirements.txt
 	.venv-ray-$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	.venv-ray-$(RAY)/bin/python -m pytest -m "ray and not faults"
+
+# The tests of the page of `quintet app`: gradio allows no pillow 13, so it gets an environment of its own on top of .venv
+test-app: $(READY)
+	$(PYTHON) -m venv .venv-app
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+		"$$(.venv-app/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth"
+	.venv-app/bin/python -m pip install --quiet --disable-pip-version-check --editable .[app]
+	.venv-app/bin/python -m pytest tests/ray_jobs/app tests/ray_jobs/commands/test_app.py
 
 faults: $(READY)
 	$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadgroup

@@ -16,6 +16,7 @@ from types import ModuleType
 from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.arguments import VerbParser, load_target
 from ray_jobs.commands import (
+    app,
     check,
     evaluate,
     export,
@@ -42,6 +43,7 @@ VERBS: dict[str, ModuleType] = {
     "sweep": sweep,
     "evaluate": evaluate,
     "predict": predict,
+    "app": app,
     "export": export,
     "report": report,
     "sync": sync,
@@ -49,7 +51,7 @@ VERBS: dict[str, ModuleType] = {
     "check": check,
 }
 """The modules of the verbs, in the order of the help; `ray_jobs/commands/__init__.py` says what each has."""
-NOT_FOR_JOBS = {"submit", "report", "list", "export"}
+NOT_FOR_JOBS = {"submit", "report", "list", "export", "app"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,6 @@ import pytest
 
 from ray_jobs import cli
 from ray_jobs.arguments import VerbParser, load_target
-from ray_jobs.commands import predict
 from ray_jobs.commands.submit import read_command
 from ray_jobs.exit_codes import DONE
 from ray_jobs.settings.builtin_experiments import is_experiment
@@ -64,8 +63,8 @@ COMMANDS = [(page, words) for page, text in TEXTS.items() for words in commands_
 
 def check_command(words: Sequence[str]) -> None:
     """Raise ValueError or AssertionError when the command line would refuse the words, in the project's folder."""
-    if words[0] == "predict":
-        check_prediction(words[1:])
+    if words[0] in ("predict", "app"):
+        check_prediction(words)
         return
     try:
         options = cli.parse(words)
@@ -87,17 +86,20 @@ def check_command(words: Sequence[str]) -> None:
 
 def check_prediction(words: Sequence[str]) -> None:
     """As far as it goes without the model: its own options are those of one workload."""
-    parser = VerbParser(prog="quintet predict", allow_abbrev=False)
-    predict.add_arguments(parser)
+    verb = words[0]
+    parser = VerbParser(prog=f"quintet {verb}", allow_abbrev=False)
+    cli.VERBS[verb].add_arguments(parser)
     try:
-        options, rest = parser.parse_known_args(words)
+        options, rest = parser.parse_known_args(words[1:])
     except SystemExit as ending:
         assert ending.code == DONE and "--help" in words
         return
     given = {word for word in rest if word.startswith("--")}
     predictors = [predictor_class(name) for name, workload in WORKLOADS.items() if workload.predictor]
     fields = [predictor.options_class.model_fields for predictor in predictors]
-    assert options.out and any(given <= {f"--{name.replace('_', '-')}" for name in each} for each in fields)
+    assert (verb == "app" or options.out) and any(
+        given <= {f"--{name.replace('_', '-')}" for name in each} for each in fields
+    )
 
 
 def test_there_are_commands_on_most_pages():

@@ -1,16 +1,15 @@
 """The `predict` verb: a trained model applied to new inputs."""
 
 import argparse
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from ray_jobs.arguments import VerbParser, add_model, complete_folder
+from ray_jobs.arguments import add_model, complete_folder
+from ray_jobs.prediction_arguments import add_options_of_model, find_model, given_words, read_words
 from ray_jobs.terminal import print_text, show
 
 if TYPE_CHECKING:
-    from trainables.contract.predictor import SavedModel
     from trainables.inference.predict_folder import PredictionPlan, Work
 
 SUMMARY = "apply a trained model to new inputs"
@@ -43,27 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
-    if not any(not word.startswith("-") for word in words):
-        return
-    from ray_jobs.runs.model_references import open_reference
-    from trainables.workloads import predictor_class
-
-    known = _find_model(words)
-    model = open_reference(known.model, known.storage)
-    fields = predictor_class(model.workload.name).options_class.model_fields
-    group = parser.add_argument_group(f"options of {model.workload.name}")
-    for name, field in fields.items():
-        default = f"by default {field.default}" if field.default is not None else "by default none"
-        text = f"{field.description or ''} ({default})".replace("%", "%%")
-        added = group.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=f"option:{name}",
-            metavar="VALUE",
-            default=argparse.SUPPRESS,
-            help=" ".join(text.split()),
-        )
-        if field.annotation is bool:
-            added.nargs, added.const = "?", "true"
+    add_options_of_model(parser, words, add_arguments)
 
 
 def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Path:
@@ -80,7 +59,7 @@ def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Pa
     """
     from ray_jobs.runs.model_references import SCHEME, is_run_name, open_reference
 
-    known = _find_model(words[1:])
+    known = find_model(words[0], words[1:], add_arguments)
     for name, value in (("MODEL", known.model), ("--input", known.input), ("--out", known.out)):
         is_name = name == "MODEL" and (is_run_name(value) or value.startswith(SCHEME))
         if value is not None and not is_name and "://" not in value and not Path(value).is_absolute():
@@ -96,28 +75,18 @@ def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Pa
     return Path(known.model)
 
 
-def _find_model(words: Sequence[str]) -> argparse.Namespace:
-    """Return the options that do not depend on the workload."""
-    finder = VerbParser(prog="quintet predict", add_help=False, allow_abbrev=False)
-    add_arguments(finder)
-    finder.add_argument("--help", "-h", "--json", action="store_true")
-    return finder.parse_known_args(words)[0]
-
-
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Predict all inputs, and print what was written."""
     from data_pipelines.readers.bad_file import few
     from data_pipelines.storage.folder import Folder
     from ray_jobs.progress_bar import progress_bar
     from ray_jobs.runs.model_references import open_reference
-    from trainables.inference.loading import read_options
     from trainables.inference.predict_folder import PredictionPlan, predict_folder
 
     if options.out is None:
         raise ValueError("predict needs --out PATH_OR_URI, the folder of the results")
     model = open_reference(options.model, options.storage)
-    given = {name.removeprefix("option:"): value for name, value in vars(options).items() if "option:" in name}
-    plan = PredictionPlan(model, read_options(model, _read_values(model, given)), Folder(complete_folder(options.out)))
+    plan = PredictionPlan(model, read_words(model, given_words(options)), Folder(complete_folder(options.out)))
     source = None if options.input is None else Folder(complete_folder(options.input))
     with progress_bar() as bar:
         summary = predict_folder(
@@ -128,24 +97,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         f"results in {summary['folder']}: {few(summary['tables'])}",
     )
     return {"model": model.source, **summary}
-
-
-def _read_values(model: "SavedModel", given: dict[str, str]) -> dict[str, Any]:
-    """Read words as settings are read; those of a list may be joined by commas."""
-    from ray_jobs.settings.experiment_file import read_value
-    from trainables.workloads import predictor_class
-
-    options_class = predictor_class(model.workload.name).options_class
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        kinds = {get_origin(kind) or kind for kind in _members(options_class.model_fields[name].annotation)}
-        is_bare_list = bool(kinds & {tuple, list}) and not text.startswith("[")
-        values[name] = read_value(name, f"[{text}]" if is_bare_list else text, {}, options_class)
-    return values
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
 
 
 def _choose_work(plan: "PredictionPlan", num_workers: int | None) -> "Work":

@@ -49,7 +49,11 @@ class Predictor(ABC, Generic[Options]):
 
     options_class: ClassVar[type[PredictionOptions]] = PredictionOptions
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Endings of input files, in small letters; empty for a workload that draws samples from nothing."""
+    """Endings of input files, in small letters; empty for a workload that takes none."""
+    needs_input: ClassVar[bool] = True
+    """Whether there is nothing to predict without a file."""
+    page_options: ClassVar[Mapping[str, Any]] = {}
+    """Options whose default is another one on the page of `quintet app`, where results are looked at."""
 
     def __init__(self, task: Task[Any], model: SavedModel, options: Options, device: torch.device) -> None:
         """Keep a task with the model's weights, in eval mode on the device."""

@@ -34,6 +34,7 @@ class FlowMatchingPredictor(Predictor[FlowOptions]):
 
     options_class = FlowOptions
     suffixes = IMAGE_SUFFIXES
+    needs_input = False
 
     def __init__(self, task: Any, model: SavedModel, options: FlowOptions, device: torch.device) -> None:
         """Keep the task."""

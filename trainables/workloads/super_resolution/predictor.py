@@ -47,14 +47,15 @@ class SuperResolutionPredictor(Predictor[SuperResolutionOptions]):
     """Enlargement of pictures of any size.
 
     Grey stays grey, 16 bits stay 16, transparency is enlarged by bicubic, the colour profile is kept. A TIFF stays a
-    TIFF; all others become PNG, so that nothing is lost a second time. Raises ValueError for a scale that the network
-    was not trained for.
+    TIFF; all others become PNG, so that nothing is lost a second time.
     """
 
     options_class = SuperResolutionOptions
     suffixes = IMAGE_SUFFIXES
+    page_options = {"compare": True}
 
     def __init__(self, *parts: Any) -> None:
+        """Choose the scale and the tiles. Raises ValueError for a scale that the network was not trained for."""
         super().__init__(*parts)
         config: Any = self.model.workload
         scales = config.data.scales

@@ -48,6 +48,7 @@ class VideoPredictionPredictor(Predictor[VideoOptions]):
 
     options_class = VideoOptions
     suffixes = SUFFIXES
+    page_options = {"formats": ["gif"]}
     task: VideoPredictionTask
 
     def __init__(self, task: Any, model: SavedModel, options: VideoOptions, device: torch.device) -> None:

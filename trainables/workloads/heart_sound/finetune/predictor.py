@@ -54,10 +54,14 @@ class HeartSoundOptions(PredictionOptions):
 
 
 class HeartSoundPredictor(Predictor[HeartSoundOptions]):
-    """Verdicts on recordings, by the preprocessing that the model was trained with."""
+    """Verdicts on recordings, by the preprocessing that the model was trained with.
+
+    A verdict is that of a research model: it replaces no examination.
+    """
 
     options_class = HeartSoundOptions
     suffixes = SOUND_SUFFIXES
+    page_options = {"pictures": True}
 
     @classmethod
     def find_inputs(cls, model: SavedModel, source: Folder | None, options: HeartSoundOptions) -> list[Input]:
