@@ -17,7 +17,7 @@ PREFIX = "option:"
 def add_options_of_model(
     parser: argparse.ArgumentParser, words: Sequence[str], add_arguments: Callable[[argparse.ArgumentParser], None]
 ) -> None:
-    """Add the options of the model's workload, if a model is among the words.
+    """Add the options of the model's workload, if a model is among the words; it is then the option `opened`.
 
     Args:
         parser: Gets the options.
@@ -33,6 +33,7 @@ def add_options_of_model(
 
     known = find_model(parser.prog.rpartition(" ")[2], words, add_arguments)
     model = open_reference(known.model, known.storage)
+    parser.set_defaults(opened=model)
     group = parser.add_argument_group(f"options of {model.workload.name}")
     for name, field in _options_class(model).model_fields.items():
         default = f"by default {field.default}" if field.default is not None else "by default none"

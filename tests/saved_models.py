@@ -84,21 +84,29 @@ def save_untrained(folder: Path, settings: dict[str, Any], data_spec: Mapping[st
 
 
 def save_task(
-    folder: Path, task: Task[Any], config: WorkloadConfig, data_spec: Mapping[str, Any], seed: int = 0
+    folder: Path,
+    task: Task[Any],
+    config: WorkloadConfig,
+    data_spec: Mapping[str, Any],
+    seed: int = 0,
+    *,
+    step: int = 3,
+    epoch: int = 1,
+    metrics: Mapping[str, float] | None = None,
 ) -> str:
     """Save a task's weights as the best model of a run; returns the run's folder."""
     workload = config.model_dump(mode="json")
     save_model(
         Folder(str(folder)),
-        step=3,
+        step=step,
         weights=task.module.state_dict(),
         task_state=task.state_dict(),
         metadata={
             "workload": workload,
             "data_spec": dict(data_spec),
-            "metrics": {},
-            "epoch": 1,
-            "global_step": 3,
+            "metrics": dict(metrics or {}),
+            "epoch": epoch,
+            "global_step": step,
             "config": {"seed": seed, "workload": workload},
         },
         aliases=["latest", "best"],

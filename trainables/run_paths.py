@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from data_pipelines.storage.folder import Folder
 
@@ -49,6 +49,13 @@ def load_aliases(folder: Folder) -> Aliases:
     if not folder.exists(ALIASES):
         return {"latest": None, "best": None, "kept": []}
     return folder.read_json(ALIASES)
+
+
+def named_model(run: Folder, alias: Literal["best", "latest"] = "best") -> Folder | None:
+    """Return the model version that an alias names; without one, the latest; None when there is no model."""
+    known = load_aliases(run)
+    version = known[alias] or known["latest"]
+    return run / f"{MODELS}/{version}" if version else None
 
 
 def find_panels(folder: Folder, *, until_step: int) -> list[str]:

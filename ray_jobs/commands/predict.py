@@ -80,12 +80,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from data_pipelines.readers.bad_file import few
     from data_pipelines.storage.folder import Folder
     from ray_jobs.progress_bar import progress_bar
-    from ray_jobs.runs.model_references import open_reference
     from trainables.inference.predict_folder import PredictionPlan, predict_folder
 
     if options.out is None:
         raise ValueError("predict needs --out PATH_OR_URI, the folder of the results")
-    model = open_reference(options.model, options.storage)
+    model = options.opened
     plan = PredictionPlan(model, read_words(model, given_words(options)), Folder(complete_folder(options.out)))
     source = None if options.input is None else Folder(complete_folder(options.input))
     with progress_bar() as bar:
@@ -102,12 +101,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def _choose_work(plan: "PredictionPlan", num_workers: int | None) -> "Work":
     from ray_jobs.cluster.connection import connect, is_submitted
     from trainables.inference.loading import choose_device
-    from trainables.inference.model_files import load_state
     from trainables.inference.predict_folder import work_here
 
-    state = load_state(plan.model)
     if num_workers == 0 or (num_workers is None and not is_submitted()):
-        return work_here(plan, state, choose_device())
+        return work_here(plan, choose_device())
     from trainables.ray_train.predict_on_ray import work_on_ray
 
     connect()
@@ -119,4 +116,4 @@ def _choose_work(plan: "PredictionPlan", num_workers: int | None) -> "Work":
     count = rooms if num_workers is None else num_workers
     if count > rooms:
         print_text(f"--num-workers {count}: the cluster has room for {rooms} now; more start as it grows")
-    return work_on_ray(plan, state, num_workers=max(count, 1), cpus=1.0, gpus=gpus)
+    return work_on_ray(plan, num_workers=max(count, 1), cpus=1.0, gpus=gpus)

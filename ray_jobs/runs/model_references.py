@@ -11,7 +11,7 @@ from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
 from ray_jobs.settings.builtin_experiments import is_experiment
-from trainables.run_paths import MODELS, load_aliases
+from trainables.run_paths import MODELS, named_model
 
 if TYPE_CHECKING:
     from trainables.contract.predictor import SavedModel
@@ -80,13 +80,12 @@ def no_such_run(reference: str, storage: str) -> str:
 
 def best_model(run: Folder, alias: str = "best") -> Folder:
     """Return the model version of a run that an alias names; without a best one, the latest. Raises ValueError."""
-    known = load_aliases(run)
     if alias not in ("best", "latest"):
         raise ValueError(f"{alias!r} names no model of {run}; best and latest do")
-    version = known[alias] or known["latest"]
-    if version is None:
+    model = named_model(run, alias)
+    if model is None:
         raise ValueError(f"{run} holds no model yet")
-    return run / f"{MODELS}/{version}"
+    return model
 
 
 def list_runs(storage: str) -> list[Folder]:

@@ -22,9 +22,9 @@ class EvaluationResult:
     metrics: Mapping[str, float]
     """By full name, for example `eval/fid_local`; a trivial baseline is beside its metric as `baseline/<name>`."""
     panels: Sequence[Panel] = ()
-    predictions: Sequence[Row] = ()
-    """What was scored on this rank, a row for each sample in the order of its split: `split`, truth, answer and scores.
-    Samples are numbered by the engine, unless a row has its own `sample`."""
+    predictions: Callable[[], Sequence[Row]] = tuple
+    """Returns what was scored on this rank, a row for each sample in the order of its split: `split`, truth, answer and
+    scores. Samples are numbered by the engine, unless a row has its own `sample`. A training never calls it."""
 
 
 class Evaluator(ABC, Generic[Batch]):

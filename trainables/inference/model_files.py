@@ -15,9 +15,8 @@ from data_pipelines.storage.folder import Folder
 from trainables.contract.predictor import SavedModel
 from trainables.contract.task import Task
 from trainables.contract.workload_config import WorkloadConfig
-from trainables.engine.files.checkpoints import refuse_other_architecture
-from trainables.engine.loop.saved_model_evaluation import load_saved
-from trainables.run_paths import METADATA, MODELS, load_aliases, model_data_spec
+from trainables.engine.loop.saved_model_evaluation import load_saved, restore_task
+from trainables.run_paths import METADATA, MODELS, model_data_spec, named_model
 from trainables.workloads import AnyWorkload, build_task
 
 _WORKLOAD: TypeAdapter[WorkloadConfig] = TypeAdapter(AnyWorkload)
@@ -62,17 +61,13 @@ def find_version(source: Folder) -> Folder:
     """Return the best model version of a run's folder, or the folder itself. Raises ValueError for no model."""
     if not source.exists():
         raise ValueError(f"{source} does not exist; give the folder of a model or of a run")
-    aliases = load_aliases(source)
-    version = aliases["best"] or aliases["latest"]
-    return source / f"{MODELS}/{version}" if version else source
+    return named_model(source) or source
 
 
 def load_task(model: SavedModel, state: ModelState, device: torch.device) -> Task[Any]:
     """Build the model's task with its weights, in eval mode. Raises ValueError for weights of another architecture."""
     task = build_task(model.workload, model.data_spec, model.seed)
-    task.load_state_dict(state.task)
-    refuse_other_architecture(task.module.state_dict(), state.weights, model.source)
-    task.module.load_state_dict(state.weights)
+    restore_task(task, state.weights, state.task, model.source)
     task.module.to(device).eval().requires_grad_(False)
     return task
 

@@ -14,7 +14,7 @@ from data_pipelines.readers.bad_file import NAMED, BadFileError, few
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input, write_csv
 from trainables.contract.predictor import PredictionOptions, Predictor, SavedModel
-from trainables.inference.model_files import ModelState, load_task
+from trainables.inference.model_files import ModelState, load_state, load_task
 from trainables.inference.prediction_record import TABLE, PredictionRecord, Result
 from trainables.workloads import predictor_class
 
@@ -32,7 +32,7 @@ class PredictionPlan:
     out: Folder
 
     def build_predictor(self, state: ModelState, device: torch.device) -> Predictor[Any]:
-        """Build the predictor with the model's weights."""
+        """Build the predictor with the model's weights, see `load_state`."""
         task = load_task(self.model, state, device)
         return predictor_class(self.model.workload.name)(task, self.model, self.options, device)
 
@@ -101,12 +101,12 @@ def predict_folder(
     }
 
 
-def work_here(plan: PredictionPlan, state: ModelState, device: torch.device) -> Work:
-    """Return work that is done by this process; the model is built when there is an input."""
+def work_here(plan: PredictionPlan, device: torch.device) -> Work:
+    """Return work that is done by this process; the weights are read when there is an input."""
 
     def work(inputs: Sequence[Input]) -> Iterator[Result]:
         if inputs:
-            predictor = plan.build_predictor(state, device)
+            predictor = plan.build_predictor(load_state(plan.model), device)
             for item in inputs:
                 yield predict_and_write(predictor, item, plan.out)
 

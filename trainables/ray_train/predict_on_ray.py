@@ -9,7 +9,8 @@ import ray.data
 import torch
 
 from trainables.contract.prediction import Input
-from trainables.inference.model_files import ModelState
+from trainables.inference.loading import choose_device
+from trainables.inference.model_files import load_state
 from trainables.inference.predict_folder import PredictionPlan, Work, predict_and_write
 from trainables.inference.prediction_record import Result
 
@@ -22,20 +23,20 @@ class _Worker:
 
     def __init__(self, plan: PredictionPlan, state: Any, num_threads: int) -> None:
         torch.set_num_threads(num_threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._plan = plan
-        self._predictor = plan.build_predictor(ray.get(state), device)
+        self._predictor = plan.build_predictor(ray.get(state), choose_device())
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         return {"result": [predict_and_write(self._predictor, item, self._plan.out) for item in batch["item"]]}
 
 
-def work_on_ray(plan: PredictionPlan, state: ModelState, *, num_workers: int, cpus: float, gpus: float) -> Work:
+def work_on_ray(plan: PredictionPlan, *, num_workers: int, cpus: float, gpus: float) -> Work:
     """Return work that is done by actors all over the cluster, as many as there are inputs for.
+
+    The weights are read by this process when there is an input; each machine gets them once.
 
     Args:
         plan: Model, options and folder of the results; every machine must reach that folder, and the inputs.
-        state: Weights and task state, which each machine gets once.
         num_workers: The most actors at a time.
         cpus: CPUs of one actor.
         gpus: GPUs of one actor.
@@ -47,7 +48,7 @@ def work_on_ray(plan: PredictionPlan, state: ModelState, *, num_workers: int, cp
         items = ray.data.from_items([{"item": item} for item in inputs], override_num_blocks=-(-len(inputs) // BATCH))
         results = items.map_batches(
             _Worker,
-            fn_constructor_args=(plan, ray.put(state), max(int(cpus), 1)),
+            fn_constructor_args=(plan, ray.put(load_state(plan.model)), max(int(cpus), 1)),
             batch_size=BATCH,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(num_workers, -(-len(inputs) // BATCH))),
             num_cpus=cpus,

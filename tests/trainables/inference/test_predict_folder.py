@@ -16,7 +16,7 @@ from tests.s3_server import set_credentials, started_s3_server
 from tests.saved_models import save_untrained
 from trainables import load_model
 from trainables.inference.loading import read_options
-from trainables.inference.model_files import load_state, open_model
+from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
 
 SPEC = {"channels": 1, "height": 8, "width": 8, "class_names": ["zero", "one", "two"]}
@@ -44,7 +44,7 @@ class Work:
     """Work in this process that counts its inputs, and can stop before the end."""
 
     def __init__(self, plan: PredictionPlan, stops_after: int | None = None):
-        self._work = work_here(plan, load_state(plan.model), torch.device("cpu"))
+        self._work = work_here(plan, torch.device("cpu"))
         self._stops_after, self.names = stops_after, []
 
     def __call__(self, inputs):

@@ -8,7 +8,7 @@ from PIL import Image
 from data_pipelines.storage.folder import Folder
 from tests.saved_models import save_untrained
 from trainables.inference.loading import read_options
-from trainables.inference.model_files import load_state, open_model
+from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
 from trainables.ray_train.predict_on_ray import work_on_ray
 
@@ -28,12 +28,11 @@ def test_two_workers_write_what_one_process_writes(tmp_path, ray_cluster):
     for number in range(10):
         Image.fromarray(draws.integers(0, 256, (9 + number, 11, 3), dtype=np.uint8)).save(pictures / f"{number}.png")
     (pictures / "bad.png").write_bytes(b"no picture")
-    state = load_state(model)
     tables = []
     for name in ("here", "ray"):
         plan = PredictionPlan(model, read_options(model, {}), Folder(str(tmp_path / name)))
-        here = work_here(plan, state, torch.device("cpu"))
-        work = here if name == "here" else work_on_ray(plan, state, num_workers=2, cpus=1.0, gpus=0.0)
+        here = work_here(plan, torch.device("cpu"))
+        work = here if name == "here" else work_on_ray(plan, num_workers=2, cpus=1.0, gpus=0.0)
         summary = predict_folder(plan, Folder(str(pictures)), work, on_bad_file="skip")
         tables.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.suffix != ".json"})
         assert summary["predicted"] == 10 and list(summary["faults"]) == ["bad.png"]

@@ -11,6 +11,7 @@ from torch import Tensor
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Row, write_csv
+from trainables.contract.task import Task
 from trainables.engine.files.checkpoints import refuse_other_architecture
 from trainables.engine.files.panel_files import picture_of, save_panels
 from trainables.engine.loop.evaluation import isolated_random, run_evaluation, split_finite
@@ -37,9 +38,7 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
     """
     saved = load_saved(source)
     task = worker.build_task(run.workload, worker.data_spec, run.seed)
-    task.load_state_dict(saved["task"])
-    refuse_other_architecture(task.module.state_dict(), saved["weights"], str(source))
-    task.module.load_state_dict(saved["weights"])
+    restore_task(task, saved["weights"], saved["task"], str(source))
     task.module.to(worker.device)
     with isolated_random():
         task.prepare_evaluation(worker.start(run.seed))
@@ -53,7 +52,7 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         has_pulse=True,
     )
     names: list[str] = []
-    rows = number_samples(worker.collectives.gather_values(list(evaluation.predictions)))
+    rows = number_samples(worker.collectives.gather_values(list(evaluation.predictions())))
     if worker.collectives.rank == 0:
         if rows:
             target.write(PREDICTIONS, write_csv(rows))
@@ -67,6 +66,13 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         "pictures": [picture_of(target, name) for name in names],
         "predictions": f"{target}/{PREDICTIONS}" if rows else None,
     }
+
+
+def restore_task(task: Task[Any], weights: Mapping[str, Tensor], state: Mapping[str, Any], origin: str) -> None:
+    """Put a saved model into a task built from its settings. Raises ValueError for another architecture."""
+    task.load_state_dict(state)
+    refuse_other_architecture(task.module.state_dict(), weights, origin)
+    task.module.load_state_dict(weights)
 
 
 def number_samples(by_rank: Sequence[Sequence[Row]]) -> list[Row]:

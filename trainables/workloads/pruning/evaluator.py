@@ -39,7 +39,7 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         self._prune, self._describe, self._majority = prune, describe, majority
         self._class_names, self._collectives = class_names, collectives
         self._answers: list[tuple[Split, Tensor, Tensor]] = []
-        """Split, labels and logits of each batch, on the CPU."""
+        """Split, labels and logits of each batch."""
         self._network: nn.Module | None = None
         self._row = 0
         self._counts = torch.zeros(len(SPLITS), 3, dtype=torch.int64, device=device)
@@ -59,7 +59,7 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
             self._network = self._prune(module).eval()
         logits = self._network(batch["image"])
         self._counts[self._row] += count_right(logits, batch["label"], self._majority)
-        self._answers.append((SPLITS[self._row], batch["label"].cpu(), logits.float().cpu()))
+        self._answers.append((SPLITS[self._row], batch["label"], logits))
 
     def compute(self, module: nn.Module) -> EvaluationResult:
         """Return percentages over all ranks' rows; a collective."""
@@ -68,13 +68,13 @@ class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
         for split, (right, trivial, total) in zip(SPLITS, counts.tolist(), strict=True):
             metrics[f"{split}_accuracy"] = 100 * right / total
             metrics[f"baseline/{split}_accuracy"] = 100 * trivial / total
-        return EvaluationResult({**metrics, **self._describe(metrics)}, predictions=self._rows())
+        return EvaluationResult({**metrics, **self._describe(metrics)}, predictions=self._rows)
 
     def _rows(self) -> list[Row]:
         rows: list[Row] = []
         names = self._class_names
         for split, labels, logits in self._answers:
-            answers, probabilities = logits.argmax(dim=1).tolist(), logits.double().softmax(dim=1).tolist()
+            answers, probabilities = logits.argmax(dim=1).tolist(), logits.float().double().softmax(dim=1).tolist()
             for label, answer, values in zip(labels.tolist(), answers, probabilities, strict=True):
                 each = {f"p({name})": value for name, value in zip(names, values, strict=True)}
                 rows.append({"split": split, "truth": names[int(label)], "class": names[int(answer)], **each})

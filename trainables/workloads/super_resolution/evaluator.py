@@ -1,6 +1,6 @@
 """Evaluator of enlarged images: measures them, and bicubic baselines, against the ground truth over all ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.super_resolution.batch import ImagePair, PackedImages, unpack
 from trainables.contract.evaluation import EvaluationResult, Evaluator
-from trainables.contract.prediction import Value
+from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
+from trainables.contract.workload_config import BASELINE
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 from trainables.workloads.super_resolution.plots import SamplePlots
@@ -62,8 +63,8 @@ class ImageEvaluator(Evaluator[PackedImages]):
         # for each scale: ours and bicubic, each metric
         self._sums = torch.zeros(len(self._scales), 2, len(self._metrics), dtype=torch.float64, device=device)
         self._counts = torch.zeros(len(self._scales), dtype=torch.float64, device=device)
-        self._rows: list[dict[str, Value]] = []
-        """Scores of each image, by metric, those of bicubic as `baseline/<metric>`."""
+        self._scores: list[tuple[dict[str, Value], list[Tensor]]] = []
+        """Names and size of each image, and its scores at each scale as `_add` returns them."""
         self._plots = SamplePlots(config, config.measured_split)
         self.split: Split | None = None if config.evaluation.benchmark is not None else config.evaluation.split
 
@@ -89,24 +90,31 @@ class ImageEvaluator(Evaluator[PackedImages]):
     def _add_image(self, module: nn.Module, pairs: Sequence[ImagePair], **names: Value) -> None:
         row: dict[str, Value] = {"split": self._config.measured_split, **names}
         row |= {"height": pairs[0].hr.shape[-2], "width": pairs[0].hr.shape[-1]}
-        for index, pair in enumerate(pairs):
-            row |= self._add(module, index, pair)
-        self._rows.append(row)
+        self._scores.append((row, [self._add(module, index, pair) for index, pair in enumerate(pairs)]))
 
-    def _add(self, module: nn.Module, index: int, pair: ImagePair) -> dict[str, Value]:
-        """Measure an image at one scale; returns its scores."""
-        found: dict[str, Value] = {}
+    def _add(self, module: nn.Module, index: int, pair: ImagePair) -> Tensor:
+        """Measure an image at one scale; returns its scores and those of bicubic, [2, metrics]."""
         scale, protocol = self._scales[index], self._config.evaluation.protocol
         images = self._upscaler(module, pair.lr, scale), enlarge_bicubic(pair.lr, scale)
-        for kind, image in enumerate(images):
-            values = measure(image, pair.hr, scale=scale, protocol=protocol, metrics=self._metrics)
-            self._sums[index, kind] += values
-            prefix = ("", "baseline/")[kind] + ("" if index == 0 else f"x{scale}/")
-            found |= {f"{prefix}{name}": value for name, value in zip(self._metrics, values.tolist(), strict=True)}
+        values = torch.stack(
+            [measure(image, pair.hr, scale=scale, protocol=protocol, metrics=self._metrics) for image in images]
+        )
+        self._sums[index] += values
         self._counts[index] += 1
         if index == 0 and self._standing is None:
             self._plots.add(pair)
-        return found
+        return values
+
+    def _rows(self) -> list[Row]:
+        return [
+            row | {name: value for index, values in enumerate(scores) for name, value in self._columns(index, values)}
+            for row, scores in self._scores
+        ]
+
+    def _columns(self, index: int, values: Tensor) -> Iterator[tuple[str, float]]:
+        place = "" if index == 0 else f"x{self._scales[index]}/"
+        for kind, scores in zip(("", BASELINE), values.tolist(), strict=True):
+            yield from zip([f"{kind}{place}{name}" for name in self._metrics], scores, strict=True)
 
     def _name(self, means: Tensor) -> dict[str, float]:
         split = self._config.measured_split

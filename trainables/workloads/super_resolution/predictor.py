@@ -122,15 +122,11 @@ class SuperResolutionPredictor(Predictor[SuperResolutionOptions]):
 
     def _compare(self, picture: Picture, enlarged: Picture) -> np.ndarray:
         """Return bicubic on the left and ours on the right, named, as uint8 [height, width, 3]."""
-        eight = _to_tensor(picture)
-        if eight.dtype != torch.uint8:
-            eight = to_levels(to_zero_one(eight), torch.uint8)
-        bicubic = enlarge_bicubic(eight, self.scale).numpy().transpose(1, 2, 0)
-        ours = _to_tensor(enlarged)
-        ours = (ours if ours.dtype == torch.uint8 else to_levels(to_zero_one(ours), torch.uint8)).numpy()
+        bicubic = enlarge_bicubic(_to_8_bit(picture), self.scale).numpy().transpose(1, 2, 0)
+        ours = _to_8_bit(enlarged).numpy().transpose(1, 2, 0)
         height, width = bicubic.shape[:2]
         sheet = Image.new("RGB", (2 * width + BAR, height + LABEL), "white")
-        for left, name, pixels in ((0, "bicubic", bicubic), (width + BAR, "this model", ours.transpose(1, 2, 0))):
+        for left, name, pixels in ((0, "bicubic", bicubic), (width + BAR, "this model", ours)):
             sheet.paste(Image.fromarray(np.ascontiguousarray(pixels)), (left, LABEL))
             ImageDraw.Draw(sheet).text((left + 2, 2), name, fill="black")
         return np.asarray(sheet)
@@ -141,6 +137,10 @@ def _to_tensor(picture: Picture) -> Tensor:
     if colours.shape[2] == 1:
         colours = np.repeat(colours, 3, axis=2)
     return torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
+
+
+def _to_8_bit(picture: Picture) -> Tensor:
+    return to_levels(to_zero_one(_to_tensor(picture)), torch.uint8)
 
 
 def _enlarge_alpha(alpha: np.ndarray, scale: int) -> np.ndarray:

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from data_pipelines.video.batch import PackedClips
 from trainables.contract.evaluation import EvaluationResult, Evaluator
-from trainables.contract.prediction import Value
+from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
+from trainables.contract.workload_config import BASELINE
 from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import Predictor, rollout
@@ -43,8 +44,8 @@ class WindowEvaluator(Evaluator[PackedClips]):
         self._fvd = ClipDistances(features, ("ours", "copies"), device) if features else None
         self._nfe = 0
         self._shown: list[Shown] = []
-        self._rows: list[dict[str, Value]] = []
-        """Scores of each window, those of the repeated last frame as `baseline/<score>`."""
+        self._scores: list[tuple[Tensor, Tensor]] = []
+        """Scores of each window and those of the repeated last frame, [scores, time]."""
 
     def update(self, module: nn.Module, batch: PackedClips) -> None:
         """Predict the windows of these clips."""
@@ -104,7 +105,13 @@ class WindowEvaluator(Evaluator[PackedClips]):
         self._sums[_COPY] += trivial
         self._sums[_BEST] += best_draw(scores, self._names)
         self._count += 1
-        self._rows.append({"split": self.split, **self._curves("", ours), **self._curves("baseline/", trivial)})
+        self._scores.append((ours, trivial))
+
+    def _rows(self) -> list[Row]:
+        return [
+            {"split": self.split, **self._curves("", ours), **self._curves(BASELINE, trivial)}
+            for ours, trivial in self._scores
+        ]
 
     def _curves(self, prefix: str, scores: Float64[Tensor, "scores time"]) -> dict[str, Value]:
         found: dict[str, Value] = {}

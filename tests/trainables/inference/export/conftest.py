@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from data_pipelines.storage.folder import Folder
+from tests.saved_models import save_task
 from tests.trainables.workloads.super_resolution.conftest import NETWORKS
 from tests.trainables.workloads.video_prediction.conftest import DATA, NETWORK
 from trainables.contract.predictor import SavedModel
-from trainables.engine.files.model_versions import save_model
 from trainables.inference.export.export_model import export_model
 from trainables.inference.model_files import open_model
 from trainables.workloads import build_pipeline, build_task, config_class
@@ -67,23 +67,7 @@ def save_tiny(workload: dict[str, Any], folder: Path) -> SavedModel:
     with torch.no_grad():
         for parameter in task.module.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-    settings = config.model_dump(mode="json")
-    save_model(
-        Folder(str(folder)),
-        step=7,
-        weights=task.module.state_dict(),
-        task_state=task.state_dict(),
-        metadata={
-            "epoch": 2,
-            "global_step": 7,
-            "metrics": METRICS,
-            "data_spec": data_spec,
-            "workload": settings,
-            "config": {"seed": 3, "workload": settings},
-        },
-        aliases=["best", "latest"],
-        is_kept=False,
-    )
+    save_task(folder, task, config, data_spec, 3, step=7, epoch=2, metrics=METRICS)
     return open_model(Folder(str(folder)))
 
 

@@ -18,7 +18,7 @@ from tests.tasks import seeded
 from trainables.contract.prediction import Input
 from trainables.contract.seeding import seeded_generator
 from trainables.inference.loading import load_model, read_options
-from trainables.inference.model_files import load_state, open_model
+from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.picture_likelihood import compute_likelihood
@@ -54,7 +54,7 @@ def load(saved: str, **options: Any) -> FlowMatchingPredictor:
 def predict(saved: str, out: Path, source: Path | None = None, **options: Any) -> dict[str, Any]:
     model = open_model(Folder(saved))
     plan = PredictionPlan(model, read_options(model, options), Folder(str(out)))
-    return predict_folder(plan, source and Folder(str(source)), work_here(plan, load_state(model), CPU))
+    return predict_folder(plan, source and Folder(str(source)), work_here(plan, CPU))
 
 
 def find(saved: str, source: Path | None = None, **options: Any) -> list[Input]:

@@ -22,7 +22,7 @@ from tests.saved_models import save_task
 from tests.video_fixtures import save_sound, save_video
 from trainables.contract.seeding import seeded_generator
 from trainables.inference.loading import load_model, read_options
-from trainables.inference.model_files import load_state, open_model
+from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
 from trainables.workloads.video_prediction.diffusion.predictors import rollout
 from trainables.workloads.video_prediction.plots import to_8_bit
@@ -67,7 +67,7 @@ def load(saved: str, **options: Any) -> VideoPredictionPredictor:
 def predict(saved: str, source: Path | str, out: Path, **options: Any) -> dict[str, Any]:
     model = open_model(Folder(saved))
     plan = PredictionPlan(model, read_options(model, options), Folder(str(out)))
-    return predict_folder(plan, Folder(str(source)), work_here(plan, load_state(model), CPU))
+    return predict_folder(plan, Folder(str(source)), work_here(plan, CPU))
 
 
 def save_clip(folder: Path, count: int, *, first: int = 0, size: tuple[int, int] = (12, 16)) -> np.ndarray:

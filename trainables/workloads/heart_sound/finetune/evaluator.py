@@ -81,7 +81,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             panels += draw_split(split, unit, self._task)
         if self._shown is not None:
             panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
-        return EvaluationResult(metrics, panels, self._rows())
+        return EvaluationResult(metrics, panels, self._rows)
 
     def _name(self, kind: str, number: int) -> Value:
         names = self._names[kind]

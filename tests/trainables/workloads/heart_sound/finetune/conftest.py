@@ -1,7 +1,6 @@
 """Small models that were never trained, saved as a run saves them."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,7 @@ from torch import nn
 
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.tasks import TASKS
-from data_pipelines.storage.folder import Folder
-from trainables.engine.files.model_versions import save_model
+from tests.saved_models import save_task
 from trainables.inference.loading import load_model
 from trainables.workloads import build_task, config_class
 from trainables.workloads.heart_sound.finetune.predictor import HeartSoundPredictor
@@ -43,25 +41,7 @@ def save_untrained(tmp_path_factory) -> Callable[..., str]:
             last = built.module.get_submodule("classifier.4")
             assert isinstance(last, nn.Linear)
             last.weight.copy_(4 * torch.randn(last.weight.shape, generator=generator))
-        run = Folder(str(tmp_path_factory.mktemp("run")))
-        metadata = {
-            "workload": workload.model_dump(mode="json"),
-            "data_spec": spec,
-            "config": {"seed": 3},
-            "epoch": 1,
-            "global_step": 7,
-            "metrics": {},
-        }
-        name = save_model(
-            run,
-            step=7,
-            weights=built.module.state_dict(),
-            task_state=built.state_dict(),
-            metadata=metadata,
-            aliases=["best"],
-            is_kept=False,
-        )
-        return str(Path(str(run)) / name)
+        return save_task(tmp_path_factory.mktemp("run"), built, workload, spec, 3, step=7) + "/models/step_000000007"
 
     return save
 

@@ -1,12 +1,10 @@
 """Picture of a judged recording: its trace with the cycles, and the probabilities of each cycle below."""
 
-import io
-
 import numpy as np
 import torch
-from PIL import Image
 
 from data_pipelines.heart_sounds.analysis import Analysis
+from trainables.contract.picture_grid import encode_png
 from trainables.line_charts import Curve, draw_chart
 from trainables.workloads.heart_sound.finetune.inference.answers import RecordingAnswer
 
@@ -40,9 +38,7 @@ def draw_recording(analysis: Analysis, answer: RecordingAnswer) -> bytes:
             )
         )
     pixels = torch.cat(pictures, dim=1).permute(1, 2, 0).numpy()
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
-    return png.getvalue()
+    return encode_png(pixels)
 
 
 def _verdict(answer: RecordingAnswer) -> str:
