@@ -104,6 +104,7 @@ def save_task(
         metadata={
             "workload": workload,
             "data_spec": dict(data_spec),
+            "learnt": dict(task.learnt()),
             "metrics": dict(metrics or {}),
             "epoch": epoch,
             "global_step": step,

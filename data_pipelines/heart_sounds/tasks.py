@@ -18,14 +18,21 @@ class HeartTask:
     """The label of the clinical positive."""
     unit: Unit
     """The unit that the challenge scores; scores of cycles are aggregated to it."""
-    primary_metric: str
-    """Metric on the validation split that decides which model is best."""
+    decision_scores: tuple[str, ...]
+    """Scores that a decision rule can be learnt for, first the task's own: that of its challenge where there is one."""
 
+
+LOWER_IS_BETTER = ("cost", "loss")
+"""Scores that are better the lower they are."""
+PLAIN = ("f1_macro", "accuracy")
+"""Scores that every task has."""
 
 TASKS: dict[str, HeartTask] = {
-    "synthetic_murmur": HeartTask("synthetic", ("normal", "murmur"), 1, "recording", "auroc"),
-    "circor_murmur": HeartTask("circor", ("Present", "Unknown", "Absent"), 0, "patient", "f1_macro"),
-    "circor_outcome": HeartTask("circor", ("Normal", "Abnormal"), 1, "patient", "auroc"),
-    "physionet2016": HeartTask("physionet2016", ("normal", "abnormal"), 1, "recording", "auroc"),
-    "pascal": HeartTask("pascal", ("normal", "murmur", "extrasystole"), 1, "recording", "f1_macro"),
+    "synthetic_murmur": HeartTask("synthetic", ("normal", "murmur"), 1, "recording", PLAIN),
+    "circor_murmur": HeartTask(
+        "circor", ("Present", "Unknown", "Absent"), 0, "patient", ("weighted_accuracy", "cost", *PLAIN)
+    ),
+    "circor_outcome": HeartTask("circor", ("Normal", "Abnormal"), 1, "patient", ("cost", "weighted_accuracy", *PLAIN)),
+    "physionet2016": HeartTask("physionet2016", ("normal", "abnormal"), 1, "recording", ("macc", *PLAIN)),
+    "pascal": HeartTask("pascal", ("normal", "murmur", "extrasystole"), 1, "recording", PLAIN),
 }

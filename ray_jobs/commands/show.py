@@ -48,11 +48,13 @@ def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
 
     earlier = {each.run_id: each.folder.exists(FINAL) for each in earlier_experiments(experiment)}
     name, state = _find_name(experiment), _find_state(experiment)
+    goal = experiment.workload.selection_metric
     lines = [
         dump_yaml(experiment.model_dump(mode="json")).rstrip(),
         "---",
         f"run:              {name}",
         f"folder:           {experiment.folder} ({STATES[state]})",
+        f"best model by:    {goal.metric}, {'lowest' if goal.mode == 'min' else 'highest'}",
         *(f"after:            {each}, {'finished' if done else 'to be trained'}" for each, done in earlier.items()),
     ]
     try:
@@ -60,6 +62,7 @@ def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
     except ValueError as error:  # what `train` refuses too
         described, found = [f"not known yet:    {error}"], dict.fromkeys(KNOWN_WITH_DATA)
     summary: dict[str, Any] = {"run_id": experiment.run_id, "run_name": name, "folder": str(experiment.folder)}
+    summary["selection"] = goal.model_dump(mode="json")
     return "\n".join([*lines, *described]), summary | {"state": state, "after": earlier} | found
 
 

@@ -1,11 +1,12 @@
 """Settings of the toy workload."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from examples.diabetes.diabetes.config import DiabetesConfig
-from trainables.contract.workload_config import SelectionMetric
+from trainables.contract.workload_config import Mode
 
 
 class ToyConfig(DiabetesConfig):
@@ -33,9 +34,9 @@ class ToyConfig(DiabetesConfig):
     """A row whose target is not a number."""
 
     @property
-    def selection_metric(self) -> SelectionMetric:
+    def selectable(self) -> Mapping[str, Mode]:
         """Error on the test rows."""
-        return SelectionMetric(metric="test/mse", mode="min")
+        return {"test/mse": "min", "val/mse": "min", "test/mae": "min"}
 
     @property
     def num_stages(self) -> int:

@@ -34,6 +34,8 @@ class SavedModel:
     step: int
     metrics: Mapping[str, float]
     """Values of the training's last evaluation before it was saved."""
+    learnt: Mapping[str, Any]
+    """`Task.learnt` at that time."""
     digest: str
     """SHA-256 over its files, in hexadecimal."""
 

@@ -140,6 +140,14 @@ class Task(ABC, Generic[Batch]):
         output = GraphOutput("output", (BATCH.name, *shape[1:]), "the output")
         return ExportSpec(summary, self.module, [Graph(self.module, inputs, output)])
 
+    def learnt(self) -> Mapping[str, Any]:
+        """Return what training has found beside the weights, such as a decision rule, as plain data for JSON.
+
+        It stands in the metadata of checkpoints and models, where predictions read it without the weights
+        (`SavedModel.learnt`).
+        """
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Return what `on_train_start` and the other hooks computed: tensors and plain data.
 

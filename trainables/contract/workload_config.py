@@ -1,20 +1,27 @@
 """Base class of every workload's settings, and the metric that selects its models."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from data_pipelines.contract.config import Config
+from data_pipelines.contract.did_you_mean import suggest
 from trainables.contract.training_config import Training
 
 BASELINE = "baseline/"
 """Prefix of a metric's name: the same metric of a trivial predictor."""
 
 
+Mode = Literal["min", "max"]
+
+
 class SelectionMetric(Config):
     """The metric that decides which model is best."""
 
     metric: str
-    mode: Literal["min", "max"]
+    mode: Mode
 
     def is_better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
         """Return whether `value` is better than `than` by more than `margin`; a value that is not finite never is."""
@@ -30,6 +37,9 @@ class WorkloadConfig(Config, ABC):
 
     name: str
     """The workload's name in the register, or `package.module:NAME` of one outside of it."""
+    selection: SelectionMetric | None = None
+    """The metric that decides which model is best; with several stages, which is best of its stage. By default the
+    first of `selectable`."""
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` command, each with its dotted setting."""
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
@@ -51,8 +61,27 @@ class WorkloadConfig(Config, ABC):
 
     @property
     @abstractmethod
+    def selectable(self) -> Mapping[str, Mode]:
+        """Metrics of an evaluation that may decide which model is best, each with its better end; the default first."""
+
+    @property
     def selection_metric(self) -> SelectionMetric:
-        """The metric that decides which model is best; with several stages, which is best of its stage."""
+        """The metric that decides: that of the settings, else the workload's own."""
+        metric, mode = next(iter(self.selectable.items()))
+        return self.selection or SelectionMetric(metric=metric, mode=mode)
+
+    @model_validator(mode="after")
+    def _selection_is_possible(self) -> Self:
+        if self.selection is None:
+            return self
+        metric, known = self.selection.metric, self.selectable
+        if metric not in known:
+            raise ValueError(f"`selection.metric` is {metric!r}; {suggest(metric, known)}")
+        if self.selection.mode != known[metric]:
+            raise ValueError(
+                f"`selection.mode` is {self.selection.mode}, but {metric} is better at its {known[metric]}"
+            )
+        return self
 
     @property
     def num_stages(self) -> int:

@@ -53,6 +53,7 @@ def open_model(source: Folder) -> SavedModel:
         epoch=metadata["epoch"],
         step=metadata["global_step"],
         metrics=metadata["metrics"],
+        learnt=metadata.get("learnt", {}),
         digest=_digest(folder),
     )
 

@@ -1,8 +1,10 @@
 """Settings of the workload."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import Mode, WorkloadConfig
 
 
 class DiabetesConfig(WorkloadConfig):
@@ -13,6 +15,6 @@ class DiabetesConfig(WorkloadConfig):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @property
-    def selection_metric(self) -> SelectionMetric:
+    def selectable(self) -> Mapping[str, Mode]:
         """The mean squared error of the validation patients."""
-        return SelectionMetric(metric="val/mse", mode="min")
+        return {"val/mse": "min"}

@@ -105,6 +105,7 @@ class WorkerReporter:
             "global_step": state.position.step,
             "metrics": state.position.latest,
             "data_spec": dict(self._worker.data_spec),
+            "learnt": dict(state.task.learnt()),
             "workload": self._run.workload.model_dump(mode="json"),
             "config": self._run.model_dump(mode="json"),
         }

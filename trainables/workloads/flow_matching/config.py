@@ -1,12 +1,13 @@
 """Settings of the flow-matching workload; torch-free, so that an experiment is checked in milliseconds."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, FolderUri, InputPath, ModelPath
 from data_pipelines.images.config import ImageData
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import Mode, WorkloadConfig
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
@@ -172,10 +173,9 @@ class FlowMatchingConfig(WorkloadConfig):
         return (self.name, self.data.source, pairing, f"ch{self.network.base_channels}")
 
     @property
-    def selection_metric(self) -> SelectionMetric:
+    def selectable(self) -> Mapping[str, Mode]:
         """The Frechet distance, or the inception score when that alone is evaluated."""
-        suffix = "local" if self.evaluation.inception_weights is None else "score"
-        if self.evaluation.metric != "is":
-            return SelectionMetric(metric=f"eval/fid_{suffix}", mode="min")
-        local = "_local" if self.evaluation.inception_weights is None else ""
-        return SelectionMetric(metric=f"eval/inception_score{local}_mean", mode="max")
+        is_local = self.evaluation.inception_weights is None
+        distance: dict[str, Mode] = {"eval/fid_local" if is_local else "eval/fid_score": "min"}
+        score: dict[str, Mode] = {f"eval/inception_score{'_local' if is_local else ''}_mean": "max"}
+        return score | distance if self.evaluation.metric == "is" else distance | score

@@ -1,5 +1,6 @@
 """Settings of the pruning workload; torch-free, so that an experiment is checked in milliseconds."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -7,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.images.config import ImageData
 from trainables.contract.training_config import Training
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import Mode, WorkloadConfig
 
 Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res18"]
 Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency"]
@@ -143,9 +144,9 @@ class PruningConfig(WorkloadConfig):
         return {"head": ("head",), "mlp": ("neuron",), "both": ("head", "neuron")}[self.target or "head"]
 
     @property
-    def selection_metric(self) -> SelectionMetric:
+    def selectable(self) -> Mapping[str, Mode]:
         """Validation accuracy, within each round."""
-        return SelectionMetric(metric="val_accuracy", mode="max")
+        return {"val_accuracy": "max"}
 
     @property
     def num_stages(self) -> int:

@@ -1,12 +1,13 @@
 """Settings of the super-resolution workload; torch-free, so that an experiment is checked in milliseconds."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.super_resolution.config import SuperResolutionData
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
 
@@ -131,6 +132,13 @@ class SuperResolutionConfig(WorkloadConfig):
         return "test" if self.evaluation.benchmark is not None else self.evaluation.split
 
     @property
-    def selection_metric(self) -> SelectionMetric:
-        """PSNR at the first scale."""
-        return SelectionMetric(metric=f"{self.measured_split}/psnr", mode="max")
+    def selectable(self) -> Mapping[str, Mode]:
+        """PSNR at the first scale of the measured split; any metric at any scale."""
+        names = ["psnr", *self.evaluation.metrics]
+        places = ["", *(f"x{scale}/" for scale in self.data.scales[1:])]
+        return {
+            f"{split}/{place}{name}": "min" if name == "sam" else "max"
+            for split in (self.measured_split, "val", "test")
+            for place in places
+            for name in names
+        }

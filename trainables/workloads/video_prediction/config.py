@@ -1,12 +1,13 @@
 """Settings of the video-prediction workload; torch-free, so that an experiment is checked in milliseconds."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.video.config import VideoData
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
 
 LATENT_SIDE = 8
@@ -112,9 +113,12 @@ class VideoPredictionConfig(WorkloadConfig):
         return (*parts, self.diffusion.prediction) if isinstance(self.network, DiT) else parts
 
     @property
-    def selection_metric(self) -> SelectionMetric:
-        """Mean squared error over all future frames."""
-        return SelectionMetric(metric="eval/mse", mode="min")
+    def selectable(self) -> Mapping[str, Mode]:
+        """Mean squared error over all future frames, the other scores, those of the best draws, and FVD."""
+        modes: dict[str, Mode] = {"mse": "min", "mae": "min", "psnr": "max", "ssim": "max"}
+        known = {f"eval/{name}": mode for name, mode in modes.items()}
+        known["eval/fvd"] = "min"
+        return known | {f"eval/best/{name}": mode for name, mode in modes.items()}
 
     @property
     def num_predicted(self) -> int:

@@ -17,6 +17,7 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.runs.model_references import best_model, named_runs
 from ray_jobs.runs.training import train
+from trainables.inference.model_files import open_model
 from trainables.run_paths import step_of
 from trainables.workloads.heart_sound.finetune.class_loss import weigh_classes
 from trainables.workloads.heart_sound.finetune.config import ClassLoss, FinetuneConfig
@@ -213,21 +214,48 @@ def test_pretraining_refuses_labels_and_indivisible_parts():
 
 
 def check_table(found: dict[str, Any]) -> None:
-    """Scores of scikit-learn from the table of an evaluation, by the cycles' mean logits."""
+    """Scores of scikit-learn from the table of an evaluation, by the mean logits of the cycles of a recording."""
     with Path(found["predictions"]).open(newline="") as file:
         table = [row for row in csv.DictReader(file) if row["split"] == "val"]
     classes = [name[len("logit(") : -1] for name in table[0] if name.startswith("logit(")]
-    patients: dict[str, dict[str, list[np.ndarray]]] = {}
+    recordings: dict[str, list[np.ndarray]] = {}
     for row in table:
         logits = np.array([float(row[f"logit({name})"]) for name in classes])
-        patients.setdefault(row["patient"], {}).setdefault(row["recording"], []).append(logits)
-    truth = {row["patient"]: row["truth"] for row in table}
-    means = {key: np.mean([np.mean(each, 0) for each in found.values()], 0) for key, found in patients.items()}
-    answers = [classes[int(means[key].argmax())] for key in truth]
+        recordings.setdefault(row["recording"], []).append(logits)
+    truth = {row["recording"]: row["truth"] for row in table}
+    means = {key: np.mean(each, 0) for key, each in recordings.items()}
+    multipliers = np.array([found["metrics"][f"decision/{name.lower()}"] for name in classes])
+    answers = [classes[int((multipliers * np.exp(means[key] - means[key].max())).argmax())] for key in truth]
     metrics = {name.removeprefix("val/"): value for name, value in found["metrics"].items() if name.startswith("val/")}
     assert accuracy_score(list(truth.values()), answers) == pytest.approx(metrics["accuracy"], rel=1e-12)
     macro = f1_score(list(truth.values()), answers, average="macro", labels=classes)
     assert macro == pytest.approx(metrics["f1_macro"], rel=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["learnt", "argmax"])
+def test_every_later_answer_follows_the_rule_that_the_model_keeps(stage, rule):
+    experiment = stage("finetune", rule, {"decision": {"rule": rule}})
+    result = train(experiment)
+    saved = open_model(result.folder)
+    if rule == "argmax":
+        assert saved.learnt["decision"] == {"score": None, "multipliers": {"normal": 1.0, "murmur": 1.0}}
+        assert "val/argmax_f1_macro" not in saved.metrics
+        return
+    kept = saved.learnt["decision"]
+    assert kept["score"] == "f1_macro" and kept["multipliers"]["murmur"] != 0.5
+    assert {f"decision/{name}": value for name, value in kept["multipliers"].items()}.items() <= saved.metrics.items()
+    assert saved.metrics["val/f1_macro"] >= saved.metrics["val/argmax_f1_macro"]
+    again = evaluate(experiment, None, {})["metrics"]
+    assert {name: value for name, value in saved.metrics.items() if name.startswith(("val", "test", "decision"))} == {
+        name: pytest.approx(value, rel=1e-6) for name, value in again.items() if name.startswith(("val", "test", "dec"))
+    }
+
+
+def test_another_metric_can_choose_the_best_model(stage):
+    goal = {"metric": "val/loss", "mode": "min"}
+    result = train(stage("finetune", "chosen", {"selection": goal}, epochs=3))
+    losses = [row["val/loss"] for row in rows_of(result.folder) if "val/loss" in row]
+    assert result.final["best_metrics"]["val/loss"] == min(losses)
 
 
 def test_a_model_is_not_scored_on_data_made_otherwise(stage):

@@ -1,13 +1,14 @@
 """Settings of the second stage: a clinical task on the pretrained encoder."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, ModelPath
 from data_pipelines.heart_sounds.config import HeartData
-from data_pipelines.heart_sounds.tasks import TASKS, TaskName
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, TASKS, TaskName
+from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 
@@ -45,6 +46,16 @@ class ClassLoss(Config):
         return self
 
 
+class Decision(Config):
+    """How the probabilities of a recording or patient become an answer."""
+
+    rule: Literal["learnt", "argmax"] = "learnt"
+    """learnt: the multipliers of the classes' probabilities that are best for `score` on the validation subjects, found
+    in every evaluation of the training and kept in its models. argmax: the likeliest class."""
+    score: Literal["weighted_accuracy", "cost", "macc", "f1_macro", "accuracy"] | None = None
+    """The score that the rule is learnt for; null: the task's own, that of its challenge where there is one."""
+
+
 class FinetuneConfig(WorkloadConfig):
     """Settings of full fine-tuning, or linear evaluation; few-shot with `data.shot_ratio` below 1."""
 
@@ -61,6 +72,7 @@ class FinetuneConfig(WorkloadConfig):
     """Learning rate of the encoder as a factor of `training.optimizer.learning_rate`, that of the classifier."""
     head: Head = Head()
     loss: ClassLoss = ClassLoss()
+    decision: Decision = Decision()
 
     metric_names: ClassVar[dict[str, str]] = {
         f"train/learning_rate/{group}": f"learning_rate/{group}" for group in ("encoder", "classifier")
@@ -77,6 +89,18 @@ class FinetuneConfig(WorkloadConfig):
             raise ValueError(f"`data.held_out_database` is for the task physionet2016, and this is {self.task}")
         return self
 
+    @model_validator(mode="after")
+    def _score_is_of_the_task(self) -> Self:
+        known = TASKS[self.task].decision_scores
+        if self.decision.score is not None and self.decision.score not in known:
+            raise ValueError(f"`decision.score` is {self.decision.score}; {self.task} has {', '.join(known)}")
+        return self
+
+    @property
+    def decision_score(self) -> str:
+        """The score that the decision rule is learnt for."""
+        return self.decision.score or TASKS[self.task].decision_scores[0]
+
     def check_inputs(self) -> None:
         """Raise ValueError unless the pretrained encoder can be read, and is of this architecture."""
         if self.pretrained is not None and self.pretrained.exists():
@@ -92,6 +116,15 @@ class FinetuneConfig(WorkloadConfig):
         return (self.task, "linear" if self.mode == "linear" else "finetune", *few)
 
     @property
-    def selection_metric(self) -> SelectionMetric:
-        """The task's primary metric on the validation subjects."""
-        return SelectionMetric(metric=f"val/{TASKS[self.task].primary_metric}", mode="max")
+    def selectable(self) -> Mapping[str, Mode]:
+        """The score that the decision rule is learnt for, on the validation subjects; any other score of theirs."""
+        task = TASKS[self.task]
+        plain = ("f1_macro", "accuracy", "f1", "precision", "recall", "sensitivity", "specificity", "auroc", "auprc")
+        levels = ["", *(f"{level}_" for level in ("cycle", "recording", "patient") if level != task.unit)]
+        names = [
+            self.decision_score,
+            *task.decision_scores,
+            *(level + name for level in levels for name in plain),
+            "loss",
+        ]
+        return {f"val/{name}": "min" if name in LOWER_IS_BETTER else "max" for name in names}

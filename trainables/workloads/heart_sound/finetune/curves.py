@@ -17,15 +17,15 @@ from trainables.metrics.classification import (
     roc_curve,
 )
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
-from trainables.workloads.heart_sound.finetune.decision import decide
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 
 CELL, MARGIN = 90, 110
 INK = (30, 30, 30)
 
 
-def draw_split(split: str, answers: Answers, task: HeartTask) -> list[ImagePanel]:
+def draw_split(split: str, answers: Answers, task: HeartTask, rule: DecisionRule) -> list[ImagePanel]:
     """Draw the confusion matrix, and the curves of the classes for which they are defined."""
-    predicted = decide(answers.probabilities, task)
+    predicted = decide(answers.probabilities, task, rule)
     confusion = count_confusion(answers.label, predicted, len(task.classes))
     panels = [ImagePanel(f"{split}/confusion_matrix", draw_confusion(confusion, task.classes)[None])]
     roc, recall = [], []

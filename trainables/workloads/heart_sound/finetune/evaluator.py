@@ -1,6 +1,6 @@
 """Evaluator of a clinical task: scores of validation and test subjects, with confusion matrix and curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from trainables.contract.train_context import Collectives
 from trainables.metrics.classification import score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers, softmax
 from trainables.workloads.heart_sound.finetune.curves import draw_split
-from trainables.workloads.heart_sound.finetune.decision import decide
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 from trainables.workloads.heart_sound.finetune.task_scores import score_split
 from trainables.workloads.heart_sound.plots import draw_cycles
 
@@ -27,7 +27,15 @@ FIELDS = ("label", "patient", "recording", "is_good")
 class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
     """Evaluator of all given splits.
 
-    `training` is the confusion matrix of training answers since the last evaluation, `data_spec` that of the data.
+    Args:
+        task: The task.
+        splits: The evaluated splits.
+        training: Confusion matrix of the training answers since the last evaluation.
+        data_spec: That of the data.
+        goal: Name of the metric that decides which model is best; it is NaN where it is undefined.
+        find_rule: Returns the decision rule, given the answers for all validation subjects in the task's unit, if there
+            are any, and the clinical outcomes by patient.
+        collectives: The argument of `Task.evaluator`.
     """
 
     def __init__(
@@ -37,9 +45,12 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         *,
         training: np.ndarray,
         data_spec: DataSpec,
+        goal: str,
+        find_rule: Callable[[Answers | None, Sequence[str | None]], DecisionRule],
         collectives: Collectives,
     ) -> None:
         self._task, self._splits, self._training, self._collectives = task, splits, training, collectives
+        self._goal, self._find_rule = goal, find_rule
         self._outcomes: Sequence[str | None] = data_spec.get("outcomes", ())
         self._names = {kind: data_spec.get(f"{kind}s") for kind in ("recording", "patient")}
         """What the numbers of recordings and patients stand for; None in data that were prepared before."""
@@ -70,18 +81,24 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         training = score_confusion(self._training, positive=self._task.positive)
         metrics = {f"train/{name}": value for name, value in training.items() if name != "accuracy"}
         panels: list[Panel] = []
-        for split in self._splits:
-            answers = self._gather(split)
-            scores, constants = score_split(answers, self._task, self._outcomes)
-            goal = self._task.primary_metric
-            scores.setdefault(goal, float("nan"))  # undefined: the engine leaves it out and logs that
+        found = {split: self._gather(split) for split in self._splits}
+        validation = self._by_unit(found["val"]) if "val" in found else None
+        self._rule = self._find_rule(validation, self._outcomes)
+        for split, answers in found.items():
+            scores, constants = score_split(answers, self._task, self._rule, self._outcomes)
             metrics |= {f"{split}/{name}": value for name, value in scores.items()}
             metrics |= {f"baseline/{split}/{name}": value for name, value in constants.items() if name in scores}
-            unit = answers.by_patient() if self._task.unit == "patient" else answers.by_recording()
-            panels += draw_split(split, unit, self._task)
+            panels += draw_split(split, self._by_unit(answers), self._task, self._rule)
+        metrics.setdefault(self._goal, float("nan"))  # undefined: the engine leaves it out and logs that
+        if self._rule.score is not None:
+            each = zip(self._task.classes, self._rule.multipliers, strict=True)
+            metrics |= {f"decision/{name.lower()}": value for name, value in each}
         if self._shown is not None:
             panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
         return EvaluationResult(metrics, panels, self._rows)
+
+    def _by_unit(self, answers: Answers) -> Answers:
+        return answers.by_patient() if self._task.unit == "patient" else answers.by_recording()
 
     def _name(self, kind: str, number: int) -> Value:
         names = self._names[kind]
@@ -95,7 +112,11 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             for logits, fields in zip(self._logits[split], self._fields[split], strict=True):
                 found = softmax(logits.numpy())
                 parts = zip(
-                    fields.tolist(), decide(found, self._task).tolist(), found.tolist(), logits.tolist(), strict=True
+                    fields.tolist(),
+                    decide(found, self._task, self._rule).tolist(),
+                    found.tolist(),
+                    logits.tolist(),
+                    strict=True,
                 )
                 for (label, patient, recording, is_good), answer, shares, values in parts:
                     known: dict[str, Value] = {"split": split}

@@ -7,10 +7,12 @@ from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.export import ExportSpec, Graph, GraphOutput
 from trainables.workloads.heart_sound.export import LIMITS, describe_data, describe_preprocessing, describe_signal
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 
 _BUILD = """
 from trainables.workloads.heart_sound.finetune.config import Head
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
@@ -22,7 +24,7 @@ module = weights_of = FinetuneNetwork(encoder, head, num_classes=num_classes, is
 
 
 def describe_network(
-    network: FinetuneNetwork, config: FinetuneConfig, data_spec: Mapping[str, Any], num_samples: int
+    network: FinetuneNetwork, config: FinetuneConfig, data_spec: Mapping[str, Any], num_samples: int, rule: DecisionRule
 ) -> ExportSpec:
     """Describe a classifier for its export.
 
@@ -31,6 +33,7 @@ def describe_network(
         config: Settings of the workload.
         data_spec: That of the training's data.
         num_samples: Values of a signal.
+        rule: The decision rule.
     """
     task, names = TASKS[config.task], list(data_spec["class_names"])
     output = GraphOutput("logits", ("batch", len(names)), "one logit for each class, in the order of `classes`")
@@ -46,8 +49,8 @@ def describe_network(
         preprocessing=describe_preprocessing(config.data),
         class_names=names,
         decision={
-            "rule": "argmax",
-            "of": "logits",
+            "rule": "argmax" if rule.score is None else "multipliers",
+            **rule.as_dict(names),
             "unit": task.unit,
             "aggregation": "the mean of the logits over all parts of a recording"
             + (", then over the recordings of a patient" if task.unit == "patient" else ""),

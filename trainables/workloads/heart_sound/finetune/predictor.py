@@ -22,7 +22,7 @@ from trainables.contract.prediction import Input, Prediction, Row
 from trainables.contract.predictor import PredictionOptions, Predictor, SavedModel
 from trainables.workloads.heart_sound.finetune.aggregation import softmax
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
-from trainables.workloads.heart_sound.finetune.decision import decide
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide, read_rule
 from trainables.workloads.heart_sound.finetune.inference.answers import CycleAnswer, PatientAnswer, RecordingAnswer
 from trainables.workloads.heart_sound.finetune.inference.challenge_files import challenge_files, refuse_other_task
 from trainables.workloads.heart_sound.finetune.inference.patients import (
@@ -97,7 +97,8 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
     def pool(self, answers: Sequence[RecordingAnswer], patient: str = "") -> PatientAnswer:
         """Return the answer for one patient from those of all recordings, each of which counts the same."""
         found = [each.probabilities for each in answers]
-        return pool_recordings(patient or (answers[0].patient if answers else ""), found, self._heart_task)
+        name = patient or (answers[0].patient if answers else "")
+        return pool_recordings(name, found, self._heart_task, rule_of(self.model))
 
     @classmethod
     def summarise(
@@ -105,7 +106,7 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
     ) -> Mapping[str, Sequence[Row] | bytes]:
         """Return `patients.csv`, and the files of the challenge."""
         name = _config_of(model).task
-        patients = summarise_patients(rows, TASKS[name])
+        patients = summarise_patients(rows, TASKS[name], rule_of(model))
         tables = {"patients.csv": [patient_row(each, TASKS[name].classes) for each in patients]}
         return tables | (challenge_files(name, rows, patients) if options.challenge_output else {})
 
@@ -124,7 +125,7 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
         if found.fault is None:
             logits = self._classify(found, data)
             probabilities = softmax(logits.mean(axis=0, keepdims=True))
-            answer = self._classes[int(decide(probabilities, self._heart_task)[0])]
+            answer = self._classes[int(decide(probabilities, self._heart_task, rule_of(self.model))[0])]
             pooled, by_cycle = self._named(probabilities)[0], self._named(softmax(logits))
         times = [(start / found.rate, end / found.rate) for start, end in found.parts]
         return found, RecordingAnswer(
@@ -157,6 +158,13 @@ def preprocessing_of(model: SavedModel) -> HeartData:
     data = _config_of(model).data
     known = data.model_dump(include={*PREPROCESSING, "hop_s", "synthetic"})
     return HeartData.model_validate(known | model.data_spec.get("preprocessing", {}))
+
+
+def rule_of(model: SavedModel) -> DecisionRule:
+    """Return the decision rule that the model keeps; argmax where its training's settings say so."""
+    config = _config_of(model)
+    is_learnt = config.decision.rule == "learnt"
+    return read_rule(model.learnt, TASKS[config.task]) if is_learnt else argmax_rule(TASKS[config.task])
 
 
 def _config_of(model: SavedModel) -> FinetuneConfig:

@@ -14,8 +14,11 @@ from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.export import ExportSpec
 from trainables.contract.task import LossOutput, ParameterGroup, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
+from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, read_rule
+from trainables.workloads.heart_sound.finetune.decision_learning import learn_rule
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
 from trainables.workloads.heart_sound.finetune.export import describe_network
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
@@ -48,6 +51,14 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         """Training answers since the last evaluation, [true, predicted], over all ranks."""
         self._answers: list[Tensor] = []
         self._collectives: Collectives | None = None
+        """Those of the training; None outside of one."""
+        self._rule: DecisionRule | None = None
+        """Learnt in the training's last evaluation."""
+
+    @property
+    def rule(self) -> DecisionRule:
+        """The decision rule: that which training has learnt, else argmax."""
+        return self._rule if self._rule is not None else argmax_rule(TASKS[self.config.task])
 
     def on_start(self, collectives: Collectives) -> None:
         """Keep the collectives, which add up training answers."""
@@ -70,6 +81,11 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         elif self.config.mode == "linear":
             logger.warning("linear evaluation without `workload.pretrained`: the encoder is random and stays so")
         if self.config.task == "circor_murmur" and None in self.data_spec.get("outcomes", [None]):
+            if self.config.decision_score == "cost":
+                raise ValueError(
+                    "`workload.decision.score` is cost, which is counted by the patients' outcomes; these data do not "
+                    "tell them for all (if they were prepared by an earlier version, run `prepare --again`)"
+                )
             logger.warning(
                 "the cost of the murmur answers is left out: it is counted by the patients' outcomes, which these data "
                 "do not tell for all; if they were prepared by an earlier version, run `prepare --again`"
@@ -128,8 +144,26 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             [cast(Any, split) for split in SPLITS if split != "train" and counts.get(split)],
             training=confusion.round().long().numpy(),
             data_spec=self.data_spec,
+            goal=self.config.selection_metric.metric,
+            find_rule=self._find_rule,
             collectives=collectives,
         )
+
+    def _find_rule(self, validation: Answers | None, outcomes: Sequence[str | None]) -> DecisionRule:
+        """Learn the rule in a training; a saved model keeps its own."""
+        is_learnt = self.config.decision.rule == "learnt"
+        if self._collectives is not None and is_learnt and validation is not None:
+            score = self.config.decision_score
+            self._rule = learn_rule(validation, TASKS[self.config.task], score, outcomes)
+            if self._rule.score is None:
+                logger.warning("%s is undefined for these validation subjects: the likeliest class is answered", score)
+        elif is_learnt and self._rule is None:
+            logger.warning("this model keeps no decision rule: the likeliest class is answered")
+        return self.rule if is_learnt else argmax_rule(TASKS[self.config.task])
+
+    def learnt(self) -> Mapping[str, Any]:
+        """Return the decision rule."""
+        return {"decision": self.rule.as_dict(TASKS[self.config.task].classes)}
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return one silent cycle."""
@@ -137,12 +171,14 @@ class FinetuneTask(Task[Mapping[str, Any]]):
 
     def export_spec(self) -> ExportSpec:
         """Describe encoder and classifier."""
-        return describe_network(self.module, self.config, self.data_spec, self._num_samples)
+        return describe_network(self.module, self.config, self.data_spec, self._num_samples, self.rule)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts of classes and of training answers."""
-        return {"counts": self._counts, "confusion": self._confusion.cpu()}
+        """Return the counts of classes and of training answers, and the decision rule if one was learnt."""
+        state: dict[str, Any] = {"counts": self._counts, "confusion": self._confusion.cpu()}
+        return state if self._rule is None else {**state, **self.learnt()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`."""
         self._counts, self._confusion, self._weights = state["counts"], state["confusion"].clone(), None
+        self._rule = read_rule(state, TASKS[self.config.task]) if "decision" in state else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines.heart_sounds.tasks import HeartTask
+from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, HeartTask
 from trainables.metrics.classification import Scores, count_confusion, score, score_constants
 from trainables.metrics.heart_scores import (
     MURMUR_WEIGHTS,
@@ -15,35 +15,42 @@ from trainables.metrics.heart_scores import (
     weighted_accuracy,
 )
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
-from trainables.workloads.heart_sound.finetune.decision import decide
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide
 
-LOWER_IS_BETTER = ("cost", "loss")
 ABNORMAL = "Abnormal"
 """The outcome of a patient who is ill."""
 
 
-def score_split(cycles: Answers, task: HeartTask, outcomes: Sequence[str | None] = ()) -> tuple[Scores, Scores]:
+def score_split(
+    cycles: Answers, task: HeartTask, rule: DecisionRule, outcomes: Sequence[str | None] = ()
+) -> tuple[Scores, Scores]:
     """Return scores by name, those of the task's unit without a prefix; and the best of any constant answer for each.
 
-    If every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same.
+    If every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same. The score
+    that the rule was learnt for is also given of argmax, as `argmax_<score>`.
 
     Args:
         cycles: Logits and labels of all cycles.
         task: The task.
+        rule: The decision rule, for all levels.
         outcomes: Of CirCor's murmurs: each patient's clinical outcome, by number; without them there is no cost.
     """
     recordings, patients = cycles.by_recording(), cycles.by_patient()
     unit = patients if task.unit == "patient" else recordings
-    scores = {"loss": _cross_entropy(cycles), **_score(unit, task)}
+    scores = {"loss": _cross_entropy(cycles), **_score(unit, task, rule)}
     levels = {"cycle": cycles, "recording": recordings, "patient": patients}
     for name, level in levels.items():
         if name == task.unit or not len(level.label):
             continue
-        scores |= {f"{name}_{key}": value for key, value in _score(level, task).items()}
-    predicted = decide(unit.probabilities, task)
+        scores |= {f"{name}_{key}": value for key, value in _score(level, task, rule).items()}
+    predicted = decide(unit.probabilities, task, rule)
     scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task, outcomes)
     if task.classes[0] == "Present":
-        scores |= _score_any_present(recordings, unit, task)
+        scores |= _score_any_present(recordings, unit, task, rule)
+    if rule.score is not None:
+        likeliest = decide(unit.probabilities, task, argmax_rule(task))
+        plain = _score(unit, task, argmax_rule(task)) | score_challenge(unit, likeliest, task, outcomes)
+        scores |= {f"argmax_{name}": value for name, value in plain.items() if name == rule.score}
     constants = score_constants(unit.label, len(task.classes), positive=task.positive)
     return scores, constants | {"loss": _prior_entropy(cycles)} | _best_constant(unit, task, outcomes)
 
@@ -72,14 +79,14 @@ def score_challenge(
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _score(level: Answers, task: HeartTask) -> Scores:
-    predicted = decide(level.probabilities, task)
+def _score(level: Answers, task: HeartTask, rule: DecisionRule) -> Scores:
+    predicted = decide(level.probabilities, task, rule)
     return score(level.label, level.probabilities, positive=task.positive, predicted=predicted)
 
 
-def _score_any_present(recordings: Answers, patients: Answers, task: HeartTask) -> Scores:
+def _score_any_present(recordings: Answers, patients: Answers, task: HeartTask, rule: DecisionRule) -> Scores:
     """Compute the weighted accuracy when any recording's murmur counts as the patient's."""
-    answers = decide(recordings.probabilities, task)
+    answers = decide(recordings.probabilities, task, rule)
     predicted = np.array([any_present(answers[recordings.patient == each]) for each in patients.patient])
     value = weighted_accuracy(count_confusion(patients.label, predicted, 3), MURMUR_WEIGHTS)
     return {} if value is None else {"weighted_accuracy_any_present": value}

@@ -1,12 +1,13 @@
 """Settings of the first stage: hierarchical contrastive learning on unlabelled heart sounds."""
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config
 from data_pipelines.heart_sounds.config import PretrainData
-from trainables.contract.workload_config import SelectionMetric, WorkloadConfig
+from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 
@@ -54,6 +55,6 @@ class PretrainConfig(WorkloadConfig):
         return (self.name, self.encoder.sequence, f"sub{self.contrast.sub_weight:g}")
 
     @property
-    def selection_metric(self) -> SelectionMetric:
-        """The contrastive loss of subjects that are not trained on."""
-        return SelectionMetric(metric="val/loss", mode="min")
+    def selectable(self) -> Mapping[str, Mode]:
+        """The contrastive loss of subjects that are not trained on, or how often their views are matched."""
+        return {"val/loss": "min", "val/retrieval_accuracy": "max"}

@@ -15,6 +15,8 @@ from trainables.workloads import build_task, config_class
 from trainables.workloads.heart_sound.finetune.predictor import HeartSoundPredictor
 
 ENCODER = {"channels": [4, 4, 6, 8], "sequence": "none", "dropout": 0.0}
+RULE = (1.0, 0.25, 3.0)
+"""Multipliers of the first classes."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,11 @@ def save_untrained(tmp_path_factory) -> Callable[..., str]:
             last = built.module.get_submodule("classifier.4")
             assert isinstance(last, nn.Linear)
             last.weight.copy_(4 * torch.randn(last.weight.shape, generator=generator))
+        kept = {
+            "score": TASKS[task].decision_scores[0],
+            "multipliers": dict(zip(TASKS[task].classes, RULE, strict=False)),
+        }
+        built.load_state_dict({**built.state_dict(), "decision": kept})
         return save_task(tmp_path_factory.mktemp("run"), built, workload, spec, 3, step=7) + "/models/step_000000007"
 
     return save

@@ -1,10 +1,14 @@
 """From cycles to recordings to patients by loops, and the scores of each task."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from data_pipelines.heart_sounds.tasks import TASKS
+from data_pipelines.heart_sounds.tasks import TASKS, HeartTask
+from trainables.metrics.classification import Scores
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.decision import argmax_rule
 from trainables.workloads.heart_sound.finetune.task_scores import score_challenge, score_split
 
 
@@ -15,6 +19,11 @@ def answers_of(num_classes: int, seed: int = 0) -> Answers:
     patient = np.array([7, 7, 3, 3, 3, 1, 5, 5, 4])[recording]
     label = (patient % num_classes).astype(np.int64)
     return Answers(generator.normal(size=(27, num_classes)), label, patient, recording, recording % 2)
+
+
+def score(cycles: Answers, task: HeartTask, outcomes: Sequence[str | None] = ()) -> tuple[Scores, Scores]:
+    """Score the likeliest class."""
+    return score_split(cycles, task, argmax_rule(task), outcomes)
 
 
 def test_patients_average_recordings_that_average_cycles():
@@ -37,7 +46,7 @@ def test_patients_with_mixed_labels_are_not_scored():
     assert mixed.by_patient().patient.tolist() == [1, 4, 5, 7]
     assert len(mixed.by_recording().label) == 9
     alone = mixed.where(mixed.patient == 3)
-    assert not any(name.startswith("patient_") for name in score_split(alone, TASKS["synthetic_murmur"])[0])
+    assert not any(name.startswith("patient_") for name in score(alone, TASKS["synthetic_murmur"])[0])
 
 
 def test_probabilities_are_a_softmax_that_does_not_overflow():
@@ -60,7 +69,7 @@ def test_probabilities_are_a_softmax_that_does_not_overflow():
 )
 def test_each_task_has_its_own_scores_at_every_level(task, own):
     outcomes = ["Normal", "Abnormal"] * 4
-    scores, constants = score_split(answers_of(len(TASKS[task].classes)), TASKS[task], outcomes)
+    scores, constants = score(answers_of(len(TASKS[task].classes)), TASKS[task], outcomes)
     common = {"loss", "accuracy", "f1_macro", "recall", "sensitivity", "specificity", "auroc", "auprc"}
     assert common | own <= set(scores)
     other = "recording" if TASKS[task].unit == "patient" else "patient"
@@ -70,7 +79,7 @@ def test_each_task_has_its_own_scores_at_every_level(task, own):
 
 def test_loss_and_baseline_are_mean_cross_entropies_of_cycles():
     cycles = answers_of(2)
-    scores, constants = score_split(cycles, TASKS["circor_outcome"])
+    scores, constants = score(cycles, TASKS["circor_outcome"])
     terms = [-np.log(p[label]) for p, label in zip(cycles.probabilities, cycles.label, strict=True)]
     share = float(np.mean(cycles.label))
     assert scores["loss"] == pytest.approx(np.mean(terms))
@@ -80,7 +89,7 @@ def test_loss_and_baseline_are_mean_cross_entropies_of_cycles():
 def test_one_class_alone_has_no_areas():
     cycles = answers_of(2)
     one = Answers(cycles.logits, np.ones(27, np.int64), cycles.patient, cycles.recording, cycles.is_good)
-    scores, _ = score_split(one, TASKS["physionet2016"])
+    scores, _ = score(one, TASKS["physionet2016"])
     assert "auroc" not in scores and "macc" not in scores and "specificity" not in scores and "sensitivity" in scores
 
 

@@ -8,11 +8,13 @@ import numpy as np
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.prediction import Row
 from trainables.workloads.heart_sound.finetune.aggregation import pool, softmax
-from trainables.workloads.heart_sound.finetune.decision import decide
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 from trainables.workloads.heart_sound.finetune.inference.answers import PatientAnswer
 
 
-def pool_recordings(patient: str, recordings: Sequence[Mapping[str, float]], task: HeartTask) -> PatientAnswer:
+def pool_recordings(
+    patient: str, recordings: Sequence[Mapping[str, float]], task: HeartTask, rule: DecisionRule
+) -> PatientAnswer:
     """Return the answer for a patient: the softmax of the mean of the recordings' logits.
 
     Logarithms of probabilities are logits up to a constant for each recording, which changes nothing.
@@ -21,6 +23,7 @@ def pool_recordings(patient: str, recordings: Sequence[Mapping[str, float]], tas
         patient: The name.
         recordings: Probabilities of each recording by class; empty for one without a verdict.
         task: The classes.
+        rule: The model's decision rule.
     """
     known = [[each[name] for name in task.classes] for each in recordings if each]
     num_without = len(recordings) - len(known)
@@ -28,17 +31,17 @@ def pool_recordings(patient: str, recordings: Sequence[Mapping[str, float]], tas
         return PatientAnswer(patient, None, {}, len(recordings), num_without)
     logits = np.log(np.maximum(np.array(known), np.finfo(np.float64).tiny))
     probabilities = softmax(pool(logits, np.zeros(len(known), np.int64))[1])
-    answer = task.classes[int(decide(probabilities, task)[0])]
+    answer = task.classes[int(decide(probabilities, task, rule)[0])]
     named = dict(zip(task.classes, probabilities[0].tolist(), strict=True))
     return PatientAnswer(patient, answer, named, len(recordings), num_without)
 
 
-def summarise_patients(rows: Sequence[Row], task: HeartTask) -> list[PatientAnswer]:
+def summarise_patients(rows: Sequence[Row], task: HeartTask, rule: DecisionRule) -> list[PatientAnswer]:
     """Return an answer for each patient of the table of recordings, in the order of their first recording."""
     groups: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         groups.setdefault(str(row["patient"]), []).append(_probabilities_in(row, task))
-    return [pool_recordings(patient, found, task) for patient, found in groups.items()]
+    return [pool_recordings(patient, found, task, rule) for patient, found in groups.items()]
 
 
 def patient_row(answer: PatientAnswer, classes: Iterable[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.heart_sounds.tasks import TASKS
-from trainables.workloads.heart_sound.finetune.decision import decide
+from trainables.workloads.heart_sound.finetune.decision import argmax_rule, decide
 from trainables.workloads.heart_sound.finetune.inference.answers import PatientAnswer
 from trainables.workloads.heart_sound.finetune.inference.challenge_files import challenge_files, refuse_other_task
 from trainables.workloads.heart_sound.finetune.inference.patients import (
@@ -14,6 +14,7 @@ from trainables.workloads.heart_sound.finetune.inference.patients import (
 )
 
 MURMUR = TASKS["circor_murmur"]
+LIKELIEST = argmax_rule(MURMUR)
 
 
 def test_a_patient_of_circor_has_four_lines():
@@ -54,18 +55,20 @@ def test_other_tasks_have_no_such_files(task):
 
 def test_each_recording_with_a_verdict_counts_the_same():
     recordings = [{"Present": 0.7, "Unknown": 0.2, "Absent": 0.1}, {}, {"Present": 0.1, "Unknown": 0.1, "Absent": 0.8}]
-    found = pool_recordings("5", recordings, MURMUR)
+    found = pool_recordings("5", recordings, MURMUR, LIKELIEST)
     products = np.sqrt([0.7 * 0.1, 0.2 * 0.1, 0.1 * 0.8])
     assert list(found.probabilities.values()) == pytest.approx(products / products.sum())
     assert (found.answer, found.num_recordings, found.num_without_verdict) == ("Absent", 3, 1)
-    sure = pool_recordings("5", [{"Present": 0.0, "Unknown": 0.0, "Absent": 1.0}] * 2, MURMUR)
+    sure = pool_recordings("5", [{"Present": 0.0, "Unknown": 0.0, "Absent": 1.0}] * 2, MURMUR, LIKELIEST)
     assert sure.answer == "Absent" and sure.probabilities["Absent"] == pytest.approx(1)
 
 
 def test_patients_are_listed_by_their_first_recording():
     row = {"p(Present)": 0.2, "p(Unknown)": 0.2, "p(Absent)": 0.6, "answer": "Absent"}
     none = {"p(Present)": None, "p(Unknown)": None, "p(Absent)": None, "answer": None}
-    found = summarise_patients([{"patient": "9", **none}, {"patient": "3", **row}, {"patient": "9", **none}], MURMUR)
+    found = summarise_patients(
+        [{"patient": "9", **none}, {"patient": "3", **row}, {"patient": "9", **none}], MURMUR, LIKELIEST
+    )
     assert [patient_row(each, MURMUR.classes) for each in found] == [
         {"patient": "9", **none, "num_recordings": 2, "num_without_verdict": 2},
         {"patient": "3", **{name: pytest.approx(row[name]) for name in row if name != "answer"}, "answer": "Absent"}
@@ -75,5 +78,6 @@ def test_patients_are_listed_by_their_first_recording():
 
 def test_the_likeliest_class_is_answered_and_ties_are_ill():
     rows = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [0.2, 0.4, 0.4]])
-    assert decide(rows, MURMUR).tolist() == [1, 0, 1]
-    assert decide(np.array([[0.5, 0.5], [0.6, 0.4]]), TASKS["circor_outcome"]).tolist() == [1, 0]
+    assert decide(rows, MURMUR, LIKELIEST).tolist() == [1, 0, 1]
+    outcome = TASKS["circor_outcome"]
+    assert decide(np.array([[0.5, 0.5], [0.6, 0.4]]), outcome, argmax_rule(outcome)).tolist() == [1, 0]
