@@ -116,9 +116,10 @@ class VideoPredictionConfig(WorkloadConfig):
     def selectable(self) -> Mapping[str, Mode]:
         """Mean squared error over all future frames, the other scores, those of the best draws, and FVD."""
         modes: dict[str, Mode] = {"mse": "min", "mae": "min", "psnr": "max", "ssim": "max"}
-        known = {f"eval/{name}": mode for name, mode in modes.items()}
-        known["eval/fvd"] = "min"
-        return known | {f"eval/best/{name}": mode for name, mode in modes.items()}
+        known: dict[str, Mode] = {"eval/" + name: mode for name, mode in modes.items()}
+        best: dict[str, Mode] = {"eval/best/" + name: mode for name, mode in modes.items()}
+        fvd: dict[str, Mode] = {"eval/fvd": "min"}
+        return known | best | fvd
 
     @property
     def num_predicted(self) -> int:
