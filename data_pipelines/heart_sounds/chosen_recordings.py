@@ -53,8 +53,10 @@ class ChosenRecordings:
             for split, found in self.splits.items()
         }
 
-    def name_numbers(self) -> dict[str, list[str | None]]:
+    def name_numbers(self) -> dict[str, Any]:
         """Return what the numbers of rows stand for: `recordings`, `patients`, and the patients' `outcomes`.
+
+        `groups` has, by name, the value of each recording that its scores are told apart by, None where it is unknown.
 
         An outcome is that of CirCor's task of this name, by which the cost of murmur answers is counted; None where the
         data tell none.
@@ -65,6 +67,7 @@ class ChosenRecordings:
             "recordings": list(self._numbers["recording"]),
             "patients": list(patients),
             "outcomes": [outcome_of[name] for name in patients],
+            "groups": self._groups,
         }
 
     def describe(self, recording: Recording, split: Split) -> dict[str, int]:
@@ -89,6 +92,12 @@ class ChosenRecordings:
             assert known["place"] == recording.place, f"{known['place']} is stored in the place of {recording.place}"
             parts = choose_parts(known, self._data, recording.name, partial(_read_waveform, store, row))
             yield {STORE: number, ROW: row, **parts, **self.describe(recording, split)}
+
+    @property
+    def _groups(self) -> dict[str, list[str | None]]:
+        recordings = list({each.place: each for each in self.all}.values())
+        names = sorted({name for each in recordings for name in each.groups})
+        return {name: [each.groups.get(name) for each in recordings] for name in names}
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_pipelines.heart_sounds.signal.segmentation import States
@@ -38,6 +38,8 @@ class Recording:
     """Annotated states, None without usable ones."""
     patient: str = ""
     """The patient that the challenge scores, if different from the subject."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """What its scores are told apart by, such as its place or its patient's sex; what is unknown is absent."""
     is_good: bool = True
     """False when the data set marks the quality as poor."""
     files: tuple[Path, ...] = ()

@@ -22,7 +22,7 @@ class HeartTask:
     """Scores that a decision rule can be learnt for, first the task's own: that of its challenge where there is one."""
 
 
-LOWER_IS_BETTER = ("cost", "loss")
+LOWER_IS_BETTER = ("cost", "loss", "brier", "calibration_error")
 """Scores that are better the lower they are."""
 PLAIN = ("f1_macro", "accuracy")
 """Scores that every task has."""

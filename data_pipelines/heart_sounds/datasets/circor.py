@@ -76,6 +76,7 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
                 database="circor",
                 labels=labels,
                 stratum=stratum,
+                groups=_groups_of(patient, path.stem),
                 read=partial(read_sound, path),
                 read_states=partial(read_states, states) if states else no_states,
                 files=(path, patient.file, *([states] if states else [])),
@@ -83,6 +84,14 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
             )
         )
     return found
+
+
+def _groups_of(patient: Patient, recording: str) -> dict[str, str]:
+    """Return place, age, sex and campaign; a name such as 13918_AV_2 tells the place."""
+    words = recording.split("_")
+    found = {"place": words[1] if len(words) > 1 else ""}
+    found |= {name.lower(): clean_id(patient.fields.get(name, "")) for name in ("Age", "Sex", "Campaign")}
+    return {name: value for name, value in found.items() if value}
 
 
 def _labels_of(patient: Patient, task: str | None) -> dict[str, str]:

@@ -9,6 +9,8 @@ from data_pipelines.readers.bad_file import printable, refuse_unopenable
 from data_pipelines.readers.csv_table import read_columns, read_text
 
 _READ = ("Murmur", "Outcome", "Additional ID")
+_TOLD = ("Age", "Sex", "Campaign")
+"""Fields that scores are told apart by."""
 """Fields that are used, so that two values of one are refused."""
 
 
@@ -91,7 +93,7 @@ def _read_table(files: FileIndex) -> list[Patient]:
     for wav in files.of_kind(".wav"):
         wavs.setdefault(wav.name.partition("_")[0], []).append(wav)
     rows: dict[str, tuple[int, dict[str, str]]] = {}
-    for number, cells in read_columns(path, "Patient ID", optional=_READ):
+    for number, cells in read_columns(path, "Patient ID", optional=(*_READ, *_TOLD)):
         row = {column: cell.strip() for column, cell in cells.items()}
         name = clean_id(row["Patient ID"])
         first, other = rows.setdefault(name, (number, row))

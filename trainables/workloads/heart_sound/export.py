@@ -43,7 +43,7 @@ def describe_preprocessing(data: HeartData) -> dict[str, Any]:
 
 def describe_data(data_spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data spec with the numbers of subjects in place of their names, which stay private."""
-    private = ("subjects", "patients", "recordings", "outcomes")
+    private = ("subjects", "patients", "recordings", "outcomes", "groups")
     elsewhere = ("class_names", "preprocessing", "num_samples")
     public = {name: value for name, value in data_spec.items() if name not in (*private, *elsewhere)}
     return {**public, "num_subjects": {split: len(names) for split, names in data_spec["subjects"].items()}}

@@ -245,10 +245,11 @@ def test_every_later_answer_follows_the_rule_that_the_model_keeps(stage, rule):
     assert kept["score"] == "f1_macro" and kept["multipliers"]["murmur"] != 0.5
     assert {f"decision/{name}": value for name, value in kept["multipliers"].items()}.items() <= saved.metrics.items()
     assert saved.metrics["val/f1_macro"] >= saved.metrics["val/argmax_f1_macro"]
-    again = evaluate(experiment, None, {})["metrics"]
-    assert {name: value for name, value in saved.metrics.items() if name.startswith(("val", "test", "decision"))} == {
-        name: pytest.approx(value, rel=1e-6) for name, value in again.items() if name.startswith(("val", "test", "dec"))
-    }
+    found = evaluate(experiment, None, {})
+    told = {name: value for name, value in saved.metrics.items() if name.startswith(("val/", "test/", "decision/"))}
+    assert told == {name: pytest.approx(found["metrics"][name], rel=1e-6) for name in told}
+    assert {"test/accuracy_low", "test/accuracy_high"} <= set(found["metrics"]) - set(saved.metrics)
+    assert any("test/recordings" in name for name in found["pictures"])
 
 
 def test_another_metric_can_choose_the_best_model(stage):

@@ -125,6 +125,6 @@ class FinetuneConfig(WorkloadConfig):
             self.decision_score,
             *task.decision_scores,
             *(level + name for level in levels for name in plain),
-            "loss",
+            *("loss", "brier", "calibration_error"),
         ]
         return {f"val/{name}": "min" if name in LOWER_IS_BETTER else "max" for name in names}

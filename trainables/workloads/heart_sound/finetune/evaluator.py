@@ -15,9 +15,19 @@ from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
 from trainables.metrics.classification import score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers, softmax
-from trainables.workloads.heart_sound.finetune.curves import draw_split
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
-from trainables.workloads.heart_sound.finetune.task_scores import score_split
+from trainables.workloads.heart_sound.finetune.scoring.curves import draw_split
+from trainables.workloads.heart_sound.finetune.scoring.details import (
+    by_unit,
+    draw_calibration,
+    find_intervals,
+    find_operating_points,
+    name_subgroups,
+    score_subgroups,
+    tabulate_subgroups,
+    tabulate_subjects,
+)
+from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_split
 from trainables.workloads.heart_sound.plots import draw_cycles
 
 NUM_SHOWN = 6
@@ -33,6 +43,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         training: Confusion matrix of the training answers since the last evaluation.
         data_spec: That of the data.
         goal: Name of the metric that decides which model is best; it is NaN where it is undefined.
+        has_details: Whether intervals, subgroups, calibration and a table of all subjects are wanted too.
         find_rule: Returns the decision rule, given the answers for all validation subjects in the task's unit, if there
             are any, and the clinical outcomes by patient.
         collectives: The argument of `Task.evaluator`.
@@ -46,11 +57,13 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         training: np.ndarray,
         data_spec: DataSpec,
         goal: str,
+        has_details: bool,
         find_rule: Callable[[Answers | None, Sequence[str | None]], DecisionRule],
         collectives: Collectives,
     ) -> None:
         self._task, self._splits, self._training, self._collectives = task, splits, training, collectives
-        self._goal, self._find_rule = goal, find_rule
+        self._goal, self._find_rule, self._has_details = goal, find_rule, has_details
+        self._groups: Mapping[str, Sequence[str | None]] = data_spec.get("groups", {})
         self._outcomes: Sequence[str | None] = data_spec.get("outcomes", ())
         self._names = {kind: data_spec.get(f"{kind}s") for kind in ("recording", "patient")}
         """What the numbers of recordings and patients stand for; None in data that were prepared before."""
@@ -82,13 +95,17 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         metrics = {f"train/{name}": value for name, value in training.items() if name != "accuracy"}
         panels: list[Panel] = []
         found = {split: self._gather(split) for split in self._splits}
-        validation = self._by_unit(found["val"]) if "val" in found else None
+        validation = by_unit(found["val"], self._task) if "val" in found else None
         self._rule = self._find_rule(validation, self._outcomes)
         for split, answers in found.items():
             scores, constants = score_split(answers, self._task, self._rule, self._outcomes)
             metrics |= {f"{split}/{name}": value for name, value in scores.items()}
             metrics |= {f"baseline/{split}/{name}": value for name, value in constants.items() if name in scores}
-            panels += draw_split(split, self._by_unit(answers), self._task, self._rule)
+            panels += draw_split(split, by_unit(answers, self._task), self._task, self._rule)
+            if self._has_details:
+                details = self._describe(split, answers)
+                metrics |= details.metrics
+                panels += details.panels
         metrics.setdefault(self._goal, float("nan"))  # undefined: the engine leaves it out and logs that
         if self._rule.score is not None:
             each = zip(self._task.classes, self._rule.multipliers, strict=True)
@@ -97,8 +114,15 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             panels.append(draw_cycles("val/cycles", self._shown, self._durations, self._captions))
         return EvaluationResult(metrics, panels, self._rows)
 
-    def _by_unit(self, answers: Answers) -> Answers:
-        return answers.by_patient() if self._task.unit == "patient" else answers.by_recording()
+    def _describe(self, split: Split, answers: Answers) -> EvaluationResult:
+        """Return intervals, operating points and subgroups with their table, calibration, and every subject."""
+        known, unit = (self._task, self._rule), by_unit(answers, self._task)
+        found = find_intervals(unit, *known, self._outcomes) | find_operating_points(unit, self._task)
+        groups = score_subgroups(answers, *known, groups=self._groups, outcomes=self._outcomes)
+        named = {f"{split}/{name}": value for name, value in found.items()} | name_subgroups(split, groups)
+        subjects = tabulate_subjects(split, unit, *known, self._names[self._task.unit])
+        panels = [*tabulate_subgroups(split, groups), subjects, *draw_calibration(split, unit, self._task)]
+        return EvaluationResult(named, panels)
 
     def _name(self, kind: str, number: int) -> Value:
         names = self._names[kind]

@@ -18,11 +18,11 @@ from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, read_rule
-from trainables.workloads.heart_sound.finetune.decision_learning import learn_rule
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
 from trainables.workloads.heart_sound.finetune.export import describe_network
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 from trainables.workloads.heart_sound.finetune.pretrained import differing_data, load_encoder, pretraining_subjects
+from trainables.workloads.heart_sound.finetune.scoring.decision_learning import learn_rule
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +145,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             training=confusion.round().long().numpy(),
             data_spec=self.data_spec,
             goal=self.config.selection_metric.metric,
+            has_details=self._collectives is None,
             find_rule=self._find_rule,
             collectives=collectives,
         )

@@ -8,8 +8,8 @@ from trainables.metrics.classification import count_confusion, score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide, read_rule
-from trainables.workloads.heart_sound.finetune.decision_learning import learn_rule
-from trainables.workloads.heart_sound.finetune.task_scores import score_challenge, score_split
+from trainables.workloads.heart_sound.finetune.scoring.decision_learning import learn_rule
+from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_challenge, score_split
 
 
 def subjects(count: int, num_classes: int, seed: int, shift: float = 1.5) -> Answers:

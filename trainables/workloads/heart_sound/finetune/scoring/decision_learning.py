@@ -9,7 +9,7 @@ from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, HeartTask
 from trainables.metrics.classification import count_confusion, score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide
-from trainables.workloads.heart_sound.finetune.task_scores import score_challenge
+from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_challenge
 
 MOST_RULES = 4096
 """Rules that are tried: for two classes every one that answers differently, up to so many subjects."""

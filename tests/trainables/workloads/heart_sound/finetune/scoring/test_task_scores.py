@@ -9,7 +9,7 @@ from data_pipelines.heart_sounds.tasks import TASKS, HeartTask
 from trainables.metrics.classification import Scores
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import argmax_rule
-from trainables.workloads.heart_sound.finetune.task_scores import score_challenge, score_split
+from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_challenge, score_split
 
 
 def answers_of(num_classes: int, seed: int = 0) -> Answers:

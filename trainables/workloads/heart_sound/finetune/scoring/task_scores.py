@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, HeartTask
+from trainables.metrics.calibration import brier_score, expected_calibration_error
 from trainables.metrics.classification import Scores, count_confusion, score, score_constants
 from trainables.metrics.heart_scores import (
     MURMUR_WEIGHTS,
@@ -44,6 +45,7 @@ def score_split(
             continue
         scores |= {f"{name}_{key}": value for key, value in _score(level, task, rule).items()}
     predicted = decide(unit.probabilities, task, rule)
+    scores |= _calibration(unit, task)
     scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task, outcomes)
     if task.classes[0] == "Present":
         scores |= _score_any_present(recordings, unit, task, rule)
@@ -90,6 +92,18 @@ def _score_any_present(recordings: Answers, patients: Answers, task: HeartTask, 
     predicted = np.array([any_present(answers[recordings.patient == each]) for each in patients.patient])
     value = weighted_accuracy(count_confusion(patients.label, predicted, 3), MURMUR_WEIGHTS)
     return {} if value is None else {"weighted_accuracy_any_present": value}
+
+
+def _calibration(unit: Answers, task: HeartTask) -> Scores:
+    """Compute Brier score and calibration error, of two classes for the clinical positive, else for the likeliest."""
+    probabilities, likeliest = unit.probabilities, unit.probabilities.argmax(axis=1, keepdims=True)
+    if len(task.classes) == 2:
+        error = expected_calibration_error(probabilities[:, task.positive], unit.label == task.positive)
+    else:
+        confidence = np.take_along_axis(probabilities, likeliest, axis=1)[:, 0]
+        error = expected_calibration_error(confidence, likeliest[:, 0] == unit.label)
+    found = {"brier": brier_score(probabilities, unit.label), "calibration_error": error}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _per_class(labels: np.ndarray, predicted: np.ndarray, task: HeartTask) -> Scores:

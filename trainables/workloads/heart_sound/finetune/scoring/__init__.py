@@ -1,0 +1,1 @@
+"""Scores of the answers, with intervals and subgroups; the decision rule, which is learnt for a score."""
