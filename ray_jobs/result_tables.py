@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from ray_jobs.report.format_numbers import number
 from ray_jobs.text_table import TextTable
-from trainables.contract.workload_config import BASELINE, WorkloadConfig
+from trainables.contract.workload_config import BASELINE, INTERVAL, WorkloadConfig
 
 MARK = " *"
 """Follows the name of the metric that decides which model is best."""
@@ -26,10 +26,31 @@ def order_results(names: Sequence[str], workload: WorkloadConfig) -> list[str]:
 
 
 def tabulate_results(metrics: Mapping[str, float], workload: WorkloadConfig, *, title: str = "") -> TextTable:
-    """Return a table of a model's results; the baselines have a column if there are any."""
-    names = order_results(list(metrics), workload)
-    rows = [[_mark(name, workload), number(metrics[name]), number(metrics.get(BASELINE + name))] for name in names]
-    return _table(["metric", "value", "baseline"], rows, title, workload)
+    """Return a table of a model's results, with columns for baselines and confidence intervals if there are any."""
+    names = without_ends(order_results(list(metrics), workload))
+    intervals = [_interval(name, metrics) for name in names]
+    shown = ["metric", "value", *(["95 % interval"] if any(intervals) else []), "baseline"]
+    rows = [
+        [
+            _mark(name, workload),
+            number(metrics[name]),
+            *([interval] if any(intervals) else []),
+            number(metrics.get(BASELINE + name)),
+        ]
+        for name, interval in zip(names, intervals, strict=True)
+    ]
+    return _table(shown, rows, title, workload)
+
+
+def without_ends(names: Sequence[str]) -> list[str]:
+    """Return the names but for the ends of intervals of others."""
+    ends = {name + ending for name in names for ending in INTERVAL}
+    return [name for name in names if name not in ends]
+
+
+def _interval(name: str, metrics: Mapping[str, float]) -> str:
+    ends = [metrics.get(name + ending) for ending in INTERVAL]
+    return "" if None in ends else " to ".join(_with_equal_decimals(ends))
 
 
 def tabulate_training(metrics: Mapping[str, float], *, title: str = "") -> TextTable:
@@ -45,7 +66,7 @@ def compare_results(results: Mapping[str, Mapping[str, float]], workload: Worklo
     the shortest ends of these that tell them apart.
     """
     found = list(results.values())
-    names = order_results([name for metrics in found for name in metrics], workload)
+    names = without_ends(order_results([name for metrics in found for name in metrics], workload))
     rows = []
     for name in names:
         baselines = [metrics.get(BASELINE + name) for metrics in found]

@@ -109,6 +109,10 @@ class HeartData(Config):
     Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
     held_out_database: Literal["a", "b", "c", "d", "e", "f"] | None = None
     """physionet2016 only: test on all of this database and on nothing else."""
+    num_folds: int | None = Field(default=None, ge=2)
+    fold: int | None = Field(default=None, ge=1)
+    """Cross-validation: subjects are dealt to `num_folds` folds, those of number `fold` are tested on, and `test_ratio`
+    does not count."""
     shot_ratio: float = Field(default=1.0, gt=0, le=1)
     """Few-shot: share of the training subjects of every stratum that is used, at least one of each."""
     balances_classes: bool = False
@@ -131,6 +135,14 @@ class HeartData(Config):
             )
         if self.val_ratio + self.test_ratio >= 1:
             raise ValueError("`val_ratio` and `test_ratio` together must be below 1, or nothing is left to train on")
+        if (self.fold is None) != (self.num_folds is None) or (self.fold or 0) > (self.num_folds or 0):
+            raise ValueError(f"`fold` is {self.fold} and `num_folds` {self.num_folds}; give both, `fold` from 1 on")
+        if self.fold is not None and self.held_out_database is not None:
+            raise ValueError("`fold` and `held_out_database` both choose the test subjects; give one of them")
+        if self.num_folds is not None and self.val_ratio + 1 / self.num_folds >= 1:
+            raise ValueError(
+                "`val_ratio` and the share of a fold together must be below 1, or nothing is left to train on"
+            )
         if not self.synthetic.duration_s >= 2 * self.window_s and self.unit == "window":
             raise ValueError("`window_s` must be at most half of `synthetic.duration_s`")
         return self

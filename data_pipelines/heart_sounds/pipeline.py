@@ -69,7 +69,8 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
             if manifest is not None and manifest.pipeline.startswith(f"{self._family}-"):
                 return manifest.pipeline
         paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
-        settings = self.data.model_dump(mode="json", exclude=_SHAPING)
+        unused = {"num_folds", "fold"} if self.data.fold is None else set()  # keys of before have none
+        settings = self.data.model_dump(mode="json", exclude=_SHAPING | unused)
         digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
         return f"{self._family}-{digest.hexdigest()[:8]}"
 

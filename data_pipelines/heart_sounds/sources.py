@@ -19,7 +19,7 @@ from data_pipelines.heart_sounds.datasets.physionet2016 import read_physionet201
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import STORED, store_recording
-from data_pipelines.heart_sounds.splits import choose_few, split_each_database, stratum_of_subjects
+from data_pipelines.heart_sounds.splits import choose_few, split_each_database, split_fold, stratum_of_subjects
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
 from data_pipelines.readers.bad_file import content_of, printable
 from data_pipelines.readers.file_listing import list_files, warn_left_out
@@ -97,6 +97,9 @@ def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequenc
         return _split_for_pretraining(data, recordings)
     if data.held_out_database is not None:
         subjects = _hold_out(data, recordings)
+    elif data.fold is not None and data.num_folds is not None:
+        shares: dict[Split, float] = {"train": 1 - data.val_ratio, "val": data.val_ratio}
+        subjects = split_fold(recordings, shares, fold=data.fold, num_folds=data.num_folds, seed=data.split_seed)
     else:
         ratios: dict[Split, float] = {"train": 1 - data.val_ratio - data.test_ratio}
         ratios |= {"val": data.val_ratio, "test": data.test_ratio}

@@ -51,6 +51,31 @@ def split_each_database(
     return {split: sorted(subjects) for split, subjects in found.items()}
 
 
+def split_fold(
+    recordings: Sequence[Recording], shares: Mapping[Split, float], *, fold: int, num_folds: int, seed: int
+) -> dict[Split, list[str]]:
+    """Return the subjects of a fold of each database as the test split, and the others by their shares.
+
+    Every subject is in one fold; sizes differ by one subject, also within each stratum.
+
+    Args:
+        recordings: Those of all subjects.
+        shares: Shares of the other splits among the subjects that are not tested; they sum to 1.
+        fold: Number of the fold, from 1 on.
+        num_folds: Number of folds.
+        seed: Seed of the draw.
+    """
+    found: dict[Split, list[str]] = {**{split: [] for split in shares}, "test": []}
+    for database in sorted({recording.database for recording in recordings}):
+        strata = stratum_of_subjects([each for each in recordings if each.database == database])
+        tested = _shuffled(strata, seed)[fold - 1 :: num_folds]
+        rest = {subject: stratum for subject, stratum in strata.items() if subject not in set(tested)}
+        found["test"] += tested
+        for split, subjects in split_subjects(rest, shares, seed).items():
+            found[split] += subjects
+    return {split: sorted(subjects) for split, subjects in found.items()}
+
+
 def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:
     """Return a share of the subjects of every stratum, at least one of each; a larger share contains a smaller one."""
     if ratio == 1:

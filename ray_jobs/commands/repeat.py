@@ -1,6 +1,8 @@
-"""The `repeat` verb: one experiment with several seeds, and the mean and standard deviation of what they reach."""
+"""The `repeat` verb: one experiment with several seeds or folds, and the spread of what they reach."""
 
 import argparse
+import csv
+import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,29 +17,42 @@ if TYPE_CHECKING:
     from ray_jobs.settings.experiment import Experiment
     from trainables.contract.workload_config import WorkloadConfig
 
-SUMMARY = "train with several seeds; mean and standard deviation"
-DESCRIPTION = """Train an experiment with each of several seeds, as a run of its own each.
+SUMMARY = "train with several seeds, or by cross-validation; mean and standard deviation"
+DESCRIPTION = """Train an experiment with each of several seeds or folds, or both, as a run of its own each.
 
-Gives mean and standard deviation of the best models' results. Finished runs are not trained again."""
+Gives mean and standard deviation of the best models' results; of folds also the scores over all subjects, each
+tested by the model that never saw it. Finished runs are not trained again."""
 EXAMPLE = "quintet repeat demo/pruning --seeds 0,1,2"
+REPEATS = "repeats"
+"""Folder below the storage path: a folder for each cross-validation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     add_experiment(parser)
-    parser.add_argument("--seeds", metavar="N,N,...", type=read_seeds, required=True, help="the seeds")
+    parser.add_argument("--seeds", metavar="N,N,...", type=read_seeds, help="the seeds")
+    parser.add_argument(
+        "--folds",
+        metavar="N",
+        help="number of folds of a cross-validation, or what is left out once each, such as `database`",
+    )
     parser.add_argument("--new", action="store_true", help="set earlier runs of these settings aside")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Train with every seed, and print the spread of the results."""
-    from ray_jobs.result_tables import explain_mark
+    """Train with every seed and fold, and print the spread of the results, and the scores over all folds."""
+    from ray_jobs.result_tables import explain_mark, tabulate_results
     from ray_jobs.terminal import show
 
     experiment = load_to_train(options)
-    spreads, summary = repeat(experiment, options.seeds, lambda one: train_one(one, is_new=options.new))
     workload = experiment.workload
+    variants = find_variants(workload, options.seeds, options.folds)
+    spreads, summary = repeat(experiment, variants, lambda one: train_one(one, is_new=options.new))
     show(tabulate_spreads(spreads, workload), *explain_mark(workload, spreads))
+    if options.folds is not None:
+        joint = cross_validate(experiment, variants)
+        show(tabulate_results(joint["metrics"], workload, title="all folds"), f"folder: {joint['folder']}")
+        summary["out_of_fold"] = joint
     return summary
 
 
@@ -59,27 +74,96 @@ def read_seeds(words: str) -> list[int]:
     return seeds
 
 
+def find_variants(
+    workload: "WorkloadConfig", seeds: Sequence[int] | None, folds: str | None
+) -> dict[str, dict[str, Any]]:
+    """Return the changes of settings of each run, by the end of its name, such as `seed1` or `fold1of5-seed1`.
+
+    Raises ValueError without seeds and folds, and for folds that the workload does not have.
+    """
+    if seeds is None and folds is None:
+        raise ValueError("repeat needs --seeds N,N,... or --folds N, or both")
+    by_seed: dict[str, dict[str, Any]] = {f"seed{seed}": {"seed": seed} for seed in seeds or ()}
+    if folds is None:
+        return by_seed
+    by_fold = workload.folds(folds)
+    if not by_seed:
+        return {name: dict(changes) for name, changes in by_fold.items()}
+    return {
+        f"{fold}-{seed}": {**changes, **change} for seed, change in by_seed.items() for fold, changes in by_fold.items()
+    }
+
+
 def repeat(
-    experiment: "Experiment", seeds: Sequence[int], train: "Callable[[Experiment], Result]"
+    experiment: "Experiment", variants: Mapping[str, Mapping[str, Any]], train: "Callable[[Experiment], Result]"
 ) -> tuple[dict[str, Spread], dict[str, Any]]:
-    """Train each seed as a run of its own, `<run id>-seed<N>`, one after the other; finished ones are not repeated.
+    """Train each variant as a run of its own, `<run id>-<variant>`, one after the other; finished ones stand.
 
     Args:
         experiment: Its run id begins the names of the runs.
-        seeds: Different ones.
+        variants: Changes of settings by variant.
         train: Trains one experiment.
 
     Returns:
         The spread of the best models' metrics, and the same as plain data.
     """
     found: dict[str, Mapping[str, float]] = {}
-    for seed in seeds:
-        name = f"{experiment.run_id}-seed{seed}"
-        final = train(experiment.override({"seed": seed, "tracking.run_name": name})).final
-        found[name] = final["best_metrics"] or final["metrics"]
+    for variant in variants:
+        one = _change(experiment, variant, variants[variant])
+        final = train(one).final
+        found[one.run_id] = final["best_metrics"] or final["metrics"]
     spreads = summarise(list(found.values()))
     plain = {name: {"mean": s.mean, "deviation": s.deviation, "count": s.count} for name, s in spreads.items()}
     return spreads, {"runs": list(found), "metrics": plain}
+
+
+def _change(experiment: "Experiment", variant: str, changes: Mapping[str, Any]) -> "Experiment":
+    return experiment.override({**changes, "tracking.run_name": f"{experiment.run_id}-{variant}"})
+
+
+def cross_validate(experiment: "Experiment", variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Evaluate the best model of each fold, and score all subjects together, each by the model that never saw it.
+
+    Of several seeds, each has scores of its own, and the means are returned. The joined tables, scores and pictures
+    lie in `repeats/<run id>` below the storage path.
+
+    Returns:
+        The folder, and the metrics.
+    """
+    from data_pipelines.storage.folder import Folder
+    from ray_jobs.commands.evaluate import evaluate
+    from trainables.contract.prediction import write_csv
+    from trainables.engine.files.panel_files import save_panels
+    from trainables.run_paths import PREDICTIONS
+    from trainables.workloads import score_jointly
+
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for variant, changes in variants.items():
+        found = evaluate(_change(experiment, variant, changes), None, {})
+        fold, _, seed = variant.partition("-")
+        rows.setdefault(seed, []).extend({"fold": fold, **row} for row in read_rows(found["predictions"]))
+    folder = Folder(experiment.storage.path) / f"{REPEATS}/{experiment.run_id}"
+    scores = []
+    for seed, table in rows.items():
+        part = folder / seed if seed else folder
+        part.write(PREDICTIONS, write_csv(table))
+        result = score_jointly(experiment.workload, table)
+        if result is not None:
+            save_panels(part, result.panels, step=0, epoch=0)
+            scores.append(dict(result.metrics))
+    means = {name: spread.mean for name, spread in summarise(scores).items()}
+    folder.write_json("metrics.json", {"variants": list(variants), "metrics": means})
+    return {"folder": str(folder), "metrics": means}
+
+
+def read_rows(table: str | None) -> list[dict[str, Any]]:
+    """Return the rows of `predictions.csv`, whose values are text; none where an evaluation gives no table."""
+    if table is None:
+        return []
+    from data_pipelines.storage.folder import Folder
+
+    folder, _, name = table.rpartition("/")
+    return list(csv.DictReader(io.StringIO(Folder(folder).read(name).decode())))
 
 
 def summarise(results: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
@@ -95,14 +179,14 @@ def summarise(results: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
 def tabulate_spreads(spreads: Mapping[str, Spread], workload: "WorkloadConfig") -> TextTable:
     """Return a table of the results' means and deviations; of all that was measured when nothing was evaluated."""
     from ray_jobs.report.format_numbers import number
-    from ray_jobs.result_tables import BASELINE, MARK, order_results
+    from ray_jobs.result_tables import BASELINE, MARK, order_results, without_ends
 
     goal = workload.selection_metric.metric
-    names = order_results(list(spreads), workload) or sorted(spreads)
+    names = without_ends(order_results(list(spreads), workload)) or sorted(spreads)
     rows = []
     for name in names:
         spread, baseline = spreads[name], spreads.get(BASELINE + name)
         values = [spread.mean, spread.deviation, baseline.mean if baseline else None]
         rows.append([name + (MARK if name == goal else ""), *map(number, values), str(spread.count)])
     strong = [position for position, name in enumerate(names) if name == goal]
-    return TextTable(["metric", "mean", "std", "baseline", "seeds"], rows, numeric=range(1, 5), strong=strong)
+    return TextTable(["metric", "mean", "std", "baseline", "runs"], rows, numeric=range(1, 5), strong=strong)

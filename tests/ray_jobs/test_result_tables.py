@@ -38,6 +38,14 @@ def test_the_selection_metric_comes_first_and_is_marked(toy):
     assert explain_mark(toy().workload, METRICS) == ["* decides which model is best: the lower the better"]
 
 
+def test_a_confidence_interval_stands_beside_its_metric(toy):
+    ends = {"test/mse_low": 0.125, "test/mse_high": 0.5, "other_low": 1.0}
+    table = lines_of(tabulate_results(METRICS | ends, toy().workload))
+    assert table[0] == ["metric", "value", "95", "%", "interval", "baseline"]
+    assert table[1] == ["test/mse", "*", "0.25", "0.1250", "to", "0.5000", "4"]
+    assert [row[0] for row in table[2:]] == ["other_low", "test/abs", "test/parameters"]
+
+
 def test_without_baselines_there_is_no_column_for_them(toy):
     assert lines_of(tabulate_results({"a": 1.0}, toy().workload)) == [["metric", "value"], ["a", "1"]]
     assert explain_mark(toy().workload, {"a": 1.0}) == []

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -12,6 +12,10 @@ from trainables.contract.training_config import Training
 
 BASELINE = "baseline/"
 """Prefix of a metric's name: the same metric of a trivial predictor."""
+
+
+INTERVAL = ("_low", "_high")
+"""Endings of metrics' names: the ends of the 95 % confidence interval of the metric before them."""
 
 
 Mode = Literal["min", "max"]
@@ -87,6 +91,17 @@ class WorkloadConfig(Config, ABC):
     def num_stages(self) -> int:
         """Number of stages of the training, of `training.epochs` epochs each."""
         return 1
+
+    def folds(self, by: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the changes of settings, by dotted key, that make each fold of a cross-validation, by its name.
+
+        Args:
+            by: A number of folds, or the name of what is left out once each, such as `database`.
+
+        Raises:
+            ValueError: This workload has no folds, or none of this kind.
+        """
+        raise ValueError(f"the workload {self.name} has no folds")
 
     def check_inputs(self) -> None:
         """Raise ValueError when a file that the settings name cannot be used; called before a run begins.

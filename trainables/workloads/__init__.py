@@ -20,6 +20,8 @@ from trainables.contract.workload_config import WorkloadConfig
 
 if TYPE_CHECKING:
     from data_pipelines.contract.pipeline import DataPipeline, DataSpec
+    from trainables.contract.evaluation import EvaluationResult
+    from trainables.contract.prediction import Row
     from trainables.contract.predictor import Predictor
     from trainables.contract.progress_snapshot import ProgressSnapshot
     from trainables.contract.task import Task
@@ -43,6 +45,9 @@ class Workload:
     one, or None for that one."""
     predictor: str | type["Predictor[Any]"] | None = None
     """The class that applies a trained model to new inputs; None when there is nothing to predict."""
+    joint_scores: str | Callable[[Any, "Sequence[Row]"], "EvaluationResult"] | None = None
+    """Takes the settings and the joined rows of `predictions.csv` of several models, such as those of all folds, and
+    returns their scores; None for a workload whose samples belong to no group."""
 
     def build_pipeline(self, config: WorkloadConfig) -> "DataPipeline":
         """Build the data pipeline; imports no torch."""
@@ -100,6 +105,7 @@ WORKLOADS: dict[str, Workload] = {
         pipeline="trainables.workloads.heart_sound.data:build_finetune_pipeline",
         task="trainables.workloads.heart_sound.finetune.task:FinetuneTask",
         predictor="trainables.workloads.heart_sound.finetune.predictor:HeartSoundPredictor",
+        joint_scores="trainables.workloads.heart_sound.finetune.scoring.out_of_fold:score_rows",
     ),
 }
 
@@ -146,6 +152,12 @@ def build_task(config: WorkloadConfig, data_spec: "DataSpec", seed: int) -> "Tas
 def console_lines(config: WorkloadConfig, moment: "ProgressSnapshot") -> Sequence[str] | None:
     """Return the workload's own lines for the terminal; None when it has none, or none for this snapshot."""
     return find_workload(config.name).console_lines(config, moment)
+
+
+def score_jointly(config: WorkloadConfig, rows: "Sequence[Row]") -> "EvaluationResult | None":
+    """Return the scores of joined rows of `predictions.csv` of several models; None for a workload without any."""
+    scores = find_workload(config.name).joint_scores
+    return _part(scores)(config, rows) if scores else None
 
 
 def predictor_class(name: str) -> "type[Predictor[Any]]":

@@ -2,7 +2,8 @@
 
 import pytest
 
-from data_pipelines.heart_sounds.splits import choose_few, split_subjects
+from data_pipelines.heart_sounds.recordings import Recording
+from data_pipelines.heart_sounds.splits import choose_few, split_fold, split_subjects
 
 RATIOS = {"train": 0.7, "val": 0.15, "test": 0.15}
 STRATA = {f"s{number:03d}": "abc"[(number % 10) // 4] for number in range(200)}
@@ -31,6 +32,21 @@ def test_test_subjects_do_not_depend_on_the_validation_ratio(seed):
         for val_ratio in (0, 0.1, 0.15, 0.4)
     ]
     assert len(found[0]) == 30 and all(each == found[0] for each in found)
+
+
+def test_each_subject_is_tested_in_one_fold_and_strata_are_even():
+    recordings = [
+        Recording(name, name, "circor", {}, stratum, read=lambda: None)  # pyright: ignore
+        for name, stratum in STRATA.items()
+    ]
+    folds = [split_fold(recordings, {"train": 0.8, "val": 0.2}, fold=fold, num_folds=5, seed=3) for fold in range(1, 6)]
+    assert sorted(name for found in folds for name in found["test"]) == sorted(STRATA)
+    for found in folds:
+        assert sorted(name for names in found.values() for name in names) == sorted(STRATA)
+        assert [len(found[split]) for split in ("train", "val", "test")] == [128, 32, 40]
+        for stratum in "abc":
+            members = {name for name, each in STRATA.items() if each == stratum}
+            assert abs(len(members & set(found["test"])) - len(members) / 5) <= 1
 
 
 def test_few_shot_subsets_are_nested_and_stratified_by_subject():

@@ -13,12 +13,16 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, f1_score
 
 from data_pipelines.heart_sounds.config import Augmentation, StrongAugmentation
+from data_pipelines.heart_sounds.tasks import TASKS
 from data_pipelines.storage.folder import Folder
 from ray_jobs.commands.evaluate import evaluate
+from ray_jobs.commands.repeat import read_rows
 from ray_jobs.runs.model_references import best_model, named_runs
 from ray_jobs.runs.training import train
+from tests.data_pipelines.heart_sounds.heart_files import write_circor, write_physionet
 from trainables.inference.model_files import open_model
 from trainables.run_paths import step_of
+from trainables.workloads import score_jointly
 from trainables.workloads.heart_sound.finetune.class_loss import weigh_classes
 from trainables.workloads.heart_sound.finetune.config import ClassLoss, FinetuneConfig
 from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
@@ -250,6 +254,25 @@ def test_every_later_answer_follows_the_rule_that_the_model_keeps(stage, rule):
     assert told == {name: pytest.approx(found["metrics"][name], rel=1e-6) for name in told}
     assert {"test/accuracy_low", "test/accuracy_high"} <= set(found["metrics"]) - set(saved.metrics)
     assert any("test/recordings" in name for name in found["pictures"])
+
+
+@pytest.mark.parametrize("task", ["circor_murmur", "physionet2016"])
+def test_the_table_of_an_evaluation_has_all_for_its_scores(stage, task, tmp_path):
+    raw = tmp_path / "raw"
+    if task == "circor_murmur":
+        patients = [("Present", "Abnormal"), ("Unknown", "Normal"), ("Absent", "Normal")] * 8
+        write_circor(raw, {str(n): {"Murmur": murmur, "Outcome": ill} for n, (murmur, ill) in enumerate(patients)})
+    else:
+        write_physionet(raw, {f"{name}{n:04d}": ("1", "-1")[n % 2] for name in "ab" for n in range(12)})
+    data = {task.partition("_")[0]: str(raw), "val_ratio": 0.25, "test_ratio": 0.3}
+    experiment = stage("finetune", "table", {"task": task, "data": data})
+    train(experiment)
+    found = evaluate(experiment, None, {})
+    joint = score_jointly(experiment.workload, read_rows(found["predictions"]))
+    assert joint is not None
+    told = {name: value for name, value in joint.metrics.items() if not name.startswith("test/num_")}
+    assert told == {name: pytest.approx(found["metrics"][name], rel=1e-9) for name in told}
+    assert {f"test/{TASKS[task].decision_scores[0]}", "test/auroc_low", "test/brier"} <= set(told)
 
 
 def test_another_metric_can_choose_the_best_model(stage):

@@ -36,7 +36,7 @@ class Answers:
         return softmax(self.logits)
 
     def where(self, is_chosen: np.ndarray) -> "Answers":
-        """Return the rows for which `is_chosen` holds."""
+        """Return the rows for which `is_chosen` holds, or those of these numbers."""
         return Answers(*(getattr(self, field.name)[is_chosen] for field in fields(self)))
 
     def by(self, keys: np.ndarray) -> "Answers":

@@ -1,7 +1,7 @@
 """Settings of the second stage: a clinical task on the pretrained encoder."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -100,6 +100,18 @@ class FinetuneConfig(WorkloadConfig):
     def decision_score(self) -> str:
         """The score that the decision rule is learnt for."""
         return self.decision.score or TASKS[self.task].decision_scores[0]
+
+    def folds(self, by: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return folds by subject for a number; for `database` each of PhysioNet's databases left out once."""
+        if by == "database" and self.task == "physionet2016":
+            return {f"database_{name}": {"workload.data.held_out_database": name} for name in "abcdef"}
+        if not by.isdigit() or int(by) < 2:
+            others = ", or database" if self.task == "physionet2016" else ""
+            raise ValueError(f"{by!r} is no kind of folds of {self.task}: give a number from 2 on{others}")
+        return {
+            f"fold{fold}of{by}": {"workload.data.num_folds": int(by), "workload.data.fold": fold}
+            for fold in range(1, int(by) + 1)
+        }
 
     def check_inputs(self) -> None:
         """Raise ValueError unless the pretrained encoder can be read, and is of this architecture."""

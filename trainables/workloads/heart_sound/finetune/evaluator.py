@@ -22,7 +22,6 @@ from trainables.workloads.heart_sound.finetune.scoring.details import (
     draw_calibration,
     find_intervals,
     find_operating_points,
-    name_subgroups,
     score_subgroups,
     tabulate_subgroups,
     tabulate_subjects,
@@ -94,7 +93,8 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         training = score_confusion(self._training, positive=self._task.positive)
         metrics = {f"train/{name}": value for name, value in training.items() if name != "accuracy"}
         panels: list[Panel] = []
-        found = {split: self._gather(split) for split in self._splits}
+        found: dict[Split, Answers] = {split: self._gather(split) for split in self._splits}
+        self._found = found
         validation = by_unit(found["val"], self._task) if "val" in found else None
         self._rule = self._find_rule(validation, self._outcomes)
         for split, answers in found.items():
@@ -117,9 +117,10 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
     def _describe(self, split: Split, answers: Answers) -> EvaluationResult:
         """Return intervals, operating points and subgroups with their table, calibration, and every subject."""
         known, unit = (self._task, self._rule), by_unit(answers, self._task)
-        found = find_intervals(unit, *known, self._outcomes) | find_operating_points(unit, self._task)
+        predicted = decide(unit.probabilities, *known)
+        found = find_intervals(unit, predicted, self._task, self._outcomes) | find_operating_points(unit, self._task)
         groups = score_subgroups(answers, *known, groups=self._groups, outcomes=self._outcomes)
-        named = {f"{split}/{name}": value for name, value in found.items()} | name_subgroups(split, groups)
+        named = {f"{split}/{name}": value for name, value in found.items()}
         subjects = tabulate_subjects(split, unit, *known, self._names[self._task.unit])
         panels = [*tabulate_subgroups(split, groups), subjects, *draw_calibration(split, unit, self._task)]
         return EvaluationResult(named, panels)
@@ -129,10 +130,16 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         return number if names is None else names[number]
 
     def _rows(self) -> list[Row]:
-        """Return a row for each of this rank's cycles, from whose logits all scores follow."""
+        """Return a row for each of this rank's cycles, from whose logits all scores follow.
+
+        It has also the answer for its patient or recording, None where that is not scored.
+        """
         rows: list[Row] = []
-        names = self._task.classes
+        names, unit = self._task.classes, self._task.unit
         for split in self._splits:
+            subjects = by_unit(self._found[split], self._task)
+            decided = decide(subjects.probabilities, self._task, self._rule).tolist()
+            answer_of = dict(zip(getattr(subjects, unit).tolist(), decided, strict=True))
             for logits, fields in zip(self._logits[split], self._fields[split], strict=True):
                 found = softmax(logits.numpy())
                 parts = zip(
@@ -148,7 +155,10 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
                         "recording": self._name("recording", recording),
                         "patient": self._name("patient", patient),
                     }
+                    whole = answer_of.get(patient if unit == "patient" else recording)
                     known |= {"is_good": bool(is_good), "truth": names[label], "answer": names[answer]}
+                    known[f"{unit}_answer"] = None if whole is None else names[whole]
+                    known |= {"outcome": self._outcomes[patient]} if self._outcomes else {}
                     known |= {f"p({name})": value for name, value in zip(names, shares, strict=True)}
                     rows.append(known | {f"logit({name})": value for name, value in zip(names, values, strict=True)})
         return rows

@@ -1,12 +1,12 @@
 """What the evaluation of a saved model tells beside its scores: intervals, subgroups, calibration, every subject."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
+from trainables.contract.workload_config import INTERVAL
 from trainables.line_charts import Curve, draw_chart
 from trainables.metrics.bootstrap import bootstrap
 from trainables.metrics.calibration import calibration_bins
@@ -20,23 +20,22 @@ MAIN = ("auroc", "auprc", "accuracy", "f1_macro", "sensitivity", "specificity")
 OPERATING_POINT = 0.9
 
 
-def score_subjects(unit: Answers, task: HeartTask, rule: DecisionRule, outcomes: Sequence[str | None]) -> Scores:
-    """Compute the main scores of subjects in the task's unit."""
-    predicted = decide(unit.probabilities, task, rule)
+def score_subjects(unit: Answers, predicted: np.ndarray, task: HeartTask, outcomes: Sequence[str | None]) -> Scores:
+    """Compute the main scores of subjects in the task's unit, answered `predicted`, int64 [subjects]."""
     found = score(unit.label, unit.probabilities, positive=task.positive, predicted=predicted)
     chosen = {name: value for name, value in found.items() if name in MAIN}
     return chosen | (score_challenge(unit, predicted, task, outcomes) if len(unit.label) else {})
 
 
-def find_intervals(unit: Answers, task: HeartTask, rule: DecisionRule, outcomes: Sequence[str | None]) -> Scores:
+def find_intervals(unit: Answers, predicted: np.ndarray, task: HeartTask, outcomes: Sequence[str | None]) -> Scores:
     """Return the ends of the 95 % bootstrap interval of each main score, as `<name>_low` and `<name>_high`.
 
     Patients are drawn, each with all recordings.
     """
-    found = bootstrap(unit.patient, lambda rows: score_subjects(unit.where(rows), task, rule, outcomes))
+    found = bootstrap(unit.patient, lambda rows: score_subjects(unit.where(rows), predicted[rows], task, outcomes))
     ends: Scores = {}
     for name, (low, high) in found.items():
-        ends |= {f"{name}_low": low, f"{name}_high": high}
+        ends |= dict(zip((name + each for each in INTERVAL), (low, high), strict=True))
     return ends
 
 
@@ -78,7 +77,7 @@ def score_subgroups(
             continue
         for value in known:
             unit = by_unit(cycles.where(values == value), task)
-            scores = score_subjects(unit, task, rule, outcomes)
+            scores = score_subjects(unit, decide(unit.probabilities, task, rule), task, outcomes)
             found.setdefault(name, {})[str(value)] = (len(unit.label), scores)
     return found
 
@@ -86,16 +85,6 @@ def score_subgroups(
 def by_unit(cycles: Answers, task: HeartTask) -> Answers:
     """Return one row for each patient or recording, as the task's challenge scores."""
     return cycles.by_patient() if task.unit == "patient" else cycles.by_recording()
-
-
-def name_subgroups(split: str, found: Mapping[str, Mapping[str, tuple[int, Scores]]]) -> Scores:
-    """Return the scores of subgroups by metric name, for example `test/sex_female/auroc`, with their `count`."""
-    named: Scores = {}
-    for group, values in found.items():
-        for value, (count, scores) in values.items():
-            place = f"{split}/{_slug(group)}_{_slug(value)}"
-            named |= {f"{place}/count": float(count)} | {f"{place}/{name}": each for name, each in scores.items()}
-    return named
 
 
 def tabulate_subgroups(split: str, found: Mapping[str, Mapping[str, tuple[int, Scores]]]) -> list[Panel]:
@@ -154,7 +143,3 @@ def draw_calibration(split: str, unit: Answers, task: HeartTask) -> list[Panel]:
 
 def _columns(task: HeartTask) -> list[str]:
     return [f"p({name})" for name in task.classes]
-
-
-def _slug(words: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")

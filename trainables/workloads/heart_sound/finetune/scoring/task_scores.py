@@ -45,7 +45,7 @@ def score_split(
             continue
         scores |= {f"{name}_{key}": value for key, value in _score(level, task, rule).items()}
     predicted = decide(unit.probabilities, task, rule)
-    scores |= _calibration(unit, task)
+    scores |= score_calibration(unit, task)
     scores |= _per_class(unit.label, predicted, task) | score_challenge(unit, predicted, task, outcomes)
     if task.classes[0] == "Present":
         scores |= _score_any_present(recordings, unit, task, rule)
@@ -54,7 +54,7 @@ def score_split(
         plain = _score(unit, task, argmax_rule(task)) | score_challenge(unit, likeliest, task, outcomes)
         scores |= {f"argmax_{name}": value for name, value in plain.items() if name == rule.score}
     constants = score_constants(unit.label, len(task.classes), positive=task.positive)
-    return scores, constants | {"loss": _prior_entropy(cycles)} | _best_constant(unit, task, outcomes)
+    return scores, constants | {"loss": _prior_entropy(cycles)} | best_constant(unit, task, outcomes)
 
 
 def score_challenge(
@@ -94,7 +94,7 @@ def _score_any_present(recordings: Answers, patients: Answers, task: HeartTask, 
     return {} if value is None else {"weighted_accuracy_any_present": value}
 
 
-def _calibration(unit: Answers, task: HeartTask) -> Scores:
+def score_calibration(unit: Answers, task: HeartTask) -> Scores:
     """Compute Brier score and calibration error, of two classes for the clinical positive, else for the likeliest."""
     probabilities, likeliest = unit.probabilities, unit.probabilities.argmax(axis=1, keepdims=True)
     if len(task.classes) == 2:
@@ -118,7 +118,8 @@ def _per_class(labels: np.ndarray, predicted: np.ndarray, task: HeartTask) -> Sc
     return found
 
 
-def _best_constant(unit: Answers, task: HeartTask, outcomes: Sequence[str | None]) -> Scores:
+def best_constant(unit: Answers, task: HeartTask, outcomes: Sequence[str | None]) -> Scores:
+    """Compute the best value of each of the challenge's scores that any constant answer reaches."""
     best: Scores = {}
     for answer in range(len(task.classes)):
         for name, value in score_challenge(unit, np.full_like(unit.label, answer), task, outcomes).items():

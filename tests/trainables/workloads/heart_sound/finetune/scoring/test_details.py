@@ -8,13 +8,12 @@ import pytest
 from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.panels import TablePanel
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
-from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule
+from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide
 from trainables.workloads.heart_sound.finetune.scoring.details import (
     by_unit,
     draw_calibration,
     find_intervals,
     find_operating_points,
-    name_subgroups,
     score_subgroups,
     score_subjects,
     tabulate_subgroups,
@@ -39,8 +38,9 @@ def test_intervals_hold_the_scores_and_shrink_with_more_subjects(task):
     widths = []
     for count in (20, 200):
         unit = by_unit(cycles_of(name, count), task)
-        scores = score_subjects(unit, task, argmax_rule(task), ())
-        ends = find_intervals(unit, task, argmax_rule(task), ())
+        predicted = decide(unit.probabilities, task, argmax_rule(task))
+        scores = score_subjects(unit, predicted, task, ())
+        ends = find_intervals(unit, predicted, task, ())
         assert {"auroc", task.decision_scores[0], "accuracy"} <= set(scores)
         for each, value in scores.items():
             assert ends[f"{each}_low"] <= value <= ends[f"{each}_high"]
@@ -66,10 +66,11 @@ def test_subgroups_are_scored_by_themselves():
     found = score_subgroups(cycles, MURMUR, argmax_rule(MURMUR), groups=groups, outcomes=())
     assert set(found) == {"place", "quality"}  # all of one sex: no subgroups
     chosen = cycles.where(np.array([places[n] == "AV" for n in cycles.recording])).by_patient()
-    assert found["place"]["AV"] == (len(chosen.label), score_subjects(chosen, MURMUR, argmax_rule(MURMUR), ()))
+    assert found["place"]["AV"] == (
+        len(chosen.label),
+        score_subjects(chosen, chosen.probabilities.argmax(axis=1), MURMUR, ()),
+    )
     assert {value: count for value, (count, _) in found["quality"].items()} == {"good": 30, "poor": 10}
-    named = name_subgroups("test", found)
-    assert named["test/place_av/count"] == len(chosen.label) and "test/quality_poor/auroc" in named
     (table,) = tabulate_subgroups("test", found)
     assert isinstance(table, TablePanel) and list(table.rows[0][:2]) == ["place", "AV"]
     assert tabulate_subgroups("test", {}) == []
