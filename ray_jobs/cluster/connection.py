@@ -9,8 +9,9 @@ import time
 import warnings
 from urllib.parse import urlsplit
 
-from ray_jobs.cluster.home_folder import provide_home, provide_token
+from ray_jobs.cluster.home_folder import provide_home
 from ray_jobs.cluster.loopback import bypass_proxy, stay_on_loopback
+from ray_jobs.cluster.ray_token import provide_token, use_token
 from ray_jobs.cluster.session_folder import choose_session_folder
 from ray_jobs.terminal import print_text
 from trainables.engine.process import malloc_settings
@@ -73,6 +74,7 @@ def connect() -> None:
     is_local = not address and IS_JOB not in os.environ
     if address and IS_JOB not in os.environ:
         _refuse_dead(address)
+        use_token()
     if not is_local and DASHBOARD not in _job_environment():
         environment[DASHBOARD] = os.environ.setdefault(DASHBOARD, "1")
     if is_local:
@@ -93,8 +95,18 @@ def connect() -> None:
     except ConnectionError as error:
         if not address:
             raise
-        raise ValueError(f"{ADDRESS}={address}: no cluster was found there; unset it to train here") from error
+        raise ValueError(f"{ADDRESS}={address}: {_explain(address)}; or unset it to train here") from error
     _quieten()
+
+
+def _explain(address: str) -> str:
+    """Return why Ray found no way into a cluster at an address where something speaks as one does."""
+    if address in ("auto", "local"):
+        return "no cluster was found there; start one"
+    return (
+        "the cluster there lets nobody in; if it asks for a token, put the one that `ray get-auth-token` prints on its "
+        "head into RAY_AUTH_TOKEN, into a file named by RAY_AUTH_TOKEN_PATH, or into ~/.ray/auth_token"
+    )
 
 
 def _is_connected() -> bool:

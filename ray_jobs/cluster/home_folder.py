@@ -2,12 +2,9 @@
 
 import atexit
 import os
-import secrets
 import shutil
 import tempfile
 from pathlib import Path
-
-TOKEN = "RAY_AUTH_TOKEN"
 
 
 def provide_home() -> str | None:
@@ -25,20 +22,6 @@ def provide_home() -> str | None:
     atexit.register(_remove, folder, os.getpid())
     os.environ["HOME"] = folder
     return f"no home folder is known; libraries get {folder}, which is removed at the end"
-
-
-def provide_token() -> None:
-    """Make the token of a cluster of this process, which Ray would keep in the home folder, if it cannot be kept there.
-
-    One in the home folder, or named in the environment, stays the one that counts.
-    """
-    named = any(os.environ.get(name) for name in (TOKEN, f"{TOKEN}_PATH"))
-    folder = Path.home() / ".ray"
-    if named or (folder / "auth_token").is_file():
-        return
-    there = folder if folder.is_dir() else folder.parent
-    if not os.access(there, os.W_OK | os.X_OK):
-        os.environ[TOKEN] = secrets.token_hex(32)
 
 
 def _remove(folder: str, pid: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ray_jobs.cluster.loopback import bypass_proxy, is_loopback
+from ray_jobs.cluster.ray_token import find_token
 from ray_jobs.exit_codes import DONE, FAILED, STOPPED
 from ray_jobs.terminal import print_text
 
@@ -52,19 +53,6 @@ def find_address(given: str | None) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"the address {address!r} must be that of the cluster's dashboard, such as {DEFAULT_ADDRESS}")
     return address.rstrip("/")
-
-
-def find_token() -> tuple[str, str] | None:
-    """Find a token and its origin, in Ray's order; None when there is none."""
-    if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
-        return token, "RAY_AUTH_TOKEN"
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(os.path.expanduser(named or "~/.ray/auth_token"))  # without a home folder it stays as it is
-    if path.is_file() and (token := path.read_text().strip()):
-        return token, str(path)
-    if named:
-        raise ValueError(f"RAY_AUTH_TOKEN_PATH={named} is no file with a token; correct it, or unset it")
-    return None
 
 
 def resolve_token(address: str) -> str | None:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ray_jobs.cluster.home_folder import provide_home, provide_token
+from ray_jobs.cluster.home_folder import provide_home
+from ray_jobs.cluster.ray_token import provide_token
 from ray_jobs.settings.experiment import Storage, check_settings
 from tests.ray_jobs.command import fail
 

@@ -1,5 +1,6 @@
 """RAY_ADDRESS as users have it: empty, dead, malformed."""
 
+import os
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from ray_jobs.cluster import connection
+from ray_jobs.cluster.ray_token import use_token
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     monkeypatch.setattr(ray, "init", lambda **arguments: calls.append(arguments))
     monkeypatch.setattr(connection, "_quieten", lambda: None)
     monkeypatch.delenv(connection.IS_JOB, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # what a connection makes of it ends with the test
     return calls
 
 
@@ -93,5 +96,28 @@ def test_a_cluster_that_ray_does_not_find_is_bad_input(started: list[dict], monk
 
     monkeypatch.setattr(ray, "init", fail)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    with pytest.raises(ValueError, match=r"^RAY_ADDRESS=auto: no cluster was found there; unset it to train here"):
+    with pytest.raises(ValueError, match=r"^RAY_ADDRESS=auto: no cluster was found there; start one; or unset"):
         connection.connect()
+
+
+def test_a_cluster_that_refuses_is_told_to_want_its_token(started, monkeypatch):
+    import ray
+
+    def fail(**arguments: object) -> None:
+        raise ConnectionError("Failed to connect to GCS.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with serving(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(ValueError, match=rf"^RAY_ADDRESS={address}: .*`ray get-auth-token`.* or unset it"):
+            connection.connect()
+
+
+@pytest.mark.parametrize(
+    ("token", "mode", "shown"), [("abc", "", "token"), ("", "", ""), ("abc", "disabled", "disabled")]
+)
+def test_a_token_that_is_here_is_shown_to_a_cluster_of_others(monkeypatch, tmp_path, token, mode, shown):
+    for name, value in {"": str(tmp_path), "_TOKEN": token, "_TOKEN_PATH": "", "_MODE": mode}.items():
+        monkeypatch.setenv(f"RAY_AUTH{name}" if name else "HOME", value)
+    use_token()
+    assert os.environ["RAY_AUTH_MODE"] == shown

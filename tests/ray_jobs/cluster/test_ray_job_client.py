@@ -11,7 +11,8 @@ import pytest
 from ray.job_submission import JobStatus
 
 from ray_jobs.cluster import ray_job_client
-from ray_jobs.cluster.ray_job_client import JobClient, JobError, find_address, find_token, resolve_token
+from ray_jobs.cluster.ray_job_client import JobClient, JobError, find_address, resolve_token
+from ray_jobs.cluster.ray_token import find_token
 
 TOKEN = "the-right-token"
 

@@ -1,0 +1,44 @@
+"""The token that a Ray cluster asks for: where it is kept, and when it is shown."""
+
+import os
+import secrets
+from pathlib import Path
+
+TOKEN = "RAY_AUTH_TOKEN"
+MODE = "RAY_AUTH_MODE"
+
+
+def find_token() -> tuple[str, str] | None:
+    """Find the token of a cluster that others started, and its origin, in Ray's order; None when there is none."""
+    if token := os.environ.get(TOKEN, "").strip():
+        return token, TOKEN
+    named = os.environ.get(f"{TOKEN}_PATH")
+    path = Path(os.path.expanduser(named or "~/.ray/auth_token"))  # without a home folder it stays as it is
+    if path.is_file() and (token := path.read_text().strip()):
+        return token, str(path)
+    if named:
+        raise ValueError(f"{TOKEN}_PATH={named} is no file with a token; correct it, or unset it")
+    return None
+
+
+def use_token() -> None:
+    """Let Ray show a token to the cluster in RAY_ADDRESS if there is one here; RAY_AUTH_MODE, if given, decides.
+
+    `ray start --head` asks for the token as soon as its file exists, but a driver shows it only in the mode `token`.
+    """
+    if not os.environ.get(MODE, "").strip() and find_token() is not None:
+        os.environ[MODE] = "token"
+
+
+def provide_token() -> None:
+    """Make the token of a cluster of this process, which Ray would keep in the home folder, if it cannot be kept there.
+
+    One in the home folder, or named in the environment, stays the one that counts.
+    """
+    named = any(os.environ.get(name) for name in (TOKEN, f"{TOKEN}_PATH"))
+    folder = Path.home() / ".ray"
+    if named or (folder / "auth_token").is_file():
+        return
+    there = folder if folder.is_dir() else folder.parent
+    if not os.access(there, os.W_OK | os.X_OK):
+        os.environ[TOKEN] = secrets.token_hex(32)
