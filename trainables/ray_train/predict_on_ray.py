@@ -1,5 +1,6 @@
 """Prediction of many inputs on a cluster: Ray Data's batch inference by a pool of actors, each with the model."""
 
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ class _Worker:
         self._predictor = plan.build_predictor(ray.get(state), choose_device())
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        return {"result": [predict_and_write(self._predictor, item, self._plan.out) for item in batch["item"]]}
+        items = (pickle.loads(item) for item in batch["item"])
+        return {"result": [pickle.dumps(predict_and_write(self._predictor, item, self._plan.out)) for item in items]}
 
 
 def work_on_ray(plan: PredictionPlan, *, num_workers: int, cpus: float, gpus: float) -> Work:
@@ -45,7 +47,9 @@ def work_on_ray(plan: PredictionPlan, *, num_workers: int, cpus: float, gpus: fl
     def work(inputs: Sequence[Input]) -> Iterator[Result]:
         if not inputs:
             return
-        items = ray.data.from_items([{"item": item} for item in inputs], override_num_blocks=-(-len(inputs) // BATCH))
+        # as bytes, which Arrow holds without a warning
+        rows = [{"item": pickle.dumps(item)} for item in inputs]
+        items = ray.data.from_items(rows, override_num_blocks=-(-len(inputs) // BATCH))
         results = items.map_batches(
             _Worker,
             fn_constructor_args=(plan, ray.put(load_state(plan.model)), max(int(cpus), 1)),
@@ -55,6 +59,6 @@ def work_on_ray(plan: PredictionPlan, *, num_workers: int, cpus: float, gpus: fl
             num_gpus=gpus,
         )
         for row in results.iter_rows():
-            yield row["result"]
+            yield pickle.loads(row["result"])
 
     return work
