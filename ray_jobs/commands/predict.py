@@ -105,10 +105,10 @@ def _choose_work(plan: "PredictionPlan", num_workers: int | None) -> "Work":
 
     if num_workers == 0 or (num_workers is None and not is_submitted()):
         return work_here(plan, choose_device())
-    from trainables.ray_train.predict_on_ray import work_on_ray
-
-    connect()
+    connect()  # before Ray is imported, which reads the environment then
     import ray
+
+    from trainables.ray_train.predict_on_ray import work_on_ray
 
     have = ray.cluster_resources()
     gpus = 1.0 if have.get("GPU", 0.0) >= 1 else 0.0

@@ -3,6 +3,8 @@
 import csv
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +97,17 @@ def test_a_job_s_options_are_checked_if_its_model_is_here(model, capsys):
         check_words([*words, "--top-l", "2"])
     assert check_words(["predict", "/nowhere", *words[2:], "--steps", "2"]) == Path("/nowhere")
     assert "/nowhere does not exist" in capsys.readouterr().out
+
+
+def test_the_cluster_is_connected_before_ray_is_imported(model, tmp_path):
+    """In a process of its own: Ray reads the environment, such as RAY_AUTH_MODE, when it is imported."""
+    code = (
+        "import sys\n"
+        "from ray_jobs import cli\n"
+        "from ray_jobs.cluster import connection\n"
+        "connection.connect = lambda: sys.exit(f'imported {\"ray\" in sys.modules}')\n"
+        "cli.main(sys.argv[1:])"
+    )
+    words = ["predict", str(model), "--input", str(tmp_path), "--out", str(tmp_path / "out"), "--num-workers", "1"]
+    ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120)
+    assert ended.stderr.splitlines()[-1] == "imported False"
