@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ray_jobs.settings.experiment import Experiment
     from trainables.contract.workload_config import WorkloadConfig
 
-SUMMARY = "train with several seeds, or by cross-validation; mean and standard deviation"
+SUMMARY = "train with several seeds or folds; mean and standard deviation"
 DESCRIPTION = """Train an experiment with each of several seeds or folds, or both, as a run of its own each.
 
 Gives mean and standard deviation of the best models' results; of folds also the scores over all subjects, each
@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from ray_jobs.result_tables import explain_mark, tabulate_results
     from ray_jobs.terminal import show
 
+    if options.seeds is None and options.folds is None:
+        raise ValueError("repeat needs --seeds N,N,... or --folds N, or both")
     experiment = load_to_train(options)
     workload = experiment.workload
     variants = find_variants(workload, options.seeds, options.folds)
@@ -79,10 +81,8 @@ def find_variants(
 ) -> dict[str, dict[str, Any]]:
     """Return the changes of settings of each run, by the end of its name, such as `seed1` or `fold1of5-seed1`.
 
-    Raises ValueError without seeds and folds, and for folds that the workload does not have.
+    Raises ValueError for folds that the workload does not have.
     """
-    if seeds is None and folds is None:
-        raise ValueError("repeat needs --seeds N,N,... or --folds N, or both")
     by_seed: dict[str, dict[str, Any]] = {f"seed{seed}": {"seed": seed} for seed in seeds or ()}
     if folds is None:
         return by_seed

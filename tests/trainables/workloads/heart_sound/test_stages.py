@@ -209,6 +209,8 @@ def test_one_given_setting_keeps_a_stages_other_augmentation(config: Any, augmen
 def test_pretraining_refuses_labels_and_indivisible_parts():
     with pytest.raises(ValidationError, match="need labels"):
         PretrainConfig.model_validate({"data": {"shot_ratio": 0.5}})
+    with pytest.raises(ValidationError, match="`fold` chooses the test subjects of `withheld_tasks`, and none"):
+        PretrainConfig.model_validate({"data": {"fold": 1, "num_folds": 3}})
     with pytest.raises(ValidationError, match=r"`contrast.num_parts` \(3\) must divide"):
         PretrainConfig.model_validate({"contrast": {"num_parts": 3}})
     with pytest.raises(ValidationError, match="set `label_smoothing` to 0"):

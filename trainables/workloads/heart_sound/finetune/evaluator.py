@@ -106,7 +106,8 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
                 details = self._describe(split, answers)
                 metrics |= details.metrics
                 panels += details.panels
-        metrics.setdefault(self._goal, float("nan"))  # undefined: the engine leaves it out and logs that
+        if "val" in found:
+            metrics.setdefault(self._goal, float("nan"))  # undefined: the engine leaves it out and logs that
         if self._rule.score is not None:
             each = zip(self._task.classes, self._rule.multipliers, strict=True)
             metrics |= {f"decision/{name.lower()}": value for name, value in each}

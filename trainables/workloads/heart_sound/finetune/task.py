@@ -106,7 +106,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         if seen:
             logger.warning(
                 "%d of the %d test subjects, such as %s, were in the pretraining of %s; give it `withheld_tasks: [%s]` "
-                "with the `test_ratio` and `split_seed` of here",
+                "with the `test_ratio` and `split_seed`, or the fold, of here",
                 *(len(seen), len(tested), min(seen), pretrained, self.config.task),
             )
 

@@ -42,6 +42,8 @@ class PretrainConfig(WorkloadConfig):
                 "`shot_ratio`, `balances_classes` and `held_out_database` need labels, which pretraining has not; "
                 "`withheld_tasks` keeps the test subjects of tasks out"
             )
+        if self.data.fold is not None and not self.data.withheld_tasks:
+            raise ValueError("`fold` chooses the test subjects of `withheld_tasks`, and none are named")
         if self.data.num_samples % self.contrast.num_parts:
             raise ValueError(
                 f"`contrast.num_parts` ({self.contrast.num_parts}) must divide `data.num_samples` "
