@@ -19,7 +19,13 @@ from data_pipelines.heart_sounds.datasets.physionet2016 import read_physionet201
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import STORED, store_recording
-from data_pipelines.heart_sounds.splits import choose_few, split_each_database, split_fold, stratum_of_subjects
+from data_pipelines.heart_sounds.splits import (
+    choose_few,
+    split_each_database,
+    split_fold,
+    split_others,
+    stratum_of_subjects,
+)
 from data_pipelines.heart_sounds.tasks import TASKS, TaskName
 from data_pipelines.readers.bad_file import content_of, printable
 from data_pipelines.readers.file_listing import list_files, warn_left_out
@@ -95,10 +101,10 @@ def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequenc
     """Return subjects by split, sorted. Raises ValueError when a held-out database is missing."""
     if task is None:
         return _split_for_pretraining(data, recordings)
+    shares: dict[Split, float] = {"train": 1 - data.val_ratio, "val": data.val_ratio}
     if data.held_out_database is not None:
-        subjects = _hold_out(data, recordings)
+        subjects = split_others(recordings, _held_out(data, recordings), shares, data.split_seed)
     elif data.fold is not None and data.num_folds is not None:
-        shares: dict[Split, float] = {"train": 1 - data.val_ratio, "val": data.val_ratio}
         subjects = split_fold(recordings, shares, fold=data.fold, num_folds=data.num_folds, seed=data.split_seed)
     else:
         ratios: dict[Split, float] = {"train": 1 - data.val_ratio - data.test_ratio}
@@ -148,13 +154,11 @@ def _split_for_pretraining(data: HeartData, recordings: Sequence[Recording]) -> 
     return split_each_database(rest, {"train": 1 - data.val_ratio, "val": data.val_ratio}, data.split_seed)
 
 
-def _hold_out(data: HeartData, recordings: Sequence[Recording]) -> dict[Split, list[str]]:
+def _held_out(data: HeartData, recordings: Sequence[Recording]) -> set[str]:
     held_out = {each.subject for each in recordings if each.database == data.held_out_database}
     if not held_out:
         raise ValueError(f"held_out_database is {data.held_out_database!r}, of which there are no recordings")
-    rest = [each for each in recordings if each.subject not in held_out]
-    subjects = split_each_database(rest, {"train": 1 - data.val_ratio, "val": data.val_ratio}, data.split_seed)
-    return {**subjects, "test": sorted(held_out)}
+    return held_out
 
 
 def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Recording]:

@@ -1,6 +1,6 @@
 """Splits by subject: no subject is in two splits, and every split has about the same share of every stratum."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -34,7 +34,8 @@ def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], see
     first, *others = ratios
     for split in reversed(others):
         found[split] = _draw(rest, ratios[split] / share, seed)
-        rest = {subject: stratum for subject, stratum in rest.items() if subject not in set(found[split])}
+        drawn = set(found[split])
+        rest = {subject: stratum for subject, stratum in rest.items() if subject not in drawn}
         share -= ratios[split]
     return {**found, first: sorted(rest)}
 
@@ -65,15 +66,19 @@ def split_fold(
         num_folds: Number of folds.
         seed: Seed of the draw.
     """
-    found: dict[Split, list[str]] = {**{split: [] for split in shares}, "test": []}
+    tested: set[str] = set()
     for database in sorted({recording.database for recording in recordings}):
         strata = stratum_of_subjects([each for each in recordings if each.database == database])
-        tested = _shuffled(strata, seed)[fold - 1 :: num_folds]
-        rest = {subject: stratum for subject, stratum in strata.items() if subject not in set(tested)}
-        found["test"] += tested
-        for split, subjects in split_subjects(rest, shares, seed).items():
-            found[split] += subjects
-    return {split: sorted(subjects) for split, subjects in found.items()}
+        tested |= set(_shuffled(strata, seed)[fold - 1 :: num_folds])
+    return split_others(recordings, tested, shares, seed)
+
+
+def split_others(
+    recordings: Sequence[Recording], tested: Set[str], shares: Mapping[Split, float], seed: int
+) -> dict[Split, list[str]]:
+    """Return the given subjects as the test split, and all others of each database by their shares."""
+    rest = [recording for recording in recordings if recording.subject not in tested]
+    return {**split_each_database(rest, shares, seed), "test": sorted(tested)}
 
 
 def choose_few(subjects: Sequence[str], strata: Mapping[str, str], ratio: float, seed: int) -> list[str]:

@@ -12,11 +12,8 @@ from trainables.contract.training_config import Training
 
 BASELINE = "baseline/"
 """Prefix of a metric's name: the same metric of a trivial predictor."""
-
-
 INTERVAL = ("_low", "_high")
 """Endings of metrics' names: the ends of the 95 % confidence interval of the metric before them."""
-
 
 Mode = Literal["min", "max"]
 

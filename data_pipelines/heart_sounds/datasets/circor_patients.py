@@ -9,9 +9,9 @@ from data_pipelines.readers.bad_file import printable, refuse_unopenable
 from data_pipelines.readers.csv_table import read_columns, read_text
 
 _READ = ("Murmur", "Outcome", "Additional ID")
+"""Fields that are used, so that two values of one are refused."""
 _TOLD = ("Age", "Sex", "Campaign")
 """Fields that scores are told apart by."""
-"""Fields that are used, so that two values of one are refused."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from itertools import product
 import numpy as np
 
 from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, HeartTask
-from trainables.metrics.classification import count_confusion, score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide
-from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_challenge
+from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_answers
 
 MOST_RULES = 4096
 """Rules that are tried: for two classes every one that answers differently, up to so many subjects."""
@@ -31,7 +30,8 @@ def learn_rule(unit: Answers, task: HeartTask, score: str, outcomes: Sequence[st
         outcomes: Clinical outcomes by patient, for the cost of murmurs.
     """
     tried = _rules_to_try(unit.probabilities)
-    found = [_score(unit, DecisionRule(tuple(np.exp(each))), task, score, outcomes) for each in tried]
+    rules = (DecisionRule(tuple(np.exp(each))) for each in tried)
+    found = [score_answers(score, unit, decide(unit.probabilities, task, rule), task, outcomes) for rule in rules]
     if not len(unit.label) or None in found:
         return argmax_rule(task)
     values = np.array(found, dtype=np.float64) * (-1 if score in LOWER_IS_BETTER else 1)
@@ -60,13 +60,3 @@ def _boundaries(odds: np.ndarray, most: int) -> np.ndarray:
     if len(between) <= most:
         return between
     return between[np.linspace(0, len(between) - 1, most).round().astype(int)]
-
-
-def _score(
-    unit: Answers, rule: DecisionRule, task: HeartTask, score: str, outcomes: Sequence[str | None]
-) -> float | None:
-    predicted = decide(unit.probabilities, task, rule)
-    of_challenge = score_challenge(unit, predicted, task, outcomes)
-    if score in of_challenge:
-        return of_challenge[score]
-    return score_confusion(count_confusion(unit.label, predicted, len(task.classes)), positive=task.positive).get(score)

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, HeartTask
 from trainables.metrics.calibration import brier_score, expected_calibration_error
-from trainables.metrics.classification import Scores, count_confusion, score, score_constants
+from trainables.metrics.classification import Scores, count_confusion, score, score_confusion, score_constants
 from trainables.metrics.heart_scores import (
     MURMUR_WEIGHTS,
     OUTCOME_WEIGHTS,
@@ -51,8 +51,8 @@ def score_split(
         scores |= _score_any_present(recordings, unit, task, rule)
     if rule.score is not None:
         likeliest = decide(unit.probabilities, task, argmax_rule(task))
-        plain = _score(unit, task, argmax_rule(task)) | score_challenge(unit, likeliest, task, outcomes)
-        scores |= {f"argmax_{name}": value for name, value in plain.items() if name == rule.score}
+        value = score_answers(rule.score, unit, likeliest, task, outcomes)
+        scores |= {} if value is None else {f"argmax_{rule.score}": value}
     constants = score_constants(unit.label, len(task.classes), positive=task.positive)
     return scores, constants | {"loss": _prior_entropy(cycles)} | best_constant(unit, task, outcomes)
 
@@ -79,6 +79,16 @@ def score_challenge(
         result = modified_accuracy(unit.label == 1, np.where(predicted == 1, 1, -1), unit.is_good == 1)
         found["macc"] = result.score if result else None
     return {name: value for name, value in found.items() if value is not None}
+
+
+def score_answers(
+    name: str, unit: Answers, predicted: np.ndarray, task: HeartTask, outcomes: Sequence[str | None]
+) -> float | None:
+    """Compute one of the task's `decision_scores` of the answers `predicted`; None when it is undefined."""
+    of_challenge = score_challenge(unit, predicted, task, outcomes)
+    if name in of_challenge:
+        return of_challenge[name]
+    return score_confusion(count_confusion(unit.label, predicted, len(task.classes)), positive=task.positive).get(name)
 
 
 def _score(level: Answers, task: HeartTask, rule: DecisionRule) -> Scores:
