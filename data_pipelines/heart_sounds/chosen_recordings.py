@@ -49,8 +49,8 @@ class ChosenRecordings:
         if self._task is None:
             return {}
         return {
-            split: {name: sum(each.labels[self._task] == name for each in found) for name in TASKS[self._task].classes}
-            for split, found in self.splits.items()
+            split: {name: words.count(name) for name in TASKS[self._task].classes}
+            for split, words in self._words.items()
         }
 
     def name_numbers(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class ChosenRecordings:
 
     def describe(self, recording: Recording, split: Split) -> dict[str, int]:
         """Return what the settings say of a recording, whatever its sound: label, numbers, repetitions."""
-        word = recording.labels[self._task] if self._task is not None else ""
+        word = self._word(recording, split)
         return {
             "repetitions": self._repetitions.get(word, 1) if split == "train" else 1,
             "label": TASKS[self._task].classes.index(word) if self._task is not None else UNLABELLED,
@@ -118,11 +118,23 @@ class ChosenRecordings:
         }
         return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
 
+    def _word(self, recording: Recording, split: Split) -> str:
+        """Return the class that a recording is trained or tested as; none in pretraining."""
+        if self._task is None:
+            return ""
+        word = recording.labels[self._task]
+        takes_heard = split == "train" and self._data.inaudible == "heard"
+        return recording.heard.get(self._task, word) if takes_heard else word
+
+    @property
+    def _words(self) -> dict[Split, list[str]]:
+        return {split: [self._word(each, split) for each in found] for split, found in self.splits.items()}
+
     @cached_property
     def _repetitions(self) -> dict[str, int]:
         if self._task is None or not self._data.balances_classes:
             return {}
-        return repetitions(self._task, self.splits["train"])
+        return repetitions(TASKS[self._task].classes, self._words["train"])
 
 
 def _read_waveform(store: StoreRows, row: int) -> bytes:

@@ -117,6 +117,9 @@ class HeartData(Config):
     """Few-shot: share of the training subjects of every stratum that is used, at least one of each."""
     balances_classes: bool = False
     """Training recordings of rarer classes are repeated, up to tenfold, so that classes weigh about the same."""
+    inaudible: Literal["patient", "heard", "left_out"] = "patient"
+    """circor_murmur only: what recordings are trained as whose patient has a murmur, from places where none was heard:
+    as their patient, by what is heard in them (Absent), or not at all. They are always tested on, as their patient."""
     uses_poor_quality: bool = True
     """physionet2016 only: train on recordings that are marked as of poor quality; they are always tested on."""
     filters_cycles: bool = False

@@ -70,6 +70,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
                 return manifest.pipeline
         paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
         unused = {"num_folds", "fold"} if self.data.fold is None else set()  # keys of before have none
+        unused |= {"inaudible"} if self.data.inaudible == "patient" else set()
         settings = self.data.model_dump(mode="json", exclude=_SHAPING | unused)
         digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
         return f"{self._family}-{digest.hexdigest()[:8]}"

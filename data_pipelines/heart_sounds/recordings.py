@@ -40,6 +40,8 @@ class Recording:
     """The patient that the challenge scores, if different from the subject."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """What its scores are told apart by, such as its place or its patient's sex; what is unknown is absent."""
+    heard: Mapping[str, str] = field(default_factory=dict)
+    """By task, the class of what is heard in this recording, if that differs from its patient's."""
     is_good: bool = True
     """False when the data set marks the quality as poor."""
     files: tuple[Path, ...] = ()

@@ -88,13 +88,17 @@ def split_recordings(
     found: dict[Split, list[Recording]] = {split: [] for split in subjects}
     for recording in recordings:
         split = places.get(recording.subject)
-        is_used = split != "train" or task is None or recording.is_good or data.uses_poor_quality
-        if split is not None and is_used:
+        if split is not None and (split != "train" or task is None or _is_trained_on(recording, data, task)):
             found[split].append(recording)
     for split, members in found.items():
         if not members and split != "test":
             raise ValueError(f"the {split} split has no recordings; more subjects or another ratio are needed")
     return found
+
+
+def _is_trained_on(recording: Recording, data: HeartData, task: TaskName) -> bool:
+    is_inaudible = task in recording.heard and data.inaudible == "left_out"
+    return not is_inaudible and (recording.is_good or data.uses_poor_quality)
 
 
 def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequence[Recording]) -> dict[Split, list[str]]:
@@ -115,10 +119,9 @@ def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequenc
     return subjects
 
 
-def repetitions(task: TaskName, recordings: Sequence[Recording]) -> dict[str, int]:
+def repetitions(classes: Sequence[str], words: Sequence[str]) -> dict[str, int]:
     """Return how often a training recording of each class is repeated so that the classes weigh about the same."""
-    labels = [recording.labels[task] for recording in recordings]
-    counts = {name: labels.count(name) for name in TASKS[task].classes if name in labels}
+    counts = {name: words.count(name) for name in classes if name in words}
     return {name: min(round(max(counts.values()) / count), REPETITIONS) for name, count in counts.items()}
 
 

@@ -77,6 +77,7 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
                 labels=labels,
                 stratum=stratum,
                 groups=_groups_of(patient, path.stem),
+                heard=_heard_in(patient, path.stem),
                 read=partial(read_sound, path),
                 read_states=partial(read_states, states) if states else no_states,
                 files=(path, patient.file, *([states] if states else [])),
@@ -88,10 +89,21 @@ def _recordings_of(patient: Patient, subject: str, files: FileIndex, task: str |
 
 def _groups_of(patient: Patient, recording: str) -> dict[str, str]:
     """Return place, age, sex and campaign; a name such as 13918_AV_2 tells the place."""
-    words = recording.split("_")
-    found = {"place": words[1] if len(words) > 1 else ""}
+    found = {"place": _place_of(recording)}
     found |= {name.lower(): clean_id(patient.fields.get(name, "")) for name in ("Age", "Sex", "Campaign")}
     return {name: value for name, value in found.items() if value}
+
+
+def _heard_in(patient: Patient, recording: str) -> dict[str, str]:
+    """Return Absent for a recording of a patient with a murmur from a place where none was heard."""
+    places = clean_id(patient.fields.get("Murmur locations", ""))
+    is_heard = not places or _place_of(recording).lower() in places.lower().split("+")
+    return {} if is_heard or patient.fields.get("Murmur") != "Present" else {"circor_murmur": "Absent"}
+
+
+def _place_of(recording: str) -> str:
+    words = recording.split("_")
+    return words[1] if len(words) > 1 else ""
 
 
 def _labels_of(patient: Patient, task: str | None) -> dict[str, str]:

@@ -10,8 +10,8 @@ from data_pipelines.readers.csv_table import read_columns, read_text
 
 _READ = ("Murmur", "Outcome", "Additional ID")
 """Fields that are used, so that two values of one are refused."""
-_TOLD = ("Age", "Sex", "Campaign")
-"""Fields that scores are told apart by."""
+_TOLD = ("Age", "Sex", "Campaign", "Murmur locations")
+"""Fields that scores are told apart by, and the places where a murmur was heard."""
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,30 @@ def test_people_with_recordings_of_several_classes_are_warned_of(tmp_path, caplo
     assert "people with recordings of several classes: 1, such as physionet2016:a:10; scores by patient" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("inaudible", "trained"),
+    [("patient", ["Present"] * 2), ("heard", ["Present", "Absent"]), ("left_out", ["Present"])],
+)
+def test_places_without_a_murmur_are_trained_as_the_setting_says(inaudible, trained, tmp_path):
+    ill = {"Murmur": "Present", "Murmur locations": "AV", "Outcome": "Abnormal"}
+    write_circor(tmp_path, {str(100 + n): ill if n % 2 else {**ill, "Murmur": "Absent"} for n in range(12)})
+    data = settings(circor=tmp_path, inaudible=inaudible)
+    pipeline = HeartPipeline(data, "circor_murmur")
+    spec = pipeline.data_spec()
+    rows = {
+        split: [row for table in pipeline.read_raw(split, 0) for row in table.select(["label", "patient"]).to_pylist()]
+        for split in ("train", "test")
+    }
+    classes = spec["class_names"]
+    for split, found in rows.items():
+        for number, name in enumerate(spec["patients"]):
+            labels = [classes[row["label"]] for row in found if row["patient"] == number]
+            expected = trained if split == "train" else ["Present"] * 2
+            assert labels in ([], expected if int(name[-1]) % 2 else ["Absent"] * 2)
+    assert spec["class_recordings"]["train"]["Present"] == sum(row["label"] == 0 for row in rows["train"]) > 0
+    assert (pipeline.key == HeartPipeline(settings(circor=tmp_path), "circor_murmur").key) == (inaudible == "patient")
+
+
 def test_a_held_out_database_is_the_complete_test_set(tmp_path):
     write_physionet(tmp_path, {f"{d}{n:04d}": ["1", "-1"][n % 2] for d in "abc" for n in range(4)})
     data = settings(physionet2016=tmp_path, held_out_database="b", val_ratio=0.2)
@@ -153,7 +177,8 @@ def test_subjects_tested_by_several_tasks_are_withheld(circor, tmp_path):
 def test_balancing_repeats_rare_training_cycles_only():
     data = settings(synthetic=SMALL.model_copy(update={"murmur_ratio": 0.25}), balances_classes=True)
     pipeline = HeartPipeline(data, "synthetic_murmur")
-    times = repetitions("synthetic_murmur", pipeline._chosen.splits["train"])
+    words = [recording.labels["synthetic_murmur"] for recording in pipeline._chosen.splits["train"]]
+    times = repetitions(("normal", "murmur"), words)
     assert times == {"normal": 1, "murmur": 3}
     expected: list[tuple[Split, int]] = [("train", 3), ("test", 1)]
     for split, rare in expected:

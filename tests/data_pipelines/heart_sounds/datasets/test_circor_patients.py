@@ -95,3 +95,12 @@ def test_names_that_are_no_utf8_are_printed(tmp_path: Path) -> None:
     (folder / "100_AV.wav").unlink()
     with pytest.raises(ValueError, match=r"caf\\xe9/100\.txt: 100_AV\.wav of patient 100 is missing"):
         read_circor(tmp_path, None)
+
+
+def test_what_is_heard_follows_from_the_murmur_locations(tmp_path: Path) -> None:
+    ill = PATIENTS["200"]
+    patients = {"200": ill | {"Murmur locations": "MV+TV"}, "300": ill | {"Murmur locations": "nan"}}
+    write_circor(tmp_path, {**patients, "100": PATIENTS["100"]})
+    found = {each.name: dict(each.heard) for each in read_circor(tmp_path, "circor_murmur")}
+    assert found.pop("200_AV") == {"circor_murmur": "Absent"} and len(found) == 5
+    assert not any(found.values())

@@ -1,8 +1,14 @@
-"""Aggregation of logits from cycles to recordings to patients: the mean of the logits, then their softmax."""
+"""Aggregation of logits from cycles to recordings to patients, by the workload's pooling."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from trainables.workloads.heart_sound.finetune.config import Pooling, PoolingMethod
+
+_TINY = np.finfo(np.float64).tiny
+_NEARLY_ONE = 1 - np.finfo(np.float64).eps
+_COLUMNS = ("logits", "label", "patient", "recording", "is_good")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -11,12 +17,44 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponents / exponents.sum(axis=1, keepdims=True)
 
 
-def pool(logits: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different keys, ascending, and the mean of the logits of each, [keys, classes]."""
-    found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(found), logits.shape[1]))
-    np.add.at(sums, inverse, logits)
-    return found, sums / counts[:, None]
+def pool(logits: np.ndarray, keys: np.ndarray, how: PoolingMethod, positive: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pool the logits of the rows that share a key.
+
+    Args:
+        logits: [count, classes].
+        keys: One for each row.
+        how: `logits`: their mean. `probabilities`: the mean of the probabilities. `noisy_or`: the positive class has
+            1 - prod(1 - p), as if each row showed it by itself, and the others share the rest as in the mean.
+            `most_positive`: those of the row with the largest probability of the positive class.
+        positive: Number of the positive class.
+
+    Returns:
+        The different keys, ascending, and the logits of each, [keys, classes], up to a constant in each row.
+    """
+    found, inverse = np.unique(keys, return_inverse=True)
+    if how == "logits":
+        return found, _means(logits, inverse, len(found))
+    probabilities = softmax(logits)
+    if how == "most_positive":
+        order = np.lexsort((-probabilities[:, positive], inverse))
+        return found, logits[order[np.unique(inverse[order], return_index=True)[1]]]
+    means = _means(probabilities, inverse, len(found))
+    if how == "noisy_or":
+        no_row = np.zeros(len(found))
+        np.add.at(no_row, inverse, np.log1p(-np.minimum(probabilities[:, positive], _NEARLY_ONE)))
+        pooled = np.log(np.maximum(means, _TINY))
+        others = np.arange(logits.shape[1]) != positive
+        rest = np.maximum(means[:, others].sum(axis=1), _TINY)
+        pooled[:, others] += (no_row - np.log(rest))[:, None]
+        pooled[:, positive] = np.log(np.maximum(-np.expm1(no_row), _TINY))
+        return found, pooled
+    return found, np.log(np.maximum(means, _TINY))
+
+
+def _means(values: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
+    sums = np.zeros((num_groups, values.shape[1]))
+    np.add.at(sums, groups, values)
+    return sums / np.bincount(groups, minlength=num_groups)[:, None]
 
 
 @dataclass(frozen=True)
@@ -29,6 +67,9 @@ class Answers:
     patient: np.ndarray
     recording: np.ndarray
     is_good: np.ndarray
+    pooling: Pooling = field(default_factory=Pooling, kw_only=True)
+    positive: int = field(default=0, kw_only=True)
+    """Number of the clinical positive, which some poolings set apart."""
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -37,17 +78,16 @@ class Answers:
 
     def where(self, is_chosen: np.ndarray) -> "Answers":
         """Return the rows for which `is_chosen` holds, or those of these numbers."""
-        return Answers(*(getattr(self, field.name)[is_chosen] for field in fields(self)))
+        return replace(self, **{name: getattr(self, name)[is_chosen] for name in _COLUMNS})
 
-    def by(self, keys: np.ndarray) -> "Answers":
-        """Return one row for each different key, ascending: the mean of its logits, the rest of its first row."""
-        first = np.unique(keys, return_index=True)[1]
-        rest = (values[first] for values in (self.label, self.patient, self.recording, self.is_good))
-        return Answers(pool(self.logits, keys)[1], *rest)
+    def by(self, keys: np.ndarray, how: PoolingMethod) -> "Answers":
+        """Return one row for each different key, ascending: its pooled logits, the rest of its first row."""
+        first = self.where(np.unique(keys, return_index=True)[1])
+        return replace(first, logits=pool(self.logits, keys, how, self.positive)[1])
 
     def by_recording(self) -> "Answers":
         """Return one row for each recording."""
-        return self.by(self.recording)
+        return self.by(self.recording, self.pooling.cycles)
 
     def by_patient(self) -> "Answers":
         """Return one row for each patient, in which every recording counts the same.
@@ -55,7 +95,7 @@ class Answers:
         Patients whose recordings have different labels are left out.
         """
         recordings = self.by_recording()
-        patients = recordings.by(recordings.patient)
+        patients = recordings.by(recordings.patient, self.pooling.recordings)
         first_label = patients.label[np.searchsorted(patients.patient, recordings.patient)]
         mixed = recordings.patient[recordings.label != first_label]
         return patients.where(~np.isin(patients.patient, mixed))

@@ -1,4 +1,4 @@
-"""Cross-entropy and focal loss with class weights."""
+"""Cross-entropy and focal loss with weights of classes and patients, or with adjusted logits."""
 
 import torch
 from jaxtyping import Float, Int
@@ -18,11 +18,34 @@ def weigh_classes(counts: Tensor, largest: float) -> Float[Tensor, " classes"]:
     return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
+def weigh_patients(cycles: Float[Tensor, "patients classes"]) -> Float[Tensor, " patients"]:
+    """Compute the weight n / (P n_p) of each patient's cycles, 1 on average over them; 0 for a patient without any.
+
+    Args:
+        cycles: Number of training cycles of each patient and class.
+    """
+    counts = cycles.sum(dim=1)
+    weights = counts.sum() / (counts > 0).sum().clamp(min=1) / counts.clamp(min=1)
+    return torch.where(counts > 0, weights, 0.0)
+
+
+def adjust_logits(
+    logits: Float[Tensor, "batch classes"], counts: Float[Tensor, " classes"], strength: float
+) -> Float[Tensor, "batch classes"]:
+    """Add `strength` times the logarithm of each class's frequency (Menon et al. 2021, equation 10).
+
+    A class without samples counts as one with a single sample.
+    """
+    shares = counts.clamp(min=1.0) / counts.sum().clamp(min=1.0)
+    return logits.float() + strength * shares.log().float().to(logits.device)
+
+
 def classification_loss(
     logits: Float[Tensor, "batch classes"],
     label: Int[Tensor, " batch"],
     settings: ClassLoss,
     weights: Float[Tensor, " classes"] | None,
+    row_weights: Float[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Compute the mean of w times the loss over the batch.
 
@@ -35,11 +58,15 @@ def classification_loss(
         label: True classes.
         settings: Cross-entropy or focal loss.
         weights: Class weights, by `weigh_classes`; None: all equal.
+        row_weights: Weights of the rows, by `weigh_patients`; None: all equal.
     """
     logits = logits.float()
     if settings.focal_gamma == 0:
+        how = "sum" if row_weights is None else "none"
         smoothing = settings.label_smoothing
-        return functional.cross_entropy(logits, label, weights, reduction="sum", label_smoothing=smoothing) / len(label)
+        losses = functional.cross_entropy(logits, label, weights, reduction=how, label_smoothing=smoothing)
+        return (losses if row_weights is None else (losses * row_weights).sum()) / len(label)
     log_p = functional.log_softmax(logits, dim=1).gather(1, label[:, None]).squeeze(1)
     weight = torch.ones_like(log_p) if weights is None else weights[label]
+    weight = weight if row_weights is None else weight * row_weights
     return (-weight * (1 - log_p.exp()) ** settings.focal_gamma * log_p).mean()

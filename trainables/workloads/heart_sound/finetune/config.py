@@ -27,8 +27,15 @@ class ClassLoss(Config):
     focal_gamma: float = Field(default=0.0, ge=0)
     """0 is cross-entropy; from 1 on, confident answers weigh less. Focal loss has no label smoothing."""
     weighs_classes: bool = True
-    """Class weights n / (C n_c) over the training cycles, at most `largest_weight`."""
+    """Class weights n / (C n_c) over what `counts` says, at most `largest_weight`."""
     largest_weight: float = Field(default=10.0, ge=1)
+    counts: Literal["cycles", "patients"] = "cycles"
+    """What weighs the same in the loss and in the frequencies of the classes: each cycle, or each patient, whose
+    cycles share its weight."""
+    logit_adjustment: float = Field(default=0.0, ge=0, le=4)
+    """Times the logarithms of the classes' frequencies are added to the logits in the loss alone, so that the network
+    answers as if the classes were equally frequent (Menon et al. 2021, equation 10; there 1). In the place of class
+    weights."""
 
     @model_validator(mode="after")
     def _gradient_is_finite(self) -> Self:
@@ -40,10 +47,31 @@ class ClassLoss(Config):
         return self
 
     @model_validator(mode="after")
+    def _is_corrected_once(self) -> Self:
+        if self.logit_adjustment and self.weighs_classes:
+            raise ValueError("`logit_adjustment` and `weighs_classes` both correct for rare classes; give one of them")
+        return self
+
+    @model_validator(mode="after")
     def _focal_is_not_smoothed(self) -> Self:
         if self.focal_gamma and self.label_smoothing:
             raise ValueError("focal loss has no label smoothing; set `label_smoothing` to 0")
         return self
+
+
+PoolingMethod = Literal["logits", "probabilities", "noisy_or", "most_positive"]
+
+
+class Pooling(Config):
+    """What becomes of the logits of cycles in a recording, and of those of recordings in a patient.
+
+    `logits`: their mean. `probabilities`: the mean of the probabilities. `noisy_or`: the clinical positive has
+    1 - prod(1 - p), and the other classes share the rest. `most_positive`: the one likeliest to be positive counts
+    alone, so that one recording with a murmur is enough.
+    """
+
+    cycles: PoolingMethod = "logits"
+    recordings: PoolingMethod = "logits"
 
 
 class Decision(Config):
@@ -72,6 +100,7 @@ class FinetuneConfig(WorkloadConfig):
     """Learning rate of the encoder as a factor of `training.optimizer.learning_rate`, that of the classifier."""
     head: Head = Head()
     loss: ClassLoss = ClassLoss()
+    pooling: Pooling = Pooling()
     decision: Decision = Decision()
 
     metric_names: ClassVar[dict[str, str]] = {
@@ -87,6 +116,8 @@ class FinetuneConfig(WorkloadConfig):
             raise ValueError("`data.withheld_tasks` is for pretraining only")
         if self.data.held_out_database is not None and self.task != "physionet2016":
             raise ValueError(f"`data.held_out_database` is for the task physionet2016, and this is {self.task}")
+        if self.data.inaudible != "patient" and self.task != "circor_murmur":
+            raise ValueError(f"`data.inaudible` is for the task circor_murmur, and this is {self.task}")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
 from trainables.metrics.classification import score_confusion
 from trainables.workloads.heart_sound.finetune.aggregation import Answers, softmax
+from trainables.workloads.heart_sound.finetune.config import Pooling
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 from trainables.workloads.heart_sound.finetune.scoring.curves import draw_split
 from trainables.workloads.heart_sound.finetune.scoring.details import (
@@ -41,6 +42,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         splits: The evaluated splits.
         training: Confusion matrix of the training answers since the last evaluation.
         data_spec: That of the data.
+        pooling: That of cycles and recordings.
         goal: Name of the metric that decides which model is best; it is NaN where it is undefined.
         has_details: Whether intervals, subgroups, calibration and a table of all subjects are wanted too.
         find_rule: Returns the decision rule, given the answers for all validation subjects in the task's unit, if there
@@ -55,6 +57,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         *,
         training: np.ndarray,
         data_spec: DataSpec,
+        pooling: Pooling,
         goal: str,
         has_details: bool,
         find_rule: Callable[[Answers | None, Sequence[str | None]], DecisionRule],
@@ -62,6 +65,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
     ) -> None:
         self._task, self._splits, self._training, self._collectives = task, splits, training, collectives
         self._goal, self._find_rule, self._has_details = goal, find_rule, has_details
+        self._pooling = pooling
         self._groups: Mapping[str, Sequence[str | None]] = data_spec.get("groups", {})
         self._outcomes: Sequence[str | None] = data_spec.get("outcomes", ())
         self._names = {kind: data_spec.get(f"{kind}s") for kind in ("recording", "patient")}
@@ -169,4 +173,4 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         logits = self._collectives.gather(torch.cat([empty, *self._logits[split]])).numpy()
         none = torch.zeros(0, len(FIELDS), dtype=torch.int64)
         fields = self._collectives.gather(torch.cat([none, *self._fields[split]])).numpy()
-        return Answers(logits, *fields.T)
+        return Answers(logits, *fields.T, pooling=self._pooling, positive=self._task.positive)

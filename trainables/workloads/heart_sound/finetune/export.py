@@ -10,6 +10,12 @@ from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 
+_POOLED = {
+    "logits": "their mean",
+    "probabilities": "the logarithm of the mean of the probabilities",
+    "noisy_or": "noisy-or: the positive class has 1 - prod(1 - p), and the others share the rest as in the mean",
+    "most_positive": "taking those with the largest probability of the positive class",
+}
 _BUILD = """
 from trainables.workloads.heart_sound.finetune.config import Head
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule
@@ -52,9 +58,9 @@ def describe_network(
             "rule": "argmax" if rule.score is None else "multipliers",
             **rule.as_dict(names),
             "unit": task.unit,
-            "aggregation": "the mean of the logits over all parts of a recording"
-            + (", then over the recordings of a patient" if task.unit == "patient" else ""),
-            "probabilities": "softmax of these means",
+            "aggregation": f"the logits of all parts of a recording by {_POOLED[config.pooling.cycles]}"
+            + (f", those of a patient's recordings by {_POOLED[config.pooling.recordings]}" * (task.unit == "patient")),
+            "probabilities": "softmax of what comes out",
         },
         data=describe_data(data_spec),
         limits=LIMITS,

@@ -20,7 +20,7 @@ from data_pipelines.readers.sound_file import SOUND_SUFFIXES
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input, Prediction, Row
 from trainables.contract.predictor import PredictionOptions, Predictor, SavedModel
-from trainables.workloads.heart_sound.finetune.aggregation import softmax
+from trainables.workloads.heart_sound.finetune.aggregation import pool, softmax
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide, read_rule
 from trainables.workloads.heart_sound.finetune.inference.answers import CycleAnswer, PatientAnswer, RecordingAnswer
@@ -95,10 +95,11 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
         return [self._judge(*each)[1] for each in _described(recordings)]
 
     def pool(self, answers: Sequence[RecordingAnswer], patient: str = "") -> PatientAnswer:
-        """Return the answer for one patient from those of all recordings, each of which counts the same."""
+        """Return the answer for one patient from those of all recordings, by the model's pooling."""
         found = [each.probabilities for each in answers]
         name = patient or (answers[0].patient if answers else "")
-        return pool_recordings(name, found, self._heart_task, rule_of(self.model))
+        how = _config_of(self.model).pooling.recordings
+        return pool_recordings(name, found, self._heart_task, rule_of(self.model), how)
 
     @classmethod
     def summarise(
@@ -106,7 +107,7 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
     ) -> Mapping[str, Sequence[Row] | bytes]:
         """Return `patients.csv`, and the files of the challenge."""
         name = _config_of(model).task
-        patients = summarise_patients(rows, TASKS[name], rule_of(model))
+        patients = summarise_patients(rows, TASKS[name], rule_of(model), _config_of(model).pooling.recordings)
         tables = {"patients.csv": [patient_row(each, TASKS[name].classes) for each in patients]}
         return tables | (challenge_files(name, rows, patients) if options.challenge_output else {})
 
@@ -124,7 +125,8 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
         answer, pooled, by_cycle = None, {}, [{} for _ in found.parts]
         if found.fault is None:
             logits = self._classify(found, data)
-            probabilities = softmax(logits.mean(axis=0, keepdims=True))
+            how, one = _config_of(self.model).pooling.cycles, np.zeros(len(logits), np.int64)
+            probabilities = softmax(pool(logits, one, how, self._heart_task.positive)[1])
             answer = self._classes[int(decide(probabilities, self._heart_task, rule_of(self.model))[0])]
             pooled, by_cycle = self._named(probabilities)[0], self._named(softmax(logits))
         times = [(start / found.rate, end / found.rate) for start, end in found.parts]

@@ -15,8 +15,13 @@ from trainables.contract.export import ExportSpec
 from trainables.contract.task import LossOutput, ParameterGroup, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
-from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
-from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
+from trainables.workloads.heart_sound.finetune.class_loss import (
+    adjust_logits,
+    classification_loss,
+    weigh_classes,
+    weigh_patients,
+)
+from trainables.workloads.heart_sound.finetune.config import FinetuneConfig, Pooling
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, read_rule
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
 from trainables.workloads.heart_sound.finetune.export import describe_network
@@ -44,7 +49,9 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         if config.pretrained is not None and config.pretrained.exists():
             self.module.encoder.load_state_dict(load_encoder(config.pretrained, config.encoder))
         self._counts = torch.zeros(num_classes, dtype=torch.float64)
-        """Training cycles of each class."""
+        """Training cycles of each class, weighted by patient where the loss is."""
+        self._patient_weights: Tensor | None = None
+        """Weight of each patient's cycles, where the loss counts patients."""
         self._weights: Tensor | None = None
         """Class weights, on the training's device once a step has needed them."""
         self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.float64)
@@ -90,15 +97,29 @@ class FinetuneTask(Task[Mapping[str, Any]]):
                 "the cost of the murmur answers is left out: it is counted by the patients' outcomes, which these data "
                 "do not tell for all; if they were prepared by an earlier version, run `prepare --again`"
             )
-        counts = torch.zeros_like(self._counts)
-        for batch in start.batches("train"):
-            counts += torch.bincount(batch["label"].cpu(), minlength=len(counts))
-        self._counts, self._weights = start.collectives.sum(counts), None
+        self._count_cycles(start)
         if (self._counts == 0).any():
             names = [
                 name for name, count in zip(self.data_spec["class_names"], self._counts, strict=True) if count == 0
             ]
             logger.warning("no training cycles of %s; these classes cannot be predicted", ", ".join(names))
+
+    def _count_cycles(self, start: StartContext) -> None:
+        counts_patients = self.config.loss.counts == "patients"
+        if counts_patients and "patients" not in self.data_spec:
+            raise ValueError("`loss.counts` is patients, and these data do not number them; run `prepare --again`")
+        num_patients, num_classes = len(self.data_spec["patients"]) if counts_patients else 1, len(self._counts)
+        counts = torch.zeros(num_patients * num_classes, dtype=torch.float64)
+        for batch in start.batches("train"):
+            label = batch["label"].cpu()
+            place = batch["patient"].cpu() * num_classes + label if counts_patients else label
+            counts += torch.bincount(place, minlength=len(counts))
+        cycles = start.collectives.sum(counts).reshape(num_patients, num_classes)
+        self._weights, self._patient_weights = None, None
+        if counts_patients:
+            self._patient_weights = weigh_patients(cycles)
+            cycles = cycles * self._patient_weights[:, None]
+        self._counts = cycles.sum(dim=0)
 
     def _warn_of_seen(self, pretrained: Path) -> None:
         tested = set(self.data_spec["subjects"]["test"])
@@ -115,10 +136,15 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         logits, label = module(batch["signal"]), batch["label"]
         predicted = logits.detach().argmax(dim=1)
         self._answers.append(label * logits.shape[1] + predicted)
-        return LossOutput(
-            classification_loss(logits, label, self.config.loss, self._class_weights(logits.device)),
-            {"accuracy": (predicted == label).float().mean()},
-        )
+        settings, rows = self.config.loss, None
+        if self._patient_weights is not None:
+            self._patient_weights = self._patient_weights.to(logits.device)
+            rows = self._patient_weights[batch["patient"]].float()
+        accuracy = (predicted == label).float().mean()
+        if settings.logit_adjustment:
+            logits = adjust_logits(logits, self._counts, settings.logit_adjustment)
+        loss = classification_loss(logits, label, settings, self._class_weights(logits.device), rows)
+        return LossOutput(loss, {"accuracy": accuracy})
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         settings = self.config.loss
@@ -144,6 +170,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             [cast(Any, split) for split in SPLITS if split != "train" and counts.get(split)],
             training=confusion.round().long().numpy(),
             data_spec=self.data_spec,
+            pooling=self.config.pooling,
             goal=self.config.selection_metric.metric,
             has_details=self._collectives is None,
             find_rule=self._find_rule,
@@ -164,7 +191,8 @@ class FinetuneTask(Task[Mapping[str, Any]]):
 
     def learnt(self) -> Mapping[str, Any]:
         """Return the decision rule."""
-        return {"decision": self.rule.as_dict(TASKS[self.config.task].classes)}
+        kept = self.rule.as_dict(TASKS[self.config.task].classes)
+        return {"decision": kept | {"pooling": self.config.pooling.model_dump(mode="json")}}
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return one silent cycle."""
@@ -175,11 +203,27 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         return describe_network(self.module, self.config, self.data_spec, self._num_samples, self.rule)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts of classes and of training answers, and the decision rule if one was learnt."""
+        """Return the counts of classes and training answers, the weights of patients, and the decision rule.
+
+        The last two are there if the loss has, and the training has learnt, them.
+        """
         state: dict[str, Any] = {"counts": self._counts, "confusion": self._confusion.cpu()}
+        if self._patient_weights is not None:
+            state["patient_weights"] = self._patient_weights.cpu()
         return state if self._rule is None else {**state, **self.learnt()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`."""
         self._counts, self._confusion, self._weights = state["counts"], state["confusion"].clone(), None
+        self._patient_weights = state.get("patient_weights")
         self._rule = read_rule(state, TASKS[self.config.task]) if "decision" in state else None
+        if self._rule is not None and self._rule.score is not None:
+            self._warn_of_pooling(state["decision"].get("pooling", Pooling().model_dump(mode="json")))
+
+    def _warn_of_pooling(self, learnt: Mapping[str, str]) -> None:
+        wanted = self.config.pooling.model_dump(mode="json")
+        if wanted != learnt:
+            logger.warning(
+                "the decision rule was learnt with `pooling` %s, and is used with %s: it may be far from the best",
+                *(dict(learnt), wanted),
+            )

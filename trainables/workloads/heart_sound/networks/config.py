@@ -8,7 +8,7 @@ from data_pipelines.contract.config import Config
 
 
 class EncoderConfig(Config):
-    """Settings of a convolutional stem that shortens the signal 16-fold, a sequence model, and the mean over time.
+    """Settings of a convolutional stem that shortens the signal 16-fold, a sequence model, and pooling over time.
 
     The defaults have 2,185,376 parameters with Mamba blocks, 3,653,792 with Transformer blocks and 494,752 with none.
     """
@@ -24,6 +24,9 @@ class EncoderConfig(Config):
     num_heads: int = Field(default=8, ge=1)
     """transformer only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    pooling: Literal["mean", "attention"] = "mean"
+    """Over the time of a sample; attention is learnt, and in windows of several seconds chooses among their heart
+    beats."""
 
     @model_validator(mode="after")
     def _widths_fit(self) -> Self:

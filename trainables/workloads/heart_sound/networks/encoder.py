@@ -33,12 +33,13 @@ class Encoder(nn.Module):
         self.stages = nn.ModuleList(ResidualStage(before, after, kernel) for before, after, kernel in sizes)
         self.sequence = build_sequence(settings)
         self.norm = nn.RMSNorm(self.width)
+        self.pool = AttentionPool(self.width) if settings.pooling == "attention" else MeanPool()
 
     def forward(self, signal: Signal) -> Embedding:
         x = self.stem(signal[:, None])
         for stage in self.stages:
             x = stage(x)
-        return self.norm(self.sequence(x.transpose(1, 2))).mean(dim=1)
+        return self.pool(self.norm(self.sequence(x.transpose(1, 2))))
 
     def encode_segments(self, parts: Signal) -> Float[Tensor, "batch sub_width"]:
         """Return pooled features of single sub-structures, each passed through the first stages by itself."""
@@ -46,6 +47,26 @@ class Encoder(nn.Module):
         for stage in self.stages[:SUB_STAGE]:
             x = stage(x)
         return x.mean(dim=-1)
+
+
+class MeanPool(nn.Module):
+    """Mean over time."""
+
+    def forward(self, x: Float[Tensor, "batch time width"]) -> Embedding:
+        return x.mean(dim=1)
+
+
+class AttentionPool(nn.Module):
+    """Mean over time, weighted by gated attention (Ilse et al. 2018, equation 9)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.content, self.gate = nn.Linear(width, width // 2), nn.Linear(width, width // 2)
+        self.score = nn.Linear(width // 2, 1)
+
+    def forward(self, x: Float[Tensor, "batch time width"]) -> Embedding:
+        weights = self.score(self.content(x).tanh() * self.gate(x).sigmoid()).softmax(dim=1)
+        return (weights * x).sum(dim=1)
 
 
 class ResidualStage(nn.Module):

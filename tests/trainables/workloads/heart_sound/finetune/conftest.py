@@ -1,6 +1,6 @@
 """Small models that were never trained, saved as a run saves them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -23,10 +23,16 @@ RULE = (1.0, 0.25, 3.0)
 def save_untrained(tmp_path_factory) -> Callable[..., str]:
     """Saves a model of random weights, whose answers differ between recordings; returns its folder."""
 
-    def save(task: str = "circor_murmur", **data: Any) -> str:
+    def save(task: str = "circor_murmur", pooling: Mapping[str, str] | None = None, **data: Any) -> str:
         settings = {"sample_rate": 1000, "num_samples": 128, **data}
         workload = config_class("heart_sound_finetune").model_validate(
-            {"name": "heart_sound_finetune", "task": task, "encoder": ENCODER, "data": settings}
+            {
+                "name": "heart_sound_finetune",
+                "task": task,
+                "encoder": ENCODER,
+                "data": settings,
+                "pooling": pooling or {},
+            }
         )
         heart = HeartData.model_validate(settings)
         spec = {
@@ -46,6 +52,7 @@ def save_untrained(tmp_path_factory) -> Callable[..., str]:
         kept = {
             "score": TASKS[task].decision_scores[0],
             "multipliers": dict(zip(TASKS[task].classes, RULE, strict=False)),
+            "pooling": workload.model_dump(mode="json")["pooling"],
         }
         built.load_state_dict({**built.state_dict(), "decision": kept})
         return save_task(tmp_path_factory.mktemp("run"), built, workload, spec, 3, step=7) + "/models/step_000000007"

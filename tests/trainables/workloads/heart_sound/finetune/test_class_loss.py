@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from trainables.workloads.heart_sound.finetune.class_loss import classification_loss, weigh_classes
+from trainables.workloads.heart_sound.finetune.class_loss import (
+    adjust_logits,
+    classification_loss,
+    weigh_classes,
+    weigh_patients,
+)
 from trainables.workloads.heart_sound.finetune.config import ClassLoss
 
 LOGITS = torch.tensor([[1.0, -0.5, 0.2], [0.3, 0.3, 2.0], [-1.0, 0.5, 0.0], [0.0, 0.1, 0.2]])
@@ -51,3 +56,33 @@ def test_label_smoothing_shares_a_tenth_among_all_classes():
     target[torch.arange(4), LABEL] += 0.9
     found = classification_loss(LOGITS, LABEL, ClassLoss(label_smoothing=0.1), None)
     assert float(found) == pytest.approx(float(-(target * logs).sum(1).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_rows_weigh_what_they_are_given(gamma):
+    settings, rows = ClassLoss(label_smoothing=0, focal_gamma=gamma), torch.tensor([2.0, 0.5, 0.0, 1.5])
+    alone = [classification_loss(LOGITS[[row]], LABEL[[row]], settings, WEIGHTS) for row in range(4)]
+    expected = sum(float(weight) * float(loss) for weight, loss in zip(rows, alone, strict=True)) / 4
+    assert float(classification_loss(LOGITS, LABEL, settings, WEIGHTS, rows)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_patient_weighs_the_same_and_cycles_1_on_average():
+    cycles = torch.tensor([[3.0, 0.0], [0.0, 1.0], [0.0, 0.0], [5.0, 3.0]])
+    weights = weigh_patients(cycles)
+    assert (weights[:, None] * cycles).sum(1).tolist() == pytest.approx([4, 4, 0, 4])
+    assert float((weights[:, None] * cycles).sum()) == pytest.approx(12)
+
+
+def test_adjusted_logits_give_the_probabilities_of_the_priors():
+    counts = torch.tensor([60.0, 30.0, 10.0], dtype=torch.float64)
+    adjusted = adjust_logits(LOGITS, counts, 1.0).softmax(dim=1)
+    for row in range(4):
+        products = [share * math.exp(value) for share, value in zip([0.6, 0.3, 0.1], LOGITS[row].tolist(), strict=True)]
+        assert adjusted[row].tolist() == pytest.approx([each / sum(products) for each in products], rel=1e-5)
+    assert torch.isfinite(adjust_logits(LOGITS, torch.tensor([5.0, 0.0, 1.0]), 1.0)).all()
+
+
+def test_rare_classes_are_corrected_for_once():
+    with pytest.raises(ValueError, match="give one of them"):
+        ClassLoss(logit_adjustment=1.0)
+    assert ClassLoss(logit_adjustment=1.0, weighs_classes=False).logit_adjustment == 1

@@ -43,6 +43,12 @@ def window_model(save_untrained):
     return save_untrained(unit="window", window_s=0.5, hop_s=0.2)
 
 
+@pytest.fixture(scope="module")
+def pooled_model(save_untrained):
+    """Folder of a model that pools otherwise than by the mean of logits."""
+    return save_untrained(pooling={"cycles": "probabilities", "recordings": "noisy_or"})
+
+
 def beats(seconds: float = 6.0, *, rate: int = RATE) -> np.ndarray:
     made = generate_heart_sound(np.random.default_rng(1), duration_s=seconds, beats_per_min=80, murmur=0.05)
     times = np.arange(round(seconds * rate)) / rate
@@ -62,15 +68,17 @@ def evaluate(predictor, circor: Path, place: Path) -> tuple[Answers, list[str], 
             batch = pipeline.collate(opened.load(piece.shard, pipeline))
             logits.append(predictor.task.module(batch["signal"]).double())
             fields.append(torch.stack([batch[name] for name in ("label", "patient", "recording", "is_good")], dim=1))
-    answers = Answers(torch.cat(logits).numpy(), *torch.cat(fields).numpy().T)
+    config = predictor.model.workload
+    answers = Answers(torch.cat(logits).numpy(), *torch.cat(fields).numpy().T, pooling=config.pooling)
     recordings = list_recordings(data, "circor_murmur")
     patients = list(dict.fromkeys(each.scored_as.removeprefix("circor:") for each in recordings))
     return answers, [each.name for each in recordings], patients
 
 
-@pytest.mark.parametrize("kind", ["cycles", "windows"])
-def test_answers_are_those_of_the_evaluation(kind, load, murmur_model, window_model, circor, tmp_path):
-    predictor = load(murmur_model if kind == "cycles" else window_model, min_quality=-1)
+@pytest.mark.parametrize("kind", ["cycles", "windows", "pooled"])
+def test_answers_are_those_of_the_evaluation(kind, load, murmur_model, window_model, pooled_model, circor, tmp_path):
+    model = {"cycles": murmur_model, "windows": window_model, "pooled": pooled_model}[kind]
+    predictor = load(model, min_quality=-1)
     cycles, names, patients = evaluate(predictor, circor, tmp_path)
     recordings, whole = cycles.by_recording(), cycles.by_patient()
     found = predictor.predict([circor / f"{name}.wav" for name in names])

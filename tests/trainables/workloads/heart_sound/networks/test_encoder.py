@@ -1,5 +1,7 @@
 """Exact sizes, shapes, causality, and which settings do not fit."""
 
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -7,7 +9,7 @@ from pydantic import ValidationError
 from trainables.workloads.heart_sound.finetune.config import Head
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
-from trainables.workloads.heart_sound.networks.encoder import Encoder, sinusoidal_positions
+from trainables.workloads.heart_sound.networks.encoder import AttentionPool, Encoder, sinusoidal_positions
 from trainables.workloads.heart_sound.networks.mamba import DT_RANGE, Mamba
 from trainables.workloads.heart_sound.pretrain.config import Contrast
 from trainables.workloads.heart_sound.pretrain.network import PretrainNetwork
@@ -29,6 +31,21 @@ def test_the_three_encoders_have_the_stated_sizes():
     assert count(Encoder(EncoderConfig())) == convolutions + 4 * mamba == 2_185_376
     assert count(Encoder(EncoderConfig(sequence="transformer"))) == convolutions + 4 * transformer == 3_653_792
     assert count(Encoder(EncoderConfig(sequence="none"))) == convolutions == 494_752
+
+
+def test_attention_over_time_is_that_of_the_paper():
+    encoder = Encoder(EncoderConfig(sequence="none", pooling="attention")).eval()
+    assert count(encoder) == 494_752 + 2 * (256 * 128 + 128) + 128 + 1
+    pool, x = encoder.pool.requires_grad_(False), torch.randn(2, 5, 256)
+    assert isinstance(pool, AttentionPool)
+    for row in range(2):
+        scores = []
+        for step in range(5):
+            content, gate = pool.content(x[row, step]).tanh(), pool.gate(x[row, step]).sigmoid()
+            scores.append(float((pool.score.weight[0] * content * gate).sum() + pool.score.bias))
+        weights = [math.exp(each) / sum(map(math.exp, scores)) for each in scores]
+        expected = sum((weight * x[row, step] for step, weight in enumerate(weights)), torch.zeros(256))
+        torch.testing.assert_close(pool(x)[row], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_projectors_and_heads_have_the_stated_sizes():

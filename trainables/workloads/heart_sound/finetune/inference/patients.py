@@ -8,14 +8,15 @@ import numpy as np
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.prediction import Row
 from trainables.workloads.heart_sound.finetune.aggregation import pool, softmax
+from trainables.workloads.heart_sound.finetune.config import PoolingMethod
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 from trainables.workloads.heart_sound.finetune.inference.answers import PatientAnswer
 
 
 def pool_recordings(
-    patient: str, recordings: Sequence[Mapping[str, float]], task: HeartTask, rule: DecisionRule
+    patient: str, recordings: Sequence[Mapping[str, float]], task: HeartTask, rule: DecisionRule, how: PoolingMethod
 ) -> PatientAnswer:
-    """Return the answer for a patient: the softmax of the mean of the recordings' logits.
+    """Return the answer for a patient, pooled from those of the recordings.
 
     Logarithms of probabilities are logits up to a constant for each recording, which changes nothing.
 
@@ -24,24 +25,27 @@ def pool_recordings(
         recordings: Probabilities of each recording by class; empty for one without a verdict.
         task: The classes.
         rule: The model's decision rule.
+        how: The model's pooling of recordings.
     """
     known = [[each[name] for name in task.classes] for each in recordings if each]
     num_without = len(recordings) - len(known)
     if not known:
         return PatientAnswer(patient, None, {}, len(recordings), num_without)
     logits = np.log(np.maximum(np.array(known), np.finfo(np.float64).tiny))
-    probabilities = softmax(pool(logits, np.zeros(len(known), np.int64))[1])
+    probabilities = softmax(pool(logits, np.zeros(len(known), np.int64), how, task.positive)[1])
     answer = task.classes[int(decide(probabilities, task, rule)[0])]
     named = dict(zip(task.classes, probabilities[0].tolist(), strict=True))
     return PatientAnswer(patient, answer, named, len(recordings), num_without)
 
 
-def summarise_patients(rows: Sequence[Row], task: HeartTask, rule: DecisionRule) -> list[PatientAnswer]:
+def summarise_patients(
+    rows: Sequence[Row], task: HeartTask, rule: DecisionRule, how: PoolingMethod
+) -> list[PatientAnswer]:
     """Return an answer for each patient of the table of recordings, in the order of their first recording."""
     groups: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         groups.setdefault(str(row["patient"]), []).append(_probabilities_in(row, task))
-    return [pool_recordings(patient, found, task, rule) for patient, found in groups.items()]
+    return [pool_recordings(patient, found, task, rule, how) for patient, found in groups.items()]
 
 
 def patient_row(answer: PatientAnswer, classes: Iterable[str]) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def score_rows(config: FinetuneConfig, rows: Sequence[Row]) -> EvaluationResult:
         np.array([numbers["patient"][str(row["patient"])] for row in chosen]),
         np.array([numbers["recording"][str(row["recording"])] for row in chosen]),
         np.array([int(str(row["is_good"]) == "True") for row in chosen]),
+        pooling=config.pooling,
+        positive=task.positive,
     )
     unit = by_unit(cycles, task)
     answer_of, outcome_of = _find_answers(chosen, task.unit)

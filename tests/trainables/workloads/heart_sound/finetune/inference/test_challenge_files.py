@@ -55,11 +55,11 @@ def test_other_tasks_have_no_such_files(task):
 
 def test_each_recording_with_a_verdict_counts_the_same():
     recordings = [{"Present": 0.7, "Unknown": 0.2, "Absent": 0.1}, {}, {"Present": 0.1, "Unknown": 0.1, "Absent": 0.8}]
-    found = pool_recordings("5", recordings, MURMUR, LIKELIEST)
+    found = pool_recordings("5", recordings, MURMUR, LIKELIEST, "logits")
     products = np.sqrt([0.7 * 0.1, 0.2 * 0.1, 0.1 * 0.8])
     assert list(found.probabilities.values()) == pytest.approx(products / products.sum())
     assert (found.answer, found.num_recordings, found.num_without_verdict) == ("Absent", 3, 1)
-    sure = pool_recordings("5", [{"Present": 0.0, "Unknown": 0.0, "Absent": 1.0}] * 2, MURMUR, LIKELIEST)
+    sure = pool_recordings("5", [{"Present": 0.0, "Unknown": 0.0, "Absent": 1.0}] * 2, MURMUR, LIKELIEST, "logits")
     assert sure.answer == "Absent" and sure.probabilities["Absent"] == pytest.approx(1)
 
 
@@ -67,7 +67,7 @@ def test_patients_are_listed_by_their_first_recording():
     row = {"p(Present)": 0.2, "p(Unknown)": 0.2, "p(Absent)": 0.6, "answer": "Absent"}
     none = {"p(Present)": None, "p(Unknown)": None, "p(Absent)": None, "answer": None}
     found = summarise_patients(
-        [{"patient": "9", **none}, {"patient": "3", **row}, {"patient": "9", **none}], MURMUR, LIKELIEST
+        [{"patient": "9", **none}, {"patient": "3", **row}, {"patient": "9", **none}], MURMUR, LIKELIEST, "logits"
     )
     assert [patient_row(each, MURMUR.classes) for each in found] == [
         {"patient": "9", **none, "num_recordings": 2, "num_without_verdict": 2},
