@@ -14,7 +14,7 @@ from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import RECORDED, choose_parts
 from data_pipelines.heart_sounds.sources import list_recordings, repetitions, split_recordings, stores_of
 from data_pipelines.heart_sounds.store import RecordingStore
-from data_pipelines.heart_sounds.tasks import TASKS, TaskName
+from data_pipelines.heart_sounds.tasks import TaskName
 
 
 class ChosenRecordings:
@@ -48,10 +48,7 @@ class ChosenRecordings:
         """Count the recordings of each class in each split."""
         if self._task is None:
             return {}
-        return {
-            split: {name: words.count(name) for name in TASKS[self._task].classes}
-            for split, words in self._words.items()
-        }
+        return {split: {name: words.count(name) for name in self._classes} for split, words in self._words.items()}
 
     def name_numbers(self) -> dict[str, Any]:
         """Return what the numbers of rows stand for: `recordings`, `patients`, and the patients' `outcomes`.
@@ -75,7 +72,7 @@ class ChosenRecordings:
         word = self._word(recording, split)
         return {
             "repetitions": self._repetitions.get(word, 1) if split == "train" else 1,
-            "label": TASKS[self._task].classes.index(word) if self._task is not None else UNLABELLED,
+            "label": self._classes.index(word) if self._task is not None else UNLABELLED,
             "subject": self._numbers["subject"][recording.subject],
             "patient": self._numbers["patient"][recording.scored_as],
             "recording": self._numbers["recording"][recording.place],
@@ -118,6 +115,10 @@ class ChosenRecordings:
         }
         return {kind: {name: n for n, name in enumerate(dict.fromkeys(found))} for kind, found in names.items()}
 
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        return self._data.describe_task(self._task).classes if self._task is not None else ()
+
     def _word(self, recording: Recording, split: Split) -> str:
         """Return the class that a recording is trained or tested as; none in pretraining."""
         if self._task is None:
@@ -134,7 +135,7 @@ class ChosenRecordings:
     def _repetitions(self) -> dict[str, int]:
         if self._task is None or not self._data.balances_classes:
             return {}
-        return repetitions(TASKS[self._task].classes, self._words["train"])
+        return repetitions(self._classes, self._words["train"])
 
 
 def _read_waveform(store: StoreRows, row: int) -> bytes:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
-from data_pipelines.heart_sounds.tasks import TaskName
+from data_pipelines.heart_sounds.tasks import PLAIN, TASKS, HeartTask, TaskName
 
 
 class Synthetic(Config):
@@ -84,7 +84,12 @@ class HeartData(Config):
     pascal: RawPath | None = None
     """PASCAL 2011: the folder that holds `set_a` and `set_b`."""
     folder: RawPath | None = None
-    """Any folder of sound files, for pretraining; each file counts as a subject of its own."""
+    """Any folder of sound files, for pretraining and for the task `labelled`; without `labels` each file counts as a
+    subject of its own."""
+    labels: RawPath | None = None
+    """Table of the files in `folder`, a CSV with the columns file, subject and label."""
+    classes: tuple[str, ...] = ()
+    """Labels in that table, in the order of the classes; the last one is the clinical positive."""
     synthetic: Synthetic = Synthetic()
     prepared: FolderUri | None = None
     """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
@@ -109,6 +114,8 @@ class HeartData(Config):
     Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
     held_out_database: Literal["a", "b", "c", "d", "e", "f"] | None = None
     """physionet2016 only: test on all of this database and on nothing else."""
+    tests_all: bool = False
+    """Test on every subject, for `evaluate` alone: of data that the model has not learnt from (external validation)."""
     num_folds: int | None = Field(default=None, ge=2)
     fold: int | None = Field(default=None, ge=1)
     """Cross-validation: subjects are dealt to `num_folds` folds, those of number `fold` are tested on, and `test_ratio`
@@ -146,9 +153,19 @@ class HeartData(Config):
             raise ValueError(
                 "`val_ratio` and the share of a fold together must be below 1, or nothing is left to train on"
             )
+        if self.labels is not None and (len(self.classes) < 2 or self.folder is None):
+            raise ValueError("`labels` needs `folder`, its sound files, and `classes`, at least two: [normal, murmur]")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"`classes` are {list(self.classes)}; name each once")
         if not self.synthetic.duration_s >= 2 * self.window_s and self.unit == "window":
             raise ValueError("`window_s` must be at most half of `synthetic.duration_s`")
         return self
+
+    def describe_task(self, task: TaskName) -> HeartTask:
+        """Return a task; `labelled` has the classes of these settings."""
+        if task != "labelled":
+            return TASKS[task]
+        return HeartTask("folder", self.classes, len(self.classes) - 1, "recording", PLAIN)
 
 
 class PretrainData(HeartData):

@@ -27,7 +27,7 @@ from data_pipelines.heart_sounds.rows import (
 )
 from data_pipelines.heart_sounds.sources import databases_of, hash_recordings, make_rows, split_by_subject
 from data_pipelines.heart_sounds.store import RecordingStore
-from data_pipelines.heart_sounds.tasks import TASKS, TaskName
+from data_pipelines.heart_sounds.tasks import TaskName
 from data_pipelines.prepared.byte_columns import tensor_of
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
 from data_pipelines.storage.folder import Folder
@@ -69,8 +69,11 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
             if manifest is not None and manifest.pipeline.startswith(f"{self._family}-"):
                 return manifest.pipeline
         paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
+        paths |= {"labels": str(self.data.labels)} if self.data.labels else {}
         unused = {"num_folds", "fold"} if self.data.fold is None else set()  # keys of before have none
         unused |= {"inaudible"} if self.data.inaudible == "patient" else set()
+        unused |= set() if self.data.tests_all else {"tests_all"}
+        unused |= {"labels"} if self.data.labels else {"labels", "classes"}
         settings = self.data.model_dump(mode="json", exclude=_SHAPING | unused)
         digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
         return f"{self._family}-{digest.hexdigest()[:8]}"
@@ -103,7 +106,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
         return {
             "num_samples": self.data.num_samples,
             "preprocessing": self.data.model_dump(mode="json", include=PREPROCESSING),
-            "class_names": list(TASKS[self.task].classes) if self.task else [],
+            "class_names": list(self.data.describe_task(self.task).classes) if self.task else [],
             "databases": list(databases_of(self.data, self.task)),
             "subjects": split_by_subject(self.data, self.task, self._chosen.all),
             "num_recordings": {split: len(found) for split, found in self._chosen.splits.items()},
@@ -171,7 +174,9 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
         """Count recordings and cycles by class, in pretraining by data set."""
         if self.task is None:
             return count_rows(table, [self._chosen.all[number].database for number in table["recording"].to_pylist()])
-        return count_rows(table, [TASKS[self.task].classes[label] for label in table["label"].to_pylist()])
+        return count_rows(
+            table, [self.data.describe_task(self.task).classes[label] for label in table["label"].to_pylist()]
+        )
 
     def decode(self, table: pa.Table) -> pa.Table:
         """Return a row for each cycle."""
@@ -212,7 +217,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Return recordings of one synthetic cycle with cycling labels."""
-        return make_rows(self.data, len(TASKS[self.task].classes) if self.task else 0, num_rows, seed)
+        return make_rows(self.data, len(self.data.describe_task(self.task).classes) if self.task else 0, num_rows, seed)
 
     @cached_property
     def _chosen(self) -> ChosenRecordings:
@@ -226,4 +231,5 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
     def _has_raw(self) -> bool:
         names = databases_of(self.data, self.task)
         paths = [getattr(self.data, name, None) for name in names if name != "synthetic"]
+        paths += [self.data.labels] if self.data.labels else []
         return all(path is not None and path.exists() for path in paths)

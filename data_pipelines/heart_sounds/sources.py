@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from data_pipelines.heart_sounds.config import HeartData, Synthetic
 from data_pipelines.heart_sounds.datasets.circor import read_circor
 from data_pipelines.heart_sounds.datasets.pascal2011 import read_pascal
 from data_pipelines.heart_sounds.datasets.physionet2016 import read_physionet2016
+from data_pipelines.heart_sounds.datasets.sound_files import read_sound_files
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.recordings import UNLABELLED, Recording
 from data_pipelines.heart_sounds.rows import STORED, store_recording
@@ -26,10 +26,9 @@ from data_pipelines.heart_sounds.splits import (
     split_others,
     stratum_of_subjects,
 )
-from data_pipelines.heart_sounds.tasks import TASKS, TaskName
-from data_pipelines.readers.bad_file import content_of, printable
-from data_pipelines.readers.file_listing import list_files, warn_left_out
-from data_pipelines.readers.sound_file import SOUND_SUFFIXES, Sound, read_sound
+from data_pipelines.heart_sounds.tasks import TaskName
+from data_pipelines.readers.bad_file import content_of
+from data_pipelines.readers.sound_file import Sound
 
 _log = logging.getLogger(__name__)
 REAL = ("circor", "physionet2016", "pascal", "folder")
@@ -40,7 +39,7 @@ REPETITIONS = 10
 def databases_of(data: HeartData, task: TaskName | None) -> tuple[str, ...]:
     """Return the data sets that are read: the task's, or all that have a path, or the synthetic one."""
     if task is not None:
-        return (TASKS[task].database,)
+        return (data.describe_task(task).database,)
     return tuple(name for name in REAL if getattr(data, name) is not None) or ("synthetic",)
 
 
@@ -58,6 +57,7 @@ def list_store(name: str, data: HeartData) -> list[Recording]:
         return list_synthetic(data.synthetic)
     if name.startswith("pascal_"):
         data = data.model_copy(update={"pascal_sets": (name[-1],)})
+    data = data.model_copy(update={"labels": None})  # they are no part of what is stored
     return _read_database(name.partition("_")[0], data, None)
 
 
@@ -91,7 +91,7 @@ def split_recordings(
         if split is not None and (split != "train" or task is None or _is_trained_on(recording, data, task)):
             found[split].append(recording)
     for split, members in found.items():
-        if not members and split != "test":
+        if not members and split != "test" and not data.tests_all:
             raise ValueError(f"the {split} split has no recordings; more subjects or another ratio are needed")
     return found
 
@@ -105,6 +105,8 @@ def split_by_subject(data: HeartData, task: TaskName | None, recordings: Sequenc
     """Return subjects by split, sorted. Raises ValueError when a held-out database is missing."""
     if task is None:
         return _split_for_pretraining(data, recordings)
+    if data.tests_all:
+        return {"train": [], "val": [], "test": sorted({recording.subject for recording in recordings})}
     shares: dict[Split, float] = {"train": 1 - data.val_ratio, "val": data.val_ratio}
     if data.held_out_database is not None:
         subjects = split_others(recordings, _held_out(data, recordings), shares, data.split_seed)
@@ -177,29 +179,11 @@ def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Re
         return read_circor(path, task)
     if name == "physionet2016":
         return read_physionet2016(path, task)
-    return read_pascal(path, task, data.pascal_sets) if name == "pascal" else _read_folder(path)
-
-
-def _read_folder(root: Path) -> list[Recording]:
-    """List all sound files at any depth. Raises ValueError when there is none."""
-    listing = list_files(root, SOUND_SUFFIXES)
-    if not listing.files:
-        raise ValueError(f"{root} holds no sound files ({', '.join(SOUND_SUFFIXES)}) at any depth")
-    warn_left_out(root, [listing])
-    names = {printable(path.relative_to(root)): path for path in listing.files}
-    stems = Counter(name.rpartition(".")[0] for name in names)
-    return [
-        Recording(
-            name=name.rpartition(".")[0] if stems[name.rpartition(".")[0]] == 1 else name,
-            subject=f"folder:{name}",
-            database="folder",
-            labels={},
-            stratum="folder",
-            read=partial(read_sound, names[name]),
-            files=(names[name],),
-        )
-        for name in sorted(names)
-    ]
+    if name == "pascal":
+        return read_pascal(path, task, data.pascal_sets)
+    if task == "labelled" and data.labels is None:
+        raise ValueError("the task labelled needs `workload.data.labels`, a CSV with the columns file, subject, label")
+    return read_sound_files(path, data.labels, data.classes)
 
 
 def list_synthetic(settings: Synthetic) -> list[Recording]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["synthetic_murmur", "circor_murmur", "circor_outcome", "physionet2016", "pascal"]
+TaskName = Literal["synthetic_murmur", "circor_murmur", "circor_outcome", "physionet2016", "pascal", "labelled"]
 Unit = Literal["recording", "patient"]
 
 
@@ -27,7 +27,7 @@ LOWER_IS_BETTER = ("cost", "loss", "brier", "calibration_error")
 PLAIN = ("f1_macro", "accuracy")
 """Scores that every task has."""
 
-TASKS: dict[str, HeartTask] = {
+TASKS: dict[str, HeartTask] = {  # and `labelled`, whose classes the settings name
     "synthetic_murmur": HeartTask("synthetic", ("normal", "murmur"), 1, "recording", PLAIN),
     "circor_murmur": HeartTask(
         "circor", ("Present", "Unknown", "Absent"), 0, "patient", ("weighted_accuracy", "cost", *PLAIN)

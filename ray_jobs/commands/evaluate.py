@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ray_jobs.settings.experiment import Experiment
     from trainables.plan import Plan
 
+logger = logging.getLogger(__name__)
 SUMMARY = "evaluate a trained model"
 DESCRIPTION = """Score the best model of an experiment's run, or others, and keep the result in the run's folder.
 
@@ -128,7 +130,7 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
     changed = _change(experiment, changes)
     with progress_bar() as bar:
         plan = build_plan(changed, bar.show_rows, trains=False)
-    _refuse_other_preprocessing(source, plan)
+    _check_data(source, plan)
     number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
     target = run_folder / f"{EVALUATIONS}/{number:03d}"
     action = partial(evaluate_saved_model, source=source, target=target)
@@ -146,8 +148,8 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
     return summary
 
 
-def _refuse_other_preprocessing(source: "Folder", plan: "Plan") -> None:
-    """Raise ValueError when the model was trained on data that were made otherwise."""
+def _check_data(source: "Folder", plan: "Plan") -> None:
+    """Raise ValueError when the model was trained on data that were made otherwise; log test subjects it has learnt."""
     from ray_jobs.runs.setting_differences import refuse_differences
     from trainables.run_paths import METADATA, model_data_spec
 
@@ -157,11 +159,16 @@ def _refuse_other_preprocessing(source: "Folder", plan: "Plan") -> None:
         metadata = source.read_json(METADATA)
     except ValueError:  # damaged, which loading the model says
         return
-    there = (model_data_spec(metadata) or {}).get("preprocessing")
-    here = plan.manifest.data_spec.get("preprocessing")
-    if there and here:
-        refuse_differences(
-            f"{source} was trained on data made with other settings; give those of the training", there, here
+    there, here = model_data_spec(metadata) or {}, plan.manifest.data_spec
+    if there.get("preprocessing") and here.get("preprocessing"):
+        words = f"{source} was trained on data made with other settings; give those of the training"
+        refuse_differences(words, there["preprocessing"], here["preprocessing"])
+    tested = set(here.get("subjects", {}).get("test", ()))
+    learnt = tested & set(there.get("subjects", {}).get("train", ()))
+    if learnt:
+        logger.warning(
+            "%d of the %d test subjects, such as %s, are of the training of %s: the scores tell nothing of new ones",
+            *(len(learnt), len(tested), min(learnt), source),
         )
 
 

@@ -1,5 +1,6 @@
 """Planning of an Experiment: data prepared, resources checked, and all refused that can be refused before a start."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from trainables.workloads import build_pipeline, find_workload
 if TYPE_CHECKING:
     from trainables.engine.files.histograms import Watch
 
+_log = logging.getLogger(__name__)
 RESIDENT_RATIO = 0.3
 """Decoded data are kept when they take at most this share of the object store (in local mode, of the free memory)."""
 SETTLED = "settled.json"
@@ -128,6 +130,8 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
         )
     prepared, manifest = prepare_data(experiment, on_progress)
     num_rows = manifest.num_samples("train")
+    if trains and not num_rows:
+        raise ValueError("these settings leave no rows to train on; they serve an evaluation")
     if trains and num_rows < training.batch_size:
         raise ValueError(
             f"training.batch_size={training.batch_size} is more than the {num_rows} rows of the training split; lower "
@@ -138,7 +142,7 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
         uses_gpu = check_resources(scaling)
     else:
         uses_gpu = _has_local_gpu(scaling.use_gpu)
-    return _make_plan(experiment, prepared, manifest, _settle(experiment, prepared, manifest), uses_gpu)
+    return _make_plan(experiment, prepared, manifest, _settle(experiment, prepared, manifest, trains=trains), uses_gpu)
 
 
 def plan_rows(experiment: Experiment, on_progress: OnProgress | None = None) -> Plan:
@@ -193,17 +197,19 @@ def _has_local_gpu(asked: bool | None) -> bool:
     return torch.cuda.is_available()
 
 
-def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest) -> dict[str, Any]:
+def _settle(experiment: Experiment, prepared: Folder, manifest: Manifest, *, trains: bool) -> dict[str, Any]:
     folder = experiment.folder
     if folder.exists(SETTLED) and folder.names(CHECKPOINTS):
         settled = folder.read_json(SETTLED)
         before = settled.get("source_hash", manifest.source_hash)
-        if before != manifest.source_hash:
-            raise ValueError(
-                f"{folder} was trained on other data: the source hash was {before}, and in {prepared} it is "
-                f"{manifest.source_hash}; prepare the earlier data there again, or train anew with --new"
-            )
-        return settled
+        if before == manifest.source_hash:
+            return settled
+        words = f"{folder} was trained on other data: the source hash was {before}, and in {prepared} it is "
+        if trains:
+            advice = "prepare the earlier data there again, or train anew with --new"
+            raise ValueError(f"{words}{manifest.source_hash}; {advice}")
+        _log.warning("%s", words + manifest.source_hash)
+        return _choose(experiment, manifest)
     settled = _choose(experiment, manifest)
     folder.write_json(SETTLED, settled)
     return settled

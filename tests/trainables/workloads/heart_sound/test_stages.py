@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.commands.repeat import read_rows
 from ray_jobs.runs.model_references import best_model, named_runs
 from ray_jobs.runs.training import train
-from tests.data_pipelines.heart_sounds.heart_files import write_circor, write_physionet
+from tests.data_pipelines.heart_sounds.heart_files import write_circor, write_physionet, write_wav
+from trainables.inference.loading import load_model
 from trainables.inference.model_files import open_model
 from trainables.run_paths import step_of
 from trainables.workloads import score_jointly
@@ -283,6 +285,40 @@ def test_the_table_of_an_evaluation_has_all_for_its_scores(stage, task, tmp_path
     told = {name: value for name, value in joint.metrics.items() if not name.startswith("test/num_")}
     assert told == {name: pytest.approx(found["metrics"][name], rel=1e-9) for name in told}
     assert {f"test/{TASKS[task].decision_scores[0]}", "test/auroc_low", "test/brier"} <= set(told)
+
+
+def test_all_subjects_of_other_data_can_be_tested_on(stage, tmp_path, caplog):
+    own, other = tmp_path / "own", tmp_path / "other"
+    for place, first in ((own, 100), (other, 200)):
+        fields = [{"Murmur": murmur, "Outcome": "Normal"} for murmur in ("Present", "Unknown", "Absent")] * 4
+        write_circor(place, {str(first + n): each for n, each in enumerate(fields)})
+    shares = {"val_ratio": 0.3, "test_ratio": 0.3}
+
+    def experiment(place: Path):
+        return stage("finetune", "external", {"task": "circor_murmur", "data": {"circor": str(place), **shares}})
+
+    train(experiment(own))
+    found = evaluate(experiment(other), None, {"workload.data.tests_all": True})
+    rows = read_rows(found["predictions"])
+    assert len({row["patient"] for row in rows}) == 12 and {row["split"] for row in rows} == {"test"}
+    assert not any(name.startswith("val/") for name in found["metrics"])
+    assert "of the training of" not in caplog.text
+    evaluate(experiment(own), None, {"workload.data.tests_all": True})
+    assert re.search(r"5 of the 12 test subjects, such as circor:10\d, are of the training of", caplog.text)
+    with pytest.raises(ValueError, match="leave no rows to train on"):
+        train(stage("finetune", "none", {"task": "circor_murmur", "data": {"circor": str(own), "tests_all": True}}))
+
+
+def test_a_table_of_own_labels_is_trained_on_and_predicted(stage, tmp_path):
+    rows = [f"{n}.wav,s{n // 2},{('well', 'ill')[n // 2 % 2]}" for n in range(24)]
+    for n in range(24):
+        write_wav(tmp_path / "sounds" / f"{n}.wav", seed=n)
+    (tmp_path / "labels.csv").write_text("\n".join(["file,subject,label", *rows]))
+    places = {"folder": str(tmp_path / "sounds"), "labels": str(tmp_path / "labels.csv"), "classes": ["well", "ill"]}
+    result = train(stage("finetune", "own", {"task": "labelled", "data": {**places, "val_ratio": 0.3}}))
+    assert {"val/f1_macro", "test/auroc", "decision/ill"} <= set(result.final["metrics"])
+    answer = load_model(str(result.folder), device="cpu").predict([tmp_path / "sounds/0.wav"])[0]
+    assert set(answer.probabilities) == {"well", "ill"}
 
 
 def test_another_metric_can_choose_the_best_model(stage):

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, ModelPath
 from data_pipelines.heart_sounds.config import HeartData
-from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, TASKS, TaskName
+from data_pipelines.heart_sounds.tasks import LOWER_IS_BETTER, HeartTask, TaskName
 from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
@@ -103,6 +103,10 @@ class FinetuneConfig(WorkloadConfig):
     pooling: Pooling = Pooling()
     decision: Decision = Decision()
 
+    evaluation_options: ClassVar[dict[str, str]] = {
+        "all-subjects": "workload.data.tests_all",
+        "decision": "workload.decision.rule",
+    }
     metric_names: ClassVar[dict[str, str]] = {
         f"train/learning_rate/{group}": f"learning_rate/{group}" for group in ("encoder", "classifier")
     }
@@ -116,21 +120,28 @@ class FinetuneConfig(WorkloadConfig):
             raise ValueError("`data.withheld_tasks` is for pretraining only")
         if self.data.held_out_database is not None and self.task != "physionet2016":
             raise ValueError(f"`data.held_out_database` is for the task physionet2016, and this is {self.task}")
+        if self.task == "labelled" and len(self.data.classes) < 2:
+            raise ValueError("the task labelled needs `data.classes`, the labels of its table: [normal, murmur]")
         if self.data.inaudible != "patient" and self.task != "circor_murmur":
             raise ValueError(f"`data.inaudible` is for the task circor_murmur, and this is {self.task}")
         return self
 
     @model_validator(mode="after")
     def _score_is_of_the_task(self) -> Self:
-        known = TASKS[self.task].decision_scores
+        known = self.heart_task.decision_scores
         if self.decision.score is not None and self.decision.score not in known:
             raise ValueError(f"`decision.score` is {self.decision.score}; {self.task} has {', '.join(known)}")
         return self
 
     @property
+    def heart_task(self) -> HeartTask:
+        """The task, with its classes."""
+        return self.data.describe_task(self.task)
+
+    @property
     def decision_score(self) -> str:
         """The score that the decision rule is learnt for."""
-        return self.decision.score or TASKS[self.task].decision_scores[0]
+        return self.decision.score or self.heart_task.decision_scores[0]
 
     def folds(self, by: str) -> Mapping[str, Mapping[str, Any]]:
         """Return folds by subject for a number; for `database` each of PhysioNet's databases left out once."""
@@ -161,7 +172,7 @@ class FinetuneConfig(WorkloadConfig):
     @property
     def selectable(self) -> Mapping[str, Mode]:
         """The score that the decision rule is learnt for, on the validation subjects; any other score of theirs."""
-        task = TASKS[self.task]
+        task = self.heart_task
         plain = ("f1_macro", "accuracy", "f1", "precision", "recall", "sensitivity", "specificity", "auroc", "auprc")
         levels = ["", *(f"{level}_" for level in ("cycle", "recording", "patient") if level != task.unit)]
         names = [

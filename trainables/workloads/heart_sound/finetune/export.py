@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.export import ExportSpec, Graph, GraphOutput
 from trainables.workloads.heart_sound.export import LIMITS, describe_data, describe_preprocessing, describe_signal
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
@@ -41,7 +40,7 @@ def describe_network(
         num_samples: Values of a signal.
         rule: The decision rule.
     """
-    task, names = TASKS[config.task], list(data_spec["class_names"])
+    task, names = config.heart_task, list(data_spec["class_names"])
     output = GraphOutput("logits", ("batch", len(names)), "one logit for each class, in the order of `classes`")
     return ExportSpec(
         f"A classifier of heart sounds ({config.task}): {', '.join(names)}.",

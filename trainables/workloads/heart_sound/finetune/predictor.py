@@ -15,7 +15,7 @@ from data_pipelines.heart_sounds.pipeline import PREPROCESSING, HeartPipeline
 from data_pipelines.heart_sounds.recordings import Recording
 from data_pipelines.heart_sounds.signal.quality import LEAST_ALIKE
 from data_pipelines.heart_sounds.single_recordings import array_recording, file_recording
-from data_pipelines.heart_sounds.tasks import TASKS, HeartTask
+from data_pipelines.heart_sounds.tasks import HeartTask
 from data_pipelines.readers.sound_file import SOUND_SUFFIXES
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input, Prediction, Row
@@ -106,14 +106,14 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
         cls, model: SavedModel, rows: Sequence[Row], options: HeartSoundOptions, results: Folder
     ) -> Mapping[str, Sequence[Row] | bytes]:
         """Return `patients.csv`, and the files of the challenge."""
-        name = _config_of(model).task
-        patients = summarise_patients(rows, TASKS[name], rule_of(model), _config_of(model).pooling.recordings)
-        tables = {"patients.csv": [patient_row(each, TASKS[name].classes) for each in patients]}
-        return tables | (challenge_files(name, rows, patients) if options.challenge_output else {})
+        config = _config_of(model)
+        patients = summarise_patients(rows, config.heart_task, rule_of(model), config.pooling.recordings)
+        tables = {"patients.csv": [patient_row(each, config.heart_task.classes) for each in patients]}
+        return tables | (challenge_files(config.task, rows, patients) if options.challenge_output else {})
 
     @property
     def _heart_task(self) -> HeartTask:
-        return TASKS[_config_of(self.model).task]
+        return _config_of(self.model).heart_task
 
     @property
     def _classes(self) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def rule_of(model: SavedModel) -> DecisionRule:
     """Return the decision rule that the model keeps; argmax where its training's settings say so."""
     config = _config_of(model)
     is_learnt = config.decision.rule == "learnt"
-    return read_rule(model.learnt, TASKS[config.task]) if is_learnt else argmax_rule(TASKS[config.task])
+    return read_rule(model.learnt, config.heart_task) if is_learnt else argmax_rule(config.heart_task)
 
 
 def _config_of(model: SavedModel) -> FinetuneConfig:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import SPLITS, DataSpec
 from data_pipelines.contract.row_draws import TorchDraws
-from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.export import ExportSpec
 from trainables.contract.task import LossOutput, ParameterGroup, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
@@ -65,7 +64,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
     @property
     def rule(self) -> DecisionRule:
         """The decision rule: that which training has learnt, else argmax."""
-        return self._rule if self._rule is not None else argmax_rule(TASKS[self.config.task])
+        return self._rule if self._rule is not None else argmax_rule(self.config.heart_task)
 
     def on_start(self, collectives: Collectives) -> None:
         """Keep the collectives, which add up training answers."""
@@ -166,7 +165,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         counts = self.data_spec["num_recordings"]
         confusion, self._confusion = self._confusion.cpu(), torch.zeros_like(self._confusion)
         return FinetuneEvaluator(
-            TASKS[self.config.task],
+            self.config.heart_task,
             [cast(Any, split) for split in SPLITS if split != "train" and counts.get(split)],
             training=confusion.round().long().numpy(),
             data_spec=self.data_spec,
@@ -182,16 +181,16 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         is_learnt = self.config.decision.rule == "learnt"
         if self._collectives is not None and is_learnt and validation is not None:
             score = self.config.decision_score
-            self._rule = learn_rule(validation, TASKS[self.config.task], score, outcomes)
+            self._rule = learn_rule(validation, self.config.heart_task, score, outcomes)
             if self._rule.score is None:
                 logger.warning("%s is undefined for these validation subjects: the likeliest class is answered", score)
         elif is_learnt and self._rule is None:
             logger.warning("this model keeps no decision rule: the likeliest class is answered")
-        return self.rule if is_learnt else argmax_rule(TASKS[self.config.task])
+        return self.rule if is_learnt else argmax_rule(self.config.heart_task)
 
     def learnt(self) -> Mapping[str, Any]:
         """Return the decision rule."""
-        kept = self.rule.as_dict(TASKS[self.config.task].classes)
+        kept = self.rule.as_dict(self.config.heart_task.classes)
         return {"decision": kept | {"pooling": self.config.pooling.model_dump(mode="json")}}
 
     def example_inputs(self) -> tuple[Tensor, ...]:
@@ -216,7 +215,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         """Restore `state_dict`."""
         self._counts, self._confusion, self._weights = state["counts"], state["confusion"].clone(), None
         self._patient_weights = state.get("patient_weights")
-        self._rule = read_rule(state, TASKS[self.config.task]) if "decision" in state else None
+        self._rule = read_rule(state, self.config.heart_task) if "decision" in state else None
         if self._rule is not None and self._rule.score is not None:
             self._warn_of_pooling(state["decision"].get("pooling", Pooling().model_dump(mode="json")))
 

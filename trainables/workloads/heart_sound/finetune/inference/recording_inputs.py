@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from data_pipelines.heart_sounds.datasets.circor_patients import Patient, read_patient
+from data_pipelines.heart_sounds.datasets.file_table import match_files
 from data_pipelines.heart_sounds.single_recordings import CIRCOR_NAME, COMPANION_SUFFIXES, find_companions
 from data_pipelines.readers.bad_file import few, printable
-from data_pipelines.readers.csv_table import read_columns, read_text
+from data_pipelines.readers.csv_table import read_text
 from data_pipelines.readers.sound_file import SOUND_SUFFIXES
 from data_pipelines.storage.folder import Folder
 from trainables.contract.input_files import describe_input, find_input_files
@@ -143,30 +144,11 @@ def read_subjects(path: Path, names: Collection[str]) -> dict[str, str]:
     Raises:
         ValueError: A recording has no row, or two subjects; a row is ambiguous, or has no usable subject.
     """
-    by_file: dict[str, list[str]] = {}
-    for name in names:
-        by_file.setdefault(PurePosixPath(name).name, []).append(name)
-    found: dict[str, str] = {}
-    unknown = []
-    for number, row in read_columns(path, "file", "subject"):
-        place = f"{printable(path)}: line {number}"
-        file, subject = row["file"].strip().replace("\\", "/"), row["subject"].strip()
-        meant = [file] if file in names else by_file.get(file, [])
-        if not meant:
-            unknown.append(file)
-            continue
-        if len(meant) > 1:
-            raise ValueError(f"{place} means {few(meant)}; write the path below the folder of the inputs")
-        if not subject or set(subject) & set("/\\") or subject.startswith("."):
-            raise ValueError(f"{place} has the subject {subject!r}; expected a name without / and \\")
-        if found.setdefault(meant[0], subject) != subject:
-            raise ValueError(f"{place} gives {file} the subject {subject!r}, a line before {found[meant[0]]!r}")
+    found = {name: row["subject"] for name, row in match_files(path, names, "subject").items()}
     missing = [name for name in names if name not in found]
     if missing:
         raise ValueError(
             f"{printable(path)}: has no row for {len(missing)} of {len(names)} recordings ({few(missing)}); "
             "write each file in the column `file` as it is named on disk"
         )
-    if unknown:
-        _log.warning("%s: %d rows are of no recording that is there: %s", printable(path), len(unknown), few(unknown))
     return found

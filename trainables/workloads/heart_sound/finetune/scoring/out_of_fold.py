@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.prediction import Row
 from trainables.contract.workload_config import BASELINE
@@ -33,7 +32,7 @@ def score_rows(config: FinetuneConfig, rows: Sequence[Row]) -> EvaluationResult:
     Raises:
         ValueError: There are no test rows, or a subject is in the tables of two models.
     """
-    task = TASKS[config.task]
+    task = config.heart_task
     chosen = [row for row in rows if row["split"] == SPLIT]
     if not chosen:
         raise ValueError("the tables have no rows of the test split")

@@ -127,7 +127,7 @@ def named(tmp_path):
 def test_a_table_names_the_patients(named, caplog):
     found = named("subject,file,age\nAnna,a/5_AV.wav,3\n Bea ,b\\5_AV.wav,4\nAnna,c.wav,3\nCora,away.wav,1\n")
     assert found == {"a/5_AV.wav": "Anna", "b/5_AV.wav": "Bea", "c.wav": "Anna"}
-    assert "1 rows are of no recording that is there: away.wav" in caplog.text
+    assert "1 rows are of no file that is there: away.wav" in caplog.text
 
 
 @pytest.mark.parametrize(

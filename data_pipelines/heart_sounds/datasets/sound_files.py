@@ -1,0 +1,78 @@
+"""Any folder of sound files, and a table of their subjects and labels."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from data_pipelines.heart_sounds.datasets.file_table import match_files
+from data_pipelines.heart_sounds.recordings import Recording
+from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.file_listing import list_files, warn_left_out
+from data_pipelines.readers.sound_file import SOUND_SUFFIXES, read_sound
+
+_log = logging.getLogger(__name__)
+
+
+def read_sound_files(root: Path, labels: Path | None, classes: Sequence[str]) -> list[Recording]:
+    """List all sound files at any depth, by path.
+
+    Args:
+        root: The folder.
+        labels: Table with the columns file, subject and label; files without a row have no label and are, as all are
+            without a table, subjects of their own.
+        classes: Labels that it may hold.
+
+    Raises:
+        ValueError: There is no sound file; or the table names another class, a file twice with different words, or none
+            of the files.
+    """
+    listing = list_files(root, SOUND_SUFFIXES)
+    if not listing.files:
+        raise ValueError(f"{root} holds no sound files ({', '.join(SOUND_SUFFIXES)}) at any depth")
+    warn_left_out(root, [listing])
+    files = {printable(path.relative_to(root)): path for path in listing.files}
+    stems = Counter(name.rpartition(".")[0] for name in files)
+    rows = _read_table(labels, files, classes) if labels is not None else {}
+    found = []
+    for name in sorted(files):
+        recording = Recording(
+            name=name.rpartition(".")[0] if stems[name.rpartition(".")[0]] == 1 else name,
+            subject=f"folder:{name}",
+            database="folder",
+            labels={},
+            stratum="folder",
+            read=partial(read_sound, files[name]),
+            files=(files[name],),
+        )
+        row = rows.get(name)
+        found.append(recording if labels is None or row is None else _labelled(recording, row, labels))
+    return found
+
+
+def _labelled(recording: Recording, row: Mapping[str, str], table: Path) -> Recording:
+    return replace(
+        recording,
+        subject=f"folder:{row['subject']}",
+        labels={"labelled": row["label"]},
+        stratum=row["label"],
+        files=(*recording.files, table),
+        tables=(table,),
+    )
+
+
+def _read_table(path: Path, names: Collection[str], classes: Sequence[str]) -> dict[str, dict[str, str]]:
+    rows = match_files(path, names, "subject", "label")
+    for name, row in rows.items():
+        if row["label"] not in classes:
+            words = f"{name} has the label {row['label']!r}, and `workload.data.classes` are {', '.join(classes)}"
+            raise ValueError(f"{printable(path)}: {words}; add it there, or correct the row")
+    if not rows:
+        raise ValueError(f"{printable(path)}: names none of the {len(names)} sound files, such as {min(names)}")
+    without = sorted(set(names) - set(rows))
+    if without:
+        words = "%s: %d of %d files have no row there, and are not used by the task: %s"
+        _log.warning(words, printable(path), len(without), len(names), few(without))
+    return rows
