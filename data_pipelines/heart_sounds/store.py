@@ -18,7 +18,7 @@ from data_pipelines.heart_sounds.rows import RECORDED, read_recording
 from data_pipelines.heart_sounds.sources import list_store
 from data_pipelines.readers.bad_file import content_of
 
-_RULES = 1
+_RULES = 2
 """Version of the rules that turn recordings into rows; increased when a rule changes."""
 
 

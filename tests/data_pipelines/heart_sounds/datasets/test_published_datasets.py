@@ -83,6 +83,14 @@ def test_broken_states_are_left_aside_with_a_warning(tmp_path, caplog, row):
     assert "a.tsv" in caplog.text and "cut by its envelope" in caplog.text
 
 
+def test_an_overlap_of_milliseconds_is_mended(tmp_path, caplog):
+    (tmp_path / "a.tsv").write_text("0\t0.112\t1\n0.1\t0.4\t2\n0.4\t0.5\t3\n")
+    states = read_states(tmp_path / "a.tsv")
+    assert states is not None and states.ends.tolist() == [0.1, 0.4, 0.5] and not caplog.text
+    (tmp_path / "a.tsv").write_text("0\t0.13\t1\n0.1\t0.4\t2\n")
+    assert read_states(tmp_path / "a.tsv") is None and "overlap by 0.03 s" in caplog.text
+
+
 def test_a_recording_without_states_has_none(tmp_path):
     write_circor(tmp_path, PATIENTS)
     assert read_circor(tmp_path, None)[0].read_states() is None
