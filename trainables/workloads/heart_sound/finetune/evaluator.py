@@ -120,10 +120,11 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         return EvaluationResult(metrics, panels, self._rows)
 
     def _describe(self, split: Split, answers: Answers) -> EvaluationResult:
-        """Return intervals, operating points and subgroups with their table, calibration, and every subject."""
+        """Return counts, intervals, operating points and subgroups with their table, calibration, and every subject."""
         known, unit = (self._task, self._rule), by_unit(answers, self._task)
         predicted = decide(unit.probabilities, *known)
         found = find_intervals(unit, predicted, self._task, self._outcomes) | find_operating_points(unit, self._task)
+        found |= {f"num_{self._task.unit}s": float(len(unit.label))}
         groups = score_subgroups(answers, *known, groups=self._groups, outcomes=self._outcomes)
         named = {f"{split}/{name}": value for name, value in found.items()}
         subjects = tabulate_subjects(split, unit, *known, self._names[self._task.unit])
