@@ -1,4 +1,4 @@
-"""Samplers of a search's points: grid, random, and Optuna's TPE.
+"""Samplers of a search's points: grid, random, and Optuna's.
 
 Samplers keep no state across restarts: after an interruption the results of the points that were tried are replayed
 through `tell`, in their order, so that the choice continues as before.
@@ -37,7 +37,7 @@ def build_sampler(search: Search, goals: Sequence[SelectionMetric], seed: int) -
         return Grid(search)
     if search.method == "random":
         return RandomSampler(search, seed)
-    return OptunaTpeSampler(search, goals, seed)
+    return OptunaSampler(search, goals, seed)
 
 
 def derive(space: Mapping[str, Dimension], point: Point) -> Point:
@@ -91,14 +91,14 @@ class RandomSampler:
         """Do nothing: random search ignores results."""
 
 
-class OptunaTpeSampler:
-    """Sampler by Optuna's TPE, through its ask-and-tell interface."""
+class OptunaSampler:
+    """Sampler by one of Optuna's that learn from results, through its ask-and-tell interface."""
 
     def __init__(self, search: Search, goals: Sequence[SelectionMetric], seed: int):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._optuna, self._space, self._seed = optuna, search.space, seed
+        self._optuna, self._space, self._seed, self._method = optuna, search.space, seed, search.method
         free = {key: dimension for key, dimension in search.space.items() if not dimension.of}
         self._distributions = {key: self._distribution(dimension) for key, dimension in free.items()}
         self._directions = ["minimize" if goal.mode == "min" else "maximize" for goal in goals]
@@ -116,7 +116,12 @@ class OptunaTpeSampler:
 
     def choose(self, number: int) -> Point | None:
         """Return a point that follows from all results; the number seeds it, so that a restart repeats no draw."""
-        sampler = self._optuna.samplers.TPESampler(seed=self._seed * 100_003 + number, multivariate=False)
+        seed, samplers = self._seed * 100_003 + number, self._optuna.samplers
+        sampler = (
+            samplers.GPSampler(seed=seed)
+            if self._method == "gp"
+            else samplers.TPESampler(seed=seed, multivariate=False)
+        )
         study = self._optuna.create_study(directions=self._directions, sampler=sampler)
         study.add_trials(self._replayed)
         drawn = study.ask(self._distributions).params

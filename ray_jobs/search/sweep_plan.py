@@ -15,7 +15,7 @@ from ray_jobs.runs.planning import refuse_bad_inputs
 from ray_jobs.search.samplers import Point, build_sampler, count_points
 from ray_jobs.search.trials import Trial
 from ray_jobs.settings.experiment import Experiment
-from ray_jobs.settings.search import Search
+from ray_jobs.settings.search import GUIDED, Search
 from trainables.contract.workload_config import SelectionMetric
 
 SEARCHES = "searches"
@@ -128,7 +128,7 @@ class SweepPlan:
         Checks every choice and both ends of every range by itself, and the first `NUM_CHECKED` points of a grid or of
         random draws.
         """
-        sampler = build_sampler(self.search, (), self.experiment.seed) if self.search.method != "tpe" else None
+        sampler = build_sampler(self.search, (), self.experiment.seed) if self.search.method not in GUIDED else None
         for base in range(len(self.bases)):
             for key, dimension in self.search.space.items():
                 for value in dimension.extremes:

@@ -12,6 +12,8 @@ from trainables.contract.workload_config import SelectionMetric
 
 FIXED = ("scaling", "storage", "tracking", "search", "seed")
 """Sections that all trials share."""
+GUIDED = ("tpe", "gp")
+"""Searchers that learn from results."""
 
 
 class Fifo(Config):
@@ -81,11 +83,12 @@ class Search(Config):
     itself. In a file they are relative to it."""
     ranks_apart: tuple[str, ...] = ()
     """Keys of the space whose values are ranked each by itself, because they make trials that cannot be compared."""
-    searcher: Literal["grid", "random", "tpe"] | None = None
+    searcher: Literal["grid", "random", "tpe", "gp"] | None = None
     """grid: every combination of choices. random. tpe: the tree-structured Parzen estimator of Optuna (Bergstra et al.
-    2011), for several objectives as well. null: grid when the space has only choices, else random."""
+    2011), and gp: Gaussian processes, for few and costly points; both for several objectives as well. null: grid when
+    the space has only choices, else random."""
     num_points: int | None = Field(default=None, ge=1, le=100_000)
-    """Points to try; needed by random and tpe."""
+    """Points to try; needed by all but grid."""
     objectives: tuple[SelectionMetric, ...] = ()
     """Metrics to rank by; schedulers compare the first. By default the workload's goal."""
     take: Literal["best", "last"] = "best"
@@ -97,7 +100,7 @@ class Search(Config):
     """How often a failed trial resumes from its checkpoint before it is marked as failed."""
 
     @property
-    def method(self) -> Literal["grid", "random", "tpe"]:
+    def method(self) -> Literal["grid", "random", "tpe", "gp"]:
         """The searcher that is set, or else the one that the space asks for."""
         all_finite = all(dimension.is_finite or dimension.of for dimension in self.space.values())
         return self.searcher or ("grid" if all_finite else "random")
@@ -135,7 +138,7 @@ class Search(Config):
         for key in self.ranks_apart:
             if key not in self.space:
                 raise ValueError(f"`ranks_apart` names {key!r}; {suggest(key, self.space)}")
-        if (self.experiments or self.ranks_apart) and (self.method == "tpe" or self.scheduler.name != "fifo"):
+        if (self.experiments or self.ranks_apart) and (self.method in GUIDED or self.scheduler.name != "fifo"):
             raise ValueError("trials that are ranked apart are not compared; use grid or random, and fifo")
         if isinstance(self.scheduler, PopulationBased):
             self._refuse_mutations(self.scheduler)

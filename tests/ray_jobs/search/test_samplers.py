@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ray_jobs.search.samplers import OptunaTpeSampler, build_sampler
+from ray_jobs.search.samplers import OptunaSampler, build_sampler
 from tests.ray_jobs.search.conftest import RATE
 from trainables.contract.workload_config import SelectionMetric
 
@@ -33,37 +33,39 @@ def test_random_points_are_distinct_and_equal_in_every_start(search):
     assert len({point[RATE] for point in first}) == 8
 
 
-def test_the_parzen_estimator_learns_where_the_minimum_is(search):
-    settings = search(
-        space={RATE: {"loguniform": [1e-4, 1.0]}, "workload.width": [4, 8]}, searcher="tpe", num_points=40
-    ).search
+@pytest.mark.parametrize(("method", "count"), [("tpe", 40), ("gp", 20)])
+def test_points_come_near_to_the_minimum(search, method, count):
+    space = {RATE: {"loguniform": [1e-4, 1.0]}, "workload.width": [4, 8]}
+    settings = search(space=space, searcher=method, num_points=count).search
     sampler = build_sampler(settings, GOALS, 0)
     distances = []
-    for number in range(40):
+    for number in range(count):
         point = sampler.choose(number)
         assert point is not None
         distances.append(abs(math.log10(point[RATE]) + 2))
         sampler.tell(point, [distances[-1] + 0.2 * (point["workload.width"] == 8)])
-    assert sum(distances[-15:]) < 0.6 * sum(distances[:15])
+    assert sum(distances[-10:]) < 0.6 * sum(distances[:10])
 
 
-def test_a_replayed_tpe_sampler_continues_as_before(search):
-    settings = search(space={RATE: {"loguniform": [1e-4, 1.0]}}, searcher="tpe", num_points=20).search
-    steady, chosen = OptunaTpeSampler(settings, GOALS, 0), []
+@pytest.mark.parametrize("method", ["tpe", "gp"])
+def test_a_replayed_sampler_continues_as_before(search, method):
+    settings = search(space={RATE: {"loguniform": [1e-4, 1.0]}}, searcher=method, num_points=20).search
+    steady, chosen = OptunaSampler(settings, GOALS, 0), []
     for number in range(15):
         point = steady.choose(number)
         assert point is not None
         chosen.append(point)
         steady.tell(point, None if number == 3 else [abs(math.log10(point[RATE]) + 2)])
-    restarted = OptunaTpeSampler(settings, GOALS, 0)
+    restarted = OptunaSampler(settings, GOALS, 0)
     for number, point in enumerate(chosen[:14]):
         restarted.tell(point, None if number == 3 else [abs(math.log10(point[RATE]) + 2)])
     assert restarted.choose(14) == chosen[14]
 
 
-def test_several_objectives_go_to_the_parzen_estimator(search):
+@pytest.mark.parametrize("method", ["tpe", "gp"])
+def test_several_objectives_go_to_the_sampler(search, method):
     goals = (SelectionMetric(metric="a", mode="min"), SelectionMetric(metric="b", mode="max"))
-    settings = search(space={RATE: {"uniform": [0.1, 1.0]}}, searcher="tpe", num_points=5).search
+    settings = search(space={RATE: {"uniform": [0.1, 1.0]}}, searcher=method, num_points=5).search
     sampler = build_sampler(settings, goals, 0)
     for number in range(12):
         point = sampler.choose(number)
@@ -82,7 +84,7 @@ def test_lists_and_words_may_be_choices(search):
         sampler.tell(point, [0.0])
 
 
-@pytest.mark.parametrize("method", ["random", "tpe"])
+@pytest.mark.parametrize("method", ["random", "tpe", "gp"])
 def test_points_have_the_types_of_their_settings(search, method):
     space = {"workload.width": {"integer": [2, 8], "step": 2}, RATE: {"loguniform": [1e-3, 1e-1]}}
     points = all_points(search(space=space, searcher=method, num_points=6).search, 6)
