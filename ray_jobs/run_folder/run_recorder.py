@@ -3,10 +3,10 @@
 The recorder lives in the driver and applies the workers' reports. All that a tracker is sent is read from the record.
 """
 
-import gzip
 import json
 import time
 import zlib
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ from ray_jobs.console import LogOnly, describe_plainly
 from ray_jobs.run_folder.append_file import AppendFile
 from ray_jobs.run_folder.table_csv import append_table, remake_tables
 from ray_jobs.terminal import print_text
-from trainables.engine.files.history import to_lines
+from trainables.engine.files.history import read_lines, to_lines
 from trainables.engine.files.messages import WorkerReport
 from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
 
@@ -123,10 +123,10 @@ class RunRecorder:
                 if step_of(name) < step:
                     continue
                 try:
-                    lines = gzip.decompress(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}")).splitlines(True)
+                    lines = read_lines(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}"))
                 except (OSError, EOFError, zlib.error):  # dropped just now, or damaged
                     continue
-                return b"".join(line for line in lines if json.loads(line)["step"] <= step)
+                return b"".join(lines[: bisect_right(lines, step, key=lambda line: json.loads(line)["step"])])
         raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
 
     def _finish(self, report: WorkerReport) -> None:

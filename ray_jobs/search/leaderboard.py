@@ -2,9 +2,12 @@
 
 import csv
 import io
+import math
 import statistics
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from ray_jobs.console import format_duration
 from ray_jobs.runs.model_references import best_model
@@ -80,8 +83,47 @@ def summarise_states(trials: Trials, total: int, concurrency: int) -> str:
     return text
 
 
-def save_leaderboard(setup: SweepPlan, trials: Trials) -> None:
-    """Write `leaderboard.csv`, a row for every trial, and `best.yaml`, the first of each label."""
+class LeaderboardFiles:
+    """Writer of the leaderboard's files, which takes at most a share of the search's time, however many trials it has.
+
+    Args:
+        setup: The plan of the search.
+        trials: Its trials.
+        clock: Returns seconds.
+    """
+
+    SHARE = 0.05
+
+    def __init__(self, setup: SweepPlan, trials: Trials, clock: Callable[[], float] = time.monotonic):
+        self._setup, self._trials, self._clock = setup, trials, clock
+        self._models: dict[int, str] = {}
+        """Best model of each trial that is over, which is asked for once."""
+        self._due = -math.inf
+
+    def save_when_due(self) -> None:
+        """Write the files, unless the last time was too short ago for the time that it took."""
+        if self._clock() >= self._due:
+            self.save()
+
+    def save(self) -> None:
+        """Write the files."""
+        start = self._clock()
+        for trial in self._trials:
+            if trial.is_over and trial.number not in self._models:
+                self._models[trial.number] = _model(self._setup, trial)
+        save_leaderboard(self._setup, self._trials, self._models)
+        end = self._clock()
+        self._due = end + (end - start) / self.SHARE
+
+
+def save_leaderboard(setup: SweepPlan, trials: Trials, models: Mapping[int, str] = MappingProxyType({})) -> None:
+    """Write `leaderboard.csv`, a row for every trial, and `best.yaml`, the first of each label.
+
+    Args:
+        setup: The plan of the search.
+        trials: Its trials.
+        models: Best models of trials, as far as they are known; the others are looked for.
+    """
     entries = rank(setup, trials)
     keys = list(setup.search.space)
     metrics = sorted({name for trial in trials for name in trial.metrics})
@@ -96,9 +138,8 @@ def save_leaderboard(setup: SweepPlan, trials: Trials) -> None:
             base = [places_of[entry.label], trial.number, setup.run_name(trial), trial.label, trial.seed, trial.state]
             base += [trial.epoch, trial.step, trial.seconds, trial.failures]
             found = [trial.metrics.get(name, "") for name in metrics]
-            writer.writerow(
-                [*base, *(trial.values.get(key) for key in keys), *found, _model(setup, trial), trial.words]
-            )
+            model = models[trial.number] if trial.number in models else _model(setup, trial)
+            writer.writerow([*base, *(trial.values.get(key) for key in keys), *found, model, trial.words])
     setup.folder.write(LEADERBOARD, text.getvalue().encode())
     for label in dict.fromkeys(entry.label for entry in entries):
         first = next(entry for entry in entries if entry.label == label)

@@ -4,7 +4,8 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import le
 
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
@@ -33,7 +34,8 @@ def rank(setup: SweepPlan, trials: Trials) -> list[Entry]:
     entries = [_summarise(label, members) for (label, _), members in groups.items()]
     order = list(dict.fromkeys(entry.label for entry in entries))
     ranked = sorted(entries, key=lambda entry: (order.index(entry.label), *_key(setup, entry)))
-    return [_with_efficiency(setup, entry, ranked) for entry in ranked]
+    efficient = {id(entry) for label in order for entry in _efficient(setup, label, ranked)}
+    return [replace(entry, is_efficient=id(entry) in efficient) for entry in ranked]
 
 
 def _summarise(label: str, trials: Sequence[Trial]) -> Entry:
@@ -54,18 +56,21 @@ def _signed(goals: Sequence[SelectionMetric], values: Sequence[float]) -> list[f
     return [value if goal.mode == "min" else -value for goal, value in zip(goals, values, strict=True)]
 
 
-def _with_efficiency(setup: SweepPlan, entry: Entry, entries: Sequence[Entry]) -> Entry:
-    if not entry.means:
-        return Entry(entry.label, entry.trials, (), (), is_efficient=False)
-    goals = setup.goals(entry.trials[0])
-    own = _signed(goals, entry.means)
-    for other in entries:
-        if other.label != entry.label or not other.means:
-            continue
-        values = _signed(goals, other.means)
-        if values != own and all(theirs <= ours for theirs, ours in zip(values, own, strict=True)):
-            return Entry(entry.label, entry.trials, entry.means, entry.deviations, is_efficient=False)
-    return entry
+def _efficient(setup: SweepPlan, label: str, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of a label that no other one beats.
+
+    In lexicographic order an entry can be beaten by earlier ones alone, and if by any then by an efficient one.
+    """
+    measured_ones = [entry for entry in entries if entry.label == label and entry.means]
+    signed = [_signed(setup.goals(entry.trials[0]), entry.means) for entry in measured_ones]
+    found: list[Entry] = []
+    front: list[list[float]] = []
+    for entry, values in sorted(zip(measured_ones, signed, strict=True), key=lambda pair: pair[1]):
+        is_beaten = any(other != values and all(map(le, other, values)) for other in reversed(front))
+        if not is_beaten:
+            found.append(entry)
+            front += [values] if values not in front[-1:] else []
+    return found
 
 
 def best_trial(entry: Entry, goal: SelectionMetric) -> Trial:

@@ -61,7 +61,8 @@ class ResumableSearcher(Searcher):
         super().__init__(metric=OBJECTIVE, mode="max")
         self._setup, self._trials, self._runs, self._rows, self._sampler = setup, trials, runs, rows, sampler
         self._num_points, self._limit, self._say = num_points, limit, say
-        self._replayed: set[int] = set()
+        self._unheard = {trial.point for trial in trials}
+        """Points whose results the sampler does not know yet."""
         self._queue = self._all_trials()
         self._is_over = False
         self.names = TrialNames()
@@ -106,18 +107,19 @@ class ResumableSearcher(Searcher):
             if values is None:
                 return
             added = list(self._setup.expand(len(self._trials), point, values))
+            self._unheard.add(point)
             for trial in added:
                 self._trials.put(trial)
             yield from added
 
     def _replay_results(self) -> None:
-        for point in sorted({trial.point for trial in self._trials} - self._replayed):
+        for point in sorted(self._unheard):
             trials = self._trials.of_point(point)
             if all(trial.is_over for trial in trials):
                 reached = [trial.objectives for trial in measured(trials)]
                 means = [sum(values) / len(reached) for values in zip(*reached, strict=True)] if reached else None
                 self._sampler.tell(trials[0].values, means)
-                self._replayed.add(point)
+                self._unheard.remove(point)
 
     def _opens(self, trial: Trial) -> bool:
         """Return whether a trial can be trained; otherwise mark it as failed or finished, and the search continues."""

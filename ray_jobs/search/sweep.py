@@ -19,7 +19,7 @@ from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import handle_signals
 from ray_jobs.runs.training import RunStoppedError, set_aside
 from ray_jobs.runs.tune_run import beside_the_driver
-from ray_jobs.search.leaderboard import save_leaderboard, summarise_states, tabulate_leaderboard
+from ray_jobs.search.leaderboard import LeaderboardFiles, save_leaderboard, summarise_states, tabulate_leaderboard
 from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.plots import save_pictures
 from ray_jobs.search.ranking import best_trial, rank
@@ -219,6 +219,7 @@ class _ConsoleReporter:
 
     def __init__(self, setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog):
         self._setup, self._trials, self._extent, self._log = setup, trials, extent, log
+        self._files = LeaderboardFiles(setup, trials)
         self._printed = time.monotonic()
 
     def tell(self, trial: Trial, words: str) -> None:
@@ -229,7 +230,7 @@ class _ConsoleReporter:
             )
             self._log.say(f"trial {trial.number} after epoch {trial.epoch}:{reached}  {words}")
         if trial.is_over:
-            save_leaderboard(self._setup, self._trials)
+            self._files.save_when_due()
         if time.monotonic() - self._printed > TABLE_S:
             self._printed = time.monotonic()
             self._log.say(*self.tables())

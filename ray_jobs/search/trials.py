@@ -1,6 +1,7 @@
 """Trials of a search and their record on disk: one line for each change; the last line of a trial counts."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -65,10 +66,14 @@ class Trials:
     def __init__(self, folder: Folder):
         self._file = AppendFile(folder, TRIALS)
         self._trials = latest(read_history(folder))
+        self._of_point: dict[int, set[int]] = defaultdict(set)
+        for trial in self._trials.values():
+            self._of_point[trial.point].add(trial.number)
 
     def put(self, trial: Trial, *, is_kept: bool = True) -> None:
         """Add or change a trial; with `is_kept` false only in memory, for what changes all the time."""
         self._trials[trial.number] = trial
+        self._of_point[trial.point].add(trial.number)
         if is_kept:
             self._file.append((json.dumps(asdict(trial)) + "\n").encode())
 
@@ -83,7 +88,7 @@ class Trials:
 
     def of_point(self, point: int) -> list[Trial]:
         """Return the trials of a point."""
-        return [trial for trial in self if trial.point == point]
+        return [self._trials[number] for number in sorted(self._of_point[point])]
 
 
 def read_history(folder: Folder) -> list[Trial]:

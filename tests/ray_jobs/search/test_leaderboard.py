@@ -3,13 +3,19 @@
 import csv
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ray_jobs.runs.experiment_loader import load_experiment
-from ray_jobs.search.leaderboard import format_leaderboard, save_leaderboard, summarise_states
+from ray_jobs.search.leaderboard import (
+    LeaderboardFiles,
+    format_leaderboard,
+    save_leaderboard,
+    summarise_states,
+)
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.searcher import ResumableSearcher
-from ray_jobs.search.trials import Trials
+from ray_jobs.search.trials import Trial, Trials
 from tests.ray_jobs.search.conftest import RATE
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -79,6 +85,38 @@ def test_with_two_objectives_the_pareto_front_is_marked(search):
     trials = fill(setup, [((1.0, 5.0),), ((2.0, 9.0),), ((2.5, 4.0),)])
     assert [entry.is_efficient for entry in rank(setup, trials)] == [True, True, False]
     assert "1*" in format_leaderboard(setup, trials) and "3*" not in format_leaderboard(setup, trials)
+
+
+def test_the_front_of_any_points_is_that_of_all_pairs(search):
+    setup = search(space={RATE: {"uniform": [0.1, 0.5]}}, num_points=60, searcher="random", objectives=TWO)
+    draws = np.random.default_rng(0).integers(0, 6, (60, 2)).astype(float)
+    trials = fill(setup, [(tuple(each),) for each in draws.tolist()])
+    for entry in rank(setup, trials):
+        mse, speed = entry.means
+        others = [tuple(each) for each in draws.tolist() if tuple(each) != (mse, speed)]
+        assert entry.is_efficient != any(other[0] <= mse and other[1] >= speed for other in others)
+
+
+def test_the_files_take_a_share_of_the_searchs_time(search, monkeypatch):
+    setup = search(space={RATE: [0.1, 0.2]})
+    trials = fill(setup, [(2.0,), (1.0,)])
+    now, saved, asked = [0.0], [], []
+
+    def save(*arguments: object) -> None:
+        saved.append(now[0])
+        now[0] += 1.0
+
+    def model(setup: object, trial: Trial) -> str:
+        asked.append(trial.number)
+        return ""
+
+    monkeypatch.setattr("ray_jobs.search.leaderboard.save_leaderboard", save)
+    monkeypatch.setattr("ray_jobs.search.leaderboard._model", model)
+    files = LeaderboardFiles(setup, trials, clock=lambda: now[0])
+    for _ in range(100):
+        files.save_when_due()
+        now[0] += 0.5
+    assert saved == [0.0, 21.0, 42.0] and asked == [0, 1]
 
 
 def test_files_list_every_trial_and_best_settings_can_be_trained(search, tmp_path):
