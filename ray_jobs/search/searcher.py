@@ -42,7 +42,7 @@ class ResumableSearcher(Searcher):
         rows: The decoded rows that trials share.
         sampler: Chooses the points, and gets the mean results of each point whose trials are over.
         num_points: Number of points in all.
-        limit: Trials given out at the same time, at most; None for any number.
+        limit: Returns how many trials may be given out at the same time now; None for any number.
         say: Prints and logs a message.
     """
 
@@ -55,7 +55,7 @@ class ResumableSearcher(Searcher):
         sampler: Sampler,
         *,
         num_points: int,
-        limit: int | None,
+        limit: Callable[[], int] | None,
         say: Callable[[str], None],
     ):
         super().__init__(metric=OBJECTIVE, mode="max")
@@ -72,7 +72,7 @@ class ResumableSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the config of the next trial; None when there is no room for one now, and FINISHED after the last."""
-        if not self._is_over and self._limit is not None and len(self._runs) >= self._limit:
+        if not self._is_over and self._limit is not None and len(self._runs) >= self._limit():
             return None
         while not self._is_over:
             trial = next(self._queue, None)

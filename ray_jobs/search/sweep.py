@@ -4,12 +4,13 @@ import signal
 import time
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from ray import tune
 
-from ray_jobs.cluster.connection import check_resources, connect, count_rooms, worker_resources
+from ray_jobs.cluster.connection import check_resources, connect, count_rooms, has_address, worker_resources
 from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.exit_codes import STOPPED, TERMINATED
@@ -30,6 +31,7 @@ from ray_jobs.search.search_log import SearchLog
 from ray_jobs.search.searcher import ResumableSearcher
 from ray_jobs.search.shared_rows import SharedRows
 from ray_jobs.search.sweep_plan import CHANGEABLE, SETTINGS, SweepPlan
+from ray_jobs.search.trial_limit import TrialLimit
 from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
 from ray_jobs.text_table import TextTable
@@ -44,11 +46,11 @@ TABLE_S = 30.0
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """Extent of a search: its points and trials, and how many trials run at the same time."""
+    """Extent of a search: its points and trials, and the limit of those at the same time."""
 
     num_points: int
     num_trials: int
-    concurrency: int
+    limit: TrialLimit
     uses_gpu: bool
 
 
@@ -78,11 +80,11 @@ def sweep(
             _set_aside(setup)
         _refuse_other_settings(setup)
         trials = Trials(folder)
-        extent = _measure(setup, trials, extension)
+        log = SearchLog(folder)
+        extent = _measure(setup, trials, extension, log)
         plans = [plan_rows(base, on_progress) for base in setup.bases]
         folder.write(SETTINGS, dump_yaml(setup.settings).encode())
-        log = SearchLog(folder)
-        log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.concurrency} at a time, in {folder}")
+        log.say(f"search {setup.name}: {extent.num_trials} trials, {extent.limit.rooms} at a time, in {folder}")
         if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
             with capture_ray_logs(log.append_log):
                 _run(setup, trials, extent, log, SharedRows(plans))
@@ -121,7 +123,7 @@ def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
     return {"search": search, **without_places(settings), "further": further}
 
 
-def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:
+def _measure(setup: SweepPlan, trials: Trials, extension: int, log: SearchLog) -> SweepProgress:
     """Measure the extent of the search. Raises ValueError when there is nothing to add, or no room."""
     tried = len({trial.point for trial in trials})
     if extension and setup.search.method == "grid":
@@ -132,15 +134,19 @@ def _measure(setup: SweepPlan, trials: Trials, extension: int) -> SweepProgress:
     connect()
     scaling = setup.experiment.scaling
     uses_gpu = check_resources(scaling)
-    rooms = count_rooms(scaling, uses_gpu)
-    concurrency = min(rooms, setup.search.max_concurrent or rooms)
+    limit = TrialLimit(
+        partial(count_rooms, scaling, uses_gpu),
+        setup.search.max_concurrent,
+        asks_for_more=has_address(),
+        tell=log.say,
+    )
     num_trials = num_points * setup.trials_per_point
-    if setup.search.scheduler.name == "pbt" and scaling.num_workers > 1 and concurrency < num_trials:
+    if setup.search.scheduler.name == "pbt" and scaling.num_workers > 1 and limit.rooms < num_trials:
         raise ValueError(
             f"population-based training with several workers needs room for all {num_trials} trials at once, and there "
-            f"is room for {concurrency}; lower search.num_points or scaling.num_workers"
+            f"is room for {limit.rooms}; lower search.num_points or scaling.num_workers"
         )
-    return SweepProgress(num_points, num_trials, concurrency, uses_gpu)
+    return SweepProgress(num_points, num_trials, limit, uses_gpu)
 
 
 def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog, rows: SharedRows) -> None:
@@ -158,7 +164,7 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
         rows,
         build_sampler(search, goals, seed),
         num_points=extent.num_points,
-        limit=None if is_pbt else extent.concurrency,  # its trials take turns
+        limit=None if is_pbt else extent.limit,  # its trials take turns
         say=log.say,
     )
     recorder = SearchRecorder(setup, trials, runs, reporter.tell)
@@ -238,7 +244,7 @@ class _ConsoleReporter:
     def tables(self) -> list[TextTable | str]:
         """Return the leaderboard, and a line with the progress of the search."""
         extent = self._extent
-        states = summarise_states(self._trials, extent.num_trials, extent.concurrency)
+        states = summarise_states(self._trials, extent.num_trials, extent.limit.rooms)
         return [*tabulate_leaderboard(self._setup, self._trials), states]
 
 

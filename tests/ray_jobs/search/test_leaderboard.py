@@ -56,7 +56,7 @@ def test_what_a_failed_trial_reached_counts_nowhere(search):
     assert best_trial(first, setup.goals(trials[0])[0]) == trials[0]
     told = []
     sampler = SimpleNamespace(tell=lambda point, values: told.append(values), choose=lambda number: None)
-    searcher = ResumableSearcher(setup, trials, [], None, sampler, num_points=3, limit=1, say=print)  # pyright: ignore
+    searcher = ResumableSearcher(setup, trials, [], None, sampler, num_points=3, limit=lambda: 1, say=print)  # pyright: ignore
     assert searcher.suggest("any") == searcher.FINISHED and told == [[4.0], None]
 
 

@@ -43,7 +43,7 @@ def test_trials_come_in_order_when_there_is_room_and_then_end(search):
     points = [{RATE: 0.1}, {RATE: 0.2}, {RATE: 0.3}]
     sampler = SimpleNamespace(choose=lambda number: points[number], tell=lambda point, values: None)
     made: Any = (setup, Trials(setup.folder), runs, rows, sampler)
-    searcher = ResumableSearcher(*made, num_points=3, limit=2, say=print)
+    searcher = ResumableSearcher(*made, num_points=3, limit=lambda: 2, say=print)
     first: Any = searcher.suggest("a")
     assert first[RATE] == 0.1 and first["plan"] == "plan 0"
     assert searcher.suggest("b")[RATE] == 0.2  # pyright: ignore
