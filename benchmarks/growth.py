@@ -2,8 +2,9 @@
 
 python -m benchmarks.growth [--only NAME ...] [--share 1]
 
-Nothing is trained: the records, trials and files are made up. The exponent is that of the number between the first and
-the last size, 1 for a cost that is proportional to it. The command fails when one is above 1.1.
+Nothing is trained: the records, trials and files are made up. Of three turns the quickest counts. The exponent is that
+of the number between the first and the last size, 1 for a cost that is proportional to it. The command fails when one
+is above 1.1.
 
 - resume: a run goes on from a checkpoint whose history has so many rows, 50 for each report.
 - search: all events of so many trials, each of which starts, is measured and ends, with the leaderboard's files.
@@ -40,6 +41,7 @@ from trainables.engine.files.messages import WorkerReport
 
 MOST = 1.1
 FACTORS = (1, 4, 16)
+REPEATS = 3
 RATE = "training.optimizer.learning_rate"
 ROWS_PER_REPORT = 50
 SPEED = {"samples_per_s": 100.0, "step_s": 0.1, "data_wait_ratio": 0.01, "peak_memory_mib": 50.0}
@@ -58,7 +60,9 @@ def main() -> None:
         measure, largest = MEASURES[name]
         counts = [max(int(largest * options.share) * factor // FACTORS[-1], 1) for factor in FACTORS]
         with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
-            seconds = [measure(Path(temporary) / str(count), count) for count in counts]
+            seconds = [
+                min(measure(Path(temporary) / f"{count}-{turn}", count) for turn in range(REPEATS)) for count in counts
+            ]
         found[name] = {"counts": counts, "seconds": seconds, "exponent": exponent(counts, seconds)}
         print(name, [f"{count:,}: {second:.3g} s" for count, second in zip(counts, seconds, strict=True)], flush=True)
     print(format_table(found))

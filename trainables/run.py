@@ -27,13 +27,15 @@ class Run(Config):
         return self
 
     @property
-    def digest(self) -> str:
-        """Eight hex digits over the settings of `Run`: the same settings have the same digest in every start.
-
-        Where data and models lie is not part of it.
-        """
+    def shaping(self) -> dict[str, Any]:
+        """Settings of `Run` that shape the result, as plain data: no place of data and models, and no profile."""
         settings = {name: value for name, value in place_free(self).items() if name in Run.model_fields}
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        return settings | {"training": {key: each for key, each in settings["training"].items() if key != "profile"}}
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits over `shaping`: the same settings have the same digest in every start."""
+        return hashlib.sha256(json.dumps(self.shaping, sort_keys=True).encode()).hexdigest()[:8]
 
     def override(self, changes: Mapping[str, Any]) -> Self:
         """Return a re-validated copy with dotted settings replaced, for example `{"training.epochs": 5}`."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from data_pipelines.contract.config import place_free
 from trainables.run import Run, validate_strictly
 
 
@@ -28,13 +27,13 @@ def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, 
 
 
 def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run as they were kept, without where data and models lie; see `place_free`.
+    """Return the settings of a run as they were kept, without what shapes no result; see `Run.shaping`.
 
     Settings of another version, which cannot be validated, are returned as they are.
     """
     plain = {name: settings.get(name) for name in Run.model_fields}
     try:
-        return place_free(validate_strictly(Run, plain))
+        return validate_strictly(Run, plain).shaping
     except ValidationError:
         return plain
 

@@ -135,6 +135,33 @@ class EarlyStopping(Config):
     min_delta: float = Field(default=0.0, ge=0)
 
 
+class Profile(Config):
+    """Steps that are profiled by torch: their trace lies in the run's folder, their costliest operations in its report.
+
+    Profiled steps are slower, and give the same numbers.
+    """
+
+    steps: str
+    """First and last step, counted from 1, as in `10..15`."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        match = re.fullmatch(r"(\d+)\.\.(\d+)", self.steps)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f"`steps` is {self.steps!r}; write the first and the last step, such as 10..15")
+        return self
+
+    @property
+    def first(self) -> int:
+        """The first step."""
+        return int(self.steps.partition("..")[0])
+
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return int(self.steps.partition("..")[2])
+
+
 class Training(Config):
     """Length of the training, batch size, and cadences."""
 
@@ -153,6 +180,9 @@ class Training(Config):
     """Largest L2 norm of the full gradient."""
     precision: Precision = "fp32"
     """Of the forward passes, in evaluations too; weights, optimiser and metrics are float32."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Of products of float32 matrices on a GPU: high allows TF32, medium bfloat16 inside them
+    (`torch.set_float32_matmul_precision`)."""
     compile: bool = False
     channels_last: bool = False
     is_deterministic: bool = False
@@ -182,6 +212,7 @@ class Training(Config):
     shuffle_window: int = Field(default=4, ge=1)
     """Rows that are mixed with each other, in shards of the prepared data (about 32 MiB each); a worker that streams
     holds its share of about two such windows."""
+    profile: Profile | None = None
     max_failures: int = Field(default=3, ge=0)
     """Restarts from the last checkpoint after the loss of a worker."""
 

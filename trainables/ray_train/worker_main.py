@@ -216,6 +216,7 @@ def _set_up_torch(plan: Plan) -> None:
     torch.set_num_threads(plan.num_threads)
     torch.use_deterministic_algorithms(is_deterministic)
     torch.backends.cudnn.benchmark = not is_deterministic
+    torch.set_float32_matmul_precision(plan.run.training.matmul_precision)
 
 
 def explain(error: Exception) -> str:

@@ -26,6 +26,7 @@ from trainables.engine.files.row_metrics import NonFiniteError
 from trainables.engine.loop.due_actions import DueActions, find_due_actions
 from trainables.engine.loop.evaluation import frozen, isolated_random, split_finite
 from trainables.engine.loop.preemption import Interruption
+from trainables.engine.loop.profiling import StepProfiler
 from trainables.engine.loop.resume import measure_length, resume_or_begin
 from trainables.engine.loop.selection import ModelSelection
 from trainables.engine.loop.stopwatch import Stopwatch
@@ -62,6 +63,13 @@ class Loop:
         self.monitor = SystemMonitor(worker.device)
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.reporter = WorkerReporter(run, worker)
+        profiled = self.training.profile
+        if profiled is not None and profiled.last > self.length.num_steps:
+            raise ValueError(
+                f"`training.profile.steps` is {profiled.steps}, and the run has {self.length.num_steps} steps"
+            )
+        profiled = profiled if worker.collectives.rank == 0 else None
+        self.profiler = StepProfiler(profiled, worker.folder, worker.device)
         self.selection = ModelSelection(run, worker, self.reporter)
         cadence = self.training.checkpoint_every
         self.interruption = Interruption(worker, self.reporter, cadence.seconds if cadence else None)
@@ -99,9 +107,11 @@ class Loop:
         for batches in self.stopwatch.time_waiting(steps):
             if self.worker.is_cancelled():
                 raise CancelledError
+            self.profiler.before(position.step + 1)
             self._step(batches)
             position.step += 1
             position.step_in_epoch += 1
+            self._keep_profile()
             self.state.task.on_step_end(self.progress)
             self._boundary(self._find_due())
             if position.epoch != epoch or self.is_over:
@@ -119,6 +129,13 @@ class Loop:
         }
         on_gradients = partial(self.watcher.on_gradients, step=position.step + 1)
         state.meter.add(row, state.optimization.step(parts, on_gradients))
+
+    def _keep_profile(self) -> None:
+        found = self.profiler.after(self.position.step)
+        if found is not None:
+            table, words = found
+            self.reporter.save_panels([table], self.state)
+            self.reporter.log([words])
 
     def _part(self, batch: MicroBatch) -> StepPart:
         feed, position = self.worker.feed, self.position

@@ -1,0 +1,69 @@
+"""Profile of some steps by torch's profiler: a trace for a viewer, and a table of the costliest operations."""
+
+import gzip
+import tempfile
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from data_pipelines.storage.folder import Folder
+from trainables.contract.panels import TablePanel
+from trainables.contract.training_config import Profile
+from trainables.run_paths import step_name
+
+PROFILES = "profiles"
+NUM_SHOWN = 30
+COLUMNS = ("operation", "calls", "own CPU ms", "CPU ms", "own GPU ms", "GPU ms")
+
+
+class StepProfiler:
+    """Profiler of the steps that the settings name, on one rank; without settings it does nothing.
+
+    A run that is resumed behind the first of the steps profiles none.
+
+    Args:
+        settings: The steps.
+        folder: The run's; the trace is written to its `profiles`.
+        device: Where the steps are computed.
+    """
+
+    def __init__(self, settings: Profile | None, folder: Folder, device: torch.device):
+        self._settings, self._folder = settings, folder
+        self._activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+        self._running: profile | None = None
+
+    def before(self, step: int) -> None:
+        """Begin with the first of the steps, counted from 1."""
+        if self._settings is not None and step == self._settings.first:
+            self._running = profile(activities=self._activities)
+            self._running.start()
+
+    def after(self, step: int) -> tuple[TablePanel, str] | None:
+        """End with the last of the steps; returns the table, and a line that names the trace."""
+        if self._running is None or self._settings is None or step < self._settings.last:
+            return None
+        self._running.stop()
+        found, self._running = self._running, None
+        name = f"{PROFILES}/{step_name(step)}.json.gz"
+        with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
+            file = Path(temporary) / "trace.json"
+            found.export_chrome_trace(str(file))
+            self._folder.write(name, gzip.compress(file.read_bytes(), mtime=0))
+        words = f"profiled the steps {self._settings.steps}: {name}, for ui.perfetto.dev or chrome://tracing"
+        return _tabulate(found), words
+
+
+def _tabulate(found: profile) -> TablePanel:
+    events = sorted(found.key_averages(), key=lambda event: -_own_time(event))[:NUM_SHOWN]
+    rows = [[event.key, event.count, *_milliseconds(event)] for event in events]
+    return TablePanel("profile/operations", COLUMNS, rows)
+
+
+def _own_time(event: torch.autograd.profiler_util.FunctionEventAvg) -> float:
+    return event.self_device_time_total or event.self_cpu_time_total
+
+
+def _milliseconds(event: torch.autograd.profiler_util.FunctionEventAvg) -> list[float]:
+    found = (event.self_cpu_time_total, event.cpu_time_total, event.self_device_time_total, event.device_time_total)
+    return [round(microseconds / 1000, 3) for microseconds in found]
