@@ -14,16 +14,23 @@ from trainables.contract.pulse import Pulse
 from trainables.contract.train_context import Collectives
 
 
+def list_benchmark(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:
+    """List the images of a folder: its pairs when it holds any; else all its images, as ground truth.
+
+    Raises ValueError for a folder that holds neither, or anything else that could count as ground truth.
+    """
+    has_pairs = is_pair_folder(folder, scales[0]) or is_flat_pair_folder(folder)
+    return pairs_in(folder, scales) if has_pairs else _truths_in(folder, scales[0])
+
+
 def read_benchmark(
-    folder: Path, scales: Sequence[int], collectives: Collectives
+    name: str, entries: Sequence[ImageEntry], scales: Sequence[int], collectives: Collectives
 ) -> Iterator[tuple[int, str, Mapping[int, ImagePair]]]:
     """Yield this rank's images, every world_size-th: number, name, and the pair at every scale, on the CPU.
 
-    Pairs are read as given when the folder holds any; else low resolution is made from its images by MATLAB's bicubic.
+    Low resolution that is not given is made by MATLAB's bicubic.
     """
-    has_pairs = is_pair_folder(folder, scales[0]) or is_flat_pair_folder(folder)
-    entries = pairs_in(folder, scales) if has_pairs else _truths_in(folder, scales[0])
-    pulse = Pulse(f"of {len(entries)} images of {folder.name} evaluated", collectives)
+    pulse = Pulse(f"of {len(entries)} images of {name} evaluated", collectives)
     for place in range(collectives.rank, len(entries), collectives.world_size):
         entry = entries[place]
         image = read_entry(entry, scales)
