@@ -198,6 +198,13 @@ def test_a_benchmark_that_is_missing_is_named_before_any_work(two_benchmarks, tm
     assert not module.sizes
 
 
+def test_all_images_of_a_benchmark_that_are_bad_are_named(benchmark):
+    (benchmark / "1.png").write_bytes(b"no image")
+    save_noise(benchmark / "2.png", 12, 40)
+    with pytest.raises(ValueError, match=r"(?s)^2 files cannot be used; .*1\.png: is of an unknown.*2\.png: 40x12"):
+        evaluate(tiny_config(evaluation={"benchmark": str(benchmark)}))
+
+
 @pytest.mark.parametrize("is_grey_result", [True, False])
 def test_a_one_channel_file_is_measured_in_its_grey_levels(tmp_path, is_grey_result):
     grey = noise(40, 48, seed=5)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data_pipelines.readers.bad_file import BadFileError, refuse_all
 from data_pipelines.super_resolution.batch import ImagePair
 from data_pipelines.super_resolution.image_lists import ImageEntry, find_images
 from data_pipelines.super_resolution.pair_layouts import describe_layouts, is_flat_pair_folder, is_pair_folder, pairs_in
@@ -28,15 +29,22 @@ def read_benchmark(
 ) -> Iterator[tuple[int, str, Mapping[int, ImagePair]]]:
     """Yield this rank's images, every world_size-th: number, name, and the pair at every scale, on the CPU.
 
-    Low resolution that is not given is made by MATLAB's bicubic.
+    Low resolution that is not given is made by MATLAB's bicubic. Raises ValueError naming all of these images that
+    cannot be used; after the first of them none is yielded.
     """
     pulse = Pulse(f"of {len(entries)} images of {name} evaluated", collectives)
+    faults: list[BadFileError] = []
     for place in range(collectives.rank, len(entries), collectives.world_size):
         entry = entries[place]
-        image = read_entry(entry, scales)
-        refuse_unmeasurable(image, entry.files[0])
-        yield place, entry.name, {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
-        pulse.beat()
+        try:
+            image = read_entry(entry, scales)
+            refuse_unmeasurable(image, entry.files[0])
+        except BadFileError as fault:
+            faults.append(fault)
+        if not faults:
+            yield place, entry.name, {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
+            pulse.beat()
+    refuse_all(faults, "copy these again, or remove them")
 
 
 def _truths_in(folder: Path, scale: int) -> list[ImageEntry]:
