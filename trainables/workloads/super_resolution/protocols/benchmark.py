@@ -41,6 +41,7 @@ def read_benchmark(
             refuse_unmeasurable(image, entry.files[0])
         except BadFileError as fault:
             faults.append(fault)
+            continue
         if not faults:
             yield place, entry.name, {scale: _pair(image.lr[scale], image.hr, scale) for scale in scales}
             pulse.beat()
