@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.super_resolution.batch import ImagePair, PackedImages, unpack
+from data_pipelines.super_resolution.batch import ImagePair, PackedImages, unpack, unpack_names
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import Panel
 from trainables.contract.prediction import Row, Value
@@ -78,8 +78,8 @@ class ImageEvaluator(Evaluator[PackedImages]):
 
     def update(self, module: nn.Module, batch: PackedImages) -> None:
         """Enlarge and measure each image at every scale."""
-        for pairs in zip(*(unpack(batch, scale) for scale in self._scales), strict=True):
-            self._add_image(module, 0, pairs, {})
+        for name, *pairs in zip(unpack_names(batch), *(unpack(batch, scale) for scale in self._scales), strict=True):
+            self._add_image(module, 0, pairs, {"image": name})
             if self._standing is None:
                 self._plots.add(pairs[0])
 
