@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PackedImages = dict[str, "Tensor"]
-"""Concatenated complete images: `size`, int64 [batch, 2], height and width; `name`, uint8, the names' bytes in UTF-8, and
-`name_length`, int64 [batch]; `hr`, uint8, the pixels of all images in the order row, column, channel; and for each scale
-`lr_x4` and so on, the same of size // scale.
+"""Concatenated complete images: `size`, int64 [batch, 2], height and width; `name`, uint8, the bytes of the names in
+UTF-8, and `name_length`, int64 [batch]; `hr`, uint8, the pixels of all images in the order row, column, channel; and
+for each scale `lr_x4` and so on, the same of size // scale.
 
 A dict of flat tensors, because images of different sizes cannot be stacked."""
 PatchBatch = dict[str, "Tensor"]
