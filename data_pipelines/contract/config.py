@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,12 +59,20 @@ def _write_raw(path: Path) -> str:
     return uri_of(path) or str(path)
 
 
+def _make_tuple(given: object) -> object:
+    if isinstance(given, str | Path):
+        return (given,)
+    return tuple(given) if isinstance(given, list) else given
+
+
 FilePath = Annotated[Path, AfterValidator(_make_absolute)]
 """Path made absolute against the working directory."""
 FolderUri = Annotated[str, BeforeValidator(_write_path), AfterValidator(_complete_uri)]
 """Folder on any storage: a path made absolute like `FilePath`, or a URI such as `s3://bucket/folder` as it is."""
 InputPath = Annotated[Path, AfterValidator(_make_absolute), INPUT]
 """Path like `FilePath` to data that the user must provide."""
+InputPaths = Annotated[tuple[InputPath, ...], BeforeValidator(_make_tuple)]
+"""Paths like `InputPath`; one alone needs no list."""
 RawPath = Annotated[
     Path,
     BeforeValidator(_place_raw),
@@ -105,8 +111,10 @@ def place_free(settings: BaseModel) -> dict[str, Any]:
     """
     plain = settings.model_dump(mode="json")
     for dotted, path in input_paths(settings):
-        *sections, name = dotted.split(".")
-        section = reduce(getitem, sections, plain)
+        *sections, name = (int(part) if part.isdigit() else part for part in dotted.split("."))
+        section: Any = plain
+        for part in sections:
+            section = section[part]
         section[name] = "(given)" if "data" in sections else _name_of_model(path)
     for section in _sections(plain):
         section.pop("prepared", None)
@@ -127,7 +135,7 @@ def _sections(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def input_paths(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:
-    """Yield every `InputPath` that is set, with its dotted key."""
+    """Yield every `InputPath` that is set, with its dotted key; those of a list end with their index."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
@@ -136,8 +144,11 @@ def input_paths(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Pa
         is_input = INPUT in (*field.metadata, *_optional_metadata(field.annotation))
         if is_input and isinstance(value, Path):
             yield f"{prefix}{name}", value
+        elif is_input and isinstance(value, tuple):
+            yield from ((f"{prefix}{name}.{index}", path) for index, path in enumerate(value))
 
 
 def _optional_metadata(annotation: object) -> Iterator[object]:
     for member in getattr(annotation, "__args__", ()):
         yield from getattr(member, "__metadata__", ())
+        yield from _optional_metadata(member)

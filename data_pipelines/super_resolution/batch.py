@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PackedImages = dict[str, "Tensor"]
-"""Concatenated complete images: `size`, int64 [batch, 2], height and width; `hr`, uint8, the pixels of all images
-in the order row, column, channel; and for each scale `lr_x4` and so on, the same of size // scale.
+"""Concatenated complete images: `size`, int64 [batch, 2], height and width; `name`, uint8, the bytes of the names in
+UTF-8, and `name_length`, int64 [batch]; `hr`, uint8, the pixels of all images in the order row, column, channel; and
+for each scale `lr_x4` and so on, the same of size // scale.
 
 A dict of flat tensors, because images of different sizes cannot be stacked."""
 PatchBatch = dict[str, "Tensor"]
@@ -42,6 +43,12 @@ def unpack(batch: PackedImages, scale: int) -> list[ImagePair]:
         pairs.append(ImagePair(lr.permute(2, 0, 1), hr[: low_height * scale, : low_width * scale].permute(2, 0, 1)))
         lr_start, hr_start = lr_stop, hr_stop
     return pairs
+
+
+def unpack_names(batch: PackedImages) -> list[str]:
+    """Return the name of each image."""
+    parts = batch["name"].cpu().split(batch["name_length"].tolist())
+    return [part.numpy().tobytes().decode() for part in parts]
 
 
 class StoredPair(NamedTuple):

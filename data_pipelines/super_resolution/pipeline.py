@@ -117,12 +117,14 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
                 )
 
     def collate(self, table: pa.Table) -> PackedImages:
-        """Return the pixels of complete images as they lie in the table, without a copy."""
+        """Return the names of complete images, and their pixels as they lie in the table, without a copy."""
         import torch
 
         size = np.stack([table[name].to_numpy() for name in ("height", "width")], axis=1).astype(np.int64)
+        names = table["name"].cast(pa.large_binary())
         pixels = {name: tensor_of(table[name]) for name in table.column_names[3:]}
-        return {"size": torch.from_numpy(size), **pixels}
+        name_length = torch.from_numpy(np.diff(offsets_of(names)))
+        return {"size": torch.from_numpy(size), "name": tensor_of(names), "name_length": name_length, **pixels}
 
     def collate_train(self, table: pa.Table, draws: NumpyDraws) -> PatchBatch:
         """Crop one patch of each image, all at one of the scales."""

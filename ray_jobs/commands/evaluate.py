@@ -40,7 +40,8 @@ def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) 
 
     Raises ValueError for an experiment that is not there, and for wrong settings.
     """
-    from ray_jobs.settings.experiment import check_experiment
+    from ray_jobs.settings.experiment import Experiment, check_experiment
+    from ray_jobs.settings.setting_kinds import takes_texts
 
     found = _find_experiment_among(words)
     if found is None:
@@ -49,12 +50,18 @@ def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) 
     group = parser.add_argument_group(
         f"options of the workload {experiment.workload.name}", "each stands for a setting, for this evaluation alone"
     )
+    settings = experiment.model_dump(mode="json")
     for name, dotted in experiment.workload.evaluation_options.items():
-        value: Any = experiment.model_dump(mode="json")
+        value: Any = settings
         for part in dotted.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         words_now = f"{dotted}, now {json.dumps(value)}".replace("%", "%%")
-        group.add_argument(f"--{name}", metavar="VALUE", dest=dotted, default=argparse.SUPPRESS, help=words_now)
+        action = "store"
+        if takes_texts(Experiment, dotted, settings):
+            action, words_now = "append", f"{words_now}; can be given several times"
+        group.add_argument(
+            f"--{name}", metavar="VALUE", dest=dotted, action=action, default=argparse.SUPPRESS, help=words_now
+        )
 
 
 def _find_experiment_among(words: Sequence[str]) -> argparse.Namespace | None:
@@ -76,15 +83,13 @@ def _find_experiment_among(words: Sequence[str]) -> argparse.Namespace | None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate each model, and print its results beside the baselines."""
     from ray_jobs.result_tables import compare_results, explain_mark, tabulate_results
-    from ray_jobs.settings.experiment import Experiment
-    from ray_jobs.settings.experiment_file import read_value
     from ray_jobs.terminal import show
 
     experiment = load_target(options)
     workload, given = experiment.workload, vars(options)
     settings = experiment.model_dump(mode="json")
     changes = {
-        dotted: read_value(dotted, given[dotted], settings, Experiment)
+        dotted: _read_option(dotted, given[dotted], settings)
         for dotted in workload.evaluation_options.values()
         if dotted in given
     }
@@ -103,6 +108,22 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return summaries[0]
     show("", compare_results({summary["checkpoint"]: summary["metrics"] for summary in summaries}, workload))
     return {"evaluations": summaries}
+
+
+def _read_option(dotted: str, given: str | list[str], settings: dict[str, Any]) -> Any:
+    """Read the value of an option, or the values of one that was given several times; each may be a list of its own."""
+    from ray_jobs.settings.experiment import Experiment
+    from ray_jobs.settings.experiment_file import read_value
+
+    if isinstance(given, str):
+        return read_value(dotted, given, settings, Experiment)
+    if given == ["null"]:
+        return None
+    values: list[Any] = []
+    for word in given:
+        is_list = word.startswith("[") and word.endswith("]")
+        values += read_value(dotted, word, settings, Experiment) if is_list else [word]
+    return values
 
 
 def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:

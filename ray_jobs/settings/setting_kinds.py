@@ -22,6 +22,12 @@ def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
     return bool(kinds) and kinds <= {str, Path}
 
 
+def takes_texts(root: type[BaseModel], key: str, settings: Any) -> bool:
+    """Return whether a dotted setting holds a list of text or paths; the arguments are those of `takes_text`."""
+    members = [member for annotation in _annotations_at(root, key, settings) for member in _list_members(annotation)]
+    return bool(members) and {kind for member in members for kind in _kinds(member)} <= {str, Path}
+
+
 def allows_null(root: type[BaseModel], key: str, settings: Any) -> bool:
     """Return whether a dotted setting may be null; the arguments are those of `takes_text`."""
     return NoneType in _kinds_at(root, key, settings)
@@ -38,10 +44,13 @@ def kinds_of_section(root: type[BaseModel], section: str, settings: Any) -> dict
 
 
 def _kinds_at(root: type[BaseModel], key: str, settings: Any) -> set[Any]:
-    models, kinds = [root], set()
+    return {kind for annotation in _annotations_at(root, key, settings) for kind in _kinds(annotation)}
+
+
+def _annotations_at(root: type[BaseModel], key: str, settings: Any) -> list[Any]:
+    models, annotations = [root], []
     for part in key.split("."):
         annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-        kinds = {kind for annotation in annotations for kind in _kinds(annotation)}
         settings = settings.get(part) if isinstance(settings, dict) else None
         name = settings.get("name") if isinstance(settings, dict) else None
         if models == [root] and part == "workload":
@@ -49,7 +58,16 @@ def _kinds_at(root: type[BaseModel], key: str, settings: Any) -> set[Any]:
         else:
             models = [model for annotation in annotations for model in models_in(annotation)]
             models = [model for model in models if name is not None and _name(model) == name] or models
-    return kinds
+    return annotations
+
+
+def _list_members(annotation: Any) -> Iterator[Any]:
+    """Yield what a list holds, also one that may be null or is annotated."""
+    if get_origin(annotation) in (tuple, list):
+        yield from (member for member in get_args(annotation) if member is not Ellipsis)
+    elif hasattr(annotation, "__metadata__") or get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _list_members(member)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

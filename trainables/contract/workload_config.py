@@ -42,7 +42,8 @@ class WorkloadConfig(Config, ABC):
     """The metric that decides which model is best; with several stages, which is best of its stage. By default the
     first of `selectable`."""
     evaluation_options: ClassVar[dict[str, str]] = {}
-    """Options of the `evaluate` command, each with its dotted setting."""
+    """Options of the `evaluate` command, each with its dotted setting; one for a list of text or paths may be given
+    several times."""
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
     """The x-axis of metrics in a tracker by the longest matching pattern; None for metrics that a tracker does not
     get."""

@@ -130,8 +130,11 @@ def _evaluations(run: RunRecord, budget: Budget) -> Markup | None:
     rows = []
     for index, found in run.evaluations.items():
         given = ", ".join(f"{key}={value}" for key, value in found.get("settings", {}).items())
-        values = [number(found.get("metrics", {}).get(name)) for name in columns[3:]]
+        metrics = found.get("metrics", {})
+        values = [number(metrics.get(name)) for name in columns[3:]]
         rows.append([index, str(found.get("checkpoint", "")).rpartition("/")[2], given, *values])
+        if any(name.startswith(BASELINE) for name in metrics):
+            rows.append(["", "baseline", "", *(number(metrics.get(BASELINE + name)) for name in columns[3:])])
     newest = run.folder / f"{EVALUATIONS}/{max(run.evaluations)}"
     pictures = gather_galleries(newest, until_step=10**12, budget=budget)
     return join([card(table(columns, rows, range(3, len(columns)))), gallery_grid(pictures)])

@@ -14,7 +14,7 @@ from data_pipelines.contract.row_draws import numpy_draws
 from data_pipelines.prepared.prepare import load_manifest, prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.storage.folder import Folder
-from data_pipelines.super_resolution.batch import unpack
+from data_pipelines.super_resolution.batch import unpack, unpack_names
 from data_pipelines.super_resolution.config import SuperResolutionData
 from data_pipelines.super_resolution.pipeline import SuperResolutionPipeline
 from tests.image_fixtures import save_noise
@@ -65,7 +65,20 @@ def test_a_batch_gives_back_the_images(raw, tmp_path):
 def test_a_batch_of_no_rows_is_empty():
     pipeline = build()
     batch = pipeline.collate(pipeline.make_fake_rows(2, seed=0).slice(0, 0))
-    assert {name: len(tensor) for name, tensor in batch.items()} == {"size": 0, "hr": 0, "lr_x4": 0}
+    assert {name: len(tensor) for name, tensor in batch.items()} == dict.fromkeys(
+        ("size", "name", "name_length", "hr", "lr_x4"), 0
+    )
+    assert unpack_names(batch) == []
+
+
+def test_a_batch_names_its_images():
+    pipeline = build()
+    names = ["forest/forest00.png", "", "Stra\u00dfe/\u6a39.png"]
+    table = pipeline.make_fake_rows(3, seed=0)
+    table = table.set_column(0, pipeline.schema.field("name"), pa.array(names))
+    assert unpack_names(pipeline.collate(table)) == names
+    parts = pa.concat_tables([table.slice(1), table.slice(0, 1)])
+    assert unpack_names(pipeline.collate(parts)) == [*names[1:], names[0]]
 
 
 def test_each_step_takes_one_of_the_scales_and_all_of_them_come():

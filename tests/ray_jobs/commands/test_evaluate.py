@@ -129,6 +129,23 @@ def test_evaluate_options_become_dotted_settings_of_yaml_types(changes):
     }
 
 
+@pytest.mark.parametrize(
+    ("words", "folders"),
+    [
+        (["--benchmark", "/data/Set5"], ["/data/Set5"]),
+        (["--benchmark", "/data/Set5", "--benchmark=/data/a: b #1"], ["/data/Set5", "/data/a: b #1"]),
+        (["--benchmark", "[/data/Set5, /data/Set14]", "--benchmark", "B100"], ["/data/Set5", "/data/Set14", "B100"]),
+        (["--benchmark", "null"], None),
+    ],
+)
+def test_an_option_of_several_paths_may_be_repeated(changes, words, folders):
+    changes.file.write_text("workload: {name: super_resolution}\ntraining: {epochs: 1}\n")
+    assert changes(*words, "--split", "test") == {
+        "workload.evaluation.benchmark": folders,
+        "workload.evaluation.split": "test",
+    }
+
+
 def test_evaluation_options_may_stand_between_common_ones(changes):
     words = ["--json", "--num-samples", "5", "--set", "seed=3", "--metric", "is", "--checkpoint", "x"]
     assert changes(*words) == {"workload.evaluation.num_samples": 5, "workload.evaluation.metric": "is"}

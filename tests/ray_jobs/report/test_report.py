@@ -85,6 +85,16 @@ def test_a_trained_and_evaluated_run_is_all_on_its_page(toy):
     assert "default-src &#x27;none&#x27;;" in page.content and f"sha256-{digest}&#x27;" in page.content
 
 
+def test_an_evaluation_stands_above_its_baseline(write_run):
+    folder = write_run()
+    metrics = {"Set5/psnr": 30.01, "Set5/num_images": 5, "baseline/Set5/psnr": 28.43}
+    folder.write_json("evaluations/001/metrics.json", {"metrics": metrics, "checkpoint": "models/step_7"})
+    folder.write_json("evaluations/002/metrics.json", {"metrics": {"Set5/psnr": 31.5}, "checkpoint": "models/step_9"})
+    words = report(folder).words.split()
+    start = words.index("001")
+    assert words[start : start + 8] == ["001", "step_7", "5", "30.01", "baseline", "28.43", "002", "step_9"]
+
+
 def test_a_run_that_has_just_begun_has_a_page(tmp_path):
     folder = Folder(str(tmp_path / "runs/new"))
     identity = {"name": "new", "wandb_id": "x", "started": "now", "tags": [], "group": None, "job_type": "train"}

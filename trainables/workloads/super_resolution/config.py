@@ -1,18 +1,24 @@
 """Settings of the super-resolution workload; torch-free, so that an experiment is checked in milliseconds."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data_pipelines.contract.config import Config, InputPath
+from data_pipelines.contract.config import Config, InputPath, InputPaths
+from data_pipelines.contract.pipeline import SPLITS
 from data_pipelines.super_resolution.config import SuperResolutionData
 from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
 
 ProtocolName = Literal["uc_merced", "y_channel", "div2k"]
-MetricName = Literal["psnr", "ssim", "scc", "sam", "uqi"]
+MetricName = Literal["psnr", "ssim", "scc", "sam", "uqi", "lpips", "dists"]
+LOWER_IS_BETTER = ("sam", "lpips", "dists")
+_RESERVED = {*SPLITS, "baseline"}
+"""Beginnings of metrics' names that are no benchmark's."""
 
 
 class Inference(Config):
@@ -36,6 +42,20 @@ class Inference(Config):
         return self
 
 
+class PerceptualWeights(Config):
+    """Files of the networks in which `lpips` and `dists` compare images; none of them comes with the package."""
+
+    lpips: InputPath | None = None
+    """Linear layers of LPIPS, `alex.pth` or `vgg.pth` (version 0.1) of its official repository; they decide whether it
+    is measured in AlexNet or in VGG-16."""
+    dists: InputPath | None = None
+    """`weights.pt` of the official repository of DISTS, which is measured in VGG-16."""
+    alexnet: InputPath | None = None
+    """torchvision's AlexNet, `alexnet-owt-7be5be79.pth`."""
+    vgg16: InputPath | None = None
+    """torchvision's VGG-16, `vgg16-397923af.pth`."""
+
+
 class Evaluation(Config):
     """Settings of the evaluation."""
 
@@ -44,10 +64,12 @@ class Evaluation(Config):
     """uc_merced: RGB, one low-resolution pixel cut off at each side, mean of the channels' PSNR. y_channel: luma only,
     as for Set5. div2k: RGB, six pixels more cut off, one error over all channels."""
     metrics: tuple[MetricName, ...] = ("psnr", "ssim")
-    """psnr and any of ssim, scc, sam, uqi."""
+    """psnr and any of ssim, scc, sam, uqi, and, with `perceptual`, lpips and dists."""
+    perceptual: PerceptualWeights = PerceptualWeights()
     inference: Inference = Inference()
-    benchmark: InputPath | None = None
-    """Measure on this folder instead, in which all images are test images: pairs, or images at high resolution."""
+    benchmark: InputPaths | None = None
+    """Measure on this folder instead, or on each of a list, in which all images are test images: pairs, or images at
+    high resolution."""
 
     @field_validator("metrics")
     @classmethod
@@ -57,6 +79,28 @@ class Evaluation(Config):
                 f"{list(value)}: psnr decides which model is best and must be there; name each metric once"
             )
         return value
+
+    @model_validator(mode="after")
+    def _perceptual_metrics_have_weights(self) -> Self:
+        given = self.perceptual
+        if "lpips" in self.metrics and given.lpips is None:
+            raise ValueError(
+                "`metrics` asks for lpips; give `perceptual.lpips`, the file alex.pth or vgg.pth of its official "
+                "repository, and torchvision's network for it, `perceptual.alexnet` or `perceptual.vgg16`"
+            )
+        if "dists" in self.metrics and (given.dists is None or given.vgg16 is None):
+            raise ValueError(
+                "`metrics` asks for dists; give `perceptual.dists`, the file weights.pt of its official repository, "
+                "and `perceptual.vgg16`, the file vgg16-397923af.pth of torchvision"
+            )
+        return self
+
+    @field_validator("benchmark")
+    @classmethod
+    def _each_benchmark_once(cls, value: tuple[Path, ...] | None) -> tuple[Path, ...] | None:
+        if value and len(set(value)) != len(value):
+            raise ValueError(f"{[str(path) for path in value]}: name each folder once")
+        return value or None
 
 
 class Pictures(Config):
@@ -88,11 +132,24 @@ class SuperResolutionConfig(WorkloadConfig):
         "self-ensemble": "workload.evaluation.inference.has_self_ensemble",
         "back-projections": "workload.evaluation.inference.back_projections",
         "benchmark": "workload.evaluation.benchmark",
+        "lpips-weights": "workload.evaluation.perceptual.lpips",
+        "dists-weights": "workload.evaluation.perceptual.dists",
+        "alexnet-weights": "workload.evaluation.perceptual.alexnet",
+        "vgg16-weights": "workload.evaluation.perceptual.vgg16",
     }
 
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/*": None, "train/epoch_*": "epoch", "*": "epoch"}
     """A tracker gets values per epoch alone, as in the original. Every row has `epoch`; `val/epoch` is only in those of
     evaluations, and not when another split is measured."""
+
+    def check_inputs(self) -> None:
+        """Raise ValueError unless the networks of the perceptual metrics can be read."""
+        if {"lpips", "dists"} & set(self.evaluation.metrics):
+            import torch
+
+            from trainables.workloads.super_resolution.protocols.perceptual import load_perceptual
+
+            load_perceptual(self.evaluation.metrics, dict(self.evaluation.perceptual), torch.device("cpu"))
 
     @property
     def run_name_parts(self) -> tuple[str, ...]:
@@ -127,18 +184,32 @@ class SuperResolutionConfig(WorkloadConfig):
         return given.model_copy(update={"tile_size": side, "overlap": min(given.overlap, side // 2)})
 
     @property
-    def measured_split(self) -> Literal["val", "test"]:
-        """The split that names the results: the images of a benchmark are test images."""
-        return "test" if self.evaluation.benchmark is not None else self.evaluation.split
+    def benchmarks(self) -> Mapping[str, Path]:
+        """Folders of the benchmarks by their names in metrics: those of the folders, after as many parents as needed.
+
+        `/data/Set5/HR` and `/data/Set14/HR` are `Set5_HR` and `Set14_HR`.
+        """
+        folders = self.evaluation.benchmark or ()
+        names: list[str] = []
+        for length in range(1, 1 + max((len(path.parts) for path in folders), default=0)):
+            names = [re.sub(r"[^\w+-]", "_", "_".join(path.parts[-length:])) for path in folders]
+            if len(set(names)) == len(names) and not _RESERVED & set(names):
+                break
+        return dict(zip(names, folders, strict=True))
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Beginnings of the results' names: the benchmarks, or the split."""
+        return tuple(self.benchmarks) or (self.evaluation.split,)
 
     @property
     def selectable(self) -> Mapping[str, Mode]:
-        """PSNR at the first scale of the measured split; any metric at any scale."""
+        """PSNR at the first scale of what is measured first; any metric at any scale."""
         names = ["psnr", *self.evaluation.metrics]
-        places = ["", *(f"x{scale}/" for scale in self.data.scales[1:])]
+        scales = ["", *(f"x{scale}/" for scale in self.data.scales[1:])]
         return {
-            f"{split}/{place}{name}": "min" if name == "sam" else "max"
-            for split in (self.measured_split, "val", "test")
-            for place in places
+            f"{place}/{scale}{name}": "min" if name in LOWER_IS_BETTER else "max"
+            for place in (*self.measured, "val", "test")
+            for scale in scales
             for name in names
         }

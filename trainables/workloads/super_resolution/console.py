@@ -1,6 +1,7 @@
 """Console lines in the form that users of EDSR-like super-resolution code expect."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 from data_pipelines.storage.uri import last_name
@@ -38,21 +39,22 @@ def _format_steps(config: "SuperResolutionConfig", moment: ProgressSnapshot) -> 
 
 
 def _format_evaluation(config: "SuperResolutionConfig", row: Mapping[str, float]) -> Iterator[str]:
-    """Yield one line for each scale, such as `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.123`."""
-    split, title = config.measured_split, _title(config)
-    for index, scale in enumerate(config.data.scales):
-        name = f"{split}/psnr" if index == 0 else f"{split}/x{scale}/psnr"
+    """Yield one line for each benchmark and scale.
+
+    For example `[UCMerced x4]  psnr: 26.100 (Best: 26.100 @epoch 1)  bicubic: 25.123`.
+    """
+    for place, (index, scale) in product(config.measured, enumerate(config.data.scales)):
+        name = f"{place}/psnr" if index == 0 else f"{place}/x{scale}/psnr"
         if name not in row:
             continue
         best = ""
-        if index == 0 and f"{split}/best_psnr" in row:
-            best = f" (Best: {row[f'{split}/best_psnr']:.3f} @epoch {row[f'{split}/best_epoch']:.0f})"
+        if index == 0 and f"{place}/best_psnr" in row:
+            best = f" (Best: {row[f'{place}/best_psnr']:.3f} @epoch {row[f'{place}/best_epoch']:.0f})"
+        title = place if config.evaluation.benchmark else _title(config)
         yield f"[{title} x{scale}]\tpsnr: {row[name]:.3f}{best}\tbicubic: {row[f'baseline/{name}']:.3f}"
 
 
 def _title(config: "SuperResolutionConfig") -> str:
-    if config.evaluation.benchmark is not None:
-        return config.evaluation.benchmark.name
     if config.data.source in _TITLES:
         return _TITLES[config.data.source]
     folder = config.data.path or config.data.prepared

@@ -48,7 +48,7 @@ class SamplePlots:
     def add(self, pair: ImagePair) -> None:
         """Crop the middle of an image that is large enough, while there are too few crops."""
         if len(self._found) < self._config.pictures.num_images and min(pair.lr.shape[-2:]) >= self._side:
-            self._found.append(_middle(pair, self._side, self.scale))
+            self._found.append(crop_middle(pair, self._side, self.scale))
 
     def gather(self, collectives: Collectives, device: torch.device) -> None:
         """Take the first crops of all ranks; a collective."""
@@ -68,7 +68,7 @@ class SamplePlots:
         for lr, hr in zip(self.lr, self.hr, strict=True):
             for caption, image in self._row(module, lr, hr, device):
                 captions.append(caption)
-                pictures.append(_with_caption(image, caption))
+                pictures.append(with_caption(image, caption))
         return [ImagePanel(f"{self._split}/comparison", torch.stack(pictures), captions, columns=4)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,14 +95,15 @@ class SamplePlots:
         return float(measure(image, truth, scale=self.scale, protocol=protocol, metrics=["psnr"]))
 
 
-def _middle(pair: ImagePair, side: int, scale: int) -> ImagePair:
+def crop_middle(pair: ImagePair, side: int, scale: int) -> ImagePair:
+    """Crop the square in the middle of an image; `side` is counted in low-resolution pixels."""
     top, left = ((length - side) // 2 for length in pair.lr.shape[-2:])
     bottom, right = top + side, left + side
     hr = pair.hr[:, top * scale : bottom * scale, left * scale : right * scale]
     return ImagePair(pair.lr[:, top:bottom, left:right].clone(), hr.clone())  # a view would keep the complete image
 
 
-def _with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:
+def with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:
     """Enlarge a picture until it is visible, above a white bar with the caption."""
     zoom = max(1, VISIBLE_SIDE // image.shape[-1])
     pixels = image.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2).permute(1, 2, 0).numpy()

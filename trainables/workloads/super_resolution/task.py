@@ -20,6 +20,7 @@ from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.losses import compute_terms
 from trainables.workloads.super_resolution.networks.factory import build_network
 from trainables.workloads.super_resolution.plots import SamplePlots
+from trainables.workloads.super_resolution.protocols.perceptual import load_perceptual
 from trainables.workloads.super_resolution.unit_range import to_zero_one
 
 
@@ -35,6 +36,7 @@ class SuperResolutionTask(Task[Any]):
         self.best = Best()
         self._terms = parse_loss(config.loss)
         self._epoch: int | None = None
+        self._perceptual: dict[str, nn.Module] | None = None
 
     def loss(self, module: nn.Module, batch: PatchBatch, *, draws: TorchDraws) -> LossOutput:
         """Compute the weighted terms of `config.loss`, on pixels in 0..1; each is recorded as it enters the sum."""
@@ -50,7 +52,12 @@ class SuperResolutionTask(Task[Any]):
     def evaluator(self, collectives: Collectives, device: torch.device) -> ImageEvaluator:
         """Build an evaluator; during a training it also reports the best epoch so far, otherwise it draws images."""
         standing = None if self._epoch is None else Standing(self._epoch, self.best)
-        return ImageEvaluator(self.config, standing=standing, collectives=collectives, device=device)
+        settings = self.config.evaluation
+        if self._perceptual is None:
+            self._perceptual = load_perceptual(settings.metrics, dict(settings.perceptual), device)
+        return ImageEvaluator(
+            self.config, standing=standing, collectives=collectives, device=device, perceptual=self._perceptual
+        )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return one low-resolution patch."""

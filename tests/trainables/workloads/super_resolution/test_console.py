@@ -72,10 +72,14 @@ def test_further_scales_have_a_line_each():
     assert found[2] == "[UCMerced x2]\tpsnr: 33.000\tbicubic: 30.760"
 
 
-def test_a_benchmark_has_its_own_title():
-    row = {name.replace("val/", "test/"): value for name, value in ROW.items()}
-    found = lines(evaluation={"benchmark": "/some/Set5"}, row=row)
-    assert found[1] == "[Set5 x4]\tpsnr: 26.100 (Best: 26.250 @epoch 1)\tbicubic: 25.650"
+def test_each_benchmark_has_its_own_line():
+    row = {name.replace("val/", "Set5/"): value for name, value in ROW.items()}
+    row |= {"B100/psnr": 25.5, "baseline/B100/psnr": 25.25}
+    found = lines(evaluation={"benchmark": ["/some/Set5", "/some/B100"]}, row=row)
+    assert found[1:] == [
+        "[Set5 x4]\tpsnr: 26.100 (Best: 26.250 @epoch 1)\tbicubic: 25.650",
+        "[B100 x4]\tpsnr: 25.500\tbicubic: 25.250",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What an evaluation measures, over ranks, scales, folders with truth and folders without."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import torch
 from PIL import Image
 
 from data_pipelines.super_resolution.batch import unpack
-from tests.image_fixtures import save_noise
+from data_pipelines.super_resolution.bicubic import downscale
+from tests.image_fixtures import noise, save_noise
 from tests.ranks import run_ranks, solo
 from tests.tasks import seeded
 from tests.trainables.workloads.super_resolution.conftest import CPU, Nearest, start_of, tiny_batch, tiny_config
-from trainables.contract.panels import ImagePanel
+from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.plots import SamplePlots
 from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
@@ -43,7 +45,7 @@ def test_metrics_are_image_means_beside_bicubic_at_every_scale():
             for number, metric in enumerate(["psnr", "ssim", "sam"]):
                 mean = sum(float(row[number]) for row in rows) / 5
                 assert found[f"{before}{prefix}/{metric}"] == pytest.approx(mean)
-    assert len(found) == 2 * 2 * 3
+    assert found["val/num_images"] == 5 and len(found) == 2 * 2 * 3 + 1
 
 
 def test_two_ranks_with_unequal_shares_find_what_one_finds():
@@ -78,7 +80,8 @@ def test_evaluating_a_saved_model_draws_its_images_and_no_best():
     images = tiny_batch(config, num_rows=3, seed=7)
     evaluator.update(Nearest(), images)
     evaluation = evaluator.compute(Nearest())
-    assert set(evaluation.metrics) == {"test/psnr", "test/ssim", "baseline/test/psnr", "baseline/test/ssim"}
+    names = {"test/psnr", "test/ssim", "baseline/test/psnr", "baseline/test/ssim", "test/num_images"}
+    assert set(evaluation.metrics) == names
     [panel] = evaluation.panels
     assert isinstance(panel, ImagePanel) and panel.key == "test/comparison" and len(panel.images) == 2 * 4
     for row, pair in enumerate(unpack(images, 2)[:2]):
@@ -97,11 +100,12 @@ def benchmark(tmp_path: Path) -> Path:
 def test_a_folder_with_truth_is_measured_whole_over_the_ranks(benchmark):
     config = tiny_config(evaluation={"benchmark": str(benchmark), "protocol": "y_channel"})
     alone = evaluate(config).metrics
-    assert set(alone) == {"test/psnr", "test/ssim", "baseline/test/psnr", "baseline/test/ssim"}
+    assert set(alone) == {"set/psnr", "set/ssim", "baseline/set/psnr", "baseline/set/ssim", "set/num_images"}
+    assert alone["set/num_images"] == 3
     for metrics in run_ranks(2, lambda ranks: evaluate(config, ranks).metrics):
         assert metrics == pytest.approx(alone)
     standing = Standing(2, Best())
-    assert evaluate(config, standing=standing).metrics.items() >= {"test/epoch": 2, "test/best_epoch": 2}.items()
+    assert evaluate(config, standing=standing).metrics.items() >= {"set/epoch": 2, "set/best_epoch": 2}.items()
     assert standing.best.psnr == pytest.approx(alone[config.selection_metric.metric])
 
 
@@ -118,9 +122,115 @@ def test_a_folder_of_pairs_is_taken_with_its_own_low_resolution(benchmark, tmp_p
             (tmp_path / "pairs" / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(tmp_path / "pairs" / name)
     given = evaluate(tiny_config(evaluation={"benchmark": str(tmp_path / "pairs")})).metrics
-    assert given["baseline/test/psnr"] < made["baseline/test/psnr"] - 1
+    assert given["baseline/pairs/psnr"] < made["baseline/set/psnr"] - 1
     with pytest.raises(ValueError, match="no pairs of scale 3; give as `benchmark`"):
         evaluate(tiny_config((3,), evaluation={"benchmark": str(tmp_path / "pairs")}))
+
+
+@pytest.fixture
+def two_benchmarks(benchmark: Path, tmp_path: Path) -> list[str]:
+    for number in range(2):
+        save_noise(tmp_path / f"other/{number}.png", 50, 60 + number, seed=9 + number)
+    return [str(benchmark), str(tmp_path / "other")]
+
+
+def test_each_of_several_benchmarks_is_measured_by_its_name(two_benchmarks):
+    config = tiny_config((2, 3), evaluation={"benchmark": two_benchmarks})
+    both = evaluate(config).metrics
+    for name, folder, count in (("set", two_benchmarks[0], 3), ("other", two_benchmarks[1], 2)):
+        alone = evaluate(tiny_config((2, 3), evaluation={"benchmark": folder})).metrics
+        assert alone[f"{name}/num_images"] == count and f"{name}/x3/psnr" in alone
+        assert alone.items() <= both.items()
+    assert len(both) == 2 * (2 * 2 * 2 + 1)
+    for metrics in run_ranks(2, lambda ranks: evaluate(config, ranks).metrics):
+        assert metrics == pytest.approx(both)
+
+
+def test_rows_of_benchmarks_name_benchmark_and_image(two_benchmarks):
+    evaluation = evaluate(tiny_config(evaluation={"benchmark": two_benchmarks}))
+    rows = evaluation.predictions()
+    images = [(row["split"], row["sample"], row["image"]) for row in rows]
+    assert images == [
+        *(("set", number, f"{number}.png") for number in range(3)),
+        *(("other", number, f"{number}.png") for number in range(2)),
+    ]
+    mean = sum(float(row["baseline/ssim"] or 0) for row in rows[3:]) / 2
+    assert mean == pytest.approx(evaluation.metrics["baseline/other/ssim"])
+
+
+def test_every_image_of_a_benchmark_is_drawn_beside_its_scores(two_benchmarks):
+    config = tiny_config(evaluation={"benchmark": two_benchmarks})
+    alone = evaluate(config)
+    tables = [panel for panel in alone.panels if isinstance(panel, TablePanel)]
+    grids = [panel for panel in alone.panels if isinstance(panel, ImagePanel)]
+    assert [table.key for table in tables] == ["set/images", "other/images"]
+    assert list(tables[0].columns) == ["image", "psnr", "ssim", "bicubic psnr", "bicubic ssim", "picture"]
+    by_name = {(row["split"], row["image"]): row for row in alone.predictions()}
+    sides = []
+    for table, benchmark in zip(tables, ("set", "other"), strict=True):
+        for name, *scores, picture in table.rows:
+            assert isinstance(name, str) and isinstance(picture, torch.Tensor)
+            row = by_name[benchmark, name]
+            assert scores == [row[key] for key in ("psnr", "ssim", "baseline/psnr", "baseline/ssim")]
+            sides.append(picture.shape[-1] // 4)
+    # images of 30 pixels are drawn as large as they are, those of 50 in the side that is asked for
+    assert sides == [180, 180, 192, 192, 192]
+    [_, grid] = grids
+    row = by_name["other", "1.png"]
+    assert grid.key == "other/comparison" and len(grid.images) == 2 * 4
+    assert grid.captions[4:] == [
+        "LR x2",
+        f"bicubic {row['baseline/psnr']:.2f} dB, SSIM {row['baseline/ssim']:.4f}",
+        f"ours {row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}",
+        "HR 1.png",
+    ]
+    truth = torch.from_numpy(np.asarray(Image.open(f"{two_benchmarks[1]}/1.png")).transpose(2, 0, 1).copy())
+    assert torch.equal(grid.images[7, :, :192:4, ::4], truth[:, 0:48, 6:54])
+    for panels in run_ranks(2, lambda ranks: evaluate(config, ranks).panels):
+        assert torch.equal(panels[-1].images, grid.images)
+
+
+def test_a_benchmark_that_is_missing_is_named_before_any_work(two_benchmarks, tmp_path):
+    module = Nearest()
+    with pytest.raises(ValueError, match="nowhere is not a folder"):
+        config = tiny_config(evaluation={"benchmark": [*two_benchmarks, str(tmp_path / "nowhere")]})
+        evaluate(config, module=module)
+    assert not module.sizes
+
+
+def test_all_images_of_a_benchmark_that_are_bad_are_named(benchmark):
+    (benchmark / "1.png").write_bytes(b"no image")
+    save_noise(benchmark / "2.png", 12, 40)
+    with pytest.raises(ValueError, match=r"(?s)^2 files cannot be used; .*1\.png: is of an unknown.*2\.png: 40x12"):
+        evaluate(tiny_config(evaluation={"benchmark": str(benchmark)}))
+
+
+@pytest.mark.parametrize("is_grey_result", [True, False])
+def test_a_one_channel_file_is_measured_in_its_grey_levels(tmp_path, is_grey_result):
+    grey = noise(40, 48, seed=5)
+    (tmp_path / "set").mkdir()
+    Image.fromarray(grey).save(tmp_path / "set/a.png")
+
+    class Tinted(Nearest):
+        def forward(self, image, scale=2):
+            tint = torch.tensor([0.0, 0.11, -0.11]).view(3, 1, 1) * (not is_grey_result)
+            return super().forward(image, scale) + tint
+
+    found = evaluate(
+        tiny_config(evaluation={"benchmark": str(tmp_path / "set"), "protocol": "y_channel"}), module=Tinted()
+    )
+    small = downscale(np.repeat(grey[..., None], 3, axis=2), 2)
+    red, green, blue = (np.kron(small[..., 0], np.ones((2, 2))) / 255 + tint for tint in (0.0, 0.11, -0.11))
+    if is_grey_result:
+        green = blue = red
+    levels = [np.round(255 * np.clip(colour, 0, 1)) for colour in (red, green, blue)]
+    result = 0.299 * levels[0] + 0.587 * levels[1] + 0.114 * levels[2]
+    total = 0.0
+    for top in range(2, 38):
+        for left in range(2, 46):
+            total += (result[top, left] - float(grey[top, left])) ** 2
+    expected = 10 * math.log10(255**2 / (total / (36 * 44)))
+    assert found.metrics["set/psnr"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_image_too_small_to_be_measured_is_named(tmp_path):

@@ -126,6 +126,7 @@ def test_a_saved_model_is_evaluated_with_other_settings(tmp_path, raw):
     with Path(summary["predictions"]).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["sample"]) for row in rows] == list(range(20)) and {row["split"] for row in rows} == {"test"}
+    assert [row["image"] for row in rows[:2]] == ["Images/a/02.png", "Images/a/06.png"]
     for name in ("psnr", "baseline/psnr", "x3/ssim", "baseline/x3/ssim"):
         mean = sum(float(row[name]) for row in rows) / len(rows)
         full = name.replace("baseline/", "baseline/test/") if "baseline" in name else f"test/{name}"

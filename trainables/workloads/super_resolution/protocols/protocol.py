@@ -1,6 +1,6 @@
 """Published protocols: the border that is cut off, the colours of PSNR and SSIM, and how channels are combined."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,9 @@ PROTOCOLS: dict[str, Protocol] = {
     "y_channel": Protocol(extra_border=0, is_luma=True, joins_channels=True),
     "div2k": Protocol(extra_border=6, is_luma=False, joins_channels=True),
 }
-_COLOUR_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+Comparison = Callable[[Image, Image], Tensor]
+"""A metric of two images of equal size: one number."""
+_COLOUR_METRICS: dict[str, Comparison] = {
     "scc": compute_scc,
     "sam": compute_sam,
     "uqi": compute_uqi,
@@ -42,9 +44,15 @@ _COLOUR_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def measure(
-    image: Image, truth: Image, *, scale: int, protocol: str, metrics: Sequence[str]
+    image: Image,
+    truth: Image,
+    *,
+    scale: int,
+    protocol: str,
+    metrics: Sequence[str],
+    perceptual: Mapping[str, Comparison] | None = None,
 ) -> Float[Tensor, " metrics"]:
-    """Compute the metrics in the given order, float64; scc, sam and uqi are of RGB in every protocol.
+    """Compute the metrics in the given order, float64; all but psnr and ssim are of RGB in every protocol.
 
     Args:
         image: The enlarged image.
@@ -52,6 +60,7 @@ def measure(
         scale: Its factor; a border of one low-resolution pixel is cut off, and more in some protocols.
         protocol: A name in `PROTOCOLS`.
         metrics: Names of the metrics.
+        perceptual: Those of them that are computed by networks.
 
     Raises:
         ValueError: Too little is left of the image after the border is cut off.
@@ -64,12 +73,16 @@ def measure(
             f"an image of {truth.shape[-1] + 2 * border}x{truth.shape[-2] + 2 * border} pixels is too small to be "
             f"measured: without {border} at each side at least 11x11 must be left"
         )
-    return torch.stack([_measure_one(name, image, truth, rules) for name in metrics])
+    of_colours = {**_COLOUR_METRICS, **(perceptual or {})}
+    return torch.stack(
+        [
+            of_colours[name](image, truth) if name in of_colours else _measure_one(name, image, truth, rules)
+            for name in metrics
+        ]
+    )
 
 
 def _measure_one(name: str, image: Image, truth: Image, rules: Protocol) -> Tensor:
-    if name in _COLOUR_METRICS:
-        return _COLOUR_METRICS[name](image, truth)
     if rules.is_luma:
         luma = compute_grey if is_grey(truth) else compute_luma
         image, truth = luma(image), luma(truth)
