@@ -8,6 +8,7 @@ from ray import tune
 
 from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.run_folder.run_recorder import RunRecorder
+from ray_jobs.tracking.run_gauges import RunGauges
 from trainables.plan import Plan
 from trainables.ray_train.node_affinity import this_node
 from trainables.ray_train.run_datasets import build_datasets
@@ -55,7 +56,7 @@ def run_trial(plan: Plan, record: RunRecorder, trackers: Sequence[tune.Callback]
         run_config=tune.RunConfig(
             name=f"tune_{uuid.uuid4().hex[:8]}",
             storage_path=(plan.folder / "ray").uri,
-            callbacks=[GroupRemover(), recorder, *trackers],
+            callbacks=[GroupRemover(), RunGauges(lambda _: plan.run_id), recorder, *trackers],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=plan.run.training.max_failures),
         ),

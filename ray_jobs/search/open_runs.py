@@ -42,6 +42,10 @@ class OpenRuns:
         """Return the run of a trial by its id in Tune."""
         return self._open[self.numbers[trial_id]]
 
+    def name_of(self, trial_id: str) -> str:
+        """Return the name of a trial's run by its id in Tune."""
+        return self.of_tune(trial_id).experiment.run_id
+
     def __len__(self) -> int:
         return len(self._open)
 

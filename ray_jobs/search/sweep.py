@@ -36,6 +36,7 @@ from ray_jobs.search.trials import Trial, Trials
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
 from ray_jobs.text_table import TextTable
 from ray_jobs.tracking.callback import search_callbacks
+from ray_jobs.tracking.run_gauges import RunGauges
 from trainables.ray_train.search_trial import SearchTrial
 from trainables.ray_train.worker_main import RunError
 from trainables.run import Scaling
@@ -190,7 +191,7 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
                 run_config=tune.RunConfig(
                     name=f"tune_{uuid.uuid4().hex[:8]}",
                     storage_path=(setup.folder / "ray").uri,
-                    callbacks=[GroupRemover(), recorder, *trackers],
+                    callbacks=[GroupRemover(), RunGauges(runs.name_of), recorder, *trackers],
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=search.retries),
                     checkpoint_config=tune.CheckpointConfig(num_to_keep=4 if is_pbt else None),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,23 @@ def test_an_error_no_restart_cures_ends_the_run_at_once(toy, ray_cluster):
         train(experiment)
     assert "restarting" not in experiment.folder.read("train.log").decode()
     wait_until_free()
+
+
+def test_a_run_is_among_the_metrics_that_ray_exports(toy, ray_cluster):
+    import ray
+
+    train(toy(scaling={"num_workers": 1}, tracking={"run_name": "exported"}))
+    page = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+    deadline = time.monotonic() + 120
+    while not (steps := [line for line in read_lines(page) if line.startswith("ray_quintet_step{")]):
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    assert any('run="exported"' in line and float(line.split()[-1]) == NUM_STEPS for line in steps)
+
+
+def read_lines(page: str) -> list[str]:
+    with urllib.request.urlopen(page, timeout=10) as answer:
+        return answer.read().decode().splitlines()
 
 
 def test_a_damaged_shard_is_named(toy, ray_cluster, tmp_path):
