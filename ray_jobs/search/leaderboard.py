@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from data_pipelines.readers.natural_order import text_key
 from ray_jobs.console import format_duration
 from ray_jobs.runs.model_references import best_model
 from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
@@ -84,7 +85,7 @@ def save_leaderboard(setup: SweepPlan, trials: Trials) -> None:
     """Write `leaderboard.csv`, a row for every trial, and `best.yaml`, the first of each label."""
     entries = rank(setup, trials)
     keys = list(setup.search.space)
-    metrics = sorted({name for trial in trials for name in trial.metrics})
+    metrics = sorted({name for trial in trials for name in trial.metrics}, key=text_key)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     places = ["rank", "trial", "run", "experiment", "seed", "state", "epoch", "step", "seconds", "failures"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from data_pipelines.contract.config import Config, FolderUri, InputPath, ModelPath
 from data_pipelines.images.config import ImageData
@@ -85,12 +85,30 @@ class Evaluation(Config):
 
     num_samples: int = Field(default=10_000, ge=2)
     """The published protocol uses 50,000; fewer samples bias the Frechet distance upwards."""
-    metric: Literal["fid", "is", "both"] = "fid"
+    metric: Literal["fid", "is", "both", "all"] = "fid"
+    """all: also KID, precision and recall, and the distances between two halves of the real images, all of features of
+    at most 10,000 images; they are kept with the model."""
     sampling: Sampling = Sampling(guidance=1.0)
+    nfe_curve: tuple[PositiveInt, ...] = ()
+    """Numbers of evaluations, such as 1, 2, 5, 10: the same samples are drawn and scored with each of them too."""
     batch_size: int = Field(default=256, ge=1)
+    """Samples that are drawn at a time. It changes no score but in the last digits, except with dopri5, which chooses
+    its steps for all samples of a batch."""
     inception_weights: InputPath | None = None
     """The standard FID weights file, pt_inception-2015-12-05-6726825d.pth. Without it a small network is trained on
     the run's own training data, and the results are called `eval/fid_local` and `eval/inception_score_local_*`."""
+
+    @model_validator(mode="after")
+    def _curve_fits_the_solver(self) -> Self:
+        calls = CALLS_PER_STEP.get(self.sampling.solver)
+        if self.nfe_curve and calls is None:
+            raise ValueError("`nfe_curve` needs a solver of fixed steps, and dopri5 chooses its own")
+        wrong = [nfe for nfe in self.nfe_curve if calls and nfe % calls]
+        if wrong:
+            raise ValueError(
+                f"`nfe_curve` holds {wrong[0]}; with solver: {self.sampling.solver} all must be multiples of {calls}"
+            )
+        return self
 
 
 class Reflow(Config):
@@ -153,6 +171,7 @@ class FlowMatchingConfig(WorkloadConfig):
         "metric": "workload.evaluation.metric",
         "solver": "workload.evaluation.sampling.solver",
         "nfe": "workload.evaluation.sampling.nfe",
+        "nfe-curve": "workload.evaluation.nfe_curve",
         "tolerance": "workload.evaluation.sampling.tolerance",
         "guidance": "workload.evaluation.sampling.guidance",
         "inception-weights": "workload.evaluation.inception_weights",
@@ -178,4 +197,9 @@ class FlowMatchingConfig(WorkloadConfig):
         is_local = self.evaluation.inception_weights is None
         distance: dict[str, Mode] = {"eval/fid_local" if is_local else "eval/fid_score": "min"}
         score: dict[str, Mode] = {f"eval/inception_score{'_local' if is_local else ''}_mean": "max"}
+        if self.evaluation.metric == "all":
+            ending = "_local" if is_local else ""
+            names: dict[str, Mode] = {"kid": "min", "precision": "max", "recall": "max"}
+            more: dict[str, Mode] = {f"eval/{name}{ending}": mode for name, mode in names.items()}
+            return distance | score | more
         return score | distance if self.evaluation.metric == "is" else distance | score
