@@ -32,18 +32,19 @@ def compute_kernel_distance(
     Binkowski et al. 2018, section 4 and eq. 4. It has no bias from the number of rows, as the Frechet distance has.
 
     Args:
-        first: Features of one set, at least two rows.
+        first: Features of one set, at least four rows.
         second: Features of the other.
         generator: Chooses the subsets, on the CPU.
         num_subsets: Number of subsets of each set.
-        subset_size: Rows of a subset, without repetition; fewer when a set has fewer.
+        subset_size: Rows of a subset, without repetition; at most half of a set, so that subsets differ.
 
     Raises:
-        ValueError: A set has fewer than two rows.
+        ValueError: A set has fewer than four rows.
     """
-    size = min(subset_size, len(first), len(second))
-    if size < 2:
-        raise ValueError(f"the kernel distance needs at least 2 rows of each set, and one has {size}")
+    fewest = min(len(first), len(second))
+    if fewest < 4:
+        raise ValueError(f"the kernel distance needs at least 4 rows of each set, and one has {fewest}")
+    size = min(subset_size, fewest // 2)
     distances: list[Tensor] = []
     for _ in range(num_subsets):
         x, y = (rows[torch.randperm(len(rows), generator=generator)[:size]].double() for rows in (first, second))

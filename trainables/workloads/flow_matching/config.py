@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 from data_pipelines.contract.config import Config, FolderUri, InputPath, ModelPath
 from data_pipelines.images.config import ImageData
 from trainables.contract.workload_config import Mode, WorkloadConfig
+from trainables.workloads.flow_matching.path_config import AnyPath, AnyTimes, Straight, UniformTimes
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
@@ -26,15 +27,26 @@ class Sampling(Config):
     guidance: float = Field(default=2.0, ge=0)
     """Weight w of classifier-free guidance, v = v_null + w (v_label - v_null). 1 means none, and 0 that labels are
     ignored; any other value doubles the network calls."""
+    shift: float = Field(default=1.0, ge=0.01, le=100)
+    """Steps end at t / (shift - (shift - 1) t) in place of even times t (Esser et al. 2024, eq. 23): above 1 they are
+    finer near the noise. Not for dopri5."""
 
     @model_validator(mode="after")
     def _nfe_fits_the_solver(self) -> Self:
         calls = CALLS_PER_STEP.get(self.solver)
         if calls is None and self.nfe is not None:
             raise ValueError("`nfe` must be null with solver: dopri5, which chooses its own steps; set `tolerance`")
+        if calls is None and self.shift != 1:
+            raise ValueError("`shift` must be 1 with solver: dopri5, which chooses its own steps")
         if calls is not None and (self.nfe is None or self.nfe % calls):
             raise ValueError(f"`nfe` is {self.nfe}; with solver: {self.solver} it must be a multiple of {calls}")
         return self
+
+    @property
+    def edges(self) -> list[float]:
+        """Times at which the steps of a fixed-step solver begin and end, from 0 to 1."""
+        even = [index / self.num_steps for index in range(self.num_steps + 1)]
+        return [t / (self.shift - (self.shift - 1) * t) for t in even] if self.shift != 1 else even
 
     @property
     def num_steps(self) -> int:
@@ -130,6 +142,10 @@ class FlowMatchingConfig(WorkloadConfig):
     data: ImageData = ImageData()
     network: Network = Network()
     coupling: Literal["independent", "optimal_transport"] = "independent"
+    path: AnyPath = Straight()
+    """Path from noise to image along which the velocity is trained."""
+    times: AnyTimes = UniformTimes()
+    """Times of the path that training draws."""
     label_drop_ratio: float = Field(default=0.1, ge=0, le=1)
     """Share of training samples whose label becomes the null class, for classifier-free guidance. With 0 all
     `guidance` must be 1; with 1 no label is trained, and it must be 0."""
@@ -141,6 +157,8 @@ class FlowMatchingConfig(WorkloadConfig):
     def _reflow_has_its_pairs(self) -> Self:
         if self.reflow is not None and self.coupling != "independent":
             raise ValueError(f"`coupling` is {self.coupling}, but `reflow` gives the pairs; leave it independent")
+        if self.reflow is not None and self.path.name != "straight":
+            raise ValueError(f"`path.name` is {self.path.name}, but `reflow` straightens paths; leave it straight")
         if self.reflow is not None and (self.data.horizontal_flip or self.data.crop_padding):
             raise ValueError(
                 "`data.horizontal_flip` and `data.crop_padding` change images, and a changed one is not what the "
@@ -189,7 +207,8 @@ class FlowMatchingConfig(WorkloadConfig):
     def run_name_parts(self) -> tuple[str, ...]:
         """For example `flow_matching`, `cifar10`, `optimal_transport`, `ch128`."""
         pairing = "reflow" if self.reflow else self.coupling
-        return (self.name, self.data.source, pairing, f"ch{self.network.base_channels}")
+        path = () if self.path.name == "straight" else (self.path.name,)
+        return (self.name, self.data.source, pairing, *path, f"ch{self.network.base_channels}")
 
     @property
     def selectable(self) -> Mapping[str, Mode]:

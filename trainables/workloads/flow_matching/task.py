@@ -70,7 +70,8 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
         """Compute the mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
         x_1 = to_minus_one_one(batch["image"])
-        path = sample_path(self._noise(batch, x_1, draws), x_1, draws=draws)
+        noise = self._noise(batch, x_1, draws)
+        path = sample_path(noise, x_1, path=self.config.path, times=self.config.times, draws=draws)
         null_label = len(self.class_names)
         label = drop_labels(batch["label"], null_label, self.config.label_drop_ratio, draws=draws)
         velocity = module(path.x_t, path.t, label)
