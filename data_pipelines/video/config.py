@@ -51,6 +51,8 @@ class VideoData(Config):
     num_future: int = Field(default=4, ge=1, le=64)
     sample_interval: int = Field(default=1, ge=1, le=1000)
     """The distance between two frames of a window, in frames of the clip: its true stride."""
+    on_gap: Literal["refuse", "divide"] = "refuse"
+    """frames only: a number that is missing between frames is refused, or divides the clip in two."""
     frames_per_s: float | None = Field(default=None, gt=0, le=1000)
     """videos only: take of each file this many frames for each second, those nearest in time, so that files of several
     rates have the same steps; a window's step is then `sample_interval` / `frames_per_s` seconds. null: all frames."""
@@ -111,6 +113,8 @@ class VideoData(Config):
     def _groups_and_rates_are_of_files(self) -> Self:
         if self.group is not None and self.source in ("bouncing_digits", "moving_mnist"):
             raise ValueError(f"`group` is for clips with names of their own, not for source: {self.source}")
+        if self.on_gap != "refuse" and self.source != "frames":
+            raise ValueError(f"`on_gap` is only for source: frames, not for {self.source}")
         if self.frames_per_s is not None and self.source != "videos":
             raise ValueError(f"`frames_per_s` is only for source: videos, not for {self.source}; use `sample_interval`")
         return self

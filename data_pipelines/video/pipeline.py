@@ -51,7 +51,8 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         data = self.data
         generated = data.digits.model_dump() if self._is_generated else {}
         settings: list[Any] = [data.max_clip_frames, generated, data.camera_name]
-        further = {"frames_per_s": data.frames_per_s, "group": data.group}
+        on_gap = None if data.on_gap == "refuse" else data.on_gap
+        further = {"frames_per_s": data.frames_per_s, "group": data.group, "on_gap": on_gap}
         given = {name: value for name, value in further.items() if value is not None}
         settings += [given] if given else []  # data prepared before there were these settings keep their key
         decides_cuts = 2 * data.window_frames > data.max_clip_frames  # parts of a clip could be too short for it

@@ -54,7 +54,7 @@ def _list(data: VideoData) -> ClipListing:
     if data.source == "frames":
         from data_pipelines.video.frame_folders import list_frame_folders
 
-        return list_frame_folders(path)
+        return list_frame_folders(path, divides=data.on_gap == "divide")
     from data_pipelines.video.driving_layouts import list_bench2drive, list_nuscenes
 
     return (list_bench2drive if data.source == "bench2drive" else list_nuscenes)(path, data.camera_name)
