@@ -19,6 +19,7 @@ from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
 from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, deal_chunks
 from trainables.workloads.flow_matching.score_names import name_halves, name_scores
+from trainables.workloads.flow_matching.split_likelihood import SplitLikelihood
 
 
 @dataclass
@@ -37,7 +38,7 @@ class _Tally:
 class SampleEvaluator(Evaluator[Mapping[str, Any]]):
     """Evaluator of `num_samples` samples, each with noise and label of its number and the seed.
 
-    Its reference is resolved before (`resolve_reference`), so it needs no rows.
+    Its reference is resolved before (`resolve_reference`), so it needs rows for likelihoods only.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         extractor: Extractor,
         *,
         class_names: Sequence[str],
+        uses_labels: bool,
         seed: int,
         collectives: Collectives,
         device: torch.device,
@@ -60,6 +62,23 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         self._device = device
         self._labels = choose_labels(settings.num_samples, real.class_ratios(), seed)
         self._shown = choose_shown(self._labels)
+        self._likelihood: SplitLikelihood | None = None
+        if settings.num_likelihoods:
+            self.split = "test"
+            self._likelihood = SplitLikelihood(
+                settings.num_likelihoods,
+                shape=real.shape,
+                class_names=class_names,
+                uses_labels=uses_labels,
+                seed=seed,
+                collectives=collectives,
+                device=device,
+            )
+
+    def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
+        """Take the images of a batch for their likelihoods."""
+        if self._likelihood is not None:
+            self._likelihood.add(to_uint8(batch["image"]), batch["label"])
 
     def compute(self, module: nn.Module) -> EvaluationResult:
         """Generate and score, with the trivial generator's scores as baselines; a collective.
@@ -87,6 +106,8 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
             metrics |= {f"baseline/{key}": value for key, value in scores.items()}
         if settings.metric == "all":
             metrics |= name_halves(self._real.features[name].halves, name)
+        if self._likelihood is not None:
+            metrics |= self._likelihood.compute(module)
         return EvaluationResult(metrics, [*panels, *draw_curve(curve, settings.sampling.solver)])
 
     def _score(self, module: nn.Module, sampling: Sampling) -> tuple[dict[str, float], _Tally]:

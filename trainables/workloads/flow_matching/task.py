@@ -121,6 +121,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
             self.real,
             self._extractor(device),
             class_names=self.class_names,
+            uses_labels=self.config.label_drop_ratio < 1,
             seed=self.seed,
             collectives=collectives,
             device=device,

@@ -12,6 +12,7 @@ from data_pipelines.storage.folder import Folder
 from tests.tasks import seeded
 from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.panels import ImagePanel, TablePanel
+from trainables.contract.seeding import seeded_generator
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.metrics.generative.kernel_distance import compute_kernel_distance
 from trainables.metrics.generative.precision_recall import compute_precision_recall
@@ -21,7 +22,7 @@ from trainables.workloads.flow_matching.reference.scoring import Extractor, Scor
 from trainables.workloads.flow_matching.score_names import name_scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config
+from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
 
 BUILDING = threading.Lock()
 """The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
@@ -118,12 +119,26 @@ def test_all_scores_are_those_of_the_samples_features():
     assert len(rows) == 48 and len(generated) == 22
     expected = compute_precision_recall(rows[:22], generated)
     assert (metrics["eval/precision_local"], metrics["eval/recall_local"]) == (expected.precision, expected.recall)
-    kernel = compute_kernel_distance(rows[:22], generated, generator=torch.Generator())
+    draws = seeded_generator(0, "subsets of the kernel distance")
+    kernel = compute_kernel_distance(rows[:22], generated, generator=draws)
     assert metrics["eval/kid_local"] == pytest.approx(kernel.mean, rel=1e-5)
     assert metrics["eval/fid_local_halves"] == task.real.features["local"].halves.fid
     names = {"kid_local", "precision_local", "recall_local", "fid_local"}
     assert {f"eval/{name}_halves" for name in names} <= set(metrics)
     assert {f"baseline/eval/{name}" for name in names} <= set(metrics)
+
+
+def test_likelihoods_are_of_test_images_of_any_network():
+    config = tiny_config(evaluation=settings(num_likelihoods=2))
+    task = begun_task(solo(), config)
+    evaluator = task.evaluator(solo(), CPU)
+    assert evaluator.splits == ("test",) and task.config.evaluation.num_likelihoods == 2
+    images, labels = tiny_rows(8, seed=1)
+    with torch.no_grad():
+        evaluator.update(task.module, {"image": images, "label": labels})
+        metrics = evaluator.compute(task.module).metrics
+    assert 0 < metrics["eval/bits_per_dim"] < 20 and metrics["eval/bits_per_dim_se"] > 0
+    assert begun_task(solo()).evaluator(solo(), CPU).splits == ()
 
 
 def test_two_ranks_give_all_scores_as_one_does():
