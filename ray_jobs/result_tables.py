@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from data_pipelines.readers.natural_order import text_key
 from ray_jobs.report.format_numbers import number
 from ray_jobs.text_table import TextTable
 from trainables.contract.workload_config import BASELINE, INTERVAL, WorkloadConfig
@@ -20,9 +21,10 @@ def is_result(name: str, workload: WorkloadConfig) -> bool:
 
 
 def order_results(names: Sequence[str], workload: WorkloadConfig) -> list[str]:
-    """Return the results among names of metrics: the selection metric first, the others in alphabetical order."""
+    """Return the results among names of metrics: the selection metric first, the others in natural order."""
     goal = workload.selection_metric.metric
-    return sorted((name for name in set(names) if is_result(name, workload)), key=lambda name: (name != goal, name))
+    found = (name for name in set(names) if is_result(name, workload))
+    return sorted(found, key=lambda name: (name != goal, text_key(name)))
 
 
 def tabulate_results(metrics: Mapping[str, float], workload: WorkloadConfig, *, title: str = "") -> TextTable:
@@ -55,7 +57,8 @@ def _interval(name: str, metrics: Mapping[str, float]) -> str:
 
 def tabulate_training(metrics: Mapping[str, float], *, title: str = "") -> TextTable:
     """Return a table of what a training without evaluation has measured of itself."""
-    names = sorted(name for name in metrics if not name.startswith(BASELINE) and name.split("/")[-1] not in POSITIONS)
+    names = [name for name in metrics if not name.startswith(BASELINE) and name.split("/")[-1] not in POSITIONS]
+    names.sort(key=text_key)
     return TextTable(["metric", "value"], [[name, number(metrics[name])] for name in names], title=title, numeric=(1,))
 
 

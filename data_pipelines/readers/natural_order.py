@@ -15,6 +15,11 @@ def is_hidden(name: str) -> bool:
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Return a sort key with `image2` before `image10`; the full name decides between equals such as `1` and `01`."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
-    return [(int(part), "") if part[0] in "0123456789" else (-1, part.lower()) for part in parts], path.name
+    """Return a sort key of a file's name, see `text_key`."""
+    return text_key(path.name)
+
+
+def text_key(text: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a sort key with `image2` before `image10`; the full text decides between equals such as `1` and `01`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(int(part), "") if part[0] in "0123456789" else (-1, part.lower()) for part in parts], text

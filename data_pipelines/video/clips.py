@@ -64,6 +64,10 @@ class ClipListing:
     clips: Mapping[Split, Sequence[Clip]]
     rule: str
     """How clips were assigned to the splits, in words."""
+    is_by_folder: bool = False
+    """Whether the user's folders train and test assign them."""
+    rate_hz: float | None = None
+    """Frames per second of all clips; None: unknown, or not the same."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def list_splits(
     by_split: dict[Split, Sequence[Clip]] = {
         split: [clip for clip in clips if clip.files[0].is_relative_to(folder)] for split, folder in folders.items()
     }
-    return refuse_leaks(ClipListing(by_split, "the folders train, val and test"))
+    return refuse_leaks(ClipListing(by_split, "the folders train, val and test", is_by_folder=True))
 
 
 def refuse_leaks(listing: ClipListing) -> ClipListing:

@@ -1,8 +1,9 @@
 """Settings of the clips for video prediction."""
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
 
@@ -50,6 +51,15 @@ class VideoData(Config):
     num_future: int = Field(default=4, ge=1, le=64)
     sample_interval: int = Field(default=1, ge=1, le=1000)
     """The distance between two frames of a window, in frames of the clip: its true stride."""
+    on_gap: Literal["refuse", "divide"] = "refuse"
+    """frames only: a number that is missing between frames is refused, or divides the clip in two."""
+    frames_per_s: float | None = Field(default=None, gt=0, le=1000)
+    """videos only: take of each file this many frames for each second, those nearest in time, so that files of several
+    rates have the same steps; a window's step is then `sample_interval` / `frames_per_s` seconds. null: all frames."""
+    group: Annotated[int, Field(ge=1)] | str | None = None
+    """What must not be in training and testing alike, such as a person or a scene: the level of a folder in the path of
+    a clip, from 1, or a regular expression that finds it in a clip's name, such as `signer\\d+`. The last fifth of the
+    groups is then for testing; folders train and test must not divide one. null: clips are split one by one."""
     max_clip_frames: int = Field(default=256, ge=2)
     """Longer clips are stored as several of equal length, each with room for a window, and no window crosses two: a
     complete stored clip travels to the training worker, which cuts one window of it."""
@@ -87,6 +97,26 @@ class VideoData(Config):
                 f"`max_clip_frames` ({self.max_clip_frames}) must be at least the {self.window_frames} frames of a "
                 f"window of {self.num_past} + {self.num_future} frames at sample_interval {self.sample_interval}"
             )
+        return self
+
+    @field_validator("group")
+    @classmethod
+    def _group_is_a_pattern(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, str):
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"{value!r} is no regular expression: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _groups_and_rates_are_of_files(self) -> Self:
+        if self.group is not None and self.source in ("bouncing_digits", "moving_mnist"):
+            raise ValueError(f"`group` is for clips with names of their own, not for source: {self.source}")
+        if self.on_gap != "refuse" and self.source != "frames":
+            raise ValueError(f"`on_gap` is only for source: frames, not for {self.source}")
+        if self.frames_per_s is not None and self.source != "videos":
+            raise ValueError(f"`frames_per_s` is only for source: videos, not for {self.source}; use `sample_interval`")
         return self
 
     @model_validator(mode="after")

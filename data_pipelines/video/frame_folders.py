@@ -18,6 +18,7 @@ from data_pipelines.readers.natural_order import natural_key
 from data_pipelines.video.clips import ClipListing, FrameShape, list_splits
 
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
+_DIVIDE = "divide the clip into two folders there"
 _log = logging.getLogger(__name__)
 
 
@@ -74,17 +75,18 @@ def fit_frame(image: Image.Image, shape: FrameShape) -> np.ndarray:
     return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def list_frame_folders(root: Path) -> ClipListing:
+def list_frame_folders(root: Path, *, divides: bool = False) -> ClipListing:
     """List `[{train,val,test}/]<clip>/[any folder/]<frame>`; a clip is a folder that holds images itself.
 
-    Frames whose names differ before the number that ends them are clips of their own. Raises ValueError naming the
-    folder or frame when there are no clips, or a number is missing or given twice.
+    Frames whose names differ before the number that ends them are clips of their own; with `divides` also those before
+    and behind a gap between numbers. Raises ValueError naming the folder or frame when there are no clips, a number is
+    given twice, or without `divides` one is missing.
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; expected one with a folder of numbered frames for each clip")
     return list_splits(
         root,
-        lambda files: _clips_of(files, root),
+        lambda files: _clips_of(files, root, divides=divides),
         suffixes=IMAGE_SUFFIXES,
         what=f"images ({', '.join(IMAGE_SUFFIXES)})",
     )
@@ -99,16 +101,45 @@ def list_frames(folder: Path) -> list[Path]:
 def order_frames(paths: Sequence[Path]) -> list[Path]:
     """Sort files by the number that ends each name.
 
-    Raises BadFileError when one is missing or repeated, or the steps are uneven.
+    Raises BadFileError when one is missing or repeated, or the steps are uneven by more than a tenth.
     """
+    numbered = _number(paths)
+    _refuse_gaps(numbered)
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def divide_frames(paths: Sequence[Path]) -> list[list[Path]]:
+    """Sort files by the number that ends each name, and divide them where a step is not the usual one.
+
+    Raises BadFileError when a number is repeated.
+    """
+    numbered = _number(paths)
+    numbers, steps, usual = _steps_of(numbered)
+    edges = [0, *(place + 1 for place, step in enumerate(steps) if not _is_usual(step, usual)), len(numbers)]
+    return [[numbered[number] for number in numbers[start:stop]] for start, stop in itertools.pairwise(edges)]
+
+
+def _number(paths: Sequence[Path]) -> dict[int, Path]:
     numbered: dict[int, Path] = {}
     for path in paths:
         number = int(_split_name(path)[1])
         if number in numbered:
             raise BadFileError(path, f"has the number {number} like {numbered[number].name}; remove one of them")
         numbered[number] = path
-    _refuse_gaps(numbered)
-    return [numbered[number] for number in sorted(numbered)]
+    return numbered
+
+
+def _steps_of(numbered: dict[int, Path]) -> tuple[list[int], list[int], int]:
+    """Return the numbers in order, the steps between them, and the usual step, which is the most frequent one."""
+    numbers = sorted(numbered)
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    counts = Counter(steps)
+    return numbers, steps, min(counts, key=lambda step: (-counts[step], step), default=1)
+
+
+def _is_usual(step: int, usual: int) -> bool:
+    """Return whether a step is the usual one, give or take a tenth, as of clocks that do not tick evenly."""
+    return abs(step - usual) <= usual // 10
 
 
 def group_by_prefix(paths: Iterable[Path]) -> dict[str, list[Path]]:
@@ -128,14 +159,17 @@ def _split_name(path: Path) -> tuple[str, str]:
 
 
 def _refuse_gaps(numbered: dict[int, Path]) -> None:
-    """Raise BadFileError at the first step between numbers that is not the usual one, which is the most frequent."""
-    numbers = sorted(numbered)
-    steps = [after - before for before, after in itertools.pairwise(numbers)]
-    counts = Counter(steps)
-    usual = min(counts, key=lambda step: (-counts[step], step), default=1)
-    place = next((place for place, step in enumerate(steps) if step != usual), None)
+    """Raise BadFileError at the first step between numbers that is not the usual one; warn of steps near it."""
+    numbers, steps, usual = _steps_of(numbered)
+    place = next((place for place, step in enumerate(steps) if not _is_usual(step, usual)), None)
     if place is None:
+        odd = [numbered[number].name for number, step in zip(numbers, steps, strict=False) if step != usual]
+        if odd:
+            words = "%s: the steps after %d of %d frames (%s) are not quite %d, and count as it"
+            _log.warning(words, printable(numbered[numbers[0]].parent), len(odd), len(numbers), few(odd), usual)
         return
+    if place and steps[place - 1] != usual:  # a stranger shortly before the next frame
+        place -= 1
     before, path = numbers[place], numbered[numbers[place]]
     if steps[place] % usual == 0:
         missing = _LAST_NUMBER.sub(
@@ -143,19 +177,18 @@ def _refuse_gaps(numbered: dict[int, Path]) -> None:
         )
         raise BadFileError(
             path.with_name(missing + path.suffix),
-            f"this frame is missing after {path.name}; put it back, or divide the clip into two folders there",
+            f"this frame is missing after {path.name}; put it back, or {_DIVIDE}",
         )
     is_first_odd = place == 0 and len(steps) > 1 and steps[1] == usual
     odd = numbers[0] if is_first_odd else numbers[place + 1]
     neighbour = numbered[numbers[1]] if is_first_odd else path
     raise BadFileError(
         numbered[odd],
-        f"its number does not fit to {neighbour.name}, as the usual step is {usual}; remove or rename it, or divide "
-        "the clip into two folders there",
+        f"its number does not fit to {neighbour.name}, as the usual step is {usual}; remove or rename it, or {_DIVIDE}",
     )
 
 
-def _clips_of(files: Sequence[Path], root: Path) -> list[FrameClip]:
+def _clips_of(files: Sequence[Path], root: Path, *, divides: bool) -> list[FrameClip]:
     clips: dict[tuple[object, ...], FrameClip] = {}
     for folder in dict.fromkeys(file.parent for file in files):
         prefixes = group_by_prefix(list_frames(folder))
@@ -164,9 +197,14 @@ def _clips_of(files: Sequence[Path], root: Path) -> list[FrameClip]:
             _log.warning("%s: holds frames of %d names (%s); each is a clip", printable(folder), len(prefixes), names)
         name = folder.relative_to(root).as_posix()
         for prefix, paths in prefixes.items():
-            frames = tuple(order_frames(paths))
             whole_name = name if len(prefixes) == 1 else f"{name}/{prefix}*"
-            clips.setdefault((_split_of(folder, root), *map(identity_of, frames)), FrameClip(whole_name, frames))
+            parts = divide_frames(paths) if divides else [order_frames(paths)]
+            for part in parts:
+                part_name = whole_name if len(parts) == 1 else f"{whole_name}@{_split_name(part[0])[1]}"
+                identity = (_split_of(folder, root), *map(identity_of, part))
+                clips.setdefault(identity, FrameClip(part_name, tuple(part)))
+            if len(parts) > 1:
+                _log.warning("%s: is divided at %d gaps into clips", printable(whole_name), len(parts) - 1)
     return list(clips.values())
 
 

@@ -47,10 +47,14 @@ class VideoPipeline(SourcePipeline[PackedClips]):
 
     @property
     def key_settings(self) -> list[Any]:
-        """The length of a clip, the digits of generated clips, and the camera."""
+        """The length of a clip, the digits of generated clips, the camera, and what else decides on the frames."""
         data = self.data
         generated = data.digits.model_dump() if self._is_generated else {}
-        settings = [data.max_clip_frames, generated, data.camera_name]
+        settings: list[Any] = [data.max_clip_frames, generated, data.camera_name]
+        on_gap = None if data.on_gap == "refuse" else data.on_gap
+        further = {"frames_per_s": data.frames_per_s, "group": data.group, "on_gap": on_gap}
+        given = {name: value for name, value in further.items() if value is not None}
+        settings += [given] if given else []  # data prepared before there were these settings keep their key
         decides_cuts = 2 * data.window_frames > data.max_clip_frames  # parts of a clip could be too short for it
         return [*settings, data.window_frames] if decides_cuts else settings
 
@@ -65,8 +69,12 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         )
 
     def raw_data_spec(self, *, has_raw: bool) -> DataSpec:
-        """Return `channels`, `height`, `width`, `split_rule`."""
-        return {**self._shape._asdict(), "split_rule": self._raw.rule if has_raw else "(no data yet)"}
+        """Return `channels`, `height`, `width`, `split_rule`, and `rate_hz` where it is known and the same."""
+        if not has_raw:
+            return {**self._shape._asdict(), "split_rule": "(no data yet)"}
+        rate_hz = self._raw.rate_hz
+        rate = {} if rate_hz is None else {"rate_hz": rate_hz}
+        return {**self._shape._asdict(), "split_rule": self._raw.rule, **rate}
 
     def nominal_rows(self) -> dict[Split, int]:
         """Return the rows of Moving MNIST as it is published, with training clips generated."""

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ _ONE_PACKET_A_FRAME = ("mov,", "matroska,", "avi")
 """Containers, by the beginning of FFmpeg's name, in which a packet is a frame."""
 _HIDDEN_FRAMES = ("vp8",)
 """Codecs with packets that hold no shown frame."""
+_SAME_RATE = 1.01
 _UNEVEN = 0.15
 """A time between two frames further than this part from the usual one makes a file's rate variable."""
 
@@ -34,6 +35,8 @@ class VideoFacts:
     slowest_hz: float | None = None
     fastest_hz: float | None = None
     """Both None, unless times between frames differ."""
+    times_s: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """When each frame is shown, float64, from 0; None: unknown."""
 
 
 class _Packet(NamedTuple):
@@ -160,6 +163,36 @@ def _facts(times: Sequence[int | None], tick_s: float) -> VideoFacts:
     if not is_even.any():
         return VideoFacts(len(times))
     rate_hz = 1 / (float(steps[is_even].mean()) * tick_s)
+    times_s = (np.array(known, np.float64) - known[0]) * tick_s
     if is_even.all():
-        return VideoFacts(len(times), rate_hz)
-    return VideoFacts(len(times), rate_hz, 1 / (steps.max() * tick_s), 1 / (max(steps.min(), 1.0) * tick_s))
+        return VideoFacts(len(times), rate_hz, times_s=times_s)
+    slowest_hz, fastest_hz = 1 / (steps.max() * tick_s), 1 / (max(steps.min(), 1.0) * tick_s)
+    return VideoFacts(len(times), rate_hz, slowest_hz, fastest_hz, times_s)
+
+
+def choose_frames(facts: VideoFacts, rate_hz: float, file: Path) -> np.ndarray | None:
+    """Return the places of the frames that are nearest in time to 0, 1 / rate_hz, 2 / rate_hz and so on.
+
+    Returns None for all frames, when the file has that rate already. Raises BadFileError for a file with fewer frames
+    than that, or without times.
+    """
+    times_s, own_hz = facts.times_s, facts.rate_hz
+    if times_s is None or own_hz is None:
+        raise BadFileError(file, "has frames of unknown times, so `frames_per_s` cannot be met; leave it out")
+    is_constant = facts.slowest_hz is None
+    if is_constant and is_same_rate(own_hz, rate_hz):
+        return None
+    wanted_s = np.arange(int(times_s[-1] * rate_hz + 1e-6) + 1) / rate_hz
+    after = np.searchsorted(times_s, wanted_s).clip(1, len(times_s) - 1)
+    places = np.where(wanted_s - times_s[after - 1] <= times_s[after] - wanted_s, after - 1, after)
+    if len(np.unique(places)) < len(places):
+        slowest = own_hz if facts.slowest_hz is None else facts.slowest_hz
+        raise BadFileError(
+            file, f"has {slowest:.4g} frames/s, fewer than `frames_per_s` {rate_hz:g}; lower that, or remove the file"
+        )
+    return places
+
+
+def is_same_rate(first_hz: float, second_hz: float) -> bool:
+    """Return whether two rates are the same: 29.97 and 30 are, and what a container rounds."""
+    return max(first_hz, second_hz) < min(first_hz, second_hz) * _SAME_RATE

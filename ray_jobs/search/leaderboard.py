@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from data_pipelines.readers.natural_order import text_key
 from ray_jobs.console import format_duration
 from ray_jobs.runs.model_references import best_model
 from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
@@ -126,7 +127,7 @@ def save_leaderboard(setup: SweepPlan, trials: Trials, models: Mapping[int, str]
     """
     entries = rank(setup, trials)
     keys = list(setup.search.space)
-    metrics = sorted({name for trial in trials for name in trial.metrics})
+    metrics = sorted({name for trial in trials for name in trial.metrics}, key=text_key)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     places = ["rank", "trial", "run", "experiment", "seed", "state", "epoch", "step", "seconds", "failures"]

@@ -1,12 +1,12 @@
 """Change of a section's kind, such as another network: what only the kind before knows is left out, with a line."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from ray_jobs.settings.setting_kinds import kinds_of_section
+from ray_jobs.settings.setting_kinds import config_classes, kinds_of_section, models_in
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,24 @@ def leave_out_other_kinds(base: dict[str, Any], changes: dict[str, Any], root: t
     """Do the same, in place, for all sections of `base` whose name `changes` changes, at any depth."""
     for section, name in _names(changes):
         leave_out_other_kind(base, section, name, root)
+
+
+def name_default_kinds(settings: dict[str, Any], root: type[BaseModel]) -> None:
+    """Write the name of the default kind, in place, into sections that have a choice of kinds and name none."""
+    _name_kinds(settings, [root], root)
+
+
+def _name_kinds(settings: dict[str, Any], models: Sequence[type[BaseModel]], root: type[BaseModel]) -> None:
+    for key, field in ((key, field) for model in models for key, field in model.model_fields.items()):
+        inner = settings.get(key)
+        if not isinstance(inner, dict):
+            continue
+        if field.discriminator == "name" and "name" not in inner and isinstance(field.default, BaseModel):
+            inner = settings[key] = {"name": getattr(field.default, "name"), **inner}  # noqa: B009
+        is_workload = models == [root] and key == "workload"
+        _name_kinds(
+            inner, config_classes(inner.get("name")) if is_workload else list(models_in(field.annotation)), root
+        )
 
 
 def _names(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -51,8 +51,9 @@ def cut_grid(grid: Image.Image, tiles: dict[str, int]) -> Iterator[Image.Image]:
     """Yield the pictures of which `trainables.engine.files.panel_files.draw_grid` made a grid."""
     columns, height, width, gap = (tiles[name] for name in ("columns", "height", "width", "gap"))
     columns = min(columns, tiles["count"])
+    first_top, first_left = (tiles.get(name, 0) + gap for name in ("top", "left"))
     for index in range(tiles["count"]):
-        top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
+        top, left = first_top + (index // columns) * (height + gap), first_left + (index % columns) * (width + gap)
         yield grid.crop((left, top, left + width, top + height))
 
 

@@ -46,6 +46,12 @@ def test_a_confidence_interval_stands_beside_its_metric(toy):
     assert [row[0] for row in table[2:]] == ["other_low", "test/abs", "test/parameters"]
 
 
+def test_numbered_metrics_are_in_the_order_of_their_numbers(toy):
+    names = [f"eval/mse/t+{place}" for place in (1, 2, 10, 11, 100)]
+    metrics = dict.fromkeys([*reversed(names), "eval/mse"], 1.0)
+    assert [row[0] for row in lines_of(tabulate_results(metrics, toy().workload))[1:]] == ["eval/mse", *names]
+
+
 def test_without_baselines_there_is_no_column_for_them(toy):
     assert lines_of(tabulate_results({"a": 1.0}, toy().workload)) == [["metric", "value"], ["a", "1"]]
     assert explain_mark(toy().workload, {"a": 1.0}) == []

@@ -21,6 +21,10 @@ class ImagePanel:
     """Pictures per row of the grid."""
     zoom: int = 1
     """Integer factor, nearest neighbour, for pictures too small to see."""
+    row_names: Sequence[str] = ()
+    """Written to the left of the rows of the grid, one for each, or none."""
+    column_names: Sequence[str] = ()
+    """Written above the columns of the grid, one for each, or none."""
 
 
 @dataclass(frozen=True)

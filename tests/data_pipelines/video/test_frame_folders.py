@@ -54,13 +54,53 @@ def test_a_missing_frame_is_named(tmp_path):
         list_frame_folders(tmp_path)
 
 
-@pytest.mark.parametrize(("odd", "neighbour"), [(419, "00390"), (29, "00060")])
+@pytest.mark.parametrize(("odd", "neighbour"), [(419, "00390"), (9, "00060"), (421, "00420")])
 def test_the_usual_step_is_the_most_frequent_one(tmp_path, odd, neighbour):
     (tmp_path / "a").mkdir()
     for number in [*range(60, 510, 30), odd]:
         (tmp_path / f"a/{number:05d}.png").touch()
     with pytest.raises(ValueError, match=rf"a/{odd:05d}\.png: its number does not fit to {neighbour}.*step is 30"):
         list_frame_folders(tmp_path)
+
+
+def test_numbers_a_little_off_the_usual_step_are_warned_of(tmp_path, caplog):
+    """Steps of 30, but for 29 and 31 around one frame."""
+    (tmp_path / "a").mkdir()
+    for number in [30, 60, 89, 120, 150]:
+        (tmp_path / f"a/{number:05d}.png").touch()
+    assert list_frame_folders(tmp_path).clips["train"][0].num_frames == 4
+    assert "a: the steps after 2 of 5 frames (00060.png, 00089.png) are not quite 30" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "parts"),
+    [
+        ([*range(6), *range(9, 12)], ["a@00000", "a@00009"]),
+        ([*range(0, 150, 30), *range(300, 420, 30), 500, 530], ["a@00000", "a@00300", "a@00500"]),
+        (range(4), ["a"]),
+    ],
+)
+def test_gaps_divide_a_clip_by_choice(tmp_path, caplog, numbers, parts):
+    (tmp_path / "a").mkdir()
+    for number in numbers:
+        (tmp_path / f"a/{number:05d}.png").touch()
+    listing = list_frame_folders(tmp_path, divides=True)
+    clips = [clip for split in ("train", "test") for clip in listing.clips[split]]
+    if len(parts) == 1:
+        assert not caplog.messages
+        return
+    assert [clip.name for clip in clips] == parts
+    assert [int(file.stem) for clip in clips for file in clip.files] == sorted(numbers)
+    assert f"a: is divided at {len(parts) - 1} gaps into clips" in caplog.text
+
+
+def test_gaps_by_choice_give_other_rows(tmp_path):
+    save_frames(tmp_path / "a", range(6))
+    data = VideoData(source="frames", path=tmp_path, num_past=1, num_future=1)
+    other = data.model_copy(update={"on_gap": "divide"})
+    assert VideoPipeline(data).key_settings == [256, {}, ""] and VideoPipeline(other).key != VideoPipeline(data).key
+    with pytest.raises(ValueError, match="`on_gap` is only for source: frames"):
+        VideoData(on_gap="divide")
 
 
 def test_names_that_differ_before_the_number_are_clips(tmp_path, caplog):

@@ -167,6 +167,17 @@ def test_another_network_drops_what_only_the_one_before_knows(tmp_path: Path, ca
     assert not caplog.text
 
 
+def test_a_setting_of_the_default_kind_needs_no_name(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(settings_with("workload", {"name": "flow_matching"})))
+    straight = load_experiment(tmp_path / "base.yaml", ["workload.path.sigma_min=0.1"]).workload
+    assert straight.path.sigma_min == 0.1  # pyright: ignore[reportAttributeAccessIssue]
+    changes = ["workload.path.sigma_min=0.1", "workload.path.name=variance_preserving", "workload.path.beta_max=18"]
+    with pytest.raises(ValueError, match=r"path\.sigma_min: there is no such setting; did you mean .beta_min.\?"):
+        load_experiment(tmp_path / "base.yaml", changes)
+    with pytest.raises(ValueError, match=r"workload\.path\.sigma: there is no such setting; .*allowed: .*sigma_min"):
+        load_experiment(tmp_path / "base.yaml", ["workload.path.sigma=0.1"])
+
+
 def test_an_override_is_typed_as_in_yaml(file: Path) -> None:
     overrides = [
         "training.optimizer.learning_rate=1e-4",

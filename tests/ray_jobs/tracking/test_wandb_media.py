@@ -40,6 +40,23 @@ def test_a_grid_is_cut_into_the_pictures_it_was_made_of(count, columns, channels
         assert np.array_equal(np.asarray(tile).reshape(enlarged.shape), enlarged)
 
 
+@pytest.mark.parametrize("rows", [(), ("cat", "a long name", "dog")])
+@pytest.mark.parametrize("columns", [(), ("t", "t+1", "t+2")])
+def test_names_beside_a_grid_are_no_part_of_its_pictures(folder, rows, columns):
+    panel = ImagePanel("key", images(7, 1), columns=3, zoom=8, row_names=rows, column_names=columns)
+    [name] = save_panels(folder, [panel], step=1, epoch=1)
+    grid = Image.open(io.BytesIO(folder.read(name.replace(".json", ".png"))))
+    tiles = folder.read_json(name)["tiles"]
+    left, top = tiles.get("left", 0), tiles.get("top", 0)
+    assert (left > 50) == bool(rows) and (top > 10) == bool(columns)
+    pixels = np.asarray(grid)
+    assert not rows or pixels[top:, :left].min() < 100
+    assert not columns or pixels[:top, left:].min() < 100
+    for number, tile in enumerate(cut_grid(grid, tiles)):
+        expected = np.kron(panel.images[number, 0].numpy(), np.ones((8, 8), np.uint8))
+        assert np.array_equal(np.asarray(tile).reshape(*expected.shape, -1)[..., 0], expected)
+
+
 def test_ten_pictures_stay_ten_with_their_captions(folder):
     captions = [f"class {index}" for index in range(10)]
     [name] = save_panels(folder, [ImagePanel("eval/generated", images(10), captions, columns=4)], step=8, epoch=1)

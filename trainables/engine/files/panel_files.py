@@ -8,7 +8,7 @@ from torch import Tensor
 from data_pipelines.storage.folder import Folder
 from trainables.contract.animation import encode_gif, encode_mp4
 from trainables.contract.panels import ImagePanel, Panel, TablePanel, VideoPanel
-from trainables.contract.picture_grid import GAP, draw_grid, encode_png, to_array
+from trainables.contract.picture_grid import GAP, draw_grid, encode_png, margins, to_array
 from trainables.run_paths import PICTURES, step_name
 
 
@@ -31,6 +31,8 @@ def _save_panel(folder: Folder, panel: Panel, step: int, epoch: int) -> str:
         folder.write(f"{stem}.png", encode_png(draw_grid(panel)))
         height, width = (side * panel.zoom for side in panel.images.shape[-2:])
         tiles = {"count": len(panel.images), "columns": panel.columns, "height": height, "width": width, "gap": GAP}
+        if panel.row_names or panel.column_names:
+            tiles |= margins(panel)._asdict()
         description = {**common, "type": "images", "captions": list(panel.captions), "tiles": tiles}
     elif isinstance(panel, VideoPanel):
         encode = encode_mp4 if panel.form == "mp4" else encode_gif

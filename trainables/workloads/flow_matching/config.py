@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from data_pipelines.contract.config import Config, FolderUri, InputPath, ModelPath
 from data_pipelines.images.config import ImageData
 from trainables.contract.workload_config import Mode, WorkloadConfig
+from trainables.workloads.flow_matching.path_config import AnyPath, AnyTimes, Straight, UniformTimes
 
 Solver = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 CALLS_PER_STEP: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
@@ -26,15 +27,26 @@ class Sampling(Config):
     guidance: float = Field(default=2.0, ge=0)
     """Weight w of classifier-free guidance, v = v_null + w (v_label - v_null). 1 means none, and 0 that labels are
     ignored; any other value doubles the network calls."""
+    shift: float = Field(default=1.0, ge=0.01, le=100)
+    """Steps end at t / (shift - (shift - 1) t) in place of even times t (Esser et al. 2024, eq. 23): above 1 they are
+    finer near the noise. Not for dopri5."""
 
     @model_validator(mode="after")
     def _nfe_fits_the_solver(self) -> Self:
         calls = CALLS_PER_STEP.get(self.solver)
         if calls is None and self.nfe is not None:
             raise ValueError("`nfe` must be null with solver: dopri5, which chooses its own steps; set `tolerance`")
+        if calls is None and self.shift != 1:
+            raise ValueError("`shift` must be 1 with solver: dopri5, which chooses its own steps")
         if calls is not None and (self.nfe is None or self.nfe % calls):
             raise ValueError(f"`nfe` is {self.nfe}; with solver: {self.solver} it must be a multiple of {calls}")
         return self
+
+    @property
+    def edges(self) -> list[float]:
+        """Times at which the steps of a fixed-step solver begin and end, from 0 to 1."""
+        even = [index / self.num_steps for index in range(self.num_steps + 1)]
+        return [t / (self.shift - (self.shift - 1) * t) for t in even] if self.shift != 1 else even
 
     @property
     def num_steps(self) -> int:
@@ -85,12 +97,33 @@ class Evaluation(Config):
 
     num_samples: int = Field(default=10_000, ge=2)
     """The published protocol uses 50,000; fewer samples bias the Frechet distance upwards."""
-    metric: Literal["fid", "is", "both"] = "fid"
+    metric: Literal["fid", "is", "both", "all"] = "fid"
+    """all: also KID, precision and recall, and the distances between two halves of the real images, all of features of
+    at most 10,000 images; they are kept with the model."""
     sampling: Sampling = Sampling(guidance=1.0)
+    nfe_curve: tuple[PositiveInt, ...] = ()
+    """Numbers of evaluations, such as 1, 2, 5, 10: the same samples are drawn and scored with each of them too."""
     batch_size: int = Field(default=256, ge=1)
+    """Samples that are drawn at a time. It changes no score but in the last digits, except with dopri5, which chooses
+    its steps for all samples of a batch."""
+    num_likelihoods: int = Field(default=0, ge=0)
+    """Test images whose log-likelihood is computed, for `eval/bits_per_dim`: by dopri5, each about a hundred
+    evaluations with the gradients of eight random directions."""
     inception_weights: InputPath | None = None
     """The standard FID weights file, pt_inception-2015-12-05-6726825d.pth. Without it a small network is trained on
     the run's own training data, and the results are called `eval/fid_local` and `eval/inception_score_local_*`."""
+
+    @model_validator(mode="after")
+    def _curve_fits_the_solver(self) -> Self:
+        calls = CALLS_PER_STEP.get(self.sampling.solver)
+        if self.nfe_curve and calls is None:
+            raise ValueError("`nfe_curve` needs a solver of fixed steps, and dopri5 chooses its own")
+        wrong = [nfe for nfe in self.nfe_curve if calls and nfe % calls]
+        if wrong:
+            raise ValueError(
+                f"`nfe_curve` holds {wrong[0]}; with solver: {self.sampling.solver} all must be multiples of {calls}"
+            )
+        return self
 
 
 class Reflow(Config):
@@ -112,6 +145,10 @@ class FlowMatchingConfig(WorkloadConfig):
     data: ImageData = ImageData()
     network: Network = Network()
     coupling: Literal["independent", "optimal_transport"] = "independent"
+    path: AnyPath = Straight()
+    """Path from noise to image along which the velocity is trained."""
+    times: AnyTimes = UniformTimes()
+    """Times of the path that training draws."""
     label_drop_ratio: float = Field(default=0.1, ge=0, le=1)
     """Share of training samples whose label becomes the null class, for classifier-free guidance. With 0 all
     `guidance` must be 1; with 1 no label is trained, and it must be 0."""
@@ -123,6 +160,10 @@ class FlowMatchingConfig(WorkloadConfig):
     def _reflow_has_its_pairs(self) -> Self:
         if self.reflow is not None and self.coupling != "independent":
             raise ValueError(f"`coupling` is {self.coupling}, but `reflow` gives the pairs; leave it independent")
+        if self.reflow is not None and self.evaluation.num_likelihoods:
+            raise ValueError("`evaluation.num_likelihoods` needs test images, and the pairs of `reflow` hold none")
+        if self.reflow is not None and self.path.name != "straight":
+            raise ValueError(f"`path.name` is {self.path.name}, but `reflow` straightens paths; leave it straight")
         if self.reflow is not None and (self.data.horizontal_flip or self.data.crop_padding):
             raise ValueError(
                 "`data.horizontal_flip` and `data.crop_padding` change images, and a changed one is not what the "
@@ -153,6 +194,8 @@ class FlowMatchingConfig(WorkloadConfig):
         "metric": "workload.evaluation.metric",
         "solver": "workload.evaluation.sampling.solver",
         "nfe": "workload.evaluation.sampling.nfe",
+        "nfe-curve": "workload.evaluation.nfe_curve",
+        "num-likelihoods": "workload.evaluation.num_likelihoods",
         "tolerance": "workload.evaluation.sampling.tolerance",
         "guidance": "workload.evaluation.sampling.guidance",
         "inception-weights": "workload.evaluation.inception_weights",
@@ -170,7 +213,8 @@ class FlowMatchingConfig(WorkloadConfig):
     def run_name_parts(self) -> tuple[str, ...]:
         """For example `flow_matching`, `cifar10`, `optimal_transport`, `ch128`."""
         pairing = "reflow" if self.reflow else self.coupling
-        return (self.name, self.data.source, pairing, f"ch{self.network.base_channels}")
+        path = () if self.path.name == "straight" else (self.path.name,)
+        return (self.name, self.data.source, pairing, *path, f"ch{self.network.base_channels}")
 
     @property
     def selectable(self) -> Mapping[str, Mode]:
@@ -178,4 +222,10 @@ class FlowMatchingConfig(WorkloadConfig):
         is_local = self.evaluation.inception_weights is None
         distance: dict[str, Mode] = {"eval/fid_local" if is_local else "eval/fid_score": "min"}
         score: dict[str, Mode] = {f"eval/inception_score{'_local' if is_local else ''}_mean": "max"}
-        return score | distance if self.evaluation.metric == "is" else distance | score
+        likelihood: dict[str, Mode] = {"eval/bits_per_dim": "min"} if self.evaluation.num_likelihoods else {}
+        if self.evaluation.metric == "all":
+            ending = "_local" if is_local else ""
+            names: dict[str, Mode] = {"kid": "min", "precision": "max", "recall": "max"}
+            more: dict[str, Mode] = {f"eval/{name}{ending}": mode for name, mode in names.items()}
+            return distance | score | more | likelihood
+        return (score | distance if self.evaluation.metric == "is" else distance | score) | likelihood

@@ -1,4 +1,4 @@
-"""Class labels of the samples of an evaluation."""
+"""Class labels of the samples of an evaluation, and which samples are shown."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from trainables.contract.seeding import seeded_generator
+
+MAX_ROWS, MAX_COLUMNS = 10, 8
+"""Most classes that are shown, and most samples of each."""
 
 
 def choose_labels(num_samples: int, class_ratios: Sequence[float], seed: int) -> Int64[Tensor, " samples"]:
@@ -21,3 +24,11 @@ def choose_labels(num_samples: int, class_ratios: Sequence[float], seed: int) ->
     counts[(counts - wanted).argsort(stable=True)[:num_missing]] += 1
     labels = torch.arange(len(counts)).repeat_interleave(counts)
     return labels[torch.randperm(num_samples, generator=seeded_generator(seed, "evaluation labels"))]
+
+
+def choose_shown(labels: Int64[Tensor, " samples"]) -> Int64[Tensor, " shown"]:
+    """Return the numbers of the first samples of each class, as many of each, class by class."""
+    classes = labels.unique(sorted=True)[:MAX_ROWS]
+    places = [(labels == each).nonzero().flatten() for each in classes]
+    columns = min(MAX_COLUMNS, min(len(each) for each in places))
+    return torch.cat([each[:columns] for each in places])

@@ -2,25 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import ImagePanel, zoom_of
-from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import Collectives
-from trainables.workloads.flow_matching import config
-from trainables.workloads.flow_matching.eval_labels import choose_labels
+from trainables.workloads.flow_matching.config import Evaluation, Sampling
+from trainables.workloads.flow_matching.eval_labels import choose_labels, choose_shown
 from trainables.workloads.flow_matching.flow.guidance import Samples, generate
+from trainables.workloads.flow_matching.nfe_curve import draw_curve
+from trainables.workloads.flow_matching.noise import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
-from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
-
-NUM_SHOWN = 80
-"""Most pictures in `eval/sample_images`."""
+from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, deal_chunks
+from trainables.workloads.flow_matching.score_names import name_halves, name_scores
+from trainables.workloads.flow_matching.split_likelihood import SplitLikelihood
 
 
 @dataclass
@@ -31,22 +30,25 @@ class _Tally:
     nfe_net: int = 0
     num_nonfinite: int = 0
     """Samples with a value that is not finite."""
-    first_images: list[Tensor] = field(default_factory=list)
+    shown: list[Tensor] = field(default_factory=list)
+    """Images to show, and in `positions` their numbers."""
+    positions: list[Tensor] = field(default_factory=list)
 
 
 class SampleEvaluator(Evaluator[Mapping[str, Any]]):
-    """Evaluator of `num_samples` samples; noise and labels depend on the seed alone, not on the number of ranks.
+    """Evaluator of `num_samples` samples, each with noise and label of its number and the seed.
 
-    Its reference is resolved before (`resolve_reference`), so it needs no rows.
+    Its reference is resolved before (`resolve_reference`), so it needs rows for likelihoods only.
     """
 
     def __init__(
         self,
-        settings: config.Evaluation,
+        settings: Evaluation,
         real: RealData,
         extractor: Extractor,
         *,
         class_names: Sequence[str],
+        uses_labels: bool,
         seed: int,
         collectives: Collectives,
         device: torch.device,
@@ -59,83 +61,106 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         self._collectives = collectives
         self._device = device
         self._labels = choose_labels(settings.num_samples, real.class_ratios(), seed)
+        self._shown = choose_shown(self._labels)
+        self._likelihood: SplitLikelihood | None = None
+        if settings.num_likelihoods:
+            self.split = "test"
+            self._likelihood = SplitLikelihood(
+                settings.num_likelihoods,
+                shape=real.shape,
+                class_names=class_names,
+                uses_labels=uses_labels,
+                seed=seed,
+                collectives=collectives,
+                device=device,
+            )
+
+    def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
+        """Take the images of a batch for their likelihoods."""
+        if self._likelihood is not None:
+            self._likelihood.add(to_uint8(batch["image"]), batch["label"])
 
     def compute(self, module: nn.Module) -> EvaluationResult:
         """Generate and score, with the trivial generator's scores as baselines; a collective.
 
-        `eval/nfe_ode` and `eval/nfe_net` are means over the samples, as dopri5's steps differ between chunks.
+        `eval/nfe_ode` and `eval/nfe_net` are means over the samples, as dopri5's steps differ between batches.
         Raises FloatingPointError on all ranks when a sample holds a value that is not finite.
         """
-        scorer = Scorer(self._extractor, self._collectives, self._device)
-        tally = self._generate_all(module, scorer)
-        metrics = self._mean_cost(tally)
-        real, name = self._real.gaussians[self._extractor.name], self._extractor.name
-        metrics |= name_scores(scorer.compute(real), name, self._settings.metric)
-        baseline = self._real.baseline(name, self._settings.num_samples)
+        settings, name = self._settings, self._extractor.name
+        metrics, tally = self._score(module, settings.sampling)
+        panels = [self._draw_shown(tally)]
+        curve: dict[int, dict[str, float]] = {}
+        for nfe in sorted(set(settings.nfe_curve)):
+            is_known = nfe == settings.sampling.nfe
+            sampling = settings.sampling.model_copy(update={"nfe": nfe})
+            curve[nfe] = dict(metrics) if is_known else self._score(module, sampling)[0]
+        metrics |= {
+            f"{key}/nfe_{nfe}": value
+            for nfe, scores in curve.items()
+            for key, value in scores.items()
+            if not key.startswith("eval/nfe_")
+        }
+        baseline = self._real.baseline(name, settings.num_samples)
         if baseline is not None:
-            scores = name_scores(baseline, name, self._settings.metric)
+            scores = name_scores(baseline, name, settings.metric)
             metrics |= {f"baseline/{key}": value for key, value in scores.items()}
-        return EvaluationResult(metrics=metrics, panels=[self._panel(tally)])
+        if settings.metric == "all":
+            metrics |= name_halves(self._real.features[name].halves, name)
+        if self._likelihood is not None:
+            metrics |= self._likelihood.compute(module)
+        return EvaluationResult(metrics, [*panels, *draw_curve(curve, settings.sampling.solver)])
 
-    def _generate_all(self, module: nn.Module, scorer: Scorer) -> _Tally:
+    def _score(self, module: nn.Module, sampling: Sampling) -> tuple[dict[str, float], _Tally]:
+        """Return the scores and costs of all samples; a collective."""
+        settings, name = self._settings, self._extractor.name
+        kept = self._real.num_kept(name, settings)
+        scorer = Scorer(self._extractor, self._collectives, self._device, num_kept=kept)
+        tally = self._generate_all(module, scorer, sampling)
+        metrics = self._mean_cost(tally, sampling)
+        scores = scorer.compute(self._real.gaussians[name], self._real.rows_for(name, settings))
+        return metrics | name_scores(scores, name, settings.metric), tally
+
+    def _generate_all(self, module: nn.Module, scorer: Scorer, sampling: Sampling) -> _Tally:
         tally = _Tally()
         for chunk in deal_chunks(self._settings.num_samples, self._settings.batch_size, self._collectives):
-            samples = self._generate(module, chunk)
+            samples = self._generate(module, chunk, sampling)
             is_finite = samples.images.isfinite().flatten(1).all(dim=1)
             images = to_uint8(samples.images.nan_to_num())
             scorer.add(images, chunk)
             tally.nfe_ode += samples.nfe_ode * len(images)
             tally.nfe_net += samples.nfe_net * len(images)
             tally.num_nonfinite += int((~is_finite).sum())
-            if chunk.index == 0:
-                tally.first_images.append(images[:NUM_SHOWN].cpu())
+            within = self._shown[(self._shown >= chunk.start) & (self._shown < chunk.stop)].to(self._device)
+            tally.shown.append(images[within - chunk.start])
+            tally.positions.append(within)
         return tally
 
-    def _generate(self, module: nn.Module, chunk: Chunk) -> Samples:
+    def _generate(self, module: nn.Module, chunk: Chunk, sampling: Sampling) -> Samples:
         label = self._labels[chunk.start : chunk.stop].to(self._device)
-        noise = draw_noise(self._real.shape, len(label), self._seed, chunk.index).to(self._device)
+        numbers = range(chunk.start, chunk.stop)
+        noise = draw_noise("evaluation noise", numbers, seed=self._seed, shape=self._real.shape)
         null_label = len(self._class_names)
-        return generate(module, noise, label, null_label=null_label, sampling=self._settings.sampling)
+        return generate(module, noise.to(self._device), label, null_label=null_label, sampling=sampling)
 
-    def _mean_cost(self, tally: _Tally) -> dict[str, float]:
+    def _mean_cost(self, tally: _Tally, sampling: Sampling) -> dict[str, float]:
         sums = torch.tensor([tally.nfe_ode, tally.nfe_net, tally.num_nonfinite], dtype=torch.float64)
         nfe_ode, nfe_net, num_nonfinite = self._collectives.sum(sums.to(self._device)).tolist()
         num_samples = self._settings.num_samples
         if num_nonfinite:
             raise FloatingPointError(
                 f"{num_nonfinite:.0f} of {num_samples} generated images are not finite "
-                f"(solver {self._settings.sampling.solver}, guidance {self._settings.sampling.guidance:g})"
+                f"(solver {sampling.solver}, guidance {sampling.guidance:g})"
             )
         return {"eval/nfe_ode": nfe_ode / num_samples, "eval/nfe_net": nfe_net / num_samples}
 
-    def _panel(self, tally: _Tally) -> ImagePanel:
-        """Draw the first samples, which rank 0 has generated; a collective."""
-        images = self._collectives.broadcast(tally.first_images[0] if tally.first_images else None)
-        captions = [self._class_names[int(label)] for label in self._labels[: len(images)]]
-        return ImagePanel("eval/sample_images", images, captions, columns=10, zoom=zoom_of(images))
-
-
-def draw_noise(
-    shape: tuple[int, int, int], num_samples: int, seed: int, chunk_index: int
-) -> Float[Tensor, "batch channels height width"]:
-    """Draw the noise x_0 of one chunk of an evaluation, on the CPU."""
-    return torch.randn(num_samples, *shape, generator=seeded_generator(seed, "evaluation noise", chunk_index))
-
-
-def name_scores(scores: Scores, extractor: str, metric: Literal["fid", "is", "both"]) -> dict[str, float]:
-    """Return scores by metric name.
-
-    Args:
-        scores: The scores.
-        extractor: `inception` gets the published names, any other `local` in the name.
-        metric: Which of the scores to return.
-    """
-    is_local = extractor != "inception"
-    infix = "_local" if is_local else ""
-    named: dict[str, float] = {}
-    if metric != "is":
-        named["eval/fid_local" if is_local else "eval/fid_score"] = scores.fid
-    if metric != "fid":
-        named[f"eval/inception_score{infix}_mean"] = scores.inception_score_mean
-        named[f"eval/inception_score{infix}_std"] = scores.inception_score_std
-    return named
+    def _draw_shown(self, tally: _Tally) -> ImagePanel:
+        """Draw the chosen samples of all ranks, a row for each class; a collective."""
+        none = torch.zeros(0, *self._real.shape, dtype=torch.uint8, device=self._device)
+        images = self._collectives.gather(torch.cat([none, *tally.shown]))
+        positions = self._collectives.gather(torch.cat([none.new_zeros(0, dtype=torch.int64), *tally.positions]))
+        place_of = {number: place for place, number in enumerate(positions.tolist())}
+        images = images[[place_of[number] for number in self._shown.tolist()]].cpu()
+        captions = [self._class_names[int(label)] for label in self._labels[self._shown]]
+        rows = list(dict.fromkeys(captions))
+        columns = len(captions) // len(rows)
+        return ImagePanel("eval/sample_images", images, captions, columns=columns, zoom=zoom_of(images), row_names=rows)

@@ -48,13 +48,16 @@ def v(t, x):
     return v_null + sampler["guidance"] * (v_label - v_null)
 
 
-h = 1 / sampler["num_steps"]
-for i in range(sampler["num_steps"]):
-    t = i * h
+{times}
     {step}
 pictures = (x.clip(-1, 1) * 127.5 + 127.5).round().astype(np.uint8)
 print(pictures.shape)
 """
+_EVEN = """h = 1 / sampler["num_steps"]
+for i in range(sampler["num_steps"]):
+    t = i * h"""
+_UNEVEN = """for t, end in zip(sampler["edges"], sampler["edges"][1:]):
+    h = end - t"""
 
 
 def describe_network(network: VelocityNetwork, config: FlowMatchingConfig, data_spec: Mapping[str, Any]) -> ExportSpec:
@@ -90,7 +93,11 @@ def describe_network(network: VelocityNetwork, config: FlowMatchingConfig, data_
         tags=["flow-matching", "rectified-flow"],
         pipeline_tag="unconditional-image-generation",
         build_code=_BUILD,
-        use_code=_USE.format(shape=", ".join(map(str, shape)), step="\n    ".join(sampler["step"])),
+        use_code=_USE.format(
+            shape=", ".join(map(str, shape)),
+            times=_UNEVEN if "edges" in sampler else _EVEN,
+            step="\n    ".join(sampler["step"]),
+        ),
     )
 
 
@@ -103,7 +110,7 @@ def describe_sampler(sampling: Sampling, null_label: int) -> dict[str, Any]:
         "equation": "d x / d t = v(t, x), from noise x ~ N(0, I) at t = 0 to pictures at t = 1",
         "solver": fixed.solver,
         "num_steps": fixed.num_steps,
-        "times": "h = 1 / num_steps; step i of num_steps begins at t = i * h",
+        **_times(fixed),
         "step": STEPS[fixed.solver],
         "v": "v(t, x) = v_null + guidance * (v_label - v_null), where v_label is the network's output for the class "
         "and v_null that for null_label; guidance 1 needs v_label alone",
@@ -111,6 +118,13 @@ def describe_sampler(sampling: Sampling, null_label: int) -> dict[str, Any]:
         "null_label": null_label,
         "result": "x at t = 1: clamped to -1..1, times 127.5, plus 127.5, rounded: pixels from 0 to 255",
     }
+
+
+def _times(sampling: Sampling) -> dict[str, Any]:
+    if sampling.shift == 1:
+        return {"times": "h = 1 / num_steps; step i of num_steps begins at t = i * h"}
+    words = "step i of num_steps goes from t = edges[i] to edges[i + 1], and h is the time between them"
+    return {"times": words, "edges": sampling.edges}
 
 
 def _on_metrics(sampling: Sampling) -> list[str]:

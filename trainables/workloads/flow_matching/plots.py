@@ -39,7 +39,14 @@ class SamplePlots:
         images, _ = self._images(module, device, self._settings.sampling, every=1)
         captions = [self._names[int(label)] for label in self.labels]
         columns = self._settings.num_per_class
-        return ImagePanel("eval/generated_samples", images, captions, columns=columns, zoom=zoom_of(images))
+        return ImagePanel(
+            "eval/generated_samples",
+            images,
+            captions,
+            columns=columns,
+            zoom=zoom_of(images),
+            row_names=captions[::columns],
+        )
 
     def table(self, module: nn.Module, progress: Progress, device: torch.device) -> TablePanel:
         """Draw `eval/samples_table`: solvers from the same noise.

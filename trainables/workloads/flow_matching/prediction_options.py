@@ -86,8 +86,9 @@ def _solver_settings(default: Sampling, options: FlowOptions, guidance: float) -
     tolerance = default.tolerance if options.tolerance is None else options.tolerance
     if options.tolerance is not None and solver != "dopri5":
         raise ValueError(f"--tolerance is of dopri5 only, and the solver is {solver}; leave it out")
+    shift = default.shift if solver in CALLS_PER_STEP else 1.0
     try:
-        return Sampling(solver=solver, nfe=nfe, tolerance=tolerance, guidance=guidance)
+        return Sampling(solver=solver, nfe=nfe, tolerance=tolerance, guidance=guidance, shift=shift)
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 

@@ -1,13 +1,8 @@
-"""Samples to draw: which there are, and the noise of each, which follows from seed, class and number alone."""
+"""Samples to draw: which there are, in batches."""
 
 from collections.abc import Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from trainables.contract.prediction import Input
-from trainables.contract.seeding import seeded_generator
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.prediction_options import (
     DEFAULT_NUM_SAMPLES,
@@ -45,21 +40,6 @@ def find_batches(config: FlowMatchingConfig, class_names: Sequence[str], options
 def group_of(batch: Input) -> str:
     """Return the class of a batch, or `WITHOUT_CLASS`."""
     return batch.name.rpartition("/")[0]
-
-
-def draw_noise(
-    group: str, indices: Sequence[int], *, seed: int, shape: tuple[int, ...]
-) -> Float[Tensor, "samples channels height width"]:
-    """Draw the noise of samples on the CPU, each from a generator of its own.
-
-    Args:
-        group: Class of the samples, or `WITHOUT_CLASS`.
-        indices: Numbers of the samples.
-        seed: Seed of all samples.
-        shape: Shape of a sample.
-    """
-    generators = [seeded_generator(seed, f"sample of {group}", index) for index in indices]
-    return torch.stack([torch.randn(*shape, generator=generator) for generator in generators])
 
 
 def _find_groups(config: FlowMatchingConfig, class_names: Sequence[str], options: FlowOptions) -> tuple[list[str], int]:

@@ -5,19 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from data_pipelines.storage.folder import Folder
 from trainables.contract.panels import ImagePanel, zoom_of
-from trainables.contract.picture_grid import GAP, draw_grid, encode_png
+from trainables.contract.picture_grid import draw_grid, encode_png
 from trainables.contract.prediction import Row
 from trainables.workloads.flow_matching.sample_batches import WITHOUT_CLASS
 
 COLUMNS = 10
 MAX_ROWS = 100
 """Classes beyond are left out."""
-_TEXT_SIZE = 14
-_MARGIN = 6
 
 
 def draw_sample_grid(rows: Sequence[Row], results: Folder) -> bytes:
@@ -34,8 +32,8 @@ def draw_sample_grid(rows: Sequence[Row], results: Folder) -> bytes:
     if names == [WITHOUT_CLASS]:
         return encode_png(_draw(_read(results, files[WITHOUT_CLASS][: COLUMNS**2]), COLUMNS))
     columns = min(COLUMNS, min(len(files[name]) for name in names))
-    grid = _draw(_read(results, [file for name in names for file in files[name][:columns]]), columns)
-    return encode_png(_add_names(grid, names))
+    pictures = _read(results, [file for name in names for file in files[name][:columns]])
+    return encode_png(_draw(pictures, columns, names))
 
 
 def draw_strip(images: np.ndarray) -> bytes:
@@ -43,26 +41,11 @@ def draw_strip(images: np.ndarray) -> bytes:
     return encode_png(_draw(images, len(images)))
 
 
-def _draw(images: np.ndarray, columns: int) -> np.ndarray:
+def _draw(images: np.ndarray, columns: int, names: Sequence[str] = ()) -> np.ndarray:
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return draw_grid(ImagePanel("samples", tensor, columns=columns, zoom=zoom_of(tensor)))
+    return draw_grid(ImagePanel("samples", tensor, columns=columns, zoom=zoom_of(tensor), row_names=names))
 
 
 def _read(results: Folder, files: Sequence[str]) -> np.ndarray:
     arrays = [np.asarray(Image.open(io.BytesIO(results.read(file)))) for file in files]
     return np.stack([array.reshape(*array.shape[:2], -1) for array in arrays])
-
-
-def _add_names(grid: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Put each name to the left of its row, upright in the middle of it."""
-    font = ImageFont.load_default(_TEXT_SIZE)
-    margin = round(max(font.getlength(name) for name in names)) + 2 * _MARGIN
-    height, width = grid.shape[:2]
-    canvas = Image.new("RGB", (margin + width, height), "white")
-    canvas.paste(Image.fromarray(np.repeat(grid, 3 // grid.shape[2], axis=2)), (margin, 0))
-    pen = ImageDraw.Draw(canvas)
-    row_height = (height - GAP) / len(names)
-    for place, name in enumerate(names):
-        middle = GAP / 2 + (place + 0.5) * row_height
-        pen.text((margin - _MARGIN, middle), name, fill="black", font=font, anchor="rm")
-    return np.asarray(canvas)

@@ -13,9 +13,10 @@ from trainables.contract.prediction import Input
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.flow.interpolation import interpolate_spherically
+from trainables.workloads.flow_matching.noise import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.prediction_options import FlowOptions, sample_settings
-from trainables.workloads.flow_matching.sample_batches import draw_noise, group_of
+from trainables.workloads.flow_matching.sample_batches import group_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Sampler:
         return group_of(batch) if self._settings.guidance else None
 
     def _noise(self, group: str, indices: Sequence[int]) -> Float[Tensor, "samples channels height width"]:
-        return draw_noise(group, indices, seed=self._options.seed, shape=self._shape)
+        return draw_noise(f"sample of {group}", indices, seed=self._options.seed, shape=self._shape)
 
     def _solve(self, group: str, noise: Float[Tensor, "batch channels height width"]) -> tuple[np.ndarray, int]:
         device = next(self._module.parameters()).device

@@ -70,7 +70,8 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
         """Compute the mean squared error of the velocity over all elements (Liu et al. 2022, eq. 1)."""
         x_1 = to_minus_one_one(batch["image"])
-        path = sample_path(self._noise(batch, x_1, draws), x_1, draws=draws)
+        noise = self._noise(batch, x_1, draws)
+        path = sample_path(noise, x_1, path=self.config.path, times=self.config.times, draws=draws)
         null_label = len(self.class_names)
         label = drop_labels(batch["label"], null_label, self.config.label_drop_ratio, draws=draws)
         velocity = module(path.x_t, path.t, label)
@@ -86,34 +87,41 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
 
         Raises ValueError when a reflow task lacks what published features need.
         """
-        if not self.real.gaussians:
-            if self.config.reflow is not None:
-                logger.warning("the teacher saved no statistics: eval/fid_local compares with the teacher's images")
-            self.real.learn(start)
-        resolve_reference(self.real, self._local_extractor(start.device), self.config.evaluation, start)
-        if self.config.evaluation.inception_weights is not None:
-            self._refuse_generated_images()
-            resolve_reference(self.real, self._inception_extractor(start.device), self.config.evaluation, start)
-        self._warn_of_few_samples(start.device)
-
-    def _warn_of_few_samples(self, device: torch.device) -> None:
-        settings, is_local = self.config.evaluation, self.config.evaluation.inception_weights is None
-        dim = (self._local_extractor(device) if is_local else self._inception_extractor(device)).feature_dim
-        if settings.metric != "is" and settings.num_samples <= dim:
+        settings = self.config.evaluation
+        is_local = settings.inception_weights is None
+        extractor_name = "local" if is_local else "inception"
+        if self.config.reflow is not None and self._lacks_reference(extractor_name):
+            if not is_local:
+                raise ValueError(
+                    f"the teacher {self.config.reflow.teacher} knows no Inception statistics of its real images, and "
+                    "the data here are generated; train the teacher with `evaluation.inception_weights` and the same "
+                    "`evaluation.metric`, or leave them out here"
+                )
+            logger.warning("the teacher saved no statistics: eval/fid_local compares with the teacher's images")
+        if self.real.pixels is None or (is_local and self.real.network is None):
+            self.real.learn(start, with_network=is_local)
+        extractor = self._extractor(start.device)
+        resolve_reference(self.real, extractor, settings, start)
+        if settings.metric != "is" and settings.num_samples <= extractor.feature_dim:
             logger.warning(
                 "%s of %d samples is biased upwards: their covariance of %d features is singular; more than %d samples "
                 "(workload.evaluation.num_samples) avoid that",
-                *("eval/fid_local" if is_local else "eval/fid_score", settings.num_samples, dim, dim),
+                *("eval/fid_local" if is_local else "eval/fid_score", settings.num_samples),
+                *(extractor.feature_dim, extractor.feature_dim),
             )
+
+    def _lacks_reference(self, extractor: str) -> bool:
+        needs_rows = self.config.evaluation.metric == "all"
+        return extractor not in self.real.gaussians or (needs_rows and extractor not in self.real.features)
 
     def evaluator(self, collectives: Collectives, device: torch.device) -> SampleEvaluator:
         """Build an evaluator with the published features when their weights are given, else with the local ones."""
-        is_published = self.config.evaluation.inception_weights is not None
         return SampleEvaluator(
             self.config.evaluation,
             self.real,
-            self._inception_extractor(device) if is_published else self._local_extractor(device),
+            self._extractor(device),
             class_names=self.class_names,
+            uses_labels=self.config.label_drop_ratio < 1,
             seed=self.seed,
             collectives=collectives,
             device=device,
@@ -145,12 +153,9 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
         x_0 = draws.normal(*x_1.shape[1:])
         return pair_optimally(x_0, x_1) if self.config.coupling == "optimal_transport" else x_0
 
-    def _refuse_generated_images(self) -> None:
-        if self.config.reflow is not None and "inception" not in self.real.gaussians:
-            raise ValueError(
-                f"the teacher {self.config.reflow.teacher} knows no Inception statistics of its real images, and the "
-                f"data here are generated; train the teacher with `evaluation.inception_weights`, or leave it out here"
-            )
+    def _extractor(self, device: torch.device) -> Extractor:
+        is_local = self.config.evaluation.inception_weights is None
+        return self._local_extractor(device) if is_local else self._inception_extractor(device)
 
     def _local_extractor(self, device: torch.device) -> Extractor:
         network = self.real.network

@@ -14,7 +14,7 @@ from data_pipelines.readers.natural_order import is_hidden
 from data_pipelines.storage.folder import Folder
 from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.frame_folders import FrameClip, group_by_prefix, order_frames
-from data_pipelines.video.video_facts import read_facts
+from data_pipelines.video.video_facts import choose_frames, read_facts
 from data_pipelines.video.video_files import VIDEO_SUFFIXES, VideoClip
 from trainables.contract.input_files import describe_folder_input, describe_input, find_file_names
 from trainables.contract.prediction import Input
@@ -52,13 +52,14 @@ def find_clips(source: Folder | None) -> list[Input]:
     return [_describe(root, name) for name in clips]
 
 
-def read_clip(item: Input, shape: FrameShape, choose: Choice) -> ClipFrames:
+def read_clip(item: Input, shape: FrameShape, choose: Choice, frames_per_s: float | None = None) -> ClipFrames:
     """Read some frames of a clip, resized and cropped as those of the training.
 
     Args:
         item: A video file, or a folder of frames.
         shape: Shape of a frame.
         choose: Chooses the frames to read.
+        frames_per_s: Rate that a video is brought to first, as that of the training; None: its own.
 
     Raises:
         BadFileError: The clip is too short, or cannot be read; the fault names the frame.
@@ -66,7 +67,7 @@ def read_clip(item: Input, shape: FrameShape, choose: Choice) -> ClipFrames:
     assert item.root is not None
     if not item.root.is_folder(item.name):
         with item.open() as file:
-            return _read_video(file, item.name, shape, choose)
+            return _read_video(file, item.name, shape, choose, frames_per_s)
     try:
         return _read_folder(item.root, item.name, shape, choose)
     except BadFileError as error:
@@ -93,11 +94,13 @@ def _describe(root: Folder, name: str) -> Input:
     return describe_input(root, name)
 
 
-def _read_video(file: Path, name: str, shape: FrameShape, choose: Choice) -> ClipFrames:
+def _read_video(file: Path, name: str, shape: FrameShape, choose: Choice, frames_per_s: float | None) -> ClipFrames:
     facts = read_facts(file)
-    places = choose_of(file, facts.num_frames, choose)
+    kept = None if frames_per_s is None else choose_frames(facts, frames_per_s, file)
+    all_places = range(facts.num_frames) if kept is None else kept.tolist()
+    places = [all_places[place] for place in choose_of(file, len(all_places), choose)]
     frames = [VideoClip(name, place, place + 1, file).read(shape) for place in places]
-    return ClipFrames(np.concatenate(frames), tuple(places), facts.rate_hz)
+    return ClipFrames(np.concatenate(frames), tuple(places), frames_per_s or facts.rate_hz)
 
 
 def _read_folder(root: Folder, name: str, shape: FrameShape, choose: Choice) -> ClipFrames:

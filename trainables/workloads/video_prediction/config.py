@@ -88,8 +88,8 @@ class VideoPredictionConfig(WorkloadConfig):
     evaluation: Evaluation = Evaluation()
     animation: Literal["gif", "mp4"] = "gif"
     """Form of `eval/predictions_video`; mp4 needs `pip install quintet[video]`."""
-    frames_per_s: float = Field(default=4.0, gt=0, le=100)
-    """Frame rate of the animation."""
+    frames_per_s: float | None = Field(default=None, gt=0, le=100)
+    """Frame rate of the animation; null: true to time where the rate of the clips is known, else 4."""
 
     evaluation_options: ClassVar[dict[str, str]] = {
         "split": "workload.evaluation.split",
@@ -120,6 +120,11 @@ class VideoPredictionConfig(WorkloadConfig):
         best: dict[str, Mode] = {"eval/best/" + name: mode for name, mode in modes.items()}
         fvd: dict[str, Mode] = {"eval/fvd": "min"}
         return known | best | fvd
+
+    def animation_rate(self, clip_rate_hz: float | None) -> float:
+        """Return the frames per second of an animation of windows, given those of the clips, if these are known."""
+        own_hz = None if clip_rate_hz is None else clip_rate_hz / self.data.sample_interval
+        return self.frames_per_s or own_hz or 4.0
 
     @property
     def num_predicted(self) -> int:

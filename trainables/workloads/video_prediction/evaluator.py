@@ -32,12 +32,13 @@ class WindowEvaluator(Evaluator[PackedClips]):
         *,
         features: ClipFeatures | None,
         seed: int,
+        frames_per_s: float,
         collectives: Collectives,
         device: torch.device,
     ) -> None:
         self.split = config.evaluation.split
         self._config, self._space, self._predictor, self._seed = config, space, predictor, seed
-        self._collectives, self._device = collectives, device
+        self._collectives, self._device, self._frames_per_s = collectives, device, frames_per_s
         self._names = score_names(config.data.height, config.data.width)
         self._sums = torch.zeros(3, len(self._names), config.num_predicted, dtype=torch.float64, device=device)
         self._count = torch.zeros((), dtype=torch.float64, device=device)
@@ -87,7 +88,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
         if self._fvd:
             fvd = self._fvd.compute(self._collectives.sum)
             metrics |= {"eval/fvd": fvd["ours"], "baseline/eval/fvd": fvd["copies"], "eval/fvd_clips": fvd["clips"]}
-        panels = draw_predictions(self._gather_shown(), self._config)
+        panels = draw_predictions(self._gather_shown(), self._config, self._frames_per_s)
         return EvaluationResult(metrics | {"eval/nfe": int(nfe.max())}, panels, self._rows)
 
     def _predict(self, module: nn.Module, past: Tensor, draw: int) -> Tensor:

@@ -3,16 +3,11 @@
 from collections.abc import Collection
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from trainables.contract.animation import encode_gif, encode_mp4
-from trainables.contract.picture_grid import encode_png, enlarge
+from trainables.contract.picture_grid import encode_png
+from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST, draw_frame, time_name
 
-PAST, FUTURE = (150, 150, 150), (230, 110, 0)
-"""Colours around past frames, and around predicted ones: grey and orange."""
-_BORDER = 5
-_CAPTION = 18
-"""Height of the line below a picture, in pixels."""
 _SIDE = 192
 """Smaller pictures are enlarged to about this side."""
 
@@ -52,16 +47,8 @@ def draw_animation(past: np.ndarray, future: np.ndarray) -> list[np.ndarray]:
         Frames, uint8 [height, width, 3] each.
     """
     last = len(past) - 1
-    drawn = [_frame(picture, f"t-{last - place}" if place < last else "t", PAST) for place, picture in enumerate(past)]
-    return [*drawn, *(_frame(picture, f"t+{step} predicted", FUTURE) for step, picture in enumerate(future, 1))]
-
-
-def _frame(picture: np.ndarray, caption: str, colour: tuple[int, int, int]) -> np.ndarray:
-    zoom = max(1, round(_SIDE / max(picture.shape[:2])))
-    pixels = enlarge(np.repeat(picture, 3 // picture.shape[2], axis=2), zoom)
-    height, width = pixels.shape[:2]
-    canvas = Image.new("RGB", (width + 2 * _BORDER, height + 2 * _BORDER + _CAPTION), colour)
-    canvas.paste(Image.fromarray(pixels), (_BORDER, _BORDER))
-    line = (canvas.width // 2, height + _BORDER + (_CAPTION + _BORDER) // 2)
-    ImageDraw.Draw(canvas).text(line, caption, fill="black", font=ImageFont.load_default(14), anchor="mm")
-    return np.asarray(canvas)
+    drawn = [draw_frame(picture, time_name(place - last), PAST, side=_SIDE) for place, picture in enumerate(past)]
+    return [
+        *drawn,
+        *(draw_frame(each, f"{time_name(step)} predicted", FUTURE, side=_SIDE) for step, each in enumerate(future, 1)),
+    ]

@@ -68,8 +68,8 @@ class VideoPredictionPredictor(Predictor[VideoOptions]):
 
     def predict_input(self, item: Input) -> Prediction:
         """Return a row and files for each draw."""
-        clip = self._predict(item.name, read_clip(item, self._shape, self._choose_past))
-        rate_hz = self.options.fps or clip.rate_hz or self._config.frames_per_s
+        clip = self._predict(item.name, self._read(item))
+        rate_hz = self.options.fps or clip.rate_hz or self._config.animation_rate(None)
         rows: list[Row] = []
         files: dict[str, bytes] = {}
         for draw, future in enumerate(clip.future):
@@ -109,12 +109,13 @@ class VideoPredictionPredictor(Predictor[VideoOptions]):
         for place, clip in enumerate(clips):
             if isinstance(clip, str | Path):
                 items = find_clips(Folder(str(clip)))
-                predicted += [
-                    self._predict(item.name, read_clip(item, self._shape, self._choose_past)) for item in items
-                ]
+                predicted += [self._predict(item.name, self._read(item)) for item in items]
             else:
                 predicted.append(self._predict(f"clip_{place}", self._take_frames(f"clip_{place}", clip)))
         return predicted
+
+    def _read(self, item: Input) -> ClipFrames:
+        return read_clip(item, self._shape, self._choose_past, self._config.data.frames_per_s)
 
     def _take_frames(self, name: str, clip: Any) -> ClipFrames:
         if getattr(clip, "ndim", None) != 4:

@@ -96,6 +96,7 @@ class VideoPredictionTask(Task[Any]):
             self.predictor,
             features=self._clip_features(device),
             seed=self.seed,
+            frames_per_s=self.config.animation_rate(self._data_spec.get("rate_hz")),
             collectives=collectives,
             device=device,
         )

@@ -1,6 +1,6 @@
 import torch
 
-from trainables.workloads.flow_matching.eval_labels import choose_labels
+from trainables.workloads.flow_matching.eval_labels import choose_labels, choose_shown
 
 
 def test_labels_have_the_class_frequencies_of_the_data():
@@ -21,3 +21,9 @@ def test_the_order_is_mixed_and_fixed_by_the_seed():
     assert torch.equal(labels, choose_labels(300, [1 / 3, 1 / 3, 1 / 3], seed=4))
     assert not torch.equal(labels, choose_labels(300, [1 / 3, 1 / 3, 1 / 3], seed=5))
     assert torch.bincount(labels[:30], minlength=3).min() > 3
+
+
+def test_as_many_samples_of_each_class_are_shown():
+    labels = torch.tensor([2, 0, 2, 2, 0, 1, 0, 1])
+    assert choose_shown(labels).tolist() == [1, 4, 5, 7, 0, 2]
+    assert len(choose_shown(torch.arange(30).repeat(20))) == 10 * 8

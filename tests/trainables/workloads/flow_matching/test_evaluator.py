@@ -1,3 +1,4 @@
+import io
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,18 @@ from torch import Tensor, nn
 from data_pipelines.storage.folder import Folder
 from tests.tasks import seeded
 from trainables.contract.evaluation import EvaluationResult
-from trainables.contract.panels import ImagePanel
+from trainables.contract.panels import ImagePanel, TablePanel
+from trainables.contract.seeding import seeded_generator
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
+from trainables.metrics.generative.kernel_distance import compute_kernel_distance
+from trainables.metrics.generative.precision_recall import compute_precision_recall
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
-from trainables.workloads.flow_matching.evaluator import draw_noise, name_scores
 from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores
+from trainables.workloads.flow_matching.score_names import name_scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config
+from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
 
 BUILDING = threading.Lock()
 """The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
@@ -86,11 +90,115 @@ def test_guidance_doubles_the_network_evaluations_in_the_metrics(guidance: float
     assert (metrics["eval/nfe_ode"], metrics["eval/nfe_net"]) == (4, 4 * factor)
 
 
-def test_noise_depends_on_seed_and_chunk_alone():
-    noise = draw_noise((1, 2, 2), 3, 0, 1)
-    assert torch.equal(noise, draw_noise((1, 2, 2), 3, 0, 1))
-    assert not torch.equal(noise, draw_noise((1, 2, 2), 3, 0, 2))
-    assert not torch.equal(noise, draw_noise((1, 2, 2), 3, 1, 1))
+@pytest.mark.parametrize("metric", ["both", "all"])
+def test_scores_do_not_depend_on_the_batch_size(metric: str):
+    """Neither those of the samples nor those of the trivial generator."""
+
+    def body(batch_size: int) -> dict[str, float]:
+        config = tiny_config(evaluation=settings(batch_size=batch_size, metric=metric))
+        return dict(evaluate(solo(), config).metrics)
+
+    with torch.no_grad():
+        small, large = body(3), body(22)
+    assert small == pytest.approx(large, rel=1e-5) and len(small) > 7
+
+
+def test_all_scores_are_those_of_the_samples_features():
+    """KID, precision, recall, and the same between two halves of the real images."""
+    config = tiny_config(evaluation=settings(metric="all"))
+    task = begun_task(solo(), config)
+    seen: list[Tensor] = []
+    evaluator = task.evaluator(solo(), CPU)
+    network = task.real.network
+    assert network is not None
+    evaluator._extractor = Extractor("local", 64, 3, lambda images: (seen.append(images), network(images))[1])
+    with torch.no_grad():
+        metrics = evaluator.compute(task.module).metrics
+        generated = network(torch.cat(seen))[0]
+    rows = task.real.features["local"].rows
+    assert len(rows) == 48 and len(generated) == 22
+    expected = compute_precision_recall(rows[:22], generated)
+    assert (metrics["eval/precision_local"], metrics["eval/recall_local"]) == (expected.precision, expected.recall)
+    draws = seeded_generator(0, "subsets of the kernel distance")
+    kernel = compute_kernel_distance(rows[:22], generated, generator=draws)
+    assert metrics["eval/kid_local"] == pytest.approx(kernel.mean, rel=1e-5)
+    assert metrics["eval/fid_local_halves"] == task.real.features["local"].halves.fid
+    names = {"kid_local", "precision_local", "recall_local", "fid_local"}
+    assert {f"eval/{name}_halves" for name in names} <= set(metrics)
+    assert {f"baseline/eval/{name}" for name in names} <= set(metrics)
+
+
+def test_likelihoods_are_of_test_images_of_any_network():
+    config = tiny_config(evaluation=settings(num_likelihoods=2))
+    task = begun_task(solo(), config)
+    evaluator = task.evaluator(solo(), CPU)
+    assert evaluator.splits == ("test",) and task.config.evaluation.num_likelihoods == 2
+    images, labels = tiny_rows(8, seed=1)
+    with torch.no_grad():
+        evaluator.update(task.module, {"image": images, "label": labels})
+        metrics = evaluator.compute(task.module).metrics
+    assert 0 < metrics["eval/bits_per_dim"] < 20 and metrics["eval/bits_per_dim_se"] > 0
+    assert begun_task(solo()).evaluator(solo(), CPU).splits == ()
+
+
+def test_two_ranks_give_all_scores_as_one_does():
+    config = tiny_config(evaluation=settings(metric="all"))
+    (expected,) = run_ranks(1, lambda collectives: evaluate(collectives, config))
+    for evaluation in run_ranks(2, lambda collectives: evaluate(collectives, config)):
+        assert evaluation.metrics == pytest.approx(dict(expected.metrics), rel=1e-6)
+
+
+def test_a_saved_task_knows_the_real_features():
+    config = tiny_config(evaluation=settings(metric="all"))
+    task = begun_task(solo(), config)
+    file = io.BytesIO()
+    torch.save(task.state_dict(), file)
+    file.seek(0)
+    later = seeded(FlowMatchingTask)(config, DATA_SPEC, seed=3)
+    later.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(later.real.features["local"].rows, task.real.features["local"].rows)
+    assert later.real.features["local"].halves == task.real.features["local"].halves
+
+
+def test_a_curve_holds_the_scores_of_each_number_of_evaluations():
+    """Each point is what an evaluation with that number alone gives."""
+    base = settings(metric="both")
+    curve = evaluate(solo(), tiny_config(evaluation=base.model_copy(update={"nfe_curve": (10, 1, 2)})))
+    for nfe in (1, 2, 10):
+        alone = base.model_copy(update={"sampling": base.sampling.model_copy(update={"nfe": nfe})})
+        metrics = evaluate(solo(), tiny_config(evaluation=alone)).metrics
+        for name in ("eval/fid_local", "eval/inception_score_local_mean"):
+            assert curve.metrics[f"{name}/nfe_{nfe}"] == pytest.approx(metrics[name], rel=1e-9)
+    _, table, chart = curve.panels
+    assert isinstance(table, TablePanel) and isinstance(chart, ImagePanel)
+    assert list(table.columns[:4]) == ["Solver", "NFE", "Network calls", "fid_local"]
+    assert [list(row[:3]) for row in table.rows] == [["euler", nfe, nfe] for nfe in (1, 2, 10)]
+    assert [row[3] for row in table.rows] == [curve.metrics[f"eval/fid_local/nfe_{nfe}"] for nfe in (1, 2, 10)]
+
+
+@pytest.mark.parametrize(
+    ("solver", "nfe", "words"),
+    [("heun", 4, "holds 3; with solver: heun all must be multiples of 2"), ("dopri5", None, "dopri5 chooses its own")],
+)
+def test_a_curve_needs_numbers_that_fit_the_solver(solver: Any, nfe: int | None, words: str):
+    with pytest.raises(ValueError, match=words):
+        EvaluationSettings(nfe_curve=(2, 3), sampling=Sampling(solver=solver, nfe=nfe))
+
+
+def test_the_feature_network_is_learnt_when_its_features_are_needed(tmp_path: Path, capsys: Any):
+    weights = tmp_path / "weights.pth"
+    task = seeded(FlowMatchingTask)(tiny_config(evaluation=settings(inception_weights=weights)), DATA_SPEC, seed=3)
+    forward = lambda images: (images.flatten(1)[:, :2].float(), images.flatten(1).float())  # noqa: E731
+    task._inception = Extractor("inception", 2, 16, forward)
+    begin(task, start_of(solo()))
+    assert task.real.network is None and "learnt" not in capsys.readouterr().out
+    metrics = task.evaluator(solo(), CPU).compute(task.module.eval()).metrics
+    assert {"eval/fid_score", "baseline/eval/fid_score"} <= set(metrics)
+    later = seeded(FlowMatchingTask)(tiny_config(), DATA_SPEC, seed=3)
+    later.load_state_dict(task.state_dict())
+    later.prepare_evaluation(start_of(solo()))
+    words = capsys.readouterr().out
+    assert "learnt from 48 images" in words and f"tell {later.real.accuracy:.1%} of the 48 images apart" in words
 
 
 def test_samples_that_are_not_finite_stop_all_ranks():
@@ -125,8 +233,8 @@ def test_a_second_run_on_the_same_data_uses_the_cache(tmp_path: Path):
     assert names == ["feature_network", "local_baseline", "local_moments"]
 
 
-@pytest.mark.parametrize("changes", [{"num_samples": 20}, {"batch_size": 11}])
-def test_other_samples_of_the_trivial_generator_are_rescored(tmp_path: Path, changes: dict[str, int]):
+@pytest.mark.parametrize("changes", [{"num_samples": 20}, {"metric": "all"}])
+def test_other_samples_of_the_trivial_generator_are_rescored(tmp_path: Path, changes: dict[str, Any]):
     memory = DatasetStatisticsCache(Folder(str(tmp_path)), "rows", solo())
     start = replace(start_of(solo()), cached=memory.cached)
     for config in (tiny_config(), tiny_config(evaluation=settings(**changes))):
@@ -135,11 +243,13 @@ def test_other_samples_of_the_trivial_generator_are_rescored(tmp_path: Path, cha
     assert len(list((tmp_path / "learnt").glob("local_moments-*"))) == 1
 
 
-def test_the_first_samples_are_shown_with_their_class_names():
-    panel = _panel(run_ranks(1, evaluate)[0])
-    assert panel.key == "eval/sample_images" and panel.zoom == 16
-    assert panel.images.shape == (5, 1, 4, 4) and panel.images.dtype == torch.uint8
-    assert len(panel.captions) == 5 and set(panel.captions) <= set(DATA_SPEC["class_names"])
+def test_the_first_samples_of_each_class_are_shown_in_its_row():
+    for evaluation in run_ranks(2, evaluate):
+        panel = _panel(evaluation)
+        assert panel.key == "eval/sample_images" and panel.zoom == 16 and panel.columns == 5
+        assert panel.images.shape == (15, 1, 4, 4) and panel.images.dtype == torch.uint8
+        assert list(panel.row_names) == DATA_SPEC["class_names"]
+        assert list(panel.captions) == [name for name in DATA_SPEC["class_names"] for _ in range(5)]
 
 
 def test_only_inception_features_give_the_published_names():

@@ -37,15 +37,16 @@ def run_code(task: FlowMatchingTask) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("shift", [1.0, 3.0])
 @pytest.mark.parametrize(("solver", "nfe"), SOLVERS)
-def test_the_written_steps_draw_the_solvers_pictures(solver, nfe, guidance):
-    sampling = Sampling(solver=solver, nfe=nfe, guidance=guidance)
+def test_the_written_steps_draw_the_solvers_pictures(solver, nfe, shift, guidance):
+    sampling = Sampling(solver=solver, nfe=nfe, guidance=guidance, shift=shift)
     task = task_with(sampling)
     found = run_code(task)
     noise = np.random.default_rng(0).standard_normal((2, 1, 4, 4)).astype(np.float32)
     label = torch.from_numpy(found["label"])
     expected = generate(task.module, torch.from_numpy(noise), label, null_label=3, sampling=sampling).images
-    assert np.abs(found["x"] - expected.numpy()).max() < 1e-5 < float((expected - torch.from_numpy(noise)).abs().max())
+    assert np.abs(found["x"] - expected.numpy()).max() < 5e-5 < float((expected - torch.from_numpy(noise)).abs().max())
     assert found["pictures"].dtype == np.uint8
 
 

@@ -21,11 +21,11 @@ from trainables.inference.loading import load_model, read_options
 from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
 from trainables.workloads.flow_matching.flow.guidance import generate
+from trainables.workloads.flow_matching.noise import draw_noise
 from trainables.workloads.flow_matching.picture_likelihood import compute_likelihood
 from trainables.workloads.flow_matching.pixels import dequantise, to_uint8
 from trainables.workloads.flow_matching.prediction_options import FlowOptions
 from trainables.workloads.flow_matching.predictor import FlowMatchingPredictor
-from trainables.workloads.flow_matching.sample_batches import draw_noise
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, DATA_SPEC, tiny_config

@@ -9,6 +9,15 @@ from tests.tasks import seeded
 from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.contract.train_context import Progress
 from trainables.workloads.flow_matching.config import Evaluation, Pictures, Sampling
+from trainables.workloads.flow_matching.flow.path import path_at
+from trainables.workloads.flow_matching.path_config import (
+    AnyPath,
+    LogitNormalTimes,
+    Straight,
+    Trigonometric,
+    VariancePreserving,
+)
+from trainables.workloads.flow_matching.pixels import to_minus_one_one
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, DATA_SPEC, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
@@ -44,6 +53,23 @@ def test_loss_equals_the_mean_squared_velocity_error_by_loops():
         squares += [(b - a) ** 2 for a, b in zip(x_0.flatten().tolist(), x_1[i].flatten().tolist(), strict=True)]
     assert float(loss) == pytest.approx(sum(squares) / len(squares), rel=1e-4)
     assert torch.equal(module.label, rows["label"])
+
+
+@pytest.mark.parametrize("path", [VariancePreserving(), Trigonometric(), Straight(sigma_min=0.2)], ids=str)
+def test_the_loss_is_of_the_chosen_path_and_times(path: AnyPath):
+    """A network that answers the velocity of the path, at the times that were drawn, has no loss."""
+    times = LogitNormalTimes(mean=-1)
+    task, rows = build(label_drop_ratio=0.0, pictures=UNGUIDED, path=path, times=times), batch(16)
+    x_0, x_1 = torch_draws(16, 0).normal(1, 4, 4), to_minus_one_one(rows["image"])
+
+    class Exact(nn.Module):
+        def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+            point = path_at(x_0, x_1, t, path)
+            assert torch.allclose(point.x_t, x, atol=1e-6) and float(t.mean()) < 0.4
+            return point.velocity
+
+    draws = torch_draws(16, 0)
+    assert float(task.loss(Exact(), rows, draws=draws).loss) == 0
 
 
 def test_labels_are_dropped_to_the_null_class_only_as_wanted():

@@ -17,6 +17,7 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_task,
 )
 from trainables.contract.panels import ImagePanel, VideoPanel
+from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import RegressionPredictor, rollout
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator, best_draw
@@ -62,7 +63,9 @@ def build(config: VideoPredictionConfig, collectives=None, features=None) -> Win
     space = PixelSpace(1, data.height, data.width)
     group = collectives or run_ranks(1, lambda ranks: ranks)[0]
     predictor = RegressionPredictor()
-    return WindowEvaluator(config, space, predictor, features=features, seed=0, collectives=group, device=CPU)
+    return WindowEvaluator(
+        config, space, predictor, features=features, seed=0, frames_per_s=4, collectives=group, device=CPU
+    )
 
 
 def evaluate(config: VideoPredictionConfig, module, num_rows: int = 4) -> dict[str, float]:
@@ -243,11 +246,23 @@ def test_shown_windows_are_separate_pictures_and_an_animation():
 
     pictures, video = run_ranks(1, body)[0].panels
     assert isinstance(pictures, ImagePanel) and isinstance(video, VideoPanel)
-    assert pictures.key == "eval/predictions" and pictures.images.shape == (3, 1, 3 * 12, 3 * 16)
-    assert video.key == "eval/predictions_video" and video.clips.shape == (3, 5, 1, 12, 32)
     frames = tiny_clips(config)["frames"]
-    picture = pictures.images[0]
-    assert torch.equal(picture[:, :12, :16], frames[0]) and (picture[:, :12, 32:] == 255).all()
-    assert torch.equal(picture[:, 12:24, 16:32], frames[3])
-    assert torch.equal(picture[:, 24:, 32:], frames[1])
-    assert torch.equal(video.clips[0, 4], torch.cat([frames[4], frames[1]], dim=-1))
+    assert pictures.key == "eval/predictions" and len(pictures.images) == 3
+    zoom, (tall, wide) = 4, (4 * 12, 4 * 16)
+    left, top = pictures.images.shape[-1] - 5 * (wide + 2), pictures.images.shape[-2] - 2 * (tall + 2)
+
+    def tile(row: int, column: int) -> torch.Tensor:
+        """The red of one frame, by a pixel of each square of equal ones."""
+        y, x = top + row * (tall + 2), left + column * (wide + 2)
+        return pictures.images[0, 0, y : y + tall : zoom, x : x + wide : zoom]
+
+    for column in range(5):
+        assert torch.equal(tile(0, column), frames[column, 0])
+        below = torch.full((12, 16), 255, dtype=torch.uint8) if column < 2 else frames[1, 0]
+        assert torch.equal(tile(1, column), below)
+    assert (pictures.images[0, :, :top] < 100).any() and (pictures.images[0, :, :, :left] < 100).any()
+    assert video.key == "eval/predictions_video" and video.clips.shape[:3] == (3, 5, 3)
+    half = video.clips.shape[-1] // 2
+    borders = [[tuple(clip[:, 0, x].tolist()) for x in (0, half)] for clip in video.clips[0]]
+    assert borders == [[PAST, PAST]] * 2 + [[PAST, FUTURE]] * 3
+    assert torch.equal(video.clips[0, 4, 0, 5 : 5 + 72 : 6, half + 5 : -5 : 6], frames[1, 0])

@@ -24,9 +24,10 @@ from trainables.contract.seeding import seeded_generator
 from trainables.inference.loading import load_model, read_options
 from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
+from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
 from trainables.workloads.video_prediction.diffusion.predictors import rollout
 from trainables.workloads.video_prediction.plots import to_8_bit
-from trainables.workloads.video_prediction.prediction_files import FUTURE, PAST, draw_animation, encode_future
+from trainables.workloads.video_prediction.prediction_files import draw_animation, encode_future
 from trainables.workloads.video_prediction.prediction_options import choose_past
 from trainables.workloads.video_prediction.predictor import VideoPredictionPredictor
 

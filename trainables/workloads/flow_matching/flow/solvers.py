@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -55,11 +56,11 @@ def solve(velocity: Velocity, x_0: Float[Tensor, "batch ..."], sampling: Samplin
         counted = CountedVelocity(velocity, MAX_EVALUATIONS)
         return Solution(_solve_dopri5(counted, x_0, sampling.tolerance), counted.num_calls)
     counted = CountedVelocity(velocity)
-    step, num_steps = _STEPS[sampling.solver], sampling.num_steps
+    step, num_steps, edges = _STEPS[sampling.solver], sampling.num_steps, sampling.edges
     x = x_0
-    for i in range(num_steps):
-        t = torch.full((), i / num_steps, device=x.device, dtype=x.dtype)
-        x = step(counted, t, x, 1 / num_steps)
+    for start, end in pairwise(edges):
+        t = torch.full((), start, device=x.device, dtype=x.dtype)
+        x = step(counted, t, x, 1 / num_steps if sampling.shift == 1 else end - start)
     return Solution(x, counted.num_calls)
 
 

@@ -21,12 +21,10 @@ class PixelMoments:
     """Population standard deviation, in the same unit."""
     class_counts: Int64[Tensor, " classes"]
 
-    def sample(self, num_images: int, *, generator: torch.Generator) -> UInt8[Tensor, "batch channels height width"]:
-        """Draw from the trivial generator: each pixel an independent Gaussian, clamped and rounded.
-
-        `generator` is on the CPU.
-        """
-        noise = torch.randn(num_images, *self.mean.shape, generator=generator)
+    def sample(
+        self, noise: Float[Tensor, "batch channels height width"]
+    ) -> UInt8[Tensor, "batch channels height width"]:
+        """Turn standard normal noise into images of the trivial generator: independent pixels, clamped and rounded."""
         return (self.mean + self.std * noise).clamp(0, 255).round().to(torch.uint8)
 
     def state_dict(self) -> dict[str, Tensor]:

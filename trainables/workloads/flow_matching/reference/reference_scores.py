@@ -5,26 +5,27 @@ from functools import partial
 
 import torch
 
-from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments
 from trainables.workloads.flow_matching.config import Evaluation
+from trainables.workloads.flow_matching.noise import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.pixel_statistics import PixelMoments
+from trainables.workloads.flow_matching.reference.real_features import MAX_ROWS, RealFeatures, measure_real_features
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
 from trainables.workloads.flow_matching.reference.scoring import Extractor, Scorer, Scores, deal_chunks
 
 
 @torch.no_grad()
 def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation, start: StartContext) -> None:
-    """Fill in the feature moments and the baseline of `real` for one extractor. A collective.
+    """Fill in what `real` lacks for one extractor: feature moments, features and the baseline. A collective.
 
     Each is computed once for a data set.
 
     Args:
         real: Statistics of the real images.
         extractor: The feature network.
-        settings: Number of samples and batch size of the baseline.
+        settings: Number of samples of the baseline, and its scores.
         start: Batches, collectives and cache.
     """
     name, num_samples = extractor.name, settings.num_samples
@@ -33,18 +34,29 @@ def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation
         key = {"real": real.fingerprint(name), "device": device}
         known = start.cached(f"{name}_moments", key, lambda: _measure(extractor, start).state_dict())
         real.gaussians[name] = Gaussian.from_state_dict(known)
-    pixels = real.pixels
-    if pixels is not None and real.baseline(name, num_samples) is None:
-        key = {
-            "real": real.fingerprint(name),
-            "device": device,
-            "num_samples": num_samples,
-            "batch_size": settings.batch_size,
-            "seed": start.seed,
-        }
-        score = partial(_score_trivial, pixels, real.gaussians[name], extractor, settings, start)
-        known = start.cached(f"{name}_baseline", key, lambda: asdict(score()))
-        real.keep_baseline(name, num_samples, Scores(**known))
+    if settings.metric == "all" and name not in real.features:
+        key = {"real": real.fingerprint(name), "device": device, "rows": MAX_ROWS}
+        known = start.cached(f"{name}_features", key, lambda: measure_real_features(extractor, start).state_dict())
+        real.features[name] = RealFeatures.from_state_dict(known)
+    if real.pixels is None or has_baseline(real, name, settings):
+        return
+    key = {
+        "real": real.fingerprint(name),
+        "device": device,
+        "num_samples": num_samples,
+        "seed": start.seed,
+        "noise": "by sample",
+        **({"metric": "all"} if settings.metric == "all" else {}),
+    }
+    score = partial(_score_trivial, real.pixels, real, extractor, settings, start)
+    known = start.cached(f"{name}_baseline", key, lambda: asdict(score()))
+    real.keep_baseline(name, num_samples, Scores(**known))
+
+
+def has_baseline(real: RealData, extractor: str, settings: Evaluation) -> bool:
+    """Return whether the trivial generator has the scores that are evaluated."""
+    known = real.baseline(extractor, settings.num_samples)
+    return known is not None and (settings.metric != "all" or known.kid is not None)
 
 
 def _measure(extractor: Extractor, start: StartContext) -> Gaussian:
@@ -56,14 +68,12 @@ def _measure(extractor: Extractor, start: StartContext) -> Gaussian:
 
 
 def _score_trivial(
-    pixels: PixelMoments, real: Gaussian, extractor: Extractor, settings: Evaluation, start: StartContext
+    pixels: PixelMoments, real: RealData, extractor: Extractor, settings: Evaluation, start: StartContext
 ) -> Scores:
-    """Score the trivial generator with as many samples as an evaluation, in the same chunks.
-
-    The distance falls with the number of samples.
-    """
-    scorer = Scorer(extractor, start.collectives, start.device)
+    """Score the trivial generator with as many samples as an evaluation, as the distance falls with their number."""
+    scorer = Scorer(extractor, start.collectives, start.device, num_kept=real.num_kept(extractor.name, settings))
+    shape = tuple(pixels.mean.shape)
     for chunk in deal_chunks(settings.num_samples, settings.batch_size, start.collectives):
-        generator = seeded_generator(start.seed, "trivial generator", chunk.index)
-        scorer.add(pixels.sample(chunk.stop - chunk.start, generator=generator), chunk)
-    return scorer.compute(real)
+        noise = draw_noise("trivial generator", range(chunk.start, chunk.stop), seed=start.seed, shape=shape)
+        scorer.add(pixels.sample(noise), chunk)
+    return scorer.compute(real.gaussians[extractor.name], real.rows_for(extractor.name, settings))

@@ -1,15 +1,18 @@
 """Scoring of generated images by their features, in chunks that do not depend on the number of ranks."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import Collectives
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments, compute_frechet_distance
 from trainables.metrics.generative.inception_score import compute_inception_score
+from trainables.metrics.generative.kernel_distance import compute_kernel_distance
+from trainables.metrics.generative.precision_recall import compute_precision_recall
 
 NUM_SPLITS = 10
 """Splits of the inception score, as published."""
@@ -28,17 +31,32 @@ class Extractor:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Scores of two sets of features that are not of their moments alone."""
+
+    kid: float
+    kid_std: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of one set of images."""
 
     fid: float
     inception_score_mean: float
     inception_score_std: float
+    kid: float | None = None
+    """With those below it None, unless real features are at hand."""
+    kid_std: float | None = None
+    precision: float | None = None
+    recall: float | None = None
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive samples that are generated together; the index seeds their noise."""
+    """Consecutive samples that are generated together."""
 
     index: int
     start: int
@@ -55,11 +73,16 @@ def deal_chunks(num_samples: int, chunk_size: int, collectives: Collectives) -> 
 class Scorer:
     """Collector of the features of generated images; `compute` is a collective."""
 
-    def __init__(self, extractor: Extractor, collectives: Collectives, device: torch.device) -> None:
+    def __init__(
+        self, extractor: Extractor, collectives: Collectives, device: torch.device, *, num_kept: int = 0
+    ) -> None:
+        """Begin without images; the features of the first `num_kept` samples are kept for `compute`."""
         self._extractor = extractor
         self._collectives = collectives
         self._device = device
+        self._num_kept = num_kept
         self._moments = RunningMoments(extractor.feature_dim, device)
+        self._features = [torch.zeros(0, extractor.feature_dim, device=device)]
         self._logits = [torch.zeros(0, extractor.num_classes, device=device)]
         self._positions = [torch.zeros(0, dtype=torch.int64, device=device)]
 
@@ -67,20 +90,43 @@ class Scorer:
         """Add the images of one chunk."""
         features, logits = self._extractor.forward(images.to(self._device))
         self._moments.add(features)
+        self._features.append(features[: max(0, self._num_kept - chunk.start)].float())
         self._logits.append(logits.float())
         self._positions.append(torch.arange(chunk.start, chunk.stop, device=self._device))
 
-    def compute(self, real: Gaussian) -> Scores:
+    def compute(self, real: Gaussian, real_rows: Float[Tensor, "rows dim"] | None = None) -> Scores:
         """Compute scores over all ranks' images, equal for every number of ranks up to the order of float64 sums.
 
         The logits are put into the order of the samples, as the splits of the inception score depend on it.
+
+        Args:
+            real: Moments of the real features.
+            real_rows: Real features, for the scores that need more than their moments.
         """
         moments = self._moments.over_ranks(self._collectives.sum)
         logits = self._collectives.gather(torch.cat(self._logits))
         positions = self._collectives.gather(torch.cat(self._positions))
         inception = compute_inception_score(logits[positions.argsort()], min(NUM_SPLITS, len(logits)))
+        compared = {} if real_rows is None else asdict(compare_rows(real_rows, self._kept_rows()))
         return Scores(
             fid=compute_frechet_distance(moments.gaussian(), real),
             inception_score_mean=inception.mean,
             inception_score_std=inception.std,
+            **compared,
         )
+
+    def _kept_rows(self) -> Float[Tensor, "rows dim"]:
+        """Return the kept features of all ranks, in the order of the samples."""
+        own = torch.cat(self._positions)
+        rows = self._collectives.gather(torch.cat(self._features))
+        positions = self._collectives.gather(own[own < self._num_kept])
+        return rows[positions.argsort()]
+
+
+def compare_rows(real: Float[Tensor, "rows dim"], generated: Float[Tensor, "others dim"]) -> Comparison:
+    """Compute the scores that need the features themselves, of as many rows of one set as of the other."""
+    count = min(len(real), len(generated))
+    real, generated = real[:count].to(generated.device), generated[:count]
+    kernel = compute_kernel_distance(real, generated, generator=seeded_generator(0, "subsets of the kernel distance"))
+    shares = compute_precision_recall(real, generated)
+    return Comparison(kernel.mean, kernel.std, shares.precision, shares.recall)

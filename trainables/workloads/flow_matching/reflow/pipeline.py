@@ -41,6 +41,8 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
     def key(self) -> str:
         """`reflow-<digest>` of the teacher's weights and of all settings that change the pairs."""
         settings = self._settings.model_dump(mode="json", exclude={"teacher", "prepared"})
+        if settings["sampling"]["shift"] == 1:  # pairs that were made before there was this setting keep their key
+            del settings["sampling"]["shift"]
         text = json.dumps([self.source_hash(), settings, PAIRS_PER_CHUNK], sort_keys=True)
         return f"reflow-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -30,6 +30,25 @@ def test_error_falls_at_the_order_of_the_solver(solver: Solver, order: int):
     assert math.log2(error(solver, 10) / error(solver, 20)) == pytest.approx(order, abs=0.2)
 
 
+@pytest.mark.parametrize(("solver", "order"), ORDERS)
+def test_shifted_steps_keep_the_order_and_reach_the_end(solver: Solver, order: int):
+    def shifted(num_steps: int) -> float:
+        sampling = Sampling(solver=solver, nfe=num_steps * CALLS_PER_STEP[solver], shift=3.0)
+        return float((solve(decay, X_0, sampling).x_1 - exact_decay(X_0)).abs().max())
+
+    assert math.log2(shifted(20) / shifted(40)) == pytest.approx(order, abs=0.3)
+
+
+def test_shifted_times_are_those_of_the_noise_level():
+    """Esser et al. 2024, eq. 23: the noise level s of even steps becomes shift s / (1 + (shift - 1) s)."""
+    edges = Sampling(nfe=10, shift=3.0).edges
+    levels = [3 * s / (1 + 2 * s) for s in (1 - i / 10 for i in range(11))]
+    assert edges == pytest.approx([1 - level for level in levels]) and (edges[0], edges[-1]) == (0, 1)
+    assert Sampling(nfe=10).edges == [i / 10 for i in range(11)]
+    with pytest.raises(ValueError, match="`shift` must be 1 with solver: dopri5"):
+        Sampling(solver="dopri5", nfe=None, shift=2)
+
+
 def test_dopri5_meets_its_tolerance_at_a_growing_cost():
     loose, tight = (solve(decay, X_0, Sampling(solver="dopri5", nfe=None, tolerance=tol)) for tol in (1e-3, 1e-9))
     assert torch.allclose(tight.x_1, exact_decay(X_0), atol=1e-7)

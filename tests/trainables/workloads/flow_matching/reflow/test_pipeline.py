@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 from dataclasses import replace
@@ -151,6 +152,16 @@ def test_the_key_changes_with_the_teacher_and_the_settings(teacher: Path):
     weights = seeded(FlowMatchingTask)(tiny_config(), DATA_SPEC, seed=9).module.state_dict()
     save_file(dict(weights), teacher / "model.safetensors")
     assert pipeline(teacher).key not in keys
+
+
+def test_pairs_of_before_there_were_other_steps_keep_their_key(teacher: Path):
+    sampling = {"solver": "euler", "nfe": 2, "tolerance": 1e-5, "guidance": 1.0}
+    text = [pipeline(teacher).source_hash(), {"num_pairs": 10, "sampling": sampling}, 4]
+    digest = hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:16]
+    same = pipeline(teacher, num_pairs=10, sampling=Sampling(**sampling))
+    assert same.key == f"reflow-{digest}"
+    other = Sampling(solver="euler", nfe=2, guidance=1.0, shift=3.0)
+    assert pipeline(teacher, num_pairs=10, sampling=other).key != same.key
 
 
 def test_the_pipeline_can_be_pickled(teacher: Path):
