@@ -87,7 +87,8 @@ def test_training_and_evaluation_go_through_latents(folder):
         return evaluator.compute(task.module)
 
     evaluation = run_ranks(1, body)[0]
-    assert evaluation.panels[0].images.shape[-2:] == (3 * 32, 3 * 64)
+    height, width = evaluation.panels[0].images.shape[-2:]
+    assert height >= 2 * 32 and width >= 4 * 64  # truth above prediction, frames beside one another
     assert 0 < evaluation.metrics["eval/mse"] < 1
 
 
