@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,10 +50,18 @@ class Feed:
         mine = [micro * world_size + rank for micro in range(accumulate)]
         self._parts = [(bounds[part], bounds[part + 1]) for part in mine]
         self._ordered_size = -(-batch_size // (world_size * accumulate))
-        self._passes, self._steps_per_pass = passes, count_steps(sources["train"].num_rows, batch_size)
-        self.steps_per_epoch = passes * self._steps_per_pass
+        self._passes = passes
         self.samples_per_epoch = passes * sources["train"].num_rows
         """Samples of an epoch, including the remainders that are dropped."""
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch. Raises ValueError for less than a batch, which an evaluation does not need."""
+        return self._passes * self._steps_per_pass
+
+    @cached_property
+    def _steps_per_pass(self) -> int:
+        return count_steps(self._sources["train"].num_rows, self._batch_size)
 
     def epoch(self, epoch: int, start_step: int) -> Generator[list[MicroBatch], None, None]:
         """Yield the micro-batches of every step of an epoch from `start_step` on."""
