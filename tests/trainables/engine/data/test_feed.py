@@ -58,7 +58,8 @@ def test_less_than_one_batch_is_refused_with_both_numbers(num_rows):
     with pytest.raises(ValueError, match=rf"{num_rows} rows, fewer than one batch of training\.batch_size=3"):
         count_steps(num_rows, 3)
     if num_rows:
-        feed = build(num_rows, batch_size=3)  # which serves an evaluation
+        feed = build(num_rows, batch_size=3)
+        assert sum(len(batch["row"]) for batch in feed.ordered("train")) == num_rows  # an evaluation needs no steps
         with pytest.raises(ValueError, match="fewer than one batch"):
             _ = feed.steps_per_epoch
 

@@ -1,6 +1,6 @@
 """Features of real images, for scores that need more than their moments, and the same scores between two halves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -16,13 +16,11 @@ from trainables.workloads.flow_matching.reference.scoring import Comparison, Ext
 
 MAX_ROWS = 10_000
 """Real images, and generated ones, of which the features are kept."""
-_HALF_BIT = 32
-"""Bit of the hash that tells the half; the smallest hashes are alike in the first ones."""
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Scores of one random half of the training images against the other: those of a perfect generator."""
+    """Scores of one random half of the training images of each class against the other, as of a perfect generator."""
 
     fid: float
     kid: float
@@ -49,10 +47,11 @@ class RealFeatures:
 
 
 def measure_real_features(extractor: Extractor, start: StartContext) -> RealFeatures:
-    """Read the training split once, each row once over all ranks; a collective.
+    """Read the training split twice, each row once over all ranks; a collective.
 
     Which rows are kept, and the half of each, follow from the content of the image, not from its place.
     """
+    half_of = _divide(start)
     moments = [RunningMoments(extractor.feature_dim, start.device) for _ in range(2)]
     sampler = RowSampler(torch.zeros(0, extractor.feature_dim, device=start.device), size=MAX_ROWS)
     for batch in start.batches("train"):
@@ -60,14 +59,29 @@ def measure_real_features(extractor: Extractor, start: StartContext) -> RealFeat
         features = extractor.forward(images)[0].float()
         hashes = hash_content(images, batch["label"])
         for half, sums in enumerate(moments):
-            sums.add(features[_half_of(hashes) == half])
+            sums.add(features[half_of(hashes) == half])
         sampler.add(hashes, features)
     first, second = (sums.over_ranks(start.collectives.sum).gaussian() for sums in moments)
     hashes, rows = sampler.gather(start.collectives)
-    compared: Comparison = compare_rows(rows[_half_of(hashes) == 0], rows[_half_of(hashes) == 1])
+    compared: Comparison = compare_rows(*(rows[half_of(hashes) == half] for half in range(2)))
     halves = Halves(fid=compute_frechet_distance(first, second), **asdict(compared))
     return RealFeatures(rows.cpu(), halves)
 
 
-def _half_of(hashes: Tensor) -> Tensor:
-    return hashes.bitwise_right_shift(_HALF_BIT) & 1
+def _divide(start: StartContext) -> Callable[[Tensor], Tensor]:
+    """Return a function from hashes to halves, 0 or 1: within a class the halves take turns in the order of the hash.
+
+    Halves with other shares of the classes would differ by these.
+    """
+    nothing = torch.zeros(0, dtype=torch.int64, device=start.device)
+    hashes, labels = [nothing], [nothing]
+    for batch in start.batches("train"):
+        hashes.append(hash_content(to_uint8(batch["image"]), batch["label"]))
+        labels.append(batch["label"].long())
+    all_hashes, all_labels = (start.collectives.gather(torch.cat(parts)) for parts in (hashes, labels))
+    known, order = all_hashes.sort()
+    halves = torch.zeros_like(known)
+    for label in all_labels.unique().tolist():
+        places = (all_labels[order] == label).nonzero().flatten()
+        halves[places] = (torch.arange(len(places), device=places.device) + label) % 2
+    return lambda chosen: halves[torch.searchsorted(known, chosen)]

@@ -31,8 +31,13 @@ def test_the_halves_are_scored_as_two_sets_of_images():
     images, labels = tiny_rows()
     rows, hashes = forward(images)[0].numpy().astype(np.float64), hash_content(images, labels).tolist()
     order = sorted(range(48), key=lambda place: hashes[place])
-    halves = [[place for place in order if (hashes[place] >> 32) % 2 == half] for half in (0, 1)]
-    assert min(map(len, halves)) > 15
+    halves: list[list[int]] = [[], []]
+    turn = {label: label % 2 for label in range(3)}
+    for place in order:
+        label = int(labels[place])
+        halves[turn[label]].append(place)
+        turn[label] = 1 - turn[label]
+    assert [[int((labels[half] == label).sum()) for label in range(3)] for half in halves] == [[12, 6, 6]] * 2
     found = measure(solo())
     expected = compute_frechet_distance(*(gaussian_of(rows[half]) for half in halves))
     assert found.halves.fid == pytest.approx(expected, rel=1e-8)
