@@ -11,6 +11,7 @@ with the same seeds. Torch-Pruning has an environment of its own, made on the fi
 
 import argparse
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--data", type=Path, required=True, help="folder of the CIFAR-10 pickles")
     parser.add_argument("--weights", nargs="+", required=True, help="for example res20s=resnet20-12fca82f.th")
+    parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=CRITERIA)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.75, 0.5])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
@@ -50,9 +52,9 @@ def main() -> None:
     for each in options.weights:
         arch, _, weights = each.partition("=")
         comparison = Comparison(arch, Path(weights), train_rows, test_rows, str(python))
-        found = comparison.measure(options.shares, options.epochs, options.seeds)
-        save_results("pruning_peers", {arch: found}, keeps_others=True)
-        print(f"\n{format_table({arch: found})}\n", flush=True)
+        for found in comparison.measure(options.shares, options.criteria, options.epochs, options.seeds):
+            save_results("pruning_peers", {arch: found}, keeps_others=True)
+            print(f"\n{format_table({arch: found})}\n", flush=True)
 
 
 class Comparison:
@@ -63,49 +65,52 @@ class Comparison:
         self._train_rows, self._test_rows = train_rows, test_rows
         self._network, self._blueprint = load_published(arch, weights)
 
-    def measure(self, shares: list[float], epochs: int, num_seeds: int) -> dict[str, Any]:
-        """Judge all choices at each share, and train the best of each side."""
+    def measure(
+        self, shares: list[float], criteria: Sequence[str], epochs: int, num_seeds: int
+    ) -> Iterator[dict[str, Any]]:
+        """Judge all choices, then train the best of each side; yields after each place what was found so far."""
         began = time.monotonic()
-        places = [(share, residual) for share in shares for residual in (False, True)]
-        theirs = self._ask_peer(places)
-        entries = []
-        for (share, residual), choices in zip(places, theirs, strict=True):
-            settings = {"share": share, "prunes_residual": residual}
-            ours = [self._judge(name, self._choose(name, **settings)) for name in CRITERIA]
-            best = max(ours, key=lambda entry: entry["accuracy"])
-            peer = max((self._judge(PEER, kept) for kept in choices), key=lambda entry: entry["accuracy"])
-            for entry in (best, peer):
-                entry["trained"] = [self._train(entry["kept"], epochs, seed) for seed in range(num_seeds)]
-            entries += [{**settings, **entry} for entry in (*ours, peer)]
-        return {
+        common = {
             "dense": measure_accuracy(self._network, *self._test_rows),
             "num_test": len(self._test_rows[1]),
             "num_train": len(self._train_rows[1]),
             "epochs": epochs,
-            "seconds": time.monotonic() - began,
-            "entries": [{name: value for name, value in entry.items() if name != "kept"} for entry in entries],
         }
+        entries: list[dict[str, Any]] = []
+        to_train: list[dict[str, Any]] = []
 
-    def _ask_peer(self, places: list[tuple[float, bool]]) -> list[list[dict[str, list[int]]]]:
-        """Return the peer's choices at each place: layer by layer, and over all layers together."""
-        common = {"arch": self._arch, "weights": str(self._weights.resolve())}
-        questions = [
-            {**common, "share": share, "prunes_residual": residual, "is_global": is_global}
-            for share, residual in places
-            for is_global in (False, True)
-        ]
-        answers = run_module("benchmarks.pruning_peers.peer", {"questions": questions}, python=self._python)["answers"]
-        return [answers[index : index + 2] for index in range(0, len(answers), 2)]
+        def found() -> dict[str, Any]:
+            plain = [{name: value for name, value in entry.items() if name != "kept"} for entry in entries]
+            return {**common, "seconds": time.monotonic() - began, "entries": plain}
+
+        for share in shares:
+            for residual in (False, True):
+                place = {"share": share, "prunes_residual": residual}
+                ours = [self._judge(name, self._choose(name, **place), place) for name in criteria]
+                theirs = [self._judge(PEER, kept, place) for kept in self._ask_peer(place)]
+                best, peer = (max(side, key=lambda entry: entry["accuracy"]) for side in (ours, theirs))
+                entries += [*ours, peer]
+                to_train += [best, peer]
+                yield found()
+        for entry in to_train if epochs else ():
+            entry["trained"] = [self._train(entry["kept"], epochs, seed) for seed in range(num_seeds)]
+            yield found()
+
+    def _ask_peer(self, place: dict[str, Any]) -> list[dict[str, list[int]]]:
+        """Return the peer's choices: layer by layer, and over all layers together."""
+        common = {"arch": self._arch, "weights": str(self._weights.resolve()), **place}
+        questions = [{**common, "is_global": is_global} for is_global in (False, True)]
+        return run_module("benchmarks.pruning_peers.peer", {"questions": questions}, python=self._python)["answers"]
 
     def _choose(self, criterion: str, **settings: Any) -> dict[str, list[int]]:
         return choose(self._network, self._blueprint, *self._train_rows, criteria=criterion, **settings)
 
-    def _judge(self, name: str, kept: dict[str, list[int]]) -> dict[str, Any]:
+    def _judge(self, name: str, kept: dict[str, list[int]], place: dict[str, Any]) -> dict[str, Any]:
         pruned, _ = remove_units(self._network, self._blueprint, kept)
         accuracy = measure_accuracy(pruned, *self._test_rows)
         macs_share = share_of(self._blueprint, kept)
         print(f"{self._arch} {name}: {100 * macs_share:.1f} % of the MACs, {accuracy:.1f} %", flush=True)
-        return {"name": name, "macs_share": macs_share, "accuracy": accuracy, "kept": kept}
+        return {**place, "name": name, "macs_share": macs_share, "accuracy": accuracy, "kept": kept}
 
     def _train(self, kept: dict[str, list[int]], epochs: int, seed: int) -> float:
         pruned, _ = remove_units(self._network, self._blueprint, kept)

@@ -54,7 +54,7 @@ class PruningConfig(WorkloadConfig):
     normalisation: Literal["dataset", "imagenet", "inception"] | None = None
     """Mean and deviation of pixels inside the network. dataset: published ones of CIFAR, measured ones of other data;
     imagenet: ImageNet's; inception: 0.5 and 0.5, as many of timm's transformers; null: what `pretrained` was trained
-    with where that is known, else dataset."""
+    with where that is known, else dataset; without `pretrained` it is dataset."""
     pretrained: InputPath | None = None
     """Weights to start from: timm's names for a vision transformer, `conv1`, `layer1.0.conv1`, ... for a ResNet."""
     struct: Literal["refill", "rsst"] = "rsst"
@@ -102,10 +102,13 @@ class PruningConfig(WorkloadConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _rate_is_found(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("target_macs") is not None:
-            return {"rate": None, **values}
-        return values
+    def _fill_in(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        filled = {"rate": None, **values} if values.get("target_macs") is not None else values
+        if filled.get("pretrained") is None and filled.get("normalisation") is None:
+            return {**filled, "normalisation": "dataset"}
+        return filled
 
     @field_validator("rate", "mlp_prune_ratio", mode="before")
     @classmethod

@@ -69,6 +69,11 @@ def test_a_target_stands_in_the_name_in_place_of_the_rate():
     assert PruningConfig.model_validate(config.model_dump()) == config
 
 
+def test_without_given_weights_pixels_are_normalised_as_before():
+    assert build(pretrained=None).normalisation == "dataset" and build().normalisation is None
+    assert build(pretrained=None, normalisation="imagenet").normalisation == "imagenet"
+
+
 def test_equal_factors_lead_to_the_target():
     config = build(target_macs=0.25, pruning_times=3)
     assert [config.allowed_share(number) for number in range(3)] == pytest.approx([1, 0.5, 0.25])
