@@ -19,8 +19,8 @@ from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups
 from trainables.workloads.pruning.networks.resnet import PaddedShortcut
 
-NUM_HALVINGS = 7
-"""As fine as one channel of the widest layer."""
+NUM_HALVINGS = 10
+"""Of the interval in which a ratio is searched: as fine as one of a thousand channels."""
 
 
 class _Pad(torch.autograd.Function):
