@@ -14,6 +14,7 @@ from benchmarks.cases import CASES
 from benchmarks.feed import __main__ as feed
 from benchmarks.pictures import draw_feeds, draw_ladders, draw_preparations
 from benchmarks.prepare import __main__ as prepare
+from benchmarks.pruning_peers import __main__ as pruning_peers
 from benchmarks.results import list_results, load_results
 
 HERE = Path(__file__).resolve().parent
@@ -40,6 +41,7 @@ SECTIONS = [
     Section("On a GPU", "gpu", gpu, gpu.format_table),
     Section("Two workers", "workers", workers, workers.format_table),
     *(Section(f"Peers: {name}", f"peers_{name}", peers, peers.format_table) for name in peers.WORKLOADS),
+    Section("Peers: criteria of pruning", "pruning_peers", pruning_peers, pruning_peers.format_table),
     Section("The feed", "reading", feed, feed.format_table, "Rows a second of each feed over ours", draw_feeds),
     Section("Preparation", "preparing", prepare, prepare.format_table, "Seconds of each", draw_preparations),
     Section("Sets larger than memory", "streaming", streaming, streaming.format_table),

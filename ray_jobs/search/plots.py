@@ -1,4 +1,4 @@
-"""Plots of a search: learning curves of all trials, and their settings as parallel coordinates."""
+"""Plots of a search: learning curves of all trials, their settings as parallel coordinates, two objectives."""
 
 import io
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ AXIS_WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 170, 420, 90, 60, 40
 
 
 def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
-    """Write both plots for each label, the best in the darkest blue; returns their names in the search's folder."""
+    """Write the plots for each label, the best in the darkest blue; returns their names in the search's folder."""
     names = []
     entries = rank(setup, trials)
     for label in dict.fromkeys(entry.label for entry in entries):
@@ -28,6 +28,7 @@ def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
         for name, picture in (
             (f"learning_curves{suffix}.png", draw_curves(setup, members)),
             (f"parallel_coordinates{suffix}.png", draw_coordinates(setup, members, varying_keys(trials))),
+            (f"objectives{suffix}.png", draw_objectives(setup, members, varying_keys(trials))),
         ):
             if picture is not None:
                 content = io.BytesIO()
@@ -77,6 +78,26 @@ def draw_coordinates(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[
             x, y = _place(column, place)
             draw.text((x + 5, y), word, INK, font, anchor="lm")
     return image
+
+
+def draw_objectives(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
+    """Draw the first objective against the second, a line for each value of the settings that are words.
+
+    Returns None for one objective.
+    """
+    from trainables.line_charts import Curve, draw_chart  # brings torch
+
+    goals = setup.goals(entries[0].trials[0])
+    if len(goals) < 2:
+        return None
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for entry in entries:
+        values = entry.trials[0].values
+        words = ", ".join(values[key] for key in keys if isinstance(values.get(key), str))
+        lines.setdefault(words, []).append((entry.means[1], entry.means[0]))
+    curves = [Curve(words, sorted(points), has_markers=True) for words, points in sorted(lines.items())]
+    title = f"{setup.name}: {len(entries)} points"
+    return Image.fromarray(draw_chart(title, goals[1].metric, goals[0].metric, curves).permute(1, 2, 0).numpy())
 
 
 def _place(column: int, share: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Settings of the pruning workload; torch-free, so that an experiment is checked in milliseconds."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,8 +10,8 @@ from data_pipelines.images.config import ImageData
 from trainables.contract.training_config import Training
 from trainables.contract.workload_config import Mode, WorkloadConfig
 
-Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res18"]
-Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency"]
+Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res32s", "res44s", "res56s", "res18"]
+Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency", "taylor", "hessian", "group_l2", "bn_scale"]
 ScheduleName = Literal["x", "x^2", "x^3", "exp", "exp_custom", "exp_custom_exponents"]
 Target = Literal["head", "mlp", "both"]
 
@@ -51,16 +51,21 @@ class PruningConfig(WorkloadConfig):
     arch: Arch = "res20s"
     patch_size: int = Field(default=4, ge=1)
     """Vision transformers only: side of a patch in pixels."""
-    normalisation: Literal["dataset", "imagenet"] = "dataset"
-    """Mean and deviation inside the network: published ones of CIFAR, measured ones of other data; or ImageNet's,
-    which some pretrained weights expect."""
+    normalisation: Literal["dataset", "imagenet", "inception"] | None = None
+    """Mean and deviation of pixels inside the network. dataset: published ones of CIFAR, measured ones of other data;
+    imagenet: ImageNet's; inception: 0.5 and 0.5, as many of timm's transformers; null: what `pretrained` was trained
+    with where that is known, else dataset; without `pretrained` it is dataset."""
     pretrained: InputPath | None = None
     """Weights to start from: timm's names for a vision transformer, `conv1`, `layer1.0.conv1`, ... for a ResNet."""
     struct: Literal["refill", "rsst"] = "rsst"
     pruning_times: int = Field(default=20, ge=1, le=1000)
     """Rounds of `training.epochs` epochs each, including the dense one."""
-    rate: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the remaining weights (ResNet) or units (ViT) removed in each round: (1 - rate)^s is left."""
+    rate: float | None = Field(default=0.2, gt=0, lt=1)
+    """Share of the remaining weights (ResNet) or units (ViT) removed in each round: (1 - rate)^s is left. Null with
+    `target_macs`, which finds one for each round."""
+    target_macs: float | None = Field(default=None, gt=0, lt=1)
+    """In place of `rate`: largest share of the dense network's multiply-accumulates after the last pruning; after
+    pruning s of n it is target_macs^(s / n)."""
     mlp_prune_ratio: float | None = Field(default=None, gt=0, lt=1)
     """The rate of MLP neurons, when it differs."""
     fillback_rate: float = Field(default=0.0, ge=0, lt=1)
@@ -95,6 +100,16 @@ class PruningConfig(WorkloadConfig):
         "*": "epoch",
     }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        filled = {"rate": None, **values} if values.get("target_macs") is not None else values
+        if filled.get("pretrained") is None and filled.get("normalisation") is None:
+            return {**filled, "normalisation": "dataset"}
+        return filled
+
     @field_validator("rate", "mlp_prune_ratio", mode="before")
     @classmethod
     def _is_a_share(cls, value: float | None) -> float | None:
@@ -103,7 +118,27 @@ class PruningConfig(WorkloadConfig):
         return value
 
     @model_validator(mode="after")
+    def _has_one_goal(self) -> Self:
+        if (self.rate is None) == (self.target_macs is None):
+            raise ValueError(
+                f"`rate` is {self.rate} and `target_macs` is {self.target_macs}; give one and set the other to null"
+            )
+        if self.target_macs is None:
+            return self
+        if self.pruning_times < 2:
+            raise ValueError("`target_macs` is given, but `pruning_times: 1` is the dense round alone; set 2 or more")
+        if self.mlp_prune_ratio is not None:
+            raise ValueError("`mlp_prune_ratio` is a rate, which `target_macs` finds; give one of them")
+        if self.fillback_rate:
+            raise ValueError("`fillback_rate` keeps units that `target_macs` would remove; give one of them")
+        if self.criteria == "remain":
+            raise ValueError("`criteria: remain` counts what a given `rate` leaves; take another with `target_macs`")
+        return self
+
+    @model_validator(mode="after")
     def _units_exist(self) -> Self:
+        if self.is_vit and self.criteria == "bn_scale":
+            raise ValueError(f"`criteria: bn_scale` needs batch norms, and {self.arch} has none; take another")
         if self.is_vit and self.prunes_residual:
             raise ValueError(f"`prunes_residual` is for ResNets; {self.arch} keeps its residual stream")
         if not self.is_vit and self.target is not None:
@@ -142,6 +177,10 @@ class PruningConfig(WorkloadConfig):
         if not self.is_vit:
             return ("channel", "residual") if self.prunes_residual else ("channel",)
         return {"head": ("head",), "mlp": ("neuron",), "both": ("head", "neuron")}[self.target or "head"]
+
+    def allowed_share(self, num_prunings: int) -> float | None:
+        """Return the largest share of multiply-accumulates after so many prunings; None without `target_macs`."""
+        return None if self.target_macs is None else self.target_macs ** (num_prunings / (self.pruning_times - 1))
 
     @property
     def selectable(self) -> Mapping[str, Mode]:
@@ -190,5 +229,5 @@ class PruningConfig(WorkloadConfig):
                 parts.append(f"exp{settings.exponents}")
         else:
             parts.append(f"fill_{self.fillback_rate}")
-        parts += [f"crit_{self.criteria}", f"rate_{self.rate}"]
+        parts += [f"crit_{self.criteria}", f"rate_{self.rate}" if self.rate else f"macs_{self.target_macs}"]
         return (*parts, "pretrained") if self.pretrained else tuple(parts)

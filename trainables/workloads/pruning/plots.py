@@ -17,13 +17,20 @@ ROUND_COLUMNS = (
     *("Round", "Target %", "Remaining %", "Structured sparsity %", "Parameters", "MACs"),
     *("Val %", "Test %", "Test % at best val", "Dense test %", "Difference", "Right after pruning %"),
     *("Lambda", "Doomed / kept"),
+    *("MACs %", "Target MACs %", "Given weights' test %"),  # last, so that tables begun without them go on
 )
 LAYER_COLUMNS = ("Round", "Layer", "Sparsity %", "Gone", "Total")
 MAX_POINTS = 500
 
 
 def draw_rounds(
-    rounds: Sequence[Round], config: PruningConfig, progress: Progress, blueprint: Blueprint, *, ends_round: bool
+    rounds: Sequence[Round],
+    config: PruningConfig,
+    progress: Progress,
+    blueprint: Blueprint,
+    *,
+    ends_round: bool,
+    pretrained_accuracy: float | None,
 ) -> list[Panel]:
     """Draw `eval/lambda_curve` in an rsst round; at a round's end both tables and `eval/accuracy_versus_size`.
 
@@ -35,12 +42,17 @@ def draw_rounds(
         progress: Position of the training.
         blueprint: Blueprint of the network without marked units.
         ends_round: Whether the round ends here.
+        pretrained_accuracy: Test accuracy of the given weights before any training, in percent.
     """
     panels: list[Panel] = []
     if config.struct == "rsst" and rounds[-1].number:
         panels.append(_draw_lambda(config.regularisation, progress, rounds[-1].number))
     if ends_round:
-        panels += [_round_table(rounds), _layer_table(rounds[-1].number, blueprint), _draw_sizes(rounds)]
+        panels += [
+            _round_table(rounds, pretrained_accuracy),
+            _layer_table(rounds[-1].number, blueprint),
+            _draw_sizes(rounds),
+        ]
     return panels
 
 
@@ -62,15 +74,16 @@ def _draw_sizes(rounds: Sequence[Round]) -> ImagePanel:
     return ImagePanel("eval/accuracy_versus_size", chart[None], [f"rounds 0 to {rounds[-1].number}"], columns=1)
 
 
-def _round_table(rounds: Sequence[Round]) -> TablePanel:
+def _round_table(rounds: Sequence[Round], given: float | None) -> TablePanel:
     record, dense = rounds[-1], rounds[0].best_test_accuracy
     row: list[float | int | str | torch.Tensor] = [
-        *(record.number, record.target_weight, record.remain_weight, record.structured_sparsity),
+        *(record.number, _or_blank(record.target_weight), record.remain_weight, record.structured_sparsity),
         *(record.parameters, record.macs, record.val_accuracy, record.test_accuracy, record.best_test_accuracy),
         *(dense, record.best_test_accuracy - dense),
         _or_blank(record.test_accuracy_after_pruning),
         record.lambda_final,
         _or_blank(record.doomed_norm_ratio),
+        *(record.macs_share, _or_blank(record.target_macs), _or_blank(given)),
     ]
     return TablePanel("eval/rounds", ROUND_COLUMNS, [row])
 

@@ -1,17 +1,22 @@
 """Pretrained weights: timm's names for vision transformers, the usual ones for CIFAR ResNets."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from trainables.contract.external_weights import read_weights
+from trainables.workloads.pruning.networks.normalisation import IMAGENET, ChannelStatistics
 
 SMALLEST_QKV_STD = 0.05
 """Least deviation of trained transformers' first qkv weights; a random initialisation has 0.02."""
 _INPUT_AND_OUTPUT = ("patch_embed.", "pos_embed", "cls_token", "head.", "fc.", "normalize.")
 """Prefixes of tensors that depend on the image size and the classes, so they may differ."""
 _LAYERS = ("blocks.", "layer")
+TRAINED_WITH: dict[str, ChannelStatistics] = dict.fromkeys(("12fca82f", "d509ac18", "014dd654", "4bfd9763"), IMAGENET)
+"""Normalisation of published weights by the first eight digits of their file's SHA-256: resnet20-12fca82f.th and its
+siblings of 32, 44 and 56 layers (akamaster/pytorch_resnet_cifar10, whose trainer names ImageNet's values)."""
 
 
 def load_pretrained(network: nn.Module, path: Path) -> list[str]:
@@ -30,6 +35,19 @@ def load_pretrained(network: nn.Module, path: Path) -> list[str]:
     _refuse_untrained(path, given)
     network.load_state_dict({name: given[name].to(expected[name].dtype) for name in matching}, strict=False)
     return matching
+
+
+def find_normalisation(path: Path) -> ChannelStatistics | None:
+    """Return what these weights were trained with: the file's own mean and deviation, else those of known files."""
+    given = read_pretrained(path)
+    if {"normalize.mean", "normalize.std"} <= given.keys():
+        return given["normalize.mean"].tolist(), given["normalize.std"].tolist()
+    return TRAINED_WITH.get(hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+
+
+def classifies(matching: Collection[str]) -> bool:
+    """Return whether the classifier is among the tensors taken, so that the network can be judged untrained."""
+    return "fc.weight" in matching or "head.weight" in matching
 
 
 def _explain(

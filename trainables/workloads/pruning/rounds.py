@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
 
@@ -14,8 +15,8 @@ class Round:
 
     number: int
     """From 0, the dense round."""
-    target_weight: float
-    """(1 - rate)^number."""
+    target_weight: float | None
+    """(1 - rate)^number; None with a target in multiply-accumulates."""
     remain_weight: float
     """Share of the dense network's prunable weights that are not zero, at the start of the round."""
     remain_weight_after: float | None = None
@@ -24,6 +25,10 @@ class Round:
     """Share of prunable weights that are physically removed at the round's end."""
     parameters: int = 0
     macs: int = 0
+    macs_share: float = 100.0
+    """Of the dense network's multiply-accumulates."""
+    target_macs: float | None = None
+    """The share that was asked for."""
     val_accuracy: float = 0.0
     test_accuracy: float = 0.0
     best_val_accuracy: float = -1.0
@@ -41,7 +46,7 @@ class Round:
     def close(self, blueprint: Blueprint) -> None:
         """Record the sizes of the network at the round's end."""
         size, dense = measure_size(blueprint), measure_size(blueprint.dense())
-        self.parameters, self.macs = size.parameters, size.macs
+        self.parameters, self.macs, self.macs_share = size.parameters, size.macs, 100 * size.macs / dense.macs
         self.structured_sparsity = 100 * (1 - size.prunable / dense.prunable)
         self.kept = {group.name: [group.num_units, group.num_dense] for group in find_groups(blueprint)}
 
@@ -56,10 +61,16 @@ class Round:
         return asdict(self)
 
 
-def begin_round(number: int, rate: float, blueprint: Blueprint, *, num_zeroed: int) -> Round:
+def begin_round(number: int, config: PruningConfig, blueprint: Blueprint, *, num_zeroed: int) -> Round:
     """Return the record of a round that starts with this network, of which `num_zeroed` weights are held at zero."""
     dense, now = measure_size(blueprint.dense()), measure_size(blueprint)
-    return Round(number, 100 * (1 - rate) ** number, 100 * (now.prunable - num_zeroed) / dense.prunable)
+    share = config.allowed_share(number)
+    return Round(
+        number,
+        target_weight=None if config.rate is None else 100 * (1 - config.rate) ** number,
+        remain_weight=100 * (now.prunable - num_zeroed) / dense.prunable,
+        target_macs=None if share is None else 100 * share,
+    )
 
 
 def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, is_training: bool) -> dict[str, float]:
@@ -77,6 +88,7 @@ def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, i
         "structured_sparsity": record.structured_sparsity,
         "parameters": record.parameters,
         "macs": record.macs,
+        "macs_share": record.macs_share,
     }
     if record.doomed_norm_ratio is not None:
         record.test_accuracy_after_pruning = accuracy["test_accuracy"]

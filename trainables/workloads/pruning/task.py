@@ -16,21 +16,26 @@ from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.workloads.pruning.config import PruningConfig
-from trainables.workloads.pruning.evaluator import AccuracyEvaluator, measure_accuracy
+from trainables.workloads.pruning.evaluator import SPLITS, AccuracyEvaluator, measure_accuracy
 from trainables.workloads.pruning.export import describe_network
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, measure_size
-from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
+from trainables.workloads.pruning.normalisation_choice import choose_normalisation
 from trainables.workloads.pruning.pixel_statistics import PixelStatistics, measure_pixels
 from trainables.workloads.pruning.plots import draw_rounds
-from trainables.workloads.pruning.pretrained import load_pretrained
+from trainables.workloads.pruning.pretrained import classifies, load_pretrained
 from trainables.workloads.pruning.pull_schedules import compute_lambda, compute_progress
 from trainables.workloads.pruning.rewind import copy_state, rewind
 from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
 from trainables.workloads.pruning.selection.magnitude_masks import Mask
-from trainables.workloads.pruning.selection.physical_removal import Kept, remove_units, shrink
+from trainables.workloads.pruning.selection.physical_removal import remove_units, shrink
 from trainables.workloads.pruning.selection.pruning_marks import PruningMarks, mark_units
-from trainables.workloads.pruning.selection.unit_selection import prune_weights, select_units, target_groups
+from trainables.workloads.pruning.selection.unit_selection import (
+    PruningPlan,
+    plan_pruning,
+    refuse_unreachable,
+    target_groups,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +49,11 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.num_classes = len(self.class_names)
         shape = {name: data_spec[name] for name in ("channels", "height", "width")}
         self.blueprint = Blueprint(config.arch, **shape, num_classes=self.num_classes, patch_size=config.patch_size)
+        refuse_unreachable(self.blueprint, config)
         self.module = build_network(self.blueprint, seed)
         self.majority = 0
+        self.pretrained_accuracy: dict[str, float] = {}
+        """Of the given weights before any training, as metrics; empty without them or with a new classifier."""
         self.snapshot: dict[str, Tensor] = {}
         """The rewind point: a copy of the dense network's state, on the CPU."""
         self.doomed = PruningMarks()
@@ -85,15 +93,21 @@ class PruningTask(Task[Mapping[str, Any]]):
     # ---- between rounds
 
     def on_train_start(self, start: StartContext) -> None:
-        """Load pretrained weights, compute the normalisation and the largest class, and store the rewind point."""
+        """Load pretrained weights, compute the normalisation and the largest class, and store the rewind point.
+
+        Pretrained weights are evaluated before they are trained.
+        """
+        matching: list[str] = []
         if self.config.pretrained is not None:
             matching = load_pretrained(self.module, self.config.pretrained)
             logger.warning("%d tensors taken from %s", len(matching), self.config.pretrained)
         found = PixelStatistics(**start.cached("pixel_statistics", {}, lambda: asdict(self._measure_pixels(start))))
         self.majority = found.majority
-        published = IMAGENET if self.config.normalisation == "imagenet" else PUBLISHED.get(self.config.data.source)
-        self.module.get_submodule("normalize").set(*(published or (found.mean, found.std)))  # pyright: ignore
+        chosen = choose_normalisation(self.config, matching, (found.mean, found.std))
+        self.module.get_submodule("normalize").set(*chosen)  # pyright: ignore
         self.snapshot = copy_state(self.module)
+        if classifies(matching):
+            self.pretrained_accuracy = self._judge_pretrained(start)
 
     def on_epoch_end(self, progress: Progress) -> bool:
         """Store the rewind point if it is this epoch's; at the end of an rsst round remove the marked units."""
@@ -110,20 +124,21 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def on_stage_start(self, stage: int, start: StartContext) -> Mapping[str, float]:
         """Rank the trained network's units, remove or mark the lowest, and rewind the rest."""
-        masks = prune_weights(self.module, self.blueprint, self.config.rate)
-        kept = select_units(self.module, self.blueprint, self.config, masks=masks, start=start, num_prunings=stage)
+        plan = plan_pruning(self.module, self.blueprint, self.config, start=start, num_prunings=stage)
         record = self.rounds[-1]
-        record.remain_weight_after = 100 * _count(masks) / measure_size(self.blueprint.dense()).prunable
+        record.remain_weight_after = 100 * _count(plan.masks) / measure_size(self.blueprint.dense()).prunable
         found = {"remain_weight_after": record.remain_weight_after}
+        if self.config.target_macs is not None:
+            found["pruning_rate"] = self._tell_rate(plan, stage)
         if self.config.struct == "refill":
-            pruned, self.blueprint = remove_units(self.module, self.blueprint, kept)
+            pruned, self.blueprint = remove_units(self.module, self.blueprint, plan.kept)
             found["test_accuracy_after_pruning"] = self._measure(pruned, start)
         self.snapshot = start.collectives.broadcast(self.snapshot)  # running statistics differ between ranks
         self.module = rewind(self.snapshot, self.blueprint).to(start.device)
         if self.config.struct == "rsst":
-            self._doom(kept, masks)
+            self._doom(plan)
         found["test_accuracy_rewound"] = self._measure(self.module, start)
-        following = begin_round(stage, self.config.rate, self.blueprint, num_zeroed=self.doomed.num_zeroed())
+        following = begin_round(stage, self.config, self.blueprint, num_zeroed=self.doomed.num_zeroed())
         following.test_accuracy_after_pruning = found.get("test_accuracy_after_pruning")
         self.rounds.append(following)
         self._updates, self._ends_round = 0, False
@@ -138,13 +153,37 @@ class PruningTask(Task[Mapping[str, Any]]):
             device=start.device,
         )
 
+    def _judge_pretrained(self, start: StartContext) -> dict[str, float]:
+        found = {
+            f"pretrained_{split}_accuracy": measure_accuracy(self.module, start.batches(split), start.collectives)
+            for split in SPLITS
+        }
+        logger.warning(
+            "before any training the given weights have %.2f %% of the validation and %.2f %% of the test images "
+            "right; if they were trained on the validation images too, `val_accuracy` is too high, and the best epoch "
+            "that it chooses means little",
+            *found.values(),
+        )
+        return found
+
     @staticmethod
     def _measure(network: nn.Module, start: StartContext) -> float:
         return measure_accuracy(network, start.batches("test"), start.collectives)
 
-    def _doom(self, kept: Kept, masks: Mapping[str, Mask]) -> None:
+    def _tell_rate(self, plan: PruningPlan, stage: int) -> float:
+        share = measure_size(shrink(self.blueprint, plan.kept)).macs / measure_size(self.blueprint.dense()).macs
+        logger.warning(
+            "pruning %d: a rate of %.4f leaves %.2f %% of the dense network's multiply-accumulates, of %.2f %% allowed",
+            stage,
+            plan.rate,
+            100 * share,
+            100 * (self.config.allowed_share(stage) or 1),
+        )
+        return plan.rate
+
+    def _doom(self, plan: PruningPlan) -> None:
         shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}
-        self.doomed = mark_units(target_groups(self.blueprint, self.config), kept, shapes, masks)
+        self.doomed = mark_units(target_groups(self.blueprint, self.config), plan.kept, shapes, plan.masks)
         self.doomed.attach(self.module)
 
     # ---- evaluation
@@ -171,12 +210,18 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def _describe(self, accuracy: dict[str, float]) -> dict[str, float]:
         self.rounds[-1].close(self.pruned_blueprint)
-        return describe_rounds(self.rounds, accuracy, is_training=self._has_trained)
+        return {**describe_rounds(self.rounds, accuracy, is_training=self._has_trained), **self.pretrained_accuracy}
 
     def visualise(self, module: nn.Module, batch: Any, progress: Progress, device: torch.device) -> Sequence[Panel]:
         """Draw the curve of lambda; at a round's end also the tables, and accuracy against size."""
-        blueprint = self.pruned_blueprint
-        return draw_rounds(self.rounds, self.config, progress, blueprint, ends_round=self._ends_round)
+        return draw_rounds(
+            self.rounds,
+            self.config,
+            progress,
+            self.pruned_blueprint,
+            ends_round=self._ends_round,
+            pretrained_accuracy=self.pretrained_accuracy.get("pretrained_test_accuracy"),
+        )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return a black image."""
@@ -198,6 +243,7 @@ class PruningTask(Task[Mapping[str, Any]]):
             "snapshot": self.snapshot,
             "doomed": self.doomed.state_dict(),
             "majority": self.majority,
+            "pretrained_accuracy": self.pretrained_accuracy,
             "rounds": [record.to_plain() for record in self.rounds],
             "updates": self._updates,
             "updates_per_round": self._updates_per_round,
@@ -211,6 +257,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.doomed = PruningMarks(**state["doomed"])
         self.doomed.attach(self.module)
         self.majority = state["majority"]
+        self.pretrained_accuracy = dict(state.get("pretrained_accuracy", {}))  # saved before it was measured: none
         self.rounds = [Round(**record) for record in state["rounds"]]
         self._updates, self._updates_per_round = state["updates"], state["updates_per_round"]
 

@@ -56,6 +56,30 @@ def test_the_usual_exponent_of_a_resnet_is_not_named():
     assert not any(part.startswith("exp") for part in usual.run_name_parts) and "exp3" in other.run_name_parts
 
 
+@pytest.mark.parametrize("arch", ["res20s", "res32s", "res44s", "res56s", "res18"])
+def test_a_resnets_run_has_the_documents_form_of_name(arch):
+    config = build(arch=arch, pretrained=None, data={"source": "cifar100"})
+    name = f"rsst_{arch}_cifar100_sched_exp_custom_exponents_reg_1.0_crit_l1_rate_0.2"
+    assert "_".join(config.run_name_parts) == name
+
+
+def test_a_target_stands_in_the_name_in_place_of_the_rate():
+    config = build(arch="res56s", pretrained=None, struct="refill", target_macs=0.5, criteria="group_l2")
+    assert config.rate is None and config.run_name_parts[-2:] == ("crit_group_l2", "macs_0.5")
+    assert PruningConfig.model_validate(config.model_dump()) == config
+
+
+def test_without_given_weights_pixels_are_normalised_as_before():
+    assert build(pretrained=None).normalisation == "dataset" and build().normalisation is None
+    assert build(pretrained=None, normalisation="imagenet").normalisation == "imagenet"
+
+
+def test_equal_factors_lead_to_the_target():
+    config = build(target_macs=0.25, pruning_times=3)
+    assert [config.allowed_share(number) for number in range(3)] == pytest.approx([1, 0.5, 0.25])
+    assert build().allowed_share(1) is None
+
+
 def test_refill_without_fillback_prints_it_as_a_float():
     config = build(struct="refill", pretrained=None)
     assert config.run_name_parts == ("refill", "res20s", "digits", "fill_0.0", "crit_l1", "rate_0.2")
@@ -73,8 +97,24 @@ def test_other_workloads_have_their_own_data_spec():
         ({"rate": 1.0}, "workload.rate", "must lie between 0 and 1"),
         ({"rate": -0.2}, "workload.rate", "must lie between 0 and 1"),
         ({"rate": "0.2"}, "workload.rate", "valid number"),
-        ({"criteria": "l3"}, "workload.criteria", "'remain', 'magnitude', 'l1', 'l2' or 'saliency'"),
-        ({"arch": "res56s"}, "workload.arch", "'vit_tiny', 'vit_small', 'vit_base', 'res20s' or 'res18'"),
+        ({"criteria": "l3"}, "workload.criteria", "'saliency', 'taylor', 'hessian', 'group_l2' or 'bn_scale'"),
+        ({"arch": "res110s"}, "workload.arch", "'res20s', 'res32s', 'res44s', 'res56s' or 'res18'"),
+        ({"arch": "vit_tiny", "criteria": "bn_scale"}, "workload", "`criteria: bn_scale` needs batch norms"),
+        ({"target_macs": 1.0}, "workload.target_macs", "less than 1"),
+        ({"rate": None}, "workload", "`rate` is None and `target_macs` is None; give one"),
+        ({"rate": 0.2, "target_macs": 0.5}, "workload", "`rate` is 0.2 and `target_macs` is 0.5; give one"),
+        ({"target_macs": 0.5, "pruning_times": 1}, "workload", "is the dense round alone; set 2 or more"),
+        ({"target_macs": 0.5, "criteria": "remain"}, "workload", "counts what a given `rate` leaves"),
+        (
+            {"target_macs": 0.5, "struct": "refill", "fillback_rate": 0.1},
+            "workload",
+            "`fillback_rate` keeps units that `target_macs` would remove",
+        ),
+        (
+            {"target_macs": 0.5, "arch": "vit_tiny", "target": "both", "mlp_prune_ratio": 0.3},
+            "workload",
+            "`mlp_prune_ratio` is a rate, which `target_macs` finds",
+        ),
         ({"regularisation": {"schedule": "linear"}}, "workload.regularisation.schedule", "'exp_custom_exponents'"),
         ({"regularisation": {"exponents": 0}}, "workload.regularisation.exponents", "greater than or equal to 1"),
         ({"regularisation": {"hold_ratio": 1.0}}, "workload.regularisation.hold_ratio", "less than 1"),

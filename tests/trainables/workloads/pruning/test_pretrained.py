@@ -1,13 +1,21 @@
 """Weights from files in the usual formats, and which are refused."""
 
+import hashlib
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from ray_jobs.runs.training import train
 from tests.ray_jobs.command import fail
+from tests.trainables.workloads.pruning.digit_rounds import make, rows_of
+from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network
-from trainables.workloads.pruning.pretrained import load_pretrained
+from trainables.workloads.pruning.networks.normalisation import IMAGENET, PUBLISHED
+from trainables.workloads.pruning.normalisation_choice import choose_normalisation
+from trainables.workloads.pruning.pretrained import TRAINED_WITH, classifies, load_pretrained
 
 pytestmark = pytest.mark.slow
 
@@ -133,3 +141,73 @@ def test_a_bad_file_is_refused_before_the_run_has_a_folder(tmp_path, capsys):
         f"`workload.pretrained` {tmp_path}/page.pth: is no file of weights: it is a"
     )
     assert not (tmp_path / "out").exists()
+
+
+MEASURED = ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
+SMALL = build_network(RES20S, seed=7).state_dict()
+
+
+def choose(path, caplog, *, matching=("conv1.weight",), **settings) -> tuple[Any, str]:
+    config = PruningConfig.model_validate({"data": {"source": "cifar10"}, "pretrained": path, **settings})
+    caplog.clear()
+    chosen = choose_normalisation(config, matching, MEASURED)
+    return chosen, "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_weights_bring_their_own_normalisation(tmp_path, caplog):
+    mean, std = [0.25, 0.5, 0.75], [0.5, 0.25, 0.125]
+    given = {**SMALL, "normalize.mean": torch.tensor(mean), "normalize.std": torch.tensor(std)}
+    torch.save(given, tmp_path / "own.pth")
+    chosen, said = choose(tmp_path / "own.pth", caplog)
+    assert chosen == (mean, std)
+    assert said.endswith("own.pth was trained: mean 0.25, 0.5, 0.75, deviation 0.5, 0.25, 0.125")
+
+
+def test_published_weights_are_known_by_the_digest_of_their_file(tmp_path, caplog, monkeypatch):
+    path = tmp_path / "resnet20.th"
+    torch.save({name: tensor for name, tensor in SMALL.items() if not name.startswith("normalize")}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert sorted(TRAINED_WITH) == ["014dd654", "12fca82f", "4bfd9763", "d509ac18"]
+    monkeypatch.setitem(TRAINED_WITH, digest[:8], IMAGENET)
+    chosen, said = choose(path, caplog)
+    assert chosen == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert "was trained: mean 0.485, 0.456, 0.406, deviation 0.229, 0.224, 0.225" in said
+    assert choose(path, caplog, normalisation="dataset") == (PUBLISHED["cifar10"], "")
+
+
+def test_an_unknown_normalisation_is_said_with_the_setting(tmp_path, caplog):
+    path = tmp_path / "unknown.pth"
+    torch.save({name: tensor for name, tensor in SMALL.items() if not name.startswith("normalize")}, path)
+    chosen, said = choose(path, caplog)
+    assert chosen == PUBLISHED["cifar10"] and len(caplog.records) == 1
+    assert "unknown.pth was trained with is not known" in said
+    assert "set `workload.normalisation` to imagenet or inception" in said
+    assert choose(path, caplog, normalisation="imagenet") == (IMAGENET, "")
+    assert choose(path, caplog, normalisation="inception") == (((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), "")
+    # a first layer that is not taken learns the data's own; without weights there is nothing to say
+    assert choose(path, caplog, matching=("fc.weight",)) == (PUBLISHED["cifar10"], "")
+    assert choose(None, caplog, data={"source": "digits"}) == (MEASURED, "")
+
+
+@pytest.mark.xdist_group("pruning rounds")
+def test_given_weights_are_judged_before_they_are_trained(tmp_path):
+    first = make(tmp_path, tmp_path / "digits", "first", pruning_times=1)
+    train(first)
+    source = first.folder.full("models/step_000000004/model.safetensors")
+    pretrained = {"struct": "refill", "pretrained": source, "prune_type": "pt", "pruning_times": 2}
+    second = make(tmp_path, tmp_path / "digits", "second", **pretrained)
+    train(second)
+    expected = {f"pretrained_{split}_accuracy": rows_of(first)[3][f"{split}_accuracy"] for split in ("val", "test")}
+    evaluated = [row for row in rows_of(second) if "val_accuracy" in row]
+    assert len(evaluated) == 4
+    assert all(row[name] == value for row in evaluated for name, value in expected.items())
+    (line,) = second.folder.read_json("pictures/eval/rounds/step_000000008.json")["rows"]
+    assert line[-1] == expected["pretrained_test_accuracy"]
+    log = second.folder.read("train.log").decode()
+    val, test = expected.values()
+    assert log.count(f"{val:.2f} % of the validation and {test:.2f} % of the test images right") == 1
+    assert log.count("if they were trained on the validation images too") == 1
+
+
+def test_weights_with_another_classifier_are_not_judged():
+    assert classifies(["conv1.weight", "fc.weight"]) and not classifies(["conv1.weight"])

@@ -17,8 +17,8 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import main
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.runs.training import train
-from ray_jobs.settings.experiment import Experiment, check_settings
-from trainables.engine.files.checkpoints import load_checkpoint
+from ray_jobs.settings.experiment import Experiment
+from tests.trainables.workloads.pruning.digit_rounds import make, rows_of, state_at
 from trainables.workloads.pruning.export import load_exported
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
@@ -51,38 +51,6 @@ def trained(tmp_path_factory, data) -> Callable[[str], Experiment]:
         return experiment
 
     return train_once
-
-
-def make(
-    storage: Path, data: Path, name: str = "run", training: dict[str, Any] | None = None, **workload: Any
-) -> Experiment:
-    settings = {
-        "workload": {"name": "pruning", "pruning_times": 3, "rate": 0.3, "criterion_batches": 1, **workload},
-        "training": {
-            "epochs": 2,
-            "batch_size": 640,
-            "log_every_steps": 1,
-            "keep_checkpoints": 100,
-            "checkpoint_every_steps": 1,
-            "optimizer": {"name": "sgd", "learning_rate": 0.05},
-            **(training or {}),
-        },
-        "scaling": {"num_workers": 0, "threads_per_worker": 1},
-        "storage": {"path": str(storage)},
-        "tracking": {"run_name": name},
-    }
-    settings["workload"]["data"] = {"prepared": str(data)}
-    return check_settings(settings, origin="test")
-
-
-def rows_of(experiment: Experiment) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in experiment.folder.read("metrics.jsonl").splitlines()]
-
-
-def state_at(experiment: Experiment, step: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """The task's state and the weights after a step."""
-    checkpoint = load_checkpoint(experiment.folder, f"checkpoints/step_{step:09d}")
-    return checkpoint.state["task"], checkpoint.model
 
 
 def blueprint_of(task: dict[str, Any], arch: str = "res20s") -> Blueprint:

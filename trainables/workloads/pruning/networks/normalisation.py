@@ -6,12 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-PUBLISHED = {
+ChannelStatistics = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation of each channel, for values from 0 to 1."""
+IMAGENET: ChannelStatistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+NAMED: dict[str, ChannelStatistics] = {"imagenet": IMAGENET, "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))}
+"""What `workload.normalisation` may name beside the data set's own."""
+PUBLISHED: dict[str, ChannelStatistics] = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
-"""Mean and standard deviation of each channel of the training sets, for values from 0 to 1."""
+"""Those of the training sets."""
 
 
 class Normalize(nn.Module):

@@ -1,4 +1,4 @@
-"""ResNets for small images: `res20s` (He et al. 2016, section 4.2) and `res18` with a 3x3 stem."""
+"""ResNets for small images: `res20s` to `res56s` (He et al. 2016, section 4.2) and `res18` with a 3x3 stem."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,10 @@ class ResNetSpec:
     """Shortcuts between stages are 1x1 convolutions (option B of He et al. 2016), else padded by zeros (option A)."""
 
 
+CIFAR_DEPTHS = {"res20s": 20, "res32s": 32, "res44s": 44, "res56s": 56}
+"""Layers with weights, 6 n + 2 for n blocks in each of three stages."""
 SPECS = {
-    "res20s": ResNetSpec((16, 32, 64), 3, has_projections=False),
+    **{arch: ResNetSpec((16, 32, 64), (depth - 2) // 6, has_projections=False) for arch, depth in CIFAR_DEPTHS.items()},
     "res18": ResNetSpec((64, 128, 256, 512), 2, has_projections=True),
 }
 

@@ -23,6 +23,13 @@ class Member:
     """Whether the weights compute the unit; the others are its bias and statistics, or weights that read it."""
     is_prunable: bool = False
     """Whether sparsity counts the weights, and magnitude pruning ranks them."""
+    is_scale: bool = False
+    """Whether it is a batch norm's factor on the units."""
+
+    @property
+    def is_statistic(self) -> bool:
+        """Whether it is a running mean or variance, which no gradient changes."""
+        return self.tensor.endswith(("running_mean", "running_var"))
 
     @property
     def module(self) -> str:
@@ -50,6 +57,11 @@ class UnitGroup:
         """The members whose weights compute the units."""
         return [member for member in self.members if member.is_own]
 
+    @property
+    def parameters(self) -> list[Member]:
+        """All members that are trained: what computes the units, what reads them, and the norms between."""
+        return [member for member in self.members if not member.is_statistic]
+
 
 def one_each(num_units: int) -> Int64[Tensor, "units 1"]:
     """Return the index in which unit u has entry u."""
@@ -59,4 +71,4 @@ def one_each(num_units: int) -> Int64[Tensor, "units 1"]:
 def norm_members(name: str, num_units: int) -> list[Member]:
     """Return a batch norm's tensors with one entry for each channel."""
     parts = ("weight", "bias", "running_mean", "running_var")
-    return [Member(f"{name}.{part}", 0, one_each(num_units)) for part in parts]
+    return [Member(f"{name}.{part}", 0, one_each(num_units), is_scale=part == "weight") for part in parts]

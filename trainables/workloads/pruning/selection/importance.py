@@ -1,4 +1,4 @@
-"""Importance of units: from their weights, their mask, or their activations on training images."""
+"""Importance of units: from their weights, their mask, or their activations and gradients on training images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,11 +12,13 @@ from torch.nn import functional
 from trainables.contract.train_context import Collectives
 from trainables.workloads.pruning.config import Criterion
 from trainables.workloads.pruning.networks.units import Member, UnitGroup
+from trainables.workloads.pruning.selection.gradient_importance import score_gradients
 from trainables.workloads.pruning.selection.magnitude_masks import Mask
 
 Scores = dict[str, Float[Tensor, " units"]]
 """Scores by group, on the CPU."""
-NEEDS_DATA = ("l1", "l2", "saliency")
+OF_ACTIVATIONS = ("l1", "l2", "saliency")
+OF_GRADIENTS = ("taylor", "hessian")
 
 
 def compute_importance(
@@ -30,10 +32,13 @@ def compute_importance(
 ) -> Scores:
     """Compute scores of units, the same on every rank; higher scores are kept longer.
 
-    A group's score is the sum over its own members. magnitude: sum |w|. remain: weights that `masks` keeps. l1, l2:
-    sums of |F| and F^2 of a convolution's output F, or the mean |F| and root mean square of qkv or fc1. saliency: |sum
-    F dL/dF| of each sample (Molchanov et al. 2017, eq. 8), averaged. Only the last three read `batches`, and contain
-    collectives.
+    The first five sum over the weights that compute the unit, those of all layers that write into a residual stream
+    together. magnitude: sum |w|. remain: weights that `masks` keeps. l1, l2: sums of |F| and F^2 of a convolution's
+    output F, or the mean |F| and root mean square of qkv or fc1. saliency: |sum F dL/dF| of each sample (Molchanov et
+    al. 2017, eq. 8), averaged. The others take in all that goes with the unit (Fang et al. 2023). taylor, hessian: see
+    `score_gradients`. group_l2: sum w^2 of the weights that compute or read it and of its norms' factors. bn_scale: sum
+    |gamma| of its batch norms (Liu et al. 2017). Both are over their group's mean, which makes groups comparable.
+    Only l1, l2, saliency, taylor and hessian read `batches`, and contain collectives.
 
     Args:
         network: The trained network.
@@ -43,23 +48,39 @@ def compute_importance(
         batches: This rank's training batches.
         collectives: Those of this rank.
     """
-    if criterion in NEEDS_DATA:
+    if criterion in OF_ACTIVATIONS:
         return _score_activations(network, groups, criterion, batches, collectives)
+    if criterion in OF_GRADIENTS:
+        with _evaluating(network):
+            return score_gradients(network, groups, criterion, batches, collectives)
     weights = network.state_dict()
-    scores: Scores = {}
-    for group in groups:
-        own = group.own
-        if criterion == "magnitude":
-            parts = [sum_by_unit(weights[member.tensor].abs(), member) for member in own]
-        else:
-            parts = [sum_by_unit(masks[member.tensor].float(), member) for member in own if member.is_prunable]
-        scores[group.name] = torch.stack(parts).sum(dim=0).cpu()
-    return scores
+    return {group.name: _score_weights(group, criterion, weights, masks).cpu() for group in groups}
+
+
+def _score_weights(
+    group: UnitGroup, criterion: Criterion, weights: Mapping[str, Tensor], masks: Mapping[str, Mask]
+) -> Float[Tensor, " units"]:
+    if criterion == "magnitude":
+        return _total([sum_by_unit(weights[member.tensor].abs(), member) for member in group.own])
+    if criterion == "remain":
+        own = [member for member in group.own if member.is_prunable]
+        return _total([sum_by_unit(masks[member.tensor].float(), member) for member in own])
+    scales = [member for member in group.members if member.is_scale]
+    if criterion == "bn_scale":
+        scores = _total([sum_by_unit(weights[member.tensor].abs(), member) for member in scales])
+    else:
+        members = scales + [member for member in group.members if weights[member.tensor].ndim > 1]
+        scores = _total([sum_by_unit(weights[member.tensor].double().square(), member) for member in members])
+    return scores / scores.mean()
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum(dim=0)
 
 
 def sum_by_unit(values: Tensor, member: Member) -> Float[Tensor, " units"]:
     """Sum over all entries of each unit, in float64."""
-    by_entry = values.double().movedim(member.dim, 0).flatten(1).sum(dim=1)
+    by_entry = values.double().movedim(member.dim, 0).reshape(values.shape[member.dim], -1).sum(dim=1)
     return by_entry[member.index.to(values.device)].sum(dim=1)
 
 
@@ -99,6 +120,17 @@ def _finish(members: Sequence[tuple[str, Member]], total: Tensor, count: Tensor,
 
 
 @contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Put the network in eval mode, and back."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+@contextmanager
 def _watching(network: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Put the network in eval mode and yield the last output of each module by name."""
     outputs: dict[str, Tensor] = {}
@@ -109,15 +141,13 @@ def _watching(network: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, 
 
         return hook
 
-    was_training = network.training
-    network.eval()
     handles = [network.get_submodule(name).register_forward_hook(keep(name)) for name in dict.fromkeys(modules)]
     try:
-        yield outputs
+        with _evaluating(network):
+            yield outputs
     finally:
         for handle in handles:
             handle.remove()
-        network.train(was_training)
 
 
 def _measure(

@@ -1,6 +1,7 @@
 """Unit selection of a trained network: combines the settings with scores and counts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
 from torch import nn
@@ -8,11 +9,26 @@ from torch import nn
 from trainables.contract.train_context import StartContext
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.networks.blueprint import Blueprint
-from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors
+from trainables.workloads.pruning.networks.build import find_groups, measure_size, prunable_tensors
 from trainables.workloads.pruning.networks.units import UnitGroup
 from trainables.workloads.pruning.selection.importance import compute_importance
 from trainables.workloads.pruning.selection.magnitude_masks import Mask, prune_globally
+from trainables.workloads.pruning.selection.physical_removal import shrink
 from trainables.workloads.pruning.selection.unit_counts import choose_units, count_by_mask, count_by_rate
+
+NUM_HALVINGS = 14
+"""Of the interval in which a rate is searched: it is found to within 0.0001."""
+
+
+@dataclass(frozen=True)
+class PruningPlan:
+    """Plan of one pruning."""
+
+    rate: float
+    masks: Mapping[str, Mask]
+    """Weights that magnitude pruning keeps, by tensor."""
+    kept: dict[str, list[int]]
+    """For each target group the indices of the units that stay."""
 
 
 def prune_weights(network: nn.Module, blueprint: Blueprint, rate: float) -> dict[str, Mask]:
@@ -26,22 +42,15 @@ def target_groups(blueprint: Blueprint, config: PruningConfig) -> list[UnitGroup
     return [group for group in find_groups(blueprint) if group.kind in config.kinds]
 
 
-def select_units(
-    network: nn.Module,
-    blueprint: Blueprint,
-    config: PruningConfig,
-    *,
-    masks: Mapping[str, Mask],
-    start: StartContext,
-    num_prunings: int,
-) -> dict[str, list[int]]:
-    """Return for each target group the indices of the units that stay after `num_prunings` prunings; a collective.
+def plan_pruning(
+    network: nn.Module, blueprint: Blueprint, config: PruningConfig, *, start: StartContext, num_prunings: int
+) -> PruningPlan:
+    """Plan a pruning by `config.rate`, or by the least rate that reaches `config.target_macs`; a collective.
 
     Args:
         network: The trained network.
         blueprint: Its blueprint.
         config: The workload's settings.
-        masks: Weights that magnitude pruning keeps, by tensor.
         start: Batches and collectives.
         num_prunings: Number of prunings, this one included.
     """
@@ -50,16 +59,59 @@ def select_units(
         network,
         groups,
         config.criteria,
-        masks=masks,
+        masks={} if config.rate is None else prune_weights(network, blueprint, config.rate),
         batches=islice(start.batches("train"), config.criterion_batches),
         collectives=start.collectives,
     )
-    counts = {group.name: _count(group, config, masks, num_prunings) for group in groups}
-    return choose_units(groups, counts, scores, is_global=config.sorting_mode == "global")
+
+    def plan_at(rate: float) -> PruningPlan:
+        masks = prune_weights(network, blueprint, rate)
+        counts = {group.name: _count(group, config, rate, masks, num_prunings) for group in groups}
+        return PruningPlan(rate, masks, choose_units(groups, counts, scores, is_global=config.sorting_mode == "global"))
+
+    share = config.allowed_share(num_prunings)
+    if share is None:
+        assert config.rate is not None
+        return plan_at(config.rate)
+    return find_plan(plan_at, blueprint, share * measure_size(blueprint.dense()).macs)
 
 
-def _count(group: UnitGroup, config: PruningConfig, masks: Mapping[str, Mask], num_prunings: int) -> int:
+def find_plan(plan_at: Callable[[float], PruningPlan], blueprint: Blueprint, allowed: float) -> PruningPlan:
+    """Find by bisection the plan of the lowest rate that leaves at most `allowed` multiply-accumulates.
+
+    Args:
+        plan_at: Makes the plan of a rate; a higher one keeps no unit that a lower one removes.
+        blueprint: Blueprint of the network that is pruned.
+        allowed: Multiply-accumulates of one image; `refuse_unreachable` has seen that they are possible.
+    """
+    low, high = 0.0, 1.0
+    best = plan_at(high)
+    for _ in range(NUM_HALVINGS):
+        plan = plan_at((low + high) / 2)
+        if measure_size(shrink(blueprint, plan.kept)).macs <= allowed:
+            best, high = plan, plan.rate
+        else:
+            low = plan.rate
+    return best
+
+
+def refuse_unreachable(blueprint: Blueprint, config: PruningConfig) -> None:
+    """Raise ValueError when even one unit in every group that may be pruned costs more than `config.target_macs`."""
+    if config.target_macs is None:
+        return
+    least = shrink(blueprint, {group.name: [0] for group in target_groups(blueprint, config)})
+    share = measure_size(least).macs / measure_size(blueprint.dense()).macs
+    if share > config.target_macs:
+        wider = "target: both" if config.is_vit else "prunes_residual: true"
+        raise ValueError(
+            f"`workload.target_macs` is {config.target_macs}, but {config.arch} with one unit left in every group that "
+            f"may be pruned still takes {share:.3f} of the dense network's multiply-accumulates; give more, or let "
+            f"other units go too (`workload.{wider}`)"
+        )
+
+
+def _count(group: UnitGroup, config: PruningConfig, rate: float, masks: Mapping[str, Mask], num_prunings: int) -> int:
     if not config.is_vit:
         return count_by_mask(group, masks, config.fillback_rate)
-    rate = (group.kind == "neuron" and config.mlp_prune_ratio) or config.rate
-    return count_by_rate(group, rate, num_prunings, config.fillback_rate)
+    own_rate = (group.kind == "neuron" and config.mlp_prune_ratio) or rate
+    return count_by_rate(group, own_rate, num_prunings, config.fillback_rate)

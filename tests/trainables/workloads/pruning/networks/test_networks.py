@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from tests.trainables.workloads.pruning.tiny_networks import ARCHS, images, lively, tiny
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, count_prunable, find_groups, measure_size
 from trainables.workloads.pruning.networks.normalisation import PUBLISHED, Normalize
-from trainables.workloads.pruning.networks.resnet import PaddedShortcut
+from trainables.workloads.pruning.networks.resnet import CIFAR_DEPTHS, PaddedShortcut
 from trainables.workloads.pruning.networks.vit import Attention, VisionTransformer
 
 PUBLISHED_SIZES = {
@@ -19,6 +20,10 @@ PUBLISHED_SIZES = {
     ("vit_base", 100): (85_221_220, 84_934_656, 5_601_063_936),
     ("res20s", 10): (269_722, 267_264, 40_551_040),
     ("res20s", 100): (275_572, 267_264, 40_556_800),
+    ("res32s", 10): (464_154, 460_800, 68_862_592),
+    ("res44s", 10): (658_586, 654_336, 97_174_144),
+    ("res56s", 10): (853_018, 847_872, 125_485_696),
+    ("res56s", 100): (858_868, 847_872, 125_491_456),
     ("res18", 10): (11_173_962, 11_157_504, 555_422_720),
     ("res18", 100): (11_220_132, 11_157_504, 555_468_800),
 }
@@ -31,16 +36,19 @@ def test_parameters_prunable_weights_and_macs_are_exact(arch, num_classes):
     assert (size.parameters, size.prunable, size.macs) == PUBLISHED_SIZES[arch, num_classes]
 
 
-def test_macs_of_res20s_by_its_definition():
-    """conv: Cout Cin k^2 Ho Wo; the classifier: in x out."""
+@pytest.mark.parametrize(("arch", "depth"), CIFAR_DEPTHS.items())
+def test_macs_and_depth_of_cifar_resnets_by_definition(arch, depth):
+    """conv: Cout Cin k^2 Ho Wo; the classifier: in x out. 6 n + 2 layers have weights, 2 n in each stage."""
+    num_layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in build_network(tiny(arch)).modules())
+    assert num_layers == depth
     total = 16 * 3 * 9 * 32 * 32
     before, side = 16, 32
     for width in (16, 32, 64):
-        for block in range(3):
+        for block in range((depth - 2) // 6):
             side = side // 2 if width > before and block == 0 else side
             total += width * before * 9 * side**2 + width * width * 9 * side**2
             before = width
-    assert measure_size(Blueprint("res20s", 3, 32, 32, 10)).macs == total + 64 * 10
+    assert measure_size(Blueprint(arch, 3, 32, 32, 10)).macs == total + 64 * 10
 
 
 def test_macs_of_a_vit_by_its_definition():

@@ -13,6 +13,7 @@ from trainables.workloads.pruning.selection.importance import compute_importance
 from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
 
 ARCHS = ("res20s", "vit_tiny")
+BN_OF_STAGE_1 = ("layer1.0.bn2", "layer1.1.bn2", "layer1.2.bn2")
 
 
 def batches_of(count: int = 7, size: int = 3) -> list[dict[str, torch.Tensor]]:
@@ -112,7 +113,61 @@ def test_saliency_is_the_first_order_change_of_each_samples_loss(arch):
     torch.testing.assert_close(scores[group.name], expected, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("criterion", ["l1", "l2", "saliency"])
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("criterion", ["taylor", "hessian"])
+def test_gradient_scores_equal_loops_over_samples_and_weights(arch, criterion):
+    """All that goes with a unit counts together: the residual stream's convolutions, norms and readers too."""
+    network, _, groups, scores = scores_of(arch, criterion, batches_of(4, 3))
+    chosen = [groups[0], groups[-1]]
+    expected = {group.name: torch.zeros(group.num_units, dtype=torch.float64) for group in chosen}
+    parameters = dict(network.named_parameters())
+    for batch in batches_of(4, 1):
+        loss = functional.cross_entropy(network.eval()(batch["image"]), batch["label"])
+        gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+        for group in chosen:
+            for unit in range(group.num_units):
+                products = []
+                for member in group.members:
+                    for entry in member.index[unit].tolist() if member.tensor in parameters else ():
+                        product = gradients[member.tensor] * parameters[member.tensor].detach()
+                        products.append(product.select(member.dim, entry).double().flatten())
+                values = torch.cat(products)
+                change = values.sum().square() if criterion == "taylor" else values.square().sum()
+                expected[group.name][unit] += change / 4
+    for group in chosen:
+        torch.testing.assert_close(scores[group.name], expected[group.name], rtol=1e-3, atol=1e-10)
+    assert groups[-1].kind == ("residual" if arch == "res20s" else "neuron")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_group_norm_takes_in_what_writes_and_reads_a_unit(arch):
+    network, _, groups, scores = scores_of(arch, "group_l2", [])
+    state = network.state_dict()
+    for group in (groups[0], groups[-2], groups[-1]):
+        expected = torch.zeros(group.num_units, dtype=torch.float64)
+        for unit in range(group.num_units):
+            for member in group.members:
+                is_factor = ".bn" in f".{member.tensor}" and member.tensor.endswith("weight")
+                if state[member.tensor].ndim < 2 and not is_factor:
+                    continue
+                for entry in member.index[unit].tolist():
+                    values = state[member.tensor].select(member.dim, entry).flatten().tolist()
+                    expected[unit] += sum(value**2 for value in values)
+        torch.testing.assert_close(scores[group.name], expected / expected.mean(), rtol=1e-6, atol=0)
+
+
+def test_batch_norm_scores_sum_the_factors_of_a_stream():
+    network, _, _, scores = scores_of("res20s", "bn_scale", [])
+    state = network.state_dict()
+    stream = torch.stack([state[f"{name}.weight"].double().abs() for name in ("bn1", *BN_OF_STAGE_1)]).sum(dim=0)
+    torch.testing.assert_close(scores["layer1"], stream / stream.mean())
+    inside = state["layer2.1.bn1.weight"].double().abs()
+    torch.testing.assert_close(scores["layer2.1.conv1"], inside / inside.mean())
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "saliency", "taylor", "hessian"])
 def test_every_layer_has_its_importance_and_the_network_is_kept(criterion):
     network, _, groups, scores = scores_of("res20s", criterion, batches_of())
     assert scores.keys() == {group.name for group in groups}
@@ -122,7 +177,7 @@ def test_every_layer_has_its_importance_and_the_network_is_kept(criterion):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("criterion", ["l1", "l2", "saliency"])
+@pytest.mark.parametrize("criterion", ["l1", "l2", "saliency", "taylor", "hessian"])
 def test_importance_does_not_depend_on_batches_or_ranks(criterion):
     class Doubled(Alone):
         """The other rank has seen the same."""
@@ -136,12 +191,13 @@ def test_importance_does_not_depend_on_batches_or_ranks(criterion):
         torch.testing.assert_close(whole[name], parts[name], rtol=1e-4, atol=1e-8)
 
 
-def test_without_training_images_there_is_no_score():
+@pytest.mark.parametrize("criterion", ["l1", "taylor"])
+def test_without_training_images_there_is_no_score(criterion):
     with pytest.raises(ValueError, match="no training batches to score units on"):
-        scores_of("vit_tiny", "l1", [])
+        scores_of("vit_tiny", criterion, [])
 
 
-@pytest.mark.parametrize("criterion", ["l1", "saliency"])
+@pytest.mark.parametrize("criterion", ["l1", "saliency", "taylor"])
 def test_importance_is_computed_in_eval_mode(criterion):
     """Else the batch norms would use the batch, and move."""
     blueprint = tiny("res20s")
