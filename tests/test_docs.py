@@ -169,14 +169,14 @@ def test_the_verbs_of_the_readme_are_those_of_the_command_line():
     assert set(re.findall(r"(?m)^\| `(\w+)` \|", TEXTS["README.md"])) == set(cli.VERBS)
 
 
-PAGES = {"heart_sound_pretrain": "heart_sound", "heart_sound_finetune": "heart_sound"}
+SHARED_PAGES = {"heart_sound_pretrain": "heart_sound", "heart_sound_finetune": "heart_sound"}
 
 
-@pytest.mark.parametrize("page", sorted({PAGES.get(name, name) for name in WORKLOADS.keys() - {"toy"}}))
+@pytest.mark.parametrize("page", sorted({SHARED_PAGES.get(name, name) for name in WORKLOADS.keys() - {"toy"}}))
 def test_a_page_tells_the_options_of_its_workloads_evaluation(page):
     told = re.findall(r"(?s)`evaluate` takes .*?\n\n", TEXTS[f"docs/workloads/{page}.md"])
     options = set(re.findall(r"`--([a-z0-9-]+)", " ".join(told))) | set(re.findall(r" --([a-z-]+) ", " ".join(told)))
-    names = [name for name in WORKLOADS if PAGES.get(name, name) == page]
+    names = [name for name in WORKLOADS if SHARED_PAGES.get(name, name) == page]
     assert options == {option for name in names for option in config_class(name).evaluation_options}
 
 

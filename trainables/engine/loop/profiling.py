@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
 from data_pipelines.storage.folder import Folder
@@ -60,10 +61,10 @@ def _tabulate(found: profile) -> TablePanel:
     return TablePanel("profile/operations", COLUMNS, rows)
 
 
-def _own_time(event: torch.autograd.profiler_util.FunctionEventAvg) -> float:
+def _own_time(event: FunctionEventAvg) -> float:
     return event.self_device_time_total or event.self_cpu_time_total
 
 
-def _milliseconds(event: torch.autograd.profiler_util.FunctionEventAvg) -> list[float]:
+def _milliseconds(event: FunctionEventAvg) -> list[float]:
     found = (event.self_cpu_time_total, event.cpu_time_total, event.self_device_time_total, event.device_time_total)
     return [round(microseconds / 1000, 3) for microseconds in found]
