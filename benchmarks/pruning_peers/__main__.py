@@ -3,10 +3,10 @@
 python -m benchmarks.pruning_peers --data cifar-10-batches-py --weights res20s=resnet20-12fca82f.th [--epochs 3]
 
 Each network is pruned once, to at most a share of its multiply-accumulates: inside the blocks alone, or its residual
-streams too. Torch-Pruning finds its ratio by bisection as we do our rate; it removes the same share of every layer, or
-of all layers together, and the better of the two counts. Both choices are built by the same code and judged by the same
-test rows right after removal. Then our best criterion and theirs are trained alike for some epochs on the training rows
-with the same seeds. Torch-Pruning has an environment of its own, made on the first call.
+streams too. Torch-Pruning finds its ratio by bisection as we do our rate; it compares units layer by layer, or those of
+all layers together, as `--sorting` does with ours, and the better counts for either. Both choices are built by the same
+code and judged by the same test rows right after removal. Then our best criterion and theirs are trained alike for some
+epochs on the training rows with the same seeds. Torch-Pruning has an environment of its own, made on the first call.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from trainables.workloads.pruning.selection.physical_removal import remove_units
 
 PINS, PACKAGES = ("torch-pruning==1.6.1",), ("torch_pruning",)
 CRITERIA = ("magnitude", "l1", "l2", "saliency", "taylor", "hessian", "group_l2", "bn_scale")
+SORTING = ("layer-wise", "global")
 Rows = tuple[Tensor, Tensor]
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the CIFAR-10 pickles")
     parser.add_argument("--weights", nargs="+", required=True, help="for example res20s=resnet20-12fca82f.th")
     parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=CRITERIA)
+    parser.add_argument("--sorting", nargs="+", choices=SORTING, default=SORTING)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.75, 0.5])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
@@ -51,7 +53,7 @@ def main() -> None:
     train_rows, test_rows = (_read(options.data, split) for split in ("train", "test"))
     for each in options.weights:
         arch, _, weights = each.partition("=")
-        comparison = Comparison(arch, Path(weights), train_rows, test_rows, str(python))
+        comparison = Comparison(arch, Path(weights), train_rows, test_rows, python=str(python), sorting=options.sorting)
         for found in comparison.measure(options.shares, options.criteria, options.epochs, options.seeds):
             save_results("pruning_peers", {arch: found}, keeps_others=True)
             print(f"\n{format_table({arch: found})}\n", flush=True)
@@ -60,8 +62,10 @@ def main() -> None:
 class Comparison:
     """One published network and the rows that it is measured on."""
 
-    def __init__(self, arch: str, weights: Path, train_rows: Rows, test_rows: Rows, python: str) -> None:
-        self._arch, self._weights, self._python = arch, weights, python
+    def __init__(
+        self, arch: str, weights: Path, train_rows: Rows, test_rows: Rows, *, python: str, sorting: Sequence[str]
+    ) -> None:
+        self._arch, self._weights, self._python, self._sorting = arch, weights, python, sorting
         self._train_rows, self._test_rows = train_rows, test_rows
         self._network, self._blueprint = load_published(arch, weights)
 
@@ -86,7 +90,7 @@ class Comparison:
         for share in shares:
             for residual in (False, True):
                 place = {"share": share, "prunes_residual": residual}
-                ours = [self._judge(name, self._choose(name, **place), place) for name in criteria]
+                ours = [self._judge_best(name, place) for name in criteria]
                 theirs = [self._judge(PEER, kept, place) for kept in self._ask_peer(place)]
                 best, peer = (max(side, key=lambda entry: entry["accuracy"]) for side in (ours, theirs))
                 entries += [*ours, peer]
@@ -104,6 +108,11 @@ class Comparison:
 
     def _choose(self, criterion: str, **settings: Any) -> dict[str, list[int]]:
         return choose(self._network, self._blueprint, *self._train_rows, criteria=criterion, **settings)
+
+    def _judge_best(self, criterion: str, place: dict[str, Any]) -> dict[str, Any]:
+        """Judge our choice by each way of sorting, and return the better."""
+        chosen = [self._choose(criterion, sorting_mode=mode, **place) for mode in self._sorting]
+        return max((self._judge(criterion, kept, place) for kept in chosen), key=lambda entry: entry["accuracy"])
 
     def _judge(self, name: str, kept: dict[str, list[int]], place: dict[str, Any]) -> dict[str, Any]:
         pruned, _ = remove_units(self._network, self._blueprint, kept)
