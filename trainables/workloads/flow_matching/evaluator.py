@@ -11,15 +11,15 @@ from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import ImagePanel, zoom_of
 from trainables.contract.train_context import Collectives
 from trainables.workloads.flow_matching.config import Evaluation, Sampling
-from trainables.workloads.flow_matching.eval_labels import choose_labels, choose_shown
 from trainables.workloads.flow_matching.flow.guidance import Samples, generate
-from trainables.workloads.flow_matching.nfe_curve import draw_curve
-from trainables.workloads.flow_matching.noise import draw_noise
+from trainables.workloads.flow_matching.flow.noise import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
+from trainables.workloads.flow_matching.reference.eval_labels import choose_labels, choose_shown
+from trainables.workloads.flow_matching.reference.nfe_curve import draw_curve
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
+from trainables.workloads.flow_matching.reference.score_names import name_halves, name_scores
 from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, deal_chunks
-from trainables.workloads.flow_matching.score_names import name_halves, name_scores
-from trainables.workloads.flow_matching.split_likelihood import SplitLikelihood
+from trainables.workloads.flow_matching.reference.split_likelihood import SplitLikelihood
 
 
 @dataclass

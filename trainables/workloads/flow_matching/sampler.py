@@ -13,7 +13,7 @@ from trainables.contract.prediction import Input
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.flow.interpolation import interpolate_spherically
-from trainables.workloads.flow_matching.noise import draw_noise
+from trainables.workloads.flow_matching.flow.noise import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.prediction_options import FlowOptions, sample_settings
 from trainables.workloads.flow_matching.sample_batches import group_of

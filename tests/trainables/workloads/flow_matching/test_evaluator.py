@@ -18,8 +18,8 @@ from trainables.metrics.generative.kernel_distance import compute_kernel_distanc
 from trainables.metrics.generative.precision_recall import compute_precision_recall
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
+from trainables.workloads.flow_matching.reference.score_names import name_scores
 from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores
-from trainables.workloads.flow_matching.score_names import name_scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config, tiny_rows

@@ -25,6 +25,7 @@ from trainables.inference.loading import load_model, read_options
 from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
 from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
+from trainables.workloads.video_prediction.clip_inputs import find_clips, read_clip
 from trainables.workloads.video_prediction.diffusion.predictors import rollout
 from trainables.workloads.video_prediction.plots import to_8_bit
 from trainables.workloads.video_prediction.prediction_files import draw_animation, encode_future
@@ -339,3 +340,12 @@ def test_predictions_that_are_not_finite_are_an_error(regression, tmp_path, monk
     monkeypatch.setattr(predictor.task.module, "forward", lambda past: Tensor(past.repeat(1, 2, 1, 1, 1) * torch.nan))
     with pytest.raises(ValueError, match="walk: the model predicts values that are not finite"):
         predictor.predict([tmp_path / "walk"])
+
+
+def test_a_video_is_brought_to_the_rate_of_the_training(tmp_path):
+    save_video(tmp_path / "walk.mkv", 9)  # at 10 frames/s, of level 10 * place
+    (item,) = find_clips(Folder(str(tmp_path / "walk.mkv")))
+    clip = read_clip(item, FrameShape(1, 8, 8), lambda count: range(count - 2, count), 5)
+    assert (clip.places, clip.rate_hz) == ((6, 8), 5) and clip.frames[:, 0, 4, 4].tolist() == [60, 80]
+    with pytest.raises(ValueError, match=r"walk\.mkv: has 10 frames/s, fewer than `frames_per_s` 25"):
+        read_clip(item, FrameShape(1, 8, 8), range, 25)

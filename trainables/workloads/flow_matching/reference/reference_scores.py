@@ -8,7 +8,7 @@ import torch
 from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments
 from trainables.workloads.flow_matching.config import Evaluation
-from trainables.workloads.flow_matching.noise import draw_noise
+from trainables.workloads.flow_matching.flow.noise import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.pixel_statistics import PixelMoments
 from trainables.workloads.flow_matching.reference.real_features import MAX_ROWS, RealFeatures, measure_real_features
