@@ -207,15 +207,16 @@ def test_a_run_is_among_the_metrics_that_ray_exports(toy, ray_cluster):
     train(toy(scaling={"num_workers": 1}, tracking={"run_name": "exported"}))
     page = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
     deadline = time.monotonic() + 120
-    while not (steps := [line for line in read_lines(page) if line.startswith("ray_quintet_step{")]):
+    while read_step(page, "exported") != NUM_STEPS:
         assert time.monotonic() < deadline
         time.sleep(1)
-    assert any('run="exported"' in line and float(line.split()[-1]) == NUM_STEPS for line in steps)
 
 
-def read_lines(page: str) -> list[str]:
+def read_step(page: str, run: str) -> float | None:
     with urllib.request.urlopen(page, timeout=10) as answer:
-        return answer.read().decode().splitlines()
+        lines = answer.read().decode().splitlines()
+    steps = [line for line in lines if line.startswith("ray_quintet_step{") and f'run="{run}"' in line]
+    return float(steps[0].split()[-1]) if steps else None
 
 
 def test_a_damaged_shard_is_named(toy, ray_cluster, tmp_path):
