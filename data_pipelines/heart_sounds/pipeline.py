@@ -41,8 +41,10 @@ _RULES = 5
 """Version of the rules that turn recordings into rows; increased when a rule changes."""
 PREPROCESSING = {"sample_rate", "band_hz", "unit", "num_samples", "window_s"}
 """Settings that a model must be used with as it was trained."""
-_SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "prepared", "augmentation", "on_bad_file"}
+_SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "labels", "prepared", "augmentation", "on_bad_file"}
 """Settings that do not change the rows, or that enter the digest in another way."""
+_LATER = ("num_folds", "fold", "inaudible", "tests_all", "classes")
+"""Settings that are no part of the digest where they are not given, so that data prepared before keep their key."""
 
 
 class HeartPipeline(ChoosingPipeline["HeartBatch"]):
@@ -70,11 +72,8 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
                 return manifest.pipeline
         paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
         paths |= {"labels": str(self.data.labels)} if self.data.labels else {}
-        unused = {"num_folds", "fold"} if self.data.fold is None else set()  # keys of before have none
-        unused |= {"inaudible"} if self.data.inaudible == "patient" else set()
-        unused |= set() if self.data.tests_all else {"tests_all"}
-        unused |= {"labels"} if self.data.labels else {"labels", "classes"}
-        settings = self.data.model_dump(mode="json", exclude=_SHAPING | unused)
+        unset = {name for name in _LATER if getattr(self.data, name) == HeartData.model_fields[name].default}
+        settings = self.data.model_dump(mode="json", exclude=_SHAPING | unset)
         digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
         return f"{self._family}-{digest.hexdigest()[:8]}"
 
@@ -106,7 +105,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
         return {
             "num_samples": self.data.num_samples,
             "preprocessing": self.data.model_dump(mode="json", include=PREPROCESSING),
-            "class_names": list(self.data.describe_task(self.task).classes) if self.task else [],
+            "class_names": list(self._classes),
             "databases": list(databases_of(self.data, self.task)),
             "subjects": split_by_subject(self.data, self.task, self._chosen.all),
             "num_recordings": {split: len(found) for split, found in self._chosen.splits.items()},
@@ -174,9 +173,8 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
         """Count recordings and cycles by class, in pretraining by data set."""
         if self.task is None:
             return count_rows(table, [self._chosen.all[number].database for number in table["recording"].to_pylist()])
-        return count_rows(
-            table, [self.data.describe_task(self.task).classes[label] for label in table["label"].to_pylist()]
-        )
+        classes = self._classes
+        return count_rows(table, [classes[label] for label in table["label"].to_pylist()])
 
     def decode(self, table: pa.Table) -> pa.Table:
         """Return a row for each cycle."""
@@ -217,7 +215,11 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
 
     def make_fake_rows(self, num_rows: int, seed: int) -> pa.Table:
         """Return recordings of one synthetic cycle with cycling labels."""
-        return make_rows(self.data, len(self.data.describe_task(self.task).classes) if self.task else 0, num_rows, seed)
+        return make_rows(self.data, len(self._classes), num_rows, seed)
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        return self.data.describe_task(self.task).classes if self.task else ()
 
     @cached_property
     def _chosen(self) -> ChosenRecordings:

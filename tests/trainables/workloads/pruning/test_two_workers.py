@@ -8,26 +8,15 @@ import torch
 from safetensors.torch import load_file
 
 from ray_jobs.runs.planning import build_plan
-from ray_jobs.settings.experiment import Experiment, check_settings
+from ray_jobs.settings.experiment import Experiment
 from tests.distributed.launch import start_processes
+from tests.trainables.workloads.pruning.digit_rounds import make
 
 
 def build(tmp_path, name: str, **workload) -> Experiment:
-    settings = {
-        "workload": {"name": "pruning", "pruning_times": 3, "rate": 0.3, "criterion_batches": 1, **workload},
-        "training": {
-            "epochs": 2,
-            "batch_size": 320,
-            "keep_checkpoints": 100,
-            "checkpoint_every_steps": 1,
-            "ema": {"decay": 0.9} if workload.get("struct") == "refill" else None,
-            "optimizer": {"name": "sgd", "learning_rate": 0.05},
-        },
-        "scaling": {"num_workers": 0, "threads_per_worker": 1},
-        "storage": {"path": str(tmp_path)},
-        "tracking": {"run_name": name},
-    }
-    experiment = check_settings(settings, origin="test")
+    ema = {"decay": 0.9} if workload.get("struct") == "refill" else None
+    training = {"batch_size": 320, "log_every_steps": 50, "ema": ema}
+    experiment = make(tmp_path, tmp_path / "digits", name, training, **workload)
     experiment.folder.make()
     return experiment
 
