@@ -128,6 +128,8 @@ class _Layout:
         """Return colours [height, width, channels] of the decoded page with white as the largest level, and alpha."""
         if not pixels.size:
             raise BadFileError(self.path, "has no pixels; replace or remove the file")
+        if self.bits not in (8, 16):
+            raise BadFileError(self.path, f"has {self.bits} bits per colour; save it with 8 or 16")
         if self.samples == 1:
             return (65535 - pixels)[..., None], None
         if self.is_planar:

@@ -46,8 +46,8 @@ def read_header(path: Path) -> Header:
     try:
         rate, count = int(float(rows[0][2].split("/")[0])), int(rows[0][1])
         num_samples = int(rows[0][3]) if len(rows[0]) > 3 else 0
-        files = [(row[0], row[1].split("+")[0]) for row in rows[1 : count + 1]]
-        described = [" ".join(row[8:]) for row in rows[1 : count + 1]]
+        files = [(row[0], row[1].split("+")[0]) for row in rows[1:]]
+        described = [" ".join(row[8:]) for row in rows[1:]]
     except (IndexError, ValueError, OverflowError) as error:
         raise BadFileError(path, f"is {describe_content(path)}, no record header; copy it again") from error
     if len(files) != count:

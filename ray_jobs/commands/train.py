@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Train to the end, and print the results of the best model."""
+    """Train to the end, print the results of the best model, and write the run's report."""
+    from ray_jobs.report.report import write_report
     from ray_jobs.terminal import show
 
     experiment = load_to_train(options)
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     show(
         *describe_results(experiment, result),
         f"folder: {result.folder}",
+        f"report: {write_report(str(result.folder), None, experiment.storage.path)}",
         f"next:   {evaluate} (its options: quintet evaluate {shlex.quote(options.experiment)} --help)",
     )
     final = result.final

@@ -1,13 +1,17 @@
-"""The `report` verb: one self-contained HTML file of a run or of a search."""
+"""The `report` verb: one self-contained HTML file of a run, of a search, or of several runs side by side."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from data_pipelines.contract.config import expand_home
 from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
+from ray_jobs.report.export import export_page
+from ray_jobs.report.page.comparison_page import build_comparison_page
+from ray_jobs.report.page.content import FindReport, Page
+from ray_jobs.report.page.render import render
 from ray_jobs.report.page.run_page import build_run_page
 from ray_jobs.report.page.search_page import build_search_page
 from ray_jobs.report.record.run_record import gather_run
@@ -20,6 +24,7 @@ from ray_jobs.search.trials import TRIALS
 from ray_jobs.settings.experiment import Storage
 
 REPORT = "report.html"
+COMPARISON = "comparison.html"
 
 
 def read_storage(overrides: Sequence[str]) -> str:
@@ -35,28 +40,49 @@ def read_storage(overrides: Sequence[str]) -> str:
     return Storage(path=paths[-1]).path if paths else Storage().path
 
 
-def write_reports(references: Sequence[str], out: str | None, storage: str) -> list[str]:
-    """Write several reports; returns their paths. Raises ValueError for none, and for several with one `out`.
+def write_reports(references: Sequence[str], out: str | None, export: str | None, storage: str) -> list[str]:
+    """Write one report, or the reports of several runs and searches and a comparison of the runs.
 
     Args:
         references: Folders or names of runs and searches.
-        out: File to write to; None for `report.html` in the folder itself.
+        out: File of the only report, or of the comparison; None for `report.html` in the folder itself, and
+            `comparison.html` in the storage path.
+        export: Local folder for the tables and figures of the same page; None without.
         storage: Storage path in which names are searched.
+
+    Returns:
+        The paths of the files, the comparison last.
+
+    Raises:
+        ValueError: No reference, one that is neither a run nor a search, or a comparison of less than two runs.
     """
     if not references:
         raise ValueError("report needs a run or a search: quintet report FOLDER_OR_NAME... [--out FILE.html]")
-    if out is not None and len(references) > 1:
-        raise ValueError(f"--out {out} is one file, and {len(references)} reports are asked for; leave it out")
-    return [write_report(reference, out, storage) for reference in references]
+    if len(references) == 1:
+        return [write_report(references[0], out, storage, export)]
+    folders = [find_folder(reference, storage) for reference in references]
+    runs = [folder for folder in folders if folder.exists(IDENTITY)]
+    if len(runs) < 2 and (out or export):
+        given = " ".join(f"{name} {value}" for name, value in (("--out", out), ("--export", export)) if value)
+        raise ValueError(f"{given} is for one report or a comparison of runs, and {len(references)} are given")
+    written = [write_report(str(folder), None, storage) for folder in folders]
+    if len(runs) < 2:
+        return written
+    place = _local_place(out)
+    home = storage_of(runs[0])
+    find = links_from(runs[0], place or Path(home.full(COMPARISON)))
+    page = build_comparison_page([gather_run(folder) for folder in runs], find)
+    return [*written, _write(page, home, COMPARISON, place, export)]
 
 
-def write_report(reference: str, out: str | None, storage: str) -> str:
+def write_report(reference: str, out: str | None, storage: str, export: str | None = None) -> str:
     """Write the report of a run or of a search.
 
     Args:
         reference: Folder or name of the run or search.
         out: File to write to; None for `report.html` in the folder itself.
         storage: Storage path in which names are searched.
+        export: Local folder for the tables and figures of the page; None without.
 
     Returns:
         The path of the report.
@@ -64,14 +90,25 @@ def write_report(reference: str, out: str | None, storage: str) -> str:
     Raises:
         ValueError: The reference is neither a run nor a search.
     """
-    folder = find_folder(reference, storage)
+    folder, place = find_folder(reference, storage), _local_place(out)
+    find = links_from(folder, place)
     is_search = not folder.exists(IDENTITY)
-    place = expand_home(out, "give --out in full").absolute() if out else None
-    link = links_from(folder, place)
-    content = build_search_page(gather_search(folder), link) if is_search else build_run_page(gather_run(folder), link)
+    page = build_search_page(gather_search(folder), find) if is_search else build_run_page(gather_run(folder), find)
+    return _write(page, folder, REPORT, place, export)
+
+
+def _local_place(out: str | None) -> Path | None:
+    return expand_home(out, "give --out in full").absolute() if out else None
+
+
+def _write(page: Page, folder: Folder, name: str, place: Path | None, export: str | None) -> str:
+    """Write a page to `place`, or by name into the folder; returns its path."""
+    if export:
+        export_page(page, Folder(str(expand_home(export, "give --export in full").absolute())))
+    content = render(page)
     if place is None:
-        folder.write(REPORT, content)
-        return str(folder / REPORT)
+        folder.write(name, content)
+        return str(folder / name)
     place.parent.mkdir(parents=True, exist_ok=True)
     Folder(str(place.parent)).write(place.name, content)
     return str(place)
@@ -98,7 +135,7 @@ def find_folder(reference: str, storage: str) -> Folder:
     )
 
 
-def links_from(folder: Folder, out: Path | None) -> Callable[[str], str | None]:
+def links_from(folder: Folder, out: Path | None) -> FindReport:
     """Return a function that finds the report of another run or search in the same storage by name.
 
     The address is relative to the file of this report, which is `out` or lies in `folder`.

@@ -4,7 +4,8 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
@@ -67,7 +68,7 @@ def _build_pbt(scheduler: PopulationBased, search: Search, random: np.random.Gen
     def draw(dimension: Dimension) -> Any:
         return list(dimension.choice) if dimension.choice is not None else lambda: dimension.draw(random)
 
-    return PopulationBasedTraining(
+    return _PopulationBased(
         time_attr=_time(scheduler.perturb_every),
         metric=OBJECTIVE,
         mode="max",
@@ -80,6 +81,17 @@ def _build_pbt(scheduler: PopulationBased, search: Search, random: np.random.Gen
         require_attrs=False,
         synch=True,  # all trials are compared at the same time, also when not all have room at once
     )
+
+
+class _PopulationBased(PopulationBasedTraining):
+    """Population-based training beside a searcher, which Ray's refuses, as one may learn from its own points alone.
+
+    Ours only gives out the trials here: the settings refuse a searcher that learns.
+    """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Add a trial to the population."""
+        super().on_trial_add(cast(Any, SimpleNamespace(search_alg=None)), trial)
 
 
 def clip(dimension: Dimension, value: Any) -> Any:

@@ -105,7 +105,7 @@ def test_a_killed_trial_restarts_and_its_reservation_is_freed(two_workers, refer
     def apply_and_kill(self, iteration, trials, trial, result, **info):
         pid = result["pid"]
         apply(self, iteration, trials, trial, result, **info)
-        if not killed and self.record.last["rows"]:
+        if not killed and (self.record.last or {}).get("rows"):
             killed.append(pid)
             os.kill(pid, signal.SIGKILL)
 

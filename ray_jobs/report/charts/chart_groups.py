@@ -42,6 +42,11 @@ def read_name(name: str) -> Words:
     return Words(first.removeprefix("epoch_"), split, "/".join(rest), first.startswith("epoch_"))
 
 
+def is_measured(name: str) -> bool:
+    """Return whether a name in a row of the record is a measure, and not a place in the run, as `val/epoch`."""
+    return name not in ("step", "epoch") and name.rpartition("/")[2] not in ("epoch", "best_epoch")
+
+
 def group(curves: Curves, goal: str | None, best_step: int | None) -> list[Chart]:
     """Group metrics into charts: the goal's first, then losses, then evaluations, then what every step measures.
 

@@ -3,10 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ray_jobs.report.charts.chart_groups import BASELINE, read_name
-from ray_jobs.report.format_numbers import number
-from ray_jobs.report.html import Markup, tag
-from ray_jobs.report.page.page import card, folded, table
+from ray_jobs.report.charts.chart_groups import BASELINE, is_measured, read_name
+from ray_jobs.report.page.content import Card, Columns, Folded, Part, Table, present
 
 MIN_SHARED = 3
 """Least number of metrics that splits must share to be shown side by side."""
@@ -17,8 +15,8 @@ Metrics = Mapping[str, float]
 
 def results(
     best: Metrics, last: Metrics, goal: str | None, titles: tuple[str, str], order: Sequence[str]
-) -> Markup | None:
-    """Build the tables of results; None without metrics.
+) -> list[Part]:
+    """Build the tables of results; empty without metrics.
 
     Args:
         best: Metrics of the best model; empty without one.
@@ -28,20 +26,22 @@ def results(
         order: All metrics, in the order of the record.
     """
     names = [name for name in (*order, *sorted(last.keys() | best.keys())) if not name.startswith(BASELINE)]
-    names = [name for name in dict.fromkeys(names) if name != "train/epoch"]
+    names = list(filter(is_measured, dict.fromkeys(names)))
     shared = find_shared(names)
     beside = {name for by_split in shared.values() for name in by_split.values()}
     rest = sorted(set(names) - beside, key=lambda name: (name != goal, names.index(name)))
     trained = [name for name in rest if name.startswith("train/")]
-    parts = []
+    parts: list[Part] = []
     if shared:
         main, title = (best, titles[0]) if best else (last, titles[1])
-        other = folded(f"the same of {titles[1]}", _by_split(last, shared, goal)) if best else None
-        parts.append(card(tag("h3", title), _by_split(main, shared, goal), other, is_long=True))
-    for part in ([name for name in rest if name not in trained], trained):
+        other = Folded(f"the same of {titles[1]}", [_by_split("results of the last", last, shared, goal)])
+        parts.append(
+            Card(present(_by_split("results", main, shared, goal), other if best else None), title, is_long=True)
+        )
+    for name, part in (("metrics", [name for name in rest if name not in trained]), ("training", trained)):
         if part:
-            parts.append(card(_list(best, last, part, goal, titles), is_long=True))
-    return tag("div", parts, class_="two") if parts else None
+            parts.append(Card([_list(name, best, last, part, goal, titles)], is_long=True))
+    return [Columns(parts)] if parts else []
 
 
 def find_shared(names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -55,7 +55,7 @@ def find_shared(names: Sequence[str]) -> dict[str, dict[str, str]]:
     return shared if len(shared) >= MIN_SHARED else {}
 
 
-def _by_split(metrics: Metrics, shared: Mapping[str, Mapping[str, str]], goal: str | None) -> Markup:
+def _by_split(name: str, metrics: Metrics, shared: Mapping[str, Mapping[str, str]], goal: str | None) -> Table:
     splits = sorted({split for by_split in shared.values() for split in by_split}, key=ORDER.index)
     columns = [
         (split, is_baseline)
@@ -63,27 +63,34 @@ def _by_split(metrics: Metrics, shared: Mapping[str, Mapping[str, str]], goal: s
         for is_baseline in (False, True)
         if not is_baseline or any(_baseline(names.get(split)) in metrics for names in shared.values())
     ]
-    rows = []
-    for stem, names in shared.items():
-        cells = [
-            metrics.get(_baseline(names.get(split)) if is_baseline else names.get(split, ""))
-            for split, is_baseline in columns
+    rows = [
+        [
+            stem,
+            *(
+                metrics.get(_baseline(names.get(split)) if is_baseline else names.get(split, ""))
+                for split, is_baseline in columns
+            ),
         ]
-        rows.append((goal in names.values(), [stem, *map(number, cells)]))
+        for stem, names in shared.items()
+    ]
     head = ["metric", *("baseline" if is_baseline else split for split, is_baseline in columns)]
-    return table(head, [row for _, row in rows], range(1, len(head)), strong=[is_goal for is_goal, _ in rows])
+    strong = [index for index, names in enumerate(shared.values()) if goal in names.values()]
+    return Table(name, head, rows, frozenset(range(1, len(head))), frozenset(strong))
 
 
 def _baseline(name: str | None) -> str:
     return f"{BASELINE}{name}"
 
 
-def _list(best: Metrics, last: Metrics, names: Sequence[str], goal: str | None, titles: tuple[str, str]) -> Markup:
+def _list(
+    name: str, best: Metrics, last: Metrics, metrics: Sequence[str], goal: str | None, titles: tuple[str, str]
+) -> Table:
     columns = [*([titles[0]] if best else []), titles[1], "baseline"]
-    rows = []
-    for name in names:
-        values = [*([best.get(name)] if best else []), last.get(name), last.get(_baseline(name))]
-        rows.append([name, *map(number, values)])
-    if not any(row[-1] for row in rows):
+    rows = [
+        [metric, *([best.get(metric)] if best else []), last.get(metric), last.get(_baseline(metric))]
+        for metric in metrics
+    ]
+    if all(row[-1] is None for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return table(["metric", *columns], rows, range(1, len(columns) + 1), strong=[name == goal for name in names])
+    strong = frozenset(index for index, metric in enumerate(metrics) if metric == goal)
+    return Table(name, ["metric", *columns], rows, frozenset(range(1, len(columns) + 1)), strong)

@@ -7,22 +7,25 @@ from typing import Any
 from ray_jobs.console import format_duration
 from ray_jobs.report.charts.chart import Chart, Line
 from ray_jobs.report.charts.chart_groups import NUM_SHADES
-from ray_jobs.report.charts.curves import LOG_RATIO
+from ray_jobs.report.charts.drawing import LOG_RATIO
 from ray_jobs.report.format_numbers import number
-from ray_jobs.report.html import Markup, join, tag
-from ray_jobs.report.page.lineage import settings_cards
-from ray_jobs.report.page.page import (
-    Link,
-    build_page,
-    card,
-    chart_grid,
-    facts,
-    folded,
-    heading,
-    linked,
-    state_chip,
-    table,
+from ray_jobs.report.page.content import (
+    Card,
+    Charts,
+    Columns,
+    Fact,
+    FactGroup,
+    FindReport,
+    Folded,
+    Page,
+    Part,
+    Section,
+    StoredPicture,
+    Table,
+    Text,
+    Words,
 )
+from ray_jobs.report.page.lineage import settings_cards
 from ray_jobs.report.record.gallery import shrink, to_uri
 from ray_jobs.report.record.search_record import RankedTrial, SearchRecord
 from ray_jobs.search.leaderboard import short_names
@@ -30,93 +33,86 @@ from ray_jobs.search.trials import word
 from ray_jobs.settings.strict_yaml import dump_yaml, parse_yaml
 
 
-def build_search_page(search: SearchRecord, link: Link) -> bytes:
-    """Build the complete HTML file; `link` finds the report of a trial."""
+def build_search_page(search: SearchRecord, find_report: FindReport) -> Page:
+    """Build the page; `find_report` finds the report of a trial."""
     labels = list(dict.fromkeys(place.trial.label for place in search.places))
     groups = {label: [place for place in search.places if place.trial.label == label] for label in labels}
     charts = [chart for label, places in groups.items() for chart in _charts(search, label, places, len(labels) > 1)]
     pictures = [_picture(name, content) for name, content in search.pictures.items()]
-    sections: list[tuple[str, Any]] = [
-        (
-            "Leaderboard",
-            join(_leaderboard(search, label, places, link, len(labels) > 1) for label, places in groups.items()),
-        ),
-        ("Changes", _mutations(search)),
-        ("Curves", chart_grid(charts, "curve")),
-        ("Pictures", tag("div", pictures, class_="galleries") if pictures else None),
-        ("Best settings", join(_best(name, text) for name, text in search.best.items())),
-        ("What is searched", _what(search)),
+    boards = [
+        Card([_leaderboard(search, places, find_report, label)], label if len(labels) > 1 else "", is_long=True)
+        for label, places in groups.items()
     ]
-    foot = f"Made {time.strftime('%Y-%m-%d %H:%M:%S %z')} from {search.folder}."
-    return build_page(search.name, sections, _head(search), foot)
-
-
-def _head(search: SearchRecord) -> Markup:
+    sections = [
+        Section("Leaderboard", boards),
+        Section("Changes", _mutations(search)),
+        Section("Curves", [Charts(charts)] if charts else []),
+        Section("Pictures", [Columns(pictures, is_gallery=True)] if pictures else []),
+        Section("Best settings", [part for name, text in search.best.items() for part in _best(name, text)]),
+        Section("What is searched", _what(search)),
+    ]
     tracking, setting = search.settings.get("tracking") or {}, search.settings.get("search") or {}
     workload = (search.settings.get("workload") or {}).get("name", "")
     scheduler = (setting.get("scheduler") or {}).get("name", "")
-    words = ["search", workload, setting.get("searcher") or "", scheduler]
-    items: list[tuple[str, str, str]] = []
-    if search.places and search.places[0].trial.objectives:
-        first = search.places[0]
-        items += [
-            (metric, number(value), f"best, trial {first.trial.number}")
-            for metric, value in zip(search.objectives, first.trial.objectives, strict=False)
-        ]
-        items += [(key, word(first.trial.values.get(key)), "of the best") for key in search.keys[:4]]
-    seconds = sum(place.trial.seconds for place in search.places)
-    items.append(("trained for", format_duration(seconds), "all trials together"))
-    return join(
-        [
-            heading(search.name),
-            tag("p", " · ".join(filter(None, words)), class_="sub"),
-            tag("p", state_chip(search.state)),
-            tag("p", tracking["notes"], class_="notes") if tracking.get("notes") else None,
-            facts(items),
-        ]
+    return Page(
+        title=search.name,
+        sub=[Words(text) for text in ("search", workload, setting.get("searcher") or "", scheduler) if text],
+        state=search.state,
+        notes=tracking.get("notes") or "",
+        facts=_facts(search),
+        sections=sections,
+        foot=f"Made {time.strftime('%Y-%m-%d %H:%M:%S %z')} from {search.folder}.",
     )
 
 
-def _leaderboard(
-    search: SearchRecord, label: str, places: Sequence[RankedTrial], link: Link, has_title: bool
-) -> Markup:
+def _facts(search: SearchRecord) -> list[FactGroup]:
+    groups = []
+    if search.places and search.places[0].trial.objectives:
+        first = search.places[0].trial
+        scores = [
+            Fact(metric, number(value), f"best, trial {first.number}")
+            for metric, value in zip(search.objectives, first.objectives, strict=False)
+        ]
+        settings = [Fact(key, word(first.values.get(key)), "of the best") for key in search.keys[:4]]
+        groups = [FactGroup("Chosen on", scores), FactGroup("Settings", settings)]
+    seconds = sum(place.trial.seconds for place in search.places)
+    return [*groups, FactGroup("Training", [Fact("trained for", format_duration(seconds), "all trials together")])]
+
+
+def _leaderboard(search: SearchRecord, places: Sequence[RankedTrial], find_report: FindReport, label: str) -> Table:
     keys = search.keys
     columns = ["rank", "trial", *short_names(keys).values(), *search.objectives, "epoch", "seed", "time", "state", ""]
     rows = []
     for place in places:
         trial = place.trial
-        values = [*map(number, trial.objectives), *[""] * (len(search.objectives) - len(trial.objectives))]
-        name = linked(place.run, link(place.run))
-        settings = [word(trial.values[key]) if key in trial.values else "" for key in keys]
-        epoch = f"{trial.epoch}/{trial.num_epochs}" if trial.num_epochs else ""
-        words = "" if trial.words == f"{trial.state} by the scheduler" else trial.words
         rows.append(
             [
                 place.rank or "",
-                name,
-                *settings,
-                *values,
-                epoch,
+                Words(place.run, find_report(place.run)),
+                *(word(trial.values[key]) if key in trial.values else "" for key in keys),
+                *trial.objectives,
+                *[""] * (len(search.objectives) - len(trial.objectives)),
+                f"{trial.epoch}/{trial.num_epochs}" if trial.num_epochs else "",
                 trial.seed,
                 format_duration(trial.seconds),
                 trial.state,
-                words,
+                "" if trial.words == f"{trial.state} by the scheduler" else trial.words,
             ]
         )
-    numeric = [0, *range(2, len(columns) - 2)]
-    shown = table(columns, rows, numeric, strong=[place.rank == 1 for place in places])
-    return card(tag("h3", label) if has_title else None, tag("div", shown, class_="tall"), is_long=True)
+    numeric = frozenset([0, *range(2, len(columns) - 2)])
+    strong = frozenset(index for index, place in enumerate(places) if place.rank == 1)
+    return Table(f"leaderboard {label}", columns, rows, numeric, strong, is_tall=True)
 
 
-def _mutations(search: SearchRecord) -> Markup | None:
+def _mutations(search: SearchRecord) -> list[Part]:
     """Build the card of what population-based training changed in running trials."""
     if not search.mutations:
-        return None
+        return []
     rows = [
         [f"trial {item.trial}", item.epoch, item.key, word(item.before), word(item.after)] for item in search.mutations
     ]
-    shown = table(["", "after epoch", "setting", "before", "went on from another's checkpoint with"], rows, [1, 3, 4])
-    return card(tag("div", shown, class_="tall"), is_long=True)
+    columns = ["", "after epoch", "setting", "before", "went on from another's checkpoint with"]
+    return [Card([Table("changes", columns, rows, frozenset([1, 3, 4]), is_tall=True)], is_long=True)]
 
 
 def _charts(search: SearchRecord, label: str, places: Sequence[RankedTrial], has_title: bool) -> list[Chart]:
@@ -146,14 +142,13 @@ def _charts(search: SearchRecord, label: str, places: Sequence[RankedTrial], has
     return charts
 
 
-def _what(search: SearchRecord) -> Markup | None:
+def _what(search: SearchRecord) -> list[Part]:
     """Build the card of the `search` section without what is not set, with all settings folded away."""
     given = _without_nothing(search.settings.get("search") or {})
     if not given:
-        return None
-    return card(
-        tag("pre", dump_yaml(given)), folded("all settings", tag("pre", dump_yaml(dict(search.settings)))), is_long=True
-    )
+        return []
+    complete = Folded("all settings", [Text(dump_yaml(dict(search.settings)), is_verbatim=True)])
+    return [Card([Text(dump_yaml(given), is_verbatim=True), complete], is_long=True)]
 
 
 def _without_nothing(value: Any) -> Any:
@@ -162,21 +157,12 @@ def _without_nothing(value: Any) -> Any:
     return {key: _without_nothing(part) for key, part in value.items() if part not in (None, [], {})}
 
 
-def _picture(name: str, content: bytes) -> Markup:
+def _picture(name: str, content: bytes) -> StoredPicture:
     data, ending, _ = shrink(content, ".png")
-    figure = tag("figure", tag("img", src=to_uri(data, ending), alt=name, tabindex=0))
-    return tag("div", tag("h3", name.removesuffix(".png").replace("_", " ")), figure, class_="gallery card block")
+    return StoredPicture(name.removesuffix(".png").replace("_", " "), to_uri(data, ending))
 
 
-def _best(name: str, text: str) -> Markup:
-    """Build the cards of a file of best settings: its comment, and the settings that differ from the defaults.
-
-    All settings are folded away.
-    """
+def _best(name: str, text: str) -> list[Part]:
+    """Build the cards of a file of best settings: its comment, and the settings that differ from the defaults."""
     head = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("#")]
-    return join(
-        [
-            card(tag("h3", name), [tag("p", line) for line in head]),
-            settings_cards(parse_yaml(text)),
-        ]
-    )
+    return [Card([Text(line) for line in head], name), *settings_cards(parse_yaml(text), name.removesuffix(".yaml"))]

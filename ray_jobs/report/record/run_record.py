@@ -9,6 +9,7 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.report.charts.chart import Point
+from ray_jobs.report.charts.chart_groups import is_measured
 from ray_jobs.report.record.run_status import State, find_state, warnings_in
 from ray_jobs.report.record.tolerant_io import read_json, read_lines, read_text, storage_of
 from ray_jobs.run_folder.identity import Identity, load_identity
@@ -19,7 +20,6 @@ from ray_jobs.search.trials import latest, read_history
 from ray_jobs.tracking.mirror_files import MIRROR_CONFIG
 from trainables.run_paths import EVALUATIONS, MODELS, load_aliases, step_of
 
-NOT_MEASURED = ("step", "epoch", "train/epoch")
 SPEED = {
     "samples_per_s": "samples/s",
     "data_wait_ratio": "share of waiting for data",
@@ -52,6 +52,9 @@ class RunRecord:
     inputs: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
 
+    num_parameters: int | None
+    """Of the best or the last model; None in records of before."""
+
     @property
     def run_id(self) -> str:
         """Name of the run's folder."""
@@ -68,8 +71,9 @@ def gather_run(folder: Folder) -> RunRecord:
     identity, final, log = load_identity(folder), read_json(folder, FINAL), read_text(folder, LOG)
     events = without_repeats(list(read_lines(folder, EVENTS)))
     curves = _curves(list(read_lines(folder, METRICS)))
-    best = load_aliases(folder)["best"]
-    metadata = read_json(folder, f"{MODELS}/{best}/metadata.json") if best else None
+    aliases = load_aliases(folder)
+    best, saved = aliases["best"], aliases["best"] or aliases["latest"]
+    metadata = (read_json(folder, f"{MODELS}/{saved}/metadata.json") if saved else None) or {}
     mirror_config = read_json(folder, MIRROR_CONFIG) or {}
     state = find_state(folder, final, events, log)
     return RunRecord(
@@ -82,7 +86,7 @@ def gather_run(folder: Folder) -> RunRecord:
         speed=_speed(events),
         events=events,
         best_step=step_of(best) if best else None,
-        best=metadata["metrics"] if metadata else {},
+        best=metadata.get("metrics", {}) if best else {},
         last=final["metrics"] if final else {name: points[-1][1] for name, points in curves.items()},
         evaluations={
             name: read_json(folder, f"{EVALUATIONS}/{name}/metrics.json") or {} for name in folder.names(EVALUATIONS)
@@ -90,6 +94,7 @@ def gather_run(folder: Folder) -> RunRecord:
         environment=read_json(folder, ENVIRONMENT) or {},
         inputs=read_json(folder, INPUTS) or [],
         warnings=warnings_in(log),
+        num_parameters=metadata.get("num_parameters"),
     )
 
 
@@ -106,7 +111,7 @@ def without_repeats(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _curves(rows: Sequence[Mapping[str, float]]) -> dict[str, list[Point]]:
     curves: dict[str, list[Point]] = defaultdict(list)
     for row in rows:
-        for name in row.keys() - set(NOT_MEASURED):
+        for name in filter(is_measured, row):
             curves[name].append((row["step"], row[name]))
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: curves[name] for name in names if name in curves}

@@ -19,7 +19,7 @@ Row = Sequence[str]
 
 
 @dataclass(frozen=True)
-class Table:
+class StoredTable:
     """Table of the newest step's rows, or of all rows when they are few."""
 
     key: str
@@ -31,12 +31,12 @@ class Table:
     num_left_out: int
 
 
-def gather_tables(folder: Folder) -> list[Table]:
+def gather_tables(folder: Folder) -> list[StoredTable]:
     """Read the tables of every key."""
     return [_read(folder, name) for name in folder.find(PICTURES, f"/{TABLE}")]
 
 
-def _read(folder: Folder, name: str) -> Table:
+def _read(folder: Folder, name: str) -> StoredTable:
     columns, *rows = list(csv.reader(io.StringIO(read_text(folder, name), newline=""))) or [["step", "epoch"]]
     rows = [row for row in rows if len(row) == len(columns)]  # a line that a kill has torn is left out
     newest = rows if len(rows) <= MAX_ROWS else [row for row in rows if row[0] == rows[-1][0]]
@@ -44,7 +44,7 @@ def _read(folder: Folder, name: str) -> Table:
     kept = _without_repeats(columns)
     shown, folded = ([[row[place] for place in kept] for row in part] for part in (newest, earlier[-MAX_EARLIER:]))
     place = PurePosixPath(name).parent
-    return Table(
+    return StoredTable(
         key=str(place.relative_to(PICTURES)),
         folder=str(place),
         columns=[columns[place] for place in kept],

@@ -80,6 +80,11 @@ def test_further_pages_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         (WEDGE.astype(np.float32), {}, "32-bit floating-point numbers"),
         (np.stack([WEDGE] * 4, -1), {"planarconfig": "contig"}, "has 4 bands without colours"),
         (np.stack([WEDGE] * 4, -1), {"photometric": "separated"}, "has the colours SEPARATED"),
+        (
+            np.stack([WEDGE > 99] * 5, -1),
+            {"photometric": "rgb", "extrasamples": ["unspecified"] * 2},
+            "has 1 bits per colour",
+        ),
     ],
 )
 def test_what_has_no_one_meaning_is_refused(

@@ -24,7 +24,7 @@ def end_of(file, capsys):
 
 
 def test_the_best_models_results_come_first_beside_baselines(end_of, file, tmp_path):
-    title, head, first, mark, empty, folder, advice = end_of("--set", "training.epochs=1")
+    title, head, first, mark, empty, folder, report, advice = end_of("--set", "training.epochs=1")
     final = json.loads((tmp_path / "storage/runs/toy-run/final_metrics.json").read_text())
     best = final["best_metrics"]
     assert title == f"best model (epoch 1): {final['best_model']}"
@@ -32,6 +32,8 @@ def test_the_best_models_results_come_first_beside_baselines(end_of, file, tmp_p
     assert first.split() == ["test/mse", "*", f"{best['test/mse']:.4g}", f"{best['baseline/test/mse']:.4g}"]
     assert mark == "* decides which model is best: the lower the better" and empty == ""
     assert folder == f"folder: {tmp_path}/storage/runs/toy-run"
+    assert report == f"report: {tmp_path}/storage/runs/toy-run/report.html"
+    assert (tmp_path / "storage/runs/toy-run/report.html").read_text().startswith("<!doctype html>")
     assert advice.startswith(f"next:   quintet evaluate {file} --set training.epochs=1 (its options: ")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ray.tune.schedulers import MedianStoppingRule
+from ray.tune.search import Searcher, SearchGenerator
 
 from ray_jobs.search.schedulers import MedianRule, build_scheduler, clip, replay_results
 from ray_jobs.search.trials import Trials
@@ -38,6 +39,22 @@ def interrupted(search):
 def write(run, rows):
     run.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     run.write("events.jsonl", b'{"step": 0, "steps_per_epoch": 8}\n')
+
+
+def test_population_based_training_takes_trials_of_our_searcher(search):
+    setup = search(
+        space={RATE: {"uniform": [0.1, 1.0]}},
+        num_points=2,
+        scheduler={"name": "pbt", "perturb_every": "2 epochs", "mutates": [RATE]},
+    )
+    scheduler = build_scheduler(setup.search, 0, number_of)
+    checkpoints = SimpleNamespace(checkpoint_config=SimpleNamespace(num_to_keep=4))
+    trial: Any = Live("0000")
+    trial.config, trial.experiment_tag = {RATE: 0.5}, ""
+    trial.run_metadata = SimpleNamespace(checkpoint_manager=checkpoints)
+    controller: Any = SimpleNamespace(search_alg=SearchGenerator(Searcher()))
+    scheduler.on_trial_add(controller, trial)
+    assert trial.config == {RATE: 0.5}
 
 
 class Live:

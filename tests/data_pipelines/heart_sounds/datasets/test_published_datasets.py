@@ -159,9 +159,14 @@ def test_missing_samples_of_a_wfdb_signal_are_joined(tmp_path):
     assert read_heart_sound(tmp_path / "a.hea").samples == pytest.approx(np.arange(400) / 32768)
 
 
-@pytest.mark.parametrize("text", ["", "a 2\n", "a 2 2000 4\na.wav 16 1 16 0 0 0 0 PCG\n", "a x 2000\n"])
+BROKEN = "a 2 200\n0 50\na.dat 16 1000 16 0 0 0 0 PCG\na.dat 16 1000 16 0 0 0 0 ECG\n"
+"""Its first line is broken in two."""
+
+
+@pytest.mark.parametrize("text", ["", "a 2\n", "a 2 2000 4\na.wav 16 1 16 0 0 0 0 PCG\n", "a x 2000\n", BROKEN])
 def test_a_broken_header_is_named(tmp_path, text):
     (tmp_path / "a.hea").write_text(text)
+    np.arange(100, dtype="<i2").tofile(tmp_path / "a.dat")
     with pytest.raises(ValueError, match=r"a\.hea"):
         read_heart_sound(tmp_path / "a.hea")
 
