@@ -183,6 +183,9 @@ class Training(Config):
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Of products of float32 matrices on a GPU: high allows TF32, medium bfloat16 inside them
     (`torch.set_float32_matmul_precision`)."""
+    activation_checkpointing: bool = False
+    """Compute what lies between a block's input and its output again in the backward pass instead of keeping it: about
+    a third slower, and the memory of activations is that of one block and of the inputs of all."""
     compile: bool = False
     channels_last: bool = False
     is_deterministic: bool = False

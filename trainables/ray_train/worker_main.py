@@ -188,6 +188,7 @@ def _work(
             collectives=collectives,
             device=process.device,
             wrap=process.wrap,
+            is_sharded=plan.scaling.parallel == "fsdp" and collectives.world_size > 1,
             report=process.report,
             pipeline=pipeline,
             feed=feed,

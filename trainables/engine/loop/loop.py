@@ -61,7 +61,7 @@ class Loop:
         self.length = measure_length(run, worker.feed.steps_per_epoch)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
-        self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
+        self.watcher = Watcher(worker.watch, is_writer=worker.collectives.rank == 0)
         self.reporter = WorkerReporter(run, worker)
         profiled = self.training.profile
         if profiled is not None and profiled.last > self.length.num_steps:
@@ -216,18 +216,21 @@ class Loop:
         for name, mean in self.state.meter.end_epoch().items():
             if name != "train/grad_norm":
                 row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
-        if self.state.task.on_epoch_end(self.progress):
-            self.state.optimization.rebuild()
+        with self.state.optimization.complete_module():
+            if self.state.task.on_epoch_end(self.progress):
+                self.state.optimization.rebuild()
 
     def _begin_stage(self, row: Row) -> None:
         """Start the next stage: the task's metrics go to the last row of the old one, and `best` is forgotten."""
-        with isolated_random():
-            found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
+        optimization = self.state.optimization
+        with optimization.complete_module():
+            with isolated_random():
+                found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
+            optimization.rebuild(is_new_stage=True)
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)
         self.reporter.log(messages)
-        self.state.optimization.rebuild(is_new_stage=True)
         self.selection.forget(self.position)
 
     def _evaluate(self, row: Row) -> bool:
@@ -238,8 +241,8 @@ class Loop:
         return is_best
 
     def _draw(self) -> None:
+        module = self.state.optimization.complete_evaluated()
         if self.worker.collectives.rank == 0:
-            module = self.state.optimization.evaluated
             with frozen(module), forward_in(self.training.precision, module, self.worker.device):
                 panels = self.state.task.visualise(module, self._fixed_batch(), self.progress, self.worker.device)
             self.reporter.save_panels(panels, self.state)

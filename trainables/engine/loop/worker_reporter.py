@@ -13,6 +13,7 @@ from trainables.engine.files.model_versions import save_model
 from trainables.engine.files.panel_files import save_panels
 from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
+from trainables.engine.step.sharding import gather
 from trainables.run import Run
 
 
@@ -76,7 +77,7 @@ class WorkerReporter:
             self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
 
     def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool) -> None:
-        """Write a model version and attach it to the next report; rank 0 only, the others do nothing.
+        """Write a model version and attach it to the next report. A collective if the training is sharded.
 
         Args:
             state: The training state with the weights to save.
@@ -84,13 +85,14 @@ class WorkerReporter:
             is_kept: Whether the version is never deleted.
             keeps_best: Whether the version that is `best` now is never deleted either.
         """
+        weights = gather(state.optimization.evaluated.state_dict(), is_kept=self._is_writer)
         if not self._is_writer:
             return
         self._optional["aliases"] = list(aliases)
         self._optional["model"] = save_model(
             self._worker.folder,
             step=state.position.step,
-            weights=state.optimization.evaluated.state_dict(),
+            weights=weights,
             task_state=state.task.state_dict(),
             metadata=self._describe(state),
             aliases=aliases,
