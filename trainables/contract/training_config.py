@@ -223,6 +223,11 @@ class Training(Config):
     def _has_one_length(self) -> Self:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("give exactly one of `epochs` and `max_steps`")
+        if self.compile and self.activation_checkpointing:
+            raise ValueError(
+                "`compile` chooses by itself what is computed again in the backward pass; give it or "
+                "`activation_checkpointing`"
+            )
         if self.batch_size < self.accumulate:
             raise ValueError(f"`accumulate` ({self.accumulate}) must be at most `batch_size` ({self.batch_size})")
         if self.epochs is not None and self.epochs <= self.schedule.warmup_epochs:

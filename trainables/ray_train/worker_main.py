@@ -1,5 +1,6 @@
 """Entry point of each training process: build the worker's surroundings, then run the requested action."""
 
+import logging
 import time
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from trainables.ray_train.row_sources import build_local_sources, build_ray_sour
 from trainables.run import Run
 from trainables.run_paths import CHECKPOINTS
 
+logger = logging.getLogger(__name__)
 MIN_PATIENCE_S = 20
 """Shortest time for which an elastic run waits for all its workers: Ray needs up to 15 s to notice that a machine is
 dead, and looks for room every ten seconds."""
@@ -188,7 +190,7 @@ def _work(
             collectives=collectives,
             device=process.device,
             wrap=process.wrap,
-            is_sharded=plan.scaling.parallel == "fsdp" and collectives.world_size > 1,
+            is_sharded=_is_sharded(plan, collectives.world_size),
             report=process.report,
             pipeline=pipeline,
             feed=feed,
@@ -211,6 +213,12 @@ def _work(
         raise RunError(explain(error), traceback.format_exc(), is_bad_input) from error
 
 
+def _is_sharded(plan: Plan, world_size: int) -> bool:
+    if plan.scaling.parallel == "fsdp" and world_size == 1:
+        logger.warning("scaling.parallel is fsdp, and one worker is left, which holds the complete network")
+    return plan.scaling.parallel == "fsdp" and world_size > 1
+
+
 def _set_up_torch(plan: Plan) -> None:
     is_deterministic = plan.run.training.is_deterministic
     set_malloc_thresholds()
@@ -224,7 +232,10 @@ def explain(error: Exception) -> str:
     """Return one paragraph for the user."""
     cause = cause_of(error)
     if isinstance(cause, torch.OutOfMemoryError | MemoryError):
-        return f"out of memory: {cause}; lower training.batch_size or raise training.accumulate"
+        return (
+            f"out of memory: {cause}; lower training.batch_size or raise training.accumulate, or set "
+            "training.activation_checkpointing, or scaling.parallel=fsdp with several workers"
+        )
     if is_ray_error(cause, "OutOfDiskError", "ObjectStoreFullError"):
         return (
             "Ray's object store is full, and so is the disk that it spills to: start Ray with more "

@@ -86,7 +86,7 @@ class ProcessGroup:
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Return whether each rank has a part of it: whether it is a DTensor, whose module takes half a second to import."""
+    """Return whether each rank has a part of it: a DTensor, told without its module, which is slow to import."""
     return hasattr(tensor, "full_tensor")
 
 
