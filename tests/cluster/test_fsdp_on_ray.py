@@ -70,6 +70,5 @@ def test_a_killed_run_in_parts_learns_what_one_process_does(tmp_path, ray_cluste
     for row, other in zip(rows, expected, strict=True):
         assert row["train/loss"] == pytest.approx(other["train/loss"], rel=1e-5)
     torch.testing.assert_close(weights, expected_weights, rtol=1e-4, atol=1e-5)
-    scores = ("eval/fid_local", "eval/inception_score_local_mean")
-    assert [rows[-1][name] for name in scores] == pytest.approx([expected[-1][name] for name in scores], rel=0.05)
+    assert rows[-1]["eval/fid_local"] == pytest.approx(expected[-1]["eval/fid_local"], rel=0.01)
     assert parts.folder.names("pictures") == one.folder.names("pictures")

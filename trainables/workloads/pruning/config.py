@@ -193,11 +193,11 @@ class PruningConfig(WorkloadConfig):
         return self.pruning_times
 
     def check_sharding(self) -> None:
-        """Raise ValueError for `struct: rsst`, which adds the norm of single weights to the loss and masks them."""
-        if self.struct == "rsst":
+        """Raise ValueError for rounds of rsst, which adds the norm of single weights to the loss and masks them."""
+        if self.struct == "rsst" and self.pruning_times > 1:
             raise ValueError(
                 "`scaling.parallel` is fsdp, and `workload.struct: rsst` regularises and masks single weights in every "
-                "step, of which a worker would have a part; take struct: refill, or parallel: ddp"
+                "step, of which a worker would have a part; take struct: refill, parallel: ddp, or pruning_times: 1"
             )
 
     def check_inputs(self) -> None:
