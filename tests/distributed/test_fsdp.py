@@ -4,7 +4,6 @@ import gzip
 import json
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment
 from tests.distributed.launch import start_processes
-from trainables.engine.files.checkpoints import find_checkpoint
+from trainables.engine.files.checkpoints import find_checkpoint, load_checkpoint
 from trainables.plan import Plan
 
 pytestmark = pytest.mark.slow
@@ -42,19 +41,13 @@ def rows_of(plan: Plan) -> list[dict]:
 
 
 def tensors_of(plan: Plan) -> dict[str, torch.Tensor]:
-    """All tensors of the newest checkpoint, and of the last model, by file and name."""
+    """All tensors of the newest checkpoint, and of the last model."""
+    checkpoint = load_checkpoint(plan.folder, newest(plan))
+    moments = checkpoint.state["learner"]["optimizer"]["state"]
     model = plan.folder.read_json("models/aliases.json")["latest"]
-    files = [f"{newest(plan)}/model.safetensors", f"{newest(plan)}/ema.safetensors"]
-    files.append(f"models/{model}/model.safetensors")
-    tensors = {
-        f"{Path(file).parts[0]}/{Path(file).name}/{name}": tensor
-        for file in files
-        for name, tensor in load_file(plan.folder.full(file)).items()
-    }
-    state = torch.load(plan.folder.full(f"{newest(plan)}/state.pt"), weights_only=True)["learner"]["optimizer"]["state"]
-    for number, moments in state.items():
-        tensors |= {f"optimizer/{number}/{name}": value for name, value in moments.items()}
-    return tensors
+    parts = {"model": checkpoint.model, "ema": checkpoint.ema or {}, **moments}
+    parts["saved"] = load_file(plan.folder.full(f"models/{model}/model.safetensors"))
+    return {f"{part} {name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
 
 def assert_near(plan: Plan, other: Plan) -> None:
@@ -118,7 +111,7 @@ def test_two_killed_workers_go_on_to_the_bit(toy, tmp_path):
     whole, killed = (tensors_of(plan) for plan in plans)
     assert rows_of(plans[0]) == rows_of(plans[1])
     assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
-    assert whole["checkpoints/model.safetensors/0.weight"].shape == (4, 8)
+    assert whole["model 0.weight"].shape == (4, 8)
 
 
 def test_any_part_names_unused_parameters(toy, tmp_path, capfd):

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from trainables.contract.task import Task
 from trainables.contract.train_context import Progress
 from trainables.engine.data.feed import MicroBatch
 from trainables.engine.files.histograms import Watcher
@@ -216,6 +217,8 @@ class Loop:
         for name, mean in self.state.meter.end_epoch().items():
             if name != "train/grad_norm":
                 row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
+        if type(self.state.task).on_epoch_end is Task.on_epoch_end:
+            return
         with self.state.optimization.complete_module():
             if self.state.task.on_epoch_end(self.progress):
                 self.state.optimization.rebuild()

@@ -201,6 +201,7 @@ class Optimization:
         return {**means, "train/grad_norm": grad_norm}
 
     def _backward(self, part: StepPart, *, is_last: bool) -> dict[str, Tensor]:
+        # parts of gradients are added up in each micro-batch, so that no rank keeps complete ones: no `no_sync` there
         no_sync = getattr(self.wrapped, "no_sync", nullcontext)
         with (
             nullcontext() if is_last else no_sync(),
