@@ -14,6 +14,7 @@ from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment
 from tests.distributed.launch import start_processes
 from trainables.engine.files.checkpoints import find_checkpoint, load_checkpoint
+from trainables.engine.files.histograms import Watch
 from trainables.plan import Plan
 
 pytestmark = pytest.mark.slow
@@ -72,14 +73,22 @@ def one(toy) -> Plan:
 )
 def test_parts_learn_and_save_what_one_process_does(toy, tmp_path, one, num_workers, training):
     plan = plan_of(toy(workload=WIDTH, training=training, tracking={"run_name": "several"}))
+    plan = replace(plan, watch=Watch(gradients=True, parameters=True, every_steps=24))
     assert start_processes(plan, tmp_path, num_workers) == [0] * num_workers
     assert_near(plan, one)
+    watched = plan.folder.read_json("pictures/watch/step_000000024.json")["histograms"]
+    assert {name: sum(each["counts"]) for name, each in watched.items()} == {
+        f"watch/{kind}/{name}": tensor.numel()
+        for kind in ("gradients", "parameters")
+        for name, tensor in load_checkpoint(plan.folder, newest(plan)).model.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (("fsdp", 2), ("ddp", 1)),
+        (("fsdp", 2), ("fsdp", 1)),
+        pytest.param(("fsdp", 2), ("ddp", 2), marks=pytest.mark.faults),
         pytest.param(("ddp", 2), ("fsdp", 2), marks=pytest.mark.faults),
         pytest.param(("fsdp", 3), ("fsdp", 2), marks=pytest.mark.faults),
         pytest.param(("ddp", 1), ("fsdp", 2), marks=pytest.mark.faults),
@@ -87,6 +96,7 @@ def test_parts_learn_and_save_what_one_process_does(toy, tmp_path, one, num_work
     ids=str,
 )
 def test_a_run_goes_on_with_other_parts(toy, tmp_path, one, before, after):
+    """One worker that is left of several holds all."""
     kill_file = tmp_path / "kill"
     experiment = toy(workload={**WIDTH, "kill_file": str(kill_file)}, tracking={"run_name": "killed"})
     kill_file.write_text("10")
