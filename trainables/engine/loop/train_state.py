@@ -43,7 +43,10 @@ class TrainState:
     position: Position = field(default_factory=Position)
 
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
-        """Return the content of a checkpoint. A collective: the random states of all ranks are gathered."""
+        """Return the content of a checkpoint, which the next step changes.
+
+        A collective: the random states of all ranks are gathered.
+        """
         random_states = collectives.gather_values(capture_random_states())
         optimization = self.optimization
         return Checkpoint(
