@@ -203,7 +203,8 @@ class Training(Config):
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
     checkpoint_every: CheckpointCadence | None = CheckpointCadence(count=1, unit="epochs")
-    """Also by time, as in `10 minutes`. A checkpoint is also written when the training ends."""
+    """Also by time, as in `10 minutes`. A checkpoint is also written when the training ends. The training waits until
+    the state is copied in main memory, and goes on while the copy is written."""
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     """Further checkpoints inside an epoch, at every multiple of this many steps counted from the epoch's start."""
     keep_checkpoints: int = Field(default=2, ge=1)

@@ -86,7 +86,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
     import ray.train.torch
     import ray.util
 
-    from trainables.ray_train.reported_checkpoints import ReportedCheckpoints
+    from trainables.ray_train.reported_checkpoints import ReportedCheckpoints, reported_metrics
 
     plan, messages = config["plan"], config["messages"]
     context = ray.train.get_context()
@@ -109,7 +109,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
             messages.put(("report", content, None))
         name = content.get("checkpoint")
         ray.train.report(
-            {**content["metrics"], "step": content["step"]},
+            reported_metrics(plan.folder, content),
             checkpoint=checkpoints.add(name) if name else None,
             checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
         )
@@ -202,6 +202,7 @@ def _work(
             is_cancelled=process.is_cancelled,
             preemption_notice=process.preemption_notice,
             is_deleted_elsewhere=process.is_deleted_elsewhere,
+            awaits_checkpoints=plan.awaits_checkpoints,
         )
         return action(plan.run, worker)
     except CancelledError:

@@ -9,8 +9,8 @@ for each epoch:
             at the epoch's end: task.on_epoch_end
             evaluate, visualise, save a model version
             at a stage's end: task.on_stage_start, with a fresh optimiser, schedule and EMA
-            save a checkpoint, also when the end of a machine is announced
-            one report: rows, metrics, panels, checkpoint
+            copy a checkpoint, also when the end of a machine is announced; it is written beside the coming steps
+            one report: rows, metrics, panels, the checkpoint that is complete by now
             end here if the run was asked to stop
 """
 
@@ -46,7 +46,7 @@ def run_training(run: Run, worker: WorkerContext) -> None:
     All ranks call it.
     """
     loop = Loop(run, worker)
-    with loop.reporter.forward_warnings(), loop.monitor:
+    with loop.reporter.forward_warnings(), loop.reporter.writing(), loop.monitor:
         loop.start()
         while not loop.is_over:
             loop.run_epoch()
@@ -173,6 +173,8 @@ class Loop:
             if due.saves or position.is_finished or interruption.saves:
                 self.reporter.save_checkpoint(self.state)
                 interruption.note_saved()
+            if position.is_finished or due.ends_stage or interruption.is_urgent:
+                self.reporter.wait_for_checkpoint()
         self._send()
 
     def _find_due(self) -> DueActions:

@@ -43,7 +43,7 @@ class TrainState:
     position: Position = field(default_factory=Position)
 
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
-        """Return the content of a checkpoint, which rank 0 saves; other ranks get no part of a sharded training.
+        """Return the content of a checkpoint, which the next step changes. Rank 0 alone gets that of sharded tensors.
 
         A collective: the random states of all ranks, and parts of a sharded training, are gathered.
         """

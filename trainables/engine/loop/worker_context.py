@@ -58,6 +58,8 @@ class WorkerContext:
     """Checked before every step, on a single worker; when true, CancelledError ends the training at once."""
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
     """Whether others delete the checkpoint of a name when it is old."""
+    awaits_checkpoints: bool = False
+    """Whether every checkpoint is complete before the report of its step."""
     preemption_notice: Callable[[], str | None] = no_notice
     """Announcement to the run, for example of a machine that will be taken away; called by all ranks at once, and equal
     on all of them. While it holds, every report saves a checkpoint."""

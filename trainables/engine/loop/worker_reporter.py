@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from trainables.contract.panels import Panel
-from trainables.engine.files.checkpoints import save_checkpoint
+from trainables.engine.files.checkpoint_writer import CheckpointWriter
 from trainables.engine.files.history import Row
 from trainables.engine.files.messages import RunPosition, WorkerReport
 from trainables.engine.files.model_versions import save_model
@@ -23,6 +23,14 @@ class WorkerReporter:
     def __init__(self, run: Run, worker: WorkerContext):
         self._run, self._worker = run, worker
         self._is_writer = worker.collectives.rank == 0
+        self._checkpoints: CheckpointWriter | None = None
+        if self._is_writer:
+            self._checkpoints = CheckpointWriter(
+                worker.folder,
+                run.training.keep_checkpoints,
+                worker.is_deleted_elsewhere,
+                is_beside=not worker.awaits_checkpoints,
+            )
         self._empty()
 
     @contextmanager
@@ -112,23 +120,34 @@ class WorkerReporter:
             "config": self._run.model_dump(mode="json"),
         }
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Complete the checkpoint that is being written when the block ends, also by an error."""
+        with self._checkpoints or nullcontext():
+            yield
+
     def save_checkpoint(self, state: TrainState) -> None:
-        """Write a checkpoint and attach it to the next report. A collective."""
+        """Copy a checkpoint, which is written beside the training and attached to a report once complete. A collective.
+
+        Raises the error of the one before, if that could not be written.
+        """
         checkpoint = state.capture(self._worker.collectives)
-        if self._is_writer:
-            keep = self._run.training.keep_checkpoints
-            name = save_checkpoint(
-                self._worker.folder,
-                state.position.step,
-                checkpoint,
-                keep,
-                self._worker.is_deleted_elsewhere,
-                metadata=self._describe(state),
-            )
-            self._optional["checkpoint"] = name
+        if self._checkpoints:
+            self.log(self._checkpoints.save(state.position.step, checkpoint, self._describe(state)))
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait until no checkpoint is being written. Raises the error of the writing."""
+        if self._checkpoints:
+            self._checkpoints.wait()
 
     def send(self, standing: RunPosition) -> None:
-        """Send one report, on all ranks; the reporter is empty afterwards."""
+        """Send one report, on all ranks; the reporter is empty afterwards.
+
+        Raises the error of a checkpoint that could not be written.
+        """
+        complete = self._checkpoints and self._checkpoints.take()
+        if complete:
+            self._optional["checkpoint"] = complete
         report: WorkerReport = {
             **standing,
             "rows": self._rows,
