@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks import gpu, growth, ladder, peers, search, streaming, tracking, workers
+from benchmarks import fsdp, gpu, growth, ladder, peers, search, streaming, tracking, workers
 from benchmarks.cases import CASES
 from benchmarks.feed import __main__ as feed
 from benchmarks.pictures import draw_feeds, draw_ladders, draw_preparations
@@ -40,6 +40,7 @@ SECTIONS = [
     *(Section(f"The ladder: {name}", f"ladder_{name}", ladder, ladder.format_table) for name in CASES),
     Section("On a GPU", "gpu", gpu, gpu.format_table),
     Section("Two workers", "workers", workers, workers.format_table),
+    Section("A part of each parameter for each worker", "fsdp", fsdp, fsdp.format_table),
     *(Section(f"Peers: {name}", f"peers_{name}", peers, peers.format_table) for name in peers.WORKLOADS),
     Section("Peers: criteria of pruning", "pruning_peers", pruning_peers, pruning_peers.format_table),
     Section("The feed", "reading", feed, feed.format_table, "Rows a second of each feed over ours", draw_feeds),

@@ -35,6 +35,8 @@ class Plan:
     """Cache of prepared data that do not lie on a local disk, on each machine."""
     watch: "Watch | None" = None
     """Histograms for a tracker."""
+    awaits_checkpoints: bool = False
+    """Whether every checkpoint is complete before the report of its step, which population-based training copies."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Plan":
         return self

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from trainables.contract.training_config import Training
 from trainables.workloads import AnyWorkload
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+SHAPELESS = ("profile", "activation_checkpointing")
+"""Settings of the training that leave the weights as they are, and may change when a run is resumed."""
 
 
 class Run(Config):
@@ -28,9 +30,13 @@ class Run(Config):
 
     @property
     def shaping(self) -> dict[str, Any]:
-        """Settings of `Run` that shape the result, as plain data: no place of data and models, and no profile."""
+        """Settings of `Run` that shape the result, as plain data.
+
+        Without places of data and models, and without `SHAPELESS` settings of the training.
+        """
         settings = {name: value for name, value in place_free(self).items() if name in Run.model_fields}
-        return settings | {"training": {key: each for key, each in settings["training"].items() if key != "profile"}}
+        training = {key: each for key, each in settings["training"].items() if key not in SHAPELESS}
+        return settings | {"training": training}
 
     @property
     def digest(self) -> str:
@@ -58,6 +64,9 @@ class Scaling(Config):
     """null: when the cluster has GPUs."""
     cpus_per_worker: float = Field(default=1.0, gt=0)
     gpus_per_worker: float = Field(default=1.0, gt=0)
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """ddp: each worker holds all weights, gradients and moments; fsdp: a part of them, for networks that do not fit one
+    device (fully sharded data parallelism). Both give the same weights, and each resumes the other's checkpoints."""
     wait_for_nodes_s: int = Field(default=0, ge=0)
     """On a cluster that grows: how long to wait for missing machines, at the start and after a loss, before the run is
     refused or, with `min_workers`, resumes with those that are there. 0: do not wait."""

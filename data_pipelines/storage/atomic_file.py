@@ -1,6 +1,7 @@
-"""Local files that are replaced completely or not at all, whenever the process or the machine stops."""
+"""Local files and folders that are replaced completely or not at all, whenever the process or the machine stops."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,26 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replace_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill and to flush; when the block ends well, it takes the place of `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    filling = temporary_path(target)
+    filling.mkdir()
+    try:
+        yield filling
+        if target.exists():
+            old = temporary_path(target)
+            target.rename(old)
+            filling.rename(target)
+            shutil.rmtree(old)
+        else:
+            filling.rename(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(filling, ignore_errors=True)
 
 
 def sync_directory(folder: Path) -> None:

@@ -3,22 +3,35 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from data_pipelines.storage.atomic_file import sync_directory
 
 MANIFEST = "manifest.json"
 
 
+class Fingerprint(TypedDict):
+    """Size in bytes and SHA-256, in hexadecimal, of a file."""
+
+    size: int
+    sha256: str
+
+
 def write_checksums(folder: Path) -> None:
     """Write the manifest: size and SHA-256 of every file; then flush all files to the disk."""
     files = {file.name: _fingerprint(file) for file in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n")
+    (folder / MANIFEST).write_text(format_manifest(files))
     for file in folder.iterdir():
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
     sync_directory(folder)
+
+
+def format_manifest(files: Mapping[str, Fingerprint]) -> str:
+    """Return the text of the manifest of a folder's files."""
+    return json.dumps({"files": dict(sorted(files.items()))}, indent=2) + "\n"
 
 
 def verify(folder: Path) -> str | None:
@@ -45,5 +58,5 @@ def hash_file(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _fingerprint(file: Path) -> dict[str, Any]:
+def _fingerprint(file: Path) -> Fingerprint:
     return {"size": file.stat().st_size, "sha256": hash_file(file)}

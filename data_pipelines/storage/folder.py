@@ -1,7 +1,6 @@
 """Folders on any storage that pyarrow reaches: files and folders are stored completely or not at all."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 from pyarrow import fs as pafs
 
-from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, sync_directory, temporary_path
+from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, replace_folder, sync_directory
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
 from data_pipelines.storage.uri import extend_uri, join_uri, parent_uri, split_uri
 
@@ -145,7 +144,7 @@ class Folder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a JSON file, completely or not at all."""
-        self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+        self.write(name, to_json(value))
 
     def delete(self, name: str) -> None:
         """Remove a file or folder, if it exists."""
@@ -168,35 +167,17 @@ class Folder:
     def new_folder(self, name: str) -> Iterator[Path]:
         """Yield a local folder to fill; after the block it is stored under `name`, replacing an earlier one."""
         if self.is_local:
-            parent = Path(self.full(name)).parent
-            parent.mkdir(parents=True, exist_ok=True)
-            filling = temporary_path(parent / Path(name).name)
-            filling.mkdir()
-        else:
-            filling = Path(tempfile.mkdtemp(prefix="quintet-"))
-        try:
+            with replace_folder(Path(self.full(name))) as filling:
+                yield filling
+                write_checksums(filling)
+            return
+        with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
+            filling = Path(temporary)
             yield filling
             write_checksums(filling)
-            self._publish(filling, name)
-        finally:
-            shutil.rmtree(filling, ignore_errors=True)
-
-    def _publish(self, filling: Path, name: str) -> None:
-        if not self.is_local:
             self.delete(name)
-            files = sorted(filling.iterdir(), key=lambda file: file.name == MANIFEST)
-            for file in files:
+            for file in sorted(filling.iterdir(), key=lambda file: file.name == MANIFEST):
                 self.write(f"{name}/{file.name}", file.read_bytes())
-            return
-        target = Path(self.full(name))
-        if target.exists():
-            old = temporary_path(target)
-            target.rename(old)
-            filling.rename(target)
-            shutil.rmtree(old)
-        else:
-            filling.rename(target)
-        sync_directory(target.parent)
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
@@ -215,3 +196,8 @@ class Folder:
         for info in self.fs.get_file_info(selector):
             if Path(info.path).name.startswith(TEMPORARY):
                 self.delete(f"{name}/{Path(info.path).name}" if name else Path(info.path).name)
+
+
+def to_json(value: Any) -> bytes:
+    """Return the content of a JSON file."""
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

@@ -7,7 +7,7 @@ from ray_jobs.arguments import add_experiment, load_target
 from ray_jobs.terminal import print_text
 
 if TYPE_CHECKING:
-    from data_pipelines.contract.pipeline import DataPipeline, DataSpec, Manifest
+    from data_pipelines.contract.pipeline import DataPipeline, Manifest
     from data_pipelines.storage.folder import Folder
     from ray_jobs.settings.experiment import Experiment
     from trainables.contract.task import Task
@@ -16,7 +16,7 @@ SUMMARY = "print the resolved experiment, its run, its size and its data"
 DESCRIPTION = """Print all settings of an experiment as they are resolved, the name and folder of its run, parameters,
 multiply-accumulates, steps per epoch and where the data are. Starts no Ray, and writes nothing."""
 EXAMPLE = "quintet show demo/flow_matching --set training.epochs=5"
-KNOWN_WITH_DATA = ("parameters", "macs", "train_rows", "steps_per_epoch", "data", "prepared")
+KNOWN_WITH_DATA = ("parameters", "macs", "state_bytes", "train_rows", "steps_per_epoch", "data", "prepared")
 STATES = {
     "new": "not there yet; `train` makes it",
     "begun": "begun; `train` resumes it",
@@ -86,13 +86,15 @@ def _find_state(experiment: "Experiment") -> str:
 def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[str, Any]]:
     from data_pipelines.prepared.manifest import read_manifest
     from data_pipelines.prepared.prepare import find_stores
-    from trainables.workloads import build_pipeline
+    from trainables.workloads import build_pipeline, build_task
 
     pipeline = build_pipeline(experiment.workload)
     folder = _find_prepared(experiment, pipeline)
     manifest = read_manifest(folder) if folder else None
     data_spec = manifest.data_spec if manifest else pipeline.data_spec()
-    parameters, macs = count_parameters_and_macs(experiment, pipeline, data_spec)
+    task = build_task(experiment.workload, data_spec, experiment.seed)
+    parameters, macs = count_parameters_and_macs(task, pipeline)
+    state_words, state_bytes = _describe_state(experiment, task)
     num_rows, origin = _count_rows(pipeline, manifest)
     training = experiment.training
     steps = num_rows and num_rows // training.batch_size * training.passes_per_epoch
@@ -100,6 +102,7 @@ def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[s
     lines = [
         f"parameters:       {parameters:,}",
         f"MACs per sample:  {macs:,} (convolutions, linear layers, attention products)",
+        f"training state:   {state_words}",
         f"steps per epoch:  {steps or 'unknown'} ({origin})",
         f"data:             {pipeline.source}; {'' if manifest else 'to be '}prepared in {folder or '(unknown)'}",
     ]
@@ -109,7 +112,7 @@ def _describe_size_and_data(experiment: "Experiment") -> tuple[list[str], dict[s
         lines.append(f"rows:             {'' if manifest else 'to be '}{words}")
     if manifest:
         lines.append(f"rows in memory:   {_describe_memory(experiment, manifest)}")
-    values = (parameters, macs, num_rows, steps, pipeline.source, prepared)
+    values = (parameters, macs, state_bytes, num_rows, steps, pipeline.source, prepared)
     return lines, dict(zip(KNOWN_WITH_DATA, values, strict=True))
 
 
@@ -142,14 +145,22 @@ def _count_rows(pipeline: "DataPipeline", manifest: "Manifest | None") -> tuple[
         return (nominal, "of the whole published set") if nominal else (None, str(error))
 
 
-def count_parameters_and_macs(
-    experiment: "Experiment", pipeline: "DataPipeline", data_spec: "DataSpec"
-) -> tuple[int, int]:
+def _describe_state(experiment: "Experiment", task: "Task") -> tuple[str, dict[str, Any]]:
+    """Say what a worker holds of each parameter, a copy (ddp) or a part (fsdp); as words, and in bytes by kind."""
+    from trainables.engine.step.state_bytes import count_state_bytes
+
+    num_workers = max(experiment.scaling.num_workers, 1)
+    counts = {"ddp": 1, "fsdp": num_workers} if num_workers > 1 else {"ddp": 1}
+    found = {way: count_state_bytes(task.module, experiment.training, parts) for way, parts in counts.items()}
+    totals = [f"{sum(held.values()) / 2**20:,.1f} MiB with {way}" for way, held in found.items()]
+    kinds = ", ".join(name for name, held in found["ddp"].items() if held)
+    return f"for each worker {' or '.join(totals)}: {kinds}; activations come on top", found
+
+
+def count_parameters_and_macs(task: "Task", pipeline: "DataPipeline") -> tuple[int, int]:
     """Count trainable and frozen parameters, and multiply-accumulates of one sample's forward pass."""
     from trainables.metrics.macs import count_macs
-    from trainables.workloads import build_task
 
-    task = build_task(experiment.workload, data_spec, experiment.seed)
     module, inputs = task.module.eval(), task.example_inputs()
     macs = _count_macs_of_loss(task, pipeline) if inputs is None else count_macs(module, *inputs)
     return sum(parameter.numel() for parameter in module.parameters()), macs

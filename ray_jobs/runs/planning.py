@@ -116,6 +116,22 @@ def refuse_bad_inputs(experiment: Experiment, *, is_new: bool = False) -> None:
         experiment.workload.check_inputs()
 
 
+def refuse_unshardable(experiment: Experiment) -> None:
+    """Raise ValueError for a training whose parameters cannot be divided among workers (fsdp)."""
+    training, num_workers = experiment.training, experiment.scaling.num_workers
+    if num_workers < 2:
+        raise ValueError(
+            "`scaling.parallel: fsdp` gives each of several workers a part of the network, and `scaling.num_workers` "
+            f"is {num_workers}; give 2 or more, or parallel: ddp"
+        )
+    if training.channels_last:
+        raise ValueError(
+            "`training.channels_last` orders weights in memory as torch cannot divide them among workers; leave it "
+            "out, or take `scaling.parallel: ddp`"
+        )
+    experiment.workload.check_sharding()
+
+
 def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *, trains: bool = True) -> Plan:
     """Resolve the plan of a run, or of an evaluation, which needs no training rows; connects to Ray unless it is local.
 
@@ -128,6 +144,8 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
             f"training.batch_size={training.batch_size} is the size over all workers and must be at least "
             f"scaling.num_workers x training.accumulate = {num_parts}"
         )
+    if trains and scaling.parallel == "fsdp":
+        refuse_unshardable(experiment)
     prepared, manifest = prepare_data(experiment, on_progress)
     num_rows = manifest.num_samples("train")
     if trains and not num_rows:

@@ -38,7 +38,7 @@ from data_pipelines.video.video_files import list_video_files
 from ray_jobs.report.record.run_record import gather_run
 from ray_jobs.settings.experiment import check_experiment
 from trainables.contract.external_weights import read_weights
-from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _make_checkpoint(path: Path) -> None:
     state = {"position": {"epoch": 1, "step": 3}}
     history = gzip.compress(b"{}", mtime=0)
     checkpoint = Checkpoint(model={"a": torch.ones(3)}, ema=None, state=state, history=history)
-    save_checkpoint(Folder(str(path.parents[2])), 3, checkpoint, keep=2)
+    write_checkpoint(Folder(str(path.parents[2])), 3, checkpoint)
 
 
 def _read_checkpoint(path: Path) -> object:

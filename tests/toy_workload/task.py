@@ -20,6 +20,7 @@ class ToyTask(DiabetesTask):
     evaluated_splits = ("test",)
     visualised_split = "test"
     num_visualised = 3
+    block_types = (nn.Linear,)
     config: ToyConfig
 
     def __init__(self, config: ToyConfig, data_spec, seed: int):

@@ -46,13 +46,21 @@ class Task(ABC, Generic[Batch]):
     """
 
     module: nn.Module
-    """Every trainable parameter needs a gradient in every step; freeze the others by `requires_grad_(False)`."""
+    """Every trainable parameter needs a gradient in every step; freeze the others by `requires_grad_(False)`.
+
+    With `scaling.parallel: fsdp` it holds this rank's part of each parameter while steps are taken; `on_epoch_end` and
+    `on_stage_start` find it complete, and evaluators and pictures get a complete module as their argument."""
     weights_stream: ClassVar[str] = "network"
     """Name of the random stream that initial weights are drawn from; another name gives other weights."""
     visualised_split: ClassVar[Split | None] = None
     """The split whose first rows `visualise` gets."""
     num_visualised: ClassVar[int] = 8
     """Number of those rows."""
+
+    block_types: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """Classes of the repeated parts of `module`, whose parameters only their own forward pass uses. With
+    `scaling.parallel: fsdp` one such part is gathered at a time, and `training.activation_checkpointing` computes the
+    inside of each again. Without any the module is one part, and has no activations to compute again."""
 
     @abstractmethod
     def loss(self, module: nn.Module, batch: Batch, *, draws: TorchDraws) -> LossOutput:

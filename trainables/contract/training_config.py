@@ -183,6 +183,9 @@ class Training(Config):
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Of products of float32 matrices on a GPU: high allows TF32, medium bfloat16 inside them
     (`torch.set_float32_matmul_precision`)."""
+    activation_checkpointing: bool = False
+    """Compute what lies between a block's input and its output again in the backward pass instead of keeping it: about
+    a third slower, and the memory of activations is that of one block and of the inputs of all."""
     compile: bool = False
     channels_last: bool = False
     is_deterministic: bool = False
@@ -200,7 +203,8 @@ class Training(Config):
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
     checkpoint_every: CheckpointCadence | None = CheckpointCadence(count=1, unit="epochs")
-    """Also by time, as in `10 minutes`. A checkpoint is also written when the training ends."""
+    """Also by time, as in `10 minutes`. A checkpoint is also written when the training ends. The training waits until
+    the state is copied in main memory, and goes on while the copy is written."""
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     """Further checkpoints inside an epoch, at every multiple of this many steps counted from the epoch's start."""
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -220,6 +224,11 @@ class Training(Config):
     def _has_one_length(self) -> Self:
         if (self.epochs is None) == (self.max_steps is None):
             raise ValueError("give exactly one of `epochs` and `max_steps`")
+        if self.compile and self.activation_checkpointing:
+            raise ValueError(
+                "`compile` chooses by itself what is computed again in the backward pass; give it or "
+                "`activation_checkpointing`"
+            )
         if self.batch_size < self.accumulate:
             raise ValueError(f"`accumulate` ({self.accumulate}) must be at most `batch_size` ({self.batch_size})")
         if self.epochs is not None and self.epochs <= self.schedule.warmup_epochs:

@@ -116,3 +116,6 @@ class WorkloadConfig(Config, ABC):
             )
         if self.num_stages > 1 and training.early_stopping is not None:
             raise ValueError(f"`training.early_stopping` would end a training of {self.num_stages} stages in the first")
+
+    def check_sharding(self) -> None:
+        """Raise ValueError naming the keys when a worker cannot train this with a part of each parameter (fsdp)."""

@@ -1,10 +1,13 @@
 """Checkpoints of a run as Ray Train knows them: where they lie, and which of them it deletes when newer ones come."""
 
 from pathlib import PurePosixPath
+from typing import Any
 
 import ray.train
 
 from data_pipelines.storage.folder import Folder
+from trainables.engine.files.messages import WorkerReport
+from trainables.run_paths import METADATA, step_of
 
 
 class ReportedCheckpoints:
@@ -32,3 +35,14 @@ class ReportedCheckpoints:
             return None
         self._names.add(PurePosixPath(name).name)
         return ray.train.Checkpoint((self._folder / name).uri)
+
+
+def reported_metrics(folder: Folder, report: WorkerReport) -> dict[str, Any]:
+    """Return the metrics that Ray gets with a report: those of the step of its checkpoint, which may be an earlier one.
+
+    Ray ranks checkpoints by them.
+    """
+    name = report.get("checkpoint")
+    if name is None or step_of(name) == report["step"]:
+        return {**report["metrics"], "step": report["step"]}
+    return {**folder.read_json(f"{name}/{METADATA}")["metrics"], "step": step_of(name)}

@@ -54,10 +54,12 @@ class SearchTrial(RunTrainable):
         plan: Plan = config[PLAN]
         name = self.trial_name
         run = plan.run.model_copy(update={"training": change_training(plan.run.training, config)})
-        plan = replace(plan, run=run, folder=Folder(config[RUNS]) / name, run_id=name)
+        waits = bool(config.get(WAITS))
+        folder = Folder(config[RUNS]) / name
+        plan = replace(plan, run=run, folder=folder, run_id=name, awaits_checkpoints=waits)
         super().setup(config, plan=plan, datasets=self._shared.get(config[ROWS], {}))
         self._metric, self._sign = config[METRIC], 1.0 if config[MODE] == "max" else -1.0
-        self._waits = bool(config.get(WAITS))
+        self._waits = waits
         self._error: RunError | None = None
         self._cancelled, self._asked = threading.Event(), threading.Semaphore(0)
 

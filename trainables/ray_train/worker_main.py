@@ -1,5 +1,6 @@
 """Entry point of each training process: build the worker's surroundings, then run the requested action."""
 
+import logging
 import time
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from trainables.ray_train.row_sources import build_local_sources, build_ray_sour
 from trainables.run import Run
 from trainables.run_paths import CHECKPOINTS
 
+logger = logging.getLogger(__name__)
 MIN_PATIENCE_S = 20
 """Shortest time for which an elastic run waits for all its workers: Ray needs up to 15 s to notice that a machine is
 dead, and looks for room every ten seconds."""
@@ -84,7 +86,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
     import ray.train.torch
     import ray.util
 
-    from trainables.ray_train.reported_checkpoints import ReportedCheckpoints
+    from trainables.ray_train.reported_checkpoints import ReportedCheckpoints, reported_metrics
 
     plan, messages = config["plan"], config["messages"]
     context = ray.train.get_context()
@@ -107,7 +109,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
             messages.put(("report", content, None))
         name = content.get("checkpoint")
         ray.train.report(
-            {**content["metrics"], "step": content["step"]},
+            reported_metrics(plan.folder, content),
             checkpoint=checkpoints.add(name) if name else None,
             checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
         )
@@ -188,6 +190,7 @@ def _work(
             collectives=collectives,
             device=process.device,
             wrap=process.wrap,
+            is_sharded=_is_sharded(plan, collectives.world_size),
             report=process.report,
             pipeline=pipeline,
             feed=feed,
@@ -199,6 +202,7 @@ def _work(
             is_cancelled=process.is_cancelled,
             preemption_notice=process.preemption_notice,
             is_deleted_elsewhere=process.is_deleted_elsewhere,
+            awaits_checkpoints=plan.awaits_checkpoints,
         )
         return action(plan.run, worker)
     except CancelledError:
@@ -208,6 +212,12 @@ def _work(
             raise  # a restart helps
         is_bad_input = isinstance(cause_of(error), ValueError)
         raise RunError(explain(error), traceback.format_exc(), is_bad_input) from error
+
+
+def _is_sharded(plan: Plan, world_size: int) -> bool:
+    if plan.scaling.parallel == "fsdp" and world_size == 1:
+        logger.warning("scaling.parallel is fsdp, and one worker is left, which holds the complete network")
+    return plan.scaling.parallel == "fsdp" and world_size > 1
 
 
 def _set_up_torch(plan: Plan) -> None:
@@ -223,7 +233,10 @@ def explain(error: Exception) -> str:
     """Return one paragraph for the user."""
     cause = cause_of(error)
     if isinstance(cause, torch.OutOfMemoryError | MemoryError):
-        return f"out of memory: {cause}; lower training.batch_size or raise training.accumulate"
+        return (
+            f"out of memory: {cause}; lower training.batch_size or raise training.accumulate, or set "
+            "training.activation_checkpointing, or scaling.parallel=fsdp with several workers"
+        )
     if is_ray_error(cause, "OutOfDiskError", "ObjectStoreFullError"):
         return (
             "Ray's object store is full, and so is the disk that it spills to: start Ray with more "

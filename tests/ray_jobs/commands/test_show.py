@@ -28,6 +28,15 @@ def test_an_automatic_name_has_places_for_date_and_time(tmp_path, capsys):
     assert lines_of(capsys, *words)["run"] == "flow_matching_digits_independent_ch32_<date>_<time>"
 
 
+def test_the_state_of_a_worker_is_told_for_both_ways(tmp_path, capsys):
+    words = ["demo/flow_matching", "--set", f"storage.path={tmp_path}"]
+    assert lines_of(capsys, *words)["training state"].startswith("for each worker 14.3 MiB with ddp: weights, ")
+    words += ["--set", "scaling.num_workers=4"]
+    assert lines_of(capsys, *words)["training state"].startswith("for each worker 14.3 MiB with ddp or 3.6 MiB with f")
+    held = call(capsys, "show", *words)[1]["state_bytes"]["ddp"]
+    assert held == {"weights": 3_000_708, "gradients": 3_000_708, "moments": 6_001_416, "ema": 3_000_708}
+
+
 def test_a_finished_run_has_the_name_that_it_got(file, tmp_path, capsys):
     settings = yaml.safe_load(file.read_text())
     del settings["tracking"]

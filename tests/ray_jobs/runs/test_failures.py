@@ -7,12 +7,13 @@ import time
 import pytest
 import yaml
 
+from data_pipelines.storage.folder_writer import FolderWriter
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import DONE, FAILED
 from ray_jobs.runs.training import train
 from tests.toy_workload.task import ToyTask
 from trainables.contract.evaluation import EvaluationResult
-from trainables.engine.files import checkpoints
+from trainables.engine.files import checkpoint_writer
 from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.engine.loop.evaluation import goal_value
 from trainables.ray_train.worker_main import RunError
@@ -20,20 +21,22 @@ from trainables.ray_train.worker_main import RunError
 pytestmark = pytest.mark.slow
 
 
-def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(toy, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(toy, tmp_path, capsys, monkeypatch, is_beside):
     reference, experiment = toy(tracking={"run_name": "reference"}), toy(tracking={"run_name": "full"})
     train(reference)
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
-    save = checkpoints.save_tensors
+    monkeypatch.setattr(checkpoint_writer, "MIN_BYTES_BESIDE", 0 if is_beside else 2**20)
+    write = FolderWriter.write
 
-    def fill_up(tensors, target):
-        save(tensors, target)
-        if "step_000000011" in str(target):
-            target.write_bytes(target.read_bytes()[:10])
+    def fill_up(self, name, chunks):
+        if "step_000000011" in str(self.folder) and name == "state.safetensors":
+            write(self, name, list(chunks)[:1])
             raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, name, chunks)
 
-    monkeypatch.setattr(checkpoints, "save_tensors", fill_up)
+    monkeypatch.setattr(FolderWriter, "write", fill_up)
     assert main(["train", str(file)]) == FAILED
     assert "No space left on device" in capsys.readouterr().err
     assert find_checkpoint(experiment.folder) == ("checkpoints/step_000000008", [])

@@ -1,13 +1,17 @@
 """Runs on an object store: pyarrow's S3 client against a server that speaks S3."""
 
+import random
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
+from data_pipelines.storage import folder_writer
+from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
+from data_pipelines.storage.folder_writer import FolderWriter, new_files
 from ray_jobs.cli import main
 from ray_jobs.exit_codes import DONE, TERMINATED
 from ray_jobs.runs.training import train
@@ -64,32 +68,45 @@ def test_a_run_on_s3_stops_resumes_and_ends_like_one_on_a_disk(toy, bucket, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stops_before", ["model.safetensors", "manifest.json"])
-def test_an_upload_that_breaks_off_is_no_checkpoint(bucket, monkeypatch, stops_before):
-    folder = Folder(bucket) / stops_before
+@pytest.mark.parametrize("stops_at", ["history.jsonl.gz", "model.safetensors", "manifest.json"])
+def test_an_upload_that_breaks_off_is_no_checkpoint(bucket, monkeypatch, stops_at):
+    folder = Folder(bucket) / stops_at
 
     def save(name: str) -> None:
-        with folder.new_folder(name) as files:
+        with new_files(folder, name) as writer:
             for file in ("history.jsonl.gz", "model.safetensors", "state.pt"):
-                (files / file).write_bytes(name.encode())
+                writer.write(file, [name.encode()])
 
     save("checkpoints/step_000000001")
     save("checkpoints/step_000000002")
-    write = Folder.write
+    assert find_checkpoint(folder) == ("checkpoints/step_000000002", [])
+    write, seal = FolderWriter.write, FolderWriter.seal
 
-    def break_off(self: Folder, name: str, content: bytes) -> None:
-        if name.endswith(stops_before):
+    def break_off(self: FolderWriter, name: str = "manifest.json", chunks: Sequence[bytes] = ()) -> None:
+        if name == stops_at:
             raise ConnectionError("the machine is gone")
-        write(self, name, content)
+        write(self, name, chunks) if chunks else seal(self)
 
-    monkeypatch.setattr(Folder, "write", break_off)
+    for method in ("write", "seal"):
+        monkeypatch.setattr(FolderWriter, method, break_off)
     for step in (2, 3):  # one that was there before, and a new one
         with pytest.raises(ConnectionError):
             save(f"checkpoints/step_00000000{step}")
     name, damaged = find_checkpoint(folder)
     assert name == "checkpoints/step_000000001"
     assert all("manifest.json cannot be read" in line for line in damaged)
-    assert len(damaged) == 2 or stops_before != "manifest.json"  # of the other one nothing at all may have arrived
+    assert len(damaged) == 2 or stops_at == "history.jsonl.gz"  # of the other nothing at all may have arrived
+
+
+@pytest.mark.slow
+def test_a_large_file_goes_to_s3_piece_by_piece(bucket, monkeypatch):
+    monkeypatch.setattr(folder_writer, "FLUSH_BYTES", 12 * 2**20)
+    folder, content = Folder(bucket), random.Random(0).randbytes(2**20)
+    with new_files(folder, "large") as writer:
+        writer.write("file", (content for _ in range(30)))
+    assert folder.read("large/file") == content * 30
+    with folder.local("large") as files:
+        assert verify(files) is None
 
 
 def test_a_folder_on_s3_is_set_aside_as_a_whole(bucket):

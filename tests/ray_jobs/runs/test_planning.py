@@ -34,6 +34,25 @@ def test_a_batch_with_too_few_rows_is_refused_before_reading(toy, tmp_path, num_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"scaling": {"num_workers": 0}}, r"several workers .* `scaling.num_workers` is 0; give 2 or more"),
+        ({"scaling": {"num_workers": 1}}, r"several workers .* `scaling.num_workers` is 1; give 2 or more"),
+        ({"training": {"channels_last": True}}, r"`training.channels_last` orders weights"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused_before_reading(toy, tmp_path, sections, words):
+    scaling = {"num_workers": 2, **sections.get("scaling", {}), "parallel": "fsdp"}
+    with pytest.raises(ValueError, match=words):
+        build_plan(toy(scaling=scaling, training=sections.get("training", {})))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_evaluates_a_sharded_run(toy):
+    assert build_plan(toy(scaling={"parallel": "fsdp"}), trains=False).scaling.parallel == "fsdp"
+
+
 def test_a_batch_larger_than_the_data_is_refused_with_sizes(toy):
     with pytest.raises(ValueError, match=r"training\.batch_size=8 is more than the 7 rows"):
         build_plan(toy(workload={"num_rows": 7}))

@@ -180,3 +180,13 @@ def test_a_training_survives_json():
         epochs=3, ema=Ema(decay=0.5), models_every=Cadence(count=2, unit="steps"), schedule=Schedule(milestones=(1, 2))
     )
     assert Training.model_validate_json(training.model_dump_json(), strict=True) == training
+
+
+def test_a_compiler_chooses_what_is_computed_again():
+    assert Training(epochs=1, activation_checkpointing=True).activation_checkpointing
+    with pytest.raises(ValueError, match="give it or `activation_checkpointing`"):
+        Training(epochs=1, compile=True, activation_checkpointing=True)
+
+
+def test_a_run_goes_on_with_other_memory_for_activations(toy):
+    assert toy(training={"activation_checkpointing": True}).run.digest == toy().run.digest

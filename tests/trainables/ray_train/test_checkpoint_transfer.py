@@ -3,13 +3,13 @@
 import torch
 
 from data_pipelines.storage.folder import Folder
-from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, write_checkpoint
 from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, install_checkpoint
 
 
 def save(folder, step):
     content = Checkpoint({"w": torch.full((2,), float(step))}, None, {"step": step}, b"rows")
-    save_checkpoint(folder, step, content, keep=3)
+    write_checkpoint(folder, step, content)
 
 
 def test_a_handed_checkpoint_takes_the_place_of_all_others(tmp_path):

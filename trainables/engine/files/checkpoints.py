@@ -1,19 +1,32 @@
-"""Checkpoints: the state to resume a run bit for bit, protected by checksums, loaded without running any pickle."""
+"""Checkpoints: the state to resume a run bit for bit, protected by checksums, loaded without running any pickle.
 
+The tensors of the weights (`model`), of their average (`ema`) and of all other state (`state`) lie in safetensors files
+of bounded size; `state.pt` holds the plain data, with a placeholder for each tensor.
+"""
+
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_pipelines.storage.checksums import verify
-from data_pipelines.storage.folder import Folder
+from data_pipelines.storage.folder import Folder, to_json
+from data_pipelines.storage.folder_writer import new_files
+from trainables.engine.files.tensor_files import load_tensors, split_tensors
+from trainables.engine.files.tensor_tree import put_tensors, take_tensors
 from trainables.run_paths import CHECKPOINTS, HISTORY, METADATA, step_name
 
-FORMAT = 1
+FORMAT = 2
+READ_FORMATS = (1, 2)
+"""Of the first, `state.pt` holds the tensors themselves."""
+
+
+class FormatError(ValueError):
+    """A checkpoint of a format that is not read."""
 
 
 @dataclass
@@ -33,40 +46,47 @@ def deleted_by_nobody(name: str) -> bool:
     return False
 
 
-def save_checkpoint(
-    folder: Folder,
-    step: int,
-    checkpoint: Checkpoint,
-    keep: int,
-    is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody,
-    metadata: Mapping[str, Any] | None = None,
+def write_checkpoint(
+    folder: Folder, step: int, checkpoint: Checkpoint, metadata: Mapping[str, Any] | None = None
 ) -> str:
-    """Write a checkpoint, then delete the oldest ones; called by rank 0.
+    """Write a checkpoint; called by rank 0. It counts only when this returns.
 
     Args:
         folder: The run's folder.
         step: Optimiser steps done; it names the checkpoint.
-        checkpoint: The content.
-        keep: Number of checkpoints to keep.
-        is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
+        checkpoint: The content, which must not change meanwhile.
         metadata: Plain data, written beside it as in a model version, so that it can be used without its run.
 
     Returns:
         The checkpoint's name in the folder.
     """
     name = f"{CHECKPOINTS}/{step_name(step)}"
-    with folder.new_folder(name) as files:
-        save_tensors(checkpoint.model, files / "model.safetensors")
-        if checkpoint.ema is not None:
-            save_tensors(checkpoint.ema, files / "ema.safetensors")
-        torch.save({"format": FORMAT, **checkpoint.state}, files / "state.pt")
-        (files / HISTORY).write_bytes(checkpoint.history)
+    tree, tensors = take_tensors(checkpoint.state)
+    parts = {**split_tensors("model", checkpoint.model), **split_tensors("state", tensors)}
+    if checkpoint.ema is not None:
+        parts |= split_tensors("ema", checkpoint.ema)
+    state = io.BytesIO()
+    torch.save({"format": FORMAT, **tree}, state)
+    with new_files(folder, name) as writer:
+        for file, part in parts.items():
+            writer.write(file, part.chunks())
+        writer.write("state.pt", [state.getbuffer()])
+        writer.write(HISTORY, [checkpoint.history])
         if metadata is not None:
-            Folder(str(files)).write_json(METADATA, metadata)
-    for old in folder.names(CHECKPOINTS)[:-keep]:
-        if not is_deleted_elsewhere(old):
-            folder.delete(f"{CHECKPOINTS}/{old}")
+            writer.write(METADATA, [to_json(metadata)])
     return name
+
+
+def list_old_checkpoints(folder: Folder, keep: int, is_deleted_elsewhere: Callable[[str], bool]) -> list[str]:
+    """Return the names of all checkpoints but the newest, without those that others delete.
+
+    Args:
+        folder: The run's folder.
+        keep: Number of checkpoints to keep.
+        is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
+    """
+    old = [name for name in folder.names(CHECKPOINTS)[:-keep] if not is_deleted_elsewhere(name)]
+    return [f"{CHECKPOINTS}/{name}" for name in old]
 
 
 def find_checkpoint(folder: Folder) -> tuple[str | None, list[str]]:
@@ -83,34 +103,47 @@ def find_checkpoint(folder: Folder) -> tuple[str | None, list[str]]:
 
 
 def load_checkpoint(folder: Folder, name: str) -> Checkpoint:
-    """Read a checkpoint. Raises ValueError naming it when it is unreadable or of another format."""
+    """Read a checkpoint. Raises ValueError naming it when it is unreadable or of a format that is not read."""
     with folder.local(name) as files:
         try:
-            state = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
-            ema = files / "ema.safetensors"
-            checkpoint = Checkpoint(
-                model=load_file(files / "model.safetensors"),
-                ema=load_file(ema) if ema.exists() else None,
-                state=state,
+            tree = _load_tree(files)
+            return Checkpoint(
+                model=load_tensors(files, "model"),
+                ema=load_tensors(files, "ema") if _has_ema(files) else None,
+                state=put_tensors(tree, load_tensors(files, "state") if tree["format"] > 1 else {}),
                 history=(files / HISTORY).read_bytes(),
             )
+        except FormatError as error:
+            raise ValueError(f"checkpoint {folder}/{name} {error}") from error
         except Exception as error:
             raise ValueError(f"checkpoint {folder}/{name} cannot be read: {error}") from error
-    if state.get("format") != FORMAT:
-        raise ValueError(f"checkpoint {folder}/{name} has format {state.get('format')}; this version reads {FORMAT}")
-    return checkpoint
 
 
-def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Write tensors as safetensors; tied tensors are written once for each name."""
-    seen: set[int] = set()
-    plain = {}
-    for name, tensor in tensors.items():
-        cpu = tensor.detach().cpu().contiguous()
-        memory = cpu.untyped_storage().data_ptr()
-        plain[name] = cpu.clone() if memory in seen else cpu
-        seen.add(memory)
-    save_file(plain, file)
+def load_evaluated(files: Path) -> dict[str, Any]:
+    """Read what is evaluated of a checkpoint in a local folder, without the optimiser's tensors.
+
+    Returns `weights`, averaged ones where there are such, `task`, `epoch` and `step`.
+    """
+    tree, branch = _load_tree(files), "['task']"
+    tensors = load_tensors(files, "state", branch) if tree["format"] > 1 else {}
+    return {
+        "weights": load_tensors(files, "ema" if _has_ema(files) else "model"),
+        "task": put_tensors(tree["task"], tensors, branch),
+        "epoch": tree["position"]["epoch"],
+        "step": tree["position"]["step"],
+    }
+
+
+def _has_ema(files: Path) -> bool:
+    return (files / "ema.safetensors").exists()
+
+
+def _load_tree(files: Path) -> dict[str, Any]:
+    tree = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
+    if tree.get("format") not in READ_FORMATS:
+        known = " and ".join(map(str, READ_FORMATS))
+        raise FormatError(f"has format {tree.get('format')}; this version reads {known}")
+    return tree
 
 
 def refuse_other_architecture(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], origin: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.storage.folder import Folder
+from trainables.engine.process.collectives import complete
 from trainables.run_paths import PICTURES, step_name
 
 NUM_BINS = 64
@@ -25,21 +26,24 @@ class Watch:
 class Watcher:
     """Histograms, kept on the device until they are saved. Call `on_gradients` between clipping and the optimiser."""
 
-    def __init__(self, watch: Watch | None):
-        self._watch = watch
+    def __init__(self, watch: Watch | None, *, is_writer: bool = True):
+        self._watch, self._is_writer = watch, is_writer
         self._seen: list[tuple[int, dict[str, tuple[Tensor, Tensor]]]] = []
 
     def on_gradients(self, module: nn.Module, step: int) -> None:
-        """Take the histograms of a step that is due."""
+        """Take the histograms of a step that is due. A collective if the module is sharded."""
         if self._watch is None or step % self._watch.every_steps:
             return
         histograms = {}
         for name, parameter in module.named_parameters():
-            if self._watch.gradients and parameter.grad is not None:
-                histograms[f"{KEY}/gradients/{name}"] = take_histogram(parameter.grad)
-            if self._watch.parameters:
-                histograms[f"{KEY}/parameters/{name}"] = take_histogram(parameter.detach())
-        self._seen.append((step, histograms))
+            watched = {"gradients": parameter.grad if self._watch.gradients else None}
+            watched["parameters"] = parameter if self._watch.parameters else None
+            for kind, part in watched.items():
+                values = None if part is None else complete(part.detach())
+                if values is not None and self._is_writer:
+                    histograms[f"{KEY}/{kind}/{name}"] = take_histogram(values)
+        if self._is_writer:
+            self._seen.append((step, histograms))
 
     def save(self, folder: Folder, epoch: int) -> list[str]:
         """Write the histograms taken since the last call, one file for each step; returns the description files."""

@@ -56,6 +56,7 @@ class WorkerReport(RunPosition):
     resumed_from: NotRequired[str | None]
     """Only in the first report of a start: the checkpoint's name in the run's folder, or None for a fresh start."""
     checkpoint: NotRequired[str]
+    """The newest checkpoint that was completed since the last report; it may be of an earlier step."""
     model: NotRequired[str]
     """A new model version, with its `aliases`."""
     aliases: NotRequired[list[str]]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
-from trainables.engine.files.checkpoints import save_tensors
+from trainables.engine.files.tensor_files import save_tensors
 from trainables.run_paths import ALIASES, METADATA, MODELS, Aliases, load_aliases, step_name
 
 

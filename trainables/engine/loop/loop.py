@@ -9,8 +9,8 @@ for each epoch:
             at the epoch's end: task.on_epoch_end
             evaluate, visualise, save a model version
             at a stage's end: task.on_stage_start, with a fresh optimiser, schedule and EMA
-            save a checkpoint, also when the end of a machine is announced
-            one report: rows, metrics, panels, checkpoint
+            copy a checkpoint, also when the end of a machine is announced; it is written beside the coming steps
+            one report: rows, metrics, panels, the checkpoint that is complete by now
             end here if the run was asked to stop
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from trainables.contract.task import Task
 from trainables.contract.train_context import Progress
 from trainables.engine.data.feed import MicroBatch
 from trainables.engine.files.histograms import Watcher
@@ -45,7 +46,7 @@ def run_training(run: Run, worker: WorkerContext) -> None:
     All ranks call it.
     """
     loop = Loop(run, worker)
-    with loop.reporter.forward_warnings(), loop.monitor:
+    with loop.reporter.forward_warnings(), loop.reporter.writing(), loop.monitor:
         loop.start()
         while not loop.is_over:
             loop.run_epoch()
@@ -61,7 +62,7 @@ class Loop:
         self.length = measure_length(run, worker.feed.steps_per_epoch)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
-        self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
+        self.watcher = Watcher(worker.watch, is_writer=worker.collectives.rank == 0)
         self.reporter = WorkerReporter(run, worker)
         profiled = self.training.profile
         if profiled is not None and profiled.last > self.length.num_steps:
@@ -172,6 +173,8 @@ class Loop:
             if due.saves or position.is_finished or interruption.saves:
                 self.reporter.save_checkpoint(self.state)
                 interruption.note_saved()
+            if position.is_finished or due.ends_stage or interruption.is_urgent:
+                self.reporter.wait_for_checkpoint()
         self._send()
 
     def _find_due(self) -> DueActions:
@@ -216,18 +219,23 @@ class Loop:
         for name, mean in self.state.meter.end_epoch().items():
             if name != "train/grad_norm":
                 row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
-        if self.state.task.on_epoch_end(self.progress):
-            self.state.optimization.rebuild()
+        if type(self.state.task).on_epoch_end is Task.on_epoch_end:
+            return
+        with self.state.optimization.complete_module():
+            if self.state.task.on_epoch_end(self.progress):
+                self.state.optimization.rebuild()
 
     def _begin_stage(self, row: Row) -> None:
         """Start the next stage: the task's metrics go to the last row of the old one, and `best` is forgotten."""
-        with isolated_random():
-            found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
+        optimization = self.state.optimization
+        with optimization.complete_module():
+            with isolated_random():
+                found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
+            optimization.rebuild(is_new_stage=True)
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)
         self.reporter.log(messages)
-        self.state.optimization.rebuild(is_new_stage=True)
         self.selection.forget(self.position)
 
     def _evaluate(self, row: Row) -> bool:
@@ -238,8 +246,8 @@ class Loop:
         return is_best
 
     def _draw(self) -> None:
+        module = self.state.optimization.complete_evaluated()
         if self.worker.collectives.rank == 0:
-            module = self.state.optimization.evaluated
             with frozen(module), forward_in(self.training.precision, module, self.worker.device):
                 panels = self.state.task.visualise(module, self._fixed_batch(), self.progress, self.worker.device)
             self.reporter.save_panels(panels, self.state)

@@ -27,7 +27,12 @@ class Interruption:
     @property
     def saves(self) -> bool:
         """Whether a checkpoint is to be saved now."""
-        return bool(self.stopped_by or self.notice or self._is_late)
+        return self.is_urgent or self._is_late
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a checkpoint must be complete before the training goes on, because its process may end."""
+        return bool(self.stopped_by or self.notice)
 
     def note_saved(self) -> None:
         """Count the time from now on, when a checkpoint has been saved."""

@@ -43,7 +43,9 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
             task.on_train_start(worker.start(run.seed))
             if run.training.evaluate_every is not None:
                 task.prepare_evaluation(worker.start(run.seed))
-    optimization = Optimization(task, run.training, length=length, device=worker.device, wrap=worker.wrap)
+    optimization = Optimization(
+        task, run.training, length=length, device=worker.device, wrap=worker.wrap, is_sharded=worker.is_sharded
+    )
     meter = StepMeter(
         collectives,
         stops_on_nonfinite=run.training.on_nonfinite == "stop",

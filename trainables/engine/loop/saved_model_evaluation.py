@@ -12,7 +12,7 @@ from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Row, write_csv
 from trainables.contract.task import Task
-from trainables.engine.files.checkpoints import refuse_other_architecture
+from trainables.engine.files.checkpoints import load_evaluated, refuse_other_architecture
 from trainables.engine.files.panel_files import picture_of, save_panels
 from trainables.engine.loop.evaluation import isolated_random, run_evaluation, split_finite
 from trainables.engine.loop.worker_context import WorkerContext
@@ -94,7 +94,7 @@ def load_saved(source: Folder) -> dict[str, Any]:
         damage = verify(files)
         if damage is not None:
             raise ValueError(f"{source} is no undamaged model or checkpoint: {damage}")
-        return _load_model(files) if (files / "task.pt").exists() else _load_checkpoint(files)
+        return _load_model(files) if (files / "task.pt").exists() else load_evaluated(files)
 
 
 def _load_model(files: Path) -> dict[str, Any]:
@@ -105,11 +105,3 @@ def _load_model(files: Path) -> dict[str, Any]:
         "epoch": metadata["epoch"],
         "step": metadata["global_step"],
     }
-
-
-def _load_checkpoint(files: Path) -> dict[str, Any]:
-    state = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
-    ema = files / "ema.safetensors"
-    weights: dict[str, Tensor] = load_file(ema if ema.exists() else files / "model.safetensors")
-    position = state["position"]
-    return {"weights": weights, "task": state["task"], "epoch": position["epoch"], "step": position["step"]}

@@ -19,7 +19,7 @@ class ModelSelection:
         worker, optimization = self._worker, state.optimization
         evaluation = run_evaluation(
             state.task,
-            optimization.evaluated,
+            optimization.complete_evaluated(),
             worker.feed,
             worker.collectives,
             worker.device,

@@ -43,15 +43,19 @@ class TrainState:
     position: Position = field(default_factory=Position)
 
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
-        """Return the content of a checkpoint. A collective: the random states of all ranks are gathered."""
+        """Return the content of a checkpoint, which the next step changes. Rank 0 alone gets that of sharded tensors.
+
+        A collective: the random states of all ranks, and parts of a sharded training, are gathered.
+        """
         random_states = collectives.gather_values(capture_random_states())
-        optimization = self.optimization
+        optimization, is_kept = self.optimization, collectives.rank == 0
+        model, ema = optimization.weights(is_kept=is_kept)
         return Checkpoint(
-            model=optimization.task.module.state_dict(),
-            ema=optimization.ema.weights.state_dict() if optimization.ema else None,
+            model=model,
+            ema=ema,
             state={
                 "task": self.task.state_dict(),
-                "learner": optimization.state_dict(),
+                "learner": optimization.state_dict(is_kept=is_kept),
                 "meter": self.meter.state_dict(),
                 "position": asdict(self.position),
                 "random_states": random_states,

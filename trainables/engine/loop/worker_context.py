@@ -41,7 +41,7 @@ class WorkerContext:
     collectives: ProcessGroup
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
-    """Makes a module distributed."""
+    """Makes a module distributed, each rank with a copy."""
     report: Callable[[WorkerReport], None]
     """Called by all ranks equally often; reports of ranks other than 0 are dropped."""
     pipeline: DataPipeline
@@ -51,11 +51,15 @@ class WorkerContext:
     """Builds the task from settings, data spec and seed; passed in, because the engine does not import the register."""
     memory: DatasetStatisticsCache
     run_id: str
+    is_sharded: bool = False
+    """Whether each rank trains a part of the module instead; see `step.sharding`."""
     watch: Watch | None = None
     is_cancelled: Callable[[], bool] = never_cancelled
     """Checked before every step, on a single worker; when true, CancelledError ends the training at once."""
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
     """Whether others delete the checkpoint of a name when it is old."""
+    awaits_checkpoints: bool = False
+    """Whether every checkpoint is complete before the report of its step."""
     preemption_notice: Callable[[], str | None] = no_notice
     """Announcement to the run, for example of a machine that will be taken away; called by all ranks at once, and equal
     on all of them. While it holds, every report saves a checkpoint."""

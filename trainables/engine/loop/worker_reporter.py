@@ -2,17 +2,18 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from trainables.contract.panels import Panel
-from trainables.engine.files.checkpoints import save_checkpoint
+from trainables.engine.files.checkpoint_writer import CheckpointWriter
 from trainables.engine.files.history import Row
 from trainables.engine.files.messages import RunPosition, WorkerReport
 from trainables.engine.files.model_versions import save_model
 from trainables.engine.files.panel_files import save_panels
 from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
+from trainables.engine.step.sharding import gather
 from trainables.run import Run
 
 
@@ -22,6 +23,14 @@ class WorkerReporter:
     def __init__(self, run: Run, worker: WorkerContext):
         self._run, self._worker = run, worker
         self._is_writer = worker.collectives.rank == 0
+        self._checkpoints: CheckpointWriter | None = None
+        if self._is_writer:
+            self._checkpoints = CheckpointWriter(
+                worker.folder,
+                run.training.keep_checkpoints,
+                worker.is_deleted_elsewhere,
+                is_beside=not worker.awaits_checkpoints,
+            )
         self._empty()
 
     @contextmanager
@@ -76,7 +85,7 @@ class WorkerReporter:
             self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
 
     def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool) -> None:
-        """Write a model version and attach it to the next report; rank 0 only, the others do nothing.
+        """Write a model version and attach it to the next report. A collective if the training is sharded.
 
         Args:
             state: The training state with the weights to save.
@@ -84,13 +93,14 @@ class WorkerReporter:
             is_kept: Whether the version is never deleted.
             keeps_best: Whether the version that is `best` now is never deleted either.
         """
+        weights = gather(state.optimization.evaluated.state_dict(), is_kept=self._is_writer)
         if not self._is_writer:
             return
         self._optional["aliases"] = list(aliases)
         self._optional["model"] = save_model(
             self._worker.folder,
             step=state.position.step,
-            weights=state.optimization.evaluated.state_dict(),
+            weights=weights,
             task_state=state.task.state_dict(),
             metadata=self._describe(state),
             aliases=aliases,
@@ -110,23 +120,34 @@ class WorkerReporter:
             "config": self._run.model_dump(mode="json"),
         }
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Complete the checkpoint that is being written when the block ends, also by an error."""
+        with self._checkpoints or nullcontext():
+            yield
+
     def save_checkpoint(self, state: TrainState) -> None:
-        """Write a checkpoint and attach it to the next report. A collective."""
+        """Copy a checkpoint, which is written beside the training and attached to a report once complete. A collective.
+
+        Raises the error of the one before, if that could not be written.
+        """
         checkpoint = state.capture(self._worker.collectives)
-        if self._is_writer:
-            keep = self._run.training.keep_checkpoints
-            name = save_checkpoint(
-                self._worker.folder,
-                state.position.step,
-                checkpoint,
-                keep,
-                self._worker.is_deleted_elsewhere,
-                metadata=self._describe(state),
-            )
-            self._optional["checkpoint"] = name
+        if self._checkpoints:
+            self.log(self._checkpoints.save(state.position.step, checkpoint, self._describe(state)))
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait until no checkpoint is being written. Raises the error of the writing."""
+        if self._checkpoints:
+            self._checkpoints.wait()
 
     def send(self, standing: RunPosition) -> None:
-        """Send one report, on all ranks; the reporter is empty afterwards."""
+        """Send one report, on all ranks; the reporter is empty afterwards.
+
+        Raises the error of a checkpoint that could not be written.
+        """
+        complete = self._checkpoints and self._checkpoints.take()
+        if complete:
+            self._optional["checkpoint"] = complete
         report: WorkerReport = {
             **standing,
             "rows": self._rows,

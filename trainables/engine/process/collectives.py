@@ -85,6 +85,16 @@ class ProcessGroup:
         return values
 
 
+def is_sharded(tensor: Tensor) -> bool:
+    """Return whether each rank has a part of it: a DTensor, told without its module, which is slow to import."""
+    return hasattr(tensor, "full_tensor")
+
+
+def complete(tensor: Tensor) -> Tensor:
+    """Return all of a tensor of which each rank has a part; a plain tensor as it is. A collective if it is sharded."""
+    return tensor.full_tensor() if is_sharded(tensor) else tensor  # pyright: ignore
+
+
 def _gather(tensor: Tensor, counts: list[int]) -> Tensor:
     """Concatenate over ranks; NCCL needs equal shapes, so shorter ones are padded."""
     padded = tensor.contiguous()

@@ -10,6 +10,7 @@ from torch import nn
 
 from trainables.contract.task import ParameterGroup
 from trainables.contract.training_config import Optimizer, Schedule
+from trainables.engine.step.sharding import scatter
 
 
 def build_optimizer(
@@ -55,7 +56,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     A search may change those settings in the middle of a run.
     """
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(dict(state))
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments = {
+        number: {
+            name: scatter(value, parameters[number]) if value.shape == parameters[number].shape else value
+            for name, value in values.items()
+        }
+        for number, values in state["state"].items()
+    }
+    optimizer.load_state_dict({**state, "state": moments})
     for group, settings in zip(optimizer.param_groups, own, strict=True):
         group.update(settings)
 

@@ -1,7 +1,7 @@
 """One optimiser step: module, optimiser, schedule, gradient scaler and EMA."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,20 @@ from data_pipelines.contract.row_draws import TorchDraws
 from trainables.contract.task import Task
 from trainables.contract.training_config import Training
 from trainables.engine.files.checkpoints import refuse_other_architecture
+from trainables.engine.process.collectives import complete
+from trainables.engine.step.activation_checkpointing import ActivationCheckpointing
 from trainables.engine.step.ema import EmaModel
 from trainables.engine.step.optim import RateSchedule, build_optimizer, learning_rates, load_optimizer
 from trainables.engine.step.precision import autocast
+from trainables.engine.step.sharding import (
+    assemble,
+    copy_shards,
+    find_blocks,
+    gather,
+    load_weights,
+    outline,
+    shard,
+)
 
 MAX_NAMED = 10
 
@@ -54,7 +65,8 @@ class Optimization:
         training: Settings.
         length: Length of the training, for the schedule.
         device: That of the module.
-        wrap: Makes the module distributed.
+        wrap: Makes the module distributed, each rank with a copy.
+        is_sharded: Whether each rank has a part of it instead; see `sharding`.
     """
 
     def __init__(
@@ -65,8 +77,10 @@ class Optimization:
         length: Length,
         device: torch.device,
         wrap: Callable[[nn.Module], nn.Module],
+        is_sharded: bool = False,
     ):
         self.task, self.training, self.length, self.device, self._wrap = task, training, length, device, wrap
+        self._is_sharded = is_sharded
         self.num_skipped = 0
         self._build()
 
@@ -74,9 +88,14 @@ class Optimization:
         module = self.task.module.to(self.device)
         if self.training.channels_last:
             _put_channels_last(module)
-        self.ema = EmaModel(module, self.training.ema) if self.training.ema else None
-        wrapped = self._wrap(module)
+        self._recompute = self._choose_recomputed(module)
+        self._outline = outline(module) if self._is_sharded else None
+        wrapped = self._distribute(module)
         self.wrapped: Any = wrapped
+        self.ema = None
+        if self.training.ema:
+            averaged = module if self._outline is None else copy_shards(self._outline, module)
+            self.ema = EmaModel(averaged, self.training.ema)
         if self.training.compile:
             torch.compiler.reset()  # earlier compilations count towards a limit, after which torch runs eagerly
             self.wrapped = torch.compile(wrapped)
@@ -91,6 +110,22 @@ class Optimization:
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._has_checked_gradients = False
 
+    def _distribute(self, module: nn.Module) -> nn.Module:
+        if not self._is_sharded:
+            return self._wrap(module)
+        return shard(module, find_blocks(module, self.task.block_types), self.device, self.training.precision)
+
+    def _choose_recomputed(self, module: nn.Module) -> ActivationCheckpointing:
+        if not self.training.activation_checkpointing:
+            return ActivationCheckpointing([])
+        blocks = find_blocks(module, self.task.block_types)
+        if not blocks:
+            raise ValueError(
+                "`training.activation_checkpointing` computes the activations inside of blocks again, and "
+                f"{type(module).__name__} has none: {type(self.task).__name__}.block_types names their classes"
+            )
+        return ActivationCheckpointing(blocks)
+
     def rebuild(self, *, is_new_stage: bool = False) -> None:
         """Wrap the module again and start optimiser and EMA afresh; the schedule continues, except at a new stage."""
         schedule = self.schedule.state_dict()
@@ -98,10 +133,30 @@ class Optimization:
         if not is_new_stage:
             self.schedule.load_state_dict(schedule)
 
+    @contextmanager
+    def complete_module(self) -> Iterator[None]:
+        """Give the task its complete module inside the block, which may change it, or replace it and call `rebuild`.
+
+        A collective if the training is sharded.
+        """
+        sharded, optimizer = self.task.module, self.optimizer
+        if self._outline is None:
+            yield
+            return
+        self.task.module = assemble(self._outline, sharded)
+        yield
+        if self.optimizer is optimizer:
+            load_weights(sharded, self.task.module.state_dict())
+            self.task.module = sharded
+
     @property
     def evaluated(self) -> nn.Module:
-        """The module to evaluate, draw with and save: the EMA weights if there are any."""
+        """The module to save: the EMA weights if there are any; this rank's part of them if the training is sharded."""
         return self.ema.weights if self.ema else self.task.module
+
+    def complete_evaluated(self) -> nn.Module:
+        """Return the complete module to evaluate and draw with, on every rank. A collective if training is sharded."""
+        return self.evaluated if self._outline is None else assemble(self._outline, self.evaluated)
 
     @property
     def learning_rate(self) -> float:
@@ -146,8 +201,13 @@ class Optimization:
         return {**means, "train/grad_norm": grad_norm}
 
     def _backward(self, part: StepPart, *, is_last: bool) -> dict[str, Tensor]:
+        # parts of gradients are added up in each micro-batch, so that no rank keeps complete ones: no `no_sync` there
         no_sync = getattr(self.wrapped, "no_sync", nullcontext)
-        with nullcontext() if is_last else no_sync(), autocast(self.training.precision, self.device):
+        with (
+            nullcontext() if is_last else no_sync(),
+            self._recompute.active(),
+            autocast(self.training.precision, self.device),
+        ):
             output = self.task.loss(self.wrapped, part.batch, draws=part.draws)
             self.scaler.scale(output.loss * part.weight).backward()
         metrics = {f"train/{name}": value.detach().float() for name, value in output.metrics.items()}
@@ -172,7 +232,7 @@ class Optimization:
 
     def _clip(self) -> Tensor:
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        norm = get_total_norm(gradients)
+        norm = complete(get_total_norm(gradients).detach())
         if self.training.clip_norm is not None:
             clip_grads_with_norm_(self._parameters, self.training.clip_norm, norm)
         return norm
@@ -189,10 +249,15 @@ class Optimization:
         self.num_skipped += not is_finite
         return is_finite
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights."""
+    def weights(self, *, is_kept: bool) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """Return the complete state dicts of the module and of its EMA, if any; for `is_kept` see `gather`."""
+        averaged = gather(self.ema.weights.state_dict(), is_kept=is_kept) if self.ema else None
+        return gather(self.task.module.state_dict(), is_kept=is_kept), averaged
+
+    def state_dict(self, *, is_kept: bool = True) -> dict[str, Any]:
+        """Return everything but the weights, complete and in the same form for any ranks; see `gather`."""
         return {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": gather(self.optimizer.state_dict(), is_kept=is_kept),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "num_skipped": self.num_skipped,
@@ -214,9 +279,9 @@ class Optimization:
             ValueError: Names `origin` when the architecture differs.
         """
         refuse_other_architecture(self.task.module.state_dict(), model, origin)
-        self.task.module.load_state_dict(model)
+        load_weights(self.task.module, model)
         if self.ema and ema is not None:
-            self.ema.weights.load_state_dict(ema)
+            load_weights(self.ema.weights, ema)
             self.ema.num_updates = state["num_averaged"]
         load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -10,7 +10,7 @@ import torch
 from data_pipelines.storage.folder import Folder
 from trainables.contract.export import ExportSpec
 from trainables.contract.predictor import SavedModel
-from trainables.engine.files.checkpoints import save_tensors
+from trainables.engine.files.tensor_files import save_tensors
 from trainables.inference.export.card import CARD, build_card
 from trainables.inference.export.formats import refuse_graphless
 from trainables.inference.export.graph_files import trace, write_onnx, write_pt2

@@ -19,7 +19,7 @@ from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.evaluator import SampleEvaluator
 from trainables.workloads.flow_matching.export import describe_network
 from trainables.workloads.flow_matching.flow.coupling import pair_optimally
-from trainables.workloads.flow_matching.flow.network import VelocityNetwork
+from trainables.workloads.flow_matching.flow.network import ResBlock, SelfAttention, VelocityNetwork
 from trainables.workloads.flow_matching.flow.path import drop_labels, sample_path
 from trainables.workloads.flow_matching.pixels import to_minus_one_one
 from trainables.workloads.flow_matching.plots import SamplePlots
@@ -48,6 +48,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
 
     module: VelocityNetwork
     weights_stream = "velocity network"
+    block_types = (ResBlock, SelfAttention)
 
     def __init__(self, config: FlowMatchingConfig, data_spec: DataSpec, seed: int) -> None:
         self.config = config

@@ -192,6 +192,14 @@ class PruningConfig(WorkloadConfig):
         """Number of stages, one for each round."""
         return self.pruning_times
 
+    def check_sharding(self) -> None:
+        """Raise ValueError for rounds of rsst, which adds the norm of single weights to the loss and masks them."""
+        if self.struct == "rsst" and self.pruning_times > 1:
+            raise ValueError(
+                "`scaling.parallel` is fsdp, and `workload.struct: rsst` regularises and masks single weights in every "
+                "step, of which a worker would have a part; take struct: refill, parallel: ddp, or pruning_times: 1"
+            )
+
     def check_inputs(self) -> None:
         """Raise ValueError unless the pretrained weights can be read."""
         if self.pretrained is not None and self.pretrained.exists():

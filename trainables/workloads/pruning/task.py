@@ -20,6 +20,8 @@ from trainables.workloads.pruning.evaluator import SPLITS, AccuracyEvaluator, me
 from trainables.workloads.pruning.export import describe_network
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, measure_size
+from trainables.workloads.pruning.networks.resnet import BasicBlock
+from trainables.workloads.pruning.networks.vit import VitBlock
 from trainables.workloads.pruning.normalisation_choice import choose_normalisation
 from trainables.workloads.pruning.pixel_statistics import PixelStatistics, measure_pixels
 from trainables.workloads.pruning.plots import draw_rounds
@@ -42,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 class PruningTask(Task[Mapping[str, Any]]):
     """Task on batches of the image pipeline; `module` always has the shape of `blueprint`."""
+
+    block_types = (VitBlock, BasicBlock)
 
     def __init__(self, config: PruningConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed, self._data_spec = config, seed, data_spec

@@ -18,7 +18,7 @@ from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator
 from trainables.workloads.super_resolution.export import describe_network
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.losses import compute_terms
-from trainables.workloads.super_resolution.networks.factory import build_network
+from trainables.workloads.super_resolution.networks.factory import BLOCK_TYPES, build_network
 from trainables.workloads.super_resolution.plots import SamplePlots
 from trainables.workloads.super_resolution.protocols.perceptual import load_perceptual
 from trainables.workloads.super_resolution.unit_range import to_zero_one
@@ -28,6 +28,7 @@ class SuperResolutionTask(Task[Any]):
     """Task whose training batches are patches of one scale; evaluated batches are complete images at every scale."""
 
     weights_stream = "super-resolution network"
+    block_types = BLOCK_TYPES
 
     def __init__(self, config: SuperResolutionConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self._data_spec = config, data_spec

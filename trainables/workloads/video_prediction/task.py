@@ -25,6 +25,8 @@ from trainables.workloads.video_prediction.diffusion.predictors import (
 from trainables.workloads.video_prediction.evaluator import WindowEvaluator
 from trainables.workloads.video_prediction.export import describe_network
 from trainables.workloads.video_prediction.network_config import SIZES, DiT
+from trainables.workloads.video_prediction.networks.dit import DitBlock, VideoDiT
+from trainables.workloads.video_prediction.networks.simvp import SimVP, TranslatorBlock
 from trainables.workloads.video_prediction.plots import Shown, draw_columns
 from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace, Space
 from trainables.workloads.video_prediction.windows import Window, cut_even_windows, noise_of
@@ -36,6 +38,7 @@ class VideoPredictionTask(Task[Any]):
     """Task whose training batches are windows; evaluated batches are complete clips."""
 
     weights_stream = "video-prediction network"
+    block_types = (DitBlock, TranslatorBlock)
 
     def __init__(self, config: VideoPredictionConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed, self._data_spec = config, seed, data_spec
@@ -159,13 +162,9 @@ def _build_space(config: VideoPredictionConfig, data_spec: DataSpec) -> Space:
 def _build_network(config: VideoPredictionConfig, space: Space) -> nn.Module:
     data, network = config.data, config.network
     if isinstance(network, DiT):
-        from trainables.workloads.video_prediction.networks.dit import VideoDiT
-
         return VideoDiT(
             network, channels=space.channels, height=space.height, width=space.width, num_future=data.num_future
         )
-    from trainables.workloads.video_prediction.networks.simvp import SimVP
-
     return SimVP(network, channels=space.channels, num_past=data.num_past, num_future=data.num_future)
 
 

@@ -7,20 +7,26 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
 from data_pipelines.storage.folder import Folder
+from trainables.engine.files import tensor_files
 from trainables.engine.files.checkpoints import (
     Checkpoint,
+    deleted_by_nobody,
     find_checkpoint,
+    list_old_checkpoints,
     load_checkpoint,
+    load_evaluated,
     refuse_other_architecture,
-    save_checkpoint,
-    save_tensors,
+    write_checkpoint,
 )
 from trainables.run_paths import step_name
+
+CHANNELS_LAST = torch.channels_last
+FILES = {"model.safetensors", "ema.safetensors", "state.safetensors", "state.pt", "history.jsonl.gz", MANIFEST}
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ def assert_same_bits(found: dict[str, torch.Tensor], expected: dict[str, torch.T
 def test_every_part_comes_back_bit_for_bit(folder, has_ema):
     torch.manual_seed(0)
     checkpoint = make_checkpoint(ema=odd_tensors() if has_ema else None)
-    name = save_checkpoint(folder, 3, checkpoint, keep=1)
+    name = write_checkpoint(folder, 3, checkpoint)
     loaded = load_checkpoint(folder, name)
     assert_same_bits(loaded.model, checkpoint.model)
     assert (loaded.ema is not None) == has_ema
@@ -69,7 +75,7 @@ def test_every_part_comes_back_bit_for_bit(folder, has_ema):
         assert_same_bits(loaded.ema, checkpoint.ema)
     assert loaded.history == checkpoint.history
     assert_same_bits(loaded.state.pop("tensors"), checkpoint.state["tensors"])
-    assert loaded.state == {"format": 1, "position": checkpoint.state["position"], "list": checkpoint.state["list"]}
+    assert loaded.state == {"format": 2, "position": checkpoint.state["position"], "list": checkpoint.state["list"]}
 
 
 def test_an_optimiser_and_its_scaler_come_back_bit_for_bit(folder):
@@ -78,7 +84,7 @@ def test_an_optimiser_and_its_scaler_come_back_bit_for_bit(folder):
     for _ in range(3):
         module(torch.randn(4, 3)).sum().backward()
         optimizer.step()
-    name = save_checkpoint(folder, 3, make_checkpoint(state={"optimizer": optimizer.state_dict()}), keep=1)
+    name = write_checkpoint(folder, 3, make_checkpoint(state={"optimizer": optimizer.state_dict()}))
     loaded = load_checkpoint(folder, name).state["optimizer"]
     expected = optimizer.state_dict()
     assert loaded["param_groups"] == expected["param_groups"]
@@ -86,11 +92,16 @@ def test_an_optimiser_and_its_scaler_come_back_bit_for_bit(folder):
         assert_same_bits(loaded["state"][number], moments)
 
 
+def test_only_the_files_that_are_documented_are_written(folder):
+    name = write_checkpoint(folder, 3, make_checkpoint(ema=odd_tensors()))
+    assert set(folder.names(name)) == FILES
+
+
 def test_saving_changes_nothing_that_is_saved(folder):
     torch.manual_seed(0)
     checkpoint = make_checkpoint()
     before = {name: tensor.clone() for name, tensor in checkpoint.model.items()}
-    save_checkpoint(folder, 3, checkpoint, keep=1)
+    write_checkpoint(folder, 3, checkpoint)
     assert_same_bits(checkpoint.model, before)
     assert "format" not in checkpoint.state
 
@@ -103,19 +114,20 @@ def test_names_sort_as_steps_do():
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_newest_are_kept(folder, keep):
     for step in (5, 10, 100, 1000):
-        save_checkpoint(folder, step, make_checkpoint(), keep=keep)
+        write_checkpoint(folder, step, make_checkpoint())
         assert find_checkpoint(folder) == (f"checkpoints/{step_name(step)}", [])
-    assert folder.names("checkpoints") == [step_name(step) for step in (5, 10, 100, 1000)[-keep:]]
+    old = list_old_checkpoints(folder, keep, deleted_by_nobody)
+    assert old == [f"checkpoints/{step_name(step)}" for step in (5, 10, 100, 1000)[:-keep]]
 
 
 def test_without_checkpoints_none_is_found(folder):
     assert find_checkpoint(folder) == (None, [])
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "ema.safetensors", "state.pt", "history.jsonl.gz", MANIFEST])
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_a_damaged_file_makes_the_one_before_it_be_used(folder, name):
     for step in (1, 2, 3):
-        save_checkpoint(folder, step, make_checkpoint(ema=odd_tensors()), keep=3)
+        write_checkpoint(folder, step, make_checkpoint(ema=odd_tensors()))
     for step in (2, 3):
         file = Path(folder.full(f"checkpoints/{step_name(step)}/{name}"))
         content = file.read_bytes()
@@ -128,7 +140,7 @@ def test_a_damaged_file_makes_the_one_before_it_be_used(folder, name):
 
 def test_when_all_are_damaged_none_is_found_and_each_is_named(folder):
     for step in (1, 2):
-        save_checkpoint(folder, step, make_checkpoint(), keep=3)
+        write_checkpoint(folder, step, make_checkpoint())
         Path(folder.full(f"checkpoints/{step_name(step)}/state.pt")).unlink()
     found, messages = find_checkpoint(folder)
     assert found is None and len(messages) == 2
@@ -147,7 +159,7 @@ class Payload:
 @pytest.mark.parametrize("writes", ["torch", "pickle"])
 def test_a_pickle_that_would_run_code_is_refused_and_not_run(folder, tmp_path, writes):
     victim = tmp_path / "made-by-pickle"
-    name = save_checkpoint(folder, 3, make_checkpoint(), keep=1)
+    name = write_checkpoint(folder, 3, make_checkpoint())
     file = Path(folder.full(f"{name}/state.pt"))
     state = {"format": 1, "position": Payload(victim)}
     if writes == "torch":
@@ -164,10 +176,10 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(folder, tmp_path, w
     assert victim.exists()  # the payload was a live one
 
 
-@pytest.mark.parametrize("number", [0, 2, None, "1"])
+@pytest.mark.parametrize("number", [0, 3, None, "1"])
 def test_another_format_is_refused_with_both_numbers(folder, number):
-    name = save_checkpoint(folder, 3, make_checkpoint(state={"format": number}), keep=1)
-    with pytest.raises(ValueError, match=f"has format {number}; this version reads 1"):
+    name = write_checkpoint(folder, 3, make_checkpoint(state={"format": number}))
+    with pytest.raises(ValueError, match=f"has format {number}; this version reads 1 and 2"):
         load_checkpoint(folder, name)
 
 
@@ -192,32 +204,55 @@ def test_a_long_list_of_keys_is_cut_with_the_number_of_the_rest():
     assert lines[0].endswith("25 keys differ:") and len(lines) == 22 and lines[-1] == "  and 5 more"
 
 
-class Tied(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
-        self.second.weight = self.first.weight
-
-
-def test_tied_tensors_come_back_under_both_names_and_stay_tied(tmp_path):
-    module = Tied()
-    save_tensors(module.state_dict(), tmp_path / "tied.safetensors")
-    loaded = load_file(tmp_path / "tied.safetensors")
-    assert torch.equal(loaded["first.weight"], loaded["second.weight"])
-    other = Tied()
-    other.load_state_dict(loaded)
-    assert torch.equal(other.first.weight, module.first.weight) and other.second.weight is other.first.weight
-
-
-def test_tensors_that_share_memory_in_part_are_written_whole(tmp_path):
-    base = torch.arange(12.0)
-    parts = {"whole": base, "head": base[:4], "tail": base[4:], "square": base.reshape(3, 4).t()}
-    save_tensors(parts, tmp_path / "parts.safetensors")
-    assert_same_bits(load_file(tmp_path / "parts.safetensors"), parts)
-
-
-def test_checkpoints_that_others_delete_are_left_to_them(tmp_path):
-    folder = Folder(str(tmp_path))
+def test_checkpoints_that_others_delete_are_left_to_them(folder):
     for step in (1, 2, 3, 4):
-        save_checkpoint(folder, step, make_checkpoint(), 1, lambda name: name == step_name(2))
-    assert folder.names("checkpoints") == [step_name(2), step_name(4)]
+        write_checkpoint(folder, step, make_checkpoint())
+    old = list_old_checkpoints(folder, 1, lambda name: name == step_name(2))
+    assert old == [f"checkpoints/{step_name(1)}", f"checkpoints/{step_name(3)}"]
+
+
+def test_an_evaluation_reads_weights_and_task(folder):
+    state = {"task": {"mean": torch.ones(2)}, "position": {"epoch": 2, "step": 3}, "learner": torch.zeros(5)}
+    for ema in (None, {"w": torch.ones(1)}):
+        name = write_checkpoint(folder, 3, make_checkpoint(model={"w": torch.zeros(1)}, ema=ema, state=state))
+        with folder.local(name) as files:
+            found = load_evaluated(files)
+        assert found["weights"]["w"].item() == (ema is not None)
+        assert found["task"]["mean"].tolist() == [1.0, 1.0] and (found["epoch"], found["step"]) == (2, 3)
+
+
+def test_a_checkpoint_of_the_first_format_is_read(folder):
+    checkpoint = make_checkpoint(ema=odd_tensors())
+    state = {**checkpoint.state, "task": {"mean": torch.ones(2)}, "position": {"epoch": 2, "step": 3}}
+    with folder.new_folder("checkpoints/step_000000003") as files:
+        save_file({"w": torch.zeros(1)}, files / "model.safetensors")
+        save_file({"w": torch.ones(1)}, files / "ema.safetensors")
+        torch.save({"format": 1, **state}, files / "state.pt")
+        (files / "history.jsonl.gz").write_bytes(b"rows")
+    loaded = load_checkpoint(folder, "checkpoints/step_000000003")
+    assert_same_bits(loaded.state["tensors"], checkpoint.state["tensors"])
+    assert loaded.state["position"] == state["position"] and loaded.history == b"rows"
+    assert loaded.ema is not None and (loaded.model["w"].item(), loaded.ema["w"].item()) == (0.0, 1.0)
+    with folder.local("checkpoints/step_000000003") as files:
+        found = load_evaluated(files)
+    assert (found["weights"]["w"].item(), found["task"]["mean"].tolist(), found["step"]) == (1.0, [1.0, 1.0], 3)
+
+
+def test_no_file_is_larger_than_the_bound(folder, monkeypatch):
+    monkeypatch.setattr(tensor_files, "MAX_PART_BYTES", 100)
+    torch.manual_seed(0)
+    weights = {"large": torch.randn(7, 11), "square": torch.randn(5, 5).t(), "small": torch.randn(3)}
+    state = {"optimizer": {"state": {0: {"exp_avg": torch.randn(4, 3, 5, 5).contiguous(memory_format=CHANNELS_LAST)}}}}
+    checkpoint = make_checkpoint(model=weights, ema=weights, state=state)
+    name = write_checkpoint(folder, 3, checkpoint)
+    with folder.local(name) as files:
+        parts = {file.name: file.stat().st_size for file in files.glob("*.safetensors")}
+        for file in files.glob("*.safetensors"):
+            assert sum(tensor.nbytes for tensor in load_file(file).values()) <= 100
+    assert len(parts) > 15 and "model.rank_0_part_2.safetensors" in parts
+    loaded = load_checkpoint(folder, name)
+    assert_same_bits(loaded.model, weights)
+    assert_same_bits(loaded.ema or {}, weights)
+    expected, found = (each["optimizer"]["state"][0] for each in (state, loaded.state))
+    assert_same_bits(found, expected)
+    assert found["exp_avg"].stride() == expected["exp_avg"].stride()

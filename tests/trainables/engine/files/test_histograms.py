@@ -49,7 +49,8 @@ def test_what_is_asked_for_is_seen_at_the_steps_that_are_due(tmp_path, gradients
         assert torch.equal(parameter, before[name][0]) and torch.equal(parameter.grad, before[name][1])  # pyright: ignore
 
 
-def test_without_a_watch_nothing_is_seen(tmp_path):
-    watcher = Watcher(None)
+@pytest.mark.parametrize(("watch", "is_writer"), [(None, True), (Watch(True, True, every_steps=1), False)])
+def test_without_a_watch_or_on_other_ranks_nothing_is_seen(tmp_path, watch, is_writer):
+    watcher = Watcher(watch, is_writer=is_writer)
     watcher.on_gradients(nn.Linear(3, 2), 1)
     assert watcher.save(Folder(str(tmp_path)), epoch=1) == []

@@ -172,3 +172,10 @@ def test_a_round_is_a_stage_and_the_experiments_are_valid():
         assert "_".join(experiment.workload.run_name_parts).startswith(name)
     demo = check_settings({"workload": {"name": "pruning", "pruning_times": 1}, "training": {"max_steps": 3}}, "here")
     assert demo.workload.num_stages == 1
+
+
+def test_rounds_of_rsst_are_not_sharded():
+    with pytest.raises(ValueError, match=r"`workload.struct: rsst` regularises .* take struct: refill"):
+        build(struct="rsst").check_sharding()
+    build(struct="refill").check_sharding()
+    build(struct="rsst", pruning_times=1).check_sharding()

@@ -9,7 +9,7 @@ import torch
 
 from tests.trainables.workloads.pruning.tiny_networks import ARCHS, images, lively, some_units, tiny
 from trainables.contract.export import ExportSpec
-from trainables.engine.files.checkpoints import save_tensors
+from trainables.engine.files.tensor_files import save_tensors
 from trainables.inference.export.graph_files import trace, write_onnx, write_pt2
 from trainables.workloads.pruning.export import WEIGHTS, describe_network, load_exported
 from trainables.workloads.pruning.latency import measure_latency

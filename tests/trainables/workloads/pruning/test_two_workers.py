@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,3 +63,19 @@ def test_two_workers_take_the_steps_of_one_on_the_joined_batch(tmp_path):
         torch.testing.assert_close(one[name], two[name], atol=1e-4, rtol=1e-3)
     for name in ("loss", "val_accuracy", "test_accuracy"):
         assert two_rows[-1][name] == pytest.approx(one_rows[-1][name], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_workers_with_parts_of_the_network_remove_the_same_heads(tmp_path):
+    """Fully sharded, a transformer is complete again between rounds, is pruned, and is divided anew."""
+    results = []
+    for parallel in ("ddp", "fsdp"):
+        experiment = build(tmp_path, parallel, arch="vit_tiny", struct="refill", pruning_times=2)
+        plan = build_plan(experiment)
+        plan = replace(plan, scaling=plan.scaling.model_copy(update={"parallel": parallel}))
+        assert start_processes(plan, tmp_path) == [0, 0]
+        results.append(outcome(experiment, 16))
+    (copies, copied_rows), (parts, rows) = results
+    torch.testing.assert_close(parts, copies, atol=1e-4, rtol=1e-3)
+    assert any(tensor.shape[0] < 3 * 192 for name, tensor in parts.items() if name.endswith("attn.qkv.weight"))
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in copied_rows], rel=1e-4)

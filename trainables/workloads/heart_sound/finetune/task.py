@@ -27,6 +27,7 @@ from trainables.workloads.heart_sound.finetune.export import describe_network
 from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
 from trainables.workloads.heart_sound.finetune.pretrained import differing_data, load_encoder, pretraining_subjects
 from trainables.workloads.heart_sound.finetune.scoring.decision_learning import learn_rule
+from trainables.workloads.heart_sound.networks.encoder import BLOCK_TYPES
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class FinetuneTask(Task[Mapping[str, Any]]):
 
     module: FinetuneNetwork
     weights_stream = "classifier"
+    block_types = BLOCK_TYPES
 
     def __init__(self, config: FinetuneConfig, data_spec: DataSpec, seed: int) -> None:
         self.config = config

@@ -140,3 +140,7 @@ def build_sequence(settings: EncoderConfig) -> nn.Module:
         for _ in range(settings.num_layers)
     ]
     return nn.Sequential(*layers)
+
+
+BLOCK_TYPES = (ResidualStage, MambaLayer, nn.TransformerEncoderLayer)
+"""Classes of the repeated parts of an encoder."""

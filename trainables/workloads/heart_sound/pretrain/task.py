@@ -12,6 +12,7 @@ from data_pipelines.heart_sounds.pipeline import HeartPipeline
 from trainables.contract.export import ExportSpec
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives
+from trainables.workloads.heart_sound.networks.encoder import BLOCK_TYPES
 from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 from trainables.workloads.heart_sound.pretrain.contrastive import nt_xent, sub_structure_loss
 from trainables.workloads.heart_sound.pretrain.evaluator import PretrainEvaluator, TwoViews
@@ -24,6 +25,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
 
     module: PretrainNetwork
     weights_stream = "pretraining network"
+    block_types = BLOCK_TYPES
 
     def __init__(self, config: PretrainConfig, data_spec: DataSpec, seed: int) -> None:
         self.config, self.seed, self._data_spec = config, seed, data_spec

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from torch import nn
 
 from trainables.workloads.super_resolution.network_config import AnyNetwork, Edsr, SymUNet
-from trainables.workloads.super_resolution.networks.edsr import EdsrNetwork
+from trainables.workloads.super_resolution.networks.edsr import EdsrNetwork, ResidualBlock
+from trainables.workloads.super_resolution.networks.restormer import TransformerBlock
 from trainables.workloads.super_resolution.networks.symunet import SymUNetNetwork
-from trainables.workloads.super_resolution.networks.transenet import TransENetNetwork
+from trainables.workloads.super_resolution.networks.transenet import DecoderLayer, EncoderLayer, TransENetNetwork
+
+BLOCK_TYPES = (ResidualBlock, TransformerBlock, EncoderLayer, DecoderLayer)
+"""Classes of the repeated parts of the networks."""
 
 
 def build_network(config: AnyNetwork, scales: Sequence[int]) -> nn.Module:

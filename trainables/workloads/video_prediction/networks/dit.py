@@ -131,7 +131,7 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Int64[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
         """Return one vector for each sample."""
-        waves = encode_scalar(t.to(self.first.weight.dtype), _TIME_DIM)
+        waves = encode_scalar(t.float(), _TIME_DIM).to(self.first.weight.dtype)  # bfloat16 would round t to 8 bits
         return self.second(functional.silu(self.first(waves)))
 
 

@@ -1,0 +1,152 @@
+"""Writer of checkpoints beside the training: the step waits only for a copy of the state in main memory."""
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_pipelines.storage.folder import Folder
+from trainables.engine.files.checkpoints import Checkpoint, list_old_checkpoints, write_checkpoint
+from trainables.engine.files.tensor_files import is_plain
+from trainables.engine.files.tensor_tree import map_tensors
+
+logger = logging.getLogger(__name__)
+
+MIN_BYTES_BESIDE = 16 * 2**20
+"""A smaller state is complete before the next step, in a fraction of a second, and goes with the report of its step."""
+
+
+class CheckpointWriter:
+    """Writer of one run's checkpoints on rank 0, one at a time, in a thread of its own.
+
+    As a context it waits for the end of the writing, except when the process is asked to end at once. The thread never
+    keeps the process from ending: what it leaves then is no checkpoint, as after a kill.
+    """
+
+    def __init__(self, folder: Folder, keep: int, is_deleted_elsewhere: Callable[[str], bool], *, is_beside: bool):
+        """Write into the run's folder.
+
+        Args:
+            folder: The run's folder.
+            keep: Number of checkpoints to keep.
+            is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
+            is_beside: Whether the training goes on while a large checkpoint is written.
+        """
+        self._folder, self._keep, self._is_deleted_elsewhere = folder, keep, is_deleted_elsewhere
+        self._is_beside = is_beside
+        self._copy = HostCopy()
+        self._running: Future[str] | None = None
+        self._deleting: Future[None] | None = None
+        self._complete: str | None = None
+        self._has_waited = False
+
+    def save(self, step: int, checkpoint: Checkpoint, metadata: Mapping[str, Any]) -> list[str]:
+        """Copy a checkpoint and begin to write it; returns messages for the log.
+
+        Waits for the one before, and raises its error.
+        """
+        messages = []
+        if self._running and not self._running.done() and not self._has_waited:
+            self._has_waited = True
+            messages.append(
+                f"the checkpoint of step {step} waits until the one before is written; save them less often "
+                "(training.checkpoint_every) if that should not slow the training down"
+            )
+        self.wait()
+        copied = self._copy.of(checkpoint)
+        self._running = _run_in_thread(write_checkpoint, self._folder, step, copied, copy.deepcopy(dict(metadata)))
+        if not self._is_beside or self._copy.num_bytes < MIN_BYTES_BESIDE:
+            self.wait()
+        return messages
+
+    def wait(self) -> None:
+        """Wait until nothing is being written, and old checkpoints are deleted. Raises the error of either."""
+        if self._running:
+            self._finish()
+        if self._deleting:
+            deleting, self._deleting = self._deleting, None
+            deleting.result()
+
+    def take(self) -> str | None:
+        """Return the name of the checkpoint that was completed since the last call, if any, without waiting.
+
+        Raises the error of the writing.
+        """
+        if self._running and self._running.done():
+            self._finish()
+        complete, self._complete = self._complete, None
+        return complete
+
+    def _finish(self) -> None:
+        """Take the result of the writing; the caller's thread decides what is old, before it reports."""
+        assert self._running
+        running, self._running = self._running, None
+        self._complete = running.result()
+        old = list_old_checkpoints(self._folder, self._keep, self._is_deleted_elsewhere)
+        self._deleting = _run_in_thread(self._delete, old)
+
+    def _delete(self, names: list[str]) -> None:
+        for name in names:
+            self._folder.delete(name)
+
+    def __enter__(self) -> "CheckpointWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if error is None:
+            self.wait()
+        elif isinstance(error, Exception):
+            try:
+                self.wait()
+            except Exception as of_writing:
+                logger.warning("the last checkpoint could not be written: %s", of_writing)
+
+
+class HostCopy:
+    """Copies of a state in main memory; each takes the place of the one before, whose memory it uses."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+        self.num_bytes = 0
+        """Bytes of the newest copy."""
+
+    def of(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Return a copy that shares nothing with the state; the work of the device on it is done when this returns."""
+        before, self._buffers, self.num_bytes = self._buffers, {}, 0
+
+        def copy_tensor(name: str, tensor: Tensor) -> Tensor:
+            if not is_plain(tensor):
+                return tensor.detach().cpu().clone()
+            self.num_bytes += tensor.nbytes
+            buffer = before.get(name)
+            if buffer is None or _form(buffer) != _form(tensor):
+                buffer = torch.empty_like(tensor, device="cpu", requires_grad=False)
+            self._buffers[name] = buffer
+            return buffer.copy_(tensor.detach())
+
+        parts = {"model": checkpoint.model, "ema": checkpoint.ema, "state": checkpoint.state}
+        return Checkpoint(**map_tensors(parts, copy_tensor), history=checkpoint.history)
+
+
+def _form(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.dtype, tensor.shape, tensor.stride()
+
+
+def _run_in_thread(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call a function in a thread that ends with the process; returns its future."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="checkpoint", daemon=True).start()
+    return future
