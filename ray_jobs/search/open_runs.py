@@ -66,10 +66,10 @@ class OpenRuns:
         return run
 
     def close(self, number: int) -> None:
-        """Flush the run's record, and release the lock on its folder."""
+        """Close the run's record, and release the lock on its folder."""
         run = self._open.pop(number, None)
         if run is not None:
-            run.record.flush()
+            run.record.close()
             run.held.close()
 
     def ask_to_stop(self, who: str) -> None:
