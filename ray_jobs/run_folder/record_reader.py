@@ -4,7 +4,6 @@ The record is the queue: nothing is passed in memory, so the reader may be slow,
 """
 
 import json
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +38,8 @@ class RecordTailer:
         self.sent = sent
         self._events = RecordFile(folder, EVENTS)
         self._lines = RecordFile(folder, METRICS)
-        self._rows: deque[Row] = deque()
+        self._unread = self._lines.lines()
+        self._next: Row | None = None
         self._last_read = sent
         self._waiting: set[str] = set()
         self._system: dict[str, float] = {}
@@ -51,6 +51,7 @@ class RecordTailer:
             event = json.loads(line)
             if "resumed_from" in event:
                 self._lines.rewind()
+                self._unread = self._lines.lines()
                 self._system = {}
             if event["step"] >= self.sent:
                 self._system.update(event.get("system", {}))
@@ -58,9 +59,7 @@ class RecordTailer:
             yield from self._until(event)
 
     def _until(self, event: Event) -> Iterator[Update]:
-        self._read_rows()
-        while self._rows and self._rows[0]["step"] <= event["step"]:
-            row = self._rows.popleft()
+        while row := self._take_row(event["step"]):
             ends_epoch = row["step"] % event["steps_per_epoch"] == 0
             update = Update(int(row["step"]), int(row["epoch"]), event["time"], ends_epoch, row)
             if update.step == event["step"]:
@@ -75,9 +74,22 @@ class RecordTailer:
         self._waiting.difference_update(due)
         return due
 
-    def _read_rows(self) -> None:
-        for line in self._lines.lines():
+    def _take_row(self, until: int) -> Row | None:
+        """Return the next row, if its step is so far; rows are read one by one, as a record may be very long."""
+        if self._next is None:
+            self._next = self._read_row()
+        if self._next is None and self._last_read < until:  # what was appended since the file was opened
+            self._unread = self._lines.lines()
+            self._next = self._read_row()
+        if self._next is None or self._next["step"] > until:
+            return None
+        row, self._next = self._next, None
+        return row
+
+    def _read_row(self) -> Row | None:
+        for line in self._unread:
             row = json.loads(line)
             if row["step"] > self._last_read:  # after a restart the same steps come again
-                self._rows.append(row)
                 self._last_read = row["step"]
+                return row
+        return None
