@@ -80,7 +80,11 @@ def train(
         if is_new:
             set_aside(folder)
         _refuse_other_settings(experiment)
-        record = RunRecorder(folder, describe=_describe_reports(experiment, on_report))
+        record = RunRecorder(
+            folder,
+            describe=_describe_reports(experiment, on_report),
+            log_format=experiment.tracking.log_format,
+        )
         stack.enter_context(closing(record))
         if folder.exists(FINAL):
             if _has_moved(experiment):

@@ -61,7 +61,8 @@ class OpenRuns:
             describe(experiment, job_type="sweep")
             plan = build_plan(experiment)
             folder.write_json(INPUTS, describe_inputs(plan.run.workload, plan.prepared, plan.manifest))
-            run = OpenRun(experiment, plan, RunRecorder(folder, prints=False), stack.pop_all())
+            record = RunRecorder(folder, prints=False, log_format=experiment.tracking.log_format)
+            run = OpenRun(experiment, plan, record, stack.pop_all())
         self._open[trial.number] = run
         return run
 

@@ -14,6 +14,7 @@ for each epoch:
             end here if the run was asked to stop
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from trainables.engine.loop.profiling import StepProfiler
 from trainables.engine.loop.resume import measure_length, resume_or_begin
 from trainables.engine.loop.selection import ModelSelection
 from trainables.engine.loop.stopwatch import Stopwatch
+from trainables.engine.loop.throughput import Utilization, name_speed
 from trainables.engine.loop.train_state import Position, TrainState
 from trainables.engine.loop.worker_context import CancelledError, WorkerContext
 from trainables.engine.loop.worker_reporter import WorkerReporter
@@ -61,6 +63,8 @@ class Loop:
         self.length = measure_length(run, worker.feed.steps_per_epoch)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
+        is_first = worker.collectives.rank == 0
+        self.utilization = Utilization(worker.device, self.training.precision) if is_first else None
         self.watcher = Watcher(worker.watch if worker.collectives.rank == 0 else None)
         self.reporter = WorkerReporter(run, worker)
         profiled = self.training.profile
@@ -120,6 +124,8 @@ class Loop:
 
     def _step(self, batches: Sequence[MicroBatch]) -> None:
         state, position = self.state, self.position
+        if self.utilization:
+            self.utilization.count(state.optimization, lambda: [self._part(copy.deepcopy(batch)) for batch in batches])
         parts = [self._part(batch) for batch in batches]
         row: Row = {
             "step": position.step + 1,
@@ -170,7 +176,8 @@ class Loop:
             interruption = self.interruption
             interruption.poll(is_finished=position.is_finished)
             if due.saves or position.is_finished or interruption.saves:
-                self.reporter.save_checkpoint(self.state)
+                with self.stopwatch.saving():
+                    self.reporter.save_checkpoint(self.state)
                 interruption.note_saved()
         self._send()
 
@@ -217,7 +224,7 @@ class Loop:
             if name != "train/grad_norm":
                 row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
         if self.state.task.on_epoch_end(self.progress):
-            self.state.optimization.rebuild()
+            self._rebuild()
 
     def _begin_stage(self, row: Row) -> None:
         """Start the next stage: the task's metrics go to the last row of the old one, and `best` is forgotten."""
@@ -227,8 +234,13 @@ class Loop:
         row.update(metrics)
         self._note_latest(metrics)
         self.reporter.log(messages)
-        self.state.optimization.rebuild(is_new_stage=True)
+        self._rebuild(is_new_stage=True)
         self.selection.forget(self.position)
+
+    def _rebuild(self, *, is_new_stage: bool = False) -> None:
+        self.state.optimization.rebuild(is_new_stage=is_new_stage)
+        if self.utilization:
+            self.utilization.forget()
 
     def _evaluate(self, row: Row) -> bool:
         """Merge the evaluation into the row; returns whether this is the best model so far."""
@@ -255,6 +267,8 @@ class Loop:
     def _send(self) -> None:
         position = self.position
         samples = self.worker.collectives.gather_values(self.monitor.lap())
+        speed = self.stopwatch.lap()
+        mfu = self.utilization.ratio(speed["step_s"]) if self.utilization else None
         self.reporter.send(
             {
                 "metrics": dict(position.latest),
@@ -266,8 +280,8 @@ class Loop:
                 "steps_per_epoch": self.length.steps_per_epoch,
                 "samples_per_epoch": self.worker.feed.samples_per_epoch,
                 "learning_rate": self.state.optimization.learning_rate,
-                "speed": self.stopwatch.lap(),
+                "speed": speed,
                 "is_finished": position.is_finished,
-                "system": name_samples(dict(enumerate(samples))),
+                "system": {**name_samples(dict(enumerate(samples))), **name_speed(speed, mfu)},
             }
         )
