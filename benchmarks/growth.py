@@ -1,21 +1,24 @@
-"""How cost grows: processor seconds of what is done for rows, trials and files, at 1, 4 and 16 times their number.
+"""How cost grows: what is done for rows, trials and files, at 1, 4 and 16 times their number.
 
 python -m benchmarks.growth [--only NAME ...] [--share 1]
 
-Nothing is trained: the records, trials and files are made up. Of three turns the quickest counts, without
-Python's garbage collector, whose passes follow the number of objects. The exponent is that of the number between the
-first and the last size, 1 for a cost that is proportional to it. The command fails when one is above 1.1.
+Nothing is trained: the records, trials and files are made up. Seconds are those of the processor: of three turns the
+quickest, without Python's garbage collector, whose passes follow the number of objects. Memory, requests and bytes are
+measured once. The exponent is that of the number between the first and the last size, 1 for a cost that is proportional
+to it. The command fails when one is above 1.1, and when the page of a million rows takes more than 500 MB.
 
 - resume: a run goes on from a checkpoint whose history has so many rows, 50 for each report.
 - search: all events of so many trials, each of which starts, is measured and ends, with the leaderboard's files.
 - ranking: two objectives of so many trials, of which some hundredth is efficient.
 - class folders: so many image files in ten folders are listed and put into splits.
-- report: the page of a run with so many rows.
+- report: the page of a run with so many rows; report memory: the most that its process takes, with all modules.
+- sync: so many rows are read from a record as `sync` does; sync memory: the most that Python's objects take meanwhile.
+- storage requests: changes of an object store by all events of a search of so many trials.
+- bytes in parts: what is sent of a record of so many rows, 50 for each addition, until it is one file.
 """
 
 import argparse
 import gc
-import json
 import math
 import sys
 import tempfile
@@ -26,27 +29,29 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.growth_records import (
+    CountingFolder,
+    measure_bytes_in_parts,
+    measure_report,
+    measure_report_memory,
+    measure_resume,
+    measure_sync,
+    measure_sync_memory,
+)
 from benchmarks.results import save_results
 from data_pipelines.images.class_folders import FolderSource
 from data_pipelines.readers.image_shape import ImageShape
-from data_pipelines.storage.folder import Folder
-from ray_jobs.report.report import write_report
-from ray_jobs.run_folder.run_recorder import METRICS, RunRecorder
 from ray_jobs.search.leaderboard import LeaderboardFiles
 from ray_jobs.search.ranking import rank
 from ray_jobs.search.sweep_plan import SweepPlan, build_sweep_plan
 from ray_jobs.search.trials import Trials
 from ray_jobs.settings.experiment import check_settings
-from trainables.engine.files.history import History, to_lines
-from trainables.engine.files.messages import WorkerReport
 
 MOST = 1.1
+MOST_REPORT_MB = 500
 FACTORS = (1, 4, 16)
 REPEATS = 3
 RATE = "training.optimizer.learning_rate"
-ROWS_PER_REPORT = 50
-SPEED = {"samples_per_s": 100.0, "step_s": 0.1, "data_wait_ratio": 0.01, "peak_memory_mib": 50.0}
-SPEED |= {"computing_s": 1.0, "waiting_s": 0.0, "evaluation_s": 0.0}
 TWO = [{"metric": "val/a", "mode": "min"}, {"metric": "val/b", "mode": "min"}]
 
 
@@ -59,15 +64,20 @@ def main() -> None:
     gc.disable()
     found: dict[str, Any] = {}
     for name in options.only or MEASURES:
-        measure, largest = MEASURES[name]
+        measure, largest, unit = MEASURES[name]
         counts = [max(int(largest * options.share) * factor // FACTORS[-1], 1) for factor in FACTORS]
         with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
-            seconds = [
-                min(measure(Path(temporary) / f"{count}-{turn}", count) for turn in range(REPEATS)) for count in counts
+            repeats = REPEATS if unit == "s" else 1
+            values = [
+                min(measure(Path(temporary) / f"{count}-{turn}", count) for turn in range(repeats)) for count in counts
             ]
-        found[name] = {"counts": counts, "seconds": seconds, "exponent": exponent(counts, seconds)}
-        print(name, [f"{count:,}: {second:.3g} s" for count, second in zip(counts, seconds, strict=True)], flush=True)
+        found[name] = {"counts": counts, "seconds": values, "exponent": exponent(counts, values), "unit": unit}
+        print(
+            name, [f"{count:,}: {value:,.3g} {unit}" for count, value in zip(counts, values, strict=True)], flush=True
+        )
     print(format_table(found))
+    if found.get("report memory", {"seconds": [0]})["seconds"][-1] > MOST_REPORT_MB:
+        sys.exit(f"the report takes more than {MOST_REPORT_MB} MB")
     if not options.only and options.share == 1:
         save_results("growth", found)
     sys.exit(int(any(each["exponent"] > MOST for each in found.values())))
@@ -83,25 +93,14 @@ def format_table(found: dict[str, Any]) -> str:
     lines = ["| | 1 | 4 times | 16 times | exponent |", "| --- | --- | --- | --- | --- |"]
     for name, each in found.items():
         pairs = zip(each["counts"], each["seconds"], strict=True)
-        cells = [name, *(f"{count:,}: {seconds:.3g} s" for count, seconds in pairs), f"{each['exponent']:.2f}"]
+        unit = each.get("unit", "s")
+        cells = [name, *(f"{count:,}: {_short(value)} {unit}" for count, value in pairs), f"{each['exponent']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def measure_resume(place: Path, count: int) -> float:
-    """Return the seconds in which a run's record gets its rows back."""
-    folder = Folder(str(place))
-    history = History()
-    for first in range(1, count + 1, ROWS_PER_REPORT):
-        history.append(_rows(first, min(first + ROWS_PER_REPORT, count + 1)))
-    checkpoint = f"checkpoints/step_{count:09d}"
-    folder.write(f"{checkpoint}/history.jsonl.gz", history.content)
-    recorder = RunRecorder(folder, prints=False)
-    start = time.process_time()
-    recorder.apply(_report(count, resumed_from=checkpoint))
-    seconds = time.process_time() - start
-    assert folder.read(METRICS).count(b"\n") == count
-    return seconds
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def measure_search(place: Path, count: int) -> float:
@@ -152,35 +151,18 @@ def measure_class_folders(place: Path, count: int) -> float:
     return seconds
 
 
-def measure_report(place: Path, count: int) -> float:
-    """Return the seconds in which the page of a run is written."""
-    folder = Folder(str(place / "runs" / "some-run"))
-    known = {"name": "some-run", "wandb_id": "x", "started": "2026-01-01T10:00:00+00:00", "tags": [], "group": None}
-    folder.write_json("run.json", {**known, "job_type": "train"})
-    folder.write_json("experiment.json", {"workload": {"name": "made up"}})
-    folder.write_json("tracking.json", {"goal": "val/a"})
-    folder.write(METRICS, to_lines(_rows(1, count + 1)))
-    steps = range(0, count + 1, ROWS_PER_REPORT)
-    folder.write("events.jsonl", "".join(json.dumps({"time": 1e3 + n, **_position(n)}) + "\n" for n in steps).encode())
-    folder.write("train.log", b"")
-    start = time.process_time()
-    write_report(str(folder), str(place / "report.html"), str(place))
-    return time.process_time() - start
-
-
-def _rows(first: int, end: int) -> list[dict[str, float | int]]:
-    return [{"step": step, "epoch": 1, "train/loss": 1 / step, "val/a": math.sin(step)} for step in range(first, end)]
-
-
-def _position(step: int) -> dict[str, Any]:
-    position = {"epoch": 1, "step": step, "step_in_epoch": step, "steps_per_epoch": step + 1, "num_epochs": 1}
-    position |= {"samples_per_epoch": step + 1, "learning_rate": 0.1}
-    return {**position, "num_steps": step + 1, "speed": SPEED, "system": {}, "is_finished": False, "panels": []}
-
-
-def _report(step: int, **optional: Any) -> WorkerReport:
-    parts = {"rows": [], "epoch_means": {}, "messages": [], "metrics": {}}
-    return {**_position(step), **parts, **optional}  # pyright: ignore[reportReturnType]
+def measure_storage_requests(place: Path, count: int) -> float:
+    """Return the changes of storage by all events of a search's trials."""
+    setup = _plan(place, {})
+    folder = CountingFolder(str(setup.folder))
+    folder.make()
+    trials = Trials(folder)
+    for point in range(count):
+        (trial,) = setup.expand(point, point, {RATE: 0.1})
+        for state in ("waiting", "running", "finished"):
+            trials.put(trial.change(state=state))
+    trials.close()
+    return folder.changes
 
 
 def _plan(place: Path, settings: dict[str, Any]) -> SweepPlan:
@@ -198,14 +180,19 @@ def _plan(place: Path, settings: dict[str, Any]) -> SweepPlan:
     return build_sweep_plan(experiment, "made up")
 
 
-MEASURES: dict[str, tuple[Callable[[Path, int], float], int]] = {
-    "resume": (measure_resume, 1_000_000),
-    "search": (measure_search, 5_000),
-    "ranking": (measure_ranking, 5_000),
-    "class folders": (measure_class_folders, 160_000),
-    "report": (measure_report, 160_000),
+MEASURES: dict[str, tuple[Callable[[Path, int], float], int, str]] = {
+    "resume": (measure_resume, 1_000_000, "s"),
+    "search": (measure_search, 5_000, "s"),
+    "ranking": (measure_ranking, 5_000, "s"),
+    "class folders": (measure_class_folders, 160_000, "s"),
+    "report": (measure_report, 160_000, "s"),
+    "report memory": (measure_report_memory, 1_000_000, "MB"),
+    "sync": (measure_sync, 1_000_000, "s"),
+    "sync memory": (measure_sync_memory, 160_000, "MB"),
+    "storage requests": (measure_storage_requests, 5_000, "changes"),
+    "bytes in parts": (measure_bytes_in_parts, 1_000_000, "MB"),
 }
-"""Each with its largest number."""
+"""Each with its largest number, and its unit."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server on this machine that speaks S3, and counts the requests that it gets."""
+"""A server on this machine that speaks S3, and counts the requests and the bytes that it gets."""
 
 import threading
 import urllib.request
@@ -19,6 +19,7 @@ class S3Server:
 
     def __init__(self, address: str, requests: list[str]):
         self.address, self.requests = address, requests
+        self.bytes_sent = 0
 
     def uri(self, name: str) -> str:
         """The URI of a folder in the bucket."""
@@ -35,8 +36,11 @@ def started_s3_server() -> Iterator[S3Server]:
     """A server with an empty bucket."""
     application: Any = DomainDispatcherApplication(create_backend_app)
     requests: list[str] = []
+    store = S3Server("", requests)
 
     def count(environ: dict[str, Any], start_response: Any) -> Any:
+        lengths = [environ.get(name) for name in ("HTTP_X_AMZ_DECODED_CONTENT_LENGTH", "CONTENT_LENGTH")]
+        store.bytes_sent += int(next(filter(None, lengths), 0))
         requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ.get('QUERY_STRING', '')}")
         return application(environ, start_response)
 
@@ -45,7 +49,8 @@ def started_s3_server() -> Iterator[S3Server]:
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     urllib.request.urlopen(urllib.request.Request(f"{address}/{BUCKET}", method="PUT")).close()
-    yield S3Server(address, requests)
+    store.address = address
+    yield store
     server.shutdown()
     thread.join()
     server.server_close()

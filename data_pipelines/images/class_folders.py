@@ -13,10 +13,10 @@ from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import LabelledImages
 from data_pipelines.prepared.split_folders import find_split_folders
 from data_pipelines.readers.bad_file import BadFileError, content_of, few, printable
-from data_pipelines.readers.file_listing import identity_of, list_files, refuse_shared, warn_left_out
+from data_pipelines.readers.file_listing import identity_of, is_folder, list_files, refuse_shared, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image
 from data_pipelines.readers.image_shape import ImageShape
-from data_pipelines.readers.natural_order import visible_entries
+from data_pipelines.readers.natural_order import is_hidden, visible_entries
 
 _CHUNK = 64
 
@@ -145,9 +145,9 @@ class FolderSource:
         paths = self._images(self.root / name)
         if len(paths) < 2:
             raise ValueError(f"{self.root / name} has 1 image; expected at least 2, one of them for testing")
-        test = paths[9::10] or paths[-1:]
-        held_out = set(test)
-        return {"train": [path for path in paths if path not in held_out], "test": test}
+        if len(paths) < 10:
+            return {"train": paths[:-1], "test": paths[-1:]}
+        return {"train": [path for number, path in enumerate(paths) if number % 10 != 9], "test": paths[9::10]}
 
     def _class_folders(self, root: Path) -> list[Path]:
         entries = visible_entries(root)
@@ -157,9 +157,12 @@ class FolderSource:
         return entries
 
     def _images(self, folder: Path) -> list[Path]:
-        for path in visible_entries(folder):
-            if path.suffix.lower() not in IMAGE_SUFFIXES or path.is_dir():
-                raise ValueError(f"{printable(path)} is not an image file; allowed: {', '.join(IMAGE_SUFFIXES)}")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not is_folder(entry)
+                if not is_image and not is_hidden(entry.name):
+                    allowed = ", ".join(IMAGE_SUFFIXES)
+                    raise ValueError(f"{printable(entry.path)} is not an image file; allowed: {allowed}")
         listing = list_files(folder, IMAGE_SUFFIXES, deep=False)
         if not listing.files:
             raise ValueError(f"{printable(folder)} is a class without images; add some or remove the folder")

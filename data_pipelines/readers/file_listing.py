@@ -52,14 +52,14 @@ def list_files(folder: Path, suffixes: Collection[str] | None, *, deep: bool = T
             taken.append(found)
         else:
             left_out.setdefault(f"ending {ending or '(none)'}", []).append(found.path)
-    firsts: dict[object, Path] = {}
-    for found in sorted(taken, key=lambda found: found.is_linked):
-        firsts.setdefault(identity_of(found.path), found.path)
+    firsts: dict[object, int] = {}
+    for number in sorted(range(len(taken)), key=lambda number: taken[number].is_linked):
+        firsts.setdefault(identity_of(taken[number].path), number)
     chosen = set(firsts.values())
-    again = [found.path for found in taken if found.path not in chosen]
+    again = [found.path for number, found in enumerate(taken) if number not in chosen]
     if again:
         left_out[AGAIN] = again
-    return FileListing([found.path for found in taken if found.path in chosen], left_out)
+    return FileListing([found.path for number, found in enumerate(taken) if number in chosen], left_out)
 
 
 def find_file(folder: Path, name: str) -> Path | None:
@@ -133,7 +133,8 @@ class _Found(NamedTuple):
     """Whether it is a link, or lies in a folder that was reached by one."""
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself, which reading it says
@@ -158,7 +159,7 @@ def _walk(root: Path, left_out: dict[str, list[Path]], *, deep: bool) -> list[_F
             found = _Found((*folder.order, natural_key(Path(entry.name))), folder.path / entry.name, is_linked)
             if is_hidden(entry.name):
                 left_out.setdefault(HIDDEN, []).append(found.path)
-            elif not _is_folder(entry):
+            elif not is_folder(entry):
                 files.append(found)
             elif deep:
                 (links if entry.is_symlink() else folders).append(found)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pyarrow import NativeFile
 from pyarrow import fs as pafs
 
 from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, replace_folder, sync_directory
@@ -83,6 +84,10 @@ class Folder:
         found = self.fs.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
         return {info.base_name: info.size for info in found if info.type == pafs.FileType.File}
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; 0 when there is none."""
+        return self.fs.get_file_info(self.full(name)).size or 0
+
     def modified_ns(self, name: str) -> int:
         """Return the time of a file in nanoseconds since 1970; 0 where the storage knows none."""
         return self.fs.get_file_info(self.full(name)).mtime_ns or 0
@@ -129,13 +134,21 @@ class Folder:
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Replace a file, completely or not at all."""
         target = self.full(name)
-        self.fs.create_dir(str(PurePosixPath(target).parent), recursive=True)
         if not self.is_local:
-            with self.fs.open_output_stream(target, compression=None) as stream:
+            with self._open_output(target) as stream:
                 stream.write(content)
             return
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         with replace_file(Path(target)) as stream:
             stream.write(content)
+
+    def _open_output(self, target: str) -> NativeFile:
+        """Open a file on other storage; object stores need no folder for it, and would send a request for each."""
+        try:
+            return self.fs.open_output_stream(target, compression=None)
+        except FileNotFoundError:
+            self.fs.create_dir(str(PurePosixPath(target).parent), recursive=True)
+            return self.fs.open_output_stream(target, compression=None)
 
     def sync(self) -> None:
         """Flush the names of the entries to a local disk; other storage does so with each file."""

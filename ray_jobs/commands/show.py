@@ -42,6 +42,7 @@ def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
     The description has the run, parameters, macs, steps per epoch, data, and whether the runs that this one comes after
     are finished. Where the settings still lack data or weights these are None, and the text gives the reason.
     """
+    from ray_jobs.run_folder.heartbeat import find_silence
     from ray_jobs.run_folder.run_recorder import FINAL
     from ray_jobs.runs.prerequisites import earlier_experiments
     from ray_jobs.settings.strict_yaml import dump_yaml
@@ -55,6 +56,7 @@ def describe(experiment: "Experiment") -> tuple[str, dict[str, Any]]:
         f"run:              {name}",
         f"folder:           {experiment.folder} ({STATES[state]})",
         f"best model by:    {goal.metric}, {'lowest' if goal.mode == 'min' else 'highest'}",
+        *([f"silent:           {silent}"] if (silent := find_silence(experiment.folder)) else []),
         *(f"after:            {each}, {'finished' if done else 'to be trained'}" for each, done in earlier.items()),
     ]
     try:

@@ -18,6 +18,7 @@ from ray_jobs.report.record.run_record import gather_run
 from ray_jobs.report.record.search_record import gather_search
 from ray_jobs.report.record.tolerant_io import storage_of
 from ray_jobs.run_folder.identity import IDENTITY
+from ray_jobs.run_folder.record_file import record_exists
 from ray_jobs.runs.model_references import RUNS, find_run, list_runs
 from ray_jobs.search.sweep_plan import SEARCHES
 from ray_jobs.search.trials import TRIALS
@@ -117,14 +118,14 @@ def _write(page: Page, folder: Folder, name: str, place: Path | None, export: st
 def find_folder(reference: str, storage: str) -> Folder:
     """Find the folder of a run or a search. Raises ValueError naming what was searched for, and where."""
     folder = Folder(reference)
-    if folder.exists(IDENTITY) or folder.exists(TRIALS):
+    if folder.exists(IDENTITY) or record_exists(folder, TRIALS):
         return folder
     if folder.exists():
         raise ValueError(
             f"{folder} is neither a run ({IDENTITY}) nor a search ({TRIALS}); name one in its {RUNS}/ or {SEARCHES}/"
         )
     search = Folder(storage) / SEARCHES
-    if "/" not in reference and search.exists(f"{reference}/{TRIALS}"):
+    if "/" not in reference and record_exists(search / reference, TRIALS):
         return search / reference
     if run := find_run(storage, reference):
         return run

@@ -4,14 +4,12 @@ The record is the queue: nothing is passed in memory, so the reader may be slow,
 """
 
 import json
-import os
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.record_file import RecordFile
 from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
 from trainables.engine.files.history import Row
 from trainables.run_paths import step_of
@@ -38,9 +36,10 @@ class RecordTailer:
 
     def __init__(self, folder: Folder, *, sent: int):
         self.sent = sent
-        self._events = _GrowingLines(folder, EVENTS)
-        self._lines = _GrowingLines(folder, METRICS)
-        self._rows: deque[Row] = deque()
+        self._events = RecordFile(folder, EVENTS)
+        self._lines = RecordFile(folder, METRICS)
+        self._unread = self._lines.lines()
+        self._next: Row | None = None
         self._last_read = sent
         self._waiting: set[str] = set()
         self._system: dict[str, float] = {}
@@ -48,9 +47,11 @@ class RecordTailer:
 
     def updates(self) -> Iterator[Update]:
         """Yield the steps reported since the last call, each once and in order, through restarts of the run."""
-        for event in self._events.read():
+        for line in self._events.lines():
+            event = json.loads(line)
             if "resumed_from" in event:
                 self._lines.rewind()
+                self._unread = self._lines.lines()
                 self._system = {}
             if event["step"] >= self.sent:
                 self._system.update(event.get("system", {}))
@@ -58,9 +59,7 @@ class RecordTailer:
             yield from self._until(event)
 
     def _until(self, event: Event) -> Iterator[Update]:
-        self._read_rows()
-        while self._rows and self._rows[0]["step"] <= event["step"]:
-            row = self._rows.popleft()
+        while row := self._take_row(event["step"]):
             ends_epoch = row["step"] % event["steps_per_epoch"] == 0
             update = Update(int(row["step"]), int(row["epoch"]), event["time"], ends_epoch, row)
             if update.step == event["step"]:
@@ -75,43 +74,22 @@ class RecordTailer:
         self._waiting.difference_update(due)
         return due
 
-    def _read_rows(self) -> None:
-        for row in self._lines.read():
+    def _take_row(self, until: int) -> Row | None:
+        """Return the next row, if its step is so far; rows are read one by one, as a record may be very long."""
+        if self._next is None:
+            self._next = self._read_row()
+        if self._next is None and self._last_read < until:  # what was appended since the file was opened
+            self._unread = self._lines.lines()
+            self._next = self._read_row()
+        if self._next is None or self._next["step"] > until:
+            return None
+        row, self._next = self._next, None
+        return row
+
+    def _read_row(self) -> Row | None:
+        for line in self._unread:
+            row = json.loads(line)
             if row["step"] > self._last_read:  # after a restart the same steps come again
-                self._rows.append(row)
                 self._last_read = row["step"]
-
-
-class _GrowingLines:
-    """File of JSON lines that is appended to, or replaced completely."""
-
-    def __init__(self, folder: Folder, name: str):
-        self._folder, self._name = folder, name
-        self._position, self._inode = 0, -1
-
-    def read(self) -> list[Any]:
-        """Return the complete lines since the last call; from the beginning when the file was replaced."""
-        content = self._read_local() if self._folder.is_local else self._read_remote()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._position += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def rewind(self) -> None:
-        """Make the next read start at the beginning."""
-        self._position = 0
-
-    def _read_local(self) -> bytes:
-        try:
-            with Path(self._folder.full(self._name)).open("rb") as stream:
-                inode = os.fstat(stream.fileno()).st_ino
-                if inode != self._inode:
-                    self._inode, self._position = inode, 0
-                stream.seek(self._position)
-                return stream.read()
-        except FileNotFoundError:
-            return b""
-
-    def _read_remote(self) -> bytes:
-        # an object is always replaced completely; the caller skips steps that it has seen
-        self._position = 0
-        return self._folder.read(self._name) if self._folder.exists(self._name) else b""
+                return row
+        return None

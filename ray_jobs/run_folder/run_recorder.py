@@ -6,7 +6,6 @@ The recorder lives in the driver and applies the workers' reports. All that a tr
 import json
 import time
 import zlib
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -15,9 +14,12 @@ from typing import Any
 from data_pipelines.storage.folder import Folder
 from ray_jobs.console import LogOnly, describe_plainly
 from ray_jobs.run_folder.append_file import AppendFile
-from ray_jobs.run_folder.table_csv import append_table, remake_tables
+from ray_jobs.run_folder.heartbeat import Heartbeat, State
+from ray_jobs.run_folder.log_lines import LOG_FORMATS, LogFormat
+from ray_jobs.run_folder.record_file import read_record
+from ray_jobs.run_folder.table_csv import TableFiles
 from ray_jobs.terminal import print_text
-from trainables.engine.files.history import read_lines, to_lines
+from trainables.engine.files.history import read_until, to_lines
 from trainables.engine.files.messages import WorkerReport
 from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
 
@@ -39,40 +41,50 @@ class RunRecorder:
     After any restart the rows are exactly those of the checkpoint that the run resumed from.
     """
 
-    def __init__(self, folder: Folder, *, describe: Describe = describe_plainly, prints: bool = True):
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        describe: Describe = describe_plainly,
+        prints: bool = True,
+        log_format: LogFormat = "text",
+    ):
         """Open the record in `folder`; `describe` makes lines for people from a report."""
         self.folder = folder
         self._describe = describe
         self.last: WorkerReport | None = None
         """The newest report."""
         self._prints = prints
+        self._stamp = LOG_FORMATS[log_format]
+        self._heartbeat = Heartbeat(folder)
         self._rows = AppendFile(folder, METRICS)
         self._events = AppendFile(folder, EVENTS)
         self._log = AppendFile(folder, LOG)
+        self._tables = TableFiles(folder)
         self._kept: deque[bytes] = deque()
 
-    def log(self, message: str, *, level: str = "INFO", prints: bool = True) -> None:
+    def log(self, message: str, *, level: str = "INFO", prints: bool = True, can_wait: bool = False) -> None:
         """Add a line to `train.log`, and print the message."""
-        self._kept.append(_stamp(level, message))
-        self._write()
+        self._kept.append(self._stamp(level, message))
+        self._write(can_wait=can_wait)
         if self._prints and prints:
             print_text(message)
 
     def append_log(self, text: str) -> None:
         """Add Ray's output to `train.log` only; may be called from any thread.
 
-        Where a log is stored again completely, the text waits for the next call of `log`.
+        On storage without appending, the text waits for the next call of `log`.
         """
-        self._kept.extend(_stamp("RAY", line) for line in text.splitlines())
+        self._kept.extend(self._stamp("RAY", line) for line in text.splitlines())
         if self.folder.is_local:
             self._write()
 
-    def _write(self) -> None:
+    def _write(self, *, can_wait: bool = False) -> None:
         content = b""
         while self._kept:
             content += self._kept.popleft()
         if content:
-            self._log.append(content)
+            self._log.append(content, can_wait=can_wait)
 
     def apply(self, report: WorkerReport) -> None:
         """Apply one report of rank 0."""
@@ -84,31 +96,37 @@ class RunRecorder:
         if report["rows"]:
             self._rows.append(to_lines(report["rows"]), can_wait=True)
         for line in self._describe(report):
-            self.log(line, prints=not isinstance(line, LogOnly))
+            self.log(line, prints=not isinstance(line, LogOnly), can_wait=True)
         if "checkpoint" in report:
-            self.log(f"saved {report['checkpoint']}", prints=False)
+            self.log(f"saved {report['checkpoint']}", prints=False, can_wait=True)
         for panel in report["panels"]:
-            append_table(self.folder, panel)
+            self._tables.append(panel)
         self._events.append(_to_event({**report, "panels": panels}), can_wait=True)
         if report["is_finished"] or not report.keys().isdisjoint(("resumed_from", "checkpoint", "stopped_by")):
             self.flush()
         self.last = report
+        self._heartbeat.beat(report["step"], _state_of(report))
         if report["is_finished"]:
             self._finish(report)
 
     def flush(self) -> None:
-        """Store the rows and events that have waited, which they do only on object stores.
+        """Store the rows, events and lines that have waited, which they do only on object stores."""
+        for file in (self._rows, self._events, self._log):
+            file.flush()
 
-        Called when the run is left, whatever the cause.
-        """
-        self._rows.flush()
-        self._events.flush()
+    def close(self) -> None:
+        """Store what has waited, each file as one; called when the run is left, whatever the cause."""
+        self._write()
+        for file in (self._rows, self._events, self._log, self._tables):
+            file.close()
+        if self.last and _state_of(self.last) == "running":  # it broke off
+            self._heartbeat.beat(self.last["step"], "ended")
 
     def _begin(self, checkpoint: str | None) -> list[str]:
         """Restore the rows and tables of the checkpoint; returns its panels, as the report of some may be lost."""
         self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
-        remake_tables(self.folder, known)
+        self._tables.remake(known)
         if checkpoint:
             self.log(f"resumed from {self.folder}/{checkpoint}")
         return known
@@ -123,10 +141,9 @@ class RunRecorder:
                 if step_of(name) < step:
                     continue
                 try:
-                    lines = read_lines(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}"))
+                    return read_until(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}"), step)
                 except (OSError, EOFError, zlib.error):  # dropped just now, or damaged
                     continue
-                return b"".join(lines[: bisect_right(lines, step, key=lambda line: json.loads(line)["step"])])
         raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
 
     def _finish(self, report: WorkerReport) -> None:
@@ -147,14 +164,14 @@ class RunRecorder:
 def find_last_row(folder: Folder, metric: str) -> dict[str, Any] | None:
     """Return the newest row of a run's record that has a metric; None when there is none."""
     name = json.dumps(metric).encode()
-    for line in reversed(folder.read(METRICS).splitlines() if folder.exists(METRICS) else []):
+    for line in reversed(read_record(folder, METRICS).splitlines()):
         if name in line and metric in (row := json.loads(line)):
             return row
     return None
 
 
-def _stamp(level: str, message: str) -> bytes:
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {message}\n".encode(errors="backslashreplace")
+def _state_of(report: WorkerReport) -> State:
+    return "finished" if report["is_finished"] else "stopped" if "stopped_by" in report else "running"
 
 
 def _to_event(report: WorkerReport) -> bytes:

@@ -7,29 +7,53 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.append_file import AppendFile
+from ray_jobs.run_folder.record_file import PARTS, record_exists
 from trainables.run_paths import PICTURES
 
 TABLE = "table.csv"
 
 
-def append_table(folder: Folder, description: str) -> None:
-    """Add the rows of a table panel, given its description file in the run's folder; other panels are ignored."""
-    panel = folder.read_json(description)
-    if panel["type"] != "table":
-        return
-    name = f"{PICTURES}/{panel['key']}/{TABLE}"
-    rows = [[panel["step"], panel["epoch"], *(_flat(cell) for cell in row)] for row in panel["rows"]]
-    if not folder.exists(name):
-        folder.write(name, _to_csv([["step", "epoch", *panel["columns"]]]))
-    AppendFile(folder, name).append(_to_csv(rows))
+class TableFiles:
+    """Tables of a run, by their files."""
+
+    def __init__(self, folder: Folder):
+        self._folder = folder
+        self._files: dict[str, AppendFile] = {}
+
+    def append(self, description: str) -> None:
+        """Add the rows of a table panel, given its description file in the run's folder; other panels are ignored."""
+        panel = self._folder.read_json(description)
+        if panel["type"] != "table":
+            return
+        name = f"{PICTURES}/{panel['key']}/{TABLE}"
+        rows = [[panel["step"], panel["epoch"], *(_flat(cell) for cell in row)] for row in panel["rows"]]
+        if name not in self._files:
+            self._files[name] = AppendFile(self._folder, name)
+            if not record_exists(self._folder, name):
+                rows.insert(0, ["step", "epoch", *panel["columns"]])
+        self._files[name].append(_to_csv(rows))
+
+    def remake(self, descriptions: Sequence[str]) -> None:
+        """Rebuild all tables from these panels: those up to the step that the run resumes from."""
+        self._files = {}
+        for name in find_tables(self._folder):
+            self._folder.delete(name + PARTS)
+            self._folder.delete(name)
+        for description in descriptions:
+            self.append(description)
+
+    def close(self) -> None:
+        """Make one file of each table's parts."""
+        for file in self._files.values():
+            file.close()
 
 
-def remake_tables(folder: Folder, descriptions: Sequence[str]) -> None:
-    """Rebuild all tables from these panels: those up to the step that the run resumes from."""
-    for name in folder.find(PICTURES, TABLE):
-        folder.delete(name)
-    for description in descriptions:
-        append_table(folder, description)
+def find_tables(folder: Folder) -> list[str]:
+    """Return the names of the tables in a run's folder."""
+    names = folder.find(PICTURES, "")
+    whole = [name for name in names if name.endswith(f"/{TABLE}")]
+    parts = [name.split(f"/{TABLE}{PARTS}/")[0] + f"/{TABLE}" for name in names if f"/{TABLE}{PARTS}/" in name]
+    return sorted({*whole, *parts})
 
 
 def _flat(cell: Any) -> Any:

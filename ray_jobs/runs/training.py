@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,12 +75,17 @@ def train(
     """
     folder = experiment.folder
     refuse_bad_inputs(experiment, is_new=is_new)
-    with without_trace_of_refusal(experiment), locked(folder):
+    with without_trace_of_refusal(experiment), locked(folder), ExitStack() as stack:
         folder.remove_temporary()
         if is_new:
             set_aside(folder)
         _refuse_other_settings(experiment)
-        record = RunRecorder(folder, describe=_describe_reports(experiment, on_report))
+        record = RunRecorder(
+            folder,
+            describe=_describe_reports(experiment, on_report),
+            log_format=experiment.tracking.log_format,
+        )
+        stack.enter_context(closing(record))
         if folder.exists(FINAL):
             if _has_moved(experiment):
                 prepared, manifest = prepare_data(experiment, on_progress)

@@ -61,15 +61,16 @@ class OpenRuns:
             describe(experiment, job_type="sweep")
             plan = build_plan(experiment)
             folder.write_json(INPUTS, describe_inputs(plan.run.workload, plan.prepared, plan.manifest))
-            run = OpenRun(experiment, plan, RunRecorder(folder, prints=False), stack.pop_all())
+            record = RunRecorder(folder, prints=False, log_format=experiment.tracking.log_format)
+            run = OpenRun(experiment, plan, record, stack.pop_all())
         self._open[trial.number] = run
         return run
 
     def close(self, number: int) -> None:
-        """Flush the run's record, and release the lock on its folder."""
+        """Close the run's record, and release the lock on its folder."""
         run = self._open.pop(number, None)
         if run is not None:
-            run.record.flush()
+            run.record.close()
             run.held.close()
 
     def ask_to_stop(self, who: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.append_file import whole_lines
+from ray_jobs.run_folder.record_file import RecordFile
 from ray_jobs.run_folder.run_recorder import EVENTS, METRICS
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial
@@ -221,5 +221,4 @@ def read_rows(run: Folder) -> list[dict[str, float]]:
 
 
 def _read_lines(run: Folder, name: str) -> list[dict[str, Any]]:
-    content = run.read(name) if run.exists(name) else b""
-    return [json.loads(line) for line in whole_lines(content).splitlines()]
+    return [json.loads(line) for line in RecordFile(run, name).lines()]

@@ -25,3 +25,7 @@ class SearchLog:
         """Add text only to the file."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())
+
+    def close(self) -> None:
+        """Make one file of the parts that storage without appending holds."""
+        self._file.close()

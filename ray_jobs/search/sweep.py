@@ -3,6 +3,7 @@
 import signal
 import time
 import uuid
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
@@ -76,12 +77,13 @@ def sweep(
     """
     folder = setup.folder
     folder.make()
-    with locked(folder):
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder))
         if is_new:
             _set_aside(setup)
         _refuse_other_settings(setup)
-        trials = Trials(folder)
-        log = SearchLog(folder)
+        stack.enter_context(closing(trials := Trials(folder)))
+        stack.enter_context(closing(log := SearchLog(folder)))
         extent = _measure(setup, trials, extension, log)
         plans = [plan_rows(base, on_progress) for base in setup.bases]
         folder.write(SETTINGS, dump_yaml(setup.settings).encode())

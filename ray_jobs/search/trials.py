@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.append_file import AppendFile, whole_lines
+from ray_jobs.run_folder.append_file import AppendFile
+from ray_jobs.run_folder.record_file import RecordFile
 from ray_jobs.search.samplers import Point
 
 TRIALS = "trials.jsonl"
@@ -77,6 +78,10 @@ class Trials:
         if is_kept:
             self._file.append((json.dumps(asdict(trial)) + "\n").encode())
 
+    def close(self) -> None:
+        """Make one file of the parts that storage without appending holds."""
+        self._file.close()
+
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
 
@@ -93,8 +98,7 @@ class Trials:
 
 def read_history(folder: Folder) -> list[Trial]:
     """Read all trials on disk, once for each change, in the order of the changes; writes nothing."""
-    content = folder.read(TRIALS) if folder.exists(TRIALS) else b""
-    return [_read(json.loads(line)) for line in whole_lines(content).splitlines()]
+    return [_read(json.loads(line)) for line in RecordFile(folder, TRIALS).lines()]
 
 
 def latest(history: Iterable[Trial]) -> dict[int, Trial]:

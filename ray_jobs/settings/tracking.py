@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from data_pipelines.contract.config import Config, FilePath
 from trainables.contract.training_config import Cadence
 
+LogFormat = Literal["text", "json"]
+
 
 class Tracking(Config):
     """Name of the run, and what is sent to W&B. The record on disk is the same with W&B on or off."""
@@ -23,6 +25,8 @@ class Tracking(Config):
     group: str | None = Field(default=None, min_length=1, max_length=128)
     tags: tuple[str, ...] = ()
     notes: str | None = None
+    log_format: LogFormat = "text"
+    """Lines of `train.log`: `text` for people, or `json` for log collectors, an object with time, level and message."""
     mode: Literal["online", "offline"] | None = None
     """offline: files that the `sync` verb (or `wandb sync`) sends later. null: WANDB_MODE, else online."""
     log_images: bool | Cadence = True

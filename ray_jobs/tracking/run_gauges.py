@@ -18,6 +18,8 @@ WORDS = {
     "quintet_samples_per_second": "Samples a second over all workers, since the last report.",
     "quintet_data_wait_ratio": "Share of the stepping time that was spent waiting for data.",
     "quintet_evaluation_seconds": "Seconds of evaluation since the last report.",
+    "quintet_checkpoint_seconds": "Seconds that the last checkpoint took.",
+    "quintet_mfu": "Share of the peak of worker 0's GPU that the steps since the last report used.",
     "quintet_peak_memory_bytes": "Peak memory of worker 0, of its GPU where it has one.",
 }
 """Each gauge's description; Ray puts `ray_` before the names."""
@@ -59,6 +61,8 @@ def find_values(report: WorkerReport) -> dict[str, float]:
         "quintet_samples_per_second": speed["samples_per_s"],
         "quintet_data_wait_ratio": speed["data_wait_ratio"],
         "quintet_evaluation_seconds": speed["evaluation_s"],
+        "quintet_checkpoint_seconds": speed.get("checkpoint_s"),
+        "quintet_mfu": report["system"].get("system/mfu"),
         "quintet_peak_memory_bytes": speed["peak_memory_mib"] * 2**20,
     }
     return {name: float(value) for name, value in found.items() if value is not None}

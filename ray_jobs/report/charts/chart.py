@@ -8,6 +8,18 @@ Kind = Literal["line", "faint", "dashed"]
 Point = tuple[float, float]
 
 
+class ThinnedPoints(list[Point]):
+    """Points of a line, of which only those are kept that its picture needs."""
+
+    num_points = 0
+    """Number of all points."""
+
+
+def count_points(points: Sequence[Point]) -> int:
+    """Return the number of points of a line, with those that were not kept."""
+    return points.num_points if isinstance(points, ThinnedPoints) else len(points)
+
+
 @dataclass(frozen=True)
 class Line:
     """Line through points, in their order."""

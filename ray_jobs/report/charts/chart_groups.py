@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ray_jobs.report.charts.chart import Chart, Line, Point
+from ray_jobs.report.charts.chart import Chart, Line, Point, count_points
 from trainables.contract.workload_config import BASELINE
 
 COLOURS = {"": "c0", "train": "c0", "val": "c1", "eval": "c1", "test": "c2"}
@@ -58,11 +58,11 @@ def group(curves: Curves, goal: str | None, best_step: int | None) -> list[Chart
     groups: dict[str, list[str]] = defaultdict(list)
     for name in curves:
         groups[read_name(name).chart].append(name)
-    num_steps = max(map(len, curves.values()), default=0)
+    num_steps = max(map(count_points, curves.values()), default=0)
 
     def place(names: Sequence[str]) -> int:
         is_evaluated = any(read_name(name).split in EVALUATED for name in names)
-        is_each_step = any(len(curves[name]) == num_steps for name in names) and not is_evaluated
+        is_each_step = any(count_points(curves[name]) == num_steps for name in names) and not is_evaluated
         return 0 if goal in names else 1 if "loss" in read_name(names[0]).chart else 3 if is_each_step else 2
 
     ordered = sorted(groups.values(), key=place)
@@ -84,7 +84,7 @@ def _build(names: Sequence[str], curves: Curves, marks: Sequence[tuple[Point, st
     lines = []
     for name in shown:
         words, points = read_name(name), curves[name]
-        is_faint = has_mean and not words.is_mean and len(points) == num_steps
+        is_faint = has_mean and not words.is_mean and count_points(points) == num_steps
         kind = "dashed" if name.startswith(BASELINE) else "faint" if is_faint else "line"
         label = "baseline" if kind == "dashed" else "" if is_faint else _label(words, shown)
         lines.append(Line(name, label, points, shades.get(name, COLOURS[words.split]), kind))

@@ -1,19 +1,20 @@
 """Record of a run, read from its folder as plain data."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.report.charts.chart import Point
+from ray_jobs.report.charts.chart import Point, ThinnedPoints
 from ray_jobs.report.charts.chart_groups import is_measured
+from ray_jobs.report.charts.downsample import Curve
 from ray_jobs.report.record.run_status import State, find_state, warnings_in
 from ray_jobs.report.record.tolerant_io import read_json, read_lines, read_text, storage_of
 from ray_jobs.run_folder.identity import Identity, load_identity
 from ray_jobs.run_folder.inputs import INPUTS
+from ray_jobs.run_folder.log_lines import to_text
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, EVENTS, FINAL, LOG, METRICS
 from ray_jobs.search.sweep_plan import SEARCHES
 from ray_jobs.search.trials import latest, read_history
@@ -25,6 +26,7 @@ SPEED = {
     "data_wait_ratio": "share of waiting for data",
     "peak_memory_mib": "peak MiB",
 }
+SHOWN_AS_SPEED = ("system/samples_per_s", "system/data_wait_ratio")
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class RunRecord:
 
 def gather_run(folder: Folder) -> RunRecord:
     """Read the complete record of a run; what is not there yet is empty."""
-    identity, final, log = load_identity(folder), read_json(folder, FINAL), read_text(folder, LOG)
+    identity, final, log = load_identity(folder), read_json(folder, FINAL), to_text(read_text(folder, LOG))
     events = without_repeats(list(read_lines(folder, EVENTS)))
-    curves = _curves(list(read_lines(folder, METRICS)))
     aliases = load_aliases(folder)
     best, saved = aliases["best"], aliases["best"] or aliases["latest"]
+    curves = _curves(read_lines(folder, METRICS), step_of(best) if best else None)
     metadata = (read_json(folder, f"{MODELS}/{saved}/metadata.json") if saved else None) or {}
     mirror_config = read_json(folder, MIRROR_CONFIG) or {}
     state = find_state(folder, final, events, log)
@@ -108,13 +110,15 @@ def without_repeats(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _curves(rows: Sequence[Mapping[str, float]]) -> dict[str, list[Point]]:
-    curves: dict[str, list[Point]] = defaultdict(list)
+def _curves(rows: Iterable[Mapping[str, float]], best_step: int | None) -> dict[str, ThinnedPoints]:
+    curves: dict[str, Curve] = {}
     for row in rows:
-        for name in filter(is_measured, row):
-            curves[name].append((row["step"], row[name]))
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: curves[name] for name in names if name in curves}
+        for name, value in row.items():
+            if is_measured(name):
+                if name not in curves:
+                    curves[name] = Curve(best_step)
+                curves[name].add(row["step"], value)
+    return {name: curve.points for name, curve in curves.items()}
 
 
 def _speed(events: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
@@ -124,7 +128,7 @@ def _speed(events: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
             for name, title in SPEED.items():
                 curves[title].append((event["step"], event["speed"][name]))
         for name, value in event.get("system", {}).items():
-            if math.isfinite(value):
+            if math.isfinite(value) and name not in SHOWN_AS_SPEED:
                 curves.setdefault(name, []).append((event["step"], value))
     return curves
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.heartbeat import find_silence
 from ray_jobs.run_folder.run_lock import find_holder
 
 Kind = Literal["finished", "running", "stopped", "failed", "unfinished"]
@@ -34,7 +35,9 @@ def find_state(folder: Folder, final: Mapping[str, Any] | None, events: Sequence
         early = last.get("num_epochs", 0) > final["epoch"]
         return State("finished", f"early, after epoch {final['epoch']} of {last['num_epochs']}" if early else "")
     if holder := find_holder(folder):
-        return State("running", f"by process {holder['pid']} on {holder['host']} since {holder['since']}")
+        words = f"by process {holder['pid']} on {holder['host']} since {holder['since']}"
+        silent = find_silence(folder)
+        return State("running", f"{words}; {silent}" if silent else words)
     if "stopped_by" in last:
         return State("stopped", f"by {last['stopped_by']}; the same command goes on with it")
     if cause := find_failure(log):

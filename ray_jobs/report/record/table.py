@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.report.record.tolerant_io import read_text
-from ray_jobs.run_folder.table_csv import TABLE
+from ray_jobs.run_folder.table_csv import find_tables
 from trainables.run_paths import PICTURES
 
 MAX_ROWS = 40
@@ -33,7 +33,7 @@ class StoredTable:
 
 def gather_tables(folder: Folder) -> list[StoredTable]:
     """Read the tables of every key."""
-    return [_read(folder, name) for name in folder.find(PICTURES, f"/{TABLE}")]
+    return [_read(folder, name) for name in find_tables(folder)]
 
 
 def _read(folder: Folder, name: str) -> StoredTable:

@@ -7,13 +7,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
+from ray_jobs.run_folder.record_file import RecordFile, read_record
 
 _log = logging.getLogger(__name__)
 
 
 def read_text(folder: Folder, name: str) -> str:
-    """Return the content of a file; empty when the file is not there."""
-    return folder.read(name).decode(errors="replace") if folder.exists(name) else ""
+    """Return the content of a file, from its parts where it has any; empty when it is not there."""
+    return read_record(folder, name).decode(errors="replace")
 
 
 def read_json(folder: Folder, name: str) -> Any:
@@ -26,15 +27,14 @@ def read_lines(folder: Folder, name: str, having: str = "") -> Iterator[dict[str
 
     Others that cannot be read, or have no step, are left out and counted in a warning.
     """
-    lines = read_text(folder, name).splitlines()
-    num_bad = 0
-    for number, line in enumerate(lines, start=1):
-        if having not in line:
+    num_bad, wanted = 0, having.encode()
+    for line in RecordFile(folder, name).lines():
+        if wanted not in line:
             continue
         try:
             content = json.loads(line)
         except ValueError:
-            num_bad += number < len(lines)
+            num_bad += 1
             continue
         if isinstance(content, dict) and isinstance(content.get("step"), int):
             yield content

@@ -1,6 +1,7 @@
 """The record on disk: rows exactly as often as they were trained, after any interruption."""
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from data_pipelines.storage.folder import Folder
 from ray_jobs.console import LogOnly
 from ray_jobs.run_folder import append_file
 from ray_jobs.run_folder.append_file import AppendFile
+from ray_jobs.run_folder.record_file import read_record
 from ray_jobs.run_folder.run_recorder import EVENTS, FINAL, LOG, METRICS, RunRecorder
 from trainables.engine.files.history import History, to_lines
 from trainables.engine.files.messages import WorkerReport
@@ -52,7 +54,7 @@ def record(folder: Folder) -> RunRecorder:
 
 
 def rows_in(folder: Folder) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in folder.read(METRICS).splitlines()]
+    return [json.loads(line) for line in read_record(folder, METRICS).splitlines()]
 
 
 def save_history(folder: Folder, name: str, *steps: int) -> None:
@@ -66,7 +68,7 @@ def test_a_fresh_start_drops_rows_of_a_run_without_checkpoint(folder):
     folder.write(METRICS, to_lines(make_rows(1, 2, 3)))
     record = RunRecorder(folder, prints=False)
     record.apply(make_report(resumed_from=None))
-    assert folder.read(METRICS) == b""
+    assert read_record(folder, METRICS) == b""
     record.apply(make_report(1, 2))
     record.apply(make_report(3))
     record.flush()
@@ -81,7 +83,7 @@ def test_a_resume_keeps_rows_up_to_its_checkpoint_and_adds_later(folder):
     assert rows_in(folder) == make_rows(1, 2, 3)
     record.apply(make_report(4, 5))
     assert rows_in(folder) == make_rows(1, 2, 3, 4, 5)
-    assert "resumed from" in folder.read(LOG).decode()
+    assert "resumed from" in read_record(folder, LOG).decode()
 
 
 def test_rows_of_a_dropped_checkpoint_come_from_a_later_one(folder):
@@ -120,7 +122,7 @@ def test_a_line_torn_by_a_kill_is_healed_by_the_resume(folder):
 def test_a_checkpoint_before_the_first_row_resumes_without_rows(folder, record):
     save_history(folder, "checkpoints/step_000000000")
     record.apply(make_report(resumed_from="checkpoints/step_000000000"))
-    assert folder.read(METRICS) == b""
+    assert read_record(folder, METRICS) == b""
 
 
 def test_rows_are_written_bit_for_bit(folder, record):
@@ -133,7 +135,7 @@ def test_rows_are_written_bit_for_bit(folder, record):
 def test_messages_and_checkpoints_are_logged(folder, record):
     record.log("begins")
     record.apply(make_report(1, messages=["look out"], checkpoint="checkpoints/step_000000001"))
-    lines = folder.read(LOG).decode().splitlines()
+    lines = read_record(folder, LOG).decode().splitlines()
     assert [line.split(" ", 2)[2] for line in lines[:2]] == ["INFO begins", "WARNING look out"]
     assert "epoch 1/2  step 1/20  train/loss 1  10 samples/s" in lines[2]
     assert lines[3].endswith("INFO saved checkpoints/step_000000001")
@@ -142,7 +144,7 @@ def test_messages_and_checkpoints_are_logged(folder, record):
 def test_a_log_is_appended_after_a_restart(folder):
     for words in ("first", "second"):
         RunRecorder(folder, prints=False).log(words)
-    assert [line.split()[-1] for line in folder.read(LOG).decode().splitlines()] == ["first", "second"]
+    assert [line.split()[-1] for line in read_record(folder, LOG).decode().splitlines()] == ["first", "second"]
 
 
 def test_only_a_record_that_prints_prints(folder, capsys):
@@ -178,7 +180,8 @@ def test_ray_output_and_long_lines_are_in_the_log_alone(folder, capsys):
     record = RunRecorder(folder, describe=lambda report: ["short", LogOnly("long")])
     record.append_log("from\nray")
     record.apply(make_report(1))
-    lines = [line.split(" ", 2)[2] for line in folder.read(LOG).decode().splitlines()]
+    record.flush()
+    lines = [line.split(" ", 2)[2] for line in read_record(folder, LOG).decode().splitlines()]
     assert lines == ["RAY from", "RAY ray", "INFO short", "INFO long"]
     assert capsys.readouterr().out == "short\n"
 
@@ -189,22 +192,22 @@ def test_a_growing_file_holds_all_that_was_added(folder):
     file.append(b"b\n")
     again = AppendFile(folder, "file")
     again.append(b"c\n")
-    assert folder.read("file") == b"a\nb\nc\n"
+    assert read_record(folder, "file") == b"a\nb\nc\n"
     again.replace(b"x\n")
     again.append(b"y\n")
-    assert folder.read("file") == b"x\ny\n"
+    assert read_record(folder, "file") == b"x\ny\n"
 
 
 def test_object_store_rows_wait_for_a_checkpoint_pause_or_end(folder, monkeypatch):
     folder.is_local = False
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(append_file, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(append_file, "time", SimpleNamespace(monotonic=lambda: clock.now, time_ns=time.time_ns))
     record, stored = RunRecorder(folder, prints=False), []
 
     def apply(step: int, after_s: float, **report: Any) -> None:
         clock.now += after_s
         record.apply(make_report(step, **report))
-        found = [folder.read(name).splitlines() for name in (METRICS, EVENTS)]
+        found = [read_record(folder, name).splitlines() for name in (METRICS, EVENTS)]
         assert len(found[1]) == len(found[0])
         stored.append(len(found[0]))
 
@@ -217,21 +220,22 @@ def test_object_store_rows_wait_for_a_checkpoint_pause_or_end(folder, monkeypatc
     apply(7, 1.0)
     assert stored == [1, 1, 1, 4, 4, 6, 6]
     record.flush()
-    assert len(folder.read(METRICS).splitlines()) == 7
+    assert len(read_record(folder, METRICS).splitlines()) == 7
 
 
 @pytest.mark.parametrize("before, whole", [(b"a\nb\n{tor", b"a\nb\n"), (b"{tor", b""), (b"a\n", b"a\n")])
 def test_a_line_that_a_kill_has_torn_is_not_joined_to_the_next(folder, before, whole):
     folder.write("file", before)
     file = AppendFile(folder, "file")
-    assert folder.read("file") == before  # whoever only looks changes nothing
+    assert read_record(folder, "file") == before  # whoever only looks changes nothing
     file.append(b"c\n")
     file.append(b"d\n")
-    assert folder.read("file") == whole + b"c\nd\n"
+    assert read_record(folder, "file") == whole + b"c\nd\n"
 
 
 def test_the_log_holds_the_lines_that_the_description_makes(folder):
     record = RunRecorder(folder, prints=False, describe=lambda report: [f"now at {report['step']}", "second line"])
     record.apply(make_report(1, 2))
-    lines = folder.read(LOG).decode().splitlines()
+    record.flush()
+    lines = read_record(folder, LOG).decode().splitlines()
     assert [line.split(" INFO ")[1] for line in lines] == ["now at 2", "second line"]

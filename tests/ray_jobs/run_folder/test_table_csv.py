@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.table_csv import append_table, remake_tables
+from ray_jobs.run_folder.record_file import read_record
+from ray_jobs.run_folder.table_csv import TABLE, TableFiles, find_tables
 from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.engine.files.panel_files import save_panels
 from trainables.run_paths import find_panels
@@ -27,7 +28,7 @@ def draw(folder: Folder, step: int) -> list[str]:
 
 
 def read(folder: Folder) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(folder.read("pictures/eval/table/table.csv").decode())))
+    return list(csv.reader(io.StringIO(read_record(folder, f"pictures/eval/table/{TABLE}").decode())))
 
 
 def expected(step: int) -> list[list[str]]:
@@ -40,17 +41,21 @@ def expected(step: int) -> list[list[str]]:
 
 def test_a_table_grows_over_the_steps(folder):
     for step in (10, 20):
+        tables = TableFiles(folder)
         for description in draw(folder, step):
-            append_table(folder, description)
+            tables.append(description)
     assert read(folder) == [["step", "epoch", "Name", "Score", "Image"], *expected(10), *expected(20)]
 
 
 def test_a_restart_restores_table_rows_up_to_its_checkpoint(folder):
+    tables = TableFiles(folder)
     for step in (10, 20, 30):
         described = draw(folder, step)
         if step != 20:
-            append_table(folder, described[0])
-    remake_tables(folder, find_panels(folder, until_step=20))
+            tables.append(described[0])
+    tables.remake(find_panels(folder, until_step=20))
     assert read(folder)[1:] == [*expected(10), *expected(20)]
-    remake_tables(folder, [])
-    assert not folder.exists("pictures/eval/table/table.csv")
+    tables.close()
+    assert folder.exists(f"pictures/eval/table/{TABLE}")
+    tables.remake([])
+    assert find_tables(folder) == []

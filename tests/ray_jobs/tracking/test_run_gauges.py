@@ -11,11 +11,17 @@ from trainables.engine.files.messages import WorkerReport
 ROOT = Path(__file__).resolve().parents[3]
 
 
-SPEED = {"samples_per_s": 10.0, "data_wait_ratio": 0.01, "evaluation_s": 2.0, "peak_memory_mib": 3.0}
+SPEED = {
+    "samples_per_s": 10.0,
+    "data_wait_ratio": 0.01,
+    "evaluation_s": 2.0,
+    "peak_memory_mib": 3.0,
+    "checkpoint_s": 4.0,
+}
 
 
 def report_of(**metrics: float) -> WorkerReport:
-    return make_report(7, metrics=metrics, learning_rate=0.1, speed=SPEED)
+    return make_report(7, metrics=metrics, learning_rate=0.1, speed=SPEED, system={"system/mfu": 0.4})
 
 
 def test_each_gauge_has_the_reports_value():
@@ -24,6 +30,7 @@ def test_each_gauge_has_the_reports_value():
     assert found["quintet_step"] == 7 and found["quintet_loss"] == 0.25
     assert found["quintet_peak_memory_bytes"] == 3 * 1024 * 1024
     assert find_values(report_of(loss=3.0))["quintet_loss"] == 3
+    assert (found["quintet_checkpoint_seconds"], found["quintet_mfu"]) == (4.0, 0.4)
     assert "quintet_loss" not in find_values(report_of())
 
 

@@ -22,8 +22,29 @@ def read_lines(content: bytes) -> list[bytes]:
     Raises:
         OSError, EOFError, zlib.error: The history is damaged.
     """
+    return _unpack(content).splitlines(True)
+
+
+def read_until(content: bytes, step: int) -> bytes:
+    """Return the lines of a stored history up to a step, as one text; raises as `read_lines` does.
+
+    The end is found by halving the text, as a list of all lines takes longer to make than to unpack them.
+    """
+    text = _unpack(content)
+    low, high = 0, len(text)
+    while low < high:
+        start = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = text.find(b"\n", start) + 1
+        if json.loads(text[start:end])["step"] <= step:
+            low = end
+        else:
+            high = start
+    return text[:low]
+
+
+def _unpack(content: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        return file.read().splitlines(True)
+        return file.read()
 
 
 class History:

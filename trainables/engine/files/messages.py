@@ -5,7 +5,14 @@ from typing import NotRequired, TypedDict
 from trainables.engine.files.history import Row
 
 
-class Speed(TypedDict):
+class Saved(TypedDict):
+    """Time of a checkpoint, where one was saved since the last report."""
+
+    checkpoint_s: NotRequired[float]
+    """Seconds of the training that it took."""
+
+
+class Speed(Saved):
     """Speed measured on rank 0 since the last report."""
 
     samples_per_s: float
@@ -38,8 +45,8 @@ class RunPosition(TypedDict):
     speed: Speed
     is_finished: bool
     system: dict[str, float]
-    """System metrics of every rank's machine since the last report, as `system/rank_R/<name>`; kept out of the rows,
-    which a resumed run repeats bit for bit."""
+    """System metrics of every rank's machine since the last report, as `system/rank_R/<name>`, and the speed as
+    `system/<name>`; kept out of the rows, which a resumed run repeats bit for bit."""
 
 
 class WorkerReport(RunPosition):

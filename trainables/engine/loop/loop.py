@@ -31,6 +31,7 @@ from trainables.engine.loop.profiling import StepProfiler
 from trainables.engine.loop.resume import measure_length, resume_or_begin
 from trainables.engine.loop.selection import ModelSelection
 from trainables.engine.loop.stopwatch import Stopwatch
+from trainables.engine.loop.throughput import Utilization, name_speed
 from trainables.engine.loop.train_state import Position, TrainState
 from trainables.engine.loop.worker_context import CancelledError, WorkerContext
 from trainables.engine.loop.worker_reporter import WorkerReporter
@@ -62,7 +63,9 @@ class Loop:
         self.length = measure_length(run, worker.feed.steps_per_epoch)
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
-        self.watcher = Watcher(worker.watch, is_writer=worker.collectives.rank == 0)
+        is_first = worker.collectives.rank == 0
+        self.utilization = Utilization(worker.device, self.training.precision, is_wanted=is_first)
+        self.watcher = Watcher(worker.watch, is_writer=is_first)
         self.reporter = WorkerReporter(run, worker)
         profiled = self.training.profile
         if profiled is not None and profiled.last > self.length.num_steps:
@@ -129,7 +132,9 @@ class Loop:
             **state.optimization.learning_rates,
         }
         on_gradients = partial(self.watcher.on_gradients, step=position.step + 1)
-        state.meter.add(row, state.optimization.step(parts, on_gradients))
+        with self.utilization.counting():
+            means = state.optimization.step(parts, on_gradients)
+        state.meter.add(row, means)
 
     def _keep_profile(self) -> None:
         found = self.profiler.after(self.position.step)
@@ -171,7 +176,8 @@ class Loop:
             interruption = self.interruption
             interruption.poll(is_finished=position.is_finished)
             if due.saves or position.is_finished or interruption.saves:
-                self.reporter.save_checkpoint(self.state)
+                with self.stopwatch.saving():
+                    self.reporter.save_checkpoint(self.state)
                 interruption.note_saved()
             if position.is_finished or due.ends_stage or interruption.is_urgent:
                 self.reporter.wait_for_checkpoint()
@@ -223,7 +229,7 @@ class Loop:
             return
         with self.state.optimization.complete_module():
             if self.state.task.on_epoch_end(self.progress):
-                self.state.optimization.rebuild()
+                self._rebuild()
 
     def _begin_stage(self, row: Row) -> None:
         """Start the next stage: the task's metrics go to the last row of the old one, and `best` is forgotten."""
@@ -231,12 +237,16 @@ class Loop:
         with optimization.complete_module():
             with isolated_random():
                 found = self.state.task.on_stage_start(self.progress.stage, self.worker.start(self.run.seed))
-            optimization.rebuild(is_new_stage=True)
+            self._rebuild(is_new_stage=True)
         metrics, messages = split_finite(found)
         row.update(metrics)
         self._note_latest(metrics)
         self.reporter.log(messages)
         self.selection.forget(self.position)
+
+    def _rebuild(self, *, is_new_stage: bool = False) -> None:
+        self.state.optimization.rebuild(is_new_stage=is_new_stage)
+        self.utilization.forget()
 
     def _evaluate(self, row: Row) -> bool:
         """Merge the evaluation into the row; returns whether this is the best model so far."""
@@ -263,6 +273,8 @@ class Loop:
     def _send(self) -> None:
         position = self.position
         samples = self.worker.collectives.gather_values(self.monitor.lap())
+        speed = self.stopwatch.lap()
+        mfu = self.utilization.ratio(speed["step_s"])
         self.reporter.send(
             {
                 "metrics": dict(position.latest),
@@ -274,8 +286,8 @@ class Loop:
                 "steps_per_epoch": self.length.steps_per_epoch,
                 "samples_per_epoch": self.worker.feed.samples_per_epoch,
                 "learning_rate": self.state.optimization.learning_rate,
-                "speed": self.stopwatch.lap(),
+                "speed": speed,
                 "is_finished": position.is_finished,
-                "system": name_samples(dict(enumerate(samples))),
+                "system": {**name_samples(dict(enumerate(samples))), **name_speed(speed, mfu)},
             }
         )

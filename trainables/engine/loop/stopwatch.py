@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from trainables.engine.files.messages import Speed
+from trainables.engine.files.messages import Saved, Speed
 
 Item = TypeVar("Item")
 
@@ -21,6 +21,7 @@ class Stopwatch:
         self._stepping = self._waiting = 0.0
         self._num_steps = 0
         self._evaluating = 0.0
+        self._saving: float | None = None
 
     def time_waiting(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield the same items; the time until each arrives counts as waiting."""
@@ -47,6 +48,13 @@ class Stopwatch:
         yield
         self._evaluating += time.perf_counter() - began
 
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Count the time inside the block as that of a checkpoint."""
+        began = time.perf_counter()
+        yield
+        self._saving = (self._saving or 0.0) + time.perf_counter() - began
+
     def _count(self) -> None:
         now = time.perf_counter()
         self._stepping += now - self._counted_until
@@ -58,6 +66,8 @@ class Stopwatch:
         stepping, waiting, steps = self._stepping, self._waiting, self._num_steps
         evaluating = self._evaluating
         self._stepping, self._waiting, self._num_steps, self._evaluating = 0.0, 0.0, 0, 0.0
+        saved: Saved = {} if self._saving is None else {"checkpoint_s": self._saving}
+        self._saving = None
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         return {
             "samples_per_s": steps * self._batch_size / stepping if stepping else 0.0,
@@ -67,4 +77,5 @@ class Stopwatch:
             "computing_s": max(stepping - waiting, 0.0),
             "waiting_s": waiting,
             "evaluation_s": evaluating,
+            **saved,
         }

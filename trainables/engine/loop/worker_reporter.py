@@ -114,6 +114,7 @@ class WorkerReporter:
             "epoch": state.position.epoch,
             "global_step": state.position.step,
             "metrics": state.position.latest,
+            "num_parameters": sum(parameter.numel() for parameter in state.optimization.evaluated.parameters()),
             "data_spec": dict(self._worker.data_spec),
             "learnt": dict(state.task.learnt()),
             "workload": self._run.workload.model_dump(mode="json"),

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from trainables.engine.files.history import History, Row, to_lines
+from trainables.engine.files.history import History, Row, read_lines, read_until, to_lines
 
 
 def odd_floats() -> list[float]:
@@ -73,3 +73,13 @@ def test_integers_stay_integers():
 def test_a_value_that_json_does_not_know_is_refused(value):
     with pytest.raises(ValueError):
         to_lines([{"x": value}])
+
+
+@pytest.mark.parametrize("steps", [[], [3], [1, 2, 3, 4, 7, 8, 20], list(range(5, 900, 3))])
+def test_rows_until_a_step_are_those_of_a_scan(steps):
+    history = History()
+    for step in steps:
+        history.append([{"step": step, "epoch": 1, "train/loss": 1 / (step % 11 + 3)}])
+    for until in {0, 4, 7, 8, 500, 1000, *steps[:3], *steps[-2:]}:
+        scanned = b"".join(line for line in read_lines(history.content) if json.loads(line)["step"] <= until)
+        assert read_until(history.content, until) == scanned
