@@ -35,8 +35,8 @@ class Utilization:
     def counting(self) -> Iterator[None]:
         """Count the operations of the step inside the block, unless that was done.
 
-        It is a step of the training itself, so collectives inside of it meet those of the other ranks. A compiled module
-        is not compiled yet then.
+        It is a step of the training itself, so collectives inside of it meet those of other ranks. A compiled module is
+        not compiled yet then.
         """
         if not self._has_looked:  # not before: the precision of products is set when the training starts
             self._peak, self._has_looked = find_peak(self._device, self._precision), True
