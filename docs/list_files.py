@@ -12,8 +12,7 @@ LISTING = ROOT / "docs/files.md"
 HEADER = """# Files
 
 One line for each product file, by folder: its name and the first sentence of its docstring, or of the comment at the
-top of an experiment. `make files` writes this page; do not edit it. [The README](../README.md#the-map) has a map of the
-folders.
+top of an experiment. `make files` writes this page; do not edit it. [The map](map.md) has the folders.
 """
 
 

@@ -1,4 +1,4 @@
-"""The README's map of folders, the listing of files and the site's navigation name all there is."""
+"""The map of folders, the listing of files and the site's navigation name all there is."""
 
 import re
 import runpy
@@ -14,10 +14,10 @@ from tests.test_docs import PACKAGES, ROOT, TEXTS, blocks_of, is_hidden, listed_
 
 
 def read_map() -> list[str]:
-    """Return the paths in the README's map; those of folders end with a slash."""
+    """Return the paths in the map; those of folders end with a slash."""
     paths: list[str] = []
     folders: list[str] = []
-    for line in blocks_of(map_section())[0].splitlines():
+    for line in blocks_of(map_page())[0].splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
         names = re.split(r"\s{2,}", line.strip())[0].split(" ")
         folders = folders[:depth]
@@ -26,8 +26,8 @@ def read_map() -> list[str]:
     return paths
 
 
-def map_section() -> str:
-    return TEXTS["README.md"].partition("## The map\n")[2].partition("\n## ")[0]
+def map_page() -> str:
+    return TEXTS["docs/map.md"]
 
 
 def folders_with_code() -> set[str]:
@@ -42,21 +42,21 @@ def folders_with_code() -> set[str]:
     return folders
 
 
-def test_every_path_in_the_readmes_map_is_on_disk():
+def test_every_path_in_the_map_is_on_disk():
     paths = read_map()
     assert len(set(paths)) == len(paths)
     for path in paths:
         assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file(), path
 
 
-def test_the_readmes_map_has_every_code_folder_and_root_file():
+def test_the_map_has_every_code_folder_and_root_file():
     files = {path.name for path in ROOT.iterdir() if path.is_file() and not is_hidden(path.name)}
     missing = (files | folders_with_code()) - set(read_map())
-    assert not missing, f"the map of the README lacks {sorted(missing)}"
+    assert not missing, f"docs/map.md lacks {sorted(missing)}"
 
 
-def test_the_readmes_map_is_short():
-    assert len(map_section().splitlines()) <= 60
+def test_the_map_is_short():
+    assert len(map_page().splitlines()) <= 60
 
 
 def test_the_listing_of_files_is_up_to_date():
