@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch.distributed.tensor import DTensor
 from data_pipelines.contract.row_draws import TorchDraws, torch_draws
 from trainables.contract.task import LossOutput, ParameterGroup
 from trainables.contract.training_config import Training
+from trainables.engine.loop import throughput
+from trainables.engine.loop.throughput import Utilization
 from trainables.engine.process.collectives import complete
 from trainables.engine.step.state_bytes import count_state_bytes
 from trainables.engine.step.train_step import Length, Optimization, StepPart
@@ -85,6 +88,7 @@ def take_steps(settings: dict[str, Any], rank: int | None = None) -> dict[str, A
         task, training, length=Length(1, 9, 9), device=CPU, wrap=lambda module: module, is_sharded=rank is not None
     )
     losses, norms, watched = [], [], {}
+    utilization = Utilization(CPU, training.precision, is_wanted=rank == 0)  # rank 0 alone counts its operations
 
     def watch(module: nn.Module) -> None:
         gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
@@ -97,7 +101,8 @@ def take_steps(settings: dict[str, Any], rank: int | None = None) -> dict[str, A
             StepPart({"x": of_x, "y": of_y}, torch_draws(1, seed=0), share * len(of_x) / len(x))
             for of_x, of_y in zip(x.tensor_split(training.accumulate), y.tensor_split(training.accumulate), strict=True)
         ]
-        found = optimization.step(parts, watch)
+        with mock.patch.object(throughput, "find_peak", lambda device, precision: 1e9), utilization.counting():
+            found = optimization.step(parts, watch)
         losses.append(float(found["train/loss"]))
         norms.append(float(found["train/grad_norm"].nan_to_num(posinf=-1.0, nan=-1.0)))
     model, ema = optimization.weights(is_kept=True)
@@ -105,7 +110,7 @@ def take_steps(settings: dict[str, Any], rank: int | None = None) -> dict[str, A
     evaluated = optimization.complete_evaluated()(torch.ones(2, 3)).detach()
     return {
         **{"losses": losses, "norms": norms, "model": model, "ema": ema, "state": state, "evaluated": evaluated},
-        **{"watched": watched, "held": count_held(optimization)},
+        **{"watched": watched, "held": count_held(optimization), "utilization": utilization.ratio(1.0)},
     }
 
 
@@ -162,6 +167,14 @@ def test_two_ranks_with_parts_step_as_one_process(ranks, name):
     for kind in ("model", "ema", "state", "evaluated", "watched"):
         for found in (first, second) if kind == "evaluated" else [first]:
             torch.testing.assert_close(found[kind], one[kind], rtol=near["rel"], atol=near["abs"])
+
+
+def test_operations_are_counted_in_a_step_of_both_ranks(ranks):
+    forward = 2 * FIRST_RANK * (3 * 7 + 2 * 2 * 5 * 7 + 7)
+    backward = 2 * forward - 2 * FIRST_RANK * 3 * 7  # nobody asks for the gradient of the input
+    found = ranks[0]["adamw, clipped, averaged"]["utilization"]
+    assert found == pytest.approx((forward + backward) / 1e9)
+    assert ranks[1]["adamw, clipped, averaged"]["utilization"] is None
 
 
 def test_a_rank_holds_about_half_of_everything(ranks):
