@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -33,6 +34,9 @@ RESIDENT_RATIO = 0.3
 """Decoded data are kept when they take at most this share of the object store (in local mode, of the free memory)."""
 SETTLED = "settled.json"
 """File in the run's folder: what was resolved when the run began and must not change once there is a checkpoint."""
+
+MIXED_PRECISION_TORCH = (2, 15)
+"""The first torch whose sharding chooses a precision for each parameter."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -128,6 +132,12 @@ def refuse_unshardable(experiment: Experiment) -> None:
         raise ValueError(
             "`training.channels_last` orders weights in memory as torch cannot divide them among workers; leave it "
             "out, or take `scaling.parallel: ddp`"
+        )
+    torch = version("torch")
+    if training.precision != "fp32" and tuple(map(int, torch.split(".")[:2])) < MIXED_PRECISION_TORCH:
+        raise ValueError(
+            f"`scaling.parallel: fsdp` with `training.precision: {training.precision}` needs torch 2.15 or newer, and "
+            f"{torch} is installed; install it, or take precision: fp32 or parallel: ddp"
         )
     experiment.workload.check_sharding()
 

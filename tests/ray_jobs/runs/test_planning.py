@@ -49,6 +49,13 @@ def test_what_cannot_be_sharded_is_refused_before_reading(toy, tmp_path, section
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("installed", "words"), [("2.14.1+cpu", "2.14.1.cpu is installed"), ("2.15.0", "for a clus")])
+def test_low_precision_needs_a_torch_that_can_shard_it(toy, monkeypatch, installed, words):
+    monkeypatch.setattr(planning, "version", lambda package: installed)
+    with pytest.raises((ValueError, AssertionError), match=words):
+        build_plan(toy(scaling={"num_workers": 2, "parallel": "fsdp"}, training={"precision": "bf16"}))
+
+
 def test_one_process_evaluates_a_sharded_run(toy):
     assert build_plan(toy(scaling={"parallel": "fsdp"}), trains=False).scaling.parallel == "fsdp"
 

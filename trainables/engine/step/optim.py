@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.contract.task import ParameterGroup
 from trainables.contract.training_config import Optimizer, Schedule
+from trainables.engine.process.collectives import is_sharded
 from trainables.engine.step.sharding import scatter
 
 
@@ -57,16 +58,24 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     """
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    moments = {
+    if any(is_sharded(parameter) for parameter in parameters):
+        state = {**state, "state": _take_parts(state["state"], parameters)}
+    optimizer.load_state_dict(dict(state))
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        group.update(settings)
+
+
+def _take_parts(
+    state: Mapping[int, Mapping[str, Tensor]], parameters: Sequence[Tensor]
+) -> dict[int, dict[str, Tensor]]:
+    """Cut complete moments as their parameters are; counts of steps stay as they are."""
+    return {
         number: {
             name: scatter(value, parameters[number]) if value.shape == parameters[number].shape else value
             for name, value in values.items()
         }
-        for number, values in state["state"].items()
+        for number, values in state.items()
     }
-    optimizer.load_state_dict({**state, "state": moments})
-    for group, settings in zip(optimizer.param_groups, own, strict=True):
-        group.update(settings)
 
 
 def _refuse_other_parameters(module: nn.Module, groups: Sequence[ParameterGroup]) -> None:
