@@ -4,7 +4,7 @@ python -m benchmarks.checkpoints [--gib 3] [--saves 3]
 
 The state is made up: weights, their average and two moments, in tensors of 32 MiB. A step multiplies matrices for some
 tens of milliseconds and changes some of the weights. Each save copies the state, which is what the training waits for,
-and writes it in a thread; steps go on until it is written, and for as many seconds before and after. The first copy
+and writes it in a thread; steps go on until it is written, and for five seconds before and after. The first copy
 has to get its memory from the system, later ones use it again. The command fails when a later copy takes more than a
 tenth of its writing. The last row writes while nothing else goes on, and waits, as all checkpoints did once.
 """
