@@ -56,6 +56,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.report
 

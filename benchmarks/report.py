@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks import fsdp, gpu, growth, ladder, peers, search, streaming, tracking, workers
+from benchmarks import checkpoints, fsdp, gpu, growth, ladder, peers, search, streaming, tracking, workers
 from benchmarks.cases import CASES
 from benchmarks.feed import __main__ as feed
 from benchmarks.pictures import draw_feeds, draw_ladders, draw_preparations
@@ -48,6 +48,7 @@ SECTIONS = [
     Section("Sets larger than memory", "streaming", streaming, streaming.format_table),
     Section("Tracking", "tracking", tracking, tracking.format_table),
     Section("Searches", "search", search, search.format_table),
+    Section("Checkpoints", "checkpoints", checkpoints, checkpoints.format_table),
     Section("Growth", "growth", growth, growth.format_table),
 ]
 
