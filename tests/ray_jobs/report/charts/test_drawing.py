@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from ray_jobs.report.charts.chart import Chart, Line
@@ -14,7 +15,7 @@ def line(*values: float, name: str = "a", colour: str = "c0") -> Line:
 
 def test_a_figure_holds_every_line_in_its_colour():
     [axes] = build_figure(Chart("t", [line(1, 2, 3), line(3, 1, name="b", colour="r3")])).axes
-    drawn = {drawn.get_color(): list(drawn.get_ydata()) for drawn in axes.lines}
+    drawn = {drawn.get_color(): np.asarray(drawn.get_ydata()).tolist() for drawn in axes.lines}
     assert drawn == {COLOURS["c0"]: [1, 2, 3], COLOURS["r3"]: [3, 1]}
     assert axes.get_xlabel() == "step" and {text.get_text() for text in axes.texts} == {"a", "b"}
 
