@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainables.contract.predictor import SavedModel
 
 RUNS = "runs"
+SEARCHES = "searches"
 DOWNLOADS = "downloads"
 SCHEME = "wandb:"
 
