@@ -18,6 +18,7 @@ from ray_jobs.arguments import VerbParser, load_target
 from ray_jobs.commands import (
     app,
     check,
+    clean,
     evaluate,
     export,
     predict,
@@ -49,9 +50,10 @@ VERBS: dict[str, ModuleType] = {
     "sync": sync,
     "submit": submit,
     "check": check,
+    "clean": clean,
 }
 """The modules of the verbs, in the order of the help; `ray_jobs/commands/__init__.py` says what each has."""
-NOT_FOR_JOBS = {"submit", "report", "list", "export", "app"}
+NOT_FOR_JOBS = {"submit", "report", "list", "export", "app", "clean"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -78,7 +78,9 @@ def check_command(words: Sequence[str]) -> None:
         return
     given = vars(options).get("experiment")
     if given is None or (options.verb == "sync" and not is_experiment(given)):
-        assert options.verb in ("sync", "check", "list", "report") or (options.verb == "export" and options.out)
+        assert options.verb in ("sync", "check", "clean", "list", "report") or (
+            options.verb == "export" and options.out
+        )
         return
     experiment = load_target(options, check_experiment)
     assert options.verb != "sweep" or experiment.search is not None

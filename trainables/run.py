@@ -67,6 +67,15 @@ class Scaling(Config):
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """ddp: each worker holds all weights, gradients and moments; fsdp: a part of them, for networks that do not fit one
     device (fully sharded data parallelism). Both give the same weights, and each resumes the other's checkpoints."""
+    memory_per_worker: float | None = Field(default=None, gt=0)
+    """GiB of a machine's memory that Ray keeps for each worker; null: none is kept."""
+    accelerator_type: str | None = Field(default=None, pattern=r"[^\s:]+")
+    """Workers are placed on machines with this accelerator, by Ray's name of it: `A100`, `H100`, `T4`."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Workers are placed on machines with these labels (`ray start --labels`); a value may be `!a`, `in(a,b)` or
+    `!in(a,b)`."""
+    placement_strategy: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    """Whether workers share as few machines as possible or as many; the strict ones refuse any other placement."""
     wait_for_nodes_s: int = Field(default=0, ge=0)
     """On a cluster that grows: how long to wait for missing machines, at the start and after a loss, before the run is
     refused or, with `min_workers`, resumes with those that are there. 0: do not wait."""
@@ -84,6 +93,17 @@ class Scaling(Config):
         if self.wait_for_nodes_s and self.use_gpu is None:
             raise ValueError("wait_for_nodes_s needs use_gpu=true or false: what is still to come cannot be seen")
         return self
+
+    def worker_resources(self, uses_gpu: bool) -> dict[str, float]:
+        """Return the resources of one worker by Ray's names; memory is in bytes."""
+        found = {"CPU": self.cpus_per_worker}
+        if uses_gpu:
+            found["GPU"] = self.gpus_per_worker
+        if self.memory_per_worker:
+            found["memory"] = float(int(self.memory_per_worker * 2**30))
+        if self.accelerator_type:
+            found[f"accelerator_type:{self.accelerator_type}"] = 0.001  # as Ray itself asks for it
+        return found
 
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:

@@ -102,6 +102,11 @@ class Folder:
         whole = [path for path in paths if not Path(path).name.startswith(TEMPORARY)]
         return sorted(path[len(self.path) :].lstrip("/") for path in whole if path.endswith(ending))
 
+    def files(self, name: str) -> list[pafs.FileInfo]:
+        """Return all files at any depth below `name`, with their sizes and times, half-written ones too."""
+        selector = pafs.FileSelector(self.full(name), recursive=True, allow_not_found=True)
+        return [info for info in self.fs.get_file_info(selector) if info.type == pafs.FileType.File]
+
     def make(self) -> None:
         """Create the folder and its parents. Raises ValueError when that is not possible."""
         try:

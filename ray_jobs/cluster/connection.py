@@ -1,11 +1,10 @@
-"""Connection to a Ray cluster: quiet settings, and a check that the cluster has what the run asks for."""
+"""Connection to a Ray cluster, with quiet settings."""
 
 import json
 import logging
 import os
 import socket
 import sys
-import time
 import warnings
 from urllib.parse import urlsplit
 
@@ -15,7 +14,6 @@ from ray_jobs.cluster.ray_token import provide_token, use_token
 from ray_jobs.cluster.session_folder import choose_session_folder
 from ray_jobs.terminal import print_text
 from trainables.engine.process import malloc_settings
-from trainables.run import Scaling
 
 SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how often reports are fetched; 2 s by default
@@ -36,8 +34,6 @@ ADDRESS = "RAY_ADDRESS"
 CLIENT_PORT = 10001
 """Of `ray://` without a port."""
 CONNECT_TIMEOUT_S = 5.0
-POLL_S = 2.0
-"""Seconds between two checks for new machines."""
 IS_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in the driver of a submitted job."""
 _FRAME_HEADER, _SETTINGS = 9, 4
@@ -166,74 +162,3 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # Tune warns that the files of its own loggers, which are off, are not there
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-
-
-def check_resources(scaling: Scaling) -> bool:
-    """Return whether the workers get GPUs. Waits up to `scaling.wait_for_nodes_s` for a cluster that grows.
-
-    Raises ValueError when the cluster has less than the fewest workers need.
-    """
-    import ray
-
-    gpus = ray.cluster_resources().get("GPU", 0.0)
-    uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
-    bundle = worker_resources(scaling, uses_gpu)
-    deadline = time.monotonic() + scaling.wait_for_nodes_s
-    has_asked = False
-    while lacking := _lacking(bundle, scaling.num_workers):
-        if time.monotonic() >= deadline:
-            name = "min_workers" if scaling.min_workers else "num_workers"
-            fewest = getattr(scaling, name)
-            if not (lacking := _lacking(bundle, fewest)):
-                break
-            raise ValueError(
-                f"scaling.{name}={fewest}: {'; '.join(lacking)}; lower scaling.{name}, "
-                "scaling.cpus_per_worker or scaling.gpus_per_worker, or, if the cluster grows, raise "
-                "scaling.wait_for_nodes_s"
-            )
-        if not has_asked:
-            print_text(f"waiting for machines: {'; '.join(lacking)}")
-            _ask_for([bundle] * scaling.num_workers)
-            has_asked = True
-        time.sleep(POLL_S)
-    if has_asked:
-        _ask_for([])  # from here on the workers themselves hold what has come
-    return uses_gpu
-
-
-def _lacking(bundle: dict[str, float], num_workers: int) -> list[str]:
-    import ray
-
-    have = ray.cluster_resources()
-    return [
-        f"{amount * num_workers:g} {kind} are needed and the cluster has {have.get(kind, 0.0):g}"
-        for kind, amount in bundle.items()
-        if amount * num_workers > have.get(kind, 0.0)
-    ]
-
-
-def _ask_for(bundles: list[dict[str, float]]) -> None:
-    from ray.autoscaler.sdk import request_resources
-
-    request_resources(bundles=bundles)
-
-
-def worker_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float]:
-    """Return the resources of one worker."""
-    return {"CPU": scaling.cpus_per_worker} | ({"GPU": scaling.gpus_per_worker} if uses_gpu else {})
-
-
-def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
-    """Return how many runs of this size fit into the cluster at the same time, when it is empty; at least 1."""
-    import ray
-
-    have = ray.cluster_resources()
-    needed = worker_resources(scaling, uses_gpu).items()
-    return max(int(min(have.get(kind, 0.0) // (scaling.num_workers * amount) for kind, amount in needed)), 1)
-
-
-def machine_cpus() -> int:
-    """Return the CPUs of the cluster's largest machine; workers that hold few may all be placed on it."""
-    import ray
-
-    return int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))

@@ -1,10 +1,12 @@
 """Submission of a verb as a job on a Ray cluster, followed as if it ran here; it runs on when this process ends."""
 
+import os
 import shlex
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ray_jobs.cluster.ray_job_client import JobClient, JobError, find_address, log_message, resolve_token
@@ -19,13 +21,21 @@ Check = Callable[[Sequence[str]], Path]
 one. Raises ValueError."""
 
 
-def submit(command: Sequence[str], check: Check, *, address: str | None, is_detached: bool = False) -> dict[str, Any]:
+def submit(
+    command: Sequence[str],
+    check: Check,
+    *,
+    address: str | None,
+    names: Sequence[str] = (),
+    is_detached: bool = False,
+) -> dict[str, Any]:
     """Run a command as a job in a package of the current folder, and show its log to its end.
 
     Args:
         command: The verb and its words.
         check: Checks them as the job will.
         address: The cluster's dashboard; None for the one on this machine.
+        names: Variables of this process that the job gets.
         is_detached: Whether to return without waiting for the job's end.
 
     Returns:
@@ -35,14 +45,31 @@ def submit(command: Sequence[str], check: Check, *, address: str | None, is_deta
         ValueError: The command would be refused, or there is no cluster.
         JobError: The job does not end well; the error has the exit code.
     """
+    variables = read_variables(names)
     command, files = _resolve_command(command, check, Path.cwd())
     client = _connect(address)
-    job = send(client, command, Path.cwd(), files)
+    if variables:
+        words = "their values are in Ray's job information, so whoever reaches the dashboard can read them"
+        log_message(f"the job gets {', '.join(variables)}; {words}")
+    job = send(client, command, Path.cwd(), files, variables)
     if is_detached:
         log_message(f"it runs on its own; see it with `{_again(client)} --attach {job}`")
         return {"job": job, "address": client.address}
     follow(client, job)
     return {}
+
+
+def read_variables(names: Sequence[str]) -> dict[str, str]:
+    """Return variables of this process by name. Raises ValueError, which holds no value, for one that is not set."""
+    for name in names:
+        word, mark, _ = name.partition("=")
+        if mark:
+            raise ValueError(f"--env takes a name without a value: export {word} here, and give --env {word}")
+        if name not in os.environ:
+            raise ValueError(f"--env {name}: this variable is not set here; export it first")
+        if name.startswith("RAY_"):
+            raise ValueError(f"--env {name}: Ray's own variables are set where the cluster is started")
+    return {name: os.environ[name] for name in names}
 
 
 def attach(address: str | None, job: str) -> dict[str, Any]:
@@ -76,7 +103,13 @@ def _resolve_command(command: Sequence[str], check: Check, folder: Path) -> tupl
     return [str(name.relative_to(folder)) if word == str(given) else word for word in command], files
 
 
-def send(client: JobClient, command: Sequence[str], folder: Path, files: list[str]) -> str:
+def send(
+    client: JobClient,
+    command: Sequence[str],
+    folder: Path,
+    files: list[str],
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Upload the files of a folder, and start `python -m ray_jobs COMMAND` there; returns the job's id."""
     job = f"{command[0]}_{Path(command[1]).stem}_{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
@@ -87,7 +120,7 @@ def send(client: JobClient, command: Sequence[str], folder: Path, files: list[st
         )
         # exec: the job's process is the driver itself, and gets the signals and gives the exit code
         line = shlex.join(["exec", "python", "-m", "ray_jobs", *command])
-        client.submit(line, package, {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}, job)
+        client.submit(line, package, {**variables, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}, job)
     return job
 
 

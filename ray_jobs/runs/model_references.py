@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from trainables.contract.predictor import SavedModel
 
 RUNS = "runs"
+SEARCHES = "searches"
+TRIALS = "trials.jsonl"
+"""In a search: its trials."""
 DOWNLOADS = "downloads"
 SCHEME = "wandb:"
 

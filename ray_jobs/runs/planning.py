@@ -15,7 +15,8 @@ from data_pipelines.prepared.prepare import is_prepared, prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
 from data_pipelines.storage.raw_mirror import exists, fetch, uri_of
-from ray_jobs.cluster.connection import check_resources, connect, has_address, machine_cpus
+from ray_jobs.cluster.connection import connect, has_address
+from ray_jobs.cluster.resources import check_resources, machine_cpus
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.cpu_threads import count_usable_cpus
 from ray_jobs.runs.model_references import no_such_run

@@ -11,9 +11,10 @@ from typing import Any
 
 from ray import tune
 
-from ray_jobs.cluster.connection import check_resources, connect, count_rooms, has_address, worker_resources
+from ray_jobs.cluster.connection import connect, has_address
 from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.cluster.ray_logs import capture_ray_logs
+from ray_jobs.cluster.resources import check_resources, count_rooms
 from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.runs.planning import OnProgress, plan_rows
@@ -215,12 +216,15 @@ def _any_values(setup: SweepPlan) -> dict[str, Any]:
     return point
 
 
-def trial_resources(scaling: Scaling, uses_gpu: bool) -> dict[str, float] | tune.PlacementGroupFactory:
+def trial_resources(scaling: Scaling, uses_gpu: bool) -> tune.PlacementGroupFactory:
     """Return the resources that a trial holds: with one worker what the worker needs, else next to nothing.
 
     A trial with a group of workers is placed on the driver's machine.
     """
-    return worker_resources(scaling, uses_gpu) if scaling.num_workers <= 1 else beside_the_driver()
+    if scaling.num_workers > 1:
+        return beside_the_driver()
+    selectors: dict[str, Any] = {"bundle_label_selector": [dict(scaling.labels)]} if scaling.labels else {}
+    return tune.PlacementGroupFactory([scaling.worker_resources(uses_gpu)], **selectors)
 
 
 class _ConsoleReporter:

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.experiment_loader import load_experiment
-from ray_jobs.runs.model_references import RUNS
+from ray_jobs.runs.model_references import RUNS, SEARCHES
 from ray_jobs.runs.planning import refuse_bad_inputs
 from ray_jobs.search.samplers import Point, build_sampler, count_points
 from ray_jobs.search.trials import Trial
@@ -18,7 +18,6 @@ from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.search import GUIDED, Search
 from trainables.contract.workload_config import SelectionMetric
 
-SEARCHES = "searches"
 SETTINGS = "search.yaml"
 CHANGEABLE = ("num_points", "max_concurrent", "retries")
 """Settings of a search that may differ when it is resumed."""

@@ -9,9 +9,8 @@ from typing import Any, Literal
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.append_file import AppendFile
 from ray_jobs.run_folder.record_file import RecordFile
+from ray_jobs.runs.model_references import TRIALS
 from ray_jobs.search.samplers import Point
-
-TRIALS = "trials.jsonl"
 
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 """stopped: by the scheduler. failed: for good."""

@@ -57,7 +57,7 @@ def test_an_unknown_verb_is_refused_with_the_nearest_one(file, capsys):
     code, message = fail(capsys, "trian", file)
     assert code == BAD_INPUT
     assert message == (
-        "'trian' is not a verb; did you mean 'train'? allowed: app, check, evaluate, export, list, predict, "
+        "'trian' is not a verb; did you mean 'train'? allowed: app, check, clean, evaluate, export, list, predict, "
         "prepare, repeat, report, show, submit, sweep, sync, train"
     )
 

@@ -162,9 +162,6 @@ def build_trainer(
         messages: Gets what `step` of RunTrainable reads.
     """
     scaling, training = plan.scaling, plan.run.training
-    resources = {"CPU": scaling.cpus_per_worker}
-    if plan.uses_gpu:
-        resources["GPU"] = scaling.gpus_per_worker
     timeout_s, num_starts = _patience(scaling)
     os.environ[START_TIMEOUT] = str(timeout_s)  # there is no parameter; Ray passes it on to its controller
     return TorchTrainer(
@@ -176,7 +173,9 @@ def build_trainer(
             num_workers=(scaling.min_workers, scaling.num_workers) if scaling.min_workers else scaling.num_workers,
             elastic_resize_monitor_interval_s=RESIZE_S,
             use_gpu=plan.uses_gpu,
-            resources_per_worker=resources,
+            resources_per_worker=scaling.worker_resources(plan.uses_gpu),
+            label_selector=dict(scaling.labels) or None,
+            placement_strategy=scaling.placement_strategy,
         ),
         run_config=ray.train.RunConfig(
             name=plan.folder.name,

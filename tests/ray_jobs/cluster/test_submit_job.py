@@ -68,3 +68,30 @@ def test_an_experiment_that_the_package_does_not_hold_is_refused(refusal, tmp_pa
 def test_a_secret_in_the_folder_is_refused(refusal, tmp_path):
     (tmp_path / ".env").write_text("x")
     assert "secrets would go to the cluster" in refusal("toy.yaml")
+
+
+def test_variables_go_by_name_and_their_values_are_not_printed(refusal, monkeypatch, capsys):
+    sent, client = [], SimpleNamespace(address="http://h", submit=lambda *given: sent.append(given))
+    monkeypatch.setattr("ray_jobs.cluster.submit_job._connect", lambda address: client)
+    monkeypatch.setenv("MY_KEY", "s3cret-value")
+    assert main(["submit", "toy.yaml", "--env", "MY_KEY", "--detach"]) == DONE
+    [(line, _, variables, job)] = sent
+    assert variables["MY_KEY"] == "s3cret-value" and "RAY_JOB_STOP_WAIT_TIME_S" in variables
+    out = "".join(capsys.readouterr())
+    assert "the job gets MY_KEY; their values are in Ray's job information" in out
+    assert "s3cret-value" not in out + line + job
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["toy.yaml", "--env", "NOT_SET_HERE"], "--env NOT_SET_HERE: this variable is not set here; export it first"),
+        (["toy.yaml", "--env", "A=s3cret"], "export A here, and give --env A"),
+        (["toy.yaml", "--env", "RAY_ADDRESS"], "--env RAY_ADDRESS: Ray's own variables are set where"),
+        (["--attach", "a", "--env", "HOME"], "--env is for a new job"),
+    ],
+)
+def test_variables_that_cannot_go_are_refused(refusal, monkeypatch, words, message):
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")
+    found = refusal(*words)
+    assert message in found and "s3cret" not in found

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from data_pipelines.prepared.manifest import read_manifest, save_manifest
-from ray_jobs.cluster.connection import machine_cpus
+from ray_jobs.cluster.resources import machine_cpus
 from ray_jobs.runs import planning
 from ray_jobs.runs.planning import SETTLED, build_plan, prepare_data
 

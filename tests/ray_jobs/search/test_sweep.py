@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from ray import tune
 
 from ray_jobs.search import sweep as module
 from ray_jobs.search.sweep import sweep
 from ray_jobs.search.trials import Trials
 from ray_jobs.settings.strict_yaml import dump_yaml
 from tests.ray_jobs.search.conftest import RATE
+from trainables.run import Scaling
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -79,3 +81,12 @@ def test_new_sets_aside_the_runs_of_all_trials_too(mine):
         sweep(changed, is_new=True)
     assert (changed.runs / "mine-0000").names() == ["earlier"]
     assert changed.folder.names("earlier/001") == ["search.yaml", "trials.jsonl"]
+
+
+def test_a_trial_of_one_worker_holds_what_the_worker_asks_for():
+    asked = {"memory_per_worker": 2.0, "accelerator_type": "T4", "labels": {"zone": "a"}}
+    bundle = {"CPU": 1.0, "GPU": 1.0, "memory": 2.0 * 2**30, "accelerator_type:T4": 0.001}
+    expected = tune.PlacementGroupFactory([bundle], bundle_label_selector=[{"zone": "a"}])
+    found = module.trial_resources(Scaling(num_workers=1, **asked), uses_gpu=True)
+    assert found == expected != tune.PlacementGroupFactory([bundle])
+    assert module.trial_resources(Scaling(num_workers=0), uses_gpu=False).bundles == [{"CPU": 1.0}]
