@@ -104,6 +104,7 @@ def test_a_run_leaves_these_files_and_no_others(toy):
         "experiment.json",
         "experiment.yaml",
         "final_metrics.json",
+        "heartbeat.json",
         "inputs.json",
         "metrics.jsonl",
         "models",
