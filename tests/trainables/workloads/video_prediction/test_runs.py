@@ -1,6 +1,5 @@
 """Whole runs: what they record, and that a killed one ends like one that was not."""
 
-import io
 import json
 import os
 import random
@@ -14,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from data_pipelines.storage.folder import Folder
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment, check_settings
 from tests.trainables.workloads.video_prediction.conftest import DATA, NETWORK
+from trainables.engine.files.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -70,14 +69,9 @@ def test_a_run_killed_in_an_epoch_resumes_bit_for_bit(tmp_path):
     assert subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=120).returncode == 0
     assert b"resumed from" in killed.folder.read("train.log")
     assert killed.folder.read("metrics.jsonl") == reference.folder.read("metrics.jsonl")
-    first, second = (experiment.folder / "checkpoints/step_000000060" for experiment in (reference, killed))
-    for name in ("model.safetensors", "ema.safetensors"):
-        assert first.read(name) == second.read(name), name
-    assert_same(load_state(first), load_state(second))  # optimiser, schedule, meters, all random states
-
-
-def load_state(checkpoint: Folder) -> Any:
-    return torch.load(io.BytesIO(checkpoint.read("state.pt")), weights_only=True)
+    first, second = (load_checkpoint(each.folder, "checkpoints/step_000000060") for each in (reference, killed))
+    for kind in ("model", "ema", "state"):  # the state: optimiser, schedule, meters, all random states
+        assert_same(getattr(first, kind), getattr(second, kind))
 
 
 def assert_same(first: Any, second: Any) -> None:
