@@ -84,6 +84,8 @@ def _training(run: RunRecord) -> list[Fact]:
     if speeds := [value for _, value in run.speed.get("samples/s", ())]:
         memory = max((value for _, value in run.speed["peak MiB"]), default=0.0)
         items.append(Fact("samples/s", number(median(speeds)), f"median; peak {memory:,.0f} MiB"))
+    if used := [value for _, value in run.speed.get("system/mfu", ())]:
+        items.append(Fact("MFU", f"{median(used):.1%}", "median; model FLOPs utilisation of worker 0's GPU"))
     if run.num_parameters is not None:
         items.append(Fact("parameters", f"{run.num_parameters:,}", "of the saved model"))
     return items

@@ -2,6 +2,7 @@
 
 from ray_jobs.report.page.headline import describe, headline, name_on_test
 from ray_jobs.report.record.run_record import gather_run
+from tests.ray_jobs.report.conftest import make_event
 
 
 def write_best(folder, **metrics):
@@ -21,6 +22,12 @@ def test_choice_and_measure_are_apart(write_run):
     assert found["Chosen on"] == [("val/auroc", "0.9", "best model, step 10")]
     assert found["Measured on"] == [("test/auroc", "0.8", "best model, step 10; baseline 0.5; 36 subjects")]
     assert ("parameters", "1,234", "of the saved model") in found["Training"]
+
+
+def test_utilisation_is_told_where_it_is_known(write_run):
+    events = [make_event(step, system={"system/mfu": share}) for step, share in ((0, 0.1), (10, 0.4), (20, 0.425))]
+    [fact] = [fact for fact in read(gather_run(write_run(events=events)))["Training"] if fact[0] == "MFU"]
+    assert fact[1] == "40.0%"
 
 
 def test_the_newest_evaluation_is_what_was_measured(write_run):
