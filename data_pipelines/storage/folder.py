@@ -138,17 +138,18 @@ class Folder:
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Replace a file, completely or not at all."""
-        target = self.full(name)
         if not self.is_local:
-            with self._open_output(target) as stream:
+            with self.open_output(name) as stream:
                 stream.write(content)
             return
+        target = self.full(name)
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         with replace_file(Path(target)) as stream:
             stream.write(content)
 
-    def _open_output(self, target: str) -> NativeFile:
+    def open_output(self, name: str) -> NativeFile:
         """Open a file on other storage; object stores need no folder for it, and would send a request for each."""
+        target = self.full(name)
         try:
             return self.fs.open_output_stream(target, compression=None)
         except FileNotFoundError:

@@ -45,7 +45,7 @@ class FolderWriter:
     @contextmanager
     def _open(self, name: str) -> Iterator[BinaryIO]:
         if not self.folder.is_local:
-            with self.folder.fs.open_output_stream(self.folder.full(name), compression=None) as stream:
+            with self.folder.open_output(name) as stream:
                 yield cast(BinaryIO, stream)
             return
         with Path(self.folder.full(name)).open("wb") as stream:
@@ -78,7 +78,6 @@ def new_files(folder: Folder, name: str) -> Iterator[FolderWriter]:
     if not folder.is_local:
         folder.delete(name)
         writer = FolderWriter(folder / name)
-        writer.folder.make()
         yield writer
         writer.seal()
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.report.charts.drawing import can_be_log, draw, opens_log
+from ray_jobs.report.charts.drawing import draw, opens_log
 from ray_jobs.report.format_numbers import number
 from ray_jobs.report.page.content import Cell, Page, Table
 
@@ -38,7 +38,7 @@ def export_page(page: Page, folder: Folder) -> int:
         num_files += 2
     for name, chart in _named([(chart.title, chart) for chart in page.charts()]):
         for form in ("svg", "pdf"):
-            folder.write(f"{FIGURES}/{name}.{form}", draw(chart, form, is_log=can_be_log(chart) and opens_log(chart)))
+            folder.write(f"{FIGURES}/{name}.{form}", draw(chart, form, is_log=opens_log(chart)))
             num_files += 1
     return num_files
 

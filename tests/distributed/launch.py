@@ -1,10 +1,12 @@
 """Starts the engine in several processes with gloo, without Ray: what a TorchTrainer does, in a second."""
 
+import multiprocessing
 import os
 import pickle
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from trainables.plan import Plan
@@ -25,6 +27,16 @@ def start_processes(plan: Plan, folder: Path, num_workers: int = 2) -> list[int]
     for process in processes:
         codes.append(process.wait(timeout=120))
     return codes
+
+
+def spawn_ranks(work: Callable[[int, str], None], folder: str) -> None:
+    """Call `work` with a rank and the folder in each of two new processes, and wait for their ends."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=work, args=(rank, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=300)
 
 
 def _work(file: Path, num_workers: int, port: int, rank: int) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 from torch import Tensor, nn
 
 from data_pipelines.contract.row_draws import TorchDraws, numpy_draws
 from tests.contract.conftest import load_smallest
+from tests.distributed.launch import spawn_ranks
 from trainables.contract.task import Task
 from trainables.engine.process.collectives import complete
 from trainables.engine.step.activation_checkpointing import ActivationCheckpointing
@@ -65,12 +65,7 @@ def _work(rank: int, folder: str) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the first rank finds."""
     folder = str(tmp_path_factory.mktemp("ranks"))
-    context = torch.multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_work, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=300)
+    spawn_ranks(_work, folder)
     return torch.load(f"{folder}/0.pt", weights_only=True)
 
 

@@ -7,11 +7,11 @@ from unittest import mock
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from data_pipelines.contract.row_draws import TorchDraws, torch_draws
+from tests.distributed.launch import spawn_ranks
 from trainables.contract.task import LossOutput, ParameterGroup
 from trainables.contract.training_config import Training
 from trainables.engine.loop import throughput
@@ -142,12 +142,7 @@ def _work(rank: int, folder: str) -> None:
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What both ranks find in each case."""
     folder = str(tmp_path_factory.mktemp("ranks"))
-    context = torch.multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_work, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=300)
+    spawn_ranks(_work, folder)
     return [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -45,3 +45,8 @@ class Chart:
     """Points with a ring around them, each with its label."""
     has_legend: bool = True
     is_log_x: bool = False
+
+    @property
+    def has_change(self) -> bool:
+        """Whether any line has more than one value."""
+        return any(len({y for _, y in line.points}) > 1 for line in self.lines)

@@ -108,11 +108,7 @@ def _curves(runs: Sequence[RunRecord], names: Sequence[str]) -> list[Chart]:
             if not metric.startswith(BASELINE):
                 found[metric].append(Line(name, name, points, f"c{index % 8}"))
     goals = {run.goal for run in runs}
-    shared = [
-        Chart(metric, lines)
-        for metric, lines in found.items()
-        if len(lines) > 1 and any(len({y for _, y in line.points}) > 1 for line in lines)
-    ]
+    shared = [chart for metric, lines in found.items() if len(lines) > 1 and (chart := Chart(metric, lines)).has_change]
     return sorted(shared, key=lambda chart: (chart.title not in goals, read_name(chart.title).split in ("", "train")))
 
 

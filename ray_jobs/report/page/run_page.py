@@ -75,9 +75,7 @@ def _sub(run: RunRecord, find_report: FindReport) -> list[Words]:
 
 def pick(charts: Sequence[Chart]) -> tuple[list[Chart], list[Chart]]:
     """Split charts into those that show a change, and those of one value."""
-    is_worth = [any(len({y for _, y in line.points}) > 1 for line in chart.lines) for chart in charts]
-    worth = [chart for chart, is_one in zip(charts, is_worth, strict=True) if is_one]
-    return worth, [chart for chart, is_one in zip(charts, is_worth, strict=True) if not is_one]
+    return [chart for chart in charts if chart.has_change], [chart for chart in charts if not chart.has_change]
 
 
 def _name_constant(charts: Sequence[Chart]) -> Text | None:
