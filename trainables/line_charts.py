@@ -1,22 +1,26 @@
-"""Small line charts as pictures, drawn with Pillow."""
+"""Small line charts as pictures, drawn by matplotlib."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
 WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 54, 52
+LEFT, RIGHT, TOP, BOTTOM = 76, 20, 34, 52
+"""Pixels beside the frame."""
+DPI = 100
 NUM_TICKS = 5
 """Of an axis that is as long as the picture is wide by default."""
-LEGEND_WIDTH = 180
-INK, GRID, MARK = (40, 40, 40), (225, 225, 225), (240, 160, 100)
-COLOURS = ((31, 90, 180), (200, 80, 20), (30, 130, 60))
+INK, GRID, MARK = "#282828", "#e1e1e1", "#f0a064"
+COLOURS = ("#1f5ab4", "#c85014", "#1e823c")
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,10 @@ class Curve:
     """A line: points joined in order."""
 
     label: str
+    """In the legend; empty: none."""
     points: Sequence[tuple[float, float]]
     has_markers: bool = False
-    colour: tuple[int, int, int] | None = None
+    colour: str | None = None
     """By default the next of a few colours."""
 
 
@@ -38,79 +43,56 @@ def draw_chart(
     Args:
         title: Above the chart.
         x_label: Below the x-axis.
-        y_label: Above the y-axis.
-        lines: The lines, labelled in their colours.
+        y_label: Beside the y-axis.
+        lines: The lines; a legend in their colours lies where it hides least.
         width: Of the picture, in pixels.
         marks: Places on the x-axis of thin lines behind the curves.
 
     Returns:
         An RGB picture, 400 pixels high.
     """
-    xs = [x for line in lines for x, _ in line.points]
-    ys = [y for line in lines for _, y in line.points]
-    num_ticks = NUM_TICKS * width // WIDTH
-    canvas = _Canvas(_ticks(min(xs), max(xs), num_ticks), _ticks(min(ys), max(ys)), width)
-    canvas.axes(title, x_label, y_label)
-    canvas.marks(marks)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / DPI, HEIGHT / DPI), dpi=DPI)
+    wide, high = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    axes = figure.add_axes((LEFT / width, BOTTOM / HEIGHT, wide / width, high / HEIGHT))
+    for place in marks:
+        axes.axvline(place, color=MARK, linewidth=0.7, zorder=1)
     for number, line in enumerate(lines):
-        canvas.line(line, line.colour or COLOURS[number % len(COLOURS)], number)
-    return torch.from_numpy(np.asarray(canvas.image).copy()).permute(2, 0, 1)
+        xs, ys = zip(*line.points, strict=True)
+        style: dict[str, Any] = {"color": line.colour or COLOURS[number % len(COLOURS)], "linewidth": 1.5}
+        if line.has_markers or len(line.points) == 1:
+            style |= {"marker": "o", "markersize": 6}
+        axes.plot(xs, ys, label=line.label or "_", clip_on=False, zorder=2, **style)
+    points = [point for line in lines for point in line.points]
+    axes.set_xlim(_set_ticks(axes.xaxis, [x for x, _ in points], NUM_TICKS * width // WIDTH))
+    axes.set_ylim(_set_ticks(axes.yaxis, [y for _, y in points], NUM_TICKS))
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(color=INK, labelcolor=INK, labelsize=9, length=3)
+    axes.set_title(title, color=INK, fontsize=10)
+    axes.set_xlabel(x_label, color=INK, fontsize=9)
+    axes.set_ylabel(y_label, color=INK, fontsize=9)
+    if any(line.label for line in lines):
+        axes.legend(fontsize=9, labelcolor="linecolor", framealpha=0.7, edgecolor="none")
+    return torch.from_numpy(pixels_of(figure)).permute(2, 0, 1)
 
 
-def _ticks(low: float, high: float, count: int = NUM_TICKS) -> list[float]:
-    """Return at least two multiples of a round step that hold both ends; about as many as `count`."""
-    step = _round_step((high - low or abs(high) * 1e-2 or 1.0) / (count - 1))
-    first = math.floor(low / step)
-    last = max(math.ceil(high / step), first + 1)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+def _set_ticks(axis: "Axis", values: Sequence[float], count: int) -> tuple[float, float]:
+    """Set about so many ticks, at round numbers; returns the first and the last, which hold all values."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10])
+    ticks = locator.tick_values(min(values), max(values))
+    axis.set_ticks(ticks)
+    axis.set_major_formatter(lambda value, _: f"{round(value, 12):g}")
+    return ticks[0], ticks[-1]
 
 
-def _round_step(raw: float) -> float:
-    power = 10 ** math.floor(math.log10(raw))
-    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
+def pixels_of(figure: "Figure") -> UInt8[np.ndarray, "height width 3"]:
+    """Return the RGB picture of a figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-
-class _Canvas:
-    def __init__(self, x_ticks: list[float], y_ticks: list[float], width: int) -> None:
-        self._width = width
-        self.image = Image.new("RGB", (width, HEIGHT), (255, 255, 255))
-        self._draw = ImageDraw.Draw(self.image)
-        self._font = ImageFont.load_default(size=13)
-        self._x_ticks, self._y_ticks = x_ticks, y_ticks
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        """Return the pixel of a point."""
-        x_low, x_high, y_low, y_high = self._x_ticks[0], self._x_ticks[-1], self._y_ticks[0], self._y_ticks[-1]
-        return (
-            LEFT + (x - x_low) / (x_high - x_low) * (self._width - LEFT - RIGHT),
-            HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
-        )
-
-    def axes(self, title: str, x_label: str, y_label: str) -> None:
-        """Draw grid, tick labels, title and axis labels."""
-        for tick in self._x_ticks:
-            x, y = self.place(tick, self._y_ticks[0])
-            self._draw.line([(x, TOP), (x, y)], GRID)
-            self._draw.text((x, y + 5), f"{tick:g}", INK, self._font, anchor="ma")
-        for tick in self._y_ticks:
-            x, y = self.place(self._x_ticks[0], tick)
-            self._draw.line([(x, y), (self._width - RIGHT, y)], GRID)
-            self._draw.text((x - 6, y), f"{tick:g}", INK, self._font, anchor="rm")
-        self._draw.rectangle([LEFT, TOP, self._width - RIGHT, HEIGHT - BOTTOM], outline=INK)
-        self._draw.text((self._width / 2, 8), title, INK, self._font, anchor="ma")
-        self._draw.text((self._width / 2, HEIGHT - 18), x_label, INK, self._font, anchor="mm")
-        self._draw.text((8, 8), y_label, INK, self._font)
-
-    def marks(self, places: Sequence[float]) -> None:
-        """Draw vertical lines over the complete height."""
-        for place in places:
-            x, y = self.place(place, self._y_ticks[0])
-            self._draw.line([(x, TOP), (x, y)], MARK)
-
-    def line(self, line: Curve, colour: tuple[int, int, int], number: int) -> None:
-        """Draw a line, and its label above the frame."""
-        places = [self.place(*point) for point in line.points]
-        self._draw.line(places, colour, width=2)
-        for x, y in places if line.has_markers or len(places) == 1 else ():
-            self._draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=colour)
-        self._draw.text((LEFT + LEGEND_WIDTH * number, 30), line.label, colour, self._font)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,23 +1,24 @@
 """Plots of a search: learning curves of all trials, their settings as parallel coordinates, two objectives."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from ray_jobs.search.ranking import Entry, rank, varying_keys
 from ray_jobs.search.schedulers import read_rows
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trials
 
-BEST_COLOUR, WORST_COLOUR, INK, GRID = (20, 70, 170), (205, 210, 220), (40, 40, 40), (160, 160, 160)
-AXIS_WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 170, 420, 90, 60, 40
+BEST_COLOUR, WORST_COLOUR, GRID = (20, 70, 170), (205, 210, 220), "#a0a0a0"
+AXIS_WIDTH, HEIGHT, MARGIN = 170, 420, 90
+"""Pixels between two axes of parallel coordinates, of the picture's height, and at its sides."""
 
 
 def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
     """Write the plots for each label, the best in the darkest blue; returns their names in the search's folder."""
+    from trainables.contract.picture_grid import encode_png  # brings torch
+
     names = []
     entries = rank(setup, trials)
     for label in dict.fromkeys(entry.label for entry in entries):
@@ -31,14 +32,16 @@ def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
             (f"objectives{suffix}.png", draw_objectives(setup, members, varying_keys(trials))),
         ):
             if picture is not None:
-                content = io.BytesIO()
-                picture.save(content, "png")
-                setup.folder.write(name, content.getvalue())
+                setup.folder.write(name, encode_png(picture))
                 names.append(name)
     return names
 
 
-def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | None:
+Picture = np.ndarray
+"""RGB, `uint8[height width 3]`."""
+
+
+def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Picture | None:
     """Draw the first objective over epochs; None when nothing was measured twice."""
     from trainables.line_charts import Curve, draw_chart  # brings torch
 
@@ -53,34 +56,41 @@ def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Image.Image | Non
     if not any(len(line.points) > 1 for line in lines):
         return None
     title = f"{setup.name}: {len(lines)} trials, the best darkest"
-    return Image.fromarray(draw_chart(title, "epoch", goal.metric, lines[::-1]).permute(1, 2, 0).numpy())
+    return draw_chart(title, "epoch", goal.metric, lines[::-1]).permute(1, 2, 0).numpy()
 
 
-def draw_coordinates(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
+def draw_coordinates(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Picture | None:
     """Draw an axis for each setting that varies and for each objective, and a line for each point.
 
     Returns None when no setting varies.
     """
     if not keys:
         return None
+    from matplotlib.figure import Figure
+
+    from trainables.line_charts import DPI, INK, pixels_of  # brings torch
+
     goals = setup.goals(entries[0].trials[0])
     axes = [_Axis(key, [entry.trials[0].values.get(key) for entry in entries]) for key in keys]
     axes += [_Axis(goal.metric, [entry.means[number] for entry in entries]) for number, goal in enumerate(goals)]
-    image = Image.new("RGB", (2 * MARGIN + AXIS_WIDTH * (len(axes) - 1), HEIGHT), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
-    for number, (colour, _) in reversed(list(enumerate(zip(_shades(len(entries)), entries, strict=True)))):
-        draw.line([_place(column, axis.places[number]) for column, axis in enumerate(axes)], colour, width=2)
+    width = 2 * MARGIN + AXIS_WIDTH * (len(axes) - 1)
+    figure = Figure(figsize=(width / DPI, HEIGHT / DPI), dpi=DPI)
+    frame = figure.add_axes((MARGIN / width, 0.08, 1 - 2 * MARGIN / width, 0.78))
+    frame.set_axis_off()
+    frame.set(xlim=(0, len(axes) - 1), ylim=(0, 1))
+    for number, colour in reversed(list(enumerate(_shades(len(entries))))):
+        frame.plot([axis.places[number] for axis in axes], color=colour, linewidth=1.5, clip_on=False)
     for column, axis in enumerate(axes):
-        draw.line([_place(column, 0.0), _place(column, 1.0)], GRID)
-        x, y = _place(column, 1.0)
-        draw.text((x, y - 32 + 14 * (column % 2)), axis.name.rpartition(".")[2], INK, font, anchor="mm")
+        frame.axvline(column, color=GRID, linewidth=0.8, clip_on=False)
+        title = axis.name.rpartition(".")[2]
+        frame.text(column, 1.05 + 0.06 * ((column + 1) % 2), title, color=INK, fontsize=9, ha="center")
         for place, word in axis.ticks:
-            x, y = _place(column, place)
-            draw.text((x + 5, y), word, INK, font, anchor="lm")
-    return image
+            words = frame.annotate(word, (column, place), (4, 0), textcoords="offset points", va="center", fontsize=9)
+            words.set_bbox({"facecolor": "white", "alpha": 0.6, "pad": 0.5, "linewidth": 0})
+    return pixels_of(figure)
 
 
-def draw_objectives(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Image.Image | None:
+def draw_objectives(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[str]) -> Picture | None:
     """Draw the first objective against the second, a line for each value of the settings that are words.
 
     Returns None for one objective.
@@ -97,18 +107,15 @@ def draw_objectives(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[s
         lines.setdefault(words, []).append((entry.means[1], entry.means[0]))
     curves = [Curve(words, sorted(points), has_markers=True) for words, points in sorted(lines.items())]
     title = f"{setup.name}: {len(entries)} points"
-    return Image.fromarray(draw_chart(title, goals[1].metric, goals[0].metric, curves).permute(1, 2, 0).numpy())
+    return draw_chart(title, goals[1].metric, goals[0].metric, curves).permute(1, 2, 0).numpy()
 
 
-def _place(column: int, share: float) -> tuple[float, float]:
-    return MARGIN + AXIS_WIDTH * column, HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-
-def _shades(count: int) -> list[tuple[int, int, int]]:
+def _shades(count: int) -> list[str]:
+    """Return so many colours, from the best to the worst."""
     shares = np.linspace(0.0, 1.0, max(count, 2))[:count]
     best, worst = np.array(BEST_COLOUR), np.array(WORST_COLOUR)
     mixed = [best + (worst - best) * share for share in shares]
-    return [(int(red), int(green), int(blue)) for red, green, blue in mixed]
+    return [f"#{int(red):02x}{int(green):02x}{int(blue):02x}" for red, green, blue in mixed]
 
 
 class _Axis:

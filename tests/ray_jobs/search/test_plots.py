@@ -30,7 +30,7 @@ def test_objectives_have_a_line_for_each_word(search, monkeypatch):
         (trial,) = setup.expand(len(trials), point, {RATE: rate, OPTIMIZER: name})
         trials.put(trial.change(state="finished", objectives=objectives, metrics={}))
     picture = draw_objectives(setup, rank(setup, trials), varying_keys(trials))
-    assert picture is not None and picture.size == (4, 4)
+    assert picture is not None and picture.shape == (4, 4, 3)
     expected = {"adam": [(1.0, 4.0), (9.0, 2.0)], "sgd": [(4.0, 3.0), (5.0, 1.0)]}
     assert drawn == [("speed", "test/mse", expected)]
 

@@ -26,7 +26,7 @@ def draw_recording(analysis: Analysis, answer: RecordingAnswer) -> bytes:
     pictures = [draw_chart(title, "time (s)", AMPLITUDE, [trace], width=WIDTH, marks=bounds)]
     curves = _probability_curves(answer)
     if curves:
-        frame = Curve("", [(0.0, 1.0), (0.0, 0.0), (analysis.duration_s, 0.0)], colour=(40, 40, 40))
+        frame = Curve("", [(0.0, 1.0), (0.0, 0.0), (analysis.duration_s, 0.0)], colour="none")
         pictures.append(
             draw_chart(
                 "by cycle, which are between the thin lines",

@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.panels import ImagePanel
-from trainables.line_charts import Curve, draw_chart
+from trainables.line_charts import DPI, INK, Curve, draw_chart, pixels_of
 from trainables.metrics.classification import (
     compute_auroc,
     compute_average_precision,
@@ -19,8 +18,8 @@ from trainables.metrics.classification import (
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 
-CELL, MARGIN = 90, 110
-INK = (30, 30, 30)
+CELL, MARGIN = 90, 70
+"""Pixels of a cell's side, and above and beside all cells."""
 
 
 def draw_split(split: str, answers: Answers, task: HeartTask, rule: DecisionRule) -> list[ImagePanel]:
@@ -53,18 +52,19 @@ def draw_confusion(counts: np.ndarray, names: tuple[str, ...]) -> UInt8[Tensor, 
 
     Darker cells have a larger share of the row.
     """
-    side = CELL * len(names)
-    image = Image.new("RGB", (MARGIN + side, MARGIN + side), (255, 255, 255))
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(size=14)
-    canvas.text((8, 8), "true (rows), answered (columns)", INK, font)
-    for row, name in enumerate(names):
-        middle = MARGIN + CELL * row + CELL // 2
-        canvas.text((MARGIN - 8, middle), name, INK, font, anchor="rm")
-        canvas.text((middle, MARGIN - 8), name, INK, font, anchor="mb")
-        for column in range(len(names)):
-            share = counts[row, column] / max(counts[row].sum(), 1)
-            left, top = MARGIN + CELL * column, MARGIN + CELL * row
-            shade = round(255 - 160 * share)
-            canvas.rectangle([left, top, left + CELL - 1, top + CELL - 1], (shade, shade, 255), INK)
-            canvas.text((left + CELL // 2, top + CELL // 2), str(counts[row, column]), INK, font, anchor="mm")
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+    from matplotlib.figure import Figure
+
+    side = (MARGIN + CELL * len(names)) / DPI
+    figure = Figure(figsize=(side, side), dpi=DPI)
+    axes = figure.add_axes((MARGIN / DPI / side, 0.02, 1 - MARGIN / DPI / side - 0.02, 1 - MARGIN / DPI / side - 0.02))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.4)  # so that the counts can be read on the darkest
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(column, row, str(count), ha="center", va="center", color=INK, fontsize=11)
+    axes.set_xticks(range(len(names)), names, fontsize=10, color=INK)
+    axes.set_yticks(range(len(names)), names, fontsize=10, color=INK, rotation=90, va="center")
+    axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("answered", color=INK, fontsize=10)
+    axes.set_ylabel("true", color=INK, fontsize=10)
+    return torch.from_numpy(pixels_of(figure)).permute(2, 0, 1)

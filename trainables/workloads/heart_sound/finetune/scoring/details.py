@@ -136,7 +136,7 @@ def draw_calibration(split: str, unit: Answers, task: HeartTask) -> list[Panel]:
             curves.append(Curve(task.classes[label], points, has_markers=True))
     if not curves:
         return []
-    diagonal = Curve("", [(0.0, 0.0), (1.0, 1.0)], colour=(150, 150, 150))
+    diagonal = Curve("", [(0.0, 0.0), (1.0, 1.0)], colour="#969696")
     chart = draw_chart(f"{split}: calibration", "probability", "share of the subjects", [*curves, diagonal])
     return [ImagePanel(f"{split}/calibration", chart[None])]
 
