@@ -31,15 +31,15 @@ LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "L4": ("with a checkpoint every 40 steps", {**TRACKED, **SAVING}),
     "L5": ("as a trial of a search", {**TRACKED, **SAVING, **SEARCH}),
 }
-MINIMAL = "minimal"
-"""A TorchTrainer that does nothing else, for the time to the first step."""
+MINIMAL = {"minimal": "a minimal TorchTrainer", "tuned": "a minimal TorchTrainer in a trial of a Tuner"}
+"""What does nothing else, for the time to the first step and the memory."""
 
 
 def main() -> None:
     """Print a table for each workload, and keep the figures."""
     parser = argparse.ArgumentParser(description="See the head of this file.")
     parser.add_argument("--workload", nargs="+", choices=sorted(CASES), default=sorted(CASES))
-    parser.add_argument("--layers", nargs="+", choices=[*LAYERS, MINIMAL], default=[*LAYERS, MINIMAL])
+    parser.add_argument("--layers", nargs="+", choices=[*LAYERS, *MINIMAL], default=[*LAYERS, *MINIMAL])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=6)
     options = parser.parse_args()
@@ -68,8 +68,9 @@ def climb(
 
 
 def _run(layer: str, settings: dict[str, Any], num_blocks: int) -> dict[str, Any]:
-    if layer == MINIMAL:
-        return run_module("benchmarks.minimal_trainer", {"settings": settings, "steps_per_block": STEPS_PER_BLOCK})
+    if layer in MINIMAL:
+        arguments = {"settings": settings, "steps_per_block": STEPS_PER_BLOCK, "is_tuned": layer == "tuned"}
+        return run_module("benchmarks.minimal_trainer", arguments)
     if layer == "L0":
         sizes = {"num_blocks": num_blocks, "steps_per_block": STEPS_PER_BLOCK}
         return run_module("benchmarks.bare_loop", {"settings": settings, **sizes})
@@ -144,9 +145,9 @@ def format_table(runs: dict[str, list[dict[str, Any]]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [""] + [
-        f"a minimal TorchTrainer: first step after {first_step_s(of):.1f} s"
+        f"{MINIMAL[layer]}: first step after {first_step_s(of):.1f} s, {max(run['peak_mib'] for run in of):,.0f} MiB"
         for layer, of in runs.items()
-        if layer == MINIMAL
+        if layer in MINIMAL
     ]
     waits = [f"{layer} {100 * _mean(of, 'data_wait_ratio'):.2f} %" for layer, of in stepping.items() if layer != "L0"]
     return "\n".join([*lines, f"share of the step that waits for data: {', '.join(waits)}"])

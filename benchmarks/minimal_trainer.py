@@ -12,26 +12,54 @@ from typing import Any
 from trainables.workloads import build_pipeline, build_task
 
 
-def measure(settings: dict[str, Any], steps_per_block: int, began: float) -> dict[str, Any]:
-    """Seconds from the start to the first step."""
-    return {"first_s": fit(_work, {"settings": settings, "steps_per_block": steps_per_block}, num_workers=1) - began}
+def measure(settings: dict[str, Any], steps_per_block: int, began: float, is_tuned: bool) -> dict[str, Any]:
+    """Seconds from the start to the first step; `is_tuned`: as the only trial of a Tuner."""
+    config = {"settings": settings, "steps_per_block": steps_per_block}
+    fitted = fit_in_tuner if is_tuned else fit
+    return {"first_s": fitted(_work, config, num_workers=1) - began}
 
 
 def fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_workers: int) -> Any:
     """What the first of the workers returns; on a cluster of its own."""
+    _start_ray()
+    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
+        return _fit(work, config, num_workers, folder)
+
+
+def fit_in_tuner(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_workers: int) -> Any:
+    """The same, by the trial of a Tuner, in the way that Ray's guide gives for hyperparameters of a TorchTrainer."""
+    from ray import tune
+
+    _start_ray()
+    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
+
+        def trial(changes: dict[str, Any]) -> dict[str, Any]:
+            return {"returned": _fit(work, config, num_workers, folder)}
+
+        resources = tune.PlacementGroupFactory([{"CPU": 0.0, "memory": 1024.0}])
+        tuner = tune.Tuner(tune.with_resources(trial, resources), run_config=tune.RunConfig(storage_path=folder))
+        [result] = tuner.fit()
+    assert result.metrics is not None
+    return result.metrics["returned"]
+
+
+def _start_ray() -> None:
     import ray
-    import ray.train.torch
 
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
     ray.init(include_dashboard=False, log_to_driver=False)
-    with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
-        result = ray.train.torch.TorchTrainer(
-            work,
-            train_loop_config=config,
-            scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
-            run_config=ray.train.RunConfig(storage_path=folder),
-        ).fit()
-    return result.return_value
+
+
+def _fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], num_workers: int, folder: str) -> Any:
+    import ray.train.torch
+
+    trainer = ray.train.torch.TorchTrainer(
+        work,
+        train_loop_config=config,
+        scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
+        run_config=ray.train.RunConfig(storage_path=folder),
+    )
+    return trainer.fit().return_value
 
 
 def _work(config: dict[str, Any]) -> float:

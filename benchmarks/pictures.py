@@ -59,7 +59,7 @@ def draw_feeds(found: dict[str, Any], file: Path) -> None:
 
 def draw_preparations(found: dict[str, Any], file: Path) -> None:
     """Seconds of each preparation, by one process and by two."""
-    kinds = [kind for kind in found if kind != prepare.SMALL]
+    kinds = [kind for kind in found if kind in prepare.COUNTS]
     figure, axes = _open_figure(3.6)
     bars = [(by, number) for by in (OURS, *prepare.PEERS) for number in prepare.PROCESSES]
     for index, (by, number) in enumerate(bars):

@@ -1,16 +1,19 @@
 """Preparation of data by one process and by two, beside litdata's `optimize` and MosaicML's `MDSWriter`.
 
-python -m benchmarks.prepare [--kind images ...] [--repeats 2] [--share 1] [--small-files 0]
+python -m benchmarks.prepare [--kind images ...] [--repeats 2] [--share 1] [--without-peers] [--small-files 0]
 
 Raw files are made up: JPEG images in class folders, PNG images for super-resolution, phonocardiograms whose beats are
 found, and MPEG-4 videos. All decode them by the same code and write the same rows, in shards of the same size; the
 seconds begin when everything is imported. Ours hold the digest of the raw files and checks of the rows as well, which
-the peers do not make. `--small-files` measures where the time goes for so many JPEG images of 32x32 pixels.
+the peers do not make. What is left when one of two processes has no more to do, up to a shard, counts less in larger
+sets: `--share 3 --without-peers` measures ours alone with more files. `--small-files` measures where the time goes for
+so many JPEG images of 32x32 pixels.
 """
 
 import argparse
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +37,32 @@ def main() -> None:
     parser.add_argument("--kind", nargs="*", choices=sorted(COUNTS), default=list(COUNTS))
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0, help="of the files")
+    parser.add_argument("--without-peers", action="store_true", help="ours alone, kept as figures of their own")
     parser.add_argument("--small-files", type=int, default=0, metavar="N")
     parser.add_argument("--peer-env", type=Path, default=DEFAULT)
     options = parser.parse_args()
     found: dict[str, Any] = {}
     for kind in options.kind:
-        found[kind] = measure_kind(kind, int(COUNTS[kind] * options.share), options.repeats, options.peer_env)
-        save_results("preparing", {kind: found[kind]}, keeps_others=True)
+        count, by = int(COUNTS[kind] * options.share), (OURS,) if options.without_peers else (OURS, *PEERS)
+        name = f"{kind}, more of them" if options.without_peers else kind
+        found[name] = measure_kind(kind, count, options.repeats, options.peer_env, by)
+        save_results("preparing", {name: found[name]}, keeps_others=True)
     if options.small_files:
         found[SMALL] = measure_small_files(options.small_files)
         save_results("preparing", {SMALL: found[SMALL]}, keeps_others=True)
     print(format_table(found))
 
 
-def measure_kind(kind: str, count: int, repeats: int, peer_environment: Path) -> dict[str, Any]:
+def measure_kind(
+    kind: str, count: int, repeats: int, peer_environment: Path, of: Sequence[str] = (OURS, *PEERS)
+) -> dict[str, Any]:
     """Return the `runs` of each way with each number of processes, or why there are none, `refused`."""
-    python, fault = find_python(peer_environment)
+    python, fault = find_python(peer_environment) if len(of) > 1 else (None, None)
     found: dict[str, Any] = {"files": count, "ways": []}
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as temporary:
         folder = Path(temporary)
         write_raw(kind, folder / "raw", count)
-        ways = [{"by": by, "processes": number, "runs": []} for number in PROCESSES for by in (OURS, *PEERS)]
+        ways = [{"by": by, "processes": number, "runs": []} for number in PROCESSES for by in of]
         for repeat in range(repeats):
             for way in ways:
                 if way["by"] != OURS and python is None:
@@ -100,7 +108,7 @@ def format_table(found: dict[str, Any]) -> str:
     ]
     for kind, measured in found.items():
         if kind != SMALL:
-            lines += [_row(kind, measured, by) for by in (OURS, *PEERS)]
+            lines += [_row(kind, measured, by) for by in dict.fromkeys(way["by"] for way in measured["ways"])]
     if SMALL in found:
         lines += ["", *_list_parts(found[SMALL])]
     return "\n".join(lines)

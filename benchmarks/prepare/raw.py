@@ -21,8 +21,9 @@ from data_pipelines.video.config import VideoData
 from data_pipelines.video.pipeline import VideoPipeline
 
 IMAGES, PAIRS, HEARTS, VIDEO = "images", "super_resolution", "heart_sounds", "video"
-COUNTS = {IMAGES: 10_000, PAIRS: 1000, HEARTS: 500, VIDEO: 40}
-"""Files of each kind, which one process of the machine of `RESULTS.md` prepares in most of a minute."""
+COUNTS = {IMAGES: 30_000, PAIRS: 5000, HEARTS: 1500, VIDEO: 120}
+"""Files of each kind, which one process of the machine of `RESULTS.md` prepares in most of a minute: ten
+shards and more, so that little is left when one of two processes has no more to do."""
 SIDE, NUM_FRAMES, NUM_MADE = 400, 200, 100
 """Pixels of a side, frames of a video, and images that are made: further ones are these with a few bytes behind."""
 
