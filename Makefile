@@ -41,6 +41,7 @@ check: lint
 
 files: $(READY)
 	$(BIN)/python docs/list_files.py
+	$(BIN)/python docs/list_settings.py
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[docs]

@@ -64,6 +64,13 @@ def test_the_listing_of_files_is_up_to_date():
     assert result.returncode == 0, result.stderr
 
 
+def test_the_page_of_settings_is_up_to_date():
+    """Every setting has a meaning there, too."""
+    command = [sys.executable, "docs/list_settings.py", "--check"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_file_without_a_description_is_refused_by_name(tmp_path):
     for package in PACKAGES:
         (tmp_path / package).mkdir()

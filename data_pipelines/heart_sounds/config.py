@@ -12,11 +12,15 @@ class Synthetic(Config):
     """Synthetic phonocardiograms; used when no path of real ones is given."""
 
     num_subjects: int = Field(default=60, ge=6)
+    """Subjects."""
     recordings_per_subject: int = Field(default=2, ge=1)
+    """Recordings of each subject."""
     duration_s: float = Field(default=8.0, ge=2, le=120)
+    """Seconds of a recording."""
     murmur_ratio: float = Field(default=0.4, gt=0, lt=1)
     """Share of the subjects with a systolic murmur."""
     seed: int = Field(default=0, ge=0)
+    """Of the recordings."""
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -32,21 +36,29 @@ class Augmentation(Config):
     """
 
     shift_probability: Share = 0.5
+    """Of a shift in time."""
     shift_ratio: HalfShare = 0.05
     """Circular, up to this share of the cycle in either direction."""
     stretch_probability: Share = 0.0
+    """Of a stretch in time."""
     stretch_ratio: Change = 0.1
     """Around the middle, by a factor up to this far from 1; the ends are cut or filled with zeros."""
     amplitude_probability: Share = 0.5
+    """Of another loudness."""
     amplitude_ratio: Change = 0.1
+    """Largest change of the factor on the values."""
     noise_probability: Share = 0.3
+    """Of added noise."""
     noise_snr_db: tuple[float, float] = (25.0, 40.0)
     """White noise, with this signal-to-noise ratio."""
     time_mask_probability: Share = 0.0
+    """Of silenced spans of time."""
     num_time_masks: int = Field(default=2, ge=0)
+    """Spans that are silenced."""
     time_mask_ratio: HalfShare = 0.0375
     """Largest share of the cycle that one mask silences."""
     frequency_mask_probability: Share = 0.0
+    """Of a removed band."""
     frequency_mask_ratio: Share = 0.15
     """Largest share of the pass band that the one mask removes; the mask lies inside the pass band."""
 
@@ -106,9 +118,13 @@ class HeartData(Config):
     num_samples: int = Field(default=4000, ge=64, le=100_000)
     """Values of one sample."""
     window_s: float = Field(default=2.0, gt=0)
+    """Seconds of a window."""
     hop_s: float = Field(default=1.0, gt=0)
+    """Seconds between the starts of two windows."""
     split_seed: int = Field(default=42, ge=0)
+    """Of the choice of subjects for validation and test."""
     val_ratio: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the subjects to validate on."""
     test_ratio: float = Field(default=0.15, ge=0, lt=1)
     """Shares of the subjects, stratified by their labels; `test_ratio` and `split_seed` alone decide the test subjects.
     Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
@@ -117,6 +133,7 @@ class HeartData(Config):
     tests_all: bool = False
     """Test on every subject, for `evaluate` alone: of data that the model has not learnt from (external validation)."""
     num_folds: int | None = Field(default=None, ge=2)
+    """Folds of a cross-validation; see `fold`."""
     fold: int | None = Field(default=None, ge=1)
     """Cross-validation: subjects are dealt to `num_folds` folds, those of number `fold` are tested on, and `test_ratio`
     does not count."""

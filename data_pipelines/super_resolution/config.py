@@ -26,7 +26,7 @@ class SuperResolutionData(Config):
     on_bad_file: OnBadFile = "refuse"
     """Damaged raw files: `refuse` names all of them, `skip` leaves out their rows, and counts and names them."""
     scales: tuple[Scale, ...] = Field(default=(4,), min_length=1)
-    """Factors to train. In every training step each worker's micro-batch takes one of them at random; metrics of the
+    """Factors to train. Every training step takes one of them at random, on all workers; metrics of the
     first have the plain names."""
     lr_patch_size: int = Field(default=48, ge=8, le=1024)
     """Side of a training patch in low-resolution pixels; times the scale it is the usual `patch_size`. Smaller images

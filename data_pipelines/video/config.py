@@ -12,14 +12,19 @@ class BouncingDigits(Config):
     """Generated clips in the manner of Moving MNIST (Srivastava et al. 2015)."""
 
     num_train_clips: int = Field(default=1000, ge=1)
+    """Clips to train on."""
     num_test_clips: int = Field(default=100, ge=1)
+    """Clips to test on."""
     num_frames: int = Field(default=20, ge=2)
+    """Frames of a clip."""
     num_digits: int = Field(default=2, ge=1, le=10)
+    """Digits in a clip."""
     digit_size: int = Field(default=28, ge=4)
     """Side of a digit in pixels; digits are enlarged to it by bilinear interpolation."""
     speed: float = Field(default=0.1, gt=0, le=1)
     """Distance moved in one frame, as a share of the range that a digit can move in."""
     seed: int = Field(default=0, ge=0)
+    """Of the clips."""
 
 
 class VideoData(Config):
@@ -43,12 +48,15 @@ class VideoData(Config):
     on_bad_file: OnBadFile = "refuse"
     """Damaged raw files: `refuse` names all of them, `skip` leaves out their rows, and counts and names them."""
     height: int = Field(default=64, ge=8, le=2048)
+    """Pixels that frames are resized to."""
     width: int = Field(default=64, ge=8, le=2048)
     """Frames are resized to cover `height` x `width`, and the middle is cut out."""
     channels: Literal[1, 3] | None = None
     """Null: 1 for digits and 3 for everything else."""
     num_past: int = Field(default=4, ge=1, le=64)
+    """Frames that are given."""
     num_future: int = Field(default=4, ge=1, le=64)
+    """Frames that are predicted."""
     sample_interval: int = Field(default=1, ge=1, le=1000)
     """The distance between two frames of a window, in frames of the clip: its true stride."""
     on_gap: Literal["refuse", "divide"] = "refuse"
