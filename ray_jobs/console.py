@@ -52,20 +52,27 @@ class Console:
         self._steps += len(report["rows"])
         self._evaluation_s += report["speed"]["evaluation_s"] if report["rows"] else 0.0
         self._note_evaluation(report)
+        late = self._describe_late(report)
         lines = console_lines(self._workload, progress_snapshot(report, self._batch_size))
         if lines is not None:
-            return lines
-        if not report["rows"]:
-            return []
-        row, goal = report["rows"][-1], self._workload.selection_metric.metric
+            return [*late, *lines]
+        row, goal = newest_row(report), self._workload.selection_metric.metric
+        if row is None:
+            return late
         loss = self._workload.metric_names.get("train/loss", "train/loss")
         shown = {loss: row[loss]} if loss in row else {}
         notes: dict[str, str] = {}
         if self._evaluated is not None:
             shown[goal] = self._evaluated[goal]
             notes = {goal: _name_age(self._evaluated, row)} if self._evaluated is not row else {}
-        line = format_progress(report, shown, notes=notes, evaluation_s=self._evaluation_s / self._steps)
-        return [line, LogOnly(format_evaluation(row))] if goal in row else [line]
+        line = format_progress(report, shown, notes=notes, evaluation_s=self._evaluation_s / max(self._steps, 1))
+        return [*late, line, LogOnly(format_evaluation(row))] if goal in row else [*late, line]
+
+    def _describe_late(self, report: WorkerReport) -> list[str]:
+        """Return a line for each evaluation of an earlier step, which was made beside the training."""
+        goal, newest = self._workload.selection_metric.metric, newest_row(report)
+        rows = [row for row in report["rows"] if goal in row and row is not newest]
+        return [f"step {int(row['step'])} evaluated: {format_evaluation(_evaluated_values(row))}" for row in rows]
 
     def _note_evaluation(self, report: WorkerReport) -> None:
         goal = self._workload.selection_metric.metric
@@ -82,9 +89,19 @@ def _name_age(evaluated: Mapping[str, float], row: Mapping[str, float]) -> str:
     return f"epoch {int(evaluated['epoch'])}"
 
 
+def newest_row(report: WorkerReport) -> Mapping[str, float] | None:
+    """Return the row of the newest step in a report, recorded or not; None when it has none."""
+    rows = report["rows"]
+    return report.get("newest_row") or (rows[-1] if rows else None)
+
+
+def _evaluated_values(row: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: value for name, value in row.items() if not name.startswith("train/")}
+
+
 def progress_snapshot(report: WorkerReport, batch_size: int) -> ProgressSnapshot:
     """Return a report as a workload sees it."""
-    row = report["rows"][-1] if report["rows"] else None
+    row = newest_row(report)
     begins = report["step_in_epoch"] == 0 or "resumed_from" in report
     speed = report["speed"]
     return ProgressSnapshot(
@@ -118,7 +135,7 @@ def format_progress(
         notes: What follows a metric's value in brackets; its baseline follows that.
         evaluation_s: Seconds that evaluations take for each step of the training.
     """
-    row, num_steps, speed = report["rows"][-1], report["num_steps"], report["speed"]
+    row, num_steps, speed = newest_row(report) or report["rows"][-1], report["num_steps"], report["speed"]
     step = int(row["step"])
     parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
     parts += [f"{name} {value:.4g}{_beside(report, name, notes or {})}" for name, value in shown.items()]

@@ -20,6 +20,7 @@ class Run(Config):
     """Settings of one training; two runs with the same settings give the same result."""
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """Of everything random."""
     workload: AnyWorkload
     training: Training
 
@@ -63,7 +64,9 @@ class Scaling(Config):
     use_gpu: bool | None = None
     """null: when the cluster has GPUs."""
     cpus_per_worker: float = Field(default=1.0, gt=0)
+    """CPUs that Ray keeps for each worker."""
     gpus_per_worker: float = Field(default=1.0, gt=0)
+    """GPUs of each worker, where GPUs are used; a share of one lets workers share it."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """ddp: each worker holds all weights, gradients and moments; fsdp: a part of them, for networks that do not fit one
     device (fully sharded data parallelism). Both give the same weights, and each resumes the other's checkpoints."""

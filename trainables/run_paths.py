@@ -13,6 +13,8 @@ MODELS = "models"
 ALIASES = f"{MODELS}/aliases.json"
 PICTURES = "pictures"
 EVALUATIONS = "evaluations"
+BESIDE = "beside"
+"""Folder of what was evaluated beside the training, by step, until the run is finished."""
 PREDICTIONS = "predictions.csv"
 """In the folder of an evaluation: what was scored, a row for each sample."""
 

@@ -54,6 +54,17 @@ def check_resources(scaling: Scaling) -> bool:
     return uses_gpu
 
 
+def refuse_without_room_beside(scaling: Scaling, uses_gpu: bool) -> None:
+    """Raise ValueError when the fewest workers leave no room for the process that evaluates beside them."""
+    fewest = scaling.min_workers or scaling.num_workers
+    lacking = _lacking(scaling.model_copy(update={"placement_strategy": "PACK"}), uses_gpu, fewest + 1)
+    if lacking:
+        raise ValueError(
+            f"training.evaluate=beside: {fewest} workers and a further process of their size: {'; '.join(lacking)}; "
+            "give fewer workers, or less for each in `scaling`, or evaluate=inline"
+        )
+
+
 def list_machines() -> list[Machine]:
     """List the machines that are alive."""
     import ray

@@ -19,7 +19,7 @@ from ray_jobs.run_folder.log_lines import LOG_FORMATS, LogFormat
 from ray_jobs.run_folder.record_file import read_record
 from ray_jobs.run_folder.table_csv import TableFiles
 from ray_jobs.terminal import print_text
-from trainables.engine.files.history import read_until, to_lines
+from trainables.engine.files.history import last_step, read_until, to_lines
 from trainables.engine.files.messages import WorkerReport
 from trainables.run_paths import CHECKPOINTS, HISTORY, find_panels, load_aliases, step_of
 
@@ -90,14 +90,14 @@ class RunRecorder:
         """Apply one report of rank 0."""
         panels = report["panels"]
         if "resumed_from" in report:
-            panels = [*self._begin(report["resumed_from"]), *panels]
+            panels = [*self._begin(report["resumed_from"], report.get("recorded_step")), *panels]
         for message in report["messages"]:
             self.log(message, level="WARNING")
         if report["rows"]:
             self._rows.append(to_lines(report["rows"]), can_wait=True)
         for line in self._describe(report):
             self.log(line, prints=not isinstance(line, LogOnly), can_wait=True)
-        if "checkpoint" in report:
+        if "checkpoint" in report and "resumed_from" not in report:
             self.log(f"saved {report['checkpoint']}", prints=False, can_wait=True)
         for panel in report["panels"]:
             self._tables.append(panel)
@@ -122,9 +122,12 @@ class RunRecorder:
         if self.last and _state_of(self.last) == "running":  # it broke off
             self._heartbeat.beat(self.last["step"], "ended")
 
-    def _begin(self, checkpoint: str | None) -> list[str]:
+    def _begin(self, checkpoint: str | None, recorded_step: int | None) -> list[str]:
         """Restore the rows and tables of the checkpoint; returns its panels, as the report of some may be lost."""
-        self._rows.replace(self._rows_until(step_of(checkpoint)) if checkpoint else b"")
+        rows = b""
+        if checkpoint and recorded_step != 0:
+            rows = self._rows_until(step_of(checkpoint) if recorded_step is None else recorded_step)
+        self._rows.replace(rows)
         known = find_panels(self.folder, until_step=step_of(checkpoint) if checkpoint else 0)
         self._tables.remake(known)
         if checkpoint:
@@ -141,9 +144,11 @@ class RunRecorder:
                 if step_of(name) < step:
                     continue
                 try:
-                    return read_until(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}"), step)
+                    rows = read_until(self.folder.read(f"{CHECKPOINTS}/{name}/{HISTORY}"), step)
                 except (OSError, EOFError, zlib.error):  # dropped just now, or damaged
                     continue
+                if last_step(rows) == step:  # the rows of a checkpoint may end earlier, before an evaluation
+                    return rows
         raise RuntimeError(f"{self.folder}/{CHECKPOINTS} holds no rows up to step {step}, from which the run goes on")
 
     def _finish(self, report: WorkerReport) -> None:
@@ -176,5 +181,6 @@ def _state_of(report: WorkerReport) -> State:
 
 def _to_event(report: WorkerReport) -> bytes:
     """Return an event: the time, and the report without rows, metrics and messages, which other files hold."""
-    event = {name: value for name, value in report.items() if name not in ("rows", "metrics", "messages")}
+    left_out = ("rows", "newest_row", "metrics", "messages")
+    event = {name: value for name, value in report.items() if name not in left_out}
     return (json.dumps({"time": round(time.time(), 3), **event}) + "\n").encode()

@@ -19,12 +19,17 @@ class TableFiles:
     def __init__(self, folder: Folder):
         self._folder = folder
         self._files: dict[str, AppendFile] = {}
+        self._known: set[str] = set()
 
     def append(self, description: str) -> None:
-        """Add the rows of a table panel, given its description file in the run's folder; other panels are ignored."""
+        """Add the rows of a table panel, given its description file in the run's folder.
+
+        Other panels are ignored, and so is one that was added since the tables were made or remade.
+        """
         panel = self._folder.read_json(description)
-        if panel["type"] != "table":
+        if panel["type"] != "table" or description in self._known:
             return
+        self._known.add(description)
         name = f"{PICTURES}/{panel['key']}/{TABLE}"
         rows = [[panel["step"], panel["epoch"], *(_flat(cell) for cell in row)] for row in panel["rows"]]
         if name not in self._files:
@@ -35,7 +40,7 @@ class TableFiles:
 
     def remake(self, descriptions: Sequence[str]) -> None:
         """Rebuild all tables from these panels: those up to the step that the run resumes from."""
-        self._files = {}
+        self._files, self._known = {}, set()
         for name in find_tables(self._folder):
             self._folder.delete(name + PARTS)
             self._folder.delete(name)

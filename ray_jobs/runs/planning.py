@@ -16,7 +16,7 @@ from data_pipelines.prepared.ray_dataset import object_store_bytes
 from data_pipelines.storage.folder import Folder
 from data_pipelines.storage.raw_mirror import exists, fetch, uri_of
 from ray_jobs.cluster.connection import connect, has_address
-from ray_jobs.cluster.resources import check_resources, machine_cpus
+from ray_jobs.cluster.resources import check_resources, machine_cpus, refuse_without_room_beside
 from ray_jobs.run_folder.run_recorder import FINAL
 from ray_jobs.runs.cpu_threads import count_usable_cpus
 from ray_jobs.runs.model_references import no_such_run
@@ -157,6 +157,12 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
         )
     if trains and scaling.parallel == "fsdp":
         refuse_unshardable(experiment)
+    evaluates_beside = trains and training.evaluate == "beside"
+    if evaluates_beside and not scaling.num_workers:
+        raise ValueError(
+            "`training.evaluate: beside` evaluates in a further process on Ray, and `scaling.num_workers` is 0, which "
+            "trains without Ray; give 1 or more, or evaluate: inline"
+        )
     prepared, manifest = prepare_data(experiment, on_progress)
     num_rows = manifest.num_samples("train")
     if trains and not num_rows:
@@ -169,6 +175,8 @@ def build_plan(experiment: Experiment, on_progress: OnProgress | None = None, *,
     if scaling.num_workers:
         connect()
         uses_gpu = check_resources(scaling)
+        if evaluates_beside:
+            refuse_without_room_beside(scaling, uses_gpu)
     else:
         uses_gpu = _has_local_gpu(scaling.use_gpu)
     return _make_plan(experiment, prepared, manifest, _settle(experiment, prepared, manifest, trains=trains), uses_gpu)
@@ -253,7 +261,8 @@ def _choose(experiment: Experiment, manifest: Manifest) -> dict[str, Any]:
         memory = psutil.virtual_memory().available if is_local else object_store_bytes()
         fits = sum(manifest.decoded_bytes.values()) <= RESIDENT_RATIO * memory
         feed = "resident" if fits else "stream"
-    num_threads = max(cpus // max(scaling.num_workers, 1), 1 if is_local else int(scaling.cpus_per_worker), 1)
+    num_processes = max(scaling.num_workers, 1) + (experiment.training.evaluate == "beside")
+    num_threads = max(cpus // num_processes, 1 if is_local else int(scaling.cpus_per_worker), 1)
     return {
         "feed": feed,
         "num_threads": num_threads,

@@ -176,6 +176,11 @@ def build_sweep_plan(experiment: Experiment, label: str, overrides: Sequence[str
     labels = (label, *(file.stem for file in files))
     setup = SweepPlan(experiment.override({"scaling": scaling}), bases, labels)
     setup.refuse_invalid()
+    if any(base.training.evaluate == "beside" for base in bases):
+        raise ValueError(
+            "`training.evaluate: beside` is for a run of its own: a search decides by each evaluation as it comes; "
+            "give evaluate: inline"
+        )
     for base in bases:
         refuse_bad_inputs(base)
     return setup

@@ -33,6 +33,7 @@ class Asha(Config):
     grace: Cadence = Cadence(count=1, unit="epochs")
     """No trial is stopped earlier."""
     reduction_factor: int = Field(default=3, ge=2)
+    """Of the trials that have come so far, one in this many goes on."""
 
 
 class MedianStopping(Config):
@@ -40,6 +41,7 @@ class MedianStopping(Config):
 
     name: Literal["median"] = "median"
     grace: Cadence = Cadence(count=1, unit="epochs")
+    """No trial is stopped earlier."""
     min_trials: int = Field(default=3, ge=1)
     """Other trials that must have come as far."""
 
@@ -53,9 +55,11 @@ class PopulationBased(Config):
 
     name: Literal["pbt"] = "pbt"
     perturb_every: Cadence
+    """Distance of two changes."""
     mutates: tuple[str, ...] = Field(min_length=1)
     """Keys of the space whose values change while a trial runs; settings of `training.optimizer`."""
     quantile: float = Field(default=0.25, gt=0, le=0.5)
+    """Share of the trials that count as worst, and as best."""
     resample_ratio: float = Field(default=0.25, ge=0, le=1)
     """Probability that a changed value is drawn from the space, instead of being multiplied by 1.2 or 0.8."""
 
@@ -94,6 +98,7 @@ class Search(Config):
     take: Literal["best", "last"] = "best"
     """The evaluation by which a trial counts: its best, or its last."""
     scheduler: Scheduler = Fifo()
+    """Rule that stops or changes trials while they run; null: all run to their end."""
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials at the same time; by default, and always with pbt, as many as the cluster has room for."""
     retries: int = Field(default=1, ge=0, le=100)

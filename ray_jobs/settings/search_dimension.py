@@ -30,7 +30,9 @@ class Dimension(Config):
     of: str | None = None
     """Another key of the space, whose value sets this one: multiplied by `times`, or looked up in `map`."""
     times: float | None = None
+    """Factor on the other key's value."""
     map: dict[str, Any] | None = None
+    """Value for each value of the other key."""
 
     @model_validator(mode="before")
     @classmethod

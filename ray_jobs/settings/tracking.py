@@ -15,6 +15,7 @@ class Tracking(Config):
     """Name of the run, and what is sent to W&B. The record on disk is the same with W&B on or off."""
 
     wandb: bool = False
+    """Send the record to W&B."""
     project: str | None = None
     """`project` or `team/project`; null: WANDB_PROJECT, else `quintet`."""
     entity: str | None = None
@@ -23,8 +24,11 @@ class Tracking(Config):
     """Also the name of the run's folder. By default the folder is named by the workload and the settings' digest, and
     the run by the settings that distinguish it, with the time of its first start."""
     group: str | None = Field(default=None, min_length=1, max_length=128)
+    """W&B's group of the run."""
     tags: tuple[str, ...] = ()
+    """W&B's tags of the run."""
     notes: str | None = None
+    """W&B's notes on the run."""
     log_format: LogFormat = "text"
     """Lines of `train.log`: `text` for people, or `json` for log collectors, an object with time, level and message."""
     mode: Literal["online", "offline"] | None = None
@@ -36,10 +40,13 @@ class Tracking(Config):
     watch: Literal["gradients", "parameters", "all"] | None = None
     """Histograms of every parameter tensor, of its gradient, or of both."""
     watch_every_steps: int = Field(default=1000, ge=1)
+    """Steps between two histograms of `watch`."""
     folder: FilePath | None = None
     """W&B's own files; null: WANDB_DIR, else `wandb` in the run's folder (~/quintet/wandb if that is not local)."""
     init_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    """Longest time for which a start waits for W&B's server."""
     finish_timeout_s: float = Field(default=30.0, gt=0, le=86400)
+    """Longest time for which an end waits until W&B's server has everything."""
 
     def for_sync(self) -> "Tracking":
         """Return a copy with an upload timeout of 24 hours, for the `sync` verb, which runs in the foreground."""

@@ -74,15 +74,21 @@ class Optimizer(Config):
     """The optimiser; weight decay is not applied to biases and norms when `decays_norms` is false."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Of torch.optim."""
     learning_rate: float = Field(default=2e-4, gt=0)
+    """The peak, which the schedule multiplies."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """adam and adamw: decay of the averages of the gradient and of its square."""
     epsilon: float = Field(default=1e-8, gt=0)
+    """adam and adamw: added to the denominator."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd only."""
     nesterov: bool = False
     """sgd only."""
     weight_decay: float = Field(default=0.01, ge=0)
+    """Of adam and sgd added to the gradient, of adamw decoupled (Loshchilov and Hutter 2019)."""
     decays_norms: bool = True
+    """Whether biases and the weights of norms decay too."""
 
     @field_validator("betas")
     @classmethod
@@ -102,7 +108,9 @@ class Schedule(Config):
     """Factor on the learning rate, from 0 to 1: a linear warm-up, then the named course."""
 
     name: Literal["constant", "cosine", "linear", "multistep"] = "constant"
+    """Course after the warm-up."""
     warmup_steps: int = Field(default=0, ge=0)
+    """Steps in which the factor rises from 0 to 1."""
     warmup_epochs: int = Field(default=0, ge=0)
     """In place of `warmup_steps`: as many steps as these epochs have."""
     final_ratio: float = Field(default=0.0, ge=0, le=1)
@@ -112,6 +120,7 @@ class Schedule(Config):
     milestones: tuple[int, ...] = ()
     """multistep only: epochs after which the factor is multiplied by `gamma`."""
     gamma: float = Field(default=0.1, gt=0, le=1)
+    """multistep only: factor at each milestone."""
 
     @model_validator(mode="after")
     def _has_one_warmup(self) -> Self:
@@ -124,6 +133,7 @@ class Ema(Config):
     """Exponential moving average of the weights, used for every picture, evaluation and saved model."""
 
     decay: float = Field(default=0.9999, ge=0, lt=1)
+    """Weight of the average so far in each step."""
     has_warmup: bool = False
     """Use min(decay, (1 + n) / (10 + n)) after n updates, so that short runs are not stuck at the start."""
 
@@ -132,7 +142,9 @@ class EarlyStopping(Config):
     """Rule that stops a run when the selection metric has not improved over this many evaluations."""
 
     patience: int = Field(ge=1)
+    """Evaluations without a better value before the run ends."""
     min_delta: float = Field(default=0.0, ge=0)
+    """What a value must be better by to count."""
 
 
 class Profile(Config):
@@ -187,7 +199,9 @@ class Training(Config):
     """Compute what lies between a block's input and its output again in the backward pass instead of keeping it: about
     a third slower, and the memory of activations is that of one block and of the inputs of all."""
     compile: bool = False
+    """Compile the network by torch.compile: slower to start, quicker steps."""
     channels_last: bool = False
+    """Keep images with their channels last in memory, which convolutions on GPUs prefer."""
     is_deterministic: bool = False
     """Ask torch for deterministic kernels (always the case on CPU for what the workloads use)."""
     optimizer: Optimizer = Optimizer()
@@ -201,13 +215,20 @@ class Training(Config):
     """Rows are kept on the device for this many steps, counted in each epoch, then reduced over workers and sent
     together."""
     evaluate_every: Cadence | None = Cadence(count=1, unit="epochs")
+    """null: never. The end of the run and of a stage is evaluated too."""
+    evaluate: Literal["inline", "beside"] = "inline"
+    """inline: the workers evaluate, and train on afterwards; beside: a further process, as large as a worker, evaluates
+    the checkpoint of the step while they train on. Its metrics join the row of the step when they come; rows from there
+    on wait for them. The end of a stage and of the run is evaluated inline. Needs Ray workers."""
     pictures_every: Cadence | None = Cadence(count=1, unit="epochs")
+    """null: never."""
     checkpoint_every: CheckpointCadence | None = CheckpointCadence(count=1, unit="epochs")
     """Also by time, as in `10 minutes`. A checkpoint is also written when the training ends. The training waits until
     the state is copied in main memory, and goes on while the copy is written."""
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     """Further checkpoints inside an epoch, at every multiple of this many steps counted from the epoch's start."""
     keep_checkpoints: int = Field(default=2, ge=1)
+    """Newest checkpoints that are kept."""
     models_every: Cadence | None = None
     """Keep the inference weights as a model version; the best and the last are always kept."""
     feed: Literal["auto", "resident", "stream"] = "auto"

@@ -22,7 +22,9 @@ class SelectionMetric(Config):
     """The metric that decides which model is best."""
 
     metric: str
+    """Name of a metric of the evaluation."""
     mode: Mode
+    """Its better end."""
 
     def is_better(self, value: float, than: float | None, margin: float = 0.0) -> bool:
         """Return whether `value` is better than `than` by more than `margin`; a value that is not finite never is."""

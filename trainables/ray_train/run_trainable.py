@@ -24,6 +24,7 @@ from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
 from trainables.ray_train.node_affinity import this_node
 from trainables.ray_train.run_datasets import RowShares, RunDatasets
+from trainables.ray_train.validation import validation_config
 from trainables.ray_train.worker_main import RunError, WorkerFn, ray_train_loop
 from trainables.run import Scaling
 
@@ -169,6 +170,7 @@ def build_trainer(
         train_loop_config={"plan": plan, "action": action, "messages": messages},
         datasets={**datasets},
         dataset_config=RowShares(plan),
+        validation_config=validation_config(plan),
         scaling_config=ray.train.ScalingConfig(
             num_workers=(scaling.min_workers, scaling.num_workers) if scaling.min_workers else scaling.num_workers,
             elastic_resize_monitor_interval_s=RESIZE_S,

@@ -108,10 +108,12 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
         if messages is not None:
             messages.put(("report", content, None))
         name = content.get("checkpoint")
+        checkpoint = checkpoints.add(name) if name else None
         ray.train.report(
             reported_metrics(plan.folder, content),
-            checkpoint=checkpoints.add(name) if name else None,
+            checkpoint=checkpoint,
             checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
+            validation=checkpoint is not None and content.get("evaluates", False),
         )
 
     def preemption_notice() -> str | None:

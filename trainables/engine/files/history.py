@@ -42,6 +42,11 @@ def read_until(content: bytes, step: int) -> bytes:
     return text[:low]
 
 
+def last_step(text: bytes) -> int:
+    """Return the step of the last of these lines; 0 when there is none."""
+    return json.loads(text[text.rfind(b"\n", 0, len(text) - 1) + 1 :])["step"] if text else 0
+
+
 def _unpack(content: bytes) -> bytes:
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         return file.read()

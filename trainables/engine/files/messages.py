@@ -53,7 +53,10 @@ class WorkerReport(RunPosition):
     """One message of rank 0."""
 
     rows: list[Row]
-    """Rows since the last report, one per optimiser step."""
+    """Rows that the record gets, one per optimiser step: those since the last report, without those that wait for an
+    evaluation."""
+    newest_row: NotRequired[Row]
+    """The row of the newest step, where it waits for an evaluation of an earlier one."""
     epoch_means: dict[str, float]
     """Means over the steps so far of the last row's epoch, for all metrics measured in every step."""
     panels: list[str]
@@ -62,8 +65,12 @@ class WorkerReport(RunPosition):
     """Lines for the log, including warnings."""
     resumed_from: NotRequired[str | None]
     """Only in the first report of a start: the checkpoint's name in the run's folder, or None for a fresh start."""
+    recorded_step: NotRequired[int]
+    """Only with `resumed_from`: the last step whose row the record has; those of later ones wait for an evaluation."""
     checkpoint: NotRequired[str]
     """The newest checkpoint that was completed since the last report; it may be of an earlier step."""
+    evaluates: NotRequired[bool]
+    """Whether the checkpoint is to be evaluated beside the training."""
     model: NotRequired[str]
     """A new model version, with its `aliases`."""
     aliases: NotRequired[list[str]]

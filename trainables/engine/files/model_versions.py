@@ -41,10 +41,30 @@ def save_model(
         The version's name in the folder.
     """
     version = step_name(step)
-    with folder.new_folder(f"{MODELS}/{version}") as files:
+    write_model(folder, f"{MODELS}/{version}", weights=weights, task_state=task_state, metadata=metadata)
+    name_model(folder, version, aliases, is_kept=is_kept, keeps_best=keeps_best)
+    return f"{MODELS}/{version}"
+
+
+def write_model(
+    folder: Folder,
+    name: str,
+    *,
+    weights: Mapping[str, Tensor],
+    task_state: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write the files of a model version into a new folder of a name, without an alias; see `save_model`."""
+    with folder.new_folder(name) as files:
         save_tensors(weights, files / "model.safetensors")
         torch.save(dict(task_state), files / "task.pt")
         Folder(str(files)).write_json(METADATA, metadata)
+
+
+def name_model(
+    folder: Folder, version: str, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool = False
+) -> None:
+    """Move aliases to a model version, and delete versions without an alias; see `save_model`."""
     known = load_aliases(folder)
     best = version if "best" in aliases else known["best"]
     kept = {*known["kept"], *([version] if is_kept else []), *([best] if keeps_best and best else [])}
@@ -57,4 +77,3 @@ def save_model(
     for old in folder.names(MODELS):
         if old.startswith("step_") and old not in {named["latest"], named["best"], *kept}:
             folder.delete(f"{MODELS}/{old}")
-    return f"{MODELS}/{version}"

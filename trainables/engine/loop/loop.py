@@ -7,13 +7,15 @@ for each epoch:
         at a boundary (log, epoch end, cadence):
             rows <- meters, reduced once
             at the epoch's end: task.on_epoch_end
-            evaluate, visualise, save a model version
+            evaluate, or have it done beside the training; visualise, save a model version
             at a stage's end: task.on_stage_start, with a fresh optimiser, schedule and EMA
             copy a checkpoint, also when the end of a machine is announced; it is written beside the coming steps
             one report: rows, metrics, panels, the checkpoint that is complete by now
             end here if the run was asked to stop
 """
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +28,7 @@ from trainables.engine.files.history import Row
 from trainables.engine.files.row_metrics import NonFiniteError
 from trainables.engine.loop.due_actions import DueActions, find_due_actions
 from trainables.engine.loop.evaluation import frozen, isolated_random, split_finite
+from trainables.engine.loop.evaluation_beside import POLL_S, EvaluationBeside
 from trainables.engine.loop.preemption import Interruption
 from trainables.engine.loop.profiling import StepProfiler
 from trainables.engine.loop.resume import measure_length, resume_or_begin
@@ -75,6 +78,7 @@ class Loop:
         profiled = profiled if worker.collectives.rank == 0 else None
         self.profiler = StepProfiler(profiled, worker.folder, worker.device)
         self.selection = ModelSelection(run, worker, self.reporter)
+        self.beside = EvaluationBeside(run, worker, self.reporter, self.selection)
         cadence = self.training.checkpoint_every
         self.interruption = Interruption(worker, self.reporter, cadence.seconds if cadence else None)
         self._visualised: Any = None
@@ -98,6 +102,10 @@ class Loop:
     def start(self) -> None:
         """Resume the run, or begin it."""
         self.state = resume_or_begin(self.run, self.worker, self.length, self.reporter)
+        for checkpoint in self.beside.find_lost(self.position):
+            self.reporter.evaluated.add(checkpoint)
+            self.reporter.set_checkpoint(checkpoint)
+            self._send()
         self._send()
 
     # ---- steps
@@ -160,12 +168,19 @@ class Loop:
         if due.ends_epoch:
             self._end_epoch(rows[-1])
         with self.stopwatch.paused():
-            is_best = due.evaluates and self._evaluate(rows[-1])
-            position.is_finished = due.is_last or self.selection.is_over(position)
+            self._settle(due)
+            is_over = self.selection.is_over(position)
+            runs_beside = self.beside.takes(due) and not is_over
+            is_best = False
+            if runs_beside:
+                self.beside.request(position, is_kept=due.keeps_model)
+            elif due.evaluates or is_over:
+                is_best = self._evaluate(rows[-1])
+            position.is_finished = due.is_last or is_over or self.selection.is_over(position)
             if due.draws:
                 self._draw()
             self._close_row(rows[-1])
-            if is_best or due.keeps_model or position.is_finished:
+            if is_best or position.is_finished or (due.keeps_model and not runs_beside):
                 aliases = ["latest", "best"] if is_best else ["latest"]
                 self.reporter.save_model(self.state, aliases, is_kept=due.keeps_model, keeps_best=due.keeps_best)
             if due.ends_epoch and not position.is_finished:
@@ -175,13 +190,27 @@ class Loop:
             self._keep_rows(rows)
             interruption = self.interruption
             interruption.poll(is_finished=position.is_finished)
-            if due.saves or position.is_finished or interruption.saves:
+            if due.saves or runs_beside or position.is_finished or interruption.saves:
                 with self.stopwatch.saving():
                     self.reporter.save_checkpoint(self.state)
                 interruption.note_saved()
             if position.is_finished or due.ends_stage or interruption.is_urgent:
                 self.reporter.wait_for_checkpoint()
+            if position.is_finished:
+                self.beside.forget()
         self._send()
+
+    def _settle(self, due: DueActions) -> None:
+        """Take what was evaluated beside the training; it must be there before the next evaluation, and at an end."""
+        if not self.position.evaluations:
+            return
+        with self.stopwatch.evaluating():
+            if self.beside.settle(self.position) or not (due.evaluates or due.ends_stage or due.is_last):
+                return
+            self.reporter.log(self.beside.words_of_waiting(due))
+            self._send()  # the driver hears of it before the training stands still
+            while not self.beside.settle(self.position):
+                time.sleep(POLL_S)
 
     def _find_due(self) -> DueActions:
         position, ends_epoch = self.position, self.position.step_in_epoch == self.length.steps_per_epoch
@@ -198,7 +227,7 @@ class Loop:
         try:
             return [self._named(row) for row in self.state.meter.flush()]
         except NonFiniteError as error:
-            self.reporter.add_rows([self._named(row) for row in error.rows])
+            self.reporter.add_rows([*self.position.waiting, *(self._named(row) for row in error.rows)])
             self._send()
             raise
 
@@ -217,9 +246,17 @@ class Loop:
         self.position.latest.update({name: value for name, value in metrics.items() if name not in ("step", "epoch")})
 
     def _keep_rows(self, rows: list[Row]) -> None:
+        """Give the record all rows up to the first that waits for its evaluation."""
         self.reporter.add_panels(self.watcher.save(self.worker.folder, self.position.epoch))
-        self.state.history.append(rows)
-        self.reporter.add_rows(rows)
+        position = self.position
+        waiting = [*position.waiting, *rows]
+        until = position.evaluations[0]["step"] if position.evaluations else math.inf
+        complete = [row for row in waiting if row["step"] < until]
+        position.waiting = waiting[len(complete) :]
+        if position.waiting:
+            self.reporter.set_newest_row(position.waiting[-1])
+        self.state.history.append(complete)
+        self.reporter.add_rows(complete)
 
     def _end_epoch(self, row: Row) -> None:
         for name, mean in self.state.meter.end_epoch().items():

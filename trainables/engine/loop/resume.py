@@ -54,7 +54,7 @@ def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: W
     state = TrainState(task, optimization, meter)
     if checkpoint:
         messages += state.restore(checkpoint, collectives, run.seed, f"{worker.folder}/{name}")
-    reporter.set_resumed_from(name)
+    reporter.set_resumed_from(name, state.position.step - len(state.position.waiting))
     reporter.log(messages)
     return state
 

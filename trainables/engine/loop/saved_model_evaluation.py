@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
+from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.prediction import Row, write_csv
 from trainables.contract.task import Task
 from trainables.engine.files.checkpoints import load_evaluated, refuse_other_architecture
@@ -37,20 +38,7 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         ValueError: `source` is damaged or of another architecture.
     """
     saved = load_saved(source)
-    task = worker.build_task(run.workload, worker.data_spec, run.seed)
-    restore_task(task, saved["weights"], saved["task"], str(source))
-    task.module.to(worker.device)
-    with isolated_random():
-        task.prepare_evaluation(worker.start(run.seed))
-    evaluation = run_evaluation(
-        task,
-        task.module,
-        worker.feed,
-        worker.collectives,
-        worker.device,
-        precision=run.training.precision,
-        has_pulse=True,
-    )
+    _, evaluation = run_saved(run, worker, saved, origin=str(source), has_pulse=True)
     names: list[str] = []
     rows = number_samples(worker.collectives.gather_values(list(evaluation.predictions())))
     if worker.collectives.rank == 0:
@@ -66,6 +54,30 @@ def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, tar
         "pictures": [picture_of(target, name) for name in names],
         "predictions": f"{target}/{PREDICTIONS}" if rows else None,
     }
+
+
+def run_saved(
+    run: Run, worker: WorkerContext, saved: Mapping[str, Any], *, origin: str, has_pulse: bool = False
+) -> tuple[Task, EvaluationResult]:
+    """Build the task of what `load_saved` returned, and evaluate it on all ranks; returns both.
+
+    Raises ValueError naming `origin` for another architecture.
+    """
+    task = worker.build_task(run.workload, worker.data_spec, run.seed)
+    restore_task(task, saved["weights"], saved["task"], origin)
+    task.module.to(worker.device)
+    with isolated_random():
+        task.prepare_evaluation(worker.start(run.seed))
+    evaluation = run_evaluation(
+        task,
+        task.module,
+        worker.feed,
+        worker.collectives,
+        worker.device,
+        precision=run.training.precision,
+        has_pulse=has_pulse,
+    )
+    return task, evaluation
 
 
 def restore_task(task: Task[Any], weights: Mapping[str, Tensor], state: Mapping[str, Any], origin: str) -> None:

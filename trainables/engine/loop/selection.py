@@ -28,9 +28,10 @@ class ModelSelection:
         metrics, messages = split_finite(evaluation.metrics)
         self._reporter.log(messages)
         self._reporter.save_panels(evaluation.panels, state)
-        return metrics, self._judge(goal_value(evaluation, self._goal), state.position)
+        return metrics, self.judge(goal_value(evaluation, self._goal), state.position)
 
-    def _judge(self, value: float, position: Position) -> bool:
+    def judge(self, value: float, position: Position) -> bool:
+        """Return whether an evaluation's value is the best so far, and keep it if so."""
         min_delta = self._stopping.min_delta if self._stopping else 0.0
         resets = self._goal.is_better(value, position.best, min_delta)
         position.stale_evaluations = 0 if resets else position.stale_evaluations + 1

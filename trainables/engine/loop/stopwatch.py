@@ -20,6 +20,7 @@ class Stopwatch:
         self._counted_until = time.perf_counter()
         self._stepping = self._waiting = 0.0
         self._num_steps = 0
+        self._is_paused = False
         self._evaluating = 0.0
         self._saving: float | None = None
 
@@ -38,7 +39,9 @@ class Stopwatch:
     def paused(self) -> Iterator[None]:
         """Do not count the time inside the block."""
         self._count()
+        self._is_paused = True
         yield
+        self._is_paused = False
         self._counted_until = time.perf_counter()
 
     @contextmanager
@@ -57,7 +60,7 @@ class Stopwatch:
 
     def _count(self) -> None:
         now = time.perf_counter()
-        self._stepping += now - self._counted_until
+        self._stepping += 0.0 if self._is_paused else now - self._counted_until
         self._counted_until = now
 
     def lap(self) -> Speed:

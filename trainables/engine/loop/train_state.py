@@ -1,17 +1,26 @@
 """Training state: everything that changes while a run trains, captured in a checkpoint and restored from it."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from trainables.contract.task import Task
 from trainables.engine.files.checkpoints import Checkpoint
-from trainables.engine.files.history import History
+from trainables.engine.files.history import History, Row
 from trainables.engine.files.row_metrics import StepMeter
 from trainables.engine.process.collectives import ProcessGroup
 from trainables.engine.process.determinism import capture_random_states, restore_random_states, seed_globals
 from trainables.engine.step.train_step import Optimization
+
+
+class Evaluated(TypedDict):
+    """Evaluation beside the training that was asked for."""
+
+    step: int
+    """Step whose checkpoint is evaluated."""
+    is_kept: bool
+    """Whether its model version is never deleted."""
 
 
 @dataclass
@@ -30,6 +39,10 @@ class Position:
     latest: dict[str, float] = field(default_factory=dict)
     """The last value of every metric."""
     is_finished: bool = False
+    evaluations: list[Evaluated] = field(default_factory=list)
+    """Evaluations beside the training whose metrics have not come, in order of steps."""
+    waiting: list[Row] = field(default_factory=list)
+    """Rows from the first of these steps on, which become part of the record with their metrics."""
 
 
 @dataclass

@@ -9,12 +9,13 @@ from trainables.contract.panels import Panel
 from trainables.engine.files.checkpoint_writer import CheckpointWriter
 from trainables.engine.files.history import Row
 from trainables.engine.files.messages import RunPosition, WorkerReport
-from trainables.engine.files.model_versions import save_model
+from trainables.engine.files.model_versions import name_model, save_model
 from trainables.engine.files.panel_files import save_panels
 from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.engine.step.sharding import gather
 from trainables.run import Run
+from trainables.run_paths import MODELS
 
 
 class WorkerReporter:
@@ -31,6 +32,8 @@ class WorkerReporter:
                 worker.is_deleted_elsewhere,
                 is_beside=not worker.awaits_checkpoints,
             )
+        self.evaluated: set[str] = set()
+        """Checkpoints that are to be evaluated beside the training, once they are complete."""
         self._empty()
 
     @contextmanager
@@ -62,13 +65,21 @@ class WorkerReporter:
         """Set the rows of the next report; they may still change until `send`."""
         self._rows = rows
 
+    def set_newest_row(self, row: Row) -> None:
+        """Show the row of the newest step in the next report, without giving it to the record."""
+        self._optional["newest_row"] = row
+
     def set_epoch_means(self, means: dict[str, float]) -> None:
         """Set the running epoch's mean of each metric, sent with the next report."""
         self._epoch_means = means
 
-    def set_resumed_from(self, checkpoint: str | None) -> None:
-        """Record the checkpoint that the run resumed from; None for a fresh start."""
-        self._optional["resumed_from"] = checkpoint
+    def set_resumed_from(self, checkpoint: str | None, recorded_step: int) -> None:
+        """Record the checkpoint that the run resumed from, None for a fresh start, and the last step with a row."""
+        self._optional |= {"resumed_from": checkpoint, "recorded_step": recorded_step}
+
+    def set_checkpoint(self, name: str) -> None:
+        """Attach a checkpoint that is complete to the next report."""
+        self._optional["checkpoint"] = name
 
     def set_stopped_by(self, who: str) -> None:
         """Record the author of the request that stops the run here."""
@@ -107,6 +118,11 @@ class WorkerReporter:
             is_kept=is_kept,
             keeps_best=keeps_best,
         )
+
+    def name_model(self, version: str, aliases: Sequence[str], *, is_kept: bool) -> None:
+        """Give aliases to a model version that is there, and attach it to the next report. Rank 0 only."""
+        name_model(self._worker.folder, version, aliases, is_kept=is_kept)
+        self._optional |= {"aliases": list(aliases), "model": f"{MODELS}/{version}"}
 
     def _describe(self, state: TrainState) -> dict[str, Any]:
         return {
@@ -149,6 +165,8 @@ class WorkerReporter:
         complete = self._checkpoints and self._checkpoints.take()
         if complete:
             self._optional["checkpoint"] = complete
+        if self._optional.get("checkpoint") in self.evaluated:
+            self._optional["evaluates"] = True
         report: WorkerReport = {
             **standing,
             "rows": self._rows,

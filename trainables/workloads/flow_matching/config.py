@@ -19,6 +19,7 @@ class Sampling(Config):
     """Settings of the solver and the guidance that draw samples from the trained flow."""
 
     solver: Solver = "euler"
+    """Of the flow's ODE."""
     nfe: int | None = Field(default=50, ge=1, le=100_000)
     """Evaluations of the right-hand side, so that solvers are compared at equal cost; null for the adaptive dopri5."""
     tolerance: float = Field(default=1e-5, ge=1e-9, lt=1)
@@ -59,12 +60,17 @@ class Network(Config):
     """The U-Net's size. base_channels 128, 64, 32 give 27,147,651, 6,799,043, 1,705,827 parameters on CIFAR-10."""
 
     base_channels: int = Field(default=128, ge=8, le=1024)
+    """Channels of the uppermost level."""
     channel_multipliers: tuple[int, ...] = Field(default=(1, 2, 2, 2), min_length=1, max_length=8)
+    """Channels of each level, from the uppermost down, over `base_channels`."""
     num_res_blocks: int = Field(default=2, ge=1, le=8)
+    """Residual blocks of each level."""
     num_heads: int = Field(default=4, ge=1)
+    """Heads of the attention."""
     num_groups: int = Field(default=32, ge=1)
     """Groups of each GroupNorm; must divide every channel count."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """In each residual block."""
 
     @model_validator(mode="after")
     def _channels_divide(self) -> Self:
@@ -79,7 +85,9 @@ class Pictures(Config):
     """Settings of the pictures, drawn at the picture cadence from the same noise."""
 
     num_per_class: int = Field(default=8, ge=1, le=100)
+    """Samples of each class."""
     max_classes: int = Field(default=10, ge=1, le=100)
+    """Classes that are drawn."""
     sampling: Sampling = Sampling()
     comparisons: tuple[Sampling, ...] = (
         Sampling(solver="euler", nfe=20),
@@ -145,6 +153,7 @@ class FlowMatchingConfig(WorkloadConfig):
     data: ImageData = ImageData()
     network: Network = Network()
     coupling: Literal["independent", "optimal_transport"] = "independent"
+    """How noise and images of a batch are paired: as drawn, or by optimal transport within each worker's part."""
     path: AnyPath = Straight()
     """Path from noise to image along which the velocity is trained."""
     times: AnyTimes = UniformTimes()

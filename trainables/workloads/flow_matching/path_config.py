@@ -57,6 +57,7 @@ class LogitNormalTimes(Config):
     mean: float = Field(default=0.0, ge=-10, le=10)
     """Above 0 times near the images are drawn more often, below it those near the noise."""
     std: float = Field(default=1.0, gt=0, le=10)
+    """Standard deviation before the logistic function."""
 
 
 AnyPath = Annotated[Straight | VariancePreserving | Trigonometric, Field(discriminator="name")]

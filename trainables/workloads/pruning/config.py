@@ -20,6 +20,7 @@ class PruningData(ImageData):
     """Labelled images with a validation split, which chooses the best epoch of each round."""
 
     validation_ratio: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training images that decides which model is best."""
 
 
 class Regularisation(Config):
@@ -49,6 +50,7 @@ class PruningConfig(WorkloadConfig):
     name: Literal["pruning"] = "pruning"
     data: PruningData = PruningData()
     arch: Arch = "res20s"
+    """The network."""
     patch_size: int = Field(default=4, ge=1)
     """Vision transformers only: side of a patch in pixels."""
     normalisation: Literal["dataset", "imagenet", "inception"] | None = None
@@ -58,6 +60,7 @@ class PruningConfig(WorkloadConfig):
     pretrained: InputPath | None = None
     """Weights to start from: timm's names for a vision transformer, `conv1`, `layer1.0.conv1`, ... for a ResNet."""
     struct: Literal["refill", "rsst"] = "rsst"
+    """refill removes units by their scores and trains on; rsst pulls them to zero first, and then removes them."""
     pruning_times: int = Field(default=20, ge=1, le=1000)
     """Rounds of `training.epochs` epochs each, including the dense one."""
     rate: float | None = Field(default=0.2, gt=0, lt=1)
@@ -71,6 +74,7 @@ class PruningConfig(WorkloadConfig):
     fillback_rate: float = Field(default=0.0, ge=0, lt=1)
     """refill only: share of the units to be removed that is kept."""
     criteria: Criterion = "l1"
+    """Score by which units are removed."""
     criterion_batches: int = Field(default=8, ge=1)
     """Training batches of each worker over which l1, l2 and saliency are measured."""
     sorting_mode: Literal["layer-wise", "global"] = "layer-wise"

@@ -60,6 +60,7 @@ class Evaluation(Config):
     """Settings of the evaluation."""
 
     split: Literal["val", "test"] = "val"
+    """Split that is evaluated while the network trains."""
     protocol: ProtocolName = "uc_merced"
     """uc_merced: RGB, one low-resolution pixel cut off at each side, mean of the channels' PSNR. y_channel: luma only,
     as for Set5. div2k: RGB, six pixels more cut off, one error over all channels."""
@@ -118,6 +119,7 @@ class SuperResolutionConfig(WorkloadConfig):
     name: Literal["super_resolution"] = "super_resolution"
     data: SuperResolutionData = SuperResolutionData()
     network: AnyNetwork = SymUNet()
+    """The network, by its name."""
     loss: str = "1*L1"
     """Terms weight*TYPE joined by +; types: L1, MSE, FFT, FFTL1, StableFFT, Freq, FreqNorm."""
     evaluation: Evaluation = Evaluation()

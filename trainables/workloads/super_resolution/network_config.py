@@ -24,12 +24,15 @@ class SymUNet(Config):
     width: int = Field(default=48, ge=4, le=512)
     """Channels of the uppermost level; every level below has twice as many."""
     encoder_blocks: tuple[int, ...] = Field(default=(4, 6, 6), min_length=1, max_length=6)
+    """From the uppermost level down."""
     decoder_blocks: tuple[int, ...] = Field(default=(6, 6, 4), min_length=1, max_length=6)
     """From the lowest level up."""
     encoder_heads: tuple[int, ...] = (1, 2, 4)
     """From the uppermost level down; the decoder has the same."""
     middle_blocks: int = Field(default=1, ge=0, le=32)
+    """Blocks of the lowest level."""
     middle_heads: int = Field(default=8, ge=1)
+    """Heads of the attention there."""
     expansion: float = Field(default=2.66, gt=0, le=8)
     """Hidden channels of a feed-forward part over its channels."""
 
@@ -56,7 +59,9 @@ class Edsr(Config):
 
     name: Literal["edsr"] = "edsr"
     num_blocks: int = Field(default=16, ge=1, le=256)
+    """Residual blocks."""
     num_channels: int = Field(default=64, ge=1, le=1024)
+    """Channels of the features."""
     residual_scaling: float = Field(default=1.0, gt=0, le=1)
     """0.1 with 256 channels, as in the paper."""
     rgb_range: Literal[1, 255] = 255
@@ -72,17 +77,27 @@ class TransENet(Config):
 
     name: Literal["transenet"] = "transenet"
     num_channels: int = Field(default=64, ge=1, le=512)
+    """Channels of the features."""
     blocks_per_stage: int = Field(default=5, ge=1, le=64)
+    """Residual blocks of each of the three stages."""
     reduced_channels: int = Field(default=16, ge=1, le=512)
+    """Channels that a stage's features are reduced to before they become tokens."""
     patch_side: int = Field(default=8, ge=1, le=64)
     """Side of the square of features that makes one token; must divide the training patch at both resolutions."""
     token_dim: int = Field(default=512, ge=1, le=4096)
+    """Width of the transformer."""
     encoder_depth: int = Field(default=8, ge=1, le=32)
+    """Layers of each encoder."""
     decoder_depth: int = Field(default=1, ge=1, le=32)
+    """Layers of each decoder."""
     num_heads: int = Field(default=6, ge=1, le=64)
+    """Heads of the attention."""
     head_dim: int = Field(default=32, ge=1, le=512)
+    """Width of each head."""
     feedforward_dim: int = Field(default=512, ge=1, le=8192)
+    """Hidden width of the feed-forward parts."""
     rgb_mean: RgbMean = UC_MERCED_MEAN
+    """Mean colour in 0..1, subtracted at the start and added at the end."""
 
 
 AnyNetwork = Annotated[SymUNet | Edsr | TransENet, Field(discriminator="name")]

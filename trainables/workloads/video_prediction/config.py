@@ -20,6 +20,7 @@ class Diffusion(Config):
     """Settings of the forward process, and of the network's target."""
 
     num_timesteps: int = Field(default=1000, ge=2, le=10_000)
+    """Steps of the forward process."""
     schedule: Literal["linear", "cosine"] = "cosine"
     """linear: beta from `beta_start` to `beta_end` (Ho et al. 2020); cosine: Nichol and Dhariwal 2021, eq. 17."""
     beta_start: float = Field(default=1e-4, gt=0, lt=1)
@@ -34,6 +35,7 @@ class Sampling(Config):
     """Settings of the sampler."""
 
     method: Literal["ddim", "ddpm"] = "ddim"
+    """DDIM (Song et al. 2021) or the ancestral sampler of DDPM (Ho et al. 2020)."""
     num_steps: int = Field(default=20, ge=1, le=10_000)
     """Network calls, at even distances from the last timestep to the first."""
     eta: float = Field(default=0.0, ge=0, le=1)
@@ -82,6 +84,7 @@ class VideoPredictionConfig(WorkloadConfig):
     name: Literal["video_prediction"] = "video_prediction"
     data: VideoData = VideoData()
     network: AnyNetwork = DiT()
+    """The network, by its name."""
     latents: Latents | None = None
     """Null: predict pixels, which needs no weights."""
     diffusion: Diffusion = Diffusion()

@@ -30,7 +30,9 @@ class PastEncoder(Config):
     """Settings of the 3-D convolutions over the past frames, whose mean over time conditions every token."""
 
     channels: int = Field(default=256, ge=8, le=2048)
+    """Channels of the convolutions."""
     num_layers: int = Field(default=4, ge=1, le=16)
+    """Convolutions."""
     num_groups: int = Field(default=32, ge=1)
     """Groups of each GroupNorm; must divide `channels`."""
     patch_size: int = Field(default=1, ge=1, le=16)
@@ -49,7 +51,9 @@ class DiT(Config):
 
     name: Literal["dit"] = "dit"
     size: Literal["XL", "L", "B", "S", "small", "mini"] = "small"
+    """Depth, width and heads: 28, 1152, 16 for XL down to 4, 96, 3 for mini."""
     patch_size: Literal[2, 4, 8] = 4
+    """Side of the square of a frame that makes one token."""
     past: PastEncoder = PastEncoder(channels=64, num_groups=16, patch_size=4)
 
     @model_validator(mode="after")
@@ -76,9 +80,11 @@ class ConvolutionalBaseline(Config):
     channels: int = Field(default=32, ge=4, le=512)
     """Channels of each frame inside the encoder."""
     num_downsamplings: int = Field(default=2, ge=1, le=4)
+    """Halvings of the frames' sides inside the encoder."""
     num_blocks: int = Field(default=4, ge=1, le=32)
     """Blocks of the translator, which gets all past frames together."""
     hidden_channels: int = Field(default=256, ge=8, le=4096)
+    """Channels of the translator."""
 
     @property
     def label(self) -> str:

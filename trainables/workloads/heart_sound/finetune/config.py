@@ -18,17 +18,20 @@ class Head(Config):
     hidden: int = Field(default=128, ge=1)
     """Width of the hidden layer; linear evaluation has none."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Before the last layer; linear evaluation has none."""
 
 
 class ClassLoss(Config):
     """Cross-entropy, or focal loss (Lin et al. 2017)."""
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the target that all classes get alike."""
     focal_gamma: float = Field(default=0.0, ge=0)
     """0 is cross-entropy; from 1 on, confident answers weigh less. Focal loss has no label smoothing."""
     weighs_classes: bool = True
     """Class weights n / (C n_c) over what `counts` says, at most `largest_weight`."""
     largest_weight: float = Field(default=10.0, ge=1)
+    """Most that a class weighs."""
     counts: Literal["cycles", "patients"] = "cycles"
     """What weighs the same in the loss and in the frequencies of the classes: each cycle, or each patient, whose
     cycles share its weight."""
@@ -71,7 +74,9 @@ class Pooling(Config):
     """
 
     cycles: PoolingMethod = "logits"
+    """Of the cycles in a recording."""
     recordings: PoolingMethod = "logits"
+    """Of the recordings in a patient."""
 
 
 class Decision(Config):
@@ -89,6 +94,7 @@ class FinetuneConfig(WorkloadConfig):
 
     name: Literal["heart_sound_finetune"] = "heart_sound_finetune"
     task: TaskName = "synthetic_murmur"
+    """What is decided, from which data set."""
     mode: Literal["full", "linear"] = "full"
     """linear: the encoder does not change, including its running statistics; one linear layer is trained."""
     pretrained: ModelPath | None = None

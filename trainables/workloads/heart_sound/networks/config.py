@@ -14,9 +14,11 @@ class EncoderConfig(Config):
     """
 
     sequence: Literal["mamba", "transformer", "none"] = "mamba"
+    """Blocks of the sequence model: Mamba (Gu and Dao 2023), Transformer, or none."""
     channels: tuple[int, int, int, int] = (32, 64, 128, 256)
     """Channels of the four convolutional stages; the last is the width of the sequence model and of the embedding."""
     num_layers: int = Field(default=4, ge=1, le=32)
+    """Blocks."""
     state_size: int = Field(default=16, ge=1, le=256)
     """mamba only."""
     expansion: int = Field(default=2, ge=1, le=8)
@@ -24,6 +26,7 @@ class EncoderConfig(Config):
     num_heads: int = Field(default=8, ge=1)
     """transformer only."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """In each block."""
     pooling: Literal["mean", "attention"] = "mean"
     """Over the time of a sample; attention is learnt, and in windows of several seconds chooses among their heart
     beats."""

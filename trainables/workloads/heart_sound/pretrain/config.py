@@ -15,6 +15,7 @@ class Contrast(Config):
     """Settings of the two losses: on complete cycles, and on their sub-structures."""
 
     temperature: float = Field(default=0.07, gt=0)
+    """Divides the similarities."""
     sub_weight: float = Field(default=1.0, ge=0)
     """Weight of the loss of sub-structures; 0 leaves it out, with its projector."""
     num_parts: int = Field(default=4, ge=2, le=16)
