@@ -22,11 +22,12 @@ def count_files(pipeline: DataPipeline[Any], damaged: Collection[str]) -> FileCo
     roots, used_files = pipeline.raw_roots(), pipeline.used_files()
     if not roots:
         return None
-    used = {identity_of(path) for path in used_files}
-    known = {identity_of(path) for path in pipeline.raw_files()}
-    endings = {path.suffix.lower() for path in used_files}
     reasons: dict[Path, str] = dict.fromkeys(used_files, "")
-    for path, reason in (found for root in roots for found in _walk(root)):
+    others = [found for root in roots for found in _walk(root) if found[0] not in reasons]
+    used = {identity_of(path) for path in used_files} if others else set()
+    known = {identity_of(path) for path in pipeline.raw_files()} if others else set()
+    endings = {path.suffix.lower() for path in used_files}
+    for path, reason in others:
         identity = identity_of(path)
         if reason:
             reasons.setdefault(path, reason)

@@ -98,7 +98,7 @@ class Search(Config):
     take: Literal["best", "last"] = "best"
     """The evaluation by which a trial counts: its best, or its last."""
     scheduler: Scheduler = Fifo()
-    """Rule that stops or changes trials while they run; null: all run to their end."""
+    """Rule that stops or changes trials while they run; fifo lets all run to their end."""
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials at the same time; by default, and always with pbt, as many as the cluster has room for."""
     retries: int = Field(default=1, ge=0, le=100)

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from data_pipelines.contract.pipeline import DataSpec
 from data_pipelines.prepared.making.shard_making import make_shards
-from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask, group_tasks
-from data_pipelines.prepared.making.shard_processes import GROUPS_PER_PROCESS, LogCollector, Result, ShownInOrder, thaw
+from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask, share_tasks
+from data_pipelines.prepared.making.shard_processes import LogCollector, Result, ShownInOrder, thaw
 from data_pipelines.prepared.ray_dataset import cause_of, keeping_words
 from data_pipelines.storage.folder import Folder
 
@@ -71,8 +71,7 @@ def _dataset(frozen: bytes, folder: Folder, tasks: Sequence[ShardTask], data_spe
 
     files = thaw(frozen).raw_files()
     cpus = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-    groups = group_tasks(tasks, max(len(tasks) // (cpus * GROUPS_PER_PROCESS), 1))
-    items = [{"tasks": pickle.dumps(group)} for group in groups]
+    items = [{"tasks": pickle.dumps(group)} for group in share_tasks(tasks, cpus)]
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         partial(
             _make_in_task, frozen=ray.put(frozen), folder=folder, data_spec=dict(data_spec), seen=(files[0], files[-1])

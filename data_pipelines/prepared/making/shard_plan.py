@@ -70,6 +70,19 @@ def group_tasks(tasks: Sequence[ShardTask], most: int) -> Iterator[list[ShardTas
         yield group
 
 
+def share_tasks(tasks: Sequence[ShardTask], num_workers: int) -> Iterator[list[ShardTask]]:
+    """Yield groups of tasks, see `group_tasks`, for workers that each take the next one when they are done.
+
+    A group is half a worker's share of what is left: large ones first, as each begins to read anew, and single tasks at
+    the end, so that no worker waits long for another.
+    """
+    left = list(tasks)
+    while left:
+        group = next(group_tasks(left, max(len(left) // (2 * num_workers), 1)))
+        left = left[len(group) :]
+        yield group
+
+
 def join_shards(made: Sequence[MadeShard]) -> list[Shard]:
     """Return the shards of one split, which together cover all its raw rows.
 

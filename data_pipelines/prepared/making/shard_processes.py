@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, NamedTuple, Self
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec
-from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask, group_tasks
+from data_pipelines.prepared.making.shard_plan import MadeShard, ShardTask, share_tasks
 from data_pipelines.storage.folder import Folder
 
 MODULE = "data_pipelines.prepared.making.shard_process_main"
-GROUPS_PER_PROCESS = 4
-"""Groups of tasks for each process: few, as each begins to read anew, and enough that none waits long at the end."""
 
 
 class Said(NamedTuple):
@@ -73,10 +71,9 @@ def make_in_processes(
         ValueError: The raw rows cannot be read.
         RuntimeError: A process ended before its work was done.
     """
-    most = max(len(tasks) // (num_processes * GROUPS_PER_PROCESS), 1)
     groups: queue.SimpleQueue[list[ShardTask]] = queue.SimpleQueue()
     count = 0
-    for group in group_tasks(tasks, most):
+    for group in share_tasks(tasks, num_processes):
         groups.put(group)
         count += 1
     job = Job(list(sys.path), frozen, folder, data_spec)

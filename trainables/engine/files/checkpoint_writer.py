@@ -41,10 +41,16 @@ class CheckpointWriter:
         self._folder, self._keep, self._is_deleted_elsewhere = folder, keep, is_deleted_elsewhere
         self._is_beside = is_beside
         self._copy = HostCopy()
+        self._reserving: Future[None] | None = None
         self._running: Future[str] | None = None
         self._deleting: Future[None] | None = None
         self._complete: str | None = None
         self._has_waited = False
+
+    def reserve(self, checkpoint: Checkpoint) -> None:
+        """Take the memory of the copies beside the training, which the first save would wait for."""
+        if self._is_beside and self._reserving is None:
+            self._reserving = _run_in_thread(self._copy.reserve, list_plain(checkpoint))
 
     def save(self, step: int, checkpoint: Checkpoint, metadata: Mapping[str, Any]) -> list[str]:
         """Copy a checkpoint and begin to write it; returns messages for the log.
@@ -59,6 +65,8 @@ class CheckpointWriter:
                 "(training.checkpoint_every) if that should not slow the training down"
             )
         self.wait()
+        if self._reserving:
+            self._reserving.result()
         copied = self._copy.of(checkpoint)
         self._running = _run_in_thread(write_checkpoint, self._folder, step, copied, copy.deepcopy(dict(metadata)))
         if not self._is_beside or self._copy.num_bytes < MIN_BYTES_BESIDE:
@@ -116,6 +124,13 @@ class HostCopy:
         self.num_bytes = 0
         """Bytes of the newest copy."""
 
+    def reserve(self, tensors: Mapping[str, Tensor]) -> None:
+        """Allocate the buffers of a large state, and touch their memory; values are not read."""
+        if sum(tensor.nbytes for tensor in tensors.values()) >= MIN_BYTES_BESIDE:
+            self._buffers = {
+                name: torch.zeros_like(tensor, device="cpu", requires_grad=False) for name, tensor in tensors.items()
+            }
+
     def of(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return a copy that shares nothing with the state; the work of the device on it is done when this returns."""
         before, self._buffers, self.num_bytes = self._buffers, {}, 0
@@ -130,8 +145,23 @@ class HostCopy:
             self._buffers[name] = buffer
             return buffer.copy_(tensor.detach())
 
-        parts = {"model": checkpoint.model, "ema": checkpoint.ema, "state": checkpoint.state}
-        return Checkpoint(**map_tensors(parts, copy_tensor), history=checkpoint.history)
+        return Checkpoint(**map_tensors(_parts(checkpoint), copy_tensor), history=checkpoint.history)
+
+
+def list_plain(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the tensors of a state that `HostCopy` copies into buffers, by name."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, tensor: Tensor) -> None:
+        if is_plain(tensor):
+            found[name] = tensor
+
+    map_tensors(_parts(checkpoint), keep)
+    return found
+
+
+def _parts(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"model": checkpoint.model, "ema": checkpoint.ema, "state": checkpoint.state}
 
 
 def _form(tensor: Tensor) -> tuple[Any, ...]:

@@ -194,6 +194,8 @@ class Loop:
                 with self.stopwatch.saving():
                     self.reporter.save_checkpoint(self.state)
                 interruption.note_saved()
+            else:
+                self.reporter.reserve_checkpoints(self.state)
             if position.is_finished or due.ends_stage or interruption.is_urgent:
                 self.reporter.wait_for_checkpoint()
             if position.is_finished:

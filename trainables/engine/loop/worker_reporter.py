@@ -25,6 +25,7 @@ class WorkerReporter:
         self._run, self._worker = run, worker
         self._is_writer = worker.collectives.rank == 0
         self._checkpoints: CheckpointWriter | None = None
+        self._has_reserved = False
         if self._is_writer:
             self._checkpoints = CheckpointWriter(
                 worker.folder,
@@ -142,6 +143,18 @@ class WorkerReporter:
         """Complete the checkpoint that is being written when the block ends, also by an error."""
         with self._checkpoints or nullcontext():
             yield
+
+    def reserve_checkpoints(self, state: TrainState) -> None:
+        """Take the memory of checkpoints beside the training, once. A collective.
+
+        Not where the training is sharded, whose state would have to be gathered for it.
+        """
+        if self._has_reserved or self._worker.is_sharded:
+            return
+        self._has_reserved = True
+        checkpoint = state.capture(self._worker.collectives)
+        if self._checkpoints:
+            self._checkpoints.reserve(checkpoint)
 
     def save_checkpoint(self, state: TrainState) -> None:
         """Copy a checkpoint, which is written beside the training and attached to a report once complete. A collective.

@@ -9,7 +9,7 @@ import torch
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files import checkpoint_writer, checkpoints
-from trainables.engine.files.checkpoint_writer import CheckpointWriter, HostCopy
+from trainables.engine.files.checkpoint_writer import CheckpointWriter, HostCopy, list_plain
 from trainables.engine.files.checkpoints import Checkpoint, deleted_by_nobody, load_checkpoint
 
 NAMES = [f"checkpoints/step_00000000{step}" for step in range(10)]
@@ -202,3 +202,17 @@ def test_a_copy_waits_for_the_work_of_the_device():
     copied = HostCopy().of(Checkpoint({"w": tensor}, None, {}, b""))
     tensor += 1
     assert bool((copied.model["w"] == 50).all()) and copied.model["w"].device.type == "cpu"
+
+
+def test_the_first_copy_uses_the_memory_that_was_reserved(monkeypatch):
+    images = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    state = Checkpoint({"w": torch.randn(8, 8)}, None, {"moments": {0: images}}, b"")
+    copier = HostCopy()
+    copier.reserve(list_plain(state))
+    assert not copier._buffers  # a small state is not worth it
+    monkeypatch.setattr(checkpoint_writer, "MIN_BYTES_BESIDE", 0)
+    copier.reserve(list_plain(state))
+    places = {name: buffer.data_ptr() for name, buffer in copier._buffers.items()}
+    copied = copier.of(state)
+    assert {copied.model["w"].data_ptr(), copied.state["moments"][0].data_ptr()} == set(places.values())
+    assert torch.equal(copied.model["w"], state.model["w"]) and torch.equal(copied.state["moments"][0], images)
