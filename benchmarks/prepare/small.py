@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks.prepare.raw import IMAGES, build_pipeline
 from data_pipelines.images.pipeline import ImagePipeline
-from data_pipelines.prepared.copies import warn_of_copies
-from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.prepare import prepare
-from data_pipelines.prepared.raw_changes import stamp_of
+from data_pipelines.prepared.raw.copies import warn_of_copies
+from data_pipelines.prepared.raw.file_counts import count_files
+from data_pipelines.prepared.raw.raw_changes import stamp_of
 from data_pipelines.storage.folder import Folder
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import LabelledImages
-from data_pipelines.prepared.split_folders import find_split_folders
+from data_pipelines.prepared.sources.split_folders import find_split_folders
 from data_pipelines.readers.bad_file import BadFileError, content_of, few, printable
 from data_pipelines.readers.file_listing import identity_of, is_folder, list_files, refuse_shared, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES, load_image

@@ -17,7 +17,7 @@ from data_pipelines.images.config import ImageData
 from data_pipelines.images.raw_images import open_source
 from data_pipelines.images.sources import ImageSource, LabelledImages, count_validation, raw_shape
 from data_pipelines.prepared.byte_columns import tensor_of
-from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.prepared.sources.source_pipeline import SourcePipeline
 from data_pipelines.readers.bad_file import BadFileError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from data_pipelines.images.cifar10 import find_cifar10
 from data_pipelines.images.cifar100 import find_cifar100
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.sources import DigitsSource, ImageSource, WithValidation, raw_shape
-from data_pipelines.prepared.source_pipeline import require_path
+from data_pipelines.prepared.sources.source_pipeline import require_path
 
 
 def open_source(data: ImageData) -> ImageSource:

@@ -15,7 +15,7 @@ from data_pipelines.prepared.manifest import (
     refuse_other_pipeline,
     save_manifest,
 )
-from data_pipelines.prepared.raw_changes import warn_of_changes
+from data_pipelines.prepared.raw.raw_changes import warn_of_changes
 from data_pipelines.prepared.repair import remake_shards
 from data_pipelines.prepared.shard_checks import is_whole
 from data_pipelines.prepared.shard_files import delete_shards

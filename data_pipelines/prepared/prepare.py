@@ -14,7 +14,7 @@ from data_pipelines.prepared.folder_lock import only_one
 from data_pipelines.prepared.folder_making import Making, prepare_rows, refuse_foreign
 from data_pipelines.prepared.making.shard_writer import MakeElsewhere, OnProgress
 from data_pipelines.prepared.manifest import MANIFEST_NAME, load_manifest, read_manifest
-from data_pipelines.prepared.raw_changes import has_changed
+from data_pipelines.prepared.raw.raw_changes import has_changed
 from data_pipelines.prepared.shard_checks import is_whole
 from data_pipelines.prepared.shard_files import delete_shards
 from data_pipelines.prepared.warning_limit import limited_warnings

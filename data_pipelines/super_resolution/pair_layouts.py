@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
-from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
+from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few
 from data_pipelines.readers.file_listing import find_folder, list_files
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES

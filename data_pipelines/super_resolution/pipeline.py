@@ -13,7 +13,7 @@ import pyarrow as pa
 from data_pipelines.contract.pipeline import SPLITS, DataSpec, Split
 from data_pipelines.contract.row_draws import NumpyDraws
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of
-from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.prepared.sources.source_pipeline import SourcePipeline
 from data_pipelines.readers.bad_file import content_of, printable
 from data_pipelines.super_resolution.batch import CHANNELS, PackedImages, PatchBatch, cut_patches, pairs_of
 from data_pipelines.super_resolution.config import SuperResolutionData

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
-from data_pipelines.prepared.source_pipeline import require_path
-from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
+from data_pipelines.prepared.sources.source_pipeline import require_path
+from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.file_listing import identity_of, refuse_shared
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import visible_entries

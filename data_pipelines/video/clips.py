@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.prepared.split_folders import find_split_folders, warn_of_strays
+from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few, printable
 from data_pipelines.readers.file_listing import FileListing, list_files, refuse_shared, warn_left_out
 

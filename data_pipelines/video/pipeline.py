@@ -13,7 +13,7 @@ import pyarrow as pa
 from data_pipelines.contract.pipeline import DataSpec, Split
 from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of, values_of
-from data_pipelines.prepared.source_pipeline import SourcePipeline
+from data_pipelines.prepared.sources.source_pipeline import SourcePipeline
 from data_pipelines.storage.checksums import hash_file
 from data_pipelines.video.batch import PackedClips, WindowBatch, change_windows, cut_random_windows
 from data_pipelines.video.config import VideoData

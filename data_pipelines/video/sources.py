@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.prepared.source_pipeline import require_path
+from data_pipelines.prepared.sources.source_pipeline import require_path
 from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.video.clips import Clip, ClipListing, cut_long_clips
 from data_pipelines.video.config import VideoData

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Prepare the data of an experiment; returns where they are and how many rows each split has."""
-    from data_pipelines.prepared.file_counts import describe_files
+    from data_pipelines.prepared.raw.file_counts import describe_files
     from ray_jobs.console import format_counts
     from ray_jobs.progress_bar import progress_bar
     from ray_jobs.runs.planning import prepare_data

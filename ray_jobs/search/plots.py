@@ -17,7 +17,7 @@ AXIS_WIDTH, HEIGHT, MARGIN = 170, 420, 90
 
 def save_pictures(setup: SweepPlan, trials: Trials) -> list[str]:
     """Write the plots for each label, the best in the darkest blue; returns their names in the search's folder."""
-    from trainables.contract.picture_grid import encode_png  # brings torch
+    from trainables.pictures.picture_grid import encode_png  # brings torch
 
     names = []
     entries = rank(setup, trials)
@@ -43,7 +43,7 @@ Picture = np.ndarray
 
 def draw_curves(setup: SweepPlan, entries: Sequence[Entry]) -> Picture | None:
     """Draw the first objective over epochs; None when nothing was measured twice."""
-    from trainables.line_charts import Curve, draw_chart  # brings torch
+    from trainables.pictures.line_charts import Curve, draw_chart  # brings torch
 
     goal = setup.goals(entries[0].trials[0])[0]
     lines = []
@@ -68,7 +68,7 @@ def draw_coordinates(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[
         return None
     from matplotlib.figure import Figure
 
-    from trainables.line_charts import DPI, INK, pixels_of  # brings torch
+    from trainables.pictures.line_charts import DPI, INK, pixels_of  # brings torch
 
     goals = setup.goals(entries[0].trials[0])
     axes = [_Axis(key, [entry.trials[0].values.get(key) for entry in entries]) for key in keys]
@@ -95,7 +95,7 @@ def draw_objectives(setup: SweepPlan, entries: Sequence[Entry], keys: Sequence[s
 
     Returns None for one objective.
     """
-    from trainables.line_charts import Curve, draw_chart  # brings torch
+    from trainables.pictures.line_charts import Curve, draw_chart  # brings torch
 
     goals = setup.goals(entries[0].trials[0])
     if len(goals) < 2:

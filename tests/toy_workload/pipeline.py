@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.contract.row_draws import TorchDraws
-from data_pipelines.prepared.array_pipeline import ArrayPipeline
+from data_pipelines.prepared.sources.array_pipeline import ArrayPipeline
 from tests.toy_workload.config import ToyConfig
 
 FEATURES = 8

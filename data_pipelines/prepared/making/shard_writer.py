@@ -9,8 +9,6 @@ from typing import Any
 
 from data_pipelines.contract.config import Config
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, LeftOut, Manifest, Split, StoreReference
-from data_pipelines.prepared.copies import warn_of_copies
-from data_pipelines.prepared.file_counts import count_files
 from data_pipelines.prepared.making.raw_rows import read_pieces
 from data_pipelines.prepared.making.shard_making import make_shards
 from data_pipelines.prepared.making.shard_plan import (
@@ -23,7 +21,9 @@ from data_pipelines.prepared.making.shard_plan import (
 )
 from data_pipelines.prepared.making.shard_processes import freeze, make_in_processes
 from data_pipelines.prepared.manifest import read_record, save_manifest, save_text
-from data_pipelines.prepared.raw_changes import stamp_of
+from data_pipelines.prepared.raw.copies import warn_of_copies
+from data_pipelines.prepared.raw.file_counts import count_files
+from data_pipelines.prepared.raw.raw_changes import stamp_of
 from data_pipelines.prepared.shard_checks import has_hash, has_size
 from data_pipelines.prepared.shard_files import choose_rows_per_shard, delete_shards
 from data_pipelines.readers.bad_file import BadFileError, refuse_all

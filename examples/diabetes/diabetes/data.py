@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.prepared.array_pipeline import ArrayPipeline
+from data_pipelines.prepared.sources.array_pipeline import ArrayPipeline
 
 from .config import DiabetesConfig
 

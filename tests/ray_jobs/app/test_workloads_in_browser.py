@@ -17,7 +17,7 @@ from ray_jobs.exit_codes import DONE
 from tests.data_pipelines.heart_sounds.heart_files import write_wav
 from tests.ray_jobs.app.browser import CHROMIUM, opened_page
 from tests.saved_models import save_tiny
-from trainables.contract.animation import encode_mp4
+from trainables.pictures.animation import encode_mp4
 
 HAS_GRADIO = importlib.util.find_spec("gradio") is not None
 pytestmark = [

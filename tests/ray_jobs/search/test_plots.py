@@ -21,7 +21,7 @@ def test_objectives_have_a_line_for_each_word(search, monkeypatch):
         drawn.append((x_label, y_label, {line.label: line.points for line in lines}))
         return torch.zeros(3, 4, 4, dtype=torch.uint8)
 
-    monkeypatch.setattr("trainables.line_charts.draw_chart", draw)
+    monkeypatch.setattr("trainables.pictures.line_charts.draw_chart", draw)
     two = [{"metric": "test/mse", "mode": "min"}, {"metric": "speed", "mode": "max"}]
     setup = search(space={RATE: [0.1, 0.2], OPTIMIZER: ["sgd", "adam"]}, objectives=two)
     setup.folder.make()

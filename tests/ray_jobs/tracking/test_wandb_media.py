@@ -11,8 +11,8 @@ from PIL import Image
 from data_pipelines.storage.folder import Folder
 from ray_jobs.tracking.wandb_objects import cut_grid, read_media
 from trainables.contract.panels import ImagePanel, TablePanel, VideoPanel
-from trainables.contract.picture_grid import draw_grid
 from trainables.engine.files.panel_files import save_panels
+from trainables.pictures.picture_grid import draw_grid
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -6,9 +6,9 @@ import numpy as np
 from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
-from trainables.contract.animation import encode_gif, encode_mp4
 from trainables.contract.panels import ImagePanel, Panel, TablePanel, VideoPanel
-from trainables.contract.picture_grid import GAP, draw_grid, encode_png, margins, to_array
+from trainables.pictures.animation import encode_gif, encode_mp4
+from trainables.pictures.picture_grid import GAP, draw_grid, encode_png, margins, to_array
 from trainables.run_paths import PICTURES, step_name
 
 

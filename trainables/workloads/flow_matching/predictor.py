@@ -16,9 +16,9 @@ from data_pipelines.readers.image_file import IMAGE_SUFFIXES, fit_image
 from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.storage.folder import Folder
 from trainables.contract.input_files import find_input_files
-from trainables.contract.picture_grid import encode_png
 from trainables.contract.prediction import Input, Prediction, Row
 from trainables.contract.predictor import Predictor, SavedModel
+from trainables.pictures.picture_grid import encode_png
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.picture_likelihood import Likelihood, compute_likelihood
 from trainables.workloads.flow_matching.prediction_options import FlowOptions, choose_conditions, refuse_unused

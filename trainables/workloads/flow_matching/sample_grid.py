@@ -9,8 +9,8 @@ from PIL import Image
 
 from data_pipelines.storage.folder import Folder
 from trainables.contract.panels import ImagePanel, zoom_of
-from trainables.contract.picture_grid import draw_grid, encode_png
 from trainables.contract.prediction import Row
+from trainables.pictures.picture_grid import draw_grid, encode_png
 from trainables.workloads.flow_matching.sample_batches import WITHOUT_CLASS
 
 COLUMNS = 10

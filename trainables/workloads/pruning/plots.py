@@ -6,7 +6,7 @@ import torch
 
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
 from trainables.contract.train_context import Progress
-from trainables.line_charts import Curve, draw_chart
+from trainables.pictures.line_charts import Curve, draw_chart
 from trainables.workloads.pruning.config import PruningConfig, Regularisation
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import count_prunable

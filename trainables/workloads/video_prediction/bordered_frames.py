@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from trainables.contract.picture_grid import enlarge
+from trainables.pictures.picture_grid import enlarge
 
 Colour = tuple[int, int, int]
 PAST, FUTURE = (150, 150, 150), (230, 110, 0)

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from trainables.contract.panels import ImagePanel, Panel, VideoPanel, zoom_of
-from trainables.contract.picture_grid import draw_grid
+from trainables.pictures.picture_grid import draw_grid
 from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST, draw_frame, time_name
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from trainables.contract.animation import encode_gif, encode_mp4
-from trainables.contract.picture_grid import encode_png
+from trainables.pictures.animation import encode_gif, encode_mp4
+from trainables.pictures.picture_grid import encode_png
 from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST, draw_frame, time_name
 
 _SIDE = 192

@@ -10,8 +10,8 @@ from PIL import Image
 
 from data_pipelines.storage.folder import Folder
 from trainables.contract.panels import ImagePanel, TablePanel, VideoPanel
-from trainables.contract.picture_grid import draw_grid, encode_png
 from trainables.engine.files.panel_files import picture_of, save_panels
+from trainables.pictures.picture_grid import draw_grid, encode_png
 
 
 def images(count: int, channels: int, height: int = 3, width: int = 4) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
-from trainables.line_charts import Curve, draw_chart
+from trainables.pictures.line_charts import Curve, draw_chart
 
 _COSTS = ("eval/nfe_ode", "eval/nfe_net")
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from data_pipelines.heart_sounds.analysis import Analysis
-from trainables.contract.picture_grid import encode_png
-from trainables.line_charts import Curve, draw_chart
+from trainables.pictures.line_charts import Curve, draw_chart
+from trainables.pictures.picture_grid import encode_png
 from trainables.workloads.heart_sound.finetune.inference.answers import RecordingAnswer
 
 WIDTH = 1200

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.panels import ImagePanel
-from trainables.line_charts import DPI, INK, Curve, draw_chart, pixels_of
 from trainables.metrics.classification import (
     compute_auroc,
     compute_average_precision,
@@ -15,6 +14,7 @@ from trainables.metrics.classification import (
     precision_recall_curve,
     roc_curve,
 )
+from trainables.pictures.line_charts import DPI, INK, Curve, draw_chart, pixels_of
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 

@@ -7,10 +7,10 @@ import numpy as np
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
 from trainables.contract.workload_config import INTERVAL
-from trainables.line_charts import Curve, draw_chart
 from trainables.metrics.bootstrap import bootstrap
 from trainables.metrics.calibration import calibration_bins
 from trainables.metrics.classification import Scores, roc_curve, score
+from trainables.pictures.line_charts import Curve, draw_chart
 from trainables.workloads.heart_sound.finetune.aggregation import Answers
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_challenge

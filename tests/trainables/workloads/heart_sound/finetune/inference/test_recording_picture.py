@@ -9,7 +9,7 @@ from data_pipelines.heart_sounds.analysis import analyse
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.single_recordings import array_recording
-from trainables.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, MARK, RIGHT, TOP
+from trainables.pictures.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, MARK, RIGHT, TOP
 from trainables.workloads.heart_sound.finetune.inference.answers import CycleAnswer, RecordingAnswer
 from trainables.workloads.heart_sound.finetune.inference.recording_picture import WIDTH, draw_recording
 

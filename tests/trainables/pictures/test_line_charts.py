@@ -3,7 +3,7 @@
 import pytest
 from torch import Tensor
 
-from trainables.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, MARK, RIGHT, TOP, WIDTH, Curve, draw_chart
+from trainables.pictures.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, MARK, RIGHT, TOP, WIDTH, Curve, draw_chart
 
 FRAME_RIGHT, FRAME_BOTTOM = WIDTH - RIGHT, HEIGHT - BOTTOM
 

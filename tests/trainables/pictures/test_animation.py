@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.contract.animation import encode_gif
+from trainables.pictures.animation import encode_gif
 
 
 @pytest.mark.parametrize(("frames_per_s", "duration_ms"), [(4, 250), (10, 100), (30, 30), (60, 20), (1000, 20)])

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from data_pipelines.prepared.array_pipeline import DTYPES, ArrayPipeline
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.shard_files import load_shard
+from data_pipelines.prepared.sources.array_pipeline import DTYPES, ArrayPipeline
 from data_pipelines.storage.folder import Folder
 
 

@@ -1,0 +1,1 @@
+"""Raw files of prepared data: their counts, copies among them, and changes since."""

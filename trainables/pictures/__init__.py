@@ -1,0 +1,1 @@
+"""Pictures: grids, clips and charts as pixels and files."""
