@@ -60,7 +60,8 @@ def run_module(
                 time.sleep(max(INTERVAL_S, ASKED_AGAIN * (time.monotonic() - looked)))
         if process.returncode:
             raise RuntimeError(f"{module} failed:\n{output.read_text()[-2000:]}")
-        return {**json.loads(output.read_text().splitlines()[-1]), "peak_mib": peak}
+        printed = [line for line in output.read_text().splitlines() if line.startswith("{")]  # Ray may print behind it
+        return {**json.loads(printed[-1]), "peak_mib": peak}
 
 
 def reason_of(error: Exception) -> str:

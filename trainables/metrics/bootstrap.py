@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from trainables.contract.workload_config import INTERVAL
+
 NUM_DRAWS = 1000
 LEVEL = 0.95
 LEAST_DEFINED = 0.9
@@ -38,3 +40,9 @@ def bootstrap(
         for name, values in found.items()
         if len(values) >= LEAST_DEFINED * num_draws
     }
+
+
+def bootstrap_ends(units: np.ndarray, score: Callable[[np.ndarray], Mapping[str, float]]) -> dict[str, float]:
+    """Return the ends of the intervals of `bootstrap` as `<name>_low` and `<name>_high`."""
+    found = bootstrap(units, score)
+    return {name + end: value for name, ends in found.items() for end, value in zip(INTERVAL, ends, strict=True)}

@@ -19,7 +19,7 @@ from trainables.engine.files.checkpoints import deleted_by_nobody
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.worker_context import CancelledError, WorkerContext, never_cancelled, no_notice
 from trainables.engine.process.collectives import ProcessGroup
-from trainables.engine.process.malloc_settings import set_malloc_thresholds
+from trainables.engine.process.malloc_settings import set_malloc_thresholds, take_arrow_buffers_from_malloc
 from trainables.plan import Plan
 from trainables.ray_train.row_sources import build_local_sources, build_ray_sources
 from trainables.run import Run
@@ -225,6 +225,7 @@ def _is_sharded(plan: Plan, world_size: int) -> bool:
 def _set_up_torch(plan: Plan) -> None:
     is_deterministic = plan.run.training.is_deterministic
     set_malloc_thresholds()
+    take_arrow_buffers_from_malloc()
     torch.set_num_threads(plan.num_threads)
     torch.use_deterministic_algorithms(is_deterministic)
     torch.backends.cudnn.benchmark = not is_deterministic

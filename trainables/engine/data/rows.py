@@ -13,7 +13,7 @@ from data_pipelines.prepared.rechunk import rebatch, regroup
 from trainables.engine.data.arrow_gather import RowGatherer
 from trainables.engine.data.row_order import PassOrder, Shards
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 64 * 2**20
 """Streamed rows are joined to tables of about this size; each row of a batch is taken from one of them."""
 
 

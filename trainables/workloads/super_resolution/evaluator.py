@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from trainables.contract.panels import Panel
 from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
 from trainables.contract.workload_config import BASELINE
+from trainables.metrics.bootstrap import bootstrap_ends
 from trainables.workloads.super_resolution.benchmark_pictures import BenchmarkPictures
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
@@ -48,7 +51,7 @@ class ImageEvaluator(Evaluator[PackedImages]):
     """Evaluator whose metrics are means over images, each counted once over all ranks.
 
     It reads a split of the run's data, or benchmark folders. Outside a training (`standing` is None) it also counts the
-    images, and draws the first of a split, or all of the benchmarks.
+    images, gives the intervals of their means, and draws the first of a split, or all of the benchmarks.
     """
 
     def __init__(
@@ -99,8 +102,31 @@ class ImageEvaluator(Evaluator[PackedImages]):
                 metrics |= self._name(scores, index, f"{place}/")
         if self._standing is not None:
             return EvaluationResult(metrics | self._note(metrics))
+        metrics |= self._intervals()
         metrics |= zip((f"{place}/num_images" for place in self._config.measured), counts.tolist(), strict=True)
         return EvaluationResult(metrics, self._panels(module), predictions=self._rows)
+
+    def _intervals(self) -> dict[str, float]:
+        """Return the ends of the 95 % bootstrap interval of each mean, whose images are drawn; a collective."""
+        mine = [
+            (row["split"], row.get("sample", 0), torch.stack(scores)[:, 0].tolist()) for row, scores in self._scores
+        ]
+        found = [each for of in self._collectives.gather_values(mine) for each in of]
+        metrics: dict[str, float] = {}
+        for place in self._config.measured:
+            of = sorted((each for each in found if each[0] == place), key=lambda each: each[1])
+            values = np.array([scores for *_, scores in of])
+            if len(values) > 1 and np.isfinite(values).all():
+                metrics |= bootstrap_ends(np.arange(len(values)), partial(self._name_means, values, place))
+        return metrics
+
+    def _name_means(self, values: np.ndarray, place: str, rows: np.ndarray) -> dict[str, float]:
+        """Return the means of scores of ours, [images, scales, metrics], over some images."""
+        named: dict[str, float] = {}
+        for index, means in enumerate(values[rows].mean(axis=0)):
+            both = torch.from_numpy(np.stack([means, means]))
+            named |= {name: each for name, each in self._name(both, index, f"{place}/").items() if BASELINE not in name}
+        return named
 
     def _panels(self, module: nn.Module) -> Sequence[Panel]:
         if self._benchmarks:

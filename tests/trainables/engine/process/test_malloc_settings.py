@@ -38,3 +38,20 @@ def test_freed_buffers_are_reused_unless_the_user_set_malloc():
     assert 5 * count_faults("keep") < given_back
     assert 5 * count_faults(**VARIABLES) < given_back, "as with the settings of a worker"
     assert 2 * count_faults("keep", MALLOC_TRIM_THRESHOLD_="100000") > given_back
+
+
+def test_arrow_takes_its_buffers_from_malloc():
+    code = """
+import pyarrow as pa
+from trainables.engine.process.malloc_settings import take_arrow_buffers_from_malloc
+take_arrow_buffers_from_malloc()
+print(pa.default_memory_pool().backend_name)
+"""
+
+    def name_pool(**variables: str) -> str:
+        environment = {**os.environ, **variables}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert name_pool() == "system"
+    assert name_pool(ARROW_DEFAULT_MEMORY_POOL="mimalloc") == "mimalloc"

@@ -29,6 +29,12 @@ def evaluate(config, collectives=None, batches=(), standing=None, module=None):
     return evaluator.compute(module or Nearest())
 
 
+def names_of(place: str) -> set[str]:
+    """Names of all that an evaluation tells of some images at one scale."""
+    scores = {f"{place}/{name}{end}" for name in ("psnr", "ssim") for end in ("", "_low", "_high")}
+    return {*scores, f"baseline/{place}/psnr", f"baseline/{place}/ssim", f"{place}/num_images"}
+
+
 def test_metrics_are_image_means_beside_bicubic_at_every_scale():
     config = tiny_config((2, 3), evaluation={"metrics": ["psnr", "ssim", "sam"]})
     batches = [tiny_batch(config, 2, seed=0), tiny_batch(config, 3, seed=1)]
@@ -45,7 +51,28 @@ def test_metrics_are_image_means_beside_bicubic_at_every_scale():
             for number, metric in enumerate(["psnr", "ssim", "sam"]):
                 mean = sum(float(row[number]) for row in rows) / 5
                 assert found[f"{before}{prefix}/{metric}"] == pytest.approx(mean)
-    assert found["val/num_images"] == 5 and len(found) == 2 * 2 * 3 + 1
+    assert found["val/num_images"] == 5 and len(found) == 4 * 2 * 3 + 1
+
+
+def test_intervals_are_those_of_means_over_images_drawn_again():
+    config = tiny_config((2, 3))
+    batches = [tiny_batch(config, 2, seed=0), tiny_batch(config, 3, seed=1)]
+    evaluation = evaluate(config, batches=batches)
+    rows = evaluation.predictions()
+    for name in ("psnr", "x3/ssim"):
+        scores = [float(row[name] or 0) for row in rows]
+        random, means = np.random.default_rng(0), []
+        for _ in range(1000):
+            means.append(sum(scores[number] for number in random.integers(0, 5, 5)) / 5)
+        for end, share in (("low", 0.025), ("high", 0.975)):
+            expected = np.quantile(means, share)
+            assert evaluation.metrics[f"val/{name}_{end}"] == pytest.approx(expected)
+
+
+def test_an_image_alone_has_no_interval():
+    config = tiny_config()
+    found = evaluate(config, batches=[tiny_batch(config, 1, seed=0)]).metrics
+    assert not [name for name in found if name.endswith(("_low", "_high"))]
 
 
 def test_two_ranks_with_unequal_shares_find_what_one_finds():
@@ -80,8 +107,7 @@ def test_evaluating_a_saved_model_draws_its_images_and_no_best():
     images = tiny_batch(config, num_rows=3, seed=7)
     evaluator.update(Nearest(), images)
     evaluation = evaluator.compute(Nearest())
-    names = {"test/psnr", "test/ssim", "baseline/test/psnr", "baseline/test/ssim", "test/num_images"}
-    assert set(evaluation.metrics) == names
+    assert set(evaluation.metrics) == names_of("test")
     [panel] = evaluation.panels
     assert isinstance(panel, ImagePanel) and panel.key == "test/comparison" and len(panel.images) == 2 * 4
     for row, pair in enumerate(unpack(images, 2)[:2]):
@@ -100,7 +126,7 @@ def benchmark(tmp_path: Path) -> Path:
 def test_a_folder_with_truth_is_measured_whole_over_the_ranks(benchmark):
     config = tiny_config(evaluation={"benchmark": str(benchmark), "protocol": "y_channel"})
     alone = evaluate(config).metrics
-    assert set(alone) == {"set/psnr", "set/ssim", "baseline/set/psnr", "baseline/set/ssim", "set/num_images"}
+    assert set(alone) == names_of("set")
     assert alone["set/num_images"] == 3
     for metrics in run_ranks(2, lambda ranks: evaluate(config, ranks).metrics):
         assert metrics == pytest.approx(alone)
@@ -141,7 +167,7 @@ def test_each_of_several_benchmarks_is_measured_by_its_name(two_benchmarks):
         alone = evaluate(tiny_config((2, 3), evaluation={"benchmark": folder})).metrics
         assert alone[f"{name}/num_images"] == count and f"{name}/x3/psnr" in alone
         assert alone.items() <= both.items()
-    assert len(both) == 2 * (2 * 2 * 2 + 1)
+    assert len(both) == 2 * (4 * 2 * 2 + 1)
     for metrics in run_ranks(2, lambda ranks: evaluate(config, ranks).metrics):
         assert metrics == pytest.approx(both)
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from data_pipelines.heart_sounds.tasks import HeartTask
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
-from trainables.contract.workload_config import INTERVAL
-from trainables.metrics.bootstrap import bootstrap
+from trainables.metrics.bootstrap import bootstrap_ends
 from trainables.metrics.calibration import calibration_bins
 from trainables.metrics.classification import Scores, roc_curve, score
 from trainables.pictures.line_charts import Curve, draw_chart
@@ -32,11 +31,7 @@ def find_intervals(unit: Answers, predicted: np.ndarray, task: HeartTask, outcom
 
     Patients are drawn, each with all recordings.
     """
-    found = bootstrap(unit.patient, lambda rows: score_subjects(unit.where(rows), predicted[rows], task, outcomes))
-    ends: Scores = {}
-    for name, (low, high) in found.items():
-        ends |= dict(zip((name + each for each in INTERVAL), (low, high), strict=True))
-    return ends
+    return bootstrap_ends(unit.patient, lambda rows: score_subjects(unit.where(rows), predicted[rows], task, outcomes))
 
 
 def find_operating_points(unit: Answers, task: HeartTask) -> Scores:

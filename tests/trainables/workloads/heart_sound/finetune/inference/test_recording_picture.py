@@ -9,7 +9,7 @@ from data_pipelines.heart_sounds.analysis import analyse
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.single_recordings import array_recording
-from trainables.pictures.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, MARK, RIGHT, TOP
+from trainables.pictures.line_charts import BOTTOM, COLOURS, HEIGHT, LEFT, RIGHT, TOP
 from trainables.workloads.heart_sound.finetune.inference.answers import CycleAnswer, RecordingAnswer
 from trainables.workloads.heart_sound.finetune.inference.recording_picture import WIDTH, draw_recording
 
@@ -32,8 +32,9 @@ def column_of(time: float) -> int:
 
 def has_mark(picture: np.ndarray, time: float) -> bool:
     column = column_of(time)
-    strip = picture[TOP + 5 : HEIGHT - BOTTOM - 5, column - 1 : column + 2].reshape(-1, 3)
-    return bool((strip == MARK).all(axis=1).any())
+    strip = picture[TOP + 5 : HEIGHT - BOTTOM - 5, column - 1 : column + 2].reshape(-1, 3).astype(int)
+    reds, greens, blues = strip.T
+    return bool(((reds > 200) & (reds - blues > 30) & (reds > greens)).any())  # orange, smoothed over two columns
 
 
 def test_cycles_are_marked_where_they_are():
@@ -47,7 +48,9 @@ def test_probabilities_are_drawn_at_their_height():
     picture = draw(has_verdict=True)
     for colour, value in zip(COLOURS, CLASSES.values(), strict=False):
         row = round(2 * HEIGHT - BOTTOM - value * (HEIGHT - TOP - BOTTOM))
-        assert tuple(picture[row, column_of(4.5)]) == colour
+        wanted = [int(colour[first : first + 2], 16) for first in (1, 3, 5)]
+        near = picture[row - 1 : row + 2, column_of(4.5)].astype(int)
+        assert (np.abs(near - wanted).max(axis=1) < 12).any()
 
 
 def test_without_a_verdict_there_is_the_trace_alone():
