@@ -1,4 +1,4 @@
-"""Class folders: image files in one folder per class, listed in a fixed order and split by a fixed rule."""
+"""Folders of image files, one per class or without classes, listed in a fixed order and split by a fixed rule."""
 
 import hashlib
 import os
@@ -46,6 +46,15 @@ def _load_until_fault(files: Sequence[_ImageFile], shape: ImageShape) -> tuple[l
         except BadFileError as fault:
             return images, fault
     return images, None
+
+
+def _hold_out(paths: Sequence[Path], folder: Path) -> dict[Split, list[Path]]:
+    """Take every tenth file for testing, or the last one of fewer than ten."""
+    if len(paths) < 2:
+        raise ValueError(f"{folder} has 1 image; expected at least 2, one of them for testing")
+    if len(paths) < 10:
+        return {"train": [*paths[:-1]], "test": [*paths[-1:]]}
+    return {"train": [path for number, path in enumerate(paths) if number % 10 != 9], "test": [*paths[9::10]]}
 
 
 class FolderSource:
@@ -132,22 +141,20 @@ class FolderSource:
     @cached_property
     def _files(self) -> dict[Split, list[_ImageFile]]:
         splits: dict[Split, list[_ImageFile]] = {"train": [], "test": []}
-        for label, name in enumerate(self._folder_names):
-            for split, paths in self._split_class(name).items():
+        for label, by_split in enumerate(self._classes()):
+            for split, paths in by_split.items():
                 splits[split].extend(_ImageFile(path, label) for path in paths)
         _refuse_two_labels([file for files in splits.values() for file in files])
         refuse_shared([file.path for file in splits["train"]], [file.path for file in splits["test"]])
         return {split: sorted(files, key=self._order) for split, files in splits.items()}
 
-    def _split_class(self, name: str) -> dict[Split, list[Path]]:
-        if self._is_split:
-            return {split: self._images(folder / name) for split, folder in self._split_folders.items()}
-        paths = self._images(self.root / name)
-        if len(paths) < 2:
-            raise ValueError(f"{self.root / name} has 1 image; expected at least 2, one of them for testing")
-        if len(paths) < 10:
-            return {"train": paths[:-1], "test": paths[-1:]}
-        return {"train": [path for number, path in enumerate(paths) if number % 10 != 9], "test": paths[9::10]}
+    def _classes(self) -> Iterator[dict[Split, list[Path]]]:
+        """Yield the files of each class by split."""
+        for name in self._folder_names:
+            if self._is_split:
+                yield {split: self._images(folder / name) for split, folder in self._split_folders.items()}
+            else:
+                yield _hold_out(self._images(self.root / name), self.root / name)
 
     def _class_folders(self, root: Path) -> list[Path]:
         entries = visible_entries(root)
@@ -174,3 +181,33 @@ class FolderSource:
 
     def _order(self, file: _ImageFile) -> str:
         return hashlib.sha256(os.fsencode(self._name(file))).hexdigest()
+
+
+class UnlabelledSource(FolderSource):
+    """Source of images without labels, at any depth, which count as one class.
+
+    They lie in `<root>/{train,test}`, or anywhere in `<root>` with every tenth image, in natural order, for testing.
+    Files of other kinds are left out, and counted in a warning.
+    """
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The one class that all images count as."""
+        return ("image",)
+
+    def _classes(self) -> Iterator[dict[Split, list[Path]]]:
+        folders = find_split_folders(self.root)
+        if not folders:
+            yield _hold_out(self._images(self.root), self.root)
+            return
+        if set(folders) != {"train", "test"}:
+            names = ", ".join(path.name for path in folders.values())
+            raise ValueError(f"{printable(self.root)} holds {names}; expected train and test, or neither")
+        yield {split: self._images(folder) for split, folder in folders.items()}
+
+    def _images(self, folder: Path) -> list[Path]:
+        listing = list_files(folder, IMAGE_SUFFIXES)
+        if not listing.files:
+            raise ValueError(f"{printable(folder)} holds no images; allowed: {', '.join(IMAGE_SUFFIXES)}")
+        warn_left_out(folder, [listing])
+        return listing.files

@@ -1,29 +1,34 @@
 """Settings of the labelled images that flow matching and pruning read."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, FolderUri, OnBadFile, RawPath
 
+Side = Annotated[int, Field(ge=4, le=4096)]
+"""Pixels."""
+
 
 class ImageData(Config):
     """Settings of the labelled images to read."""
 
-    source: Literal["digits", "cifar10", "cifar100", "folder"] = "digits"
+    source: Literal["digits", "cifar10", "cifar100", "folder", "unlabelled"] = "digits"
     """`digits`: scikit-learn's 1,797 handwritten digits, 8x8, grey (embedded). `cifar10`: the python or the binary
     form. `cifar100`: the python form, fine labels. `folder`: `<path>/<class>/<image>` or
-    `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif."""
+    `<path>/{train,test}/<class>/<image>`; .png, .jpg, .jpeg, .bmp, .tif. `unlabelled`: such images at any depth, of one
+    class, in `<path>` or in `<path>/{train,test}`."""
     path: RawPath | None = None
     """The raw data; needed by all but `digits` until they are prepared."""
     prepared: FolderUri | None = None
     """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
     on_bad_file: OnBadFile = "refuse"
     """Damaged raw files: `refuse` names all of them, `skip` leaves out their rows, and counts and names them."""
-    size: int | None = Field(default=None, ge=4, le=4096)
-    """`folder` only: side in pixels that images are resized and centre-cropped to. Needed by `folder`."""
+    size: Side | tuple[Side, Side] | None = None
+    """Pixels that images of `folder` and `unlabelled` are resized and centre-cropped to, which need it: the side of a
+    square, or height and width, such as [48, 64]."""
     channels: Literal[1, 3] = 3
-    """`folder` only: 1 for grey, 3 for RGB."""
+    """`folder` and `unlabelled` only: 1 for grey, 3 for RGB."""
     horizontal_flip: bool = False
     """Flip half of the training images left to right."""
     crop_padding: int = Field(default=0, ge=0, le=64)
@@ -44,9 +49,16 @@ class ImageData(Config):
         return self
 
     @model_validator(mode="after")
-    def _folder_needs_a_size(self) -> Self:
-        if self.source == "folder" and self.size is None:
-            raise ValueError("`size` is needed with source: folder; give the side in pixels, for example size: 32")
-        if self.source != "folder" and self.size is not None:
-            raise ValueError(f"`size` is only for source: folder; {self.source} has a fixed size")
+    def _files_need_a_size(self) -> Self:
+        if self.holds_files and self.size is None:
+            raise ValueError(
+                f"`size` is needed with source: {self.source}; give the side in pixels, for example size: 32"
+            )
+        if not self.holds_files and self.size is not None:
+            raise ValueError(f"`size` is only for source: folder or unlabelled; {self.source} has a fixed size")
         return self
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether each image is a file of its own, of any size."""
+        return self.source in ("folder", "unlabelled")

@@ -53,9 +53,9 @@ class ImagePipeline(SourcePipeline[ImageBatch], ChoosingPipeline[ImageBatch]):
     @property
     def key_prefix(self) -> str:
         """The source, and the shape when it is a setting."""
-        if self.data.source != "folder":
+        if not self.data.holds_files:
             return self.data.source
-        return f"folder-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
+        return f"{self.data.source}-{self.shape.channels}x{self.shape.height}x{self.shape.width}"
 
     @property
     def key_settings(self) -> list[float]:

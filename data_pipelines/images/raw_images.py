@@ -21,6 +21,6 @@ def _open_raw(data: ImageData) -> ImageSource:
         return find_cifar10(path)
     if data.source == "cifar100":
         return find_cifar100(path)
-    from data_pipelines.images.class_folders import FolderSource  # imports Pillow, which other sources do not need
+    from data_pipelines.images.class_folders import FolderSource, UnlabelledSource  # bring Pillow
 
-    return FolderSource(path, raw_shape(data))
+    return (UnlabelledSource if data.source == "unlabelled" else FolderSource)(path, raw_shape(data))

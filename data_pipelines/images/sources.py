@@ -60,7 +60,8 @@ def raw_shape(data: ImageData) -> ImageShape:
     if data.source in ("cifar10", "cifar100"):
         return ImageShape(3, 32, 32)
     assert data.size is not None
-    return ImageShape(data.channels, data.size, data.size)
+    height, width = data.size if isinstance(data.size, tuple) else (data.size, data.size)
+    return ImageShape(data.channels, height, width)
 
 
 class DigitsSource:

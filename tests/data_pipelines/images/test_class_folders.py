@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines.contract.pipeline import Split
-from data_pipelines.images.class_folders import FolderSource
+from data_pipelines.images.class_folders import FolderSource, UnlabelledSource
 from data_pipelines.readers.bad_file import BadFileError
 from data_pipelines.readers.image_shape import ImageShape
 
@@ -210,3 +210,31 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     assert source.content_hash()
     with pytest.raises(BadFileError, match=r"odd\.png: is (no file|a link to odd\.png, which does not exist)"):
         _rows(source, "test")
+
+
+def test_unlabelled_images_lie_at_any_depth(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(11):
+        _save(tmp_path / ("deep/er" if number % 2 else ".") / f"image{number}.png", number)
+    (tmp_path / "deep/notes.txt").write_text("none")
+    source = UnlabelledSource(tmp_path, SHAPE)
+    assert source.class_names == ("image",) and source.num_rows() == {"train": 10, "test": 1}
+    rows = _rows(source, "train") + _rows(source, "test")
+    assert sorted(rows) == [(number, 0) for number in range(11)]
+    assert "1 files are left out (ending .txt: 1)" in caplog.text
+
+
+def test_unlabelled_images_keep_given_splits(tmp_path: Path) -> None:
+    for name, count in {"train": 3, "test": 2}.items():
+        for number in range(count):
+            _save(tmp_path / name / "any" / f"{number}.png", number)
+    source = UnlabelledSource(tmp_path, SHAPE)
+    assert sorted(_rows(source, "test")) == [(0, 0), (1, 0)] and source.num_rows()["train"] == 3
+    (tmp_path / "test").rename(tmp_path / "val")
+    with pytest.raises(ValueError, match="holds train, val; expected train and test, or neither"):
+        UnlabelledSource(tmp_path, SHAPE).num_rows()
+
+
+def test_a_folder_without_any_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(ValueError, match=r"holds no images; allowed: \.png"):
+        UnlabelledSource(tmp_path, SHAPE).num_rows()

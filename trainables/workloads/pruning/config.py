@@ -22,6 +22,12 @@ class PruningData(ImageData):
     validation_ratio: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training images that decides which model is best."""
 
+    @model_validator(mode="after")
+    def _has_labels(self) -> Self:
+        if self.source == "unlabelled":
+            raise ValueError("`source: unlabelled` has no classes to tell apart; pruning needs them: source: folder")
+        return self
+
 
 class Regularisation(Config):
     """RSST's regularisation of marked weights towards zero: gradient += lambda w, with lambda growing over a round."""
