@@ -7,9 +7,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data_pipelines.contract.config import Config, InputPath, InputPaths
+from data_pipelines.contract.config import Config, InputPaths
 from data_pipelines.contract.pipeline import SPLITS
 from data_pipelines.super_resolution.config import SuperResolutionData
+from trainables.contract.perceptual_weights import PerceptualWeights
 from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.network_config import AnyNetwork, SymUNet, TransENet
@@ -40,20 +41,6 @@ class Inference(Config):
         if self.tile_size is not None and self.overlap >= self.tile_size:
             raise ValueError(f"`overlap` ({self.overlap}) must be below `tile_size` ({self.tile_size})")
         return self
-
-
-class PerceptualWeights(Config):
-    """Files of the networks in which `lpips` and `dists` compare images; none of them comes with the package."""
-
-    lpips: InputPath | None = None
-    """Linear layers of LPIPS, `alex.pth` or `vgg.pth` (version 0.1) of its official repository; they decide whether it
-    is measured in AlexNet or in VGG-16."""
-    dists: InputPath | None = None
-    """`weights.pt` of the official repository of DISTS, which is measured in VGG-16."""
-    alexnet: InputPath | None = None
-    """torchvision's AlexNet, `alexnet-owt-7be5be79.pth`."""
-    vgg16: InputPath | None = None
-    """torchvision's VGG-16, `vgg16-397923af.pth`."""
 
 
 class Evaluation(Config):
@@ -149,7 +136,7 @@ class SuperResolutionConfig(WorkloadConfig):
         if {"lpips", "dists"} & set(self.evaluation.metrics):
             import torch
 
-            from trainables.workloads.super_resolution.protocols.perceptual import load_perceptual
+            from trainables.metrics.images.perceptual import load_perceptual
 
             load_perceptual(self.evaluation.metrics, dict(self.evaluation.perceptual), torch.device("cpu"))
 

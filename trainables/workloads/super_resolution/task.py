@@ -13,6 +13,7 @@ from trainables.contract.export import ExportSpec
 from trainables.contract.panels import ImagePanel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
+from trainables.metrics.images.perceptual import load_perceptual
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.export import describe_network
@@ -20,7 +21,6 @@ from trainables.workloads.super_resolution.loss_grammar import parse_loss
 from trainables.workloads.super_resolution.losses import compute_terms
 from trainables.workloads.super_resolution.networks.factory import BLOCK_TYPES, build_network
 from trainables.workloads.super_resolution.plots import SamplePlots
-from trainables.workloads.super_resolution.protocols.perceptual import load_perceptual
 from trainables.workloads.super_resolution.unit_range import to_zero_one
 
 

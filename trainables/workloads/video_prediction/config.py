@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from data_pipelines.contract.config import Config, InputPath
 from data_pipelines.video.config import VideoData
+from trainables.contract.perceptual_weights import PerceptualWeights
 from trainables.contract.workload_config import Mode, WorkloadConfig
 from trainables.workloads.video_prediction.network_config import AnyNetwork, DiT
 
@@ -61,6 +62,13 @@ class Evaluation(Config):
     i3d_weights: InputPath | None = None
     """A file of the I3D network, for `eval/fvd`, which is absent without it: `i3d_torchscript.pt` of StyleGAN-V, or
     the state dict of a PyTorch port, with 400 classes."""
+    perceptual: PerceptualWeights = PerceptualWeights()
+    """With `lpips` or `dists` the metric is measured too, frame by frame."""
+
+    @property
+    def perceptual_metrics(self) -> tuple[str, ...]:
+        """Perceptual metrics whose weights are given."""
+        return tuple(name for name in ("lpips", "dists") if getattr(self.perceptual, name) is not None)
 
 
 class Latents(Config):
@@ -104,9 +112,23 @@ class VideoPredictionConfig(WorkloadConfig):
         "rollout": "workload.evaluation.rollout_frames",
         "shown": "workload.evaluation.num_shown",
         "i3d-weights": "workload.evaluation.i3d_weights",
+        "lpips-weights": "workload.evaluation.perceptual.lpips",
+        "dists-weights": "workload.evaluation.perceptual.dists",
+        "alexnet-weights": "workload.evaluation.perceptual.alexnet",
+        "vgg16-weights": "workload.evaluation.perceptual.vgg16",
         "animation": "workload.animation",
     }
     metric_x_axes: ClassVar[dict[str, str | None]] = {"train/epoch_*": "epoch", "train/*": "step", "*": "epoch"}
+
+    def check_inputs(self) -> None:
+        """Raise ValueError unless the networks of the perceptual metrics can be read."""
+        if self.evaluation.perceptual_metrics:
+            import torch
+
+            from trainables.metrics.images.perceptual import load_perceptual
+
+            settings = self.evaluation
+            load_perceptual(settings.perceptual_metrics, dict(settings.perceptual), torch.device("cpu"))
 
     @property
     def run_name_parts(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Evaluator of predicted frames against the ground truth, with the repeated last frame as baseline, over all ranks."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ class WindowEvaluator(Evaluator[PackedClips]):
         predictor: Predictor,
         *,
         features: ClipFeatures | None,
+        perceptual: Mapping[str, nn.Module],
         seed: int,
         frames_per_s: float,
         collectives: Collectives,
@@ -39,7 +42,8 @@ class WindowEvaluator(Evaluator[PackedClips]):
         self.split = config.evaluation.split
         self._config, self._space, self._predictor, self._seed = config, space, predictor, seed
         self._collectives, self._device, self._frames_per_s = collectives, device, frames_per_s
-        self._names = score_names(config.data.height, config.data.width)
+        self._perceptual = perceptual
+        self._names = (*score_names(config.data.height, config.data.width), *perceptual)
         self._sums = torch.zeros(3, len(self._names), config.num_predicted, dtype=torch.float64, device=device)
         self._count = torch.zeros((), dtype=torch.float64, device=device)
         self._fvd = ClipDistances(features, ("ours", "copies"), device) if features else None
@@ -100,8 +104,8 @@ class WindowEvaluator(Evaluator[PackedClips]):
 
     def _add(self, draws: Tensor, copy: Tensor, truth: Tensor) -> None:
         """Add one window; `draws` is [draws, time, channels, height, width]."""
-        scores = torch.stack([score_frames(draw, truth) for draw in draws])
-        ours, trivial = scores.mean(dim=0), score_frames(copy, truth)
+        scores = torch.stack([score_frames(draw, truth, self._perceptual) for draw in draws])
+        ours, trivial = scores.mean(dim=0), score_frames(copy, truth, self._perceptual)
         self._sums[_OURS] += ours
         self._sums[_COPY] += trivial
         self._sums[_BEST] += best_draw(scores, self._names)

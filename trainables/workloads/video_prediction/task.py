@@ -16,6 +16,7 @@ from trainables.contract.panels import Panel
 from trainables.contract.task import LossOutput, Task
 from trainables.contract.train_context import Collectives, Progress, StartContext
 from trainables.metrics.generative.fvd import ClipFeatures
+from trainables.metrics.images.perceptual import load_perceptual
 from trainables.workloads.video_prediction.config import Sampling, VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import (
     DiffusionPredictor,
@@ -48,6 +49,7 @@ class VideoPredictionTask(Task[Any]):
         self._drawn: Window | None = None
         self._reads_latents = config.latents is not None and config.latents.is_stored
         self._features: ClipFeatures | None = None
+        self._perceptual: dict[str, nn.Module] | None = None
         if config.animation == "mp4":
             import_av()
 
@@ -98,6 +100,7 @@ class VideoPredictionTask(Task[Any]):
             self.space,
             self.predictor,
             features=self._clip_features(device),
+            perceptual=self._perceptual_networks(device),
             seed=self.seed,
             frames_per_s=self.config.animation_rate(self._data_spec.get("rate_hz")),
             collectives=collectives,
@@ -124,6 +127,12 @@ class VideoPredictionTask(Task[Any]):
         prediction = self.predictor.predict(module, self.space.encode(past), noise_of(past, self.seed, 0))
         frames = self.space.decode(prediction.frames).cpu()
         return [draw_columns(Shown(self._drawn.past[0], self._drawn.future[0], frames[0]))]
+
+    def _perceptual_networks(self, device: torch.device) -> dict[str, nn.Module]:
+        if self._perceptual is None:
+            settings = self.config.evaluation
+            self._perceptual = load_perceptual(settings.perceptual_metrics, dict(settings.perceptual), device)
+        return self._perceptual
 
     def _clip_features(self, device: torch.device) -> ClipFeatures | None:
         weights = self.config.evaluation.i3d_weights

@@ -7,6 +7,7 @@ from scipy.linalg import sqrtm
 from skimage.metrics import structural_similarity
 
 from tests.ranks import run_ranks
+from tests.trainables.metrics.images.backbone_files import save_backbone, save_linear
 from tests.trainables.workloads.video_prediction.conftest import (
     CPU,
     DATA,
@@ -17,6 +18,7 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_task,
 )
 from trainables.contract.panels import ImagePanel, VideoPanel
+from trainables.metrics.images.lpips import Lpips
 from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import RegressionPredictor, rollout
@@ -58,13 +60,51 @@ def test_small_frames_have_no_ssim():
     assert score_frames(torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)).shape == (3, 2)
 
 
+def test_perceptual_metrics_compare_frames_of_eight_bits(tmp_path):
+    linear, backbone = tmp_path / "alex.pth", tmp_path / "alexnet.pth"
+    save_linear(linear, "alexnet")
+    save_backbone(backbone, "alexnet")
+    network = Lpips(linear, backbone)
+    generator = torch.Generator().manual_seed(0)
+    truth, prediction = (torch.rand(2, 1, 36, 40, generator=generator) for _ in range(2))
+    scores = score_frames(prediction, truth, {"lpips": network})
+    assert scores.shape == (5, 2)
+    for frame in range(2):
+        a, b = (np.rint(255 * x[frame, 0].numpy()).astype(np.uint8) for x in (prediction, truth))
+        pair = (torch.from_numpy(np.stack([grey] * 3)) for grey in (a, b))
+        assert float(scores[4, frame]) == pytest.approx(float(network(*pair)))
+
+
+def test_weights_that_are_given_are_measured_with(tmp_path):
+    save_linear(tmp_path / "alex.pth", "alexnet")
+    save_backbone(tmp_path / "alexnet.pth", "alexnet")
+    weights = {"lpips": tmp_path / "alex.pth", "alexnet": tmp_path / "alexnet.pth"}
+    evaluation = {"sampling": {"num_steps": 2}, "perceptual": weights}
+    config = tiny_config(evaluation=evaluation, data=DATA | {"height": 32, "width": 32})
+    assert config.evaluation.perceptual_metrics == ("lpips",)
+    task = tiny_task(config)
+    evaluator = task.evaluator(run_ranks(1, lambda ranks: ranks)[0], CPU)
+    evaluator.update(task.module, tiny_clips(config, 2))
+    metrics = evaluator.compute(task.module).metrics
+    config.check_inputs()
+    assert metrics["eval/lpips"] > 0 and metrics["baseline/eval/lpips"] > 0 and "eval/lpips/t+1" in metrics
+
+
 def build(config: VideoPredictionConfig, collectives=None, features=None) -> WindowEvaluator:
     data = config.data
     space = PixelSpace(1, data.height, data.width)
     group = collectives or run_ranks(1, lambda ranks: ranks)[0]
     predictor = RegressionPredictor()
     return WindowEvaluator(
-        config, space, predictor, features=features, seed=0, frames_per_s=4, collectives=group, device=CPU
+        config,
+        space,
+        predictor,
+        features=features,
+        perceptual={},
+        seed=0,
+        frames_per_s=4,
+        collectives=group,
+        device=CPU,
     )
 
 
@@ -266,3 +306,10 @@ def test_shown_windows_are_separate_pictures_and_an_animation():
     borders = [[tuple(clip[:, 0, x].tolist()) for x in (0, half)] for clip in video.clips[0]]
     assert borders == [[PAST, PAST]] * 2 + [[PAST, FUTURE]] * 3
     assert torch.equal(video.clips[0, 4, 0, 5 : 5 + 72 : 6, half + 5 : -5 : 6], frames[1, 0])
+
+
+def test_weights_of_no_backbone_are_refused_by_their_setting(tmp_path):
+    save_linear(tmp_path / "alex.pth", "alexnet")
+    config = tiny_config(evaluation={"perceptual": {"lpips": tmp_path / "alex.pth"}})
+    with pytest.raises(ValueError, match=r"workload.evaluation.perceptual.: .alexnet. is not given"):
+        config.check_inputs()

@@ -11,7 +11,7 @@ from tests.trainables.metrics.images.backbone_files import save_backbone, save_d
 from tests.trainables.workloads.super_resolution.conftest import CPU, Nearest, tiny_batch, tiny_config
 from trainables.metrics.images.dists import Dists
 from trainables.metrics.images.lpips import Lpips
-from trainables.workloads.super_resolution.protocols.perceptual import load_perceptual
+from trainables.metrics.images.perceptual import load_perceptual
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 
