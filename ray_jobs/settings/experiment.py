@@ -31,7 +31,7 @@ class Storage(Config):
     """Folder on each machine's disk that keeps what was read of prepared data on other storage; by default one of the
     user among the machine's temporary folders."""
     cache_gib: float = Field(default=50.0, ge=0)
-    """Most that it holds on each machine; 0: nothing is kept, and all is read from the storage each time."""
+    """Most GiB that it holds on each machine; 0: nothing is kept, and all is read from the storage each time."""
 
     @property
     def cache(self) -> FileCache | None:
