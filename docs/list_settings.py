@@ -26,15 +26,7 @@ Every setting of an experiment, with its default and its meaning, made from the 
 key `extends` does. `quintet show EXPERIMENT` prints the values that an experiment has.
 """
 SIGNS = {Ge: ("ge", "at least"), Gt: ("gt", "above"), Le: ("le", "at most"), Lt: ("lt", "below")}
-NAMES: dict[Any, str] = {
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    str: "text",
-    Path: "path",
-    dict: "mapping",
-    Any: "anything",
-}
+NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path", dict: "mapping"}
 
 
 def main(arguments: list[str]) -> int:
@@ -174,6 +166,8 @@ def _words(annotation: Any) -> Iterator[str]:
     elif origin in (tuple, list):
         inner = dict.fromkeys(word for each in get_args(annotation) if each is not ... for word in _words(each))
         yield f"list of {' or '.join(inner)}"
+    elif annotation is Any:
+        yield "anything"
     elif annotation is NoneType:
         yield "null"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):

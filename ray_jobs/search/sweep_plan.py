@@ -14,10 +14,9 @@ from ray_jobs.runs.model_references import RUNS, SEARCHES
 from ray_jobs.runs.planning import refuse_bad_inputs
 from ray_jobs.search.samplers import Point, build_sampler, count_points
 from ray_jobs.search.trials import Trial
-from ray_jobs.settings.experiment import Experiment, check_settings
+from ray_jobs.settings.experiment import Experiment
 from ray_jobs.settings.search import GUIDED, Search
 from trainables.contract.workload_config import SelectionMetric
-from trainables.run import set_dotted
 
 SETTINGS = "search.yaml"
 CHANGEABLE = ("num_points", "max_concurrent", "retries")
@@ -98,10 +97,11 @@ class SweepPlan:
         return self._override(trial.base, {**changes, "tracking.group": group})
 
     def _override(self, base: int, changes: Point) -> Experiment:
-        settings = self.bases[base].model_dump(mode="json")
-        for dotted, value in {**changes, "search": None}.items():
-            set_dotted(settings, dotted, value)
-        return check_settings(settings, origin=f"the point {json.dumps(changes)} is no valid experiment")
+        experiment = self.bases[base]
+        try:
+            return experiment.override({**changes, "search": None})
+        except ValueError as error:
+            raise ValueError(f"the point {json.dumps(changes)} is no valid experiment: {error}") from error
 
     def expand(self, number: int, point: int, values: Point) -> Iterator[Trial]:
         """Yield the trials of one point, with every experiment and seed.
