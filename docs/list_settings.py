@@ -22,8 +22,8 @@ PAGE = ROOT / "docs/settings.md"
 HEADER = """# All settings
 
 Every setting of an experiment, with its default and its meaning, made from the classes that check them
-(`make files` writes this page; do not edit it). [Experiments](experiments.md) tells how they are written, and
-`quintet show EXPERIMENT` prints the values that an experiment has.
+(`make files` writes this page; do not edit it). [Experiments](experiments.md) tells how they are written, and what the
+key `extends` does. `quintet show EXPERIMENT` prints the values that an experiment has.
 """
 SIGNS = {Ge: ("ge", "at least"), Gt: ("gt", "above"), Le: ("le", "at most"), Lt: ("lt", "below")}
 NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path", dict: "mapping"}
@@ -59,7 +59,7 @@ def build_page() -> str:
     sections += ["## At the top", _table(Experiment, [name for name in single if name != "workload"])]
     for name in WORKLOADS:
         sections += [f"## `workload` with `name: {name}`", *_section(config_class(name), "workload", {})]
-    return "\n\n".join(part.strip() for part in sections) + "\n"
+    return "\n\n".join(filter(None, map(str.strip, sections))) + "\n"
 
 
 def _section(model: type[BaseModel], path: str, known: dict[type[BaseModel], str]) -> Iterator[str]:
@@ -68,15 +68,26 @@ def _section(model: type[BaseModel], path: str, known: dict[type[BaseModel], str
     yield _sentences(model.__doc__)
     yield _table(model, list(model.model_fields))
     for name, field in model.model_fields.items():
-        kinds = list(dict.fromkeys(_models(field.annotation)))
+        kinds = _kinds(field)
         for kind in kinds:
             title = f"{path}.{name}"
             heading = f"### `{title}`" + (f" with `name: {_kind(kind)}`" if len(kinds) > 1 else "")
             if kind in known:
                 yield f"{heading}\n\nAs `{known[kind]}`."
-            elif any(not _is_fixed(inner, each) for inner, each in kind.model_fields.items()):
+            else:
                 yield heading
                 yield from _section(kind, title, known)
+            yield _own_values(kind, _default_of(field))
+
+
+def _own_values(kind: type[BaseModel], default: Any) -> str:
+    """Return what a section has by default in place of the defaults of its class, which count once any is given."""
+    if type(default) is not kind:
+        return ""
+    plain = {name: _default_of(field) for name, field in kind.model_fields.items()}
+    own = {name: getattr(default, name) for name in plain if getattr(default, name) != plain[name]}
+    words = ", ".join(f"`{name}: {json.dumps(value, default=str)}`" for name, value in own.items())
+    return f"It has {words} as long as nothing in this section is given." if own else ""
 
 
 def _table(model: type[BaseModel], names: Sequence[str]) -> str:
@@ -92,7 +103,7 @@ def _table(model: type[BaseModel], names: Sequence[str]) -> str:
 def _meaning(model: type[BaseModel], name: str) -> str:
     """Return what is said of a setting, by its class or a base, or of the section that it is."""
     bases = [base for base in model.__mro__ if issubclass(base, BaseModel) and name in base.model_fields]
-    kinds = list(dict.fromkeys(_models(model.model_fields[name].annotation)))
+    kinds = _kinds(model.model_fields[name])
     said = [base.model_fields[name].description for base in bases]
     said += [kinds[0].__doc__ if len(kinds) == 1 else None]
     found = next(filter(None, said), None)
@@ -109,9 +120,11 @@ def _is_fixed(name: str, field: FieldInfo) -> bool:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "to be given"
-    value = field.get_default(call_default_factory=True, validated_data={})
+    value = _default_of(field)
     if isinstance(value, BaseModel):
-        return f"`{value.model_dump()}`" if hasattr(value, "units") else "as below"
+        if hasattr(value, "units"):
+            return f"`{value.model_dump()}`"
+        return f"`name: {_kind(type(value))}`" if len(_kinds(field)) > 1 else "as below"
     if isinstance(value, tuple) and any(isinstance(each, BaseModel) for each in value):
         return f"{len(value)} of them"
     if isinstance(value, Path) or (isinstance(value, str) and str(Path.home()) in value):
@@ -119,8 +132,15 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(value, default=str)}`"
 
 
+def _default_of(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
 def _values(field: FieldInfo) -> str:
     words = list(dict.fromkeys(_words(field.annotation)))
+    if len(kinds := _kinds(field)) > 1:
+        names = ", ".join(f"`{_kind(kind)}`" for kind in kinds)
+        words = [f"a section with a name of {names}" if each == "a section" else each for each in words]
     if INPUT in field.metadata:
         words = [f"{each} that exists" if each == "path" else each for each in words]
     bounds = [
@@ -146,6 +166,8 @@ def _words(annotation: Any) -> Iterator[str]:
     elif origin in (tuple, list):
         inner = dict.fromkeys(word for each in get_args(annotation) if each is not ... for word in _words(each))
         yield f"list of {' or '.join(inner)}"
+    elif annotation is Any:
+        yield "anything"
     elif annotation is NoneType:
         yield "null"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -162,6 +184,10 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         return
     for each in get_args(annotation):
         yield from _models(each)
+
+
+def _kinds(field: FieldInfo) -> list[type[BaseModel]]:
+    return list(dict.fromkeys(_models(field.annotation)))
 
 
 def _kind(model: type[BaseModel]) -> Any:

@@ -36,8 +36,9 @@ def add_options_of_model(
     parser.set_defaults(opened=model)
     group = parser.add_argument_group(f"options of {model.workload.name}")
     for name, field in _options_class(model).model_fields.items():
-        default = f"by default {field.default}" if field.default is not None else "by default none"
-        text = f"{field.description or ''} ({default})".replace("%", "%%")
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        words = f" (by default {default.lower()})" if field.default is not None else ""
+        text = f"{field.description or ''}{words}".replace("%", "%%")
         added = group.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"{PREFIX}{name}",

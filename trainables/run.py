@@ -81,7 +81,7 @@ class Scaling(Config):
     """Whether workers share as few machines as possible or as many; the strict ones refuse any other placement."""
     wait_for_nodes_s: int = Field(default=0, ge=0)
     """On a cluster that grows: how long to wait for missing machines, at the start and after a loss, before the run is
-    refused or, with `min_workers`, resumes with those that are there. 0: do not wait."""
+    refused or, with `min_workers`, resumes with those that are there. Needs `use_gpu`. 0: do not wait."""
     read_tasks: int = Field(default=2, ge=0, le=256)
     """Shards that Ray Data reads and decodes at the same time for each worker, on any machine of the cluster. 0: each
     worker reads streamed data itself, in `read_threads`, which is quickest where decoding costs little."""

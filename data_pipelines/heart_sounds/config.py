@@ -46,11 +46,11 @@ class Augmentation(Config):
     amplitude_probability: Share = 0.5
     """Of another loudness."""
     amplitude_ratio: Change = 0.1
-    """Largest change of the factor on the values."""
+    """By a factor up to this far from 1."""
     noise_probability: Share = 0.3
     """Of added noise."""
     noise_snr_db: tuple[float, float] = (25.0, 40.0)
-    """White noise, with this signal-to-noise ratio."""
+    """White noise, with a signal-to-noise ratio between these two."""
     time_mask_probability: Share = 0.0
     """Of silenced spans of time."""
     num_time_masks: int = Field(default=2, ge=0)
@@ -70,7 +70,7 @@ class Augmentation(Config):
 
 
 class StrongAugmentation(Augmentation):
-    """Defaults for pretraining; every augmentation is on unless its probability is set to 0."""
+    """Random changes of one cycle, as for a task, with the defaults of pretraining: all of them, and stronger."""
 
     shift_probability: Share = 0.8
     shift_ratio: HalfShare = 0.1
@@ -122,11 +122,11 @@ class HeartData(Config):
     hop_s: float = Field(default=1.0, gt=0)
     """Seconds between the starts of two windows."""
     split_seed: int = Field(default=42, ge=0)
-    """Of the choice of subjects for validation and test."""
+    """Seed of the choice of subjects for validation, testing, folds and `shot_ratio`."""
     val_ratio: float = Field(default=0.15, ge=0, lt=1)
     """Share of the subjects to validate on."""
     test_ratio: float = Field(default=0.15, ge=0, lt=1)
-    """Shares of the subjects, stratified by their labels; `test_ratio` and `split_seed` alone decide the test subjects.
+    """Share of the subjects to test on, stratified by their labels; it and `split_seed` alone decide the test subjects.
     Pretraining has no test split; of its `withheld_tasks` the subjects of this share are left out."""
     held_out_database: Literal["a", "b", "c", "d", "e", "f"] | None = None
     """physionet2016 only: test on all of this database and on nothing else."""
@@ -186,7 +186,7 @@ class HeartData(Config):
 
 
 class PretrainData(HeartData):
-    """Defaults of pretraining that differ from those of a task."""
+    """Settings of the phonocardiograms, with other defaults for pretraining than for a task."""
 
     val_ratio: float = Field(default=0.1, ge=0, lt=1)
     filters_cycles: bool = True

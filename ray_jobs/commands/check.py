@@ -55,6 +55,8 @@ def check(experiment: "Experiment | None") -> tuple[str, dict[str, Any]]:
         "storage": _try_storage(storage),
         "W&B": _diagnose(tracking),
     }
+    if experiment is None:
+        found["W&B"]["tracking.wandb"] = "off by default; what follows is with it on"
     lines = [f"{section:<10}{name:<16} {value}" for section, values in found.items() for name, value in values.items()]
     return "\n".join(lines), found
 

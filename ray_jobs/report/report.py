@@ -132,7 +132,7 @@ def find_folder(reference: str, storage: str) -> Folder:
     known = [PurePosixPath(run.path).name for run in list_runs(storage)] + search.names()
     raise ValueError(
         f"{reference!r} is no path, and no run or search in {storage}; "
-        f"{suggest(reference, known) if known else 'there are none there'}"
+        f"{suggest(reference, known) if known else 'there are none there; name one elsewhere by its folder'}"
     )
 
 

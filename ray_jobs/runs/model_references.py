@@ -76,7 +76,8 @@ def _model_of_run(reference: str, storage: str) -> Folder | None:
 def no_such_run(reference: str, storage: str) -> str:
     """Return the words for a run's name that no run has."""
     known = [identity_name(folder) for folder in list_runs(storage)]
-    nearest = suggest(reference.partition(":")[0], known) if known else "there are no runs there"
+    nothing = "there are no runs there; name one elsewhere by its folder"
+    nearest = suggest(reference.partition(":")[0], known) if known else nothing
     advice = f"; for what has that name here write ./{reference}" if Path(reference).exists() else ""
     return f"{reference!r} has the form of a run's name, and no run in {storage}/{RUNS} is called so; {nearest}{advice}"
 

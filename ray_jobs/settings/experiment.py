@@ -1,9 +1,9 @@
 """Experiment: a Run, where it runs and where it is kept; read from YAML and the command line, and checked."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -31,7 +31,7 @@ class Storage(Config):
     """Folder on each machine's disk that keeps what was read of prepared data on other storage; by default one of the
     user among the machine's temporary folders."""
     cache_gib: float = Field(default=50.0, ge=0)
-    """Most that it holds on each machine; 0: nothing is kept, and all is read from the storage each time."""
+    """Most GiB that it holds on each machine; 0: nothing is kept, and all is read from the storage each time."""
 
     @property
     def cache(self) -> FileCache | None:
@@ -84,6 +84,13 @@ class Experiment(Run):
         """The run's folder."""
         return Folder(self.storage.path) / f"runs/{self.run_id}"
 
+    def override(self, changes: Mapping[str, Any]) -> Self:
+        """Return a re-validated copy with dotted settings replaced. Raises ValueError like `check_experiment`."""
+        try:
+            return super().override(changes)
+        except ValidationError as error:
+            raise _refusal(error, self.model_dump(mode="json"), f"with other {', '.join(changes)}") from error
+
 
 def check_experiment(file: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
@@ -99,8 +106,12 @@ def check_settings(settings: dict[str, Any], origin: str) -> Experiment:
     try:
         return validate_strictly(Experiment, settings)
     except ValidationError as error:
-        lines = [f"  {line}" for line in _explain(error, settings)]
-        raise ValueError("\n".join([f"{origin}: {len(lines)} wrong setting(s)", *lines])) from error
+        raise _refusal(error, settings, origin) from error
+
+
+def _refusal(error: ValidationError, settings: dict[str, Any], origin: str) -> ValueError:
+    lines = [f"  {line}" for line in _explain(error, settings)]
+    return ValueError("\n".join([f"{origin}: {len(lines)} wrong setting(s)", *lines]))
 
 
 def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:

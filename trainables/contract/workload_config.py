@@ -42,7 +42,7 @@ class WorkloadConfig(Config, ABC):
     """The workload's name in the register, or `package.module:NAME` of one outside of it."""
     selection: SelectionMetric | None = None
     """The metric that decides which model is best; with several stages, which is best of its stage. By default the
-    first of `selectable`."""
+    workload's own, which `quintet show EXPERIMENT` names."""
     evaluation_options: ClassVar[dict[str, str]] = {}
     """Options of the `evaluate` command, each with its dotted setting; one for a list of text or paths may be given
     several times."""

@@ -6,7 +6,10 @@ import yaml
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.sweep_plan import build_sweep_plan
 from tests.ray_jobs.search.conftest import RATE
+from tests.test_docs import ROOT
 from tests.toy_workload.config import ToyConfig
+
+BUILT_IN = sorted((ROOT / "ray_jobs/experiments/search").glob("*.yaml"))
 
 
 def test_every_point_and_seed_is_a_run_of_its_own(search):
@@ -90,8 +93,14 @@ def test_what_is_refused_before_anything_starts(search, settings, words):
 
 
 def test_a_combination_that_is_no_experiment_is_refused(search):
-    with pytest.raises(ValueError, match=r"(?s)the point .*is no valid experiment.*accumulate"):
+    with pytest.raises(ValueError, match=r"(?s)the point .*is no valid experiment: .*1 wrong setting.*accumulate"):
         search(space={"training.batch_size": [4, 12], "training.accumulate": [4, 8]}, training={"batch_size": 8})
+
+
+@pytest.mark.parametrize("file", BUILT_IN, ids=lambda file: file.stem)
+def test_every_built_in_search_has_valid_points(file, monkeypatch):
+    monkeypatch.setattr("ray_jobs.search.sweep_plan.refuse_bad_inputs", lambda experiment: None)  # there are no data
+    assert build_sweep_plan(load_experiment(file), file.stem).num_points > 1
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random", "tpe"])

@@ -82,7 +82,7 @@ class PruningConfig(WorkloadConfig):
     criteria: Criterion = "l1"
     """Score by which units are removed."""
     criterion_batches: int = Field(default=8, ge=1)
-    """Training batches of each worker over which l1, l2 and saliency are measured."""
+    """Training batches of each worker over which l1, l2, saliency, taylor and hessian are measured."""
     sorting_mode: Literal["layer-wise", "global"] = "layer-wise"
     """Whether scores are compared within a layer, or over all layers with units of the same kind."""
     target: Target | None = None

@@ -75,7 +75,7 @@ class Latents(Config):
     """Settings of prediction in latents of a frozen Stable-Diffusion autoencoder instead of pixels."""
 
     weights: InputPath | None = None
-    """Folder of the autoencoder in diffusers' form, for example a copy of stabilityai/sd-vae-ft-mse."""
+    """Folder of the autoencoder in diffusers' form, for example a copy of stabilityai/sd-vae-ft-mse; needed."""
     scale: float = Field(default=0.18215, gt=0)
     """Factor on the latents, so that their variance is about 1."""
     posterior: Literal["mean", "sample"] = "mean"

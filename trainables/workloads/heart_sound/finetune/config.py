@@ -29,16 +29,17 @@ class ClassLoss(Config):
     focal_gamma: float = Field(default=0.0, ge=0)
     """0 is cross-entropy; from 1 on, confident answers weigh less. Focal loss has no label smoothing."""
     weighs_classes: bool = True
-    """Class weights n / (C n_c) over what `counts` says, at most `largest_weight`."""
+    """Rare classes weigh more: n / (C n_c), with n samples of C classes and n_c of the class itself, counted as
+    `counts` says, at most `largest_weight`."""
     largest_weight: float = Field(default=10.0, ge=1)
     """Most that a class weighs."""
     counts: Literal["cycles", "patients"] = "cycles"
     """What weighs the same in the loss and in the frequencies of the classes: each cycle, or each patient, whose
     cycles share its weight."""
     logit_adjustment: float = Field(default=0.0, ge=0, le=4)
-    """Times the logarithms of the classes' frequencies are added to the logits in the loss alone, so that the network
-    answers as if the classes were equally frequent (Menon et al. 2021, equation 10; there 1). In the place of class
-    weights."""
+    """Factor on the logarithms of the classes' frequencies, which are added to the logits in the loss alone, so that
+    the network answers as if the classes were equally frequent (Menon et al. 2021, equation 10; there 1). In the place
+    of class weights."""
 
     @model_validator(mode="after")
     def _gradient_is_finite(self) -> Self:
