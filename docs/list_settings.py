@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from data_pipelines.contract.config import INPUT  # noqa: E402
 from ray_jobs.settings.experiment import Experiment  # noqa: E402
+from ray_jobs.settings.kind_switch import own_values  # noqa: E402
 from trainables.workloads import WORKLOADS, config_class  # noqa: E402
 
 PAGE = ROOT / "docs/settings.md"
@@ -81,13 +82,10 @@ def _section(model: type[BaseModel], path: str, known: dict[type[BaseModel], str
 
 
 def _own_values(kind: type[BaseModel], default: Any) -> str:
-    """Return what a section has by default in place of the defaults of its class, which count once any is given."""
-    if type(default) is not kind:
-        return ""
-    plain = {name: _default_of(field) for name, field in kind.model_fields.items()}
-    own = {name: getattr(default, name) for name in plain if getattr(default, name) != plain[name]}
-    words = ", ".join(f"`{name}: {json.dumps(value, default=str)}`" for name, value in own.items())
-    return f"It has {words} as long as nothing in this section is given." if own else ""
+    """Return what a section has by default in place of the defaults of its class."""
+    own = own_values(default) if type(default) is kind else {}
+    words = ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in own.items())
+    return f"By default it has {words} here." if own else ""
 
 
 def _table(model: type[BaseModel], names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from data_pipelines.contract.config import expand_home
-from ray_jobs.settings.kind_switch import leave_out_other_kind, leave_out_other_kinds, name_default_kinds
+from ray_jobs.settings.kind_switch import complete_sections, leave_out_other_kind, leave_out_other_kinds
 from ray_jobs.settings.setting_kinds import allows_null, takes_text
 from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
 from trainables.run import set_dotted
@@ -17,8 +17,8 @@ from trainables.run import set_dotted
 def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -> dict[str, Any]:
     """Read settings, without a check. Raises ValueError naming the file or the override that cannot be read.
 
-    `root` is the class of the settings, by which the values of the overrides are read. A section of several kinds gets
-    the name of its default kind where it has none.
+    `root` is the class of the settings, by which the values of the overrides are read. A section that is given in
+    part gets what it has by default where it stands.
     """
     settings = _read_with_base(file, root)
     given: set[str] = set()
@@ -36,7 +36,7 @@ def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -
             given.add(key)
         except ValueError as error:
             raise ValueError(f"--set {override!r}: {error}") from error
-    name_default_kinds(settings, root)
+    complete_sections(settings, root)
     return settings
 
 

@@ -43,22 +43,39 @@ def leave_out_other_kinds(base: dict[str, Any], changes: dict[str, Any], root: t
         leave_out_other_kind(base, section, name, root)
 
 
-def name_default_kinds(settings: dict[str, Any], root: type[BaseModel]) -> None:
-    """Write the name of the default kind, in place, into sections that have a choice of kinds and name none."""
-    _name_kinds(settings, [root], root)
+def complete_sections(settings: dict[str, Any], root: type[BaseModel]) -> None:
+    """Write, in place, what sections that are given in part have by default where they stand, and not by their class.
+
+    These are the name of the default kind, where there is a choice and none is named, and values of the default, as the
+    evaluation of flow matching has a `guidance` of its own: a setting that is given changes no other one.
+    """
+    _complete(settings, [root], root)
 
 
-def _name_kinds(settings: dict[str, Any], models: Sequence[type[BaseModel]], root: type[BaseModel]) -> None:
+def _complete(settings: dict[str, Any], models: Sequence[type[BaseModel]], root: type[BaseModel]) -> None:
     for key, field in ((key, field) for model in models for key, field in model.model_fields.items()):
         inner = settings.get(key)
         if not isinstance(inner, dict):
             continue
-        if field.discriminator == "name" and "name" not in inner and isinstance(field.default, BaseModel):
-            inner = settings[key] = {"name": getattr(field.default, "name"), **inner}  # noqa: B009
+        if isinstance(field.default, BaseModel):
+            name = {"name": getattr(field.default, "name")} if field.discriminator == "name" else {}  # noqa: B009
+            if name and inner.get("name", name["name"]) == name["name"]:
+                inner = settings[key] = {**name, **inner}
+            if not name or inner["name"] == name["name"]:
+                inner = settings[key] = {**own_values(field.default), **inner}
         is_workload = models == [root] and key == "workload"
-        _name_kinds(
-            inner, config_classes(inner.get("name")) if is_workload else list(models_in(field.annotation)), root
-        )
+        _complete(inner, config_classes(inner.get("name")) if is_workload else list(models_in(field.annotation)), root)
+
+
+def own_values(default: BaseModel) -> dict[str, Any]:
+    """Return the values of a section's default that are not the defaults of its class, as plain data."""
+    plain = default.model_dump(mode="json")
+    fields = type(default).model_fields if isinstance(plain, dict) else {}  # a cadence is a word
+    return {
+        name: plain[name]
+        for name, field in fields.items()
+        if getattr(default, name) != field.get_default(call_default_factory=True, validated_data={})
+    }
 
 
 def _names(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
