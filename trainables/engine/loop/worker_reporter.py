@@ -147,9 +147,12 @@ class WorkerReporter:
     def reserve_checkpoints(self, state: TrainState) -> None:
         """Take the memory of checkpoints beside the training, once. A collective.
 
-        Not where the training is sharded, whose state would have to be gathered for it.
+        Not where none is saved before the end, nor where the training is sharded, whose state would have to be
+        gathered for it.
         """
-        if self._has_reserved or self._worker.is_sharded:
+        training = self._run.training
+        is_saved = training.checkpoint_every or training.checkpoint_every_steps or training.evaluate == "beside"
+        if self._has_reserved or self._worker.is_sharded or not is_saved:
             return
         self._has_reserved = True
         checkpoint = state.capture(self._worker.collectives)
