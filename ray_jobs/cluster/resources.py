@@ -55,12 +55,17 @@ def check_resources(scaling: Scaling) -> bool:
 
 
 def refuse_without_room_beside(scaling: Scaling, uses_gpu: bool) -> None:
-    """Raise ValueError when the fewest workers leave no room for the process that evaluates beside them."""
-    fewest = scaling.min_workers or scaling.num_workers
-    lacking = _lacking(scaling.model_copy(update={"placement_strategy": "PACK"}), uses_gpu, fewest + 1)
+    """Raise ValueError when the workers leave no room for the process that evaluates beside them."""
+    if scaling.min_workers:
+        raise ValueError(
+            "training.evaluate=beside needs room beside the workers, and with scaling.min_workers they take all that "
+            "there is; leave scaling.min_workers out, or give evaluate=inline"
+        )
+    number = scaling.num_workers
+    lacking = _lacking(scaling.model_copy(update={"placement_strategy": "PACK"}), uses_gpu, number + 1)
     if lacking:
         raise ValueError(
-            f"training.evaluate=beside: {fewest} workers and a further process of their size: {'; '.join(lacking)}; "
+            f"training.evaluate=beside: {number} workers and a further process of their size: {'; '.join(lacking)}; "
             "give fewer workers, or less for each in `scaling`, or evaluate=inline"
         )
 

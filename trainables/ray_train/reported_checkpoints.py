@@ -19,7 +19,8 @@ class ReportedCheckpoints:
     def __init__(self, folder: Folder) -> None:
         """Ask Ray for the checkpoints of earlier workers; call it inside the worker of rank 0."""
         self._folder = folder
-        known = ray.train.get_all_reported_checkpoints()
+        # by default it would wait for evaluations that are made beside the training
+        known = ray.train.get_all_reported_checkpoints(ray.train.CheckpointConsistencyMode.COMMITTED)
         self._names = {PurePosixPath(each.checkpoint.path).name for each in known}
 
     def has(self, name: str) -> bool:

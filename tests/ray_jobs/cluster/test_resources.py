@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from ray_jobs.cluster import resources
-from ray_jobs.cluster.resources import Machine, check_resources, count_rooms, has_labels
+from ray_jobs.cluster.resources import Machine, check_resources, count_rooms, has_labels, refuse_without_room_beside
 from ray_jobs.settings.experiment import check_settings
 from trainables.run import Scaling
 
@@ -65,6 +65,12 @@ def test_fewer_machines_do_where_fewer_workers_are_allowed(growing, monkeypatch)
     assert growing == [[{"CPU": 1.0}] * 4, []]  # they were waited for
     with pytest.raises(ValueError, match=r"scaling.min_workers=3: 3 CPU are needed and the cluster has 2; lower"):
         check_resources(Scaling(min_workers=3, **settings))
+
+
+def test_a_changing_number_of_workers_leaves_no_room(monkeypatch):
+    monkeypatch.setattr(ray, "nodes", lambda: nodes({"CPU": 100.0}))
+    with pytest.raises(ValueError, match=r"leave scaling.min_workers out, or give evaluate=inline"):
+        refuse_without_room_beside(Scaling(num_workers=2, min_workers=1), uses_gpu=False)
 
 
 def test_who_waits_must_say_for_what():

@@ -44,7 +44,7 @@ class CheckpointWriter:
         self._reserving: Future[None] | None = None
         self._running: Future[str] | None = None
         self._deleting: Future[None] | None = None
-        self._complete: str | None = None
+        self._complete: list[str] = []
         self._has_waited = False
 
     def reserve(self, checkpoint: Checkpoint) -> None:
@@ -82,20 +82,19 @@ class CheckpointWriter:
             deleting.result()
 
     def take(self) -> str | None:
-        """Return the name of the checkpoint that was completed since the last call, if any, without waiting.
+        """Return the name of the next checkpoint that is complete, each once, if any; does not wait.
 
         Raises the error of the writing.
         """
         if self._running and self._running.done():
             self._finish()
-        complete, self._complete = self._complete, None
-        return complete
+        return self._complete.pop(0) if self._complete else None
 
     def _finish(self) -> None:
         """Take the result of the writing; the caller's thread decides what is old, before it reports."""
         assert self._running
         running, self._running = self._running, None
-        self._complete = running.result()
+        self._complete.append(running.result())
         old = list_old_checkpoints(self._folder, self._keep, self._is_deleted_elsewhere)
         self._deleting = _run_in_thread(self._delete, old)
 

@@ -57,7 +57,10 @@ class EvaluationBeside:
     def _look(self, position: Position) -> tuple[list[str], list[int]]:
         folder, lost, gone = self._worker.folder, [], []
         for evaluated in position.evaluations:
-            checkpoint = f"{CHECKPOINTS}/{step_name(evaluated['step'])}"
+            name = step_name(evaluated["step"])
+            checkpoint = f"{CHECKPOINTS}/{name}"
+            if self._worker.is_deleted_elsewhere(name):  # Ray knows it, and has been asked already
+                continue
             if "error" in (read_result(folder, evaluated["step"]) or {"error": "not there"}):
                 folder.delete(_place(evaluated["step"]))
                 if folder.exists(checkpoint):
@@ -73,7 +76,8 @@ class EvaluationBeside:
     def settle(self, position: Position) -> bool:
         """Take what has been evaluated since the last call, in order of steps; returns whether nothing is missing.
 
-        Metrics join the waiting rows of the position, and may be the best so far.
+        Metrics join the waiting rows of the position, and may be the best so far. What early stopping ends the run with
+        is the last: later steps stay without.
 
         Raises:
             RuntimeError, ValueError: An evaluation failed; ValueError when files or settings of the user are the cause.
@@ -89,6 +93,9 @@ class EvaluationBeside:
                 raise (ValueError if result["is_bad_input"] else RuntimeError)(words)
             position.evaluations.pop(0)
             self._take(position, evaluated, result)
+            if self._selection.stops(position):
+                position.evaluations.clear()
+                self._reporter.evaluated.clear()
         return True
 
     def words_of_waiting(self, due: DueActions) -> list[str]:
@@ -135,17 +142,25 @@ class EvaluationBeside:
 def evaluate_beside(run: Run, worker: WorkerContext, *, checkpoint: str) -> dict[str, float]:
     """Evaluate a checkpoint of the run in the worker's folder, in a process of its own; returns its metrics.
 
-    The result lies in the run's folder afterwards, also when it is an error; see `read_result`.
+    The result lies in the run's folder afterwards; see `read_result`.
     """
     folder, place = worker.folder, _place(step_of(checkpoint))
-    try:
-        result = _evaluate(run, worker, checkpoint, f"{place}/model")
-    except Exception as error:
-        words = {"error": f"{type(error).__name__}: {error}", "is_bad_input": isinstance(error, ValueError)}
-        folder.write_json(f"{place}/{RESULT}", words)
-        raise
+    result = _evaluate(run, worker, checkpoint, f"{place}/model")
     folder.write_json(f"{place}/{RESULT}", result)
     return result["metrics"]
+
+
+def note_start(folder: Folder, checkpoint: str) -> int:
+    """Count a start of the process that evaluates a checkpoint; returns how many there were before."""
+    starts = f"{_place(step_of(checkpoint))}/starts"
+    num_starts = len(folder.names(starts))
+    folder.write(f"{starts}/{num_starts}", b"")
+    return num_starts
+
+
+def write_failure(folder: Folder, checkpoint: str, words: str, *, is_bad_input: bool) -> None:
+    """Make an error the result of an evaluation; see `read_result`."""
+    folder.write_json(f"{_place(step_of(checkpoint))}/{RESULT}", {"error": words, "is_bad_input": is_bad_input})
 
 
 def _evaluate(run: Run, worker: WorkerContext, checkpoint: str, model: str) -> dict[str, Any]:

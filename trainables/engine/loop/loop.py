@@ -203,15 +203,22 @@ class Loop:
         self._send()
 
     def _settle(self, due: DueActions) -> None:
-        """Take what was evaluated beside the training; it must be there before the next evaluation, and at an end."""
+        """Take what was evaluated beside the training; it must be there before the next evaluation, and at an end.
+
+        Who asks for a stop before the next evaluation does not wait: both are then to come in the resumed run.
+        """
         if not self.position.evaluations:
             return
         with self.stopwatch.evaluating():
             if self.beside.settle(self.position) or not (due.evaluates or due.ends_stage or due.is_last):
                 return
             self.reporter.log(self.beside.words_of_waiting(due))
+            self.reporter.wait_for_checkpoint()  # perhaps the one to evaluate
             self._send()  # the driver hears of it before the training stands still
             while not self.beside.settle(self.position):
+                self.interruption.poll(is_finished=due.is_last)
+                if self.interruption.is_urgent and self.beside.takes(due):
+                    return
                 time.sleep(POLL_S)
 
     def _find_due(self) -> DueActions:

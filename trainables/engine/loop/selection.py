@@ -39,9 +39,13 @@ class ModelSelection:
         position.best = value if is_best else position.best
         return is_best
 
+    def stops(self, position: Position) -> bool:
+        """Return whether early stopping ends the run here."""
+        return self._stopping is not None and position.stale_evaluations >= self._stopping.patience
+
     def is_over(self, position: Position) -> bool:
         """Return whether early stopping ends the run here, and log it if so."""
-        if self._stopping is None or position.stale_evaluations < self._stopping.patience:
+        if self._stopping is None or not self.stops(position):
             return False
         patience = self._stopping.patience
         self._reporter.log([f"stopped early: no better {self._goal.metric} in {patience} evaluations"])

@@ -15,7 +15,7 @@ from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.engine.step.sharding import gather
 from trainables.run import Run
-from trainables.run_paths import MODELS
+from trainables.run_paths import CHECKPOINTS, MODELS
 
 
 class WorkerReporter:
@@ -26,15 +26,17 @@ class WorkerReporter:
         self._is_writer = worker.collectives.rank == 0
         self._checkpoints: CheckpointWriter | None = None
         self._has_reserved = False
+        self._complete: list[str] = []
+        """Checkpoints that are complete and not reported yet."""
+        self.evaluated: set[str] = set()
+        """Checkpoints that are to be evaluated beside the training, once they are complete."""
         if self._is_writer:
             self._checkpoints = CheckpointWriter(
                 worker.folder,
                 run.training.keep_checkpoints,
-                worker.is_deleted_elsewhere,
+                lambda name: f"{CHECKPOINTS}/{name}" in self.evaluated or worker.is_deleted_elsewhere(name),
                 is_beside=not worker.awaits_checkpoints,
             )
-        self.evaluated: set[str] = set()
-        """Checkpoints that are to be evaluated beside the training, once they are complete."""
         self._empty()
 
     @contextmanager
@@ -80,7 +82,7 @@ class WorkerReporter:
 
     def set_checkpoint(self, name: str) -> None:
         """Attach a checkpoint that is complete to the next report."""
-        self._optional["checkpoint"] = name
+        self._complete.append(name)
 
     def set_stopped_by(self, who: str) -> None:
         """Record the author of the request that stops the run here."""
@@ -164,6 +166,7 @@ class WorkerReporter:
 
         Raises the error of the one before, if that could not be written.
         """
+        self._has_reserved = True
         checkpoint = state.capture(self._worker.collectives)
         if self._checkpoints:
             self.log(self._checkpoints.save(state.position.step, checkpoint, self._describe(state)))
@@ -178,11 +181,7 @@ class WorkerReporter:
 
         Raises the error of a checkpoint that could not be written.
         """
-        complete = self._checkpoints and self._checkpoints.take()
-        if complete:
-            self._optional["checkpoint"] = complete
-        if self._optional.get("checkpoint") in self.evaluated:
-            self._optional["evaluates"] = True
+        self._attach_checkpoint()
         report: WorkerReport = {
             **standing,
             "rows": self._rows,
@@ -193,3 +192,13 @@ class WorkerReporter:
         }
         self._empty()
         self._worker.report(report)
+
+    def _attach_checkpoint(self) -> None:
+        """Attach the newest checkpoint; one that is to be evaluated goes first, and newer ones follow it."""
+        while self._checkpoints and (complete := self._checkpoints.take()):
+            self._complete.append(complete)
+        if self._complete:
+            due = [name for name in self._complete if name in self.evaluated]
+            name = due[0] if due else self._complete[-1]
+            del self._complete[: self._complete.index(name) + 1]
+            self._optional |= {"checkpoint": name, **({"evaluates": True} if due else {})}

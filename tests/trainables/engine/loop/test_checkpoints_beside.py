@@ -112,6 +112,12 @@ def test_a_small_state_goes_with_the_report_of_its_step(toy):
 
 
 @pytest.mark.slow
+def test_no_memory_is_reserved_after_a_checkpoint(toy, monkeypatch):
+    monkeypatch.setattr(checkpoint_writer.CheckpointWriter, "reserve", lambda *arguments: pytest.fail("it is there"))
+    collect_reports(toy(training={"evaluate_every": "4 steps"}))
+
+
+@pytest.mark.slow
 def test_a_stop_waits_for_its_checkpoint(toy, slow_writing):
     experiment = toy(training={"log_every_steps": 1})
 
