@@ -133,6 +133,21 @@ def test_a_run_that_begins_meanwhile_is_left_alone(store, capsys, monkeypatch):
     assert "runs/a is kept: " in err and (store.path / "runs/a/run.json").exists()
 
 
+def test_a_link_to_another_place_and_its_files_are_kept(store, capsys, tmp_path_factory):
+    other, linked = Store(tmp_path_factory.mktemp("other")), "it is a link to another place"
+    for each in (store, other):
+        each.run("unused")
+        each.data("rows")
+    (store.path / "runs/shared").symlink_to(other.path / "runs/unused")
+    (store.path / "data/shared").symlink_to(other.path / "data/rows")
+    before = sorted(other.path.rglob("*"))
+    gone, kept = clean(capsys, store, "--yes", "--only", "checkpoints")
+    assert gone == {"runs/unused/checkpoints"} and kept == {"runs/shared/checkpoints": linked}
+    gone, kept = clean(capsys, store, "--yes")
+    assert gone == {"runs/unused", "data/rows"} and set(kept.values()) == {linked}
+    assert sorted(other.path.rglob("*")) == before
+
+
 def test_trials_go_only_with_their_search(store, capsys):
     store.run("tuned-0001")
     store.folder.write("searches/tuned/trials.jsonl", b"{}\n")
