@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
@@ -128,7 +129,7 @@ def _words_in(content: Any) -> set[str]:
         return {word for value in content.values() for word in _words_in(value)}
     if isinstance(content, list):
         return {word for value in content for word in _words_in(value)}
-    return set(re.split(r"[/:?]", content)) if isinstance(content, str) else set()
+    return set(re.split(r"[/:?]", f"{content}/{unquote(content)}")) if isinstance(content, str) else set()
 
 
 def _judge(item: Item, storage: Folder, older_than_s: float, kinds: Collection[Kind]) -> Item:

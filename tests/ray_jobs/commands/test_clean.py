@@ -108,8 +108,9 @@ def test_what_a_kept_run_was_made_from_is_kept_and_told_why(store, capsys):
 
 def test_a_reference_by_the_name_for_people_counts(store, capsys):
     store.run("a")
-    store.run("b", days=1, settings={"weights": "a for people"})
-    assert clean(capsys, store, "--only", "runs") == (set(), {"runs/a": "runs/b refers to it"})
+    store.run("b", days=1, settings={"weights": "a for people"}, inputs=["s3://bucket/data/my%20rows/manifest.json"])
+    store.data("my rows")
+    assert clean(capsys, store)[1] == {"runs/a": "runs/b refers to it", "data/my rows": "runs/b refers to it"}
 
 
 def test_a_run_that_is_going_on_is_never_touched(store, capsys):

@@ -85,9 +85,7 @@ def test_a_setting_of_an_unknown_workload_is_read_as_yaml(file: Path) -> None:
     assert settings["workload"] == {"name": "nothing", "data": {"path": 7}}
 
 
-def test_a_path_that_is_no_utf8_is_refused_in_words(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_that_is_no_utf8_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^workload\.data\.path=/caf\\xe9 is no UTF-8; rename that folder, or give a"):
         check_experiment(file, ["workload.data.path=/caf\udce9"])
     (tmp_path / "caf\udce9").mkdir()
