@@ -73,13 +73,6 @@ def test_who_waits_must_say_for_what():
         check_settings(settings, origin="test")
 
 
-def test_gpus_of_machines_without_the_labels_do_not_count(monkeypatch):
-    found = [*nodes({"CPU": 4.0}, zone="a"), *nodes({"CPU": 4.0, "GPU": 4.0}, zone="b")]
-    monkeypatch.setattr(ray, "nodes", lambda: found)
-    assert not check_resources(Scaling(num_workers=2, labels={"zone": "a"}))
-    assert check_resources(Scaling(num_workers=2, labels={"zone": "b"}))
-
-
 A100 = {"CPU": 8.0, "GPU": 4.0, "memory": 64 * 2**30, "accelerator_type:A100": 1.0}
 SMALL = {"CPU": 4.0, "memory": 8 * 2**30}
 
