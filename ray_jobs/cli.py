@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:]
         _import_from_working_folder()
     prepare_streams()
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we draw to files alone
     has_json = "--json" in arguments
     try:
         options = parse(arguments)

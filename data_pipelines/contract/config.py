@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Pla
 from pydantic_core import PydanticCustomError
 
 from data_pipelines.storage.raw_mirror import mirror_of, uri_of
+from data_pipelines.storage.uri import refuse_other_text
 
 INPUT = "must exist before a run starts"
 OnBadFile = Literal["refuse", "skip"]
@@ -25,10 +26,12 @@ def expand_home(path: Path | str, advice: str = "give this path in full") -> Pat
 
 
 def _make_absolute(path: Path) -> Path:
-    """Return a path in full. Raises ValueError for a URI, which would become a folder named `s3:` here."""
+    """Return a path in full. Raises ValueError for a URI, which would become a folder `s3:` here, and for no UTF-8."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise ValueError("this setting takes a path of a file system, no URI; mount it, or copy it to a disk")
-    return expand_home(path).absolute()
+    whole = expand_home(path).absolute()
+    refuse_other_text(str(whole))
+    return whole
 
 
 def refuse_credentials(uri: str) -> None:

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
 from data_pipelines.readers.image_shape import ImageShape
@@ -24,6 +24,8 @@ _PLAIN_MODES = ("1", "L", "RGB")
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _PNG = b"\x89PNG"
+TURN = "turn"
+"""In the info of a decoded image: the orientation of EXIF that its file states; the image is upright."""
 _NO_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks of a PNG that do not change its pixels, and may be damaged or too long for Pillow."""
 
@@ -103,7 +105,10 @@ def _decode(content: bytes, path: Path) -> Image.Image:
 
 def _upright(image: Image.Image, path: Path) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+        upright = ImageOps.exif_transpose(image)
+        upright.info[TURN] = turn
+        return upright
     except Exception as error:
         # Pillow's reader of EXIF fails with many kinds of error on damaged bytes; the pixels are whole.
         _log.warning(
@@ -139,7 +144,11 @@ def to_plain(image: Image.Image, path: Path) -> Image.Image:
     if is_16_bit_grey(image):
         wide = np.asarray(image).astype(np.float64)
         _log.warning("%s: has 16-bit grey levels; they are scaled to 8 bits%s", printable(path), hint_at_dark(wide))
-        return Image.fromarray(np.floor(wide * 255 / 65535 + 0.5).astype(np.uint8))
+        grey = np.floor(wide * 255 / 65535 + 0.5).astype(np.uint8)
+        is_clear = wide == image.info.get("transparency", -1)
+        if is_clear.any():
+            _log.warning("%s: is transparent in part; that part is laid on white%s", printable(path), "")
+        return Image.fromarray(np.where(is_clear, np.uint8(255), grey))
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         coloured = image.convert("RGBA")
         if np.asarray(coloured)[..., 3].min() < 255:

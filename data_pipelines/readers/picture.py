@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from data_pipelines.readers.bad_file import BadFileError
-from data_pipelines.readers.image_file import decode_image, is_16_bit_grey, is_16_bit_png
+from data_pipelines.readers.image_file import TURN, decode_image, is_16_bit_grey, is_16_bit_png
 from data_pipelines.readers.tiff_layout import is_tiff, read_tiff
 
 Form = Literal["PNG", "TIFF"]
@@ -56,13 +56,11 @@ def read_picture(path: Path) -> Picture:
     head = _head(path)
     form: Form = "TIFF" if is_tiff(head) else "PNG"
     if form == "TIFF" and (found := read_tiff(path)) is not None:
-        turn = _TURNS.get(found.turn or 1, lambda pixels: pixels)
-        alpha = None if found.alpha is None else np.ascontiguousarray(turn(found.alpha))
-        return Picture(np.ascontiguousarray(turn(found.colours)), alpha, form)
+        return _upright(Picture(found.colours, found.alpha, form), found.turn)
     image = decode_image(path, warns_of_depth=False)
     profile = image.info.get("icc_profile")
-    if is_16_bit_png(head):
-        return replace(_decode_png16(path), icc_profile=profile)
+    if is_16_bit_png(head) or (is_16_bit_grey(image) and "transparency" in image.info):
+        return _upright(replace(_decode_png16(path), icc_profile=profile), image.info.get(TURN))
     if is_16_bit_grey(image):
         return Picture(np.asarray(image).astype(np.uint16)[..., None], None, form, profile)
     is_transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
@@ -88,6 +86,12 @@ def write_picture(picture: Picture) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
     image.save(stream, format="PNG", icc_profile=picture.icc_profile)
     return stream.getvalue()
+
+
+def _upright(picture: Picture, orientation: int | None) -> Picture:
+    turn = _TURNS.get(orientation or 1, lambda pixels: pixels)
+    alpha = None if picture.alpha is None else np.ascontiguousarray(turn(picture.alpha))
+    return replace(picture, colours=np.ascontiguousarray(turn(picture.colours)), alpha=alpha)
 
 
 def _head(path: Path) -> bytes:

@@ -23,6 +23,7 @@ MAX_SAMPLES = 2**26
 """Most samples of a file, all channels together: 4.6 hours at 4 kHz."""
 _BLOCK = 2**18
 """Frames that are read at a time, so that a header's false count reserves no memory."""
+_REST_BYTES = 4096
 _OGG_HEAD = 27
 """Bytes of a page of Ogg before the lengths of its segments; the last counts these."""
 _NO_LENGTH = 0x7FFFF000
@@ -134,17 +135,25 @@ def _check_length(path: Path) -> None:
             file.seek(place)
         else:
             return
-    if head[:4] == b"RF64":  # its lengths of 64 bits stand in the first chunk
-        length = int.from_bytes(head[28:36], "little")
-    elif not length and size > place:
+        is_wide = head[:4] == b"RF64"  # its lengths of 64 bits stand in the first chunk
+        length = int.from_bytes(head[28:36], "little", signed=True) if is_wide else length
+        file.seek(max(min(place + length + length % 2, size), 0))
+        rest = file.read(_REST_BYTES)
+    if length <= 0 and size > place:
         fault = f"states that it holds no sound, but goes on for {size - place} bytes"
         raise BadFileError(path, f"{fault}; write it anew (`ffmpeg -i a.wav b.wav`)")
-    elif max(length, int.from_bytes(head[4:8], order)) >= _NO_LENGTH:
+    if not is_wide and max(length, int.from_bytes(head[4:8], order)) >= _NO_LENGTH:
         _log.warning("%s: states no length, as a recording through a pipe; it is read to its end", printable(path))
         return
     if place + length > size:
         fault = f"is cut off: its sound should have {length} bytes, and {size - place} are there"
         raise BadFileError(path, f"{fault}; copy it again")
+    is_chunk = all(32 <= byte < 127 for byte in rest[:4])
+    if size - place - length > length // 100 and any(rest) and not is_chunk:
+        words = (
+            "%s: states %d bytes of sound and goes on for %d, which are not read; its length may be of an earlier state"
+        )
+        _log.warning(words, printable(path), length, size - place - length)
 
 
 def _check_ogg_end(path: Path) -> None:

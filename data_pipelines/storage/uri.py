@@ -1,5 +1,6 @@
 """Paths and URIs of storage: how they are opened, and how names are added to them."""
 
+import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -12,11 +13,20 @@ def split_uri(uri: str) -> "tuple[pafs.FileSystem, str]":
     Raises ValueError when the storage cannot be opened.
     """
     if "://" not in uri:
-        return pafs.LocalFileSystem(), _local_path(uri)
+        path = _local_path(uri)
+        refuse_other_text(path)
+        return pafs.LocalFileSystem(), path
     try:
         return pafs.FileSystem.from_uri(uri)
     except (OSError, ValueError) as error:
         raise ValueError(f"storage {uri!r} cannot be opened: {error}") from error
+
+
+def refuse_other_text(path: str) -> None:
+    """Raise ValueError for a path that is no UTF-8, which neither pyarrow nor JSON takes."""
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if shown != path:
+        raise ValueError(f"{shown} is no UTF-8; rename that folder, or give a link to it whose name is")
 
 
 def _local_path(path: str) -> str:

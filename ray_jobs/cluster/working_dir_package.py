@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from data_pipelines.readers.bad_file import few, printable
 from ray_jobs.cluster.secret_scan import find_secrets
+from ray_jobs.terminal import print_text
 
 MAX_BYTES = 100 * 2**20
 MAX_FILES = 5_000
@@ -21,9 +23,15 @@ MAX_SHOWN = 20
 def list_package(folder: Path) -> list[str]:
     """List the files, without those that .gitignore and .rayignore leave out, as `ray job submit` would choose them.
 
-    Raises ValueError when they are too many or too big, or when one of them looks like a secret.
+    Links to nowhere, pipes and sockets are left out, which is said. Raises ValueError when the files are too many or
+    too big, when the name of one is no UTF-8, or when one looks like a secret.
     """
-    files = sorted(_walk(folder))
+    found = sorted(_walk(folder))
+    files = [name for name in found if (folder / name).is_file()]
+    if others := sorted(set(found) - set(files)):
+        print_text(f"not sent, as they are links to nowhere, pipes or sockets: {few(others)}", is_error=True)
+    if others := [name for name in files if printable(name) != name]:
+        raise ValueError(f"a package holds names in UTF-8 alone, and these are none: {few(others)}; {ADVICE}")
     _refuse_links_outside(folder, files)
     sizes = {name: (folder / name).stat().st_size for name in files}
     _refuse_too_much(folder, sizes)
@@ -47,7 +55,8 @@ def _walk(folder: Path) -> Iterator[str]:
     for place, folders, names in os.walk(folder, followlinks=True):
         parent = Path(place).relative_to(folder).as_posix()
         specs = [(root, spec) for root, spec in specs if _is_below(parent, root)]
-        lines = [line for name in IGNORE_FILES if name in names for line in Path(place, name).read_text().splitlines()]
+        texts = [Path(place, name).read_bytes() for name in IGNORE_FILES if name in names]
+        lines = [line for text in texts for line in os.fsdecode(text).splitlines()]
         specs.append((parent, GitIgnoreSpec.from_lines(lines)))
         folders[:] = [each for each in folders if each not in NEVER and not _is_ignored(parent, f"{each}/", specs)]
         _refuse_links_up(Path(place), folders)

@@ -4,7 +4,9 @@ import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from data_pipelines.storage.folder import Folder
 from ray_jobs.run_folder.identity import IDENTITY, load_identity
@@ -42,6 +44,7 @@ def find_items(storage: Folder, *, older_than_s: float, kinds: Collection[Kind] 
     """Find what is there, each with the reason to keep it; what has none may be removed. Writes nothing.
 
     Folders without the file that makes them a run, a search or prepared data are not looked at: they are not ours.
+    Links are kept, as what they lead to lies elsewhere.
 
     A folder is as old as the newest file in it, which in a run that is being trained is its lock. A reference counts
     from anything that stays: a kept run refers to its prepared data and to the runs whose models it was made from, a
@@ -126,7 +129,7 @@ def _words_in(content: Any) -> set[str]:
         return {word for value in content.values() for word in _words_in(value)}
     if isinstance(content, list):
         return {word for value in content for word in _words_in(value)}
-    return set(re.split(r"[/:?]", content)) if isinstance(content, str) else set()
+    return set(re.split(r"[/:?]", f"{content}/{unquote(content)}")) if isinstance(content, str) else set()
 
 
 def _judge(item: Item, storage: Folder, older_than_s: float, kinds: Collection[Kind]) -> Item:
@@ -135,6 +138,8 @@ def _judge(item: Item, storage: Folder, older_than_s: float, kinds: Collection[K
     if item.age_s < older_than_s:
         return replace(item, keeps="too young")
     owner = storage / item.name.removesuffix(f"/{CHECKPOINTS}")
+    if storage.is_local and any(Path(path).is_symlink() for path in (owner.path, storage.full(item.name))):
+        return replace(item, keeps="it is a link to another place")
     if item.kind != "data" and (holder := find_holder(owner)):
         return replace(item, keeps=f"in use by process {holder['pid']} on {holder['host']}")
     return item

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from data_pipelines.contract.config import expand_home
+from data_pipelines.storage.uri import refuse_other_text
 from ray_jobs.settings.kind_switch import complete_sections, leave_out_other_kind, leave_out_other_kinds
 from ray_jobs.settings.setting_kinds import allows_null, takes_text
 from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
@@ -23,6 +24,7 @@ def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -
     settings = _read_with_base(file, root)
     given: set[str] = set()
     for override in overrides:
+        refuse_other_text(override)
         key, equals, value = override.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
             raise ValueError(

@@ -40,7 +40,7 @@ OFF = "W&B is off: WANDB_MODE=disabled"
 
 def mode_of(tracking: Tracking) -> Literal["online", "offline", "disabled"]:
     """Return the mode from the settings, or else from WANDB_MODE; offline for a word that W&B does not know."""
-    return tracking.mode or MODES.get(os.environ.get("WANDB_MODE") or "online", "offline")
+    return tracking.mode or MODES.get(os.environ.get("WANDB_MODE", "").strip() or "online", "offline")
 
 
 def clean_variables(environment: MutableMapping[str, str], tracking: Tracking) -> list[str]:
@@ -53,7 +53,7 @@ def clean_variables(environment: MutableMapping[str, str], tracking: Tracking) -
         del environment[name]  # as if it were unset
     if "WANDB_API_KEY" in environment:
         environment["WANDB_API_KEY"] = environment["WANDB_API_KEY"].strip()
-    mode = environment.get("WANDB_MODE")
+    mode = environment.get("WANDB_MODE", "").strip()
     if mode and mode not in MODES and tracking.mode is None:
         said.append(f"WANDB_MODE={mode!r} is no mode of W&B, so it is offline; give one of {', '.join(MODES)}")
     changing = [name for name in CHANGES_THE_RUN if name in environment]
@@ -107,6 +107,8 @@ def _look(tracking: Tracking, found: dict[str, str | bool]) -> dict[str, str | b
         found["package"] = f"cannot be imported: {type(error).__name__}: {error}"
         return {**found, "outcome": _outcome(tracking, found, has_package=False, has_key=False, answers=False)}
     found["package"] = f"{PACKAGE} {_version()}"
+    if refused := drop_malformed(os.environ, wandb.setup):
+        found["variables"] = "; ".join([*([str(found["variables"])] if "variables" in found else []), *refused])
     settings = wandb.setup().settings
     found["server"], answers = _ask(settings.base_url)
     found["key"], has_key = _find_key(wandb, answers)

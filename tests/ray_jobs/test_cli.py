@@ -145,6 +145,12 @@ def show_help(capsys, *words: str) -> str:
     return capsys.readouterr().out
 
 
+def test_the_plots_of_a_notebook_around_do_no_harm(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")  # as of a notebook, whose packages may not be installed here
+    words = "from ray_jobs.cli import main; main(['list']); import matplotlib"
+    subprocess.run([sys.executable, "-c", words], check=True, capture_output=True)
+
+
 def test_help_lists_every_verb_with_a_line(capsys):
     text = show_help(capsys)
     assert text.startswith("usage: quintet VERB")

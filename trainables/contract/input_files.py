@@ -1,5 +1,6 @@
 """Input files of a prediction on any storage, in natural order."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -55,6 +56,9 @@ def find_file_names(
 
 def describe_input(root: Folder, name: str) -> Input:
     """Return a file below a folder as an input, with its size and time."""
+    if root.is_local and os.path.exists(root.full(name)):  # pyarrow takes no name that is no UTF-8
+        status = os.stat(root.full(name))
+        return Input(name, root, size=status.st_size, modified_ns=status.st_mtime_ns)
     info = root.fs.get_file_info(root.full(name))
     return Input(name, root, size=info.size or 0, modified_ns=info.mtime_ns or 0)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from data_pipelines.readers.bad_file import printable
 from data_pipelines.storage.folder import Folder
 
 Value = str | int | float | bool | None
@@ -66,4 +67,4 @@ def write_csv(rows: Sequence[Row]) -> bytes:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return printable(text.getvalue()).encode()

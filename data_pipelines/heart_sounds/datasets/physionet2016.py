@@ -24,6 +24,7 @@ from data_pipelines.heart_sounds.datasets.physionet2016_tables import (
 from data_pipelines.heart_sounds.recordings import Recording
 from data_pipelines.readers.bad_file import BadFileError, few, printable
 from data_pipelines.readers.file_listing import find_file, list_files
+from data_pipelines.readers.natural_order import is_hidden
 from data_pipelines.readers.sound_file import Sound, read_sound
 from data_pipelines.readers.wfdb_header import read_header, read_heart_sound, refuse_difference
 
@@ -77,7 +78,9 @@ def _find_wavs(root: Path) -> dict[str, list[Path]]:
     """Return the recordings of each database, by name, from the least nested folder that holds some."""
     found: dict[str, list[Path]] = {}
     without: dict[str, Path] = {}
-    for path in sorted([root, *root.rglob("training-*")], key=lambda path: (len(path.parts), path)):
+    linked = {path.parent for path in list_files(root, (".wav",)).files}  # which `rglob` does not follow
+    below = {path for path in root.rglob("training-*") if not any(map(is_hidden, path.relative_to(root).parts))}
+    for path in sorted({root, *below, *linked}, key=lambda path: (len(path.parts), path)):
         match = re.fullmatch(r"training-([a-f])", path.name)
         if match and match[1] not in found and path.is_dir():
             wavs = list_files(path, (".wav",), deep=False).files

@@ -43,6 +43,20 @@ def test_a_length_of_zero_before_sound_gets_advice(tmp_path: Path) -> None:
         read_sound(_write(tmp_path / "zero.wav", riff=0, data=0))
 
 
+@pytest.mark.parametrize("stated", [0, -1])
+def test_a_wide_file_without_a_length_gets_advice(tmp_path: Path, stated: int) -> None:
+    content = _write(tmp_path / "a.wav", riff=0, data=0xFFFFFFFF).read_bytes()
+    wide = b"ds64" + struct.pack("<IQqQI", 28, 0, stated, 0, 0)
+    (tmp_path / "a.wav").write_bytes(b"RF64\xff\xff\xff\xffWAVE" + wide + content[12:])
+    with pytest.raises(BadFileError, match=r"a\.wav: states that it holds no sound, but goes on for 200 bytes; write"):
+        read_sound(tmp_path / "a.wav")
+
+
+def test_sound_behind_its_stated_length_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(read_sound(_write(tmp_path / "a.wav", riff=136, data=100)).samples) == 50
+    assert "a.wav: states 100 bytes of sound and goes on for 100, which are not read" in caplog.text
+
+
 def test_a_web_page_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"<html>not found</html>")
     with pytest.raises(BadFileError, match=r"a\.wav: is a web page"):

@@ -145,3 +145,22 @@ def test_this_project_is_a_small_package():
     assert sum((ROOT / name).stat().st_size for name in files) < 5 * 2**20
     assert "ray_jobs/cluster/submit_job.py" in files and "ray_jobs/experiments/demo/flow_matching.yaml" in files
     assert not [name for name in files if name.startswith(("tests/", "benchmarks/", ".git/"))]
+
+
+def test_what_is_no_file_is_left_out_and_said(folder, capsys):
+    before = list_package(folder)
+    (folder / "code/.#a.py").symlink_to("me@host.1234")  # as Emacs marks a file that is being written
+    (folder / "loop").symlink_to("loop")
+    os.mkfifo(folder / "pipe")
+    assert list_package(folder) == before
+    assert (
+        "not sent, as they are links to nowhere, pipes or sockets: code/.#a.py, loop, pipe" in capsys.readouterr().err
+    )
+
+
+def test_a_name_that_is_no_utf8_is_refused(folder):
+    (folder / "caf\udce9.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"names in UTF-8 alone, and these are none: caf\\xe9\.txt; leave out"):
+        list_package(folder)
+    (folder / ".rayignore").write_bytes(b"*.npy\ncaf\xe9.txt\n")
+    assert "b.yaml" in list_package(folder)

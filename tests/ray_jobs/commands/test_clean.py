@@ -108,8 +108,9 @@ def test_what_a_kept_run_was_made_from_is_kept_and_told_why(store, capsys):
 
 def test_a_reference_by_the_name_for_people_counts(store, capsys):
     store.run("a")
-    store.run("b", days=1, settings={"weights": "a for people"})
-    assert clean(capsys, store, "--only", "runs") == (set(), {"runs/a": "runs/b refers to it"})
+    store.run("b", days=1, settings={"weights": "a for people"}, inputs=["s3://bucket/data/my%20rows/manifest.json"])
+    store.data("my rows")
+    assert clean(capsys, store)[1] == {"runs/a": "runs/b refers to it", "data/my rows": "runs/b refers to it"}
 
 
 def test_a_run_that_is_going_on_is_never_touched(store, capsys):
@@ -131,6 +132,21 @@ def test_a_run_that_begins_meanwhile_is_left_alone(store, capsys, monkeypatch):
         code, summary, err = call(capsys, "clean", store.path, "--yes")
     assert code == DONE and summary["removed"] == [] and [item["name"] for item in summary["kept"]] == ["runs/a"]
     assert "runs/a is kept: " in err and (store.path / "runs/a/run.json").exists()
+
+
+def test_a_link_to_another_place_and_its_files_are_kept(store, capsys, tmp_path_factory):
+    other, linked = Store(tmp_path_factory.mktemp("other")), "it is a link to another place"
+    for each in (store, other):
+        each.run("unused")
+        each.data("rows")
+    (store.path / "runs/shared").symlink_to(other.path / "runs/unused")
+    (store.path / "data/shared").symlink_to(other.path / "data/rows")
+    before = sorted(other.path.rglob("*"))
+    gone, kept = clean(capsys, store, "--yes", "--only", "checkpoints")
+    assert gone == {"runs/unused/checkpoints"} and kept == {"runs/shared/checkpoints": linked}
+    gone, kept = clean(capsys, store, "--yes")
+    assert gone == {"runs/unused", "data/rows"} and set(kept.values()) == {linked}
+    assert sorted(other.path.rglob("*")) == before
 
 
 def test_trials_go_only_with_their_search(store, capsys):

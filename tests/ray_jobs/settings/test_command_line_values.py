@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment import Experiment, check_experiment
 from ray_jobs.settings.experiment_file import read_settings
 
@@ -82,3 +83,14 @@ def test_other_settings_are_read_as_yaml(file: Path) -> None:
 def test_a_setting_of_an_unknown_workload_is_read_as_yaml(file: Path) -> None:
     settings = read_settings(file, ["workload.name=nothing", "workload.data.path=7"], Experiment)
     assert settings["workload"] == {"name": "nothing", "data": {"path": 7}}
+
+
+def test_a_path_that_is_no_utf8_is_refused(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^workload\.data\.path=/caf\\xe9 is no UTF-8; rename that folder, or give a"):
+        check_experiment(file, ["workload.data.path=/caf\udce9"])
+    (tmp_path / "caf\udce9").mkdir()
+    monkeypatch.chdir(tmp_path / "caf\udce9")
+    with pytest.raises(ValueError, match=r"workload\.data\.path: .*/caf\\xe9/raw is no UTF-8"):
+        check_experiment(file, ["workload.data.source=cifar10", "workload.data.path=raw"])
+    with pytest.raises(ValueError, match=r"/caf\\xe9/out is no UTF-8"):
+        Folder("out")

@@ -15,10 +15,10 @@ from tests.ray_jobs.tracking.conftest import Tracked, assert_recorded_offline, r
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-@pytest.mark.parametrize("word", ["", "online", "shared", "offline", "dryrun", "disabled", "Online"])
+@pytest.mark.parametrize("word", ["", " ", "online", "shared", "offline", "dryrun", "disabled", "Online"])
 def test_the_mode_is_the_settings_or_else_the_variable_s(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", word)
-    assert mode_of(Tracking()) == (MODES.get(word, "offline") if word else "online")
+    assert mode_of(Tracking()) == (MODES.get(word, "offline") if word.strip() else "online")
     assert mode_of(Tracking(mode="offline")) == "offline"
 
 
@@ -49,6 +49,16 @@ def test_a_malformed_key_is_one_line_of_the_check(home: Path, monkeypatch: pytes
     found = check_wandb(Tracking(wandb=True))
     wandb.teardown()
     assert "WANDB_API_KEY" in str(found["key"]) and "\n" not in str(found["key"]) and key not in str(found)
+
+
+def test_check_names_a_variable_that_wandb_refuses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_CONSOLE", "nonsense")
+    wandb.teardown()
+    found = check_wandb(Tracking(wandb=True))
+    wandb.teardown()
+    assert found["variables"] == "WANDB_CONSOLE in the environment is left out: it is no console that W&B takes"
 
 
 def test_check_leaves_the_environment_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

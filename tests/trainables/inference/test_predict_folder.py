@@ -71,6 +71,13 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_a_name_that_is_no_utf8_is_predicted_like_others(model, pictures, tmp_path):
+    (pictures / "a/picture0.png").rename(pictures / "a/caf\udce9.png")
+    run(model, pictures, tmp_path / "out")
+    assert r"a/caf\xe9.png" in [row["input"] for row in table(tmp_path / "out")]
+    assert run(model, pictures, tmp_path / "out")[0]["done_before"] == 12
+
+
 def test_every_file_gets_the_row_that_python_gets(model, pictures, tmp_path):
     summary, _ = run(model, pictures, tmp_path / "out")
     assert (summary["inputs"], summary["predicted"], summary["done_before"]) == (12, 12, 0)

@@ -47,6 +47,14 @@ def test_resource_files_of_macos_are_passed_over(tmp_path: Path) -> None:
     assert len(read_physionet2016(tmp_path, None)) == 4
 
 
+def test_links_are_followed_and_hidden_folders_passed_over(tmp_path: Path) -> None:
+    write_physionet(tmp_path / "elsewhere", LABELS)
+    write_physionet(tmp_path / "data/.Trash", {"c0009": "1"})
+    (tmp_path / "data/a").mkdir()
+    (tmp_path / "data/a/linked").symlink_to(tmp_path / "elsewhere")
+    assert [each.name for each in read_physionet2016(tmp_path / "data", None)] == list(LABELS)
+
+
 def test_a_second_label_that_contradicts_is_refused(tmp_path: Path) -> None:
     write_physionet(tmp_path, LABELS)
     with (tmp_path / "training-c" / "REFERENCE.csv").open("a") as file:
