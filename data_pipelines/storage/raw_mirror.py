@@ -47,6 +47,8 @@ def uri_of(path: Path) -> str | None:
     if not found or found[0] + 2 >= len(parts):
         return None
     storage, mark, options = unquote(parts[found[0] + 1]).partition("?")
+    if "://" not in storage:  # a folder of a user whose name begins alike
+        return None
     return f"{storage}{'/'.join(parts[found[0] + 2 :])}{mark}{options}"
 
 

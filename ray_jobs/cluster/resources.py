@@ -30,7 +30,8 @@ def check_resources(scaling: Scaling) -> bool:
 
     Raises ValueError when the cluster has less than the fewest workers need.
     """
-    gpus = sum(machine.resources.get("GPU", 0.0) for machine in list_machines())
+    machines = [machine for machine in list_machines() if has_labels(machine, scaling.labels)]
+    gpus = sum(machine.resources.get("GPU", 0.0) for machine in machines)
     uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
     deadline = time.monotonic() + scaling.wait_for_nodes_s
     has_asked = False

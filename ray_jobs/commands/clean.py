@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         try:
             remove(storage, item)
             removed.append(item)
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # another user's folder, or one that a process holds
             refused.append(item)
             print_text(f"{item.name} is kept: {error}", is_error=True)
     shown = removed if options.yes else old

@@ -34,9 +34,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result = train_one(experiment, is_new=options.new)
     changes = [word for change in options.set for word in ("--set", change)]
     evaluate = shlex.join(["quintet", "evaluate", options.experiment, *changes])
+    show(*describe_results(experiment, result), f"folder: {result.folder}")
     show(
-        *describe_results(experiment, result),
-        f"folder: {result.folder}",
         f"report: {write_report(str(result.folder), None, experiment.storage.path)}",
         f"next:   {evaluate} (its options: quintet evaluate {shlex.quote(options.experiment)} --help)",
     )

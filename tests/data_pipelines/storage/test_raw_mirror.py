@@ -55,6 +55,10 @@ def test_a_uri_has_one_place_and_comes_back(uri):
     assert uri_of(Path("/data/quintet-raw-0")) is None and uri_of(Path("/data/x")) is None
 
 
+def test_a_folder_of_a_name_that_begins_alike_is_no_copy():
+    assert uri_of(Path("/data/quintet-raw-photos/2024/cats")) is None
+
+
 def test_a_run_is_the_same_wherever_its_raw_data_lie():
     runs = [
         check_settings(

@@ -73,6 +73,13 @@ def test_a_changing_number_of_workers_leaves_no_room(monkeypatch):
         refuse_without_room_beside(Scaling(num_workers=2, min_workers=1), uses_gpu=False)
 
 
+def test_gpus_of_machines_without_the_labels_do_not_count(monkeypatch):
+    machines = [*nodes({"CPU": 4.0, "GPU": 1.0}, zone="gpu"), *nodes({"CPU": 4.0}, zone="cpu")]
+    monkeypatch.setattr(ray, "nodes", lambda: machines)
+    assert not check_resources(Scaling(num_workers=2, labels={"zone": "cpu"}))
+    assert check_resources(Scaling(num_workers=1, labels={"zone": "gpu"}))
+
+
 def test_who_waits_must_say_for_what():
     settings = {"workload": {"name": "toy"}, "training": {"epochs": 1}, "scaling": {"wait_for_nodes_s": 5}}
     with pytest.raises(ValueError, match="scaling: wait_for_nodes_s needs use_gpu=true or false"):

@@ -196,3 +196,17 @@ def test_a_record_that_cannot_be_read_stops_all(store, capsys):
     code, message = fail(capsys, "clean", store.path, "--yes")
     assert code == BAD_INPUT and "runs/damaged/inputs.json: is damaged" in message
     assert "runs/old" in store.names()
+
+
+def test_a_folder_that_cannot_be_removed_stays_and_is_told(store, capsys, monkeypatch):
+    store.run("a")
+    store.run("b")
+
+    def refuse(storage: Folder, item: Any) -> None:
+        if item.name == "runs/a":
+            raise PermissionError("of another user")
+
+    monkeypatch.setattr("ray_jobs.runs.retention.remove", refuse)
+    code, summary, err = call(capsys, "clean", store.path, "--yes")
+    assert code == DONE and "runs/a is kept: of another user" in err
+    assert [item["name"] for item in summary["removed"]] == ["runs/b"]
