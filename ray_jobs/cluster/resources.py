@@ -33,41 +33,48 @@ def check_resources(scaling: Scaling) -> bool:
     machines = [machine for machine in list_machines() if has_labels(machine, scaling.labels)]
     gpus = sum(machine.resources.get("GPU", 0.0) for machine in machines)
     uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
+    name = "min_workers" if scaling.min_workers else "num_workers"
+    fewest = getattr(scaling, name)
+    if _await_room(scaling, uses_gpu, scaling.num_workers) and (lacking := _lacking(scaling, uses_gpu, fewest)):
+        raise ValueError(
+            f"scaling.{name}={fewest}: {'; '.join(lacking)}; lower scaling.{name}, or what each worker asks for in "
+            "`scaling`, or, if the cluster grows, raise scaling.wait_for_nodes_s"
+        )
+    return uses_gpu
+
+
+def _await_room(scaling: Scaling, uses_gpu: bool, num_workers: int) -> list[str]:
+    """Ask for the machines of so many workers, and wait `scaling.wait_for_nodes_s`; returns what is lacking then."""
     deadline = time.monotonic() + scaling.wait_for_nodes_s
     has_asked = False
-    while lacking := _lacking(scaling, uses_gpu, scaling.num_workers):
-        if time.monotonic() >= deadline:
-            name = "min_workers" if scaling.min_workers else "num_workers"
-            fewest = getattr(scaling, name)
-            if not (lacking := _lacking(scaling, uses_gpu, fewest)):
-                break
-            raise ValueError(
-                f"scaling.{name}={fewest}: {'; '.join(lacking)}; lower scaling.{name}, or what each worker asks for in "
-                "`scaling`, or, if the cluster grows, raise scaling.wait_for_nodes_s"
-            )
+    while (lacking := _lacking(scaling, uses_gpu, num_workers)) and time.monotonic() < deadline:
         if not has_asked:
             print_text(f"waiting for machines: {'; '.join(lacking)}")
-            _ask_for([scaling.worker_resources(uses_gpu)] * scaling.num_workers, scaling.labels)
+            _ask_for([scaling.worker_resources(uses_gpu)] * num_workers, scaling.labels)
             has_asked = True
         time.sleep(POLL_S)
     if has_asked:
         _ask_for([], {})  # from here on the workers themselves hold what has come
-    return uses_gpu
+    return lacking
 
 
 def refuse_without_room_beside(scaling: Scaling, uses_gpu: bool) -> None:
-    """Raise ValueError when the workers leave no room for the process that evaluates beside them."""
+    """Raise ValueError when the workers leave no room for the process that evaluates beside them.
+
+    Waits for it as `check_resources` does.
+    """
     if scaling.min_workers:
         raise ValueError(
             "training.evaluate=beside needs room beside the workers, and with scaling.min_workers they take all that "
             "there is; leave scaling.min_workers out, or give evaluate=inline"
         )
     number = scaling.num_workers
-    lacking = _lacking(scaling.model_copy(update={"placement_strategy": "PACK"}), uses_gpu, number + 1)
+    lacking = _await_room(scaling.model_copy(update={"placement_strategy": "PACK"}), uses_gpu, number + 1)
     if lacking:
         raise ValueError(
             f"training.evaluate=beside: {number} workers and a further process of their size: {'; '.join(lacking)}; "
-            "give fewer workers, or less for each in `scaling`, or evaluate=inline"
+            "give fewer workers, or less for each in `scaling`, or evaluate=inline, or, if the cluster grows, raise "
+            "scaling.wait_for_nodes_s"
         )
 
 

@@ -67,6 +67,12 @@ def test_fewer_machines_do_where_fewer_workers_are_allowed(growing, monkeypatch)
         check_resources(Scaling(min_workers=3, **settings))
 
 
+def test_room_for_an_evaluation_beside_is_awaited(growing):
+    scaling = Scaling(num_workers=1, use_gpu=True, cpus_per_worker=4, wait_for_nodes_s=60)
+    refuse_without_room_beside(scaling, uses_gpu=True)
+    assert growing == [[{"CPU": 4.0, "GPU": 1.0}] * 2, []]
+
+
 def test_a_changing_number_of_workers_leaves_no_room(monkeypatch):
     monkeypatch.setattr(ray, "nodes", lambda: nodes({"CPU": 100.0}))
     with pytest.raises(ValueError, match=r"leave scaling.min_workers out, or give evaluate=inline"):
