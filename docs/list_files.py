@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,17 +18,22 @@ top of an experiment. `make files` writes this page; do not edit it. [The map](m
 
 def main(arguments: list[str]) -> int:
     """Write the listing, or with `--check` compare it. Returns the exit code."""
+    return write_or_check(LISTING, lambda: build_listing(ROOT), arguments)
+
+
+def write_or_check(page: Path, build: Callable[[], str], arguments: list[str]) -> int:
+    """Write what `build` returns to a page, or with `--check` compare it. Returns the exit code."""
     try:
-        listing = build_listing(ROOT)
+        content = build()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    is_same = LISTING.is_file() and LISTING.read_text(encoding="utf-8") == listing
+    is_same = page.is_file() and page.read_text(encoding="utf-8") == content
     if "--check" not in arguments:
-        LISTING.write_text(listing, encoding="utf-8")
+        page.write_text(content, encoding="utf-8")
         return 0
     if not is_same:
-        print("docs/files.md is not up to date; run: make files", file=sys.stderr)
+        print(f"{page.relative_to(ROOT)} is not up to date; run: make files", file=sys.stderr)
     return 0 if is_same else 1
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from data_pipelines.contract.config import INPUT  # noqa: E402
+from docs.list_files import write_or_check  # noqa: E402
 from ray_jobs.settings.experiment import Experiment  # noqa: E402
 from ray_jobs.settings.kind_switch import own_values  # noqa: E402
 from trainables.workloads import WORKLOADS, config_class  # noqa: E402
@@ -32,18 +33,7 @@ NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text
 
 def main(arguments: list[str]) -> int:
     """Write the page, or with `--check` compare it. Returns the exit code."""
-    try:
-        page = build_page()
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    is_same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page
-    if "--check" not in arguments:
-        PAGE.write_text(page, encoding="utf-8")
-        return 0
-    if not is_same:
-        print("docs/settings.md is not up to date; run: make files", file=sys.stderr)
-    return 0 if is_same else 1
+    return write_or_check(PAGE, build_page, arguments)
 
 
 def build_page() -> str:

@@ -135,7 +135,8 @@ def format_progress(
         notes: What follows a metric's value in brackets; its baseline follows that.
         evaluation_s: Seconds that evaluations take for each step of the training.
     """
-    row, num_steps, speed = newest_row(report) or report["rows"][-1], report["num_steps"], report["speed"]
+    row, num_steps, speed = newest_row(report), report["num_steps"], report["speed"]
+    assert row is not None, "a line of progress is that of a row"
     step = int(row["step"])
     parts = [f"epoch {int(row['epoch'])}/{report['num_epochs']}", f"step {step}/{num_steps}"]
     parts += [f"{name} {value:.4g}{_beside(report, name, notes or {})}" for name, value in shown.items()]

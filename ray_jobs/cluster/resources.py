@@ -30,8 +30,7 @@ def check_resources(scaling: Scaling) -> bool:
 
     Raises ValueError when the cluster has less than the fewest workers need.
     """
-    machines = [machine for machine in list_machines() if has_labels(machine, scaling.labels)]
-    gpus = sum(machine.resources.get("GPU", 0.0) for machine in machines)
+    gpus = sum(machine.resources.get("GPU", 0.0) for machine in _list_fitting(scaling))
     uses_gpu = scaling.use_gpu if scaling.use_gpu is not None else gpus >= scaling.gpus_per_worker
     name = "min_workers" if scaling.min_workers else "num_workers"
     fewest = getattr(scaling, name)
@@ -85,11 +84,15 @@ def list_machines() -> list[Machine]:
     return [Machine(node["Resources"], node.get("Labels") or {}) for node in ray.nodes() if node["Alive"]]
 
 
+def _list_fitting(scaling: Scaling) -> list[Machine]:
+    """List the machines with the labels that the workers ask for."""
+    return [machine for machine in list_machines() if has_labels(machine, scaling.labels)]
+
+
 def _lacking(scaling: Scaling, uses_gpu: bool, num_workers: int) -> list[str]:
     """Return in words what so many workers need and the cluster does not have."""
     bundle = scaling.worker_resources(uses_gpu)
-    machines = list_machines()
-    fitting = [machine for machine in machines if has_labels(machine, scaling.labels)]
+    fitting = _list_fitting(scaling)
     if scaling.labels and not fitting:
         wanted = ", ".join(f"{name}={value}" for name, value in scaling.labels.items())
         return [f"scaling.labels asks for machines with {wanted}, and there is none"]
@@ -145,9 +148,10 @@ def _count_groups(machines: Sequence[Machine], bundle: Mapping[str, float], size
 
 def count_rooms(scaling: Scaling, uses_gpu: bool) -> int:
     """Return how many runs of this size fit into the cluster at the same time, when it is empty; at least 1."""
-    machines = [machine for machine in list_machines() if has_labels(machine, scaling.labels)]
     bundle = scaling.worker_resources(uses_gpu)
-    return max(_count_groups(machines, bundle, max(scaling.num_workers, 1), scaling.placement_strategy), 1)
+    return max(
+        _count_groups(_list_fitting(scaling), bundle, max(scaling.num_workers, 1), scaling.placement_strategy), 1
+    )
 
 
 def machine_cpus() -> int:

@@ -58,11 +58,11 @@ def _complete(settings: dict[str, Any], models: Sequence[type[BaseModel]], root:
         if not isinstance(inner, dict):
             continue
         if isinstance(field.default, BaseModel):
-            name = {"name": getattr(field.default, "name")} if field.discriminator == "name" else {}  # noqa: B009
-            if name and inner.get("name", name["name"]) == name["name"]:
-                inner = settings[key] = {**name, **inner}
-            if not name or inner["name"] == name["name"]:
-                inner = settings[key] = {**own_values(field.default), **inner}
+            has_kinds, own = field.discriminator == "name", own_values(field.default)
+            if has_kinds:
+                own = {"name": getattr(field.default, "name"), **own}  # noqa: B009
+            if not has_kinds or inner.get("name", own["name"]) == own["name"]:
+                inner = settings[key] = {**own, **inner}
         is_workload = models == [root] and key == "workload"
         _complete(inner, config_classes(inner.get("name")) if is_workload else list(models_in(field.annotation)), root)
 

@@ -10,9 +10,9 @@ from ray_jobs.report.charts.chart_groups import BASELINE, read_name
 from ray_jobs.report.format_numbers import number
 from ray_jobs.report.page.content import Fact, FactGroup
 from ray_jobs.report.record.run_record import RunRecord
+from trainables.contract.workload_config import INTERVAL
 
-LOW, HIGH = "_low", "_high"
-"""Ends of the names of the ends of a metric's interval."""
+LOW, HIGH = INTERVAL
 
 
 def headline(run: RunRecord) -> list[FactGroup]:
