@@ -60,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     if arguments is None:
         arguments = sys.argv[1:]
-        _import_from_working_folder()
+        try:
+            _import_from_working_folder()
+        except FileNotFoundError:
+            print_text("error: the working folder was removed; change into one that is there", is_error=True)
+            return BAD_INPUT
     prepare_streams()
     os.environ.pop("MPLBACKEND", None)  # a notebook's, which may not be installed here; we draw to files alone
     has_json = "--json" in arguments

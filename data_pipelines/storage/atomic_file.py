@@ -35,21 +35,32 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def replace_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder to fill and to flush; when the block ends well, it takes the place of `target`."""
+    filling = temporary_folder(target)
+    try:
+        yield filling
+        put_in_place(filling, target)
+    finally:
+        shutil.rmtree(filling, ignore_errors=True)
+
+
+def temporary_folder(target: Path) -> Path:
+    """Make a new folder beside `target`, and its parents."""
     target.parent.mkdir(parents=True, exist_ok=True)
     filling = temporary_path(target)
     filling.mkdir()
-    try:
-        yield filling
-        if target.exists():
-            old = temporary_path(target)
-            target.rename(old)
-            filling.rename(target)
-            shutil.rmtree(old)
-        else:
-            filling.rename(target)
-        sync_directory(target.parent)
-    finally:
-        shutil.rmtree(filling, ignore_errors=True)
+    return filling
+
+
+def put_in_place(filling: Path, target: Path) -> None:
+    """Rename a folder, which replaces an earlier `target`."""
+    if target.exists():
+        old = temporary_path(target)
+        target.rename(old)
+        filling.rename(target)
+        shutil.rmtree(old)
+    else:
+        filling.rename(target)
+    sync_directory(target.parent)
 
 
 def sync_directory(folder: Path) -> None:

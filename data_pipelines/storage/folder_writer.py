@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from data_pipelines.storage.atomic_file import replace_folder, sync_directory
+from data_pipelines.storage.atomic_file import put_in_place, sync_directory, temporary_folder
 from data_pipelines.storage.checksums import MANIFEST, Fingerprint, format_manifest
 from data_pipelines.storage.folder import Folder
 
@@ -75,13 +76,25 @@ def new_files(folder: Folder, name: str) -> Iterator[FolderWriter]:
 
     On an object store the files appear one by one, and the manifest last; an earlier folder is gone from the beginning.
     """
-    if not folder.is_local:
-        folder.delete(name)
-        writer = FolderWriter(folder / name)
+    writer = FolderWriter(begin_files(folder, name))
+    try:
         yield writer
-        writer.seal()
-        return
-    with replace_folder(Path(folder.full(name))) as filling:
-        writer = FolderWriter(Folder(str(filling)))
-        yield writer
-        writer.seal()
+        complete_files(writer, folder, name)
+    finally:
+        if folder.is_local:
+            shutil.rmtree(writer.folder.path, ignore_errors=True)
+
+
+def begin_files(folder: Folder, name: str) -> Folder:
+    """Return the folder to write into for a new one of that name: a temporary one on a local disk, else itself."""
+    if folder.is_local:
+        return Folder(str(temporary_folder(Path(folder.full(name)))))
+    folder.delete(name)
+    return folder / name
+
+
+def complete_files(writer: FolderWriter, folder: Folder, name: str) -> None:
+    """Seal a folder that was begun by `begin_files`, and store it under its name."""
+    writer.seal()
+    if folder.is_local:
+        put_in_place(Path(writer.folder.path), Path(folder.full(name)))

@@ -52,7 +52,7 @@ def write_package(folder: Path, files: list[str], target: Path) -> None:
 def _walk(folder: Path) -> Iterator[str]:
     """Yield the files that no ignore file in their folder or in one above leaves out."""
     specs: list[tuple[str, GitIgnoreSpec]] = []
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse_unreadable):
         parent = Path(place).relative_to(folder).as_posix()
         specs = [(root, spec) for root, spec in specs if _is_below(parent, root)]
         texts = [Path(place, name).read_bytes() for name in IGNORE_FILES if name in names]
@@ -61,6 +61,10 @@ def _walk(folder: Path) -> Iterator[str]:
         folders[:] = [each for each in folders if each not in NEVER and not _is_ignored(parent, f"{each}/", specs)]
         _refuse_links_up(Path(place), folders)
         yield from (_join(parent, each) for each in names if each not in NEVER and not _is_ignored(parent, each, specs))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise ValueError(f"{error.filename} cannot be read ({error.strerror}), and would be left out; {ADVICE}")
 
 
 def _is_ignored(parent: str, name: str, specs: list[tuple[str, GitIgnoreSpec]]) -> bool:

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from ray_jobs.runs.retention import Item
 
 SUMMARY = "show, or remove, what old runs and data take"
-DESCRIPTION = """Show what old runs, searches, checkpoints of finished runs and prepared data take in a storage path.
+DESCRIPTION = """Show what old runs, searches, scores of repeats, checkpoints of finished runs and prepared data take.
 
 With --yes they are removed. What is in use, and what anything that stays refers to, is kept, with the reason: the data
 and models that a run was made from, and the trials of a search. References from other storage paths are not seen."""
 EXAMPLE = "quintet clean ~/quintet --older-than 30d"
-KINDS = ("runs", "searches", "checkpoints", "data")
+KINDS = ("runs", "searches", "repeats", "checkpoints", "data")
 UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         rows = [[item.name, _size(item.num_bytes), _days(item), item.keeps] for item in kept]
         show(TextTable(["kept though old", "size", "age", "because"], rows, numeric=(1, 2)))
     advice = "" if options.yes or not old else "; --yes removes it"
-    print_text(f"{'removed' if options.yes else 'to remove'}: {len(shown)} folders, {_size(total)}{advice}")
+    count = f"{len(shown)} folder{'s' * (len(shown) != 1)}"
+    print_text(f"{'removed' if options.yes else 'to remove'}: {count}, {_size(total)}{advice}")
     return {
         "storage": str(storage),
         "removed" if options.yes else "to_remove": [_to_dict(item) for item in shown],
@@ -85,7 +86,9 @@ def read_age(text: str) -> float:
 
 
 def _to_dict(item: "Item") -> dict[str, Any]:
-    return {name: value for name, value in asdict(item).items() if name not in ("names", "words")}
+    return {
+        name: value for name, value in asdict(item).items() if name in ("kind", "name", "num_bytes", "age_s", "keeps")
+    }
 
 
 def _days(item: "Item") -> str:

@@ -23,8 +23,6 @@ DESCRIPTION = """Train an experiment with each of several seeds or folds, or bot
 Gives mean and standard deviation of the best models' results; of folds also the scores over all subjects, each
 tested by the model that never saw it. Finished runs are not trained again."""
 EXAMPLE = "quintet repeat demo/pruning --seeds 0,1,2"
-REPEATS = "repeats"
-"""Folder below the storage path: a folder for each cross-validation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +130,7 @@ def cross_validate(experiment: "Experiment", variants: Mapping[str, Mapping[str,
     """
     from data_pipelines.storage.folder import Folder
     from ray_jobs.commands.evaluate import evaluate
+    from ray_jobs.runs.model_references import REPEATED, REPEATS
     from trainables.contract.prediction import write_csv
     from trainables.engine.files.panel_files import save_panels
     from trainables.run_paths import PREDICTIONS
@@ -152,7 +151,7 @@ def cross_validate(experiment: "Experiment", variants: Mapping[str, Mapping[str,
             save_panels(part, result.panels, step=0, epoch=0)
             scores.append(dict(result.metrics))
     means = {name: spread.mean for name, spread in summarise(scores).items()}
-    folder.write_json("metrics.json", {"variants": list(variants), "metrics": means})
+    folder.write_json(REPEATED, {"variants": list(variants), "metrics": means})
     return {"folder": str(folder), "metrics": means}
 
 

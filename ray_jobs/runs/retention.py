@@ -1,5 +1,6 @@
 """What old runs, searches, checkpoints and prepared folders take in a storage path, and what is kept of it and why."""
 
+import os
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -14,11 +15,11 @@ from ray_jobs.run_folder.inputs import INPUTS
 from ray_jobs.run_folder.record_file import record_exists
 from ray_jobs.run_folder.run_lock import LOCK, find_holder, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, FINAL
-from ray_jobs.runs.model_references import RUNS, SEARCHES, TRIALS
+from ray_jobs.runs.model_references import REPEATED, REPEATS, RUNS, SEARCHES, TRIALS
 from trainables.run_paths import CHECKPOINTS
 
-Kind = Literal["runs", "searches", "checkpoints", "data"]
-KINDS: tuple[Kind, ...] = ("runs", "searches", "checkpoints", "data")
+Kind = Literal["runs", "searches", "repeats", "checkpoints", "data"]
+KINDS: tuple[Kind, ...] = ("runs", "searches", "repeats", "checkpoints", "data")
 DATA = "data"
 
 
@@ -38,12 +39,15 @@ class Item:
     """Names by which others may refer to it."""
     words: frozenset[str] = field(default=frozenset(), repr=False)
     """Parts of paths and names in its own record, by which it may refer to others."""
+    refers_to_all_data: bool = field(default=False, repr=False)
+    """Whether it has not recorded yet what data it reads."""
 
 
 def find_items(storage: Folder, *, older_than_s: float, kinds: Collection[Kind] = KINDS) -> list[Item]:
     """Find what is there, each with the reason to keep it; what has none may be removed. Writes nothing.
 
-    Folders without the file that makes them a run, a search or prepared data are not looked at: they are not ours.
+    Folders without the file that makes them a run, a search, scores of repeated runs or prepared data are not looked
+    at: they are not ours.
     Links are kept, as what they lead to lies elsewhere.
 
     A folder is as old as the newest file in it, which in a run that is being trained is its lock. A reference counts
@@ -58,7 +62,7 @@ def find_items(storage: Folder, *, older_than_s: float, kinds: Collection[Kind] 
     Raises:
         ValueError: A record in the storage path is damaged, so that what it refers to is not known.
     """
-    found = [*_find_runs(storage), *_find_searches(storage), *_find_data(storage)]
+    found = [*_find_runs(storage), *_find_searches(storage), *_find_repeats(storage), *_find_data(storage)]
     judged = [_judge(item, storage, older_than_s, kinds) for item in found]
     judged = _keep_referred(judged)
     return [*judged, *_find_checkpoints(storage, judged, older_than_s, kinds)]
@@ -68,7 +72,7 @@ def remove(storage: Folder, item: Item) -> None:
     """Remove an item. Raises ValueError when a process has begun to use it."""
     folder = storage / item.name
     owner = folder.parent if item.kind == "checkpoints" else folder
-    if item.kind == "data":
+    if item.kind in ("data", "repeats"):
         storage.delete(item.name)
         return
     with locked(owner, on_lost=lambda words: None):
@@ -86,13 +90,20 @@ def _find_runs(storage: Folder) -> Iterator[Item]:
             continue
         texts = [run.read_json(file) for file in (CONFIG, INPUTS) if run.exists(file)]
         names = {name, load_identity(run).name}
-        yield _measure(storage, "runs", f"{RUNS}/{name}", names, _words_in(texts) - names)
+        item = _measure(storage, "runs", f"{RUNS}/{name}", names, _words_in(texts) - names)
+        yield replace(item, refers_to_all_data=not run.exists(INPUTS))
 
 
 def _find_searches(storage: Folder) -> Iterator[Item]:
     for name in (storage / SEARCHES).names():
         if record_exists(storage / SEARCHES / name, TRIALS):
             yield _measure(storage, "searches", f"{SEARCHES}/{name}", {name}, set())
+
+
+def _find_repeats(storage: Folder) -> Iterator[Item]:
+    for name in (storage / REPEATS).names():
+        if (storage / REPEATS / name).exists(REPEATED):
+            yield _measure(storage, "repeats", f"{REPEATS}/{name}", {name}, set())
 
 
 def _find_data(storage: Folder) -> Iterator[Item]:
@@ -124,12 +135,18 @@ def _measure(storage: Folder, kind: Kind, name: str, names: set[str], words: set
 
 
 def _words_in(content: Any) -> set[str]:
-    """Return the parts of all texts in plain data: of `s3://b/runs/x/models/y` all names, of `x:latest` the run's."""
+    """Return the parts of all texts in plain data: of `s3://b/runs/x/models/y` all names, of `x:latest` the run's.
+
+    Of a path also those of the place that links in it lead to.
+    """
     if isinstance(content, dict):
         return {word for value in content.values() for word in _words_in(value)}
     if isinstance(content, list):
         return {word for value in content for word in _words_in(value)}
-    return set(re.split(r"[/:?]", f"{content}/{unquote(content)}")) if isinstance(content, str) else set()
+    if not isinstance(content, str):
+        return set()
+    place = os.path.realpath(content) if content.startswith("/") else ""
+    return set(re.split(r"[/:?]", f"{content}/{unquote(content)}/{place}"))
 
 
 def _judge(item: Item, storage: Folder, older_than_s: float, kinds: Collection[Kind]) -> Item:
@@ -140,7 +157,7 @@ def _judge(item: Item, storage: Folder, older_than_s: float, kinds: Collection[K
     owner = storage / item.name.removesuffix(f"/{CHECKPOINTS}")
     if storage.is_local and any(Path(path).is_symlink() for path in (owner.path, storage.full(item.name))):
         return replace(item, keeps="it is a link to another place")
-    if item.kind != "data" and (holder := find_holder(owner)):
+    if item.kind not in ("data", "repeats") and (holder := find_holder(owner)):
         return replace(item, keeps=f"in use by process {holder['pid']} on {holder['host']}")
     return item
 
@@ -163,6 +180,8 @@ def _refers(user: Item, item: Item) -> bool:
         return (
             item.kind == "runs" and item.name.rpartition("-")[0] == f"{RUNS}/{user.name.removeprefix(SEARCHES + '/')}"
         )
+    if item.kind == "data" and user.refers_to_all_data:
+        return True
     return not user.words.isdisjoint(item.names) and item.kind in (
         ("data",) if user.kind == "data" else ("runs", "data")
     )

@@ -127,7 +127,8 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
         shown = (
             "" if isinstance(given, dict | list) or problem["type"] in ("missing", "secret") else f" (given: {given!r})"
         )
-        yield f"{dotted}: {message}{shown}"
+        advice = "; put it in quotes" if problem["type"] == "string_type" and shown and given is not None else ""
+        yield f"{dotted}: {message}{shown}{advice}"
 
 
 def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from data_pipelines.contract.config import expand_home
 from data_pipelines.storage.uri import refuse_other_text
+from ray_jobs.settings.builtin_experiments import ENDINGS, find_experiment
 from ray_jobs.settings.kind_switch import complete_sections, leave_out_other_kind, leave_out_other_kinds
 from ray_jobs.settings.setting_kinds import allows_null, takes_text
 from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
@@ -81,13 +82,21 @@ def _read_with_base(file: Path, root: type[BaseModel], seen: tuple[Path, ...] = 
         return settings
     chain = (*seen, file.resolve())
     if not isinstance(base, str) or (folder / base).resolve() in chain:
-        raise ValueError(f"{file}: `extends` is {base!r}; give another experiment file, relative to this one")
+        raise ValueError(
+            f"{file}: `extends` is {base!r}; give another experiment file, relative to this one, or a built-in name"
+        )
     try:
-        inherited = _read_with_base(folder / base, root, chain)
+        inherited = _read_with_base(_find_base(folder, base), root, chain)
         leave_out_other_kinds(inherited, settings, root)
         return _merge(inherited, settings)
     except ValueError as error:
         raise ValueError(f"{file}: `extends`: {error}") from error
+
+
+def _find_base(folder: Path, base: str) -> Path:
+    """Return the file that one in `folder` extends: relative to it, or a built-in experiment by its name."""
+    file = folder / base
+    return file if file.is_file() or base.endswith(ENDINGS) else find_experiment(base)
 
 
 def _place_files(section: Any, key: str, folder: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import ray.train
 
 from ray_jobs.runs.training import train
-from tests.trainables.engine.loop.test_evaluation_beside import outcome, rows_of
+from tests.trainables.engine.loop.runs_beside import outcome, rows_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 

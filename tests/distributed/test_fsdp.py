@@ -76,6 +76,12 @@ def test_parts_learn_and_save_what_one_process_does(toy, tmp_path, one, num_work
     plan = replace(plan, watch=Watch(gradients=True, parameters=True, every_steps=24))
     assert start_processes(plan, tmp_path, num_workers) == [0] * num_workers
     assert_near(plan, one)
+    files = [
+        f"{newest(plan)}/model.{part}safetensors" for part in ("", "rank_1_part_1.", "rank_2_part_1.")[:num_workers]
+    ]
+    written = [sum(tensor.numel() for tensor in load_file(plan.folder.full(file)).values()) for file in files]
+    assert sum(written) == sum(tensor.numel() for tensor in load_checkpoint(plan.folder, newest(plan)).model.values())
+    assert max(written) < 0.7 * sum(written)
     watched = plan.folder.read_json("pictures/watch/step_000000024.json")["histograms"]
     assert {name: sum(each["counts"]) for name, each in watched.items()} == {
         f"watch/{kind}/{name}": tensor.numel()

@@ -17,6 +17,7 @@ from trainables.contract.training_config import Training
 from trainables.engine.loop import throughput
 from trainables.engine.loop.throughput import Utilization
 from trainables.engine.process.collectives import complete
+from trainables.engine.step.sharding import gather
 from trainables.engine.step.state_bytes import count_state_bytes
 from trainables.engine.step.train_step import Length, Optimization, StepPart
 
@@ -105,8 +106,9 @@ def take_steps(settings: dict[str, Any], rank: int | None = None) -> dict[str, A
             found = optimization.step(parts, watch)
         losses.append(float(found["train/loss"]))
         norms.append(float(found["train/grad_norm"].nan_to_num(posinf=-1.0, nan=-1.0)))
-    model, ema = optimization.weights(is_kept=True)
-    state = optimization.state_dict()
+    model = gather(optimization.task.module.state_dict(), is_kept=True)
+    ema = gather(optimization.ema.weights.state_dict(), is_kept=True) if optimization.ema else None
+    state = {**optimization.state_dict(), "optimizer": gather(optimization.optimizer.state_dict(), is_kept=True)}
     evaluated = optimization.complete_evaluated()(torch.ones(2, 3)).detach()
     return {
         **{"losses": losses, "norms": norms, "model": model, "ema": ema, "state": state, "evaluated": evaluated},

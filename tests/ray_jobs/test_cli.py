@@ -151,6 +151,15 @@ def test_the_plots_of_a_notebook_around_do_no_harm(monkeypatch):
     subprocess.run([sys.executable, "-c", words], check=True, capture_output=True)
 
 
+def test_a_working_folder_that_is_gone_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["quintet", "list"])
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main() == BAD_INPUT
+    assert capsys.readouterr().err == "error: the working folder was removed; change into one that is there\n"
+
+
 def test_help_lists_every_verb_with_a_line(capsys):
     text = show_help(capsys)
     assert text.startswith("usage: quintet VERB")

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import ray.train
+from ray.train import ReportedCheckpointStatus
 
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.messages import WorkerReport
@@ -19,13 +20,15 @@ class ReportedCheckpoints:
     def __init__(self, folder: Folder) -> None:
         """Ask Ray for the checkpoints of earlier workers; call it inside the worker of rank 0."""
         self._folder = folder
-        # by default it would wait for evaluations that are made beside the training
-        known = ray.train.get_all_reported_checkpoints(ray.train.CheckpointConsistencyMode.COMMITTED)
-        self._names = {PurePosixPath(each.checkpoint.path).name for each in known}
+        self._names = set(_statuses())
 
     def has(self, name: str) -> bool:
         """Return whether Ray knows the checkpoint of a name, without its folder."""
         return name in self._names
+
+    def is_failed(self, name: str) -> bool:
+        """Return whether the evaluation of a checkpoint beside the training has failed; without its folder."""
+        return _statuses().get(name) == ReportedCheckpointStatus.VALIDATION_FAILED
 
     def add(self, name: str) -> ray.train.Checkpoint | None:
         """Return what is to be reported of a checkpoint in the run's folder; None when Ray knows it.
@@ -36,6 +39,13 @@ class ReportedCheckpoints:
             return None
         self._names.add(PurePosixPath(name).name)
         return ray.train.Checkpoint((self._folder / name).uri)
+
+
+def _statuses() -> dict[str, ReportedCheckpointStatus]:
+    """Return what Ray knows of each checkpoint by name."""
+    # by default it would wait for evaluations that are made beside the training
+    known = ray.train.get_all_reported_checkpoints(ray.train.CheckpointConsistencyMode.COMMITTED)
+    return {PurePosixPath(each.checkpoint.path).name: each.status for each in known}
 
 
 def reported_metrics(folder: Folder, report: WorkerReport) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from trainables.engine.data.feed import Feed
 from trainables.engine.data.rows import RowSource
 from trainables.engine.files.checkpoints import deleted_by_nobody
 from trainables.engine.files.messages import WorkerReport
-from trainables.engine.loop.worker_context import CancelledError, WorkerContext, never_cancelled, no_notice
+from trainables.engine.loop.worker_context import CancelledError, WorkerContext, never_cancelled, no_failure, no_notice
 from trainables.engine.process.collectives import ProcessGroup
 from trainables.engine.process.malloc_settings import set_malloc_thresholds, take_arrow_buffers_from_malloc
 from trainables.plan import Plan
@@ -127,6 +127,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
         report,
         preemption_notice=preemption_notice,
         is_deleted_elsewhere=checkpoints.has if checkpoints else deleted_by_nobody,
+        is_evaluation_failed=checkpoints.is_failed if checkpoints else no_failure,
     )
     try:
         return _work(plan, pipeline, build_ray_sources, config["action"], process)
@@ -157,6 +158,7 @@ class Runtime:
     is_cancelled: Callable[[], bool] = never_cancelled
     preemption_notice: Callable[[], str | None] = no_notice
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
+    is_evaluation_failed: Callable[[str], bool] = no_failure
 
 
 def describe_drain(deadline_ms: int | None, num_machines: int) -> str:
@@ -204,6 +206,7 @@ def _work(
             is_cancelled=process.is_cancelled,
             preemption_notice=process.preemption_notice,
             is_deleted_elsewhere=process.is_deleted_elsewhere,
+            is_evaluation_failed=process.is_evaluation_failed,
             awaits_checkpoints=plan.awaits_checkpoints,
         )
         return action(plan.run, worker)

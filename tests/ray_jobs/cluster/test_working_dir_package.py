@@ -54,6 +54,21 @@ def test_ignore_files_in_folders_count_from_there_down(folder):
     assert not {"code/deep/drop.csv", "code/b.csv", "logs/x.txt"} & set(names)
 
 
+def test_a_folder_that_cannot_be_read_is_not_passed_over(folder, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "code":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ValueError, match=r"/code cannot be read \(Permission denied\), and would be left out; leave"):
+        list_package(folder)
+    (folder / ".rayignore").write_text("code/\n")
+    assert "b.yaml" in list_package(folder)
+
+
 def test_a_checkout_whose_git_is_a_file_sends_none_of_it(folder):
     subprocess.run(["rm", "-r", str(folder / ".git")], check=True)
     (folder / ".git").write_text("gitdir: elsewhere")

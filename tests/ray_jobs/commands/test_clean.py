@@ -45,7 +45,9 @@ class Store:
             os.utime(file, (then, then))
 
     def names(self) -> set[str]:
-        return {f"{kind}/{name}" for kind in ("runs", "searches", "data") for name in self.folder.names(kind)}
+        return {
+            f"{kind}/{name}" for kind in ("runs", "searches", "repeats", "data") for name in self.folder.names(kind)
+        }
 
 
 @pytest.fixture
@@ -111,6 +113,32 @@ def test_a_reference_by_the_name_for_people_counts(store, capsys):
     store.run("b", days=1, settings={"weights": "a for people"}, inputs=["s3://bucket/data/my%20rows/manifest.json"])
     store.data("my rows")
     assert clean(capsys, store)[1] == {"runs/a": "runs/b refers to it", "data/my rows": "runs/b refers to it"}
+
+
+def test_a_reference_through_a_link_counts(store, capsys):
+    store.run("teacher")
+    (store.path / "best").symlink_to(store.path / "runs/teacher/models/step_1")
+    store.run("student", days=1, settings={"workload": {"pretrained": str(store.path / "best")}})
+    gone, kept = clean(capsys, store)
+    assert gone == {"runs/teacher/checkpoints"} and kept == {"runs/teacher": "runs/student refers to it"}
+
+
+def test_data_stay_for_a_run_that_has_not_said_what_it_reads(store, capsys):
+    store.data("rows")
+    store.run("begun", days=0)
+    (store.path / "runs/begun/inputs.json").unlink()
+    assert clean(capsys, store) == (set(), {"data/rows": "runs/begun refers to it"})
+    store.age("runs/begun", OLD)
+    assert clean(capsys, store)[0] == {"data/rows", "runs/begun"}
+
+
+def test_scores_of_repeated_runs_are_removed(store, capsys):
+    store.folder.write_json("repeats/hearts/metrics.json", {})
+    store.folder.write_json("repeats/mine/notes.json", {})
+    store.age("repeats", OLD)
+    assert clean(capsys, store, "--only", "runs") == (set(), {})
+    assert clean(capsys, store, "--yes") == ({"repeats/hearts"}, {})
+    assert store.names() == {"repeats/mine"}
 
 
 def test_a_run_that_is_going_on_is_never_touched(store, capsys):

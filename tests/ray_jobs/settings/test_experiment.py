@@ -89,7 +89,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(dotted: str, va
     [line] = problems_of(settings_with(dotted, value))
     assert line.startswith(f"{dotted}: ") and allowed in line
     if not isinstance(value, list):
-        assert line.endswith(f"(given: {value!r})")
+        assert line.endswith(f"(given: {value!r})" + "; put it in quotes" * (allowed == "valid string"))
 
 
 def test_an_integer_is_a_number() -> None:
@@ -290,6 +290,15 @@ def test_a_file_that_extends_another_holds_only_what_differs(file: Path) -> None
     optimizer = experiment.training.optimizer
     assert (experiment.training.epochs, optimizer.learning_rate, optimizer.weight_decay) == (5, 1e-3, 0.5)
     assert experiment.seed == 3 and load_experiment(file).training.epochs == 2
+
+
+def test_a_file_extends_a_built_in_experiment_by_its_name(file: Path) -> None:
+    file.write_text("extends: demo/flow_matching\ntraining: {epochs: 5}\n")
+    expected = load_experiment(FLOW.parent / "demo/flow_matching.yaml", ["training.epochs=5"])
+    assert load_experiment(file) == expected
+    file.write_text("extends: demo/flow_macthing\n")
+    with pytest.raises(ValueError, match=r"`extends`: .*no built-in experiment.* did you mean 'demo/flow_matching'"):
+        load_experiment(file)
 
 
 @pytest.mark.parametrize("base", ["experiment.yaml", "3", "[a]"])

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.checkpoints import Checkpoint, list_old_checkpoints, write_checkpoint
-from trainables.engine.files.tensor_files import is_plain
+from trainables.engine.files.tensor_files import Shard, is_plain
 from trainables.engine.files.tensor_tree import map_tensors
 
 logger = logging.getLogger(__name__)
@@ -44,13 +45,14 @@ class CheckpointWriter:
         self._reserving: Future[None] | None = None
         self._running: Future[str] | None = None
         self._deleting: Future[None] | None = None
-        self._complete: list[str] = []
+        self._names: list[str] = []
+        """Checkpoints that are complete and not taken yet."""
         self._has_waited = False
 
     def reserve(self, checkpoint: Checkpoint) -> None:
         """Take the memory of the copies beside the training, which the first save would wait for."""
         if self._is_beside and self._reserving is None:
-            self._reserving = _run_in_thread(self._copy.reserve, list_plain(checkpoint))
+            self._reserving = run_in_thread(self._copy.reserve, list_plain(checkpoint))
 
     def save(self, step: int, checkpoint: Checkpoint, metadata: Mapping[str, Any]) -> list[str]:
         """Copy a checkpoint and begin to write it; returns messages for the log.
@@ -68,10 +70,26 @@ class CheckpointWriter:
         if self._reserving:
             self._reserving.result()
         copied = self._copy.of(checkpoint)
-        self._running = _run_in_thread(write_checkpoint, self._folder, step, copied, copy.deepcopy(dict(metadata)))
-        if not self._is_beside or self._copy.num_bytes < MIN_BYTES_BESIDE:
+        self._running = self._begin(step, copied, copy.deepcopy(dict(metadata)))
+        if not self._is_beside or self._num_bytes() < MIN_BYTES_BESIDE:
             self.wait()
         return messages
+
+    def _begin(self, step: int, checkpoint: Checkpoint, metadata: dict[str, Any]) -> Future[Any]:
+        """Begin to write a checkpoint, which nothing changes any more."""
+        return run_in_thread(write_checkpoint, self._folder, step, checkpoint, metadata)
+
+    def _num_bytes(self) -> int:
+        """Return the bytes of the checkpoint that was copied last."""
+        return self._copy.num_bytes
+
+    def _is_written(self, running: Future[Any]) -> bool:
+        """Return whether `_complete` would not wait."""
+        return running.done()
+
+    def _complete(self, running: Future[Any]) -> str:
+        """Return the name of the checkpoint once it is complete. Raises the error of the writing."""
+        return running.result()
 
     def wait(self) -> None:
         """Wait until nothing is being written, and old checkpoints are deleted. Raises the error of either."""
@@ -86,17 +104,21 @@ class CheckpointWriter:
 
         Raises the error of the writing.
         """
-        if self._running and self._running.done():
+        if self._running and self._is_written(self._running):
             self._finish()
-        return self._complete.pop(0) if self._complete else None
+        return self._names.pop(0) if self._names else None
 
     def _finish(self) -> None:
         """Take the result of the writing; the caller's thread decides what is old, before it reports."""
         assert self._running
         running, self._running = self._running, None
-        self._complete.append(running.result())
+        self._names.append(self._complete(running))
+        self._delete_old()
+
+    def _delete_old(self) -> None:
+        """Begin to delete the checkpoints that are not kept."""
         old = list_old_checkpoints(self._folder, self._keep, self._is_deleted_elsewhere)
-        self._deleting = _run_in_thread(self._delete, old)
+        self._deleting = run_in_thread(self._delete, old)
 
     def _delete(self, names: list[str]) -> None:
         for name in names:
@@ -109,10 +131,13 @@ class CheckpointWriter:
         if error is None:
             self.wait()
         elif isinstance(error, Exception):
-            try:
-                self.wait()
-            except Exception as of_writing:
-                logger.warning("the last checkpoint could not be written: %s", of_writing)
+            self._wait_after_error()
+
+    def _wait_after_error(self) -> None:
+        try:
+            self.wait()
+        except Exception as of_writing:
+            logger.warning("the last checkpoint could not be written: %s", of_writing)
 
 
 class HostCopy:
@@ -134,7 +159,9 @@ class HostCopy:
         """Return a copy that shares nothing with the state; the work of the device on it is done when this returns."""
         before, self._buffers, self.num_bytes = self._buffers, {}, 0
 
-        def copy_tensor(name: str, tensor: Tensor) -> Tensor:
+        def copy_tensor(name: str, tensor: Tensor | Shard) -> Tensor | Shard:
+            if isinstance(tensor, Shard):
+                return replace(tensor, part=copy_tensor(name, tensor.part))
             if not is_plain(tensor):
                 return tensor.detach().cpu().clone()
             self.num_bytes += tensor.nbytes
@@ -151,7 +178,8 @@ def list_plain(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the tensors of a state that `HostCopy` copies into buffers, by name."""
     found: dict[str, Tensor] = {}
 
-    def keep(name: str, tensor: Tensor) -> None:
+    def keep(name: str, tensor: Tensor | Shard) -> None:
+        tensor = tensor.part if isinstance(tensor, Shard) else tensor
         if is_plain(tensor):
             found[name] = tensor
 
@@ -167,7 +195,7 @@ def _form(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tensor.shape, tensor.stride()
 
 
-def _run_in_thread(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+def run_in_thread(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
     """Call a function in a thread that ends with the process; returns its future."""
     future: Future[Any] = Future()
 

@@ -1,7 +1,8 @@
 """Checkpoints: the state to resume a run bit for bit, protected by checksums, loaded without running any pickle.
 
 The tensors of the weights (`model`), of their average (`ema`) and of all other state (`state`) lie in safetensors files
-of bounded size; `state.pt` holds the plain data, with a placeholder for each tensor.
+of bounded size, those of a sharded training written by the rank that has them; `state.pt` holds the plain data, with a
+placeholder for each tensor.
 """
 
 import io
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder, to_json
-from data_pipelines.storage.folder_writer import new_files
-from trainables.engine.files.tensor_files import load_tensors, split_tensors
+from data_pipelines.storage.folder_writer import FolderWriter, new_files
+from trainables.engine.files.tensor_files import Shard, load_tensors, split_tensors
 from trainables.engine.files.tensor_tree import put_tensors, take_tensors
 from trainables.run_paths import CHECKPOINTS, HISTORY, METADATA, step_name
 
@@ -31,10 +32,10 @@ class FormatError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """Content of one checkpoint."""
+    """Content of one checkpoint; that of one rank if the training is sharded, with its shards in place of tensors."""
 
-    model: dict[str, Tensor]
-    ema: dict[str, Tensor] | None
+    model: dict[str, Any]
+    ema: dict[str, Any] | None
     state: dict[str, Any]
     """Tensors and plain data: optimiser, schedule, scaler, task, random states of every rank, position, meters."""
     history: bytes
@@ -60,21 +61,38 @@ def write_checkpoint(
     Returns:
         The checkpoint's name in the folder.
     """
-    name = f"{CHECKPOINTS}/{step_name(step)}"
+    name = checkpoint_name(step)
+    with new_files(folder, name) as writer:
+        write_files(writer, checkpoint, metadata)
+    return name
+
+
+def checkpoint_name(step: int) -> str:
+    """Return the name in the run's folder of the checkpoint after so many optimiser steps."""
+    return f"{CHECKPOINTS}/{step_name(step)}"
+
+
+def write_files(
+    writer: FolderWriter, checkpoint: Checkpoint, metadata: Mapping[str, Any] | None, rank: int = 0
+) -> None:
+    """Write the files of a checkpoint; ranks but the first write their shards alone."""
     tree, tensors = take_tensors(checkpoint.state)
-    parts = {**split_tensors("model", checkpoint.model), **split_tensors("state", tensors)}
-    if checkpoint.ema is not None:
-        parts |= split_tensors("ema", checkpoint.ema)
+    groups = {"model": checkpoint.model, "ema": checkpoint.ema, "state": tensors}
+    for group, content in groups.items():
+        if content is None:
+            continue
+        if rank > 0:
+            content = {name: value for name, value in content.items() if isinstance(value, Shard)}
+        for file, part in split_tensors(group, content, rank).items():
+            writer.write(file, part.chunks())
+    if rank > 0:
+        return
     state = io.BytesIO()
     torch.save({"format": FORMAT, **tree}, state)
-    with new_files(folder, name) as writer:
-        for file, part in parts.items():
-            writer.write(file, part.chunks())
-        writer.write("state.pt", [state.getbuffer()])
-        writer.write(HISTORY, [checkpoint.history])
-        if metadata is not None:
-            writer.write(METADATA, [to_json(metadata)])
-    return name
+    writer.write("state.pt", [state.getbuffer()])
+    writer.write(HISTORY, [checkpoint.history])
+    if metadata is not None:
+        writer.write(METADATA, [to_json(metadata)])
 
 
 def list_old_checkpoints(folder: Folder, keep: int, is_deleted_elsewhere: Callable[[str], bool]) -> list[str]:

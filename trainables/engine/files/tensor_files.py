@@ -35,6 +35,18 @@ CUT = "cut"
 """Entry of a header's metadata: of each piece of a tensor that was too large its tensor's name, start and shape."""
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Part of a tensor that a rank has: consecutive elements of the flattened tensor."""
+
+    part: Tensor
+    """Flat."""
+    start: int
+    """Place of its first element."""
+    shape: list[int]
+    """Shape of the complete tensor."""
+
+
 def is_plain(tensor: Tensor) -> bool:
     """Return whether the format has tensors of this kind: dense ones of the types above."""
     return tensor.layout == torch.strided and not tensor.is_quantized and tensor.dtype in DTYPES
@@ -75,32 +87,41 @@ def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
         stream.writelines(Part(dict(tensors)).chunks())
 
 
-def split_tensors(group: str, tensors: Mapping[str, Tensor], rank: int = 0) -> dict[str, Part]:
+def split_tensors(group: str, tensors: Mapping[str, Tensor | Shard], rank: int = 0) -> dict[str, Part]:
     """Return the files of the tensors that a rank writes, by name.
 
     Args:
         group: What they are, such as `model`; the first file of rank 0 is `model.safetensors`.
-        tensors: Their names are unique over the ranks.
+        tensors: Their names are unique over the ranks, but for shards of one tensor.
         rank: The writing rank.
     """
     parts = [Part()]
-    for name, tensor in tensors.items():
-        if tensor.nbytes > MAX_PART_BYTES:
-            flat, step = tensor.detach().reshape(-1), MAX_PART_BYTES // tensor.element_size()
-            for start in range(0, len(flat), step):
-                key = f"{name}[{start}:]"
-                parts.append(Part({key: flat[start : start + step]}, {key: (name, start, list(tensor.shape))}))
-            parts.append(Part())
-            continue
-        if parts[-1].num_bytes + tensor.nbytes > MAX_PART_BYTES:
-            parts.append(Part())
-        parts[-1].tensors[name] = tensor
-        parts[-1].num_bytes += tensor.nbytes
+    for name, value in tensors.items():
+        for key, piece, cut in _pieces(name, value):
+            if parts[-1].num_bytes + piece.nbytes > MAX_PART_BYTES:
+                parts.append(Part())
+            parts[-1].tensors[key] = piece
+            parts[-1].num_bytes += piece.nbytes
+            if cut:
+                parts[-1].cut[key] = cut
     parts = [part for part in parts if part.tensors] or parts[:1]
     names = [f"{group}.rank_{rank}_part_{number}.safetensors" for number in range(1, len(parts) + 1)]
     if rank == 0:
         names[0] = f"{group}.safetensors"
     return dict(zip(names, parts, strict=True))
+
+
+def _pieces(name: str, value: Tensor | Shard) -> Iterator[tuple[str, Tensor, tuple[str, int, list[int]] | None]]:
+    """Yield what is written of a tensor: the key, the piece, and its entry of `Part.cut` unless it is all."""
+    if isinstance(value, Tensor):
+        if value.nbytes <= MAX_PART_BYTES:
+            yield name, value, None
+            return
+        value = Shard(value.detach().reshape(-1), 0, list(value.shape))
+    step = MAX_PART_BYTES // value.part.element_size()
+    for offset in range(0, len(value.part) or 1, step):
+        start = value.start + offset
+        yield f"{name}[{start}:]", value.part[offset : offset + step], (name, start, value.shape)
 
 
 def load_tensors(folder: Path, group: str, prefix: str = "") -> dict[str, Tensor]:

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.engine.files.tensor_files import is_plain
+from trainables.engine.files.tensor_files import Shard, is_plain
 
 
-def map_tensors(tree: Any, change: Callable[[str, Tensor], Any], name: str = "") -> Any:
-    """Return a copy of a tree in which every tensor is replaced by what `change` returns of its name and itself.
+def map_tensors(tree: Any, change: Callable[[str, Any], Any], name: str = "") -> Any:
+    """Return a copy of a tree in which every tensor or shard of one is replaced by what `change` returns of it.
 
-    The name is the way to the tensor, as `['optimizer']['state'][0]`; plain data are copied.
+    `change` gets its name too, the way to it, as `['optimizer']['state'][0]`. Plain data are copied.
     """
-    if isinstance(tree, Tensor):
+    if isinstance(tree, Tensor | Shard):
         return change(name, tree)
     if type(tree) in (dict, OrderedDict):
         return type(tree)((key, map_tensors(value, change, f"{name}[{key!r}]")) for key, value in tree.items())
@@ -25,19 +25,22 @@ def map_tensors(tree: Any, change: Callable[[str, Tensor], Any], name: str = "")
     return copy.deepcopy(tree)
 
 
-def take_tensors(tree: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Return a copy of a tree with placeholders, and the tensors by name.
+def take_tensors(tree: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a copy of a tree with placeholders, and the tensors by name, complete ones and shards.
 
     A placeholder is a tensor without content, on torch's meta device, which keeps shape and strides. Tensors of a kind
     that safetensors does not have, such as sparse ones, stay where they are.
     """
-    taken: dict[str, Tensor] = {}
+    taken: dict[str, Any] = {}
 
-    def take(name: str, tensor: Tensor) -> Tensor:
+    def take(name: str, tensor: Tensor | Shard) -> Tensor:
+        if isinstance(tensor, Shard):
+            taken[name] = tensor
+            return torch.empty(tensor.shape, device="meta")
         if not is_plain(tensor):
             return tensor
         taken[name] = tensor.detach()
-        return torch.empty_like(taken[name], device="meta")
+        return torch.empty_like(tensor, device="meta")
 
     return map_tensors(tree, take), taken
 

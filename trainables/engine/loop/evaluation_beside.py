@@ -73,18 +73,22 @@ class EvaluationBeside:
     def _is_first(self) -> bool:
         return self._worker.collectives.rank == 0
 
-    def settle(self, position: Position) -> bool:
+    def settle(self, position: Position, *, is_awaited: bool = False) -> bool:
         """Take what has been evaluated since the last call, in order of steps; returns whether nothing is missing.
 
         Metrics join the waiting rows of the position, and may be the best so far. What early stopping ends the run with
         is the last: later steps stay without.
+
+        Args:
+            position: The run's position.
+            is_awaited: Whether the training waits for what is missing, so that a process that left no result counts.
 
         Raises:
             RuntimeError, ValueError: An evaluation failed; ValueError when files or settings of the user are the cause.
         """
         while position.evaluations:
             evaluated = position.evaluations[0]
-            found = read_result(self._worker.folder, evaluated["step"]) if self._is_first else None
+            found = self._find_result(evaluated["step"], is_awaited=is_awaited) if self._is_first else None
             result = self._worker.collectives.broadcast(found)
             if result is None:
                 return False
@@ -97,6 +101,15 @@ class EvaluationBeside:
                 position.evaluations.clear()
                 self._reporter.evaluated.clear()
         return True
+
+    def _find_result(self, step: int, *, is_awaited: bool) -> dict[str, Any] | None:
+        folder = self._worker.folder
+        has_failed = is_awaited and self._worker.is_evaluation_failed(step_name(step))
+        result = read_result(folder, step)
+        if result is None and has_failed:
+            words = "its process ended before it could begin; the files of Ray's session have its error"
+            return {"error": words, "is_bad_input": False}
+        return result
 
     def words_of_waiting(self, due: DueActions) -> list[str]:
         """Return what is said when the training waits for an evaluation: nothing at an end, and nothing twice."""

@@ -14,9 +14,8 @@ for each epoch:
             end here if the run was asked to stop
 """
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +32,7 @@ from trainables.engine.loop.preemption import Interruption
 from trainables.engine.loop.profiling import StepProfiler
 from trainables.engine.loop.resume import measure_length, resume_or_begin
 from trainables.engine.loop.selection import ModelSelection
+from trainables.engine.loop.step_rows import StepRows, note_latest
 from trainables.engine.loop.stopwatch import Stopwatch
 from trainables.engine.loop.throughput import Utilization, name_speed
 from trainables.engine.loop.train_state import Position, TrainState
@@ -70,6 +70,7 @@ class Loop:
         self.utilization = Utilization(worker.device, self.training.precision, is_wanted=is_first)
         self.watcher = Watcher(worker.watch, is_writer=is_first)
         self.reporter = WorkerReporter(run, worker)
+        self.rows = StepRows(run, self.reporter)
         profiled = self.training.profile
         if profiled is not None and profiled.last > self.length.num_steps:
             raise ValueError(
@@ -163,7 +164,11 @@ class Loop:
         if not due:
             return
         position = self.position
-        rows = self._reduce_rows()
+        try:
+            rows = self.rows.reduce(self.state)
+        except NonFiniteError:
+            self._send()
+            raise
         self.reporter.set_epoch_means(self.state.meter.epoch_means())
         if due.ends_epoch:
             self._end_epoch(rows[-1])
@@ -179,7 +184,7 @@ class Loop:
             position.is_finished = due.is_last or is_over or self.selection.is_over(position)
             if due.draws:
                 self._draw()
-            self._close_row(rows[-1])
+            self.rows.close(self.state, rows[-1])
             if is_best or position.is_finished or (due.keeps_model and not runs_beside):
                 aliases = ["latest", "best"] if is_best else ["latest"]
                 self.reporter.save_model(self.state, aliases, is_kept=due.keeps_model, keeps_best=due.keeps_best)
@@ -187,7 +192,8 @@ class Loop:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
                 if due.ends_stage:
                     self._begin_stage(rows[-1])
-            self._keep_rows(rows)
+            self.reporter.add_panels(self.watcher.save(self.worker.folder, position.epoch))
+            self.rows.keep(self.state, rows)
             interruption = self.interruption
             interruption.poll(is_finished=position.is_finished)
             if due.saves or runs_beside or position.is_finished or interruption.saves:
@@ -215,7 +221,7 @@ class Loop:
             self.reporter.log(self.beside.words_of_waiting(due))
             self.reporter.wait_for_checkpoint()  # perhaps the one to evaluate
             self._send()  # the driver hears of it before the training stands still
-            while not self.beside.settle(self.position):
+            while not self.beside.settle(self.position, is_awaited=True):
                 self.interruption.poll(is_finished=due.is_last)
                 if self.interruption.is_urgent and self.beside.takes(due):
                     return
@@ -231,46 +237,8 @@ class Loop:
             is_last=position.step >= self.length.num_steps,
         )
 
-    def _reduce_rows(self) -> list[Row]:
-        """Reduce the metrics of the steps since the last boundary to rows; the evaluation is merged into the last."""
-        try:
-            return [self._named(row) for row in self.state.meter.flush()]
-        except NonFiniteError as error:
-            self.reporter.add_rows([*self.position.waiting, *(self._named(row) for row in error.rows)])
-            self._send()
-            raise
-
-    def _named(self, row: Row) -> Row:
-        return {self._name(name): value for name, value in row.items()}
-
-    def _name(self, metric: str) -> str:
-        return self.run.workload.metric_names.get(metric, metric)
-
-    def _close_row(self, row: Row) -> None:
-        if self.state.optimization.num_skipped:
-            row["train/skipped_steps"] = self.state.optimization.num_skipped
-        self._note_latest(row)
-
-    def _note_latest(self, metrics: Mapping[str, float]) -> None:
-        self.position.latest.update({name: value for name, value in metrics.items() if name not in ("step", "epoch")})
-
-    def _keep_rows(self, rows: list[Row]) -> None:
-        """Give the record all rows up to the first that waits for its evaluation."""
-        self.reporter.add_panels(self.watcher.save(self.worker.folder, self.position.epoch))
-        position = self.position
-        waiting = [*position.waiting, *rows]
-        until = position.evaluations[0]["step"] if position.evaluations else math.inf
-        complete = [row for row in waiting if row["step"] < until]
-        position.waiting = waiting[len(complete) :]
-        if position.waiting:
-            self.reporter.set_newest_row(position.waiting[-1])
-        self.state.history.append(complete)
-        self.reporter.add_rows(complete)
-
     def _end_epoch(self, row: Row) -> None:
-        for name, mean in self.state.meter.end_epoch().items():
-            if name != "train/grad_norm":
-                row[self._name(f"train/epoch_{name.removeprefix('train/')}")] = mean
+        self.rows.end_epoch(self.state, row)
         if type(self.state.task).on_epoch_end is Task.on_epoch_end:
             return
         with self.state.optimization.complete_module():
@@ -286,7 +254,7 @@ class Loop:
             self._rebuild(is_new_stage=True)
         metrics, messages = split_finite(found)
         row.update(metrics)
-        self._note_latest(metrics)
+        note_latest(self.state, metrics)
         self.reporter.log(messages)
         self.selection.forget(self.position)
 

@@ -56,19 +56,18 @@ class TrainState:
     position: Position = field(default_factory=Position)
 
     def capture(self, collectives: ProcessGroup) -> Checkpoint:
-        """Return the content of a checkpoint, which the next step changes. Rank 0 alone gets that of sharded tensors.
+        """Return this rank's content of a checkpoint, which the next step changes.
 
-        A collective: the random states of all ranks, and parts of a sharded training, are gathered.
+        A collective: the random states of all ranks are gathered.
         """
         random_states = collectives.gather_values(capture_random_states())
-        optimization, is_kept = self.optimization, collectives.rank == 0
-        model, ema = optimization.weights(is_kept=is_kept)
+        model, ema = self.optimization.weights()
         return Checkpoint(
             model=model,
             ema=ema,
             state={
                 "task": self.task.state_dict(),
-                "learner": optimization.state_dict(is_kept=is_kept),
+                "learner": self.optimization.state_dict(),
                 "meter": self.meter.state_dict(),
                 "position": asdict(self.position),
                 "random_states": random_states,

@@ -32,6 +32,11 @@ def no_notice() -> str | None:
     """Return None: the default for a training without preemption notices."""
 
 
+def no_failure(name: str) -> bool:
+    """Return False: the default where no evaluation is made beside the training."""
+    return False
+
+
 @dataclass(frozen=True)
 class WorkerContext:
     """Surroundings of one rank."""
@@ -58,6 +63,8 @@ class WorkerContext:
     """Checked before every step, on a single worker; when true, CancelledError ends the training at once."""
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
     """Whether others delete the checkpoint of a name when it is old."""
+    is_evaluation_failed: Callable[[str], bool] = no_failure
+    """Whether the process that evaluates the checkpoint of a name beside the training has ended with an error."""
     awaits_checkpoints: bool = False
     """Whether every checkpoint is complete before the report of its step."""
     preemption_notice: Callable[[], str | None] = no_notice

@@ -11,6 +11,7 @@ from trainables.engine.files.history import Row
 from trainables.engine.files.messages import RunPosition, WorkerReport
 from trainables.engine.files.model_versions import name_model, save_model
 from trainables.engine.files.panel_files import save_panels
+from trainables.engine.files.sharded_checkpoint_writer import ShardedCheckpointWriter
 from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.engine.step.sharding import gather
@@ -24,20 +25,27 @@ class WorkerReporter:
     def __init__(self, run: Run, worker: WorkerContext):
         self._run, self._worker = run, worker
         self._is_writer = worker.collectives.rank == 0
-        self._checkpoints: CheckpointWriter | None = None
         self._has_reserved = False
         self._complete: list[str] = []
         """Checkpoints that are complete and not reported yet."""
         self.evaluated: set[str] = set()
         """Checkpoints that are to be evaluated beside the training, once they are complete."""
-        if self._is_writer:
-            self._checkpoints = CheckpointWriter(
-                worker.folder,
-                run.training.keep_checkpoints,
-                lambda name: f"{CHECKPOINTS}/{name}" in self.evaluated or worker.is_deleted_elsewhere(name),
-                is_beside=not worker.awaits_checkpoints,
-            )
+        self._checkpoints = self._build_checkpoint_writer()
         self._empty()
+
+    def _build_checkpoint_writer(self) -> CheckpointWriter | None:
+        worker, keep, is_beside = self._worker, self._run.training.keep_checkpoints, not self._worker.awaits_checkpoints
+
+        def is_deleted_elsewhere(name: str) -> bool:
+            return f"{CHECKPOINTS}/{name}" in self.evaluated or worker.is_deleted_elsewhere(name)
+
+        if worker.is_sharded:
+            return ShardedCheckpointWriter(
+                worker.folder, keep, is_deleted_elsewhere, worker.collectives, is_beside=is_beside
+            )
+        if not self._is_writer:
+            return None
+        return CheckpointWriter(worker.folder, keep, is_deleted_elsewhere, is_beside=is_beside)
 
     @contextmanager
     def forward_warnings(self) -> Iterator[None]:
@@ -149,12 +157,11 @@ class WorkerReporter:
     def reserve_checkpoints(self, state: TrainState) -> None:
         """Take the memory of checkpoints beside the training, once. A collective.
 
-        Not where none is saved before the end, nor where the training is sharded, whose state would have to be
-        gathered for it.
+        Not where none is saved before the end.
         """
         training = self._run.training
         is_saved = training.checkpoint_every or training.checkpoint_every_steps or training.evaluate == "beside"
-        if self._has_reserved or self._worker.is_sharded or not is_saved:
+        if self._has_reserved or not is_saved:
             return
         self._has_reserved = True
         checkpoint = state.capture(self._worker.collectives)

@@ -6,6 +6,7 @@ here leave plain tensors as they are, so that callers need not distinguish repli
 """
 
 import copy
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from trainables.contract.training_config import Precision
+from trainables.engine.files.tensor_files import Shard
+from trainables.engine.files.tensor_tree import map_tensors
 from trainables.engine.process.collectives import complete, is_sharded
 from trainables.engine.step.precision import DTYPES
 
@@ -118,6 +121,18 @@ def gather(state: Any, *, is_kept: bool) -> Any:
     if isinstance(state, Mapping):
         return {name: gather(value, is_kept=is_kept) for name, value in state.items()}
     return [gather(value, is_kept=is_kept) for value in state] if isinstance(state, list) else state
+
+
+def own_shards(state: Any) -> Any:
+    """Replace the sharded tensors in nested dicts and lists by the shards that this rank has of them."""
+    return map_tensors(state, lambda _, tensor: _own_shard(tensor) if is_sharded(tensor) else tensor)
+
+
+def _own_shard(tensor: Any) -> Shard:
+    """Return this rank's shard: along the first dimension, all ranks have equally many rows, the last ones fewer."""
+    own, shape = tensor.detach().to_local(), list(tensor.shape)
+    start = min(-(-shape[0] // dist.get_world_size()) * dist.get_rank(), shape[0])
+    return Shard(own.reshape(-1), start * math.prod(shape[1:]), shape)
 
 
 def scatter(whole: Tensor, like: Tensor) -> Tensor:

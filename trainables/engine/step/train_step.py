@@ -22,9 +22,9 @@ from trainables.engine.step.sharding import (
     assemble,
     copy_shards,
     find_blocks,
-    gather,
     load_weights,
     outline,
+    own_shards,
     shard,
 )
 
@@ -249,15 +249,15 @@ class Optimization:
         self.num_skipped += not is_finite
         return is_finite
 
-    def weights(self, *, is_kept: bool) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        """Return the complete state dicts of the module and of its EMA, if any; for `is_kept` see `gather`."""
-        averaged = gather(self.ema.weights.state_dict(), is_kept=is_kept) if self.ema else None
-        return gather(self.task.module.state_dict(), is_kept=is_kept), averaged
+    def weights(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Return the state dicts of the module and of its EMA, if any, with this rank's shards of sharded tensors."""
+        averaged = own_shards(self.ema.weights.state_dict()) if self.ema else None
+        return own_shards(self.task.module.state_dict()), averaged
 
-    def state_dict(self, *, is_kept: bool = True) -> dict[str, Any]:
-        """Return everything but the weights, complete and in the same form for any ranks; see `gather`."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the weights, with this rank's shards of sharded tensors."""
         return {
-            "optimizer": gather(self.optimizer.state_dict(), is_kept=is_kept),
+            "optimizer": own_shards(self.optimizer.state_dict()),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "num_skipped": self.num_skipped,

@@ -7,7 +7,7 @@ from torch import nn
 
 from tests.trainables.engine.files.test_checkpoints import assert_same_bits, odd_tensors
 from trainables.engine.files import tensor_files
-from trainables.engine.files.tensor_files import load_tensors, save_tensors, split_tensors
+from trainables.engine.files.tensor_files import Shard, load_tensors, save_tensors, split_tensors
 
 
 def test_the_library_reads_every_type_bit_for_bit(tmp_path):
@@ -65,3 +65,17 @@ def test_the_files_of_several_ranks_are_read_as_one_group(tmp_path, monkeypatch)
     assert (tmp_path / "model.safetensors").exists() and (tmp_path / "model.rank_2_part_1.safetensors").exists()
     assert_same_bits(load_tensors(tmp_path, "model"), tensors)
     assert_same_bits(load_tensors(tmp_path, "model", "b"), {"b": tensors["b"]})
+
+
+def test_the_shards_of_several_ranks_are_one_tensor(tmp_path, monkeypatch):
+    """Of three ranks the last has no row, and the parts of the first are more than one file may hold."""
+    monkeypatch.setattr(tensor_files, "MAX_PART_BYTES", 64)
+    whole = {"w": torch.randn(9, 5), "empty": torch.zeros(0, 2), "b": torch.arange(2)}
+    for rank, (start, stop) in enumerate([(0, 6), (6, 9), (9, 9)]):
+        flat = {name: tensor[start:stop].reshape(-1) for name, tensor in whole.items()}
+        places = {name: min(start, len(tensor)) * tensor[0:1].numel() for name, tensor in whole.items()}
+        shards = {name: Shard(flat[name], places[name], list(whole[name].shape)) for name in whole}
+        for name, part in split_tensors("model", shards, rank).items():
+            assert sum(tensor.nbytes for tensor in part.tensors.values()) <= 64
+            (tmp_path / name).write_bytes(b"".join(part.chunks()))
+    assert_same_bits(load_tensors(tmp_path, "model"), whole)

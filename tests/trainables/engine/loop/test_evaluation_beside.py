@@ -1,133 +1,26 @@
 """Evaluations beside the training of the toy workload, by a stand-in for Ray that makes them when it is asked to."""
 
-import json
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 import ray.train
 import torch
-from safetensors.torch import load_file
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.run_folder.run_recorder import RunRecorder
-from ray_jobs.runs.planning import build_plan
 from ray_jobs.runs.training import train
-from ray_jobs.settings.experiment import Experiment
+from tests.trainables.engine.loop.runs_beside import Killed, outcome, rows_of
 from trainables.contract.training_config import Cadence, EarlyStopping
-from trainables.engine.files import checkpoint_writer
 from trainables.engine.files.messages import WorkerReport
-from trainables.engine.loop import loop
-from trainables.engine.loop.evaluation import isolated_random
 from trainables.engine.loop.evaluation_beside import EvaluationBeside, read_result
-from trainables.engine.loop.loop import run_training
 from trainables.engine.loop.train_state import Position
 from trainables.engine.process.collectives import ProcessGroup
-from trainables.engine.process.stop_request import request_stop, withdraw_request
-from trainables.plan import Plan
 from trainables.ray_train import validation
 from trainables.ray_train.validation import validate
-from trainables.ray_train.worker_main import RunError, run_locally
+from trainables.ray_train.worker_main import RunError
 
 pytestmark = pytest.mark.slow
-
-
-class Killed(BaseException):
-    """End of the process that trains."""
-
-
-class Beside:
-    """Trains a plan in this process, and evaluates a checkpoint when `late` further reports have come."""
-
-    def __init__(self, experiment: Experiment, late: int, **training: Any):
-        experiment.folder.make()
-        plan = build_plan(experiment)
-        settings = {"evaluate": "beside", "keep_checkpoints": 100}  # Ray keeps those that wait for an evaluation
-        changed = plan.run.training.model_copy(update={**settings, **training})
-        self.plan: Plan = replace(plan, run=plan.run.model_copy(update={"training": changed}))
-        self.late, self.asked = late, []
-        self.reports: list[WorkerReport] = []
-        self._due: list[tuple[int, str]] = []
-        self.on_report: Callable[[WorkerReport], object] = lambda report: None
-
-    @property
-    def messages(self) -> list[str]:
-        return [line for report in self.reports for line in report["messages"]]
-
-    def train(self) -> None:
-        record = RunRecorder(self.plan.folder, prints=False)
-
-        def report(content: WorkerReport) -> None:
-            self.reports.append(content)
-            record.apply(content)
-            if content.get("evaluates"):
-                checkpoint = content.get("checkpoint", "")
-                self.asked.append(int(checkpoint[-3:]))
-                self._due.append((len(self.reports) + self.late, checkpoint))
-            self.on_report(content)
-            while self._due and self._due[0][0] <= len(self.reports):
-                self.evaluate(self._due.pop(0)[1])
-
-        try:
-            run_locally(self.plan, run_training, report)
-        finally:
-            record.close()
-
-    def evaluate_rest(self) -> None:
-        """Evaluate what was asked for, because the training stands still."""
-        while self._due:
-            self.evaluate(self._due.pop(0)[1])
-
-    def evaluate(self, checkpoint: str) -> None:
-        with isolated_random():  # as in a process of its own
-            validate(ray.train.Checkpoint(self.plan.folder.full(checkpoint)), self.plan)
-
-
-@pytest.fixture
-def beside(toy, monkeypatch) -> Callable[..., Beside]:
-    monkeypatch.setattr(validation, "time", MagicMock())
-
-    def build(late: int = 0, name: str = "beside", workload: dict[str, Any] | None = None, **training: Any) -> Beside:
-        built = Beside(toy(workload=workload, tracking={"run_name": name}), late, **training)
-
-        def pause(seconds: float) -> None:
-            assert built._due, "the training waits for what nobody was asked for"
-            built.evaluate_rest()
-
-        monkeypatch.setattr(loop.time, "sleep", pause)
-        return built
-
-    return build
-
-
-def outcome(folder: Folder) -> dict[str, Any]:
-    """All that a run leaves, without its name and settings."""
-    aliases = folder.read_json("models/aliases.json")
-    named = {aliases["best"], aliases["latest"], *aliases["kept"]}
-    assert set(folder.names("models")) == {*named, "aliases.json"}
-    models = {}
-    for name in named:
-        metadata = folder.read_json(f"models/{name}/metadata.json")
-        weights = load_file(folder.full(f"models/{name}/model.safetensors"))
-        models[name] = {
-            **{key: value for key, value in metadata.items() if key not in ("config", "run_id")},
-            "weights": {key: tensor.tolist() for key, tensor in weights.items()},
-        }
-    return {
-        "rows": rows_of(folder),
-        "final": {**folder.read_json("final_metrics.json"), "run_id": ""},
-        "aliases": aliases,
-        "models": models,
-        "table": folder.read("pictures/eval/table/table.csv"),
-    }
-
-
-def rows_of(folder: Folder) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in folder.read("metrics.jsonl").splitlines()]
 
 
 @pytest.mark.parametrize("late", [0, 1, 2, 100])
@@ -237,6 +130,18 @@ def test_a_process_that_is_lost_each_time_is_an_error(beside, monkeypatch):
     assert "lost 2 times" in (read_result(run.plan.folder, 8) or {})["error"]
 
 
+def test_a_process_without_a_result_ends_the_wait(tmp_path):
+    worker: Any = MagicMock(folder=Folder(str(tmp_path)), is_evaluation_failed=lambda name: name == "step_000000008")
+    worker.collectives = ProcessGroup(torch.device("cpu"))
+    evaluation, position = EvaluationBeside(worker, worker, worker, worker), Position()
+    position.evaluations = [{"step": 8, "is_kept": False}]
+    assert not evaluation.settle(position)
+    with pytest.raises(RuntimeError, match="evaluation of step 8 failed: its process ended before it could begin"):
+        evaluation.settle(position, is_awaited=True)
+    position.evaluations = [{"step": 9, "is_kept": False}]
+    assert not evaluation.settle(position, is_awaited=True)
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_what_ray_was_asked_for_is_not_asked_again(tmp_path, is_known):
     for name in ("checkpoints", "beside"):  # where Ray's process may be writing
@@ -266,84 +171,6 @@ def test_what_waits_for_a_lost_checkpoint_goes_on_without(beside):
     assert [row["step"] for row in rows] == list(range(1, 25))
     assert [row["step"] for row in rows if "test/mse" in row] == [16, 24]
     assert any("step 8 stays without an evaluation" in line for line in again.messages)
-
-
-class Late(Future[Any]):
-    """Work that is done once somebody waits for it."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any):
-        super().__init__()
-        self._work = partial(function, *arguments)
-
-    def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
-            self.set_result(self._work())
-        return super().result(timeout)
-
-
-@pytest.fixture
-def late_writing(monkeypatch) -> None:
-    monkeypatch.setattr(checkpoint_writer, "MIN_BYTES_BESIDE", 0)
-    monkeypatch.setattr(checkpoint_writer, "_run_in_thread", Late)
-
-
-def test_who_waits_has_asked_for_the_evaluation(beside, late_writing):
-    run = beside(late=100, checkpoint_every_steps=None)
-    run.train()
-    assert run.asked == [8, 16]
-
-
-def test_a_stop_loses_no_request(beside, late_writing):
-    run = beside(late=100, keep_checkpoints=1)
-    run.on_report = lambda report: request_stop(run.plan.folder, "test") if report["step"] == 8 else None
-    run.train()
-    last: Any = run.reports[-1]
-    assert (last["stopped_by"], last["step"], last["checkpoint"]) == ("test", 11, "checkpoints/step_000000008")
-    assert run.asked == [8] and run.plan.folder.names("checkpoints") == ["step_000000008", "step_000000011"]
-
-
-def stop_while_waiting(run: Beside, monkeypatch, *, waits: int) -> None:
-    """Train, and ask for a stop when the training waits for an evaluation after so many others that it waited for."""
-    pauses = iter(range(100))
-
-    def pause(seconds: float) -> None:
-        if next(pauses) < waits:
-            run.evaluate_rest()
-        else:
-            request_stop(run.plan.folder, "test")
-
-    monkeypatch.setattr(loop.time, "sleep", pause)
-    run.train()
-    assert run.reports[-1].get("stopped_by") == "test"
-    withdraw_request(run.plan.folder)
-
-
-def test_a_stop_does_not_wait_for_an_evaluation(beside, monkeypatch):
-    whole = beside(late=1, name="whole")
-    whole.train()
-    run = beside(late=100)
-    stop_while_waiting(run, monkeypatch, waits=0)
-    assert run.reports[-1]["step"] == 16 and run.asked == [8, 16]
-    again = beside(late=1)
-    again.train()
-    assert again.asked == [8, 16] and outcome(run.plan.folder) == outcome(whole.plan.folder)
-
-
-def test_early_stopping_leaves_out_what_comes_after_it(beside, monkeypatch):
-    rule = {
-        "evaluate_every": Cadence(count=4, unit="steps"),
-        "early_stopping": EarlyStopping(patience=1, min_delta=1e9),
-    }
-    run = beside(late=100, **rule)
-    stop_while_waiting(run, monkeypatch, waits=1)
-    assert run.asked == [4, 8, 12]
-    again = beside(late=1, **rule)
-    again.train()
-    assert again.asked == [8, 12] and again.reports[-1]["is_finished"]
-    rows = rows_of(run.plan.folder)
-    assert [row["step"] for row in rows] == list(range(1, 15))
-    assert [row["step"] for row in rows if "test/mse" in row] == [4, 8, 14]
-    assert sum("stopped early" in line for line in again.messages) == 1
 
 
 def test_it_needs_workers(toy):

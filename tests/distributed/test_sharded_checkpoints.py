@@ -1,0 +1,130 @@
+"""Checkpoints of two ranks that write their shards: complete only once both are, and read as those of one rank."""
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from data_pipelines.storage.checksums import verify
+from data_pipelines.storage.folder import Folder
+from tests.distributed.launch import spawn_ranks
+from trainables.engine.files import checkpoint_writer, sharded_checkpoint_writer
+from trainables.engine.files.checkpoints import (
+    Checkpoint,
+    deleted_by_nobody,
+    find_checkpoint,
+    load_checkpoint,
+    write_files,
+)
+from trainables.engine.files.sharded_checkpoint_writer import ShardedCheckpointWriter
+from trainables.engine.files.tensor_files import Shard
+from trainables.engine.process.collectives import ProcessGroup
+
+pytestmark = pytest.mark.slow
+
+WEIGHT = torch.arange(15.0).reshape(5, 3)
+STEPS = [f"checkpoints/step_00000000{step}" for step in range(5)]
+
+
+def part_of(rank: int, factor: float) -> Shard:
+    """Three of five rows, or the other two."""
+    rows = slice(0, 3) if rank == 0 else slice(3, 5)
+    return Shard(factor * WEIGHT[rows].reshape(-1), 9 * rank, [5, 3])
+
+
+def state_of(rank: int) -> Checkpoint:
+    own, norm = part_of(rank, 1.0), torch.ones(2)
+    moments = {0: {"exp_avg": part_of(rank, 2.0), "step": torch.tensor(4.0)}}
+    return Checkpoint({"w": own, "norm": norm}, {"w": part_of(rank, 3.0), "norm": norm}, {"adam": moments}, b"rows")
+
+
+def _work(rank: int, path: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=2)
+    checkpoint_writer.MIN_BYTES_BESIDE = 0
+    folder, group, may_go = Folder(path), ProcessGroup(torch.device("cpu")), threading.Event()
+    writer = ShardedCheckpointWriter(folder, 2, deleted_by_nobody, group, is_beside=True)
+    found: dict[str, Any] = {}
+
+    def write_late(*arguments: Any) -> None:
+        assert rank == 0 or may_go.wait(20)
+        write_files(*arguments)
+
+    def fail(*arguments: Any) -> None:
+        if rank == 1:
+            raise OSError(28, "No space left on device")
+        write_files(*arguments)
+
+    sharded_checkpoint_writer.write_files = write_late
+    writer.reserve(state_of(rank))
+    state = state_of(rank)
+    writer.save(1, state, {"metrics": {}})
+    state.model["w"].part.zero_()
+    group.gather_values(None)
+    found["too early"] = [writer.take(), folder.names("checkpoints")]
+    may_go.set()
+    writer.wait()
+    group.gather_values(None)
+    found["named"] = [writer.take(), writer.take(), folder.names(STEPS[1])]
+    for step in (2, 3):
+        writer.save(step, state_of(rank), {})
+        writer.wait()
+    group.gather_values(None)
+    found["kept"] = folder.names("checkpoints")
+    sharded_checkpoint_writer.write_files = fail
+    writer.save(4, state_of(rank), {})
+    try:
+        writer.wait()
+    except OSError as error:
+        found["error"] = str(error)
+    group.gather_values(None)
+    found["complete"] = folder.names("checkpoints")
+    torch.save(found, f"{path}/{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    path = str(tmp_path_factory.mktemp("ranks"))
+    spawn_ranks(_work, path)
+    return Folder(path)
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def found(folder, request) -> dict[str, Any]:
+    """What each rank finds."""
+    return torch.load(folder.full(f"{request.param}.pt"), weights_only=True)
+
+
+def test_there_is_no_checkpoint_until_all_ranks_have_written(found):
+    assert found["too early"] == [None, []]
+    assert found["named"][:2] == [STEPS[1], None]
+
+
+def test_each_rank_writes_files_of_its_own(found):
+    groups = ("ema", "model", "state")
+    parts = [f"{group}{rank}.safetensors" for group in groups for rank in ("", ".rank_1_part_1")]
+    assert found["named"][2] == sorted([*parts, "history.jsonl.gz", "manifest.json", "metadata.json", "state.pt"])
+
+
+def test_old_ones_are_deleted(found):
+    assert found["kept"] == ["step_000000002", "step_000000003"]
+
+
+def test_every_rank_raises_the_error_of_one_and_names_it(found):
+    words = "the checkpoint could not be written by worker 1: OSError: [Errno 28] No space left on device"
+    assert found["error"] == words
+    assert found["complete"] == ["step_000000002", "step_000000003"]
+
+
+def test_what_two_ranks_wrote_is_read_as_one(folder):
+    assert find_checkpoint(folder) == (STEPS[3], [])
+    with folder.local(STEPS[3]) as files:
+        assert verify(files) is None
+    read = load_checkpoint(folder, STEPS[3])
+    moments = read.state["adam"][0]
+    assert torch.equal(read.model["w"], WEIGHT) and torch.equal((read.ema or {})["w"], 3 * WEIGHT)
+    assert torch.equal(moments["exp_avg"], 2 * WEIGHT) and moments["step"] == 4.0
+    assert torch.equal(read.model["norm"], torch.ones(2)) and read.history == b"rows"
