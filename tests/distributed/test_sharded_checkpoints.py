@@ -1,6 +1,8 @@
 """Checkpoints of two ranks that write their shards: complete only once both are, and read as those of one rank."""
 
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import torch.distributed as dist
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from tests.distributed.launch import spawn_ranks
+from tests.s3_server import set_credentials, started_s3_server
 from trainables.engine.files import checkpoint_writer, sharded_checkpoint_writer
 from trainables.engine.files.checkpoints import (
     Checkpoint,
@@ -43,7 +46,8 @@ def state_of(rank: int) -> Checkpoint:
 def _work(rank: int, path: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=2)
     checkpoint_writer.MIN_BYTES_BESIDE = 0
-    folder, group, may_go = Folder(path), ProcessGroup(torch.device("cpu")), threading.Event()
+    folder, group = Folder(Path(path, "uri").read_text()), ProcessGroup(torch.device("cpu"))
+    may_go = threading.Event()
     writer = ShardedCheckpointWriter(folder, 2, deleted_by_nobody, group, is_beside=True)
     found: dict[str, Any] = {}
 
@@ -62,7 +66,7 @@ def _work(rank: int, path: str) -> None:
     writer.save(1, state, {"metrics": {}})
     state.model["w"].part.zero_()
     group.gather_values(None)
-    found["too early"] = [writer.take(), folder.names("checkpoints")]
+    found["too early"] = [writer.take(), find_checkpoint(folder)[0]]
     may_go.set()
     writer.wait()
     group.gather_values(None)
@@ -79,27 +83,36 @@ def _work(rank: int, path: str) -> None:
     except OSError as error:
         found["error"] = str(error)
     group.gather_values(None)
-    found["complete"] = folder.names("checkpoints")
+    found["complete"] = find_checkpoint(folder)[0]
     torch.save(found, f"{path}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    path = str(tmp_path_factory.mktemp("ranks"))
-    spawn_ranks(_work, path)
-    return Folder(path)
+@pytest.fixture(scope="module", params=["disk", "S3"])
+def place(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of what the ranks find, and of the URI of the run's folder."""
+    path = tmp_path_factory.mktemp("ranks")
+    with started_s3_server() as server, pytest.MonkeyPatch.context() as patch:
+        set_credentials(patch)
+        (path / "uri").write_text(server.uri("run") if request.param == "S3" else str(path / "run"))
+        spawn_ranks(_work, str(path))
+        yield path
 
 
-@pytest.fixture(scope="module", params=[0, 1])
-def found(folder, request) -> dict[str, Any]:
+@pytest.fixture
+def folder(place) -> Folder:
+    return Folder((place / "uri").read_text())
+
+
+@pytest.fixture(params=[0, 1])
+def found(place, request) -> dict[str, Any]:
     """What each rank finds."""
-    return torch.load(folder.full(f"{request.param}.pt"), weights_only=True)
+    return torch.load(place / f"{request.param}.pt", weights_only=True)
 
 
 def test_there_is_no_checkpoint_until_all_ranks_have_written(found):
-    assert found["too early"] == [None, []]
+    assert found["too early"] == [None, None]
     assert found["named"][:2] == [STEPS[1], None]
 
 
@@ -116,11 +129,11 @@ def test_old_ones_are_deleted(found):
 def test_every_rank_raises_the_error_of_one_and_names_it(found):
     words = "the checkpoint could not be written by worker 1: OSError: [Errno 28] No space left on device"
     assert found["error"] == words
-    assert found["complete"] == ["step_000000002", "step_000000003"]
+    assert found["complete"] == STEPS[3]
 
 
 def test_what_two_ranks_wrote_is_read_as_one(folder):
-    assert find_checkpoint(folder) == (STEPS[3], [])
+    assert find_checkpoint(folder)[0] == STEPS[3]
     with folder.local(STEPS[3]) as files:
         assert verify(files) is None
     read = load_checkpoint(folder, STEPS[3])
