@@ -45,7 +45,11 @@ class NumpyDraws:
             places: Place of each row in the global batch, from 0.
             seed_of: Seed of a block; the blocks of one step need seeds of their own.
         """
-        self._blocks = _Blocks(places, seed_of)
+        self._places, self._seed_of = places, seed_of
+
+    @cached_property
+    def _blocks(self) -> _Blocks:
+        return _Blocks(self._places, self._seed_of)
 
     @cached_property
     def _generators(self) -> list[np.random.Generator]:
@@ -63,7 +67,7 @@ class NumpyDraws:
 
     def for_batch(self) -> np.random.Generator:
         """Return a generator that is the same for all rows of the step, on every worker; each call begins it anew."""
-        return _numpy_generator(self._blocks.seed_of(WHOLE_BATCH))
+        return _numpy_generator(self._seed_of(WHOLE_BATCH))
 
 
 class TorchDraws:

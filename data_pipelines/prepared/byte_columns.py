@@ -64,10 +64,25 @@ def tensor_of(column: pa.ChunkedArray) -> "UInt8[Tensor, ' bytes']":
     return parts[0] if len(parts) == 1 else torch.cat([torch.empty(0, dtype=torch.uint8), *parts])
 
 
+def rows_of(chunk: pa.Array) -> np.ndarray:
+    """Return the values of a chunk of binary values of fixed size as a view, uint8 [rows, bytes]."""
+    start, stop = _extent_of(chunk)
+    return np.frombuffer(chunk.buffers()[1], np.uint8, stop - start, start).reshape(len(chunk), -1)
+
+
+def _extent_of(chunk: pa.Array) -> tuple[int, int]:
+    """Return where the bytes of a chunk begin and end in its buffer."""
+    if pa.types.is_fixed_size_binary(chunk.type):
+        width = chunk.type.byte_width
+        return chunk.offset * width, (chunk.offset + len(chunk)) * width
+    _, bounds = bounds_of(chunk)
+    return int(bounds[0]), int(bounds[-1])
+
+
 def _parts_of(column: pa.ChunkedArray) -> Iterator[pa.Array]:
     """Yield the bytes of each chunk as views."""
     for chunk in column.chunks:
         if len(chunk):
-            buffer, bounds = bounds_of(chunk)
-            start, stop = int(bounds[0]), int(bounds[-1])
+            start, stop = _extent_of(chunk)
+            buffer = chunk.buffers()[-1]
             yield pa.Array.from_buffers(pa.uint8(), stop - start, [None, buffer], offset=start)

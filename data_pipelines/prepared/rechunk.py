@@ -16,7 +16,7 @@ def rebatch(tables: Iterable[pa.Table], batch_size: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def regroup(tables: Iterator[pa.Table], sizes: Sequence[int]) -> Iterator[pa.Table]:
+def regroup(tables: Iterator[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
     """Yield the same rows in tables of the given sizes. Raises ValueError when there are too few rows.
 
     A yielded table is not held while more is read.
@@ -38,6 +38,8 @@ def _num_rows(tables: Sequence[pa.Table]) -> int:
 
 def _split_off(waiting: list[pa.Table], size: int) -> pa.Table:
     """Return the first `size` rows and leave the others in `waiting`."""
+    if waiting and waiting[0].num_rows == size:
+        return waiting.pop(0)
     joined = pa.concat_tables(waiting)
     rest = joined.slice(size)
     waiting[:] = [rest] if rest.num_rows else []  # an empty slice would keep its table in memory

@@ -38,7 +38,11 @@ class Folder:
         self._open()
 
     def __truediv__(self, name: str) -> "Folder":
-        return Folder(join_uri(self.uri, name))
+        if self.is_local:
+            return Folder(join_uri(self.uri, name))
+        child = object.__new__(Folder)  # to open a storage anew takes as long as to read a little of it
+        child.uri, child.fs, child.path, child.is_local = join_uri(self.uri, name), self.fs, self.full(name), False
+        return child
 
     def beside(self, ending: str) -> "Folder":
         """Return the folder of the same place whose name is longer by an ending."""

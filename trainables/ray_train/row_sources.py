@@ -1,7 +1,7 @@
 """Row sources of a plan: through Ray Data, or read by the worker itself in local mode."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -43,20 +43,21 @@ def evaluated_pieces(split: ShardedSplit, rank: int, world_size: int) -> list[Pi
 
 
 def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) -> RowSource:
-    return StreamedRows(shards_of(split), partial(_load, plan, split, pipeline))
+    def read(passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
+        return _load(plan, split, pipeline, chain.from_iterable(passes))
+
+    return StreamedRows(shards_of(split), read)
 
 
-def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
     """Yield decoded pieces, prefetched as far as the next window."""
     threads, workers = plan.scaling.read_threads, max(plan.scaling.num_workers, 1)
-    window_rows = plan.run.training.shuffle_window * split.num_rows / len(split.shards) / workers
-    rows_of_piece = sum(piece.num_rows for piece in pieces) / max(len(pieces), 1)
-    depth = max(int(window_rows / max(rows_of_piece, 1)), threads)
+    window_rows = plan.run.training.shuffle_window * split.num_rows // len(split.shards) // workers
 
     def load(piece: Piece) -> pa.Table:
         return split.load(piece.shard, pipeline, (piece.start, piece.stop))
 
-    return prefetch_map(load, pieces, threads=threads, depth=depth)
+    return prefetch_map(load, pieces, threads=threads, depth=window_rows, weigh=lambda piece: piece.num_rows)
 
 
 def build_ray_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:
@@ -92,9 +93,10 @@ def _streamed_by_ray(plan: Plan, split: ShardedSplit, pipeline: DataPipeline) ->
     rank, sharers = context.get_world_rank(), context.get_world_size()
     mine = evaluated_pieces(split, rank, sharers)
 
-    def read(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        if not pieces:
-            return iter(())
+    def read(passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
+        return chain.from_iterable(read_pass(pieces) for pieces in passes if pieces)
+
+    def read_pass(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
         if split.split != "train" and pieces == mine:
             dataset: Any = ray.train.get_dataset_shard(split.split)
         else:

@@ -4,6 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,7 +210,8 @@ def _work(
             is_evaluation_failed=process.is_evaluation_failed,
             awaits_checkpoints=plan.awaits_checkpoints,
         )
-        return action(plan.run, worker)
+        with closing(feed):
+            return action(plan.run, worker)
     except CancelledError:
         raise
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,15 @@ def test_streamed_batches_equal_resident_ones(name: str, num_shares: int, tmp_pa
 
     resident = ResidentRows(list(load(split.whole())), shards_of(split))
     order = PassOrder(resident.shards, seed=1, number=1, batch_size=6, window_rows=20)
-    whole = [rows.table.take(np.argsort(rows.places)) for rows in resident.shuffled(Share(order, [(0, 6)]), 0)]
+    whole = [rows.table.take(np.argsort(rows.places)) for rows in resident.shuffled([Share(order, [(0, 6)])], 0)]
     for share in range(num_shares):
         part = (share * 6 // num_shares, (share + 1) * 6 // num_shares)
         for batch, rows in zip(
-            whole, StreamedRows(resident.shards, load).shuffled(Share(order, [part]), 0), strict=True
+            whole,
+            StreamedRows(resident.shards, lambda passes: load(chain.from_iterable(passes))).shuffled(
+                [Share(order, [part])], 0
+            ),
+            strict=True,
         ):
             found = rows.table.take(np.argsort(rows.places))
             assert found.equals(batch.slice(part[0], part[1] - part[0]))

@@ -46,14 +46,14 @@ def share(window: int = 3, batch_size: int = 5) -> Share:
 @pytest.mark.parametrize("window", [1, 3, 20])
 def test_every_row_comes_once_and_in_stored_order_when_asked(window):
     rows = stream(Shards(), window)
-    shuffled = [row for batch in rows.shuffled(share(window), 0) for row in batch.table["row"].to_pylist()]
+    shuffled = [row for batch in rows.shuffled([share(window)], 0) for row in batch.table["row"].to_pylist()]
     assert sorted(shuffled) == list(range(90)) and shuffled != sorted(shuffled)
     assert [row for batch in rows.ordered(5, 25, 10) for row in batch["row"].to_pylist()] == list(range(5, 25))
 
 
 def test_one_window_is_prefetched_while_batches_are_cut():
     shards = Shards()
-    batches = stream(shards, window=3).shuffled(share(), 0)
+    batches = stream(shards, window=3).shuffled([share()], 0)
     next(batches)
     deadline = time.monotonic() + 60.0
     while len(shards.read) < 6 and time.monotonic() < deadline:
@@ -66,7 +66,7 @@ def test_one_window_is_prefetched_while_batches_are_cut():
 @pytest.mark.parametrize("taken", [0, 1, 7])
 def test_leaving_an_epoch_early_leaves_no_thread(taken):
     before = set(threading.enumerate())
-    batches = stream(Shards()).shuffled(share(), 0)
+    batches = stream(Shards()).shuffled([share()], 0)
     for _ in range(taken):
         next(batches)
     batches.close()
@@ -75,4 +75,4 @@ def test_leaving_an_epoch_early_leaves_no_thread(taken):
 
 def test_an_error_of_a_shard_reaches_the_consumer_of_batches():
     with pytest.raises(ValueError, match="shard 4 is cut off"):
-        list(stream(Shards(broken=4)).shuffled(share(), 0))
+        list(stream(Shards(broken=4)).shuffled([share()], 0))

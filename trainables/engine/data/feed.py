@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,11 @@ class Feed:
         self._ordered_size = -(-batch_size // (world_size * accumulate))
         self._passes = passes
         self._num_rows = sources["train"].num_rows if "train" in sources else 0  # data for an evaluation alone
+        self.num_steps: int | None = None
+        """Steps of the whole training, as far as they are known: nothing is read ahead for later ones."""
+        self._batches: Generator[MicroBatch, None, None] | None = None
+        """Micro-batches from the step `_next_step` of the training on."""
+        self._next_step = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -68,36 +74,46 @@ class Feed:
         return count_steps(self._num_rows, self._batch_size)
 
     def epoch(self, epoch: int, start_step: int) -> Generator[list[MicroBatch], None, None]:
-        """Yield the micro-batches of every step of an epoch from `start_step` on."""
-        first, start_step = divmod(start_step, self._steps_per_pass)
-        for number in range(first, self._passes):
-            yield from self._pass((epoch - 1) * self._passes + number + 1, start_step)
-            start_step = 0
+        """Yield the micro-batches of every step of an epoch from `start_step` on.
 
-    def _pass(self, number: int, start_step: int) -> Generator[list[MicroBatch], None, None]:
-        """Yield the steps of one pass over all rows, in its own order; passes count from 1 over the complete run."""
-        source = self._sources["train"]
-        order = PassOrder(
-            source.shards,
-            seed=self._seed,
-            number=number,
-            batch_size=self._batch_size,
-            window_rows=-(-self._shuffle_window * source.num_rows // len(source.shards.sizes)),
-        )
-        rows = source.shuffled(Share(order, self._parts), start_step, copies=not self._pipeline.aliases_rows)
-        batches = map(partial(self._training_batch, number), self._count_steps(start_step), rows)
-        step: list[MicroBatch] = []
-        with self._ahead(batches, depth=2 * self._accumulate) as ready:
+        The next epoch goes on with what was read ahead meanwhile.
+        """
+        for step in range((epoch - 1) * self.steps_per_epoch + start_step, epoch * self.steps_per_epoch):
+            if self._batches is None or self._next_step != step:
+                self.close()
+                self._batches = self._batches_from(step)
+            batches = [next(self._batches) for _ in range(self._accumulate)]
+            self._next_step = step + 1
+            yield batches
+
+    def close(self) -> None:
+        """Forget what was read ahead."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def _batches_from(self, first_step: int) -> Generator[MicroBatch, None, None]:
+        """Yield the micro-batches of the training from one of its steps on, pass after pass."""
+        source, per_pass = self._sources["train"], self._steps_per_pass
+        first_pass, start = divmod(first_step, per_pass)
+        numbers = count(first_pass) if self.num_steps is None else range(first_pass, -(-self.num_steps // per_pass))
+        shares = (Share(self._order_of(number), self._parts) for number in numbers)
+        rows = source.shuffled(shares, start, copies=not self._pipeline.aliases_rows)
+        steps = (step for step in count(first_step) for _ in range(self._accumulate))
+        with self._ahead(map(self._training_batch, steps, rows), depth=2 * self._accumulate) as ready:
             for batch in ready:
-                step.append(MicroBatch(self._to_device(batch.content), batch.places))
-                if len(step) == self._accumulate:
-                    yield step
-                    step = []
+                yield MicroBatch(self._to_device(batch.content), batch.places)
 
-    def _count_steps(self, start_step: int) -> Iterator[int]:
-        """Yield the step of each micro-batch."""
-        for step in range(start_step, self._steps_per_pass):
-            yield from [step] * self._accumulate
+    def _order_of(self, number: int) -> PassOrder:
+        """Return the order of a pass; they are numbered from 0 over the complete training."""
+        shards = self._sources["train"].shards
+        return PassOrder(
+            shards,
+            seed=self._seed,
+            number=number + 1,
+            batch_size=self._batch_size,
+            window_rows=-(-self._shuffle_window * shards.num_rows // len(shards.sizes)),
+        )
 
     def draws(self, purpose: str, epoch: int, step_in_epoch: int, places: np.ndarray) -> TorchDraws:
         """Return random draws for rows of a step, on the device; the same for a row on any worker.
@@ -141,9 +157,10 @@ class Feed:
         """Prefetch in a thread for a GPU; on the CPU a batch of rows in memory costs less than a thread."""
         return read_ahead(batches, depth) if self._device.type == "cuda" else nullcontext(batches)
 
-    def _training_batch(self, number: int, step: int, rows: PlacedRows) -> MicroBatch:
-        """Make a training batch; the draws for a row follow from its place in the run alone."""
-        draws = NumpyDraws(rows.places, partial(derive_seed, self._seed, "cut", number, step))
+    def _training_batch(self, step: int, rows: PlacedRows) -> MicroBatch:
+        """Make a batch of a step of the training; the draws for a row follow from its place in the run alone."""
+        number, place = divmod(step, self._steps_per_pass)
+        draws = NumpyDraws(rows.places, partial(derive_seed, self._seed, "cut", number + 1, place))
         return MicroBatch(self._pinned(self._pipeline.collate_train(rows.table, draws)), rows.places)
 
     def _whole_batch(self, table: pa.Table) -> Any:

@@ -12,8 +12,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def _count_one(item: Any) -> int:
+    return 1
+
+
 def prefetch_map(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, depth: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    depth: int,
+    weigh: Callable[[Item], int] = _count_one,
 ) -> Generator[Result, None, None]:
     """Map in order with several threads. Close the generator, or drop it, if you stop early.
 
@@ -21,19 +30,25 @@ def prefetch_map(
         function: Called in the threads.
         items: Arguments, read as far as needed.
         threads: Number of threads.
-        depth: Most results ahead of the one last yielded.
+        depth: Most results ahead of the one last yielded, by their weights; one for each thread in any case.
+        weigh: Weight of an item's result.
     """
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    ahead = 0
     with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > depth:
-                    yield waiting.popleft().result()
+                waiting.append((pool.submit(function, item), weigh(item)))
+                ahead += waiting[-1][1]
+                while ahead > depth and len(waiting) > threads:
+                    future, weight = waiting.popleft()
+                    ahead -= weight
+                    yield future.result()
+                    del future
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[0].result()
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()
 
 

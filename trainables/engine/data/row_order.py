@@ -125,13 +125,18 @@ class PassOrder:
         """Return where the rows are among all rows of the `pieces`, [places, batches]."""
         sizes = [self._shards.pieces[cut.number].num_rows for cut in cuts]
         offsets = np.cumsum([0, *sizes])
-        found = [offset + self._shuffled(cut) for offset, cut in zip(offsets, cuts, strict=False)]
+        found = [offset + self.rows_of(cut) for offset, cut in zip(offsets, cuts, strict=False)]
         return np.concatenate(found).reshape(-1, window.num_batches)
+
+    def rows_of(self, cut: Cut) -> np.ndarray:
+        """Return the rows of a cut by their number in its piece, in the order of the pass."""
+        random = build_numpy_generator(self._seed, "piece", self._number, cut.number)
+        return random.permutation(self._shards.pieces[cut.number].num_rows)[cut.low : cut.high]
 
     def _rows_of(self, window: Window) -> np.ndarray:
         cuts = self.cuts(window, 0, self.batch_size)
         firsts = [self._shards.starts[piece.shard] + piece.start for piece in self.pieces(cuts)]
-        found = [first + self._shuffled(cut) for first, cut in zip(firsts, cuts, strict=True)]
+        found = [first + self.rows_of(cut) for first, cut in zip(firsts, cuts, strict=True)]
         return np.concatenate(found).reshape(-1, window.num_batches)
 
     def _cut(self, start: int, stop: int) -> list[Cut]:
@@ -143,10 +148,6 @@ class PassOrder:
             found.append(Cut(number, start - offset, min(stop, end) - offset))
             start, place = end, place + 1
         return found
-
-    def _shuffled(self, cut: Cut) -> np.ndarray:
-        random = build_numpy_generator(self._seed, "piece", self._number, cut.number)
-        return random.permutation(self._shards.pieces[cut.number].num_rows)[cut.low : cut.high]
 
 
 def share_bounds(num_rows: int, num_parts: int) -> list[int]:

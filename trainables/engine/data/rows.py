@@ -1,8 +1,8 @@
 """Row sources: the rows of one split for a worker, resident in memory or streamed shard by shard."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import chain, groupby, islice, pairwise, repeat, tee
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +11,8 @@ import pyarrow as pa
 from data_pipelines.prepared.ray_dataset import Piece
 from data_pipelines.prepared.rechunk import rebatch, regroup
 from trainables.engine.data.arrow_gather import RowGatherer
-from trainables.engine.data.row_order import PassOrder, Shards
+from trainables.engine.data.batch_buffer import BatchBuffer
+from trainables.engine.data.row_order import Cut, PassOrder, Shards, Window
 
 BLOCK_BYTES = 64 * 2**20
 """Streamed rows are joined to tables of about this size; each row of a batch is taken from one of them."""
@@ -44,8 +45,8 @@ class RowSource(Protocol):
         """Rows of all shards."""
         ...
 
-    def shuffled(self, share: Share, start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
-        """Yield the micro-batches of one pass for one rank, from `start_step` on.
+    def shuffled(self, shares: Iterable[Share], start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+        """Yield the micro-batches of passes, one after another, for one rank, from `start_step` of the first on.
 
         With `copies=False` a batch may alias the memory of the complete split and is read-only; otherwise the caller
         may write into it.
@@ -99,11 +100,13 @@ class ResidentRows:
         ascending = np.argsort(indices)
         return PlacedRows(self.take(indices[ascending], copies=copies), first_place + ascending)
 
-    def shuffled(self, share: Share, start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+    def shuffled(self, shares: Iterable[Share], start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
         """Yield the micro-batches of a rank."""
-        for step in range(start_step, share.order.num_batches):
-            for first, last in share.parts:
-                yield self.take_placed(share.order.rows(step, first, last), first, copies=copies)
+        for share in shares:
+            for step in range(start_step, share.order.num_batches):
+                for first, last in share.parts:
+                    yield self.take_placed(share.order.rows(step, first, last), first, copies=copies)
+            start_step = 0
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
         """Yield rows [start, stop) in stored order."""
@@ -128,14 +131,40 @@ def _joined(tables: list[pa.Table]) -> list[pa.Table]:
     return blocks
 
 
-ReadPieces = Callable[[Sequence[Piece]], Iterator[pa.Table]]
-"""Yields the rows of the given pieces in that order, in tables of any size, which may be kept."""
+ReadPieces = Callable[[Iterable[Sequence[Piece]]], Iterator[pa.Table]]
+"""Yields the rows of the given pieces, pass after pass in that order, in tables of any size, which may be kept. It may
+ask for the pieces of a pass while rows of the one before are still to come."""
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Rows that a rank needs of a pass, from a step on."""
+
+    share: Share
+    start_step: int
+    windows: Sequence[Window]
+    cuts: Sequence[Sequence[Sequence[Cut]]]
+    """Of each window and micro-batch of a step."""
+
+    @classmethod
+    def of(cls, share: Share, start_step: int) -> "_Pass":
+        order, windows, step = share.order, list[Window](), start_step
+        while step < order.num_batches:
+            windows.append(order.window_of(step))
+            step = windows[-1].first_batch + windows[-1].num_batches
+        return cls(share, start_step, windows, [[order.cuts(each, *part) for part in share.parts] for each in windows])
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """Pieces in the order of reading."""
+        return [piece for parts in self.cuts for of in parts for piece in self.share.order.pieces(of)]
 
 
 class StreamedRows:
     """A split that is read again in every pass, in memory that does not grow with its size.
 
-    A rank reads its part of each window of the pass; see `row_order`.
+    A rank reads its part of each window of a pass, see `row_order`; the first of a pass while the last of the one
+    before is used.
     """
 
     def __init__(self, shards: Shards, read: ReadPieces):
@@ -146,41 +175,78 @@ class StreamedRows:
         """Rows of all shards."""
         return self.shards.num_rows
 
-    def shuffled(self, share: Share, start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+    def shuffled(self, shares: Iterable[Share], start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
         """Yield the micro-batches of a rank."""
-        order, windows, step = share.order, [], start_step
-        while step < order.num_batches:
-            windows.append(order.window_of(step))
-            step = windows[-1].first_batch + windows[-1].num_batches
-        cuts = [[order.cuts(window, *part) for part in share.parts] for window in windows]
-        tables = self._tables_of([[piece for of in parts for piece in order.pieces(of)] for parts in cuts])
-        for window, parts in zip(windows, cuts, strict=True):
-            rows = ResidentRows(_joined(next(tables)))
-            offsets = np.cumsum([0, *(sum(piece.num_rows for piece in order.pieces(of)) for of in parts)])
-            found = [first + order.places_in_pieces(of, window) for first, of in zip(offsets, parts, strict=False)]
-            for step in range(max(start_step, window.first_batch), window.first_batch + window.num_batches):
-                # the last rows of a window are copied, so that it is freed before the next one is read
-                is_copied = copies or step == window.first_batch + window.num_batches - 1
-                for (first, _), numbers in zip(share.parts, found, strict=True):
-                    yield rows.take_placed(numbers[:, step - window.first_batch], first, copies=is_copied)
-            del rows
+        starts = chain([start_step], repeat(0))
+        passes, ahead = tee(_Pass.of(share, start) for share, start in zip(shares, starts, strict=False))
+        tables = self._tables_of(each.pieces for each in ahead)
+        batches_of = self._arranged if copies else self._aliasing
+        for each in passes:
+            for window, cuts in zip(each.windows, each.cuts, strict=True):
+                yield from batches_of(each, window, cuts, tables)
+
+    def _arranged(
+        self, of: _Pass, window: Window, cuts: Sequence[Sequence[Cut]], tables: Iterator[pa.Table]
+    ) -> Iterator[PlacedRows]:
+        """Yield the batches of a window, each a part of the memory in which its rows were put together."""
+        found = [
+            _arrange(of.share.order, each, window.num_batches, last - first, tables)
+            for each, (first, last) in zip(cuts, of.share.parts, strict=True)
+        ]
+        for step, is_last in _steps_of(of, window):
+            for (first, last), rows in zip(of.share.parts, found, strict=True):
+                batch = rows.slice((step - window.first_batch) * (last - first), last - first)
+                # the last rows of a window are copied, so that it is freed before the next one is put together
+                yield PlacedRows(copied(batch) if is_last else batch, np.arange(first, last))
+
+    def _aliasing(
+        self, of: _Pass, window: Window, cuts: Sequence[Sequence[Cut]], tables: Iterator[pa.Table]
+    ) -> Iterator[PlacedRows]:
+        """Yield the batches of a window, whose rows alias what was read."""
+        order = of.share.order
+        needed = [piece.num_rows for each in cuts for piece in order.pieces(each)]
+        rows = ResidentRows(_joined(list(islice(tables, len(needed)))))
+        offsets = np.cumsum([0, *(sum(piece.num_rows for piece in order.pieces(each)) for each in cuts)])
+        found = [first + order.places_in_pieces(each, window) for first, each in zip(offsets, cuts, strict=False)]
+        for step, is_last in _steps_of(of, window):
+            for (first, _), numbers in zip(of.share.parts, found, strict=True):
+                yield rows.take_placed(numbers[:, step - window.first_batch], first, copies=is_last)
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
         """Yield rows [start, stop) in stored order."""
         pieces = self.shards.between(start, stop)
-        tables = regroup(self._read(pieces), [piece.num_rows for piece in pieces])
+        tables = regroup(self._read([pieces]), [piece.num_rows for piece in pieces])
         for batch in rebatch(tables, batch_size):
             yield batch.take(pa.array(np.arange(batch.num_rows)))
 
-    def _tables_of(self, needed: Sequence[Sequence[Piece]]) -> Iterator[list[pa.Table]]:
-        """Yield the tables of each group of pieces; one that is needed twice in a row is read once."""
-        reads = [piece for piece, _ in groupby(piece for pieces in needed for piece in pieces)]
-        tables = regroup(self._read(reads), [read.num_rows for read in reads])
-        last: tuple[Piece, pa.Table] | None = None
+    def _tables_of(self, passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
+        """Yield the table of each piece; one that is needed twice in a row is read once."""
+        needed, once = tee(passes)
+        asked, sizes = tee([piece for piece, _ in groupby(pieces)] for pieces in once)
+        tables = regroup(self._read(asked), (piece.num_rows for pieces in sizes for piece in pieces))
         for pieces in needed:
-            found = []
-            for piece in pieces:
-                last = last if last and last[0] == piece else (piece, next(tables))
-                found.append(last[1])
-            yield found
-            del found
+            for _, equal in groupby(pieces):
+                table = next(tables)
+                for _ in equal:
+                    yield table
+                del table
+
+
+def _steps_of(of: _Pass, window: Window) -> Iterator[tuple[int, bool]]:
+    """Yield the steps of a window that are to come, and whether each is its last."""
+    end = window.first_batch + window.num_batches
+    for step in range(max(of.start_step, window.first_batch), end):
+        yield step, step == end - 1
+
+
+def _arrange(
+    order: PassOrder, cuts: Sequence[Cut], num_batches: int, num_places: int, tables: Iterator[pa.Table]
+) -> pa.Table:
+    """Put the rows of some places of each batch of a window together, batch by batch."""
+    buffer, done = BatchBuffer(num_batches * num_places), 0
+    for cut in cuts:
+        rows = order.rows_of(cut)
+        place, batch = np.divmod(np.arange(done, done + len(rows)), num_batches)
+        buffer.put(next(tables), rows, batch * num_places + place)
+        done += len(rows)
+    return buffer.finish()

@@ -64,6 +64,7 @@ class Loop:
     def __init__(self, run: Run, worker: WorkerContext):
         self.run, self.worker, self.training = run, worker, run.training
         self.length = measure_length(run, worker.feed.steps_per_epoch)
+        worker.feed.num_steps = self.length.num_steps
         self.stopwatch = Stopwatch(self.training.batch_size)
         self.monitor = SystemMonitor(worker.device)
         is_first = worker.collectives.rank == 0

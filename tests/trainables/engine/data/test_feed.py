@@ -94,6 +94,27 @@ def test_an_epoch_resumes_at_any_step(accumulate):
         assert epoch_of(feed, epoch=2, start=start) == whole[start:]
 
 
+def test_the_next_epoch_goes_on_with_what_was_read_ahead():
+    """Until the last step of the training, and not where another step is asked for."""
+    feed, fresh = build(passes=2), build(passes=2)
+    begun: list[int] = []
+    order_of = feed._order_of
+    feed._order_of = lambda number: begun.append(number) or order_of(number)
+    feed.num_steps = 3 * feed.steps_per_epoch
+    for epoch in (1, 2, 3):
+        assert epoch_of(feed, epoch) == epoch_of(fresh, epoch)
+    assert begun == list(range(6))
+    assert epoch_of(feed, 2, start=5) == epoch_of(fresh, 2, start=5) and begun[6:] == [
+        2 + 5 // 4,
+    ]
+    steps = feed.epoch(3, 0)
+    next(steps)
+    steps.close()
+    assert epoch_of(feed, 3, start=1) == epoch_of(fresh, 3)[1:]
+    feed.close()
+    assert epoch_of(feed, 3, start=1) == epoch_of(fresh, 3)[1:]
+
+
 @pytest.mark.parametrize("aliases_rows", [True, False])
 def test_random_draws_differ_by_row_and_repeat_after_a_resume(aliases_rows):
     def drawn(epoch: int, start: int = 0, **settings: Any) -> list[list[list[int]]]:

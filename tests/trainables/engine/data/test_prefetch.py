@@ -152,3 +152,18 @@ def test_mapping_stops_at_its_depth_and_when_it_is_left(taken):
     assert len(made) == taken + 4
     results.close()
     assert threads() == before
+
+
+def test_results_ahead_are_bounded_by_their_weights():
+    made: list[int] = []
+    weights = [50, 1, 1, 1, 1, 50, 1, 1, 1]
+    numbers = range(len(weights))
+    results = prefetch_map(made.append, numbers, threads=1, depth=3, weigh=weights.__getitem__)
+    ahead = []
+    for taken, _ in enumerate(results, 1):
+        deadline = time.monotonic() + 5
+        while len(made) < taken and time.monotonic() < deadline:
+            time.sleep(0.001)
+        ahead.append(sum(weights[taken : len(made)]))
+    assert made == list(numbers) and all(each <= 3 + max(weights) for each in ahead)
+    assert max(ahead[:1]) <= 3  # a heavy one is not followed by many

@@ -1,8 +1,8 @@
 """Rows as workers see them: each once, the same for any number of workers, and found again at any step."""
 
 import weakref
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -47,8 +47,8 @@ class Shards:
         self.sizes = Sizes(tuple(sizes), tuple(min(size, piece_rows) for size in sizes))
         self.most, self.num_read, self.pieces = most, 0, list[Piece]()
 
-    def read(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        for piece in pieces:
+    def read(self, passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
+        for piece in chain.from_iterable(passes):
             self.pieces.append(piece)
             self.num_read += piece.num_rows
             table = self.tables[piece.shard].slice(piece.start, piece.num_rows)
@@ -85,7 +85,7 @@ def by_step(rows: RowSource, batch_size: int, world_size: int, accumulate: int =
     steps: list[dict[int, int]] = []
     for rank in range(world_size):
         share = share_of(rows, batch_size, rank, world_size, accumulate, **settings)
-        for index, micro in enumerate(placed(rows.shuffled(share, 0))):
+        for index, micro in enumerate(placed(rows.shuffled([share], 0))):
             step = index // accumulate
             steps += [{}] if step == len(steps) else []
             assert not micro.keys() & steps[step].keys() and micro
@@ -142,19 +142,19 @@ def test_a_pass_goes_on_at_any_step(kind, sizes, world_size):
     rows = shards.streamed() if kind == "streamed" else shards.resident()
     for rank in range(world_size):
         share = share_of(rows, 5, rank, world_size)
-        whole = placed(rows.shuffled(share, 0))
+        whole = placed(rows.shuffled([share], 0))
         for start in range(len(whole) + 1):
-            assert placed(rows.shuffled(share, start)) == whole[start:], (rank, start)
+            assert placed(rows.shuffled([share], start)) == whole[start:], (rank, start)
 
 
 def test_passes_and_seeds_differ_and_a_pass_repeats():
     rows = Shards([8] * 6, piece_rows=4).streamed()
     orders = [
-        str(placed(rows.shuffled(share_of(rows, 6, number=number, seed=seed), 0)))
+        str(placed(rows.shuffled([share_of(rows, 6, number=number, seed=seed)], 0)))
         for number in (1, 2)
         for seed in (0, 1)
     ]
-    assert len(set(orders)) == 4 and str(placed(rows.shuffled(share_of(rows, 6), 0))) == orders[0]
+    assert len(set(orders)) == 4 and str(placed(rows.shuffled([share_of(rows, 6)], 0))) == orders[0]
 
 
 # ---- streamed
@@ -162,22 +162,39 @@ def test_passes_and_seeds_differ_and_a_pass_repeats():
 
 def test_one_worker_reads_every_piece_once():
     shards = Shards([12] * 10, piece_rows=4)
-    list(shards.streamed().shuffled(share_of(shards.streamed(), 8, window=24), 0))
+    list(shards.streamed().shuffled([share_of(shards.streamed(), 8, window=24)], 0))
     assert shards.num_read <= 120 + 4  # the pass begins inside a piece
     assert len(set(shards.pieces)) == 30
+
+
+def test_passes_follow_one_another_and_the_next_is_asked_for_early():
+    shards = Shards([10] * 8, piece_rows=5)
+    rows = shards.streamed()
+    asked: list[int] = []
+
+    def shares() -> Iterator[Share]:
+        for number in (1, 2, 3):
+            asked.append(number)
+            yield share_of(rows, 5, window=20, number=number)
+
+    expected = [
+        each for number in (1, 2, 3) for each in placed(rows.shuffled([share_of(rows, 5, number=number, window=20)], 0))
+    ]
+    assert placed(rows.shuffled(shares(), 7)) == expected[7:] and asked == [1, 2, 3]
+    assert placed(shards.resident().shuffled(shares(), 7)) == expected[7:]
 
 
 def test_a_resume_does_not_read_the_windows_before_it():
     shards = Shards([10] * 8, piece_rows=5)
     rows = shards.streamed()
     share = share_of(rows, 5, window=20)
-    list(rows.shuffled(share, 12))
+    list(rows.shuffled([share], 12))
     assert 20 <= shards.num_read <= 30
 
 
 def test_memory_holds_one_window_at_a_time():
     shards = Shards([10] * 8)
-    batches = shards.streamed().shuffled(share_of(shards.streamed(), 10, window=20), 0)
+    batches = shards.streamed().shuffled([share_of(shards.streamed(), 10, window=20)], 0)
     next(batches)
     assert shards.num_read <= 30
 
@@ -188,8 +205,8 @@ def test_a_window_is_gone_when_the_next_but_one_is_read(copies, batch_size):
     living: list[weakref.ref] = []
     most: list[int] = []
 
-    def read(wanted: Sequence[Piece]) -> Iterator[pa.Table]:
-        for piece in wanted:
+    def read(passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
+        for piece in chain.from_iterable(passes):
             values = np.arange(10) + 10 * piece.shard
             living.append(weakref.ref(values))
             most.append(sum(shard() is not None for shard in living))
@@ -199,7 +216,7 @@ def test_a_window_is_gone_when_the_next_but_one_is_read(copies, batch_size):
             del column
 
     rows = StreamedRows(Sizes((10,) * 40, (10,) * 40), read)
-    for table, _ in rows.shuffled(share_of(rows, batch_size, window=30), 0, copies=copies):
+    for table, _ in rows.shuffled([share_of(rows, batch_size, window=30)], 0, copies=copies):
         del table
     assert len(living) >= 40 and max(most) <= 6
 
@@ -210,7 +227,7 @@ def test_batches_that_are_not_copied_hold_the_same_rows(kind, sizes):
     shards = Shards(sizes, piece_rows=3)
     rows = shards.streamed() if kind == "streamed" else shards.resident()
     share = share_of(rows, 3)
-    assert placed(rows.shuffled(share, 2, copies=False)) == placed(rows.shuffled(share, 2))
+    assert placed(rows.shuffled([share], 2, copies=False)) == placed(rows.shuffled([share], 2))
 
 
 @pytest.mark.parametrize("sizes", AWKWARD)
@@ -239,9 +256,9 @@ def test_batches_are_copies_unless_aliases_are_allowed(kind):
         return not any(each.address <= address < each.address + each.size for each in stored for address in addresses)
 
     share = share_of(rows, 4)
-    assert all(map(is_copied, [*(each.table for each in rows.shuffled(share, 0)), *rows.ordered(0, 12, 4)]))
+    assert all(map(is_copied, [*(each.table for each in rows.shuffled([share], 0)), *rows.ordered(0, 12, 4)]))
     if kind == "resident":  # streamed rows are joined, and batches alias what was joined
-        assert not all(is_copied(each.table) for each in rows.shuffled(share, 0, copies=False))
+        assert not all(is_copied(each.table) for each in rows.shuffled([share], 0, copies=False))
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
@@ -259,11 +276,11 @@ def test_fewer_rows_than_the_manifest_says_are_refused():
         list(rows.ordered(0, 11, 4))
     with pytest.raises(ValueError, match="fewer rows than their manifest says"):
         for number in range(1, 5):
-            list(rows.shuffled(share_of(rows, 11, number=number), 0))
+            list(rows.shuffled([share_of(rows, 11, number=number)], 0))
 
 
 def test_a_read_that_fails_is_passed_on():
-    def read(pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+    def read(passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
         yield table_of(range(3))
         raise ValueError("shard 1 is damaged")
 
