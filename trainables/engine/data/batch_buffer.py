@@ -35,15 +35,10 @@ class BatchBuffer:
         if not self._num_filled:
             self._begin(table)
         is_whole = len(rows) == table.num_rows
-        if is_whole:  # in stored order, so that no copy is made of them first
-            targets = np.empty_like(places)
-            targets[rows] = places
+        targets = places[np.argsort(rows)] if is_whole else places
         for name, values in self._bytes.items():
             source = rows_of(table[name].chunk(0))
-            if is_whole:
-                values[targets] = source
-            else:
-                values[places] = source[rows]
+            values[targets] = source if is_whole else source[rows]  # a whole table is not copied twice
         self._others.append(table.select(self._other_names))
         self._order[places] = self._num_seen + rows
         self._num_seen, self._num_filled = self._num_seen + table.num_rows, self._num_filled + len(rows)
