@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict
 from data_pipelines.storage.folder import Folder
 
 CHECKPOINTS = "checkpoints"
+CHECKPOINT_STATE = "state.pt"
+"""In a checkpoint: all but the tensors."""
 HISTORY = "history.jsonl.gz"
 """In a checkpoint: all rows so far."""
 MODELS = "models"
@@ -58,6 +60,17 @@ def named_model(run: Folder, alias: Literal["best", "latest"] = "best") -> Folde
     known = load_aliases(run)
     version = known[alias] or known["latest"]
     return run / f"{MODELS}/{version}" if version else None
+
+
+def refuse_checkpoint(folder: Path, use: str) -> None:
+    """Raise ValueError when a local folder is a checkpoint, which holds no weights that were chosen, and perhaps parts.
+
+    Args:
+        folder: The folder.
+        use: What its weights are for, in words.
+    """
+    if (folder / CHECKPOINT_STATE).is_file():
+        raise ValueError(f"{use}: {folder} is a checkpoint; give its run, or one of the run's models")
 
 
 def find_panels(folder: Folder, *, until_step: int) -> list[str]:

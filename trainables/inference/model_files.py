@@ -16,7 +16,7 @@ from trainables.contract.predictor import SavedModel
 from trainables.contract.task import Task
 from trainables.contract.workload_config import WorkloadConfig
 from trainables.engine.loop.saved_model_evaluation import load_saved, restore_task
-from trainables.run_paths import METADATA, MODELS, model_data_spec, named_model
+from trainables.run_paths import CHECKPOINT_STATE, METADATA, MODELS, model_data_spec, named_model
 from trainables.workloads import AnyWorkload, build_task
 
 _WORKLOAD: TypeAdapter[WorkloadConfig] = TypeAdapter(AnyWorkload)
@@ -81,7 +81,7 @@ def load_state(model: SavedModel) -> ModelState:
 
 def _read_metadata(folder: Folder) -> Mapping[str, Any]:
     if not folder.exists(METADATA):
-        what = "a checkpoint of an older version" if folder.exists("state.pt") else "no model"
+        what = "a checkpoint of an older version" if folder.exists(CHECKPOINT_STATE) else "no model"
         raise ValueError(
             f"{folder} is {what}; give a run's folder or a model version such as RUN/{MODELS}/step_000000100"
         )

@@ -19,7 +19,7 @@ from data_pipelines.storage.folder import Folder, to_json
 from data_pipelines.storage.folder_writer import FolderWriter, new_files
 from trainables.engine.files.tensor_files import Shard, load_tensors, split_tensors
 from trainables.engine.files.tensor_tree import put_tensors, take_tensors
-from trainables.run_paths import CHECKPOINTS, HISTORY, METADATA, step_name
+from trainables.run_paths import CHECKPOINT_STATE, CHECKPOINTS, HISTORY, METADATA, step_name
 
 FORMAT = 2
 READ_FORMATS = (1, 2)
@@ -89,7 +89,7 @@ def write_files(
         return
     state = io.BytesIO()
     torch.save({"format": FORMAT, **tree}, state)
-    writer.write("state.pt", [state.getbuffer()])
+    writer.write(CHECKPOINT_STATE, [state.getbuffer()])
     writer.write(HISTORY, [checkpoint.history])
     if metadata is not None:
         writer.write(METADATA, [to_json(metadata)])
@@ -157,7 +157,7 @@ def _has_ema(files: Path) -> bool:
 
 
 def _load_tree(files: Path) -> dict[str, Any]:
-    tree = torch.load(files / "state.pt", map_location="cpu", weights_only=True)
+    tree = torch.load(files / CHECKPOINT_STATE, map_location="cpu", weights_only=True)
     if tree.get("format") not in READ_FORMATS:
         known = " and ".join(map(str, READ_FORMATS))
         raise FormatError(f"has format {tree.get('format')}; this version reads {known}")

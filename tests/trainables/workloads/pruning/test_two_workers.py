@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment
 from tests.distributed.launch import start_processes
 from tests.trainables.workloads.pruning.digit_rounds import make
+from trainables.engine.files.checkpoints import load_checkpoint
 
 
 def build(tmp_path, name: str, **workload) -> Experiment:
@@ -25,7 +25,7 @@ def build(tmp_path, name: str, **workload) -> Experiment:
 def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
     folder, name = experiment.folder, f"checkpoints/step_{step:09d}"
     rows = [json.loads(line) for line in gzip.decompress(folder.read(f"{name}/history.jsonl.gz")).splitlines()]
-    return load_file(folder.full(f"{name}/model.safetensors")), rows
+    return load_checkpoint(folder, name).model, rows
 
 
 @pytest.mark.faults

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from data_pipelines.contract.pipeline import DataSpec
-from trainables.run_paths import METADATA, model_data_spec
+from trainables.run_paths import METADATA, model_data_spec, refuse_checkpoint
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class TeacherCard:
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """Return the path of a file in the folder. Raises ValueError when it is missing."""
+    """Return the path of a file in the folder. Raises ValueError when it is missing, or the folder is a checkpoint."""
+    refuse_checkpoint(folder, "the teacher")
     file = folder / name
     if not file.is_file():
         raise ValueError(f"no {name} in the teacher's folder {folder}; give the folder of a saved flow-matching model")

@@ -12,7 +12,7 @@ from torch import Tensor
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.storage.folder import Folder
 from trainables.contract.external_weights import read_weights
-from trainables.run_paths import METADATA, model_data_spec, named_model
+from trainables.run_paths import METADATA, model_data_spec, named_model, refuse_checkpoint
 from trainables.workloads.heart_sound.networks.config import EncoderConfig
 
 WEIGHTS = "model.safetensors"
@@ -36,6 +36,7 @@ def find_model(path: Path) -> Path:
     """Return the folder of a model; of a run its best one. Raises ValueError when there is none."""
     model = named_model(Folder(str(path)))
     path = path if model is None else Path(model.path)
+    refuse_checkpoint(path, "`workload.pretrained`")
     for name in (WEIGHTS, METADATA):
         if not (path / name).is_file():
             raise ValueError(f"`workload.pretrained`: no {name} in {path}; give a pretraining run or one of its models")

@@ -24,6 +24,13 @@ def test_a_folder_without_metadata_is_refused_with_its_path(tmp_path: Path):
         read_card(tmp_path)
 
 
+def test_a_checkpoint_is_no_teacher(tmp_path: Path):
+    write_metadata(tmp_path)
+    (tmp_path / "state.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"the teacher: {tmp_path} is a checkpoint; give its run, or one of the run's"):
+        read_card(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"workload": {"name": "other"}, "facts": {}}'])
 def test_metadata_of_something_else_are_refused_with_the_file(tmp_path: Path, text: str):
     (tmp_path / "metadata.json").write_text(text)
