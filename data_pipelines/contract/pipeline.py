@@ -159,6 +159,9 @@ class DataPipeline(ABC, Generic[Batch]):
     aliases_rows: bool = False
     """Whether `collate_train` copies only a part of each row. If so, its table is not copied beforehand: it lies in
     shared memory and is read-only."""
+    collates_by_row: bool = False
+    """Whether `collate` makes each sample from its row alone, with the samples of a batch along the first dimension of
+    every tensor, and `collate_train` does the same. Batches of streamed rows are then cut out of larger ones."""
     group_bytes: int | None = None
     """Bytes of a row group, about; None: those that suit rows read in a random order. A store whose rows are chosen one
     by one has smaller ones."""

@@ -54,6 +54,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
     settings that choose among them, or cut them otherwise, choose from these.
     """
 
+    collates_by_row = True
     own_columns = tuple(OWN_COLUMNS)
 
     def __init__(self, data: HeartData, task: TaskName | None) -> None:

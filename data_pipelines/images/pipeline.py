@@ -41,6 +41,7 @@ class ImagePipeline(SourcePipeline[ImageBatch], ChoosingPipeline[ImageBatch]):
     With a validation split it chooses its rows from those of the pipeline without.
     """
 
+    collates_by_row = True
     embedded = {"digits": "scikit-learn digits"}
 
     def __init__(self, data: ImageData) -> None:

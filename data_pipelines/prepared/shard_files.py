@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipelines.contract.pipeline import DataPipeline, DataSpec, DecodedSize, Shard, Split
-from data_pipelines.prepared.shard_reading import read_columns, remedy
+from data_pipelines.prepared.shard_reading import place_of, read_columns, remedy
 from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
 
@@ -110,7 +110,7 @@ def decode_checked(
     table: pa.Table, folder: Folder, shard: Shard, pipeline: DataPipeline[Any], data_spec: DataSpec
 ) -> pa.Table:
     """Check and decode rows of a shard. Raises ValueError that names the file, the fault, and the remedy."""
-    place = str(folder / shard.name)
+    place = place_of(folder, shard.name)
     try:
         pipeline.check(table, data_spec=data_spec, file=place, first_row=0)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Reading of Parquet shards: all or some row groups and columns of one file, whose damage is detected."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +33,7 @@ def read_columns(
     Raises:
         ValueError: Names the file, the fault, and the remedy.
     """
-    place = folder / shard.name
+    place = place_of(folder, shard.name)
     table = _read(folder, shard, cache, groups, None if is_all else schema.names)
     if not table.schema.equals(schema):
         expected, found = _on_one_line(schema), _on_one_line(table.schema)
@@ -42,6 +42,17 @@ def read_columns(
     if table.num_rows != num_rows:
         raise ValueError(f"{place}: holds {table.num_rows} rows, expected {num_rows}; {remedy(shard)}")
     return table
+
+
+def place_of(folder: Folder, name: str) -> str:
+    """Return the path or URI of a file, for messages."""
+    return _join(folder.uri, name)
+
+
+@lru_cache(maxsize=4096)
+def _join(uri: str, name: str) -> str:
+    """Remembered, as it would take a tenth of the time to read a few rows."""
+    return str(Folder(uri) / name)
 
 
 def _count_rows(shard: Shard, groups: Sequence[int] | None) -> int:
@@ -57,10 +68,10 @@ def _read(
     groups: Sequence[int] | None,
     columns: Sequence[str] | None,
 ) -> pa.Table:
-    place, parse = folder / shard.name, partial(_parse, groups=groups, columns=columns)
+    place, parse = place_of(folder, shard.name), partial(_parse, groups=groups, columns=columns)
     try:
         if folder.is_local or (cache is None and (groups is not None or columns is not None)):
-            with folder.fs.open_input_file(place.path) as file:
+            with folder.fs.open_input_file(folder.full(shard.name)) as file:
                 return parse(file)
         stored = StoredFile(folder, shard.name, shard.num_bytes, shard.sha256)
         return cache.read(stored, parse) if cache else parse(pa.BufferReader(stored.fetch()))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from data_pipelines.contract.pipeline import DataPipeline
-from data_pipelines.contract.row_draws import TorchDraws, torch_draws
+from data_pipelines.contract.row_draws import TorchDraws, numpy_draws, torch_draws
 from data_pipelines.prepared.shard_files import write_shard
 from data_pipelines.storage.folder import Folder
 from ray_jobs.commands.show import count_parameters_and_macs
@@ -44,6 +44,14 @@ def test_batches_are_flat_dicts_of_tensors(experiment, batch):
     pipeline = build_pipeline(experiment.workload)
     check_batch(batch, pipeline)
     check_batch(pipeline.collate(pipeline.decode(pipeline.make_fake_rows(3, seed=1))), pipeline)
+
+
+def test_a_batch_may_be_cut_out_of_a_larger_one_where_that_is_said(experiment):
+    pipeline = build_pipeline(experiment.workload)
+    if pipeline.collates_by_row:
+        rows = pipeline.decode(pipeline.make_fake_rows(7, seed=0))
+        whole, part = pipeline.collate(rows), pipeline.collate_train(rows.slice(2, 3), numpy_draws(3, 0))
+        assert whole.keys() == part.keys() and all(torch.equal(whole[name][2:5], part[name]) for name in part)
 
 
 def test_the_same_settings_give_the_same_key_and_source(experiment):

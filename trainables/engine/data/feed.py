@@ -58,6 +58,8 @@ class Feed:
         self._batches: Generator[MicroBatch, None, None] | None = None
         """Micro-batches from the step `_next_step` of the training on."""
         self._next_step = 0
+        self._groups: dict[int, tuple[pa.Table, Any]] = {}
+        """By the first place of a micro-batch: the table that the last one was part of, and its batch."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -88,6 +90,7 @@ class Feed:
 
     def close(self) -> None:
         """Forget what was read ahead."""
+        self._groups.clear()
         if self._batches is not None:
             self._batches.close()
             self._batches = None
@@ -161,7 +164,17 @@ class Feed:
         """Make a batch of a step of the training; the draws for a row follow from its place in the run alone."""
         number, place = divmod(step, self._steps_per_pass)
         draws = NumpyDraws(rows.places, partial(derive_seed, self._seed, "cut", number + 1, place))
-        return MicroBatch(self._pinned(self._pipeline.collate_train(rows.table, draws)), rows.places)
+        return MicroBatch(self._pinned(self._collate_train(rows, draws)), rows.places)
+
+    def _collate_train(self, rows: PlacedRows, draws: NumpyDraws) -> Any:
+        """Make a batch, as a part of a larger one where rows are independent: that takes less time for each."""
+        if rows.group is None or not self._pipeline.collates_by_row:
+            return self._pipeline.collate_train(rows.table, draws)
+        table, first = rows.group
+        known = self._groups.get(int(rows.places[0]))
+        if known is None or known[0] is not table:
+            known = self._groups[int(rows.places[0])] = table, self._pipeline.collate(table)
+        return {name: tensor[first : first + len(rows.places)] for name, tensor in known[1].items()}
 
     def _whole_batch(self, table: pa.Table) -> Any:
         return self._pinned(self._pipeline.collate(table))

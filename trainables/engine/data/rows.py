@@ -14,8 +14,8 @@ from trainables.engine.data.arrow_gather import RowGatherer
 from trainables.engine.data.batch_buffer import BatchBuffer
 from trainables.engine.data.row_order import Cut, PassOrder, Shards, Window
 
-BLOCK_BYTES = 64 * 2**20
-"""Streamed rows are joined to tables of about this size; each row of a batch is taken from one of them."""
+GROUP_BYTES = 4 * 2**20
+"""Streamed batches that are copied are parts of tables of about this size."""
 
 
 class PlacedRows(NamedTuple):
@@ -24,6 +24,8 @@ class PlacedRows(NamedTuple):
     table: pa.Table
     places: np.ndarray
     """Place of each row in the global batch, int64."""
+    group: tuple[pa.Table, int] | None = None
+    """Table of the rows of several batches, this one among them, if there is one, and its first row there."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,6 @@ def copied(table: pa.Table) -> pa.Table:
     return ResidentRows([table]).take(np.arange(table.num_rows)) if table.num_rows else table
 
 
-def _joined(tables: list[pa.Table]) -> list[pa.Table]:
-    """Return the same rows in few tables of about `BLOCK_BYTES`, and empty the list: rows of few are quick to take."""
-    blocks, waiting, size = [], list[pa.Table](), 0
-    while tables:
-        waiting.append(tables.pop(0))
-        size += waiting[-1].nbytes
-        if size >= BLOCK_BYTES or not tables:
-            blocks.append(pa.concat_tables(waiting).combine_chunks())
-            waiting, size = [], 0
-    return blocks
-
-
 ReadPieces = Callable[[Iterable[Sequence[Piece]]], Iterator[pa.Table]]
 """Yields the rows of the given pieces, pass after pass in that order, in tables of any size, which may be kept. It may
 ask for the pieces of a pass while rows of the one before are still to come."""
@@ -158,6 +148,10 @@ class _Pass:
     def pieces(self) -> list[Piece]:
         """Pieces in the order of reading."""
         return [piece for parts in self.cuts for of in parts for piece in self.share.order.pieces(of)]
+
+    def steps_in(self, window: Window) -> range:
+        """Return the steps of a window that are to come."""
+        return range(max(self.start_step, window.first_batch), window.first_batch + window.num_batches)
 
 
 class StreamedRows:
@@ -190,14 +184,13 @@ class StreamedRows:
     ) -> Iterator[PlacedRows]:
         """Yield the batches of a window, each a part of the memory in which its rows were put together."""
         found = [
-            _arrange(of.share.order, each, window.num_batches, last - first, tables)
+            _Groups(_arrange(of.share.order, each, window.num_batches, last - first, tables), window.num_batches)
             for each, (first, last) in zip(cuts, of.share.parts, strict=True)
         ]
-        for step, is_last in _steps_of(of, window):
-            for (first, last), rows in zip(of.share.parts, found, strict=True):
-                batch = rows.slice((step - window.first_batch) * (last - first), last - first)
-                # the last rows of a window are copied, so that it is freed before the next one is put together
-                yield PlacedRows(copied(batch) if is_last else batch, np.arange(first, last))
+        for step in of.steps_in(window):
+            for (first, last), groups in zip(of.share.parts, found, strict=True):
+                table, row = groups.find(step - window.first_batch)
+                yield PlacedRows(table.slice(row, last - first), np.arange(first, last), (table, row))
 
     def _aliasing(
         self, of: _Pass, window: Window, cuts: Sequence[Sequence[Cut]], tables: Iterator[pa.Table]
@@ -205,10 +198,12 @@ class StreamedRows:
         """Yield the batches of a window, whose rows alias what was read."""
         order = of.share.order
         needed = [piece.num_rows for each in cuts for piece in order.pieces(each)]
-        rows = ResidentRows(_joined(list(islice(tables, len(needed)))))
+        rows = ResidentRows(list(islice(tables, len(needed))))
         offsets = np.cumsum([0, *(sum(piece.num_rows for piece in order.pieces(each)) for each in cuts)])
         found = [first + order.places_in_pieces(each, window) for first, each in zip(offsets, cuts, strict=False)]
-        for step, is_last in _steps_of(of, window):
+        for step in of.steps_in(window):
+            # the last rows of a window are copied, so that it is freed before the next one is read
+            is_last = step == window.first_batch + window.num_batches - 1
             for (first, _), numbers in zip(of.share.parts, found, strict=True):
                 yield rows.take_placed(numbers[:, step - window.first_batch], first, copies=is_last)
 
@@ -232,11 +227,25 @@ class StreamedRows:
                 del table
 
 
-def _steps_of(of: _Pass, window: Window) -> Iterator[tuple[int, bool]]:
-    """Yield the steps of a window that are to come, and whether each is its last."""
-    end = window.first_batch + window.num_batches
-    for step in range(max(of.start_step, window.first_batch), end):
-        yield step, step == end - 1
+class _Groups:
+    """Batches of a window in tables of several; the last is a copy, so that the window is freed before the next one."""
+
+    def __init__(self, rows: pa.Table, num_batches: int) -> None:
+        self._rows, self._num_batches = rows, num_batches
+        self._batch_rows = rows.num_rows // num_batches
+        self._most = min(max(GROUP_BYTES * num_batches // max(rows.nbytes, 1), 1), num_batches)
+        self._number = -1
+
+    def find(self, batch: int) -> tuple[pa.Table, int]:
+        """Return the table that holds a batch, and its first row there; batches are asked for in order."""
+        number, place = divmod(batch, self._most)
+        if number != self._number:
+            size = self._most * self._batch_rows
+            self._number, self._table = number, self._rows.slice(number * size, size)
+            if (number + 1) * self._most >= self._num_batches:
+                self._table = copied(self._table)
+                self._rows = self._table.slice(0, 0)
+        return self._table, place * self._batch_rows
 
 
 def _arrange(

@@ -1,5 +1,6 @@
 """From stored rows to steps of micro-batches: counts, order, and shares of the ranks."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from data_pipelines.contract.row_draws import NumpyDraws
+from data_pipelines.prepared.ray_dataset import Piece
+from trainables.engine.data import rows
 from trainables.engine.data.feed import Feed, count_steps
 from trainables.engine.data.rows import ResidentRows
 
@@ -15,6 +18,7 @@ class NumberPipeline:
     """Its batch is the numbers of its rows, that of training also a number that was drawn."""
 
     aliases_rows = False
+    collates_by_row = False
 
     def collate(self, table: pa.Table) -> dict[str, torch.Tensor]:
         return {"row": torch.tensor(table["row"].to_pylist())}
@@ -113,6 +117,31 @@ def test_the_next_epoch_goes_on_with_what_was_read_ahead():
     assert epoch_of(feed, 3, start=1) == epoch_of(fresh, 3)[1:]
     feed.close()
     assert epoch_of(feed, 3, start=1) == epoch_of(fresh, 3)[1:]
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("group_bytes", [1, 10**6])
+def test_batches_cut_out_of_larger_ones_are_the_same(accumulate, group_bytes, monkeypatch):
+    monkeypatch.setattr(rows, "GROUP_BYTES", group_bytes)
+    tables = [pa.table({"row": list(range(first, first + 20))}) for first in (0, 20, 40)]
+    shards = rows.Shards((20, 20, 20), (7, 7, 7))
+
+    def read(passes: Iterable[Sequence[Piece]]) -> Iterator[pa.Table]:
+        return (tables[piece.shard].slice(piece.start, piece.num_rows) for pieces in passes for piece in pieces)
+
+    found: list[list[list[int]]] = []
+    for collates_by_row in (False, True):
+        feed = build(accumulate=accumulate, shuffle_window=1)
+        feed._sources["train"], feed._num_rows = rows.StreamedRows(shards, read), 60
+        pipeline: Any = feed._pipeline
+        pipeline.collates_by_row = collates_by_row
+        pipeline.collate_train = lambda table, draws, pipeline=pipeline: pipeline.collate(table)
+        calls: list[int] = []
+        collate = pipeline.collate
+        pipeline.collate = lambda table, calls=calls, collate=collate: calls.append(len(table)) or collate(table)
+        found.append([flat(epoch_of(feed, epoch, start)) for epoch, start in ((1, 0), (2, 0), (2, 3), (1, 1))])
+        assert (max(calls) > 12 // accumulate) == (collates_by_row and group_bytes > 1)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("aliases_rows", [True, False])

@@ -31,7 +31,7 @@ def numbers(tables: Iterator[pa.Table]) -> list[list[int]]:
 
 def placed(batches: Iterator[PlacedRows]) -> list[dict[int, int]]:
     """The row at each place of each micro-batch."""
-    return [dict(zip(places.tolist(), table["row"].to_pylist(), strict=True)) for table, places in batches]
+    return [dict(zip(each.places.tolist(), each.table["row"].to_pylist(), strict=True)) for each in batches]
 
 
 def flat(batches: Sequence[Sequence[int]]) -> list[int]:
@@ -115,7 +115,7 @@ def test_tables_without_rows_and_in_many_chunks_change_nothing():
 
 def test_placed_rows_ascend_and_know_their_places():
     rows = Shards([7, 20, 9]).resident()
-    [(table, places)] = [rows.take_placed(np.array([30, 2, 9, 8]), 5, copies=True)]
+    table, places, _ = rows.take_placed(np.array([30, 2, 9, 8]), 5, copies=True)
     assert table["row"].to_pylist() == [2, 8, 9, 30] and places.tolist() == [6, 8, 7, 5]
 
 
@@ -216,8 +216,8 @@ def test_a_window_is_gone_when_the_next_but_one_is_read(copies, batch_size):
             del column
 
     rows = StreamedRows(Sizes((10,) * 40, (10,) * 40), read)
-    for table, _ in rows.shuffled([share_of(rows, batch_size, window=30)], 0, copies=copies):
-        del table
+    for batch in rows.shuffled([share_of(rows, batch_size, window=30)], 0, copies=copies):
+        del batch
     assert len(living) >= 40 and max(most) <= 6
 
 

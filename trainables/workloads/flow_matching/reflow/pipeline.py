@@ -33,6 +33,8 @@ class ReflowPipeline(DataPipeline[ReflowBatch]):
     Pairs are not augmented: a flipped image is not what the teacher makes of the noise.
     """
 
+    collates_by_row = True
+
     def __init__(self, settings: Reflow, images: DataPipeline[Any]) -> None:
         self._settings = settings
         self._images = images
