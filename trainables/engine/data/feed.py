@@ -90,10 +90,10 @@ class Feed:
 
     def close(self) -> None:
         """Forget what was read ahead."""
-        self._groups.clear()
         if self._batches is not None:
             self._batches.close()
             self._batches = None
+        self._groups.clear()
 
     def _batches_from(self, first_step: int) -> Generator[MicroBatch, None, None]:
         """Yield the micro-batches of the training from one of its steps on, pass after pass."""
