@@ -1,5 +1,6 @@
 """The cluster files at the root: valid for Ray's launcher and for KubeRay, guarded, and of the Ray that is pinned."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+import ray
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config  # what `ray up` does first; tests only
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHER_FILES = ["cluster.yaml", "cluster_local.yaml"]
@@ -19,12 +20,26 @@ def load(name: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / name).read_text())
 
 
+SCHEMA = json.loads((Path(ray.__file__).parent / "autoscaler/ray-schema.json").read_text())
+"""By which `ray up` checks a file."""
+
+
 @pytest.mark.parametrize("name", LAUNCHER_FILES)
 def test_rays_launcher_takes_the_file(name):
     settings = load(name)
-    validate_config(prepare_config(settings))
+    jsonschema.validate(settings, SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
-        validate_config(prepare_config({**settings, "max_worker": 3}))
+        jsonschema.validate({**settings, "max_worker": 3}, SCHEMA)
+
+
+def test_the_kinds_of_nodes_are_complete_and_within_their_limits():
+    """What the schema does not say, and the launcher checks."""
+    settings = load("cluster.yaml")
+    kinds = settings["available_node_types"]
+    assert settings["head_node_type"] in kinds
+    for name, kind in kinds.items():
+        assert kind["node_config"] and kind["resources"] and name
+        assert 0 <= kind.get("min_workers", 0) <= kind.get("max_workers", 0) <= settings["max_workers"]
 
 
 @pytest.mark.parametrize("name", LAUNCHER_FILES)
