@@ -199,7 +199,8 @@ class Training(Config):
     """Compute what lies between a block's input and its output again in the backward pass instead of keeping it: about
     a third slower, and the memory of activations is that of one block and of the inputs of all."""
     compile: bool = False
-    """Compile the network by torch.compile: slower to start, quicker steps."""
+    """Compile the network by torch.compile: slower to start, quicker steps. Evaluations and pictures, whose batches and
+    images have many sizes, run without it."""
     channels_last: bool = False
     """Keep images with their channels last in memory, which convolutions on GPUs prefer."""
     is_deterministic: bool = False
