@@ -160,8 +160,8 @@ class DataPipeline(ABC, Generic[Batch]):
     """Whether `collate_train` copies only a part of each row. If so, its table is not copied beforehand: it lies in
     shared memory and is read-only."""
     collates_by_row: bool = False
-    """Whether `collate` makes each sample from its row alone, with the samples of a batch along the first dimension of
-    every tensor, and `collate_train` does the same. Batches of streamed rows are then cut out of larger ones."""
+    """Whether `collate`, also in training, makes each sample from its row alone, so that the batches of streamed rows may
+    be cut out of larger ones."""
     group_bytes: int | None = None
     """Bytes of a row group, about; None: those that suit rows read in a random order. A store whose rows are chosen one
     by one has smaller ones."""
@@ -204,11 +204,7 @@ class DataPipeline(ABC, Generic[Batch]):
         return None
 
     def data_spec(self) -> DataSpec:
-        """Return the data spec, found cheaply from settings or a listing; imports no torch.
-
-        Raises:
-            ValueError: The raw data are not at the path in the settings.
-        """
+        """Return the data spec, found cheaply from settings or a listing; ValueError when the raw data are not there."""
         return {}
 
     def source_hash(self) -> str:

@@ -72,13 +72,7 @@ class Loop:
         self.watcher = Watcher(worker.watch, is_writer=is_first)
         self.reporter = WorkerReporter(run, worker)
         self.rows = StepRows(run, self.reporter)
-        profiled = self.training.profile
-        if profiled is not None and profiled.last > self.length.num_steps:
-            raise ValueError(
-                f"`training.profile.steps` is {profiled.steps}, and the run has {self.length.num_steps} steps"
-            )
-        profiled = profiled if worker.collectives.rank == 0 else None
-        self.profiler = StepProfiler(profiled, worker.folder, worker.device)
+        self.profiler = StepProfiler(self.training.profile, worker, self.length.num_steps)
         self.selection = ModelSelection(run, worker, self.reporter)
         self.beside = EvaluationBeside(run, worker, self.reporter, self.selection)
         cadence = self.training.checkpoint_every
@@ -230,13 +224,8 @@ class Loop:
 
     def _find_due(self) -> DueActions:
         position, ends_epoch = self.position, self.position.step_in_epoch == self.length.steps_per_epoch
-        return find_due_actions(
-            self.training,
-            position,
-            ends_epoch=ends_epoch,
-            ends_stage=ends_epoch and self.progress.ends_stage,
-            is_last=position.step >= self.length.num_steps,
-        )
+        ends_stage, is_last = ends_epoch and self.progress.ends_stage, position.step >= self.length.num_steps
+        return find_due_actions(self.training, position, ends_epoch=ends_epoch, ends_stage=ends_stage, is_last=is_last)
 
     def _end_epoch(self, row: Row) -> None:
         self.rows.end_epoch(self.state, row)

@@ -4,13 +4,12 @@ import gzip
 import tempfile
 from pathlib import Path
 
-import torch
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
-from data_pipelines.storage.folder import Folder
 from trainables.contract.panels import TablePanel
 from trainables.contract.training_config import Profile
+from trainables.engine.loop.worker_context import WorkerContext
 from trainables.run_paths import step_name
 
 PROFILES = "profiles"
@@ -19,19 +18,17 @@ COLUMNS = ("operation", "calls", "own CPU ms", "CPU ms", "own GPU ms", "GPU ms")
 
 
 class StepProfiler:
-    """Profiler of the steps that the settings name, on one rank; without settings it does nothing.
+    """Profiler of the steps that the settings name, on rank 0; elsewhere, and without settings, it does nothing.
 
-    A run that is resumed behind the first of the steps profiles none.
-
-    Args:
-        settings: The steps.
-        folder: The run's; the trace is written to its `profiles`.
-        device: Where the steps are computed.
+    A run that is resumed behind the first of the steps profiles none. The trace is written to the run's `profiles`.
     """
 
-    def __init__(self, settings: Profile | None, folder: Folder, device: torch.device):
-        self._settings, self._folder = settings, folder
-        self._activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    def __init__(self, settings: Profile | None, worker: WorkerContext, num_steps: int):
+        """Raise ValueError when the steps are not among the `num_steps` of the run."""
+        if settings is not None and settings.last > num_steps:
+            raise ValueError(f"`training.profile.steps` is {settings.steps}, and the run has {num_steps} steps")
+        self._settings, self._folder = settings if worker.collectives.rank == 0 else None, worker.folder
+        self._activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if worker.device.type == "cuda" else [])]
         self._running: profile | None = None
 
     def before(self, step: int) -> None:
