@@ -160,8 +160,8 @@ class DataPipeline(ABC, Generic[Batch]):
     """Whether `collate_train` copies only a part of each row. If so, its table is not copied beforehand: it lies in
     shared memory and is read-only."""
     collates_by_row: bool = False
-    """Whether `collate`, also in training, makes each sample from its row alone, so that the batches of streamed rows may
-    be cut out of larger ones."""
+    """Whether `collate`, also in training, makes each sample from its row alone, so that streamed batches may be
+    cut out of larger ones."""
     group_bytes: int | None = None
     """Bytes of a row group, about; None: those that suit rows read in a random order. A store whose rows are chosen one
     by one has smaller ones."""
@@ -204,7 +204,7 @@ class DataPipeline(ABC, Generic[Batch]):
         return None
 
     def data_spec(self) -> DataSpec:
-        """Return the data spec, found cheaply from settings or a listing; ValueError when the raw data are not there."""
+        """Return the data spec, found cheaply from settings or a listing; ValueError when there are no raw data."""
         return {}
 
     def source_hash(self) -> str:
