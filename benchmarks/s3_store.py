@@ -27,14 +27,13 @@ class S3Store:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables by which boto3, obstore, MosaicML's streaming and Arrow find it."""
+        """Variables by which boto3, MosaicML's streaming and Arrow find it."""
         return {
             "AWS_ACCESS_KEY_ID": "bench",
             "AWS_SECRET_ACCESS_KEY": "bench",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ENDPOINT_URL": self.address,
-            "AWS_ALLOW_HTTP": "true",
             "S3_ENDPOINT_URL": self.address,
         }
 
