@@ -1,5 +1,7 @@
 """Checkpoints of two ranks that write their shards: complete only once both are, and read as those of one rank."""
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +89,36 @@ def _work(rank: int, path: str) -> None:
     torch.save(found, f"{path}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _lose_a_rank(rank: int, path: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=2)
+    checkpoint_writer.MIN_BYTES_BESIDE = 0
+    folder, group = Folder(Path(path, "uri").read_text()), ProcessGroup(torch.device("cpu"))
+
+    def die(*arguments: Any) -> None:
+        if rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write_files(*arguments)
+
+    with ShardedCheckpointWriter(folder, 2, deleted_by_nobody, group, is_beside=True) as writer:
+        writer.save(1, state_of(rank), {})
+        writer.wait()
+        sharded_checkpoint_writer.write_files = die
+        writer.save(2, state_of(rank), {})
+
+
+@pytest.mark.parametrize("kind", ["disk", "S3"])
+def test_a_rank_that_is_lost_while_it_writes_leaves_the_one_before(tmp_path, monkeypatch, kind):
+    set_credentials(monkeypatch)
+    with started_s3_server() as server:
+        (tmp_path / "uri").write_text(server.uri("run") if kind == "S3" else str(tmp_path / "run"))
+        spawn_ranks(_lose_a_rank, str(tmp_path))
+        folder = Folder((tmp_path / "uri").read_text())
+        folder.remove_temporary("checkpoints")
+        name, damaged = find_checkpoint(folder)
+        assert name == STEPS[1] and len(damaged) == (kind == "S3")  # there the parts appear one by one
+        assert torch.equal(load_checkpoint(folder, name).model["w"], WEIGHT)
 
 
 @pytest.fixture(scope="module", params=["disk", "S3"])
