@@ -27,14 +27,19 @@ def fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_wo
 
 
 def fit_in_tuner(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], *, num_workers: int) -> Any:
-    """The same, by the trial of a Tuner, in the way that Ray's guide gives for hyperparameters of a TorchTrainer."""
+    """The same, by the trial of a Tuner, in the way that Ray's guide gives for hyperparameters of a TorchTrainer.
+
+    As there, what the worker reports goes to Tune.
+    """
     from ray import tune
 
     _start_ray()
     with tempfile.TemporaryDirectory(prefix="quintet-bench-") as folder:
 
         def trial(changes: dict[str, Any]) -> dict[str, Any]:
-            return {"returned": _fit(work, config, num_workers, folder)}
+            from ray.tune.integration.ray_train import TuneReportCallback
+
+            return {"returned": _fit(work, config, num_workers, folder, [TuneReportCallback()])}
 
         resources = tune.PlacementGroupFactory([{"CPU": 0.0, "memory": 1024.0}])
         tuner = tune.Tuner(tune.with_resources(trial, resources), run_config=tune.RunConfig(storage_path=folder))
@@ -50,14 +55,20 @@ def _start_ray() -> None:
     ray.init(include_dashboard=False, log_to_driver=False)
 
 
-def _fit(work: Callable[[dict[str, Any]], Any], config: dict[str, Any], num_workers: int, folder: str) -> Any:
+def _fit(
+    work: Callable[[dict[str, Any]], Any],
+    config: dict[str, Any],
+    num_workers: int,
+    folder: str,
+    callbacks: list[Any] | None = None,
+) -> Any:
     import ray.train.torch
 
     trainer = ray.train.torch.TorchTrainer(
         work,
         train_loop_config=config,
         scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
-        run_config=ray.train.RunConfig(storage_path=folder),
+        run_config=ray.train.RunConfig(storage_path=folder, callbacks=callbacks),
     )
     return trainer.fit().return_value
 

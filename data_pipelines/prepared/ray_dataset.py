@@ -85,6 +85,21 @@ class ShardedSplit:
         table = load_shard(self.folder, shard, pipeline, data_spec=self.data_spec, cache=self.cache, groups=groups)
         return table.slice(first - (groups.start * size if groups and size else 0), last - first)
 
+    def load_pieces(self, pieces: Sequence[Piece], pipeline: DataPipeline[Any]) -> pa.Table:
+        """Read and decode pieces of one shard, which ascend, by one read if they are row groups.
+
+        Raises ValueError naming the file.
+        """
+        shard = self.shards[pieces[0].shard]
+        size = shard.group_rows
+        if len(pieces) == 1 or self.stores or size is None:
+            return pa.concat_tables([self.load(index, pipeline, (first, last)) for index, first, last in pieces])
+        groups = [piece.start // size for piece in pieces]
+        assert all(piece.start % size == 0 and piece.num_rows <= size for piece in pieces)
+        table = load_shard(self.folder, shard, pipeline, data_spec=self.data_spec, cache=self.cache, groups=groups)
+        assert table.num_rows == sum(piece.num_rows for piece in pieces)
+        return table
+
 
 def open_split(folder: Folder, manifest: Manifest, split: Split, *, cache: FileCache | None = None) -> ShardedSplit:
     """Open one split of a prepared folder; ValueError when it has no rows or a file is missing or cut off.

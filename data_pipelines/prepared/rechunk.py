@@ -38,8 +38,11 @@ def _num_rows(tables: Sequence[pa.Table]) -> int:
 
 def _split_off(waiting: list[pa.Table], size: int) -> pa.Table:
     """Return the first `size` rows and leave the others in `waiting`."""
-    if waiting and waiting[0].num_rows == size:
-        return waiting.pop(0)
+    if waiting and waiting[0].num_rows >= size:
+        first = waiting.pop(0)
+        if first.num_rows > size:
+            waiting.insert(0, first.slice(size))
+        return first.slice(0, size)
     joined = pa.concat_tables(waiting)
     rest = joined.slice(size)
     waiting[:] = [rest] if rest.num_rows else []  # an empty slice would keep its table in memory

@@ -40,6 +40,10 @@ def test_any_rows_of_a_shard_are_read_by_their_row_groups(tmp_path: Path, monkey
     whole = split.load(14, PIPELINE)
     for first, last in ((0, 7), (3, 4), (6, 8), (13, 30), (35, 42), (0, 42), (41, 42)):
         assert split.load(14, PIPELINE, (first, last)).equals(whole.slice(first, last - first))
+    for starts in ((0,), (0, 7), (7, 28, 35)):
+        pieces = [Piece(14, start, start + 7) for start in starts]
+        expected = pa.concat_tables([whole.slice(start, 7) for start in starts])
+        assert split.load_pieces(pieces, PIPELINE).equals(expected)
     (tmp_path / "train-00014.parquet").write_bytes(_without_group(tmp_path / "train-00014.parquet", 5))
     assert split.load(14, PIPELINE, (0, 7)).equals(whole.slice(0, 7))  # nothing else is read
     with pytest.raises(ValueError, match="the file is damaged"):

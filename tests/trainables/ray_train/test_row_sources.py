@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from data_pipelines.prepared.ray_dataset import Piece
 from trainables.engine.data.row_order import PassOrder
 from trainables.engine.data.row_order import Shards as Sizes
 from trainables.engine.data.rows import Share
-from trainables.ray_train.row_sources import _streamed_by_itself
+from trainables.ray_train.row_sources import RUN_PIECES, _runs, _streamed_by_itself
 
 NUM_SHARDS, ROWS = 9, 10
 
@@ -29,6 +30,9 @@ class Shards:
             raise ValueError(f"shard {index} is cut off")
         self.read.append(index)
         return pa.table({"row": list(range(ROWS * index + rows[0], ROWS * index + rows[1]))})
+
+    def load_pieces(self, pieces: Any, pipeline: Any) -> pa.Table:
+        return pa.concat_tables([self.load(index, pipeline, (start, stop)) for index, start, stop in pieces])
 
 
 def stream(shards: Any, window: int = 3) -> Any:
@@ -71,6 +75,13 @@ def test_leaving_an_epoch_early_leaves_no_thread(taken):
         next(batches)
     batches.close()
     assert set(threading.enumerate()) == before
+
+
+def test_pieces_that_follow_one_another_in_a_shard_are_read_together():
+    pieces = [Piece(0, 0, 2), Piece(0, 4, 6), Piece(1, 6, 8), Piece(1, 0, 2), *(Piece(2, n, n + 1) for n in range(6))]
+    runs = list(_runs(pieces))
+    assert [piece for run in runs for piece in run] == pieces
+    assert [len(run) for run in runs] == [2, 1, 1, RUN_PIECES, 6 - RUN_PIECES]
 
 
 def test_an_error_of_a_shard_reaches_the_consumer_of_batches():

@@ -70,6 +70,8 @@ class Cut:
     """Number of the piece in stored order."""
     low: int
     high: int
+    place: int
+    """Number of its first row among the rows at some places of all batches of a window, place by place."""
 
 
 class PassOrder:
@@ -109,13 +111,18 @@ class PassOrder:
         return self._known[1][first_place:last_place, batch - window.first_batch]
 
     def cuts(self, window: Window, first_place: int, last_place: int) -> list[Cut]:
-        """Return where the rows at some places of all batches of a window lie, in the order of reading."""
+        """Return where the rows at some places of all batches of a window lie, in the order of reading.
+
+        That is the stored order, but for the first and the last piece, which the rows before and behind need too.
+        """
         first = window.first_batch * self.batch_size + self._first
         start, stop = first + first_place * window.num_batches, first + last_place * window.num_batches
         num_rows = self._shards.num_rows
         if start < num_rows < stop:
-            return [*self._cut(start, num_rows), *self._cut(0, stop - num_rows)]
-        return self._cut(start % num_rows, (stop - 1) % num_rows + 1)
+            found = [*self._cut(start, num_rows, 0), *self._cut(0, stop - num_rows, num_rows - start)]
+        else:
+            found = self._cut(start % num_rows, (stop - 1) % num_rows + 1, 0)
+        return [*found[:1], *sorted(found[1:-1], key=lambda cut: cut.number), *found[1:][-1:]]
 
     def pieces(self, cuts: Sequence[Cut]) -> list[Piece]:
         """Return the pieces that are to be read."""
@@ -123,10 +130,8 @@ class PassOrder:
 
     def places_in_pieces(self, cuts: Sequence[Cut], window: Window) -> np.ndarray:
         """Return where the rows are among all rows of the `pieces`, [places, batches]."""
-        sizes = [self._shards.pieces[cut.number].num_rows for cut in cuts]
-        offsets = np.cumsum([0, *sizes])
-        found = [offset + self.rows_of(cut) for offset, cut in zip(offsets, cuts, strict=False)]
-        return np.concatenate(found).reshape(-1, window.num_batches)
+        sizes = [piece.num_rows for piece in self.pieces(cuts)]
+        return self._in_places(cuts, np.cumsum([0, *sizes]), window)
 
     def rows_of(self, cut: Cut) -> np.ndarray:
         """Return the rows of a cut by their number in its piece, in the order of the pass."""
@@ -136,16 +141,23 @@ class PassOrder:
     def _rows_of(self, window: Window) -> np.ndarray:
         cuts = self.cuts(window, 0, self.batch_size)
         firsts = [self._shards.starts[piece.shard] + piece.start for piece in self.pieces(cuts)]
-        found = [first + self.rows_of(cut) for first, cut in zip(firsts, cuts, strict=True)]
-        return np.concatenate(found).reshape(-1, window.num_batches)
+        return self._in_places(cuts, firsts, window)
 
-    def _cut(self, start: int, stop: int) -> list[Cut]:
+    def _in_places(self, cuts: Sequence[Cut], firsts: Sequence[int] | np.ndarray, window: Window) -> np.ndarray:
+        """Return the rows of all cuts, [places, batches], each counted from the first row of its piece."""
+        found = np.empty(sum(cut.high - cut.low for cut in cuts), np.int64)
+        for first, cut in zip(firsts, cuts, strict=False):
+            found[cut.place : cut.place + cut.high - cut.low] = first + self.rows_of(cut)
+        return found.reshape(-1, window.num_batches)
+
+    def _cut(self, start: int, stop: int, first_place: int) -> list[Cut]:
         found: list[Cut] = []
+        begin = start
         place = int(np.searchsorted(self._ends, start, side="right"))
         while start < stop:
             number, end = int(self._order[place]), int(self._ends[place])
             offset = end - self._shards.pieces[number].num_rows
-            found.append(Cut(number, start - offset, min(stop, end) - offset))
+            found.append(Cut(number, start - offset, min(stop, end) - offset, first_place + start - begin))
             start, place = end, place + 1
         return found
 

@@ -252,10 +252,9 @@ def _arrange(
     order: PassOrder, cuts: Sequence[Cut], num_batches: int, num_places: int, tables: Iterator[pa.Table]
 ) -> pa.Table:
     """Put the rows of some places of each batch of a window together, batch by batch."""
-    buffer, done = BatchBuffer(num_batches * num_places), 0
+    buffer = BatchBuffer(num_batches * num_places)
     for cut in cuts:
         rows = order.rows_of(cut)
-        place, batch = np.divmod(np.arange(done, done + len(rows)), num_batches)
+        place, batch = np.divmod(np.arange(cut.place, cut.place + len(rows)), num_batches)
         buffer.put(next(tables), rows, batch * num_places + place)
-        done += len(rows)
     return buffer.finish()
