@@ -31,7 +31,11 @@ LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "L4": ("with a checkpoint every 40 steps", {**TRACKED, **SAVING}),
     "L5": ("as a trial of a search", {**TRACKED, **SAVING, **SEARCH}),
 }
-MINIMAL = {"minimal": "a minimal TorchTrainer", "tuned": "a minimal TorchTrainer in a trial of a Tuner"}
+MINIMAL = {
+    "minimal": "a minimal TorchTrainer",
+    "tuned": "a minimal TorchTrainer in a trial of a Tuner",
+    "fed": "the same with a dataset of Ray Data",
+}
 """What does nothing else, for the time to the first step and the memory."""
 
 
@@ -69,7 +73,8 @@ def climb(
 
 def _run(layer: str, settings: dict[str, Any], num_blocks: int) -> dict[str, Any]:
     if layer in MINIMAL:
-        arguments = {"settings": settings, "steps_per_block": STEPS_PER_BLOCK, "is_tuned": layer == "tuned"}
+        kind = {"is_tuned": layer != "minimal", "is_fed": layer == "fed"}
+        arguments = {"settings": settings, "steps_per_block": STEPS_PER_BLOCK, **kind}
         return run_module("benchmarks.minimal_trainer", arguments)
     if layer == "L0":
         sizes = {"num_blocks": num_blocks, "steps_per_block": STEPS_PER_BLOCK}

@@ -12,9 +12,19 @@ from typing import Any
 from trainables.workloads import build_pipeline, build_task
 
 
-def measure(settings: dict[str, Any], steps_per_block: int, began: float, is_tuned: bool) -> dict[str, Any]:
-    """Seconds from the start to the first step; `is_tuned`: as the only trial of a Tuner."""
-    config = {"settings": settings, "steps_per_block": steps_per_block}
+def measure(
+    settings: dict[str, Any], steps_per_block: int, began: float, is_tuned: bool, is_fed: bool
+) -> dict[str, Any]:
+    """Seconds from the start to the first step.
+
+    Args:
+        settings: Of the experiment.
+        steps_per_block: Steps until the report.
+        began: Time of the start.
+        is_tuned: Whether it is the only trial of a Tuner.
+        is_fed: Whether the batch comes from a dataset of the trainer, as by Ray's guide for data.
+    """
+    config = {"settings": settings, "steps_per_block": steps_per_block, "is_fed": is_fed}
     fitted = fit_in_tuner if is_tuned else fit
     return {"first_s": fitted(_work, config, num_workers=1) - began}
 
@@ -69,8 +79,22 @@ def _fit(
         train_loop_config=config,
         scaling_config=ray.train.ScalingConfig(num_workers=num_workers),
         run_config=ray.train.RunConfig(storage_path=folder, callbacks=callbacks),
+        datasets={"train": _make_dataset(config)} if config.get("is_fed") else None,
     )
     return trainer.fit().return_value
+
+
+def _make_rows(pipeline: Any, experiment: Any) -> Any:
+    return pipeline.decode(pipeline.make_fake_rows(experiment.training.batch_size, seed=0))
+
+
+def _make_dataset(config: dict[str, Any]) -> Any:
+    import ray.data
+
+    from ray_jobs.settings.experiment import check_settings
+
+    experiment = check_settings(config["settings"], origin="benchmark")
+    return ray.data.from_arrow(_make_rows(build_pipeline(experiment.workload), experiment))
 
 
 def _work(config: dict[str, Any]) -> float:
@@ -85,7 +109,11 @@ def _work(config: dict[str, Any]) -> float:
     pipeline = build_pipeline(experiment.workload)
     task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
     module = ray.train.torch.prepare_model(task.module.train())
-    rows = pipeline.decode(pipeline.make_fake_rows(experiment.training.batch_size, seed=0))
+    if config["is_fed"]:
+        shard = ray.train.get_dataset_shard("train")
+        rows = next(iter(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
+    else:
+        rows = _make_rows(pipeline, experiment)
     draws = torch_draws(rows.num_rows, 0)
     batch = pipeline.augment(pipeline.collate_train(rows, numpy_draws(rows.num_rows, 0)), draws=draws)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-4)

@@ -18,7 +18,7 @@ from ray_jobs.cluster.connection import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 INTERVAL_S = 0.2
-ERROR = re.compile(r"[A-Za-z_.]+(Error|Exception)\b")
+ERROR = re.compile(r"(\[rank\d+\]: )?[A-Za-z_.]+(Error|Exception)\b")
 ASKED_AGAIN = 10.0
 """How many times as long as a look at the memory took the next one waits, at least."""
 
@@ -65,10 +65,10 @@ def run_module(
 
 
 def reason_of(error: Exception) -> str:
-    """Return the line of a failed module's output that names the error, or else the last one."""
+    """Return the line of a failed module's output that names the error, or else the last one, without temporary paths."""
     lines = str(error).strip().splitlines()
     named = [line for line in lines if ERROR.match(line)]
-    return [*lines, *named][-1][:200].replace("|", "/")
+    return re.sub(rf"{tempfile.gettempdir()}/\S*", "...", [*lines, *named][-1])[:200].replace("|", "/")
 
 
 def memory_mib(pid: int) -> float:
