@@ -65,7 +65,7 @@ def run_module(
 
 
 def reason_of(error: Exception) -> str:
-    """Return the line of a failed module's output that names the error, or else the last one, without temporary paths."""
+    """Return the line of a failed module's output that names the error, or else the last, without temporary paths."""
     lines = str(error).strip().splitlines()
     named = [line for line in lines if ERROR.match(line)]
     return re.sub(rf"{tempfile.gettempdir()}/\S*", "...", [*lines, *named][-1])[:200].replace("|", "/")
