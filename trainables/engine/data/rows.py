@@ -157,8 +157,8 @@ class _Pass:
 class StreamedRows:
     """A split that is read again in every pass, in memory that does not grow with its size.
 
-    A rank reads its part of each window of a pass, see `row_order`; the first of a pass while the last of the one
-    before is used.
+    A rank reads its part of each window of a pass, see `row_order`. Where `read` asks early, the first window of a pass
+    is read while the last of the one before is used.
     """
 
     def __init__(self, shards: Shards, read: ReadPieces):
