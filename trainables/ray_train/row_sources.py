@@ -54,8 +54,8 @@ def _streamed_by_itself(plan: Plan, split: ShardedSplit, pipeline: DataPipeline)
 
 def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
     """Yield decoded pieces, prefetched as far as the next window."""
-    threads, workers = plan.scaling.read_threads, max(plan.scaling.num_workers, 1)
-    window_rows = plan.run.training.shuffle_window * split.num_rows // len(split.shards) // workers
+    threads, workers, shards = plan.scaling.read_threads, max(plan.scaling.num_workers, 1), len(split.shards)
+    window_rows = min(plan.run.training.shuffle_window, shards) * split.num_rows // shards // workers
 
     def load(pieces: Sequence[Piece]) -> pa.Table:
         return split.load_pieces(pieces, pipeline)

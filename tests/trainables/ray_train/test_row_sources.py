@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,6 +65,18 @@ def test_one_window_is_prefetched_while_batches_are_cut():
         time.sleep(0.01)
     time.sleep(0.1)
     assert len(shards.read) in (6, 7)  # the first window may begin inside a shard
+    batches.close()
+
+
+def test_no_more_than_a_pass_is_read_ahead_however_long_the_window():
+    shards = Shards()
+    batches = stream(shards, window=1000).shuffled(repeat(share(1000)), 0)
+    next(batches)
+    deadline = time.monotonic() + 60.0
+    while len(shards.read) < 2 * NUM_SHARDS and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert len(shards.read) <= 2 * NUM_SHARDS + 2  # a pass may begin and end inside a shard
     batches.close()
 
 

@@ -1,7 +1,7 @@
 """Feed: the only way from stored rows to typed batches; order, shares of the ranks, prefetching."""
 
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property, partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -103,7 +103,8 @@ class Feed:
         shares = (Share(self._order_of(number), self._parts) for number in numbers)
         rows = source.shuffled(shares, start, copies=not self._pipeline.aliases_rows)
         steps = (step for step in count(first_step) for _ in range(self._accumulate))
-        with self._ahead(map(self._training_batch, steps, rows), depth=2 * self._accumulate) as ready:
+        ahead = self._ahead(map(self._training_batch, steps, rows), depth=2 * self._accumulate)
+        with closing(rows), ahead as ready:  # closed by name: an error would keep it, and its threads, alive
             for batch in ready:
                 yield MicroBatch(self._to_device(batch.content), batch.places)
 

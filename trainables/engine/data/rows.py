@@ -1,6 +1,6 @@
 """Row sources: the rows of one split for a worker, resident in memory or streamed shard by shard."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice, pairwise, repeat, tee
 from typing import NamedTuple, Protocol
@@ -47,7 +47,9 @@ class RowSource(Protocol):
         """Rows of all shards."""
         ...
 
-    def shuffled(self, shares: Iterable[Share], start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+    def shuffled(
+        self, shares: Iterable[Share], start_step: int, *, copies: bool = True
+    ) -> Generator[PlacedRows, None, None]:
         """Yield the micro-batches of passes, one after another, for one rank, from `start_step` of the first on.
 
         With `copies=False` a batch may alias the memory of the complete split and is read-only; otherwise the caller
@@ -102,7 +104,9 @@ class ResidentRows:
         ascending = np.argsort(indices)
         return PlacedRows(self.take(indices[ascending], copies=copies), first_place + ascending)
 
-    def shuffled(self, shares: Iterable[Share], start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+    def shuffled(
+        self, shares: Iterable[Share], start_step: int, *, copies: bool = True
+    ) -> Generator[PlacedRows, None, None]:
         """Yield the micro-batches of a rank."""
         for share in shares:
             for step in range(start_step, share.order.num_batches):
@@ -157,8 +161,8 @@ class _Pass:
 class StreamedRows:
     """A split that is read again in every pass, in memory that does not grow with its size.
 
-    A rank reads its part of each window of a pass, see `row_order`; the first of a pass while the last of the one
-    before is used.
+    A rank reads its part of each window of a pass, see `row_order`. Where `read` asks early, the first window of a pass
+    is read while the last of the one before is used.
     """
 
     def __init__(self, shards: Shards, read: ReadPieces):
@@ -169,7 +173,9 @@ class StreamedRows:
         """Rows of all shards."""
         return self.shards.num_rows
 
-    def shuffled(self, shares: Iterable[Share], start_step: int, *, copies: bool = True) -> Iterator[PlacedRows]:
+    def shuffled(
+        self, shares: Iterable[Share], start_step: int, *, copies: bool = True
+    ) -> Generator[PlacedRows, None, None]:
         """Yield the micro-batches of a rank."""
         starts = chain([start_step], repeat(0))
         passes, ahead = tee(_Pass.of(share, start) for share, start in zip(shares, starts, strict=False))

@@ -116,8 +116,8 @@ class CheckpointWriter:
         self._delete_old()
 
     def _delete_old(self) -> None:
-        """Begin to delete the checkpoints that are not kept."""
-        old = list_old_checkpoints(self._folder, self._keep, self._is_deleted_elsewhere)
+        """Begin to delete the checkpoints that are not kept, now that there is a newer one."""
+        old = list_old_checkpoints(self._folder, self._names[-1], self._keep, self._is_deleted_elsewhere)
         self._deleting = run_in_thread(self._delete, old)
 
     def _delete(self, names: list[str]) -> None:

@@ -95,16 +95,19 @@ def write_files(
         writer.write(METADATA, [to_json(metadata)])
 
 
-def list_old_checkpoints(folder: Folder, keep: int, is_deleted_elsewhere: Callable[[str], bool]) -> list[str]:
+def list_old_checkpoints(
+    folder: Folder, newest: str, keep: int, is_deleted_elsewhere: Callable[[str], bool]
+) -> list[str]:
     """Return the names of all checkpoints but the newest, without those that others delete.
 
     Args:
         folder: The run's folder.
+        newest: Name of the newest. Later ones are damaged, else the run had gone on from there, and do not count.
         keep: Number of checkpoints to keep.
         is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
     """
-    old = [name for name in folder.names(CHECKPOINTS)[:-keep] if not is_deleted_elsewhere(name)]
-    return [f"{CHECKPOINTS}/{name}" for name in old]
+    until = [name for name in folder.names(CHECKPOINTS) if f"{CHECKPOINTS}/{name}" <= newest]
+    return [f"{CHECKPOINTS}/{name}" for name in until[:-keep] if not is_deleted_elsewhere(name)]
 
 
 def find_checkpoint(folder: Folder) -> tuple[str | None, list[str]]:

@@ -20,7 +20,10 @@ from trainables.run_paths import CHECKPOINTS, MODELS
 
 
 class WorkerReporter:
-    """Reporter of one rank: rank 0 writes, the other ranks only take part in collectives and in the report."""
+    """Reporter of one rank: rank 0 writes; the others take part in collectives and in the report.
+
+    If the training is sharded they also write their part of each checkpoint.
+    """
 
     def __init__(self, run: Run, worker: WorkerContext):
         self._run, self._worker = run, worker

@@ -1,5 +1,6 @@
 """Rows that are put together batch by batch: those of a loop, for any columns and parts of tables."""
 
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -56,6 +57,33 @@ def test_the_memory_is_its_own():
     buffer.put(table, np.arange(4), np.arange(4))
     stored, found = (each["fixed"].chunk(0).buffers()[1] for each in (table, buffer.finish()))
     assert not stored.address <= found.address < stored.address + stored.size
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_a_table_of_byte_strings_is_not_kept(nullable):
+    values = np.arange(12, dtype=np.uint8)
+    kept = weakref.ref(values)
+    column = pa.Array.from_buffers(pa.binary(3), 4, [None, pa.py_buffer(values)])
+    buffer = BatchBuffer(8)
+    schema = pa.schema([pa.field("x", pa.binary(3), nullable)])
+    buffer.put(pa.table([column], schema=schema), np.arange(4), np.arange(4))
+    del values, column
+    assert kept() is None
+
+
+def test_tables_of_longer_strings_are_kept_until_the_end():
+    """Then there are two copies of them at most: joined, and in order."""
+    values = np.arange(12, dtype=np.uint8)
+    kept = weakref.ref(values)
+    offsets = pa.py_buffer(np.arange(0, 13, 3))
+    column = pa.Array.from_buffers(pa.large_binary(), 4, [None, offsets, pa.py_buffer(values)])
+    buffer = BatchBuffer(8)
+    for places in (np.arange(4), np.arange(4, 8)):
+        buffer.put(pa.table({"x": column}), np.arange(4), places)
+    del values, column
+    assert kept() is not None
+    assert buffer.finish()["x"].to_pylist() == 2 * [bytes(range(first, first + 3)) for first in (0, 3, 6, 9)]
+    assert kept() is None
 
 
 def test_too_few_rows_are_noticed():

@@ -1,6 +1,8 @@
 """From stored rows to steps of micro-batches: counts, order, and shares of the ranks."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from data_pipelines.contract.row_draws import NumpyDraws
 from data_pipelines.prepared.ray_dataset import Piece
 from trainables.engine.data import rows
 from trainables.engine.data.feed import Feed, count_steps
+from trainables.engine.data.prefetch import prefetch_map, read_ahead
 from trainables.engine.data.rows import ResidentRows
 
 
@@ -209,6 +212,30 @@ def test_an_error_of_the_data_reaches_the_loop():
     feed._pipeline.collate_train = fail  # pyright: ignore
     with pytest.raises(ValueError, match="row 3 is broken"):
         next(feed.epoch(1, 0))
+
+
+@pytest.mark.parametrize("has_thread", [False, True])
+def test_an_error_leaves_no_thread_while_it_is_known(has_thread):
+    shards = rows.Shards((20, 20, 20), (5, 5, 5))
+
+    def load(piece: Piece) -> pa.Table:
+        return pa.table({"row": list(range(piece.start, piece.stop))})
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("row 3 is broken")
+
+    feed: Any = build(shuffle_window=1)
+    feed._sources["train"] = rows.StreamedRows(
+        shards, lambda passes: prefetch_map(load, chain.from_iterable(passes), threads=2, depth=2)
+    )
+    feed._pipeline.collate_train = fail
+    if has_thread:  # as for a GPU
+        feed._ahead = read_ahead
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match="row 3 is broken") as known:
+        next(feed.epoch(1, 0))
+    feed.close()
+    assert set(threading.enumerate()) == before and known.value
 
 
 def test_each_pass_of_an_epoch_has_all_rows_in_its_own_order():

@@ -67,6 +67,20 @@ def test_the_content_is_that_of_its_step(folder, gate):
     assert folder.read_json(f"{NAMES[1]}/metadata.json") == {"metrics": {"loss": 1.0}}
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_later_one_takes_the_place_of_none(folder, keep):
+    """A resumed run may save at other steps than before, and comes to the damaged one later."""
+    writer = make_writer(folder, keep)
+    for step in (1, 2, 5):
+        writer.save(step, make_state(), {})
+        if step == 5:
+            folder.delete(f"{NAMES[5]}/manifest.json")
+    writer = make_writer(folder, keep)
+    for step in (3, 4):
+        writer.save(step, make_state(), {})
+    assert [f"checkpoints/{name}" for name in folder.names("checkpoints")] == [*NAMES[5 - keep : 5], NAMES[5]]
+
+
 def test_a_name_is_given_only_once_its_folder_is_sealed(folder, gate):
     writer = make_writer(folder)
     writer.save(1, make_state(), {})

@@ -116,7 +116,7 @@ def test_the_newest_are_kept(folder, keep):
     for step in (5, 10, 100, 1000):
         write_checkpoint(folder, step, make_checkpoint())
         assert find_checkpoint(folder) == (f"checkpoints/{step_name(step)}", [])
-    old = list_old_checkpoints(folder, keep, deleted_by_nobody)
+    old = list_old_checkpoints(folder, f"checkpoints/{step_name(1000)}", keep, deleted_by_nobody)
     assert old == [f"checkpoints/{step_name(step)}" for step in (5, 10, 100, 1000)[:-keep]]
 
 
@@ -207,7 +207,7 @@ def test_a_long_list_of_keys_is_cut_with_the_number_of_the_rest():
 def test_checkpoints_that_others_delete_are_left_to_them(folder):
     for step in (1, 2, 3, 4):
         write_checkpoint(folder, step, make_checkpoint())
-    old = list_old_checkpoints(folder, 1, lambda name: name == step_name(2))
+    old = list_old_checkpoints(folder, f"checkpoints/{step_name(4)}", 1, lambda name: name == step_name(2))
     assert old == [f"checkpoints/{step_name(1)}", f"checkpoints/{step_name(3)}"]
 
 
