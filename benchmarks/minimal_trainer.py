@@ -110,8 +110,8 @@ def _work(config: dict[str, Any]) -> float:
     task = build_task(experiment.workload, pipeline.data_spec(), experiment.seed)
     module = ray.train.torch.prepare_model(task.module.train())
     if config["is_fed"]:
-        shard = ray.train.get_dataset_shard("train")
-        rows = next(iter(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
+        shard: Any = ray.train.get_dataset_shard("train")
+        rows: Any = next(iter(shard.iter_batches(batch_size=None, batch_format="pyarrow")))
     else:
         rows = _make_rows(pipeline, experiment)
     draws = torch_draws(rows.num_rows, 0)

@@ -34,6 +34,11 @@ def format_manifest(files: Mapping[str, Fingerprint]) -> str:
     return json.dumps({"files": dict(sorted(files.items()))}, indent=2) + "\n"
 
 
+def listed_files(folder: Path) -> set[str]:
+    """Return the names of the files in a folder's manifest."""
+    return set(json.loads((folder / MANIFEST).read_text())["files"])
+
+
 def verify(folder: Path) -> str | None:
     """Return the damage of a folder with a manifest, in words; None when every file is as it was written."""
     try:

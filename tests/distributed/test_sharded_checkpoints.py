@@ -24,7 +24,7 @@ from trainables.engine.files.checkpoints import (
     write_files,
 )
 from trainables.engine.files.sharded_checkpoint_writer import ShardedCheckpointWriter
-from trainables.engine.files.tensor_files import Shard
+from trainables.engine.files.tensor_files import Shard, split_tensors
 from trainables.engine.process.collectives import ProcessGroup
 
 pytestmark = pytest.mark.slow
@@ -117,7 +117,9 @@ def test_a_rank_that_is_lost_while_it_writes_leaves_the_one_before(tmp_path, mon
         folder = Folder((tmp_path / "uri").read_text())
         folder.remove_temporary("checkpoints")
         name, damaged = find_checkpoint(folder)
-        assert name == STEPS[1] and len(damaged) == (kind == "S3")  # there the parts appear one by one
+        assert (
+            name is not None and name == STEPS[1] and len(damaged) == (kind == "S3")
+        )  # there the parts appear one by one
         assert torch.equal(load_checkpoint(folder, name).model["w"], WEIGHT)
 
 
@@ -165,7 +167,11 @@ def test_every_rank_raises_the_error_of_one_and_names_it(found):
 
 
 def test_what_two_ranks_wrote_is_read_as_one(folder):
+    """And no file that somebody puts beside it later."""
     assert find_checkpoint(folder)[0] == STEPS[3]
+    late = {"w": Shard(torch.full((3,), 7.0), 0, [5, 3])}
+    for name, part in split_tensors("model", late, 2).items():
+        folder.write(f"{STEPS[3]}/{name}", b"".join(part.chunks()))
     with folder.local(STEPS[3]) as files:
         assert verify(files) is None
     read = load_checkpoint(folder, STEPS[3])

@@ -8,13 +8,14 @@ placeholder for each tensor.
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from data_pipelines.storage.checksums import verify
+from data_pipelines.storage.checksums import listed_files, verify
 from data_pipelines.storage.folder import Folder, to_json
 from data_pipelines.storage.folder_writer import FolderWriter, new_files
 from trainables.engine.files.tensor_files import Shard, load_tensors, split_tensors
@@ -127,11 +128,11 @@ def load_checkpoint(folder: Folder, name: str) -> Checkpoint:
     """Read a checkpoint. Raises ValueError naming it when it is unreadable or of a format that is not read."""
     with folder.local(name) as files:
         try:
-            tree = _load_tree(files)
+            tree, load = _load_tree(files), partial(load_tensors, files, files=listed_files(files))
             return Checkpoint(
-                model=load_tensors(files, "model"),
-                ema=load_tensors(files, "ema") if _has_ema(files) else None,
-                state=put_tensors(tree, load_tensors(files, "state") if tree["format"] > 1 else {}),
+                model=load("model"),
+                ema=load("ema") if _has_ema(files) else None,
+                state=put_tensors(tree, load("state") if tree["format"] > 1 else {}),
                 history=(files / HISTORY).read_bytes(),
             )
         except FormatError as error:
@@ -146,9 +147,10 @@ def load_evaluated(files: Path) -> dict[str, Any]:
     Returns `weights`, averaged ones where there are such, `task`, `epoch` and `step`.
     """
     tree, branch = _load_tree(files), "['task']"
-    tensors = load_tensors(files, "state", branch) if tree["format"] > 1 else {}
+    load = partial(load_tensors, files, files=listed_files(files))
+    tensors = load("state", branch) if tree["format"] > 1 else {}
     return {
-        "weights": load_tensors(files, "ema" if _has_ema(files) else "model"),
+        "weights": load("ema" if _has_ema(files) else "model"),
         "task": put_tensors(tree["task"], tensors, branch),
         "epoch": tree["position"]["epoch"],
         "step": tree["position"]["step"],

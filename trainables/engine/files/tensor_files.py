@@ -6,7 +6,7 @@ in JSON, then the tensors' bytes.
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,10 +124,18 @@ def _pieces(name: str, value: Tensor | Shard) -> Iterator[tuple[str, Tensor, tup
         yield f"{name}[{start}:]", value.part[offset : offset + step], (name, start, value.shape)
 
 
-def load_tensors(folder: Path, group: str, prefix: str = "") -> dict[str, Tensor]:
-    """Read the tensors of a group whose names begin with `prefix` from its files in a folder, those of all ranks."""
+def load_tensors(folder: Path, group: str, prefix: str = "", files: Collection[str] | None = None) -> dict[str, Tensor]:
+    """Read the tensors of a group whose names begin with `prefix` from its files in a folder, those of all ranks.
+
+    Args:
+        folder: The folder.
+        group: As it was given to `split_tensors`.
+        prefix: Begins the names that are wanted.
+        files: Names of the folder's files; others, such as those of a writer that was cut off, are left alone.
+    """
     tensors: dict[str, Tensor] = {}
-    for file in [folder / f"{group}.safetensors", *sorted(folder.glob(f"{group}.rank_*.safetensors"))]:
+    others = [file for file in sorted(folder.glob(f"{group}.rank_*.safetensors")) if not files or file.name in files]
+    for file in [folder / f"{group}.safetensors", *others]:
         with safe_open(file, "pt") as part:
             cut = json.loads((part.metadata() or {}).get(CUT, "{}"))
             for key in part.keys():  # noqa: SIM118 - it is no mapping
