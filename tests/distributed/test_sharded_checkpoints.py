@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from data_pipelines.storage.atomic_file import TEMPORARY
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
 from tests.distributed.launch import spawn_ranks
@@ -86,6 +87,7 @@ def _work(rank: int, path: str) -> None:
         found["error"] = str(error)
     group.gather_values(None)
     found["complete"] = find_checkpoint(folder)[0]
+    found["left"] = len(list(Path(path).rglob(f"{TEMPORARY}*")))
     torch.save(found, f"{path}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -163,7 +165,7 @@ def test_old_ones_are_deleted(found):
 def test_every_rank_raises_the_error_of_one_and_names_it(found):
     words = "the checkpoint could not be written by worker 1: OSError: [Errno 28] No space left on device"
     assert found["error"] == words
-    assert found["complete"] == STEPS[3]
+    assert found["complete"] == STEPS[3] and found["left"] == 0
 
 
 def test_what_two_ranks_wrote_is_read_as_one(folder):

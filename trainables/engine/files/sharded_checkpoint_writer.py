@@ -55,6 +55,7 @@ class ShardedCheckpointWriter(CheckpointWriter):
     def _begin(self, step: int, checkpoint: Checkpoint, metadata: dict[str, Any]) -> Future[Any]:
         name, group = checkpoint_name(step), self._collectives
         filling = Folder(group.broadcast(begin_files(self._folder, name).uri if self._is_first else None))
+        self._filling = filling
 
         def write() -> tuple[str, FolderWriter]:
             writer = FolderWriter(filling)
@@ -76,6 +77,8 @@ class ShardedCheckpointWriter(CheckpointWriter):
         found = self._collectives.gather_values((words, writer.files if writer else {}))
         failed = {rank: words for rank, (words, _) in enumerate(found) if words}
         if failed:
+            if self._is_first and self._filling.is_local:
+                self._filling.parent.delete(self._filling.name)
             each = "; ".join(f"worker {rank}: {words}" for rank, words in failed.items())
             raise OSError(f"the checkpoint could not be written by {each}") from error
         if self._is_first and writer:
