@@ -1,7 +1,7 @@
 """Reading of Parquet shards: all or some row groups and columns of one file, whose damage is detected."""
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from data_pipelines.contract.pipeline import Shard
 from data_pipelines.storage.file_cache import DamagedFileError, FileCache, StoredFile
 from data_pipelines.storage.folder import Folder
+from data_pipelines.storage.uri import join_uri
 
 
 def read_columns(
@@ -45,14 +46,8 @@ def read_columns(
 
 
 def place_of(folder: Folder, name: str) -> str:
-    """Return the path or URI of a file, for messages."""
-    return _join(folder.uri, name)
-
-
-@lru_cache(maxsize=4096)
-def _join(uri: str, name: str) -> str:
-    """Remembered, as it would take a tenth of the time to read a few rows."""
-    return str(Folder(uri) / name)
+    """Return the path or URI of a file, for messages, without opening a folder for it."""
+    return join_uri(str(folder), name)
 
 
 def _count_rows(shard: Shard, groups: Sequence[int] | None) -> int:

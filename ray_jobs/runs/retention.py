@@ -20,6 +20,8 @@ from trainables.run_paths import CHECKPOINTS
 
 Kind = Literal["runs", "searches", "repeats", "checkpoints", "data"]
 KINDS: tuple[Kind, ...] = ("runs", "searches", "repeats", "checkpoints", "data")
+WITHOUT_LOCK: tuple[Kind, ...] = ("data", "repeats")
+"""Kinds that no process holds."""
 DATA = "data"
 
 
@@ -72,7 +74,7 @@ def remove(storage: Folder, item: Item) -> None:
     """Remove an item. Raises ValueError when a process has begun to use it."""
     folder = storage / item.name
     owner = folder.parent if item.kind == "checkpoints" else folder
-    if item.kind in ("data", "repeats"):
+    if item.kind in WITHOUT_LOCK:
         storage.delete(item.name)
         return
     with locked(owner, on_lost=lambda words: None):
@@ -157,7 +159,7 @@ def _judge(item: Item, storage: Folder, older_than_s: float, kinds: Collection[K
     owner = storage / item.name.removesuffix(f"/{CHECKPOINTS}")
     if storage.is_local and any(Path(path).is_symlink() for path in (owner.path, storage.full(item.name))):
         return replace(item, keeps="it is a link to another place")
-    if item.kind not in ("data", "repeats") and (holder := find_holder(owner)):
+    if item.kind not in WITHOUT_LOCK and (holder := find_holder(owner)):
         return replace(item, keeps=f"in use by process {holder['pid']} on {holder['host']}")
     return item
 

@@ -111,9 +111,8 @@ def test_the_next_epoch_goes_on_with_what_was_read_ahead():
     for epoch in (1, 2, 3):
         assert epoch_of(feed, epoch) == epoch_of(fresh, epoch)
     assert begun == list(range(6))
-    assert epoch_of(feed, 2, start=5) == epoch_of(fresh, 2, start=5) and begun[6:] == [
-        2 + 5 // 4,
-    ]
+    assert epoch_of(feed, 2, start=5) == epoch_of(fresh, 2, start=5)
+    assert begun[6:] == [2 + 5 // 4]
     steps = feed.epoch(3, 0)
     next(steps)
     steps.close()
