@@ -24,6 +24,7 @@ from ray_jobs.cluster.connection import SETTINGS
 from ray_jobs.cluster.home_folder import provide_home
 from ray_jobs.cluster.loopback import VARIABLES, bypass_proxy
 from ray_jobs.cluster.ray_job_client import JobClient
+from ray_jobs.cluster.ray_token import find_ray
 from ray_jobs.cluster.session_folder import short_folder
 from ray_jobs.cluster.submit_job import send
 from ray_jobs.cluster.working_dir_package import list_package
@@ -84,7 +85,7 @@ class LocalCluster:
     def _start_command(self) -> list[str]:
         gcs, dashboard, client, agent, metrics = self._ports
         return [
-            *(sys.executable, _find_ray(), "start", "--head", "--block", "--disable-usage-stats"),
+            *(sys.executable, find_ray(), "start", "--head", "--block", "--disable-usage-stats"),
             *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={self._folder}"),
             *("--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
             *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
@@ -128,14 +129,6 @@ class LocalCluster:
                 process.kill()
         psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
         self._head.wait()
-
-
-def _find_ray() -> str:
-    """Return the path of Ray's command. Raises RuntimeError when it is not installed."""
-    found = shutil.which("ray", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
-        raise RuntimeError("the command `ray` is not installed beside this Python; pip install 'ray[default]'")
-    return found
 
 
 def _family(pid: int) -> list[psutil.Process]:

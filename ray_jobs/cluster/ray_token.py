@@ -2,10 +2,14 @@
 
 import os
 import secrets
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 TOKEN = "RAY_AUTH_TOKEN"
 MODE = "RAY_AUTH_MODE"
+STATUS_TIMEOUT_S = 60.0
 
 
 def find_token() -> tuple[str, str] | None:
@@ -22,12 +26,30 @@ def find_token() -> tuple[str, str] | None:
 
 
 def use_token() -> None:
-    """Let Ray show a token to the cluster in RAY_ADDRESS if there is one here; RAY_AUTH_MODE, if given, decides.
+    """Let Ray show the token that is here, if there is one, to the cluster in RAY_ADDRESS if that asks for one.
 
-    `ray start --head` asks for the token as soon as its file exists, but a driver shows it only in the mode `token`.
+    RAY_AUTH_MODE, if given, decides. `ray start --head` asks for a token as soon as its file exists, but a driver shows
+    one in the mode `token` alone; in that mode it refuses a cluster that has none, and both would wait for ever.
     """
     if not os.environ.get(MODE, "").strip() and find_token() is not None:
-        os.environ[MODE] = "token"
+        os.environ[MODE] = "disabled" if _is_open() else "token"
+
+
+def _is_open() -> bool:
+    """Return whether the cluster answers `ray status` without a token."""
+    command, environment = [sys.executable, find_ray(), "status"], {**os.environ, MODE: "disabled"}
+    try:
+        return not subprocess.run(command, env=environment, capture_output=True, timeout=STATUS_TIMEOUT_S).returncode
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def find_ray() -> str:
+    """Return the path of Ray's command. Raises RuntimeError when it is not installed."""
+    found = shutil.which("ray", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise RuntimeError("the command `ray` is not installed beside this Python; pip install 'ray[default]'")
+    return found
 
 
 def provide_token() -> None:

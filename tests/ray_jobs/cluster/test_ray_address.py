@@ -2,10 +2,13 @@
 
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -114,10 +117,26 @@ def test_a_cluster_that_refuses_is_told_to_want_its_token(started, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("token", "mode", "shown"), [("abc", "", "token"), ("", "", ""), ("abc", "disabled", "disabled")]
+    ("token", "mode", "is_open", "shown"),
+    [
+        ("abc", "", False, "token"),
+        ("abc", "", True, "disabled"),
+        ("", "", True, ""),
+        ("abc", "disabled", False, "disabled"),
+        ("abc", "token", True, "token"),
+    ],
 )
-def test_a_token_that_is_here_is_shown_to_a_cluster_of_others(monkeypatch, tmp_path, token, mode, shown):
+def test_a_token_is_shown_to_a_cluster_that_asks_for_it(monkeypatch, tmp_path, token, mode, is_open, shown):
     for name, value in {"": str(tmp_path), "_TOKEN": token, "_TOKEN_PATH": "", "_MODE": mode}.items():
         monkeypatch.setenv(f"RAY_AUTH{name}" if name else "HOME", value)
+    asked: list[list[str]] = []
+
+    def answer(command: list[str], **options: Any) -> SimpleNamespace:
+        assert options["env"]["RAY_AUTH_MODE"] == "disabled"
+        asked.append(command)
+        return SimpleNamespace(returncode=0 if is_open else 1)
+
+    monkeypatch.setattr(subprocess, "run", answer)
     use_token()
     assert os.environ["RAY_AUTH_MODE"] == shown
+    assert [command[-1] for command in asked] == (["status"] if token and not mode else [])
