@@ -63,7 +63,7 @@ def test_attention_weighs_rows_by_the_softmax_of_their_scores():
             assert logits[row, label] == pytest.approx(mean)
 
 
-def test_scores_are_kept_by_cycle_and_recordings_are_pooled_without():
+def test_scores_stay_with_their_cycles_until_they_are_pooled():
     recording, patient = np.array([0, 0, 1, 1, 2, 2]), np.array([5, 5, 5, 5, 8, 8])
     scores = np.array([30.0, 0.0, 0.0, 30.0, 30.0, 30.0])
     cycles = Answers(LOGITS, patient, patient, recording, patient, scores, pooling=Pooling(cycles="attention"))
