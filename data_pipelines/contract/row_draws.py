@@ -86,6 +86,7 @@ class TorchDraws:
         import torch
 
         self._torch, self.device = torch, torch.device(device)
+        self._places = np.asarray(places, np.int64)
         self._blocks = _Blocks(places, seed_of)
 
     @cached_property
@@ -109,6 +110,14 @@ class TorchDraws:
         return self._draw(
             shape, self._torch.int64, lambda block, generator: block.random_(0, high, generator=generator)
         )
+
+    def for_parts(self, count: int) -> "TorchDraws":
+        """Return draws for `count` parts of each row, row by row: [rows * count, ...] in the place of [rows, ...].
+
+        They begin anew; draw for the rows or for their parts, not for both.
+        """
+        places = self._places[:, None] * count + np.arange(count)
+        return TorchDraws(places.ravel(), self._blocks.seed_of, self.device)
 
     def for_batch(self) -> "torch.Generator":
         """Return a generator that is the same for all rows of the step, on every worker; each call begins it anew."""

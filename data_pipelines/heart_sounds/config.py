@@ -139,6 +139,9 @@ class HeartData(Config):
     does not count."""
     shot_ratio: float = Field(default=1.0, gt=0, le=1)
     """Few-shot: share of the training subjects of every stratum that is used, at least one of each."""
+    cycles_per_bag: int = Field(default=1, ge=1, le=1024)
+    """Fine-tuning with `pooling.cycles` attention only: a training sample is a recording, once in an epoch, of which so
+    many cycles (or windows) are drawn. 1: a sample is a cycle."""
     balances_classes: bool = False
     """Training recordings of rarer classes are repeated, up to tenfold, so that classes weigh about the same."""
     inaudible: Literal["patient", "heard", "left_out"] = "patient"

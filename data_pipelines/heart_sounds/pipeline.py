@@ -13,13 +13,15 @@ import pyarrow as pa
 from data_pipelines.contract.choosing import ChoosingPipeline, StoreRows
 from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Counts, DataSpec, Split
-from data_pipelines.contract.row_draws import TorchDraws
+from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
+from data_pipelines.heart_sounds.bags import count_cycles, decode_bags, draw_cycles, take_cycles
 from data_pipelines.heart_sounds.chosen_recordings import ChosenRecordings
 from data_pipelines.heart_sounds.config import HeartData
 from data_pipelines.heart_sounds.recordings import UNLABELLED
 from data_pipelines.heart_sounds.rows import (
     OWN_COLUMNS,
     STORED,
+    count_bags,
     count_rows,
     count_samples,
     decode_rows,
@@ -45,6 +47,8 @@ _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "labels", "pr
 """Settings that do not change the rows, or that enter the digest in another way."""
 _LATER = ("num_folds", "fold", "inaudible", "tests_all", "classes")
 """Settings that are no part of the digest where they are not given, so that data prepared before keep their key."""
+_OF_CYCLES = ("signal", "duration_s")
+"""Entries of a training batch of bags that each cycle has."""
 
 
 class HeartPipeline(ChoosingPipeline["HeartBatch"]):
@@ -52,14 +56,19 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
 
     Pretraining has no labels, and augments each sample to two views. The recordings of each database are stored once;
     settings that choose among them, or cut them otherwise, choose from these.
+
+    A sample is a cycle. With `cycles_per_bag` above 1 it is a recording, once in an epoch: a training batch has so many
+    of its cycles, drawn anew each time, and the batch of an evaluation all of them.
     """
 
-    collates_by_row = True
     own_columns = tuple(OWN_COLUMNS)
 
     def __init__(self, data: HeartData, task: TaskName | None) -> None:
         self.data: HeartData = data
         self.task: TaskName | None = task
+        self.has_bags: bool = data.cycles_per_bag > 1
+        self.collates_by_row = not self.has_bags
+        self.aliases_rows = self.has_bags
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HeartPipeline, (self.data, self.task)  # without the listing of the raw data
@@ -74,8 +83,9 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
         paths = {name: str(getattr(self.data, name, None)) for name in databases_of(self.data, self.task)}
         paths |= {"labels": str(self.data.labels)} if self.data.labels else {}
         unset = {name for name in _LATER if getattr(self.data, name) == HeartData.model_fields[name].default}
-        settings = self.data.model_dump(mode="json", exclude=_SHAPING | unset)
-        digest = hashlib.sha256(json.dumps([_RULES, paths, settings], sort_keys=True).encode())
+        settings = self.data.model_dump(mode="json", exclude=_SHAPING | unset | {"cycles_per_bag"})
+        rules = [_RULES, "bags"] if self.has_bags else _RULES
+        digest = hashlib.sha256(json.dumps([rules, paths, settings], sort_keys=True).encode())
         return f"{self._family}-{digest.hexdigest()[:8]}"
 
     @property
@@ -157,7 +167,7 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
             yield pa.table({name: [values[name]] for name in self.choice_schema.names}, schema=self.choice_schema)
 
     def count_decoded(self, choice: pa.Table) -> np.ndarray:
-        return count_samples(choice)
+        return count_bags(choice) if self.has_bags else count_samples(choice)
 
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError unless labels number a class, and cycles lie inside their waveform."""
@@ -178,15 +188,41 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
         return count_rows(table, [classes[label] for label in table["label"].to_pylist()])
 
     def decode(self, table: pa.Table) -> pa.Table:
-        """Return a row for each cycle."""
-        return decode_rows(table, self.data)
+        """Return a row for each cycle, or for each bag."""
+        return decode_bags(table, self.data) if self.has_bags else decode_rows(table, self.data)
 
     def collate(self, table: pa.Table) -> "HeartBatch":
-        """Return `signal` and the other columns of a batch.
+        """Return `signal` and the other columns of a batch, for each cycle.
 
         `signal` is float32 [batch, samples], `duration_s` float32, and `label`, `subject`, `patient`, `recording` and
-        `is_good` are int64, [batch] each.
+        `is_good` are int64, [batch] each. All cycles of a bag are there, and `bag_share` is 1 over their number.
         """
+        if not self.has_bags:
+            return self._collate_cycles(table)
+        import torch
+
+        lengths = count_cycles(table)
+        batch = self._collate_cycles(take_cycles(table, [np.arange(length) for length in lengths], self.data))
+        return {**batch, "bag_share": torch.from_numpy(np.repeat(1 / lengths, lengths))}
+
+    def collate_train(self, table: pa.Table, draws: NumpyDraws) -> "HeartBatch":
+        """Return a batch of cycles, or of bags with some of their cycles.
+
+        Of bags, `signal` is [batch, cycles, samples] and `duration_s` [batch, cycles]. `is_first`, bool of that shape,
+        is false where a bag has so few cycles that one is there again.
+        """
+        if not self.has_bags:
+            return self._collate_cycles(table)
+        import torch
+
+        lengths, size = count_cycles(table), self.data.cycles_per_bag
+        drawn = draw_cycles(lengths, draws.uniform(size))
+        batch = self._collate_cycles(take_cycles(table, list(drawn), self.data))
+        found = {name: each.unflatten(0, drawn.shape) for name, each in batch.items()}
+        once = {name: each if name in _OF_CYCLES else each[:, 0] for name, each in found.items()}
+        return {**once, "is_first": torch.from_numpy(np.arange(size) < lengths[:, None])}
+
+    def _collate_cycles(self, table: pa.Table) -> "HeartBatch":
         import torch
 
         scale = torch.from_numpy(table["scale"].to_numpy().copy())
@@ -198,6 +234,10 @@ class HeartPipeline(ChoosingPipeline["HeartBatch"]):
 
     def augment(self, batch: "HeartBatch", *, draws: TorchDraws) -> "HeartBatch":
         """Augment `signal`; in pretraining add a second view, augmented independently, as `other_signal`."""
+        if self.has_bags:
+            cycles = {name: batch[name].flatten(0, 1) for name in _OF_CYCLES}
+            changed = self.change(cycles, draws.for_parts(self.data.cycles_per_bag))
+            return {**batch, "signal": changed.view_as(batch["signal"])}
         changed = {**batch, "signal": self.change(batch, draws)}
         if self.task is None:
             changed["other_signal"] = self.change(batch, draws)

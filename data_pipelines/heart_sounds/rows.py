@@ -156,6 +156,11 @@ def count_samples(table: pa.Table) -> np.ndarray:
     return lengths * table["repetitions"].to_numpy()
 
 
+def count_bags(table: pa.Table) -> np.ndarray:
+    """Return the number of bags of each row: its repetitions, if it has any samples."""
+    return np.minimum(count_samples(table), table["repetitions"].to_numpy())
+
+
 def count_rows(table: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, int]]:
     """Count recordings and cycles, found and kept, by the group of each row."""
     counts: dict[str, dict[str, int]] = {}

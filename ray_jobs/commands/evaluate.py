@@ -126,13 +126,16 @@ def _read_option(dotted: str, given: str | list[str], settings: dict[str, Any]) 
     return values
 
 
-def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+def evaluate(
+    experiment: "Experiment", checkpoint: str | None, changes: Mapping[str, Any], *, reuses: bool = False
+) -> dict[str, Any]:
     """Evaluate a model, and store the result as a folder of the run.
 
     Args:
         experiment: Where the run lies, and the settings of the evaluation.
         checkpoint: The model; None for the best one of the experiment's run.
         changes: Other values of settings, by dotted key, for this evaluation alone.
+        reuses: Whether an evaluation that the run keeps of this model, with these settings and data, is read instead.
 
     Returns:
         Run id, folder, checkpoint, metrics, pictures.
@@ -141,10 +144,11 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
         ValueError: There is no such model.
     """
     from ray_jobs.progress_bar import progress_bar
+    from ray_jobs.runs.kept_evaluations import FOUND, SETTINGS, find_evaluation, next_evaluation
     from ray_jobs.runs.model_references import locate_model
     from ray_jobs.runs.planning import build_plan
+    from ray_jobs.terminal import show
     from trainables.engine.loop.saved_model_evaluation import evaluate_saved_model
-    from trainables.run_paths import EVALUATIONS
 
     run_folder = experiment.folder
     source = locate_model(checkpoint, experiment.storage.path) if checkpoint else find_best(experiment)
@@ -152,20 +156,24 @@ def evaluate(experiment: "Experiment", checkpoint: str | None, changes: Mapping[
     with progress_bar() as bar:
         plan = build_plan(changed, bar.show_rows, trains=False)
     _check_data(source, plan)
-    number = max((int(name) for name in run_folder.names(EVALUATIONS) if name.isdigit()), default=0) + 1
-    target = run_folder / f"{EVALUATIONS}/{number:03d}"
+    known = {"checkpoint": str(source), "source_hash": plan.manifest.source_hash}
+    kept = find_evaluation(run_folder, **known, shaping=changed.shaping) if reuses else None
+    if kept is not None:
+        show(f"{experiment.run_id} is already evaluated: {kept}")
+        return kept.read_json(FOUND)
+    target = next_evaluation(run_folder)
     action = partial(evaluate_saved_model, source=source, target=target)
     result = _work(replace(plan, folder=target), action)  # apart from a training that may be running
     summary = {
         "run_id": experiment.run_id,
         "folder": str(run_folder),
-        "checkpoint": str(source),
+        **known,
         "settings": dict(changes),
         **result,
         "pictures": [f"{target}/{name}" for name in result["pictures"]],
     }
-    target.write_json("metrics.json", summary)
-    target.write_json("experiment.json", changed.model_dump(mode="json"))
+    target.write_json(FOUND, summary)
+    target.write_json(SETTINGS, changed.model_dump(mode="json"))
     return summary
 
 

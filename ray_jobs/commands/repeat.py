@@ -21,7 +21,7 @@ SUMMARY = "train with several seeds or folds; mean and standard deviation"
 DESCRIPTION = """Train an experiment with each of several seeds or folds, or both, as a run of its own each.
 
 Gives mean and standard deviation of the best models' results; of folds also the scores over all subjects, each
-tested by the model that never saw it. Finished runs are not trained again."""
+tested by the model that never saw it. Finished runs are neither trained nor evaluated again."""
 EXAMPLE = "quintet repeat demo/pruning --seeds 0,1,2"
 
 
@@ -122,6 +122,8 @@ def _change(experiment: "Experiment", variant: str, changes: Mapping[str, Any]) 
 def cross_validate(experiment: "Experiment", variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Evaluate the best model of each fold, and score all subjects together, each by the model that never saw it.
 
+    What was evaluated before, with the same settings and data, is not evaluated again.
+
     Of several seeds, each has scores of its own, and the means are returned. The joined tables, scores and pictures
     lie in `repeats/<run id>` below the storage path.
 
@@ -138,7 +140,7 @@ def cross_validate(experiment: "Experiment", variants: Mapping[str, Mapping[str,
 
     rows: dict[str, list[dict[str, Any]]] = {}
     for variant, changes in variants.items():
-        found = evaluate(_change(experiment, variant, changes), None, {})
+        found = evaluate(_change(experiment, variant, changes), None, {}, reuses=True)
         fold, _, seed = variant.partition("-")
         rows.setdefault(seed, []).extend({"fold": fold, **row} for row in read_rows(found["predictions"]))
     folder = Folder(experiment.storage.path) / f"{REPEATS}/{experiment.run_id}"

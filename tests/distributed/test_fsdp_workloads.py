@@ -12,6 +12,7 @@ from data_pipelines.contract.row_draws import TorchDraws, numpy_draws
 from tests.contract.conftest import load_smallest
 from tests.distributed.launch import spawn_ranks
 from trainables.contract.task import Task
+from trainables.contract.workload_config import WorkloadConfig
 from trainables.engine.process.collectives import complete
 from trainables.engine.step.activation_checkpointing import ActivationCheckpointing
 from trainables.engine.step.sharding import find_blocks, shard
@@ -22,6 +23,17 @@ pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 ROWS = [range(5), range(5, 8)]
 """Rows of each rank."""
+
+
+NAMES = [*(name for name in WORKLOADS if name != "toy"), "attention"]
+
+
+def workloads() -> dict[str, WorkloadConfig]:
+    """Smallest settings by workload, and those of bags of heart cycles."""
+    found = {name: load_smallest(name) for name in WORKLOADS}
+    bags = {"workload.pooling.cycles": "attention", "workload.data.cycles_per_bag": 3}
+    found["attention"] = found["heart_sound_finetune"].override(bags)
+    return {name: experiment.workload for name, experiment in found.items()}
 
 
 def gradients_of(task: Task, module: nn.Module, batch: dict[str, Tensor], rank: int) -> dict[str, Tensor]:
@@ -41,8 +53,7 @@ def _work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     found: dict[str, Any] = {}
-    for name in WORKLOADS:
-        workload = load_smallest(name).workload
+    for name, workload in workloads().items():
         pipeline = build_pipeline(workload)
         rows = pipeline.decode(pipeline.make_fake_rows(ROWS[-1].stop, seed=0))
         batch = pipeline.collate_train(rows, numpy_draws(rows.num_rows, 0))
@@ -69,13 +80,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return torch.load(f"{folder}/0.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "toy"])
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_of_parts_are_those_of_the_complete_module(found, name):
     first, second = found[name]["expected"]
     mean = {name: (first[name] + second[name]) / 2 for name in first}
     torch.testing.assert_close(found[name]["sharded"], mean, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "toy"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_good_part_of_the_parameters_lies_in_blocks(found, name):
     assert found[name]["inside"] > 0.25

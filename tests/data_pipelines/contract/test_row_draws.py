@@ -34,6 +34,16 @@ def test_a_row_gets_its_numbers_in_any_part(kind, parts):
             assert np.array_equal(numbers, expected[np.asarray(part)])
 
 
+@pytest.mark.parametrize("parts", PARTS)
+def test_the_parts_of_a_row_get_their_numbers_with_any_rows(parts):
+    whole = drawn(TorchDraws(range(ROWS), SEED_OF).for_parts(3))
+    assert [len(each) for each in whole] == [3 * ROWS] * 4 and len(np.unique(whole[0])) > 3 * ROWS - 2
+    for part in parts:
+        places = (np.asarray(part)[:, None] * 3 + np.arange(3)).ravel()
+        for numbers, expected in zip(drawn(TorchDraws(part, SEED_OF).for_parts(3)), whole, strict=True):
+            assert np.array_equal(numbers, expected[places])
+
+
 @pytest.mark.parametrize("kind", [NumpyDraws, TorchDraws])
 def test_rows_steps_and_calls_get_numbers_of_their_own(kind):
     draws = kind(range(50), SEED_OF)

@@ -72,6 +72,18 @@ def test_folds_test_each_subject_once_by_a_model_that_never_saw_it(tmp_path, cap
     assert metrics["test/accuracy"] == pytest.approx(sum(right) / 24)
     assert metrics["test/accuracy_low"] <= metrics["test/accuracy"] <= metrics["test/accuracy_high"]
     assert (tmp_path / "repeats/cv/pictures/test/calibration").is_dir()
+    evaluations = tmp_path / "runs/cv-fold2of3/evaluations"
+    for change, count in (("", 1), ("other data", 2), ("no table", 3)):
+        if change == "other data":
+            before = json.loads((evaluations / "001/metrics.json").read_text())
+            (evaluations / "001/metrics.json").write_text(json.dumps({**before, "source_hash": change}))
+        elif change == "no table":
+            (evaluations / "002/predictions.csv").unlink()
+        assert main([*command, "--set", "tracking.run_name=cv"]) == 0
+        out = capsys.readouterr().out
+        assert len([*evaluations.iterdir()]) == count and "cv-fold1of3 is already evaluated" in out
+        assert ("cv-fold2of3 is already evaluated" in out) == (not change)
+        assert json.loads(out.splitlines()[-1])["out_of_fold"] == summary["out_of_fold"]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "pruning": {"name": "pruning", "arch": "res20s", "data": {"source": "digits"}},
     "heart_sound_pretrain": {"name": "heart_sound_pretrain", "encoder": ENCODER, "data": HEART},
     "heart_sound_finetune": {"name": "heart_sound_finetune", "encoder": TRANSFORMER, "data": HEART},
+    "attention": {"name": "heart_sound_finetune", "encoder": {**ENCODER, "sequence": "none"}}
+    | {"data": {**HEART, "cycles_per_bag": 4}, "pooling": {"cycles": "attention"}},
 }
 """Settings of workloads by the name of the model."""
 METRICS = {"val/accuracy": 0.75, "baseline/val/accuracy": 0.5}

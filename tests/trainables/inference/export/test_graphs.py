@@ -14,6 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
+from data_pipelines.heart_sounds.analysis import analyse
+from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
+from data_pipelines.heart_sounds.pipeline import HeartPipeline
+from data_pipelines.heart_sounds.single_recordings import array_recording
 from data_pipelines.images.sources import DigitsSource
 from tests.trainables.inference.export.conftest import MODELS
 from trainables.contract.export import BATCH, Graph, GraphInput, GraphOutput
@@ -24,6 +28,7 @@ from trainables.inference.loading import load_model
 from trainables.inference.model_files import load_state, load_task
 from trainables.workloads.flow_matching.config import Sampling
 from trainables.workloads.flow_matching.flow.guidance import generate
+from trainables.workloads.heart_sound.finetune.predictor import HeartSoundPredictor, preprocessing_of
 from trainables.workloads.pruning.predictor import PruningPredictor
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -41,7 +46,10 @@ CODES = [
     name if name in ("pruning", "heart_sound_finetune") else pytest.param(name, marks=pytest.mark.faults)
     for name in EVERY_WORKLOAD
 ]
-OTHERS = [pytest.param(name, marks=pytest.mark.faults) for name in ("post", "transenet", "simvp", "super_resolution")]
+OTHERS = [
+    pytest.param("attention"),
+    *(pytest.param(name, marks=pytest.mark.faults) for name in ("post", "transenet", "simvp", "super_resolution")),
+]
 
 
 def task_of(model: SavedModel) -> Any:
@@ -181,6 +189,26 @@ def test_frames_are_predicted_from_the_card_alone(saved, exported):
         generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
         expected = task.predictor.predict(task.module, past, generators).frames
     assert np.abs(x_t - expected.numpy()).max() < 1e-4
+
+
+def test_a_recording_is_pooled_from_the_card_alone(saved, exported, monkeypatch, capsys):
+    """By the code of the model card, and as the training code predicts."""
+    folder, predictor = exported("attention"), load_model(saved("attention").source, device="cpu", min_quality=-1)
+    assert isinstance(predictor, HeartSoundPredictor)
+    made = generate_heart_sound(np.random.default_rng(1), duration_s=6, beats_per_min=80, murmur=0.1).sound
+    [answer] = predictor.predict([(made.samples, made.rate)])
+    found = analyse(array_recording("", made.samples, made.rate), preprocessing_of(predictor.model), least_alike=-1)
+    pipeline = HeartPipeline(preprocessing_of(predictor.model), "synthetic_murmur")
+    signal = pipeline.collate(pipeline.decode(found.stored))["signal"].numpy()
+    assert len(signal) == len(answer.cycles) > 3 and "softmax(scores)" in card_of(folder)["decision"]["aggregation"]
+    monkeypatch.chdir(folder)
+    [code, *_] = re.findall(r"(?ms)^```python\n(.*?)^```$", (folder / "README.md").read_text())
+    code, count = re.subn(r"(?m)^signal = .*$", "signal = given", code)
+    space: dict[str, Any] = {"given": signal}
+    exec(code, space)
+    assert count == 1 and space["weights"] == pytest.approx([each.weight for each in answer.cycles], rel=1e-3)
+    printed = dict(re.findall(r"'(\w+)': (?:np\.float32\()?([\d.e-]+)", capsys.readouterr().out))
+    assert {name: float(value) for name, value in printed.items()} == pytest.approx(answer.probabilities, rel=1e-3)
 
 
 CLASSIFY = """

@@ -133,6 +133,10 @@ def test_the_result_depends_on_the_seed_alone(stage):
         ("pretrain", {"contrast": {"masks_same_subject": True}}),
         ("finetune", {"encoder_rate_factor": 0.3}),
         ("finetune", {"loss": {"counts": "patients", "weighs_classes": False, "logit_adjustment": 1.0}}),
+        (
+            "finetune",
+            {"pooling": {"cycles": "attention"}, "data": {"cycles_per_bag": 3}, "loss": {"counts": "patients"}},
+        ),
     ],
 )
 def test_a_resume_in_the_middle_of_any_epoch_is_bit_exact(stage, name, workload):

@@ -34,8 +34,8 @@ class ClassLoss(Config):
     largest_weight: float = Field(default=10.0, ge=1)
     """Most that a class weighs."""
     counts: Literal["cycles", "patients"] = "cycles"
-    """What weighs the same in the loss and in the frequencies of the classes: each cycle, or each patient, whose
-    cycles share its weight."""
+    """What weighs the same in the loss and in the frequencies of the classes: each cycle (with attention each bag, a
+    recording), or each patient, whose cycles or bags share its weight."""
     logit_adjustment: float = Field(default=0.0, ge=0, le=4)
     """Factor on the logarithms of the classes' frequencies, which are added to the logits in the loss alone, so that
     the network answers as if the classes were equally frequent (Menon et al. 2021, equation 10; there 1). In the place
@@ -64,6 +64,7 @@ class ClassLoss(Config):
 
 
 PoolingMethod = Literal["logits", "probabilities", "noisy_or", "most_positive"]
+CyclePoolingMethod = Literal[PoolingMethod, "attention"]
 
 
 class Pooling(Config):
@@ -71,10 +72,11 @@ class Pooling(Config):
 
     `logits`: their mean. `probabilities`: the mean of the probabilities. `noisy_or`: the clinical positive has
     1 - prod(1 - p), and the other classes share the rest. `most_positive`: the one likeliest to be positive counts
-    alone, so that one recording with a murmur is enough.
+    alone, so that one recording with a murmur is enough. `attention`, of cycles alone: the mean of the logits with
+    learnt weights (gated attention, Ilse et al. 2018), in the training over `data.cycles_per_bag` cycles.
     """
 
-    cycles: PoolingMethod = "logits"
+    cycles: CyclePoolingMethod = "logits"
     """Of the cycles in a recording."""
     recordings: PoolingMethod = "logits"
     """Of the recordings in a patient."""
@@ -134,11 +136,26 @@ class FinetuneConfig(WorkloadConfig):
         return self
 
     @model_validator(mode="after")
+    def _attention_is_over_bags(self) -> Self:
+        method, size = self.pooling.cycles, self.data.cycles_per_bag
+        if (method == "attention") != (size > 1):
+            raise ValueError(
+                f"`pooling.cycles` is {method} and `data.cycles_per_bag` {size}: attention needs bags of several "
+                "cycles, and nothing else has them; give attention with bags of 2 or more, such as 8, or another with 1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _score_is_of_the_task(self) -> Self:
         known = self.heart_task.decision_scores
         if self.decision.score is not None and self.decision.score not in known:
             raise ValueError(f"`decision.score` is {self.decision.score}; {self.task} has {', '.join(known)}")
         return self
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether cycles are pooled by attention: a sample of the training is then a bag of cycles."""
+        return self.pooling.cycles == "attention"
 
     @property
     def heart_task(self) -> HeartTask:

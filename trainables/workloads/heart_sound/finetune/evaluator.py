@@ -14,7 +14,7 @@ from trainables.contract.panels import Panel
 from trainables.contract.prediction import Row, Value
 from trainables.contract.train_context import Collectives
 from trainables.metrics.classification import score_confusion
-from trainables.workloads.heart_sound.finetune.aggregation import Answers, softmax
+from trainables.workloads.heart_sound.finetune.aggregation import SCORE, Answers, separate, softmax
 from trainables.workloads.heart_sound.finetune.config import Pooling
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, decide
 from trainables.workloads.heart_sound.finetune.scoring.curves import draw_split
@@ -31,6 +31,8 @@ from trainables.workloads.heart_sound.finetune.scoring.task_scores import score_
 from trainables.workloads.heart_sound.plots import draw_cycles
 
 NUM_SHOWN = 6
+BAG_CYCLES = 256
+"""Cycles of bags that are classified at a time, as a batch has all cycles of its recordings."""
 FIELDS = ("label", "patient", "recording", "is_good")
 
 
@@ -70,7 +72,8 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
         self._outcomes: Sequence[str | None] = data_spec.get("outcomes", ())
         self._names = {kind: data_spec.get(f"{kind}s") for kind in ("recording", "patient")}
         """What the numbers of recordings and patients stand for; None in data that were prepared before."""
-        self._logits: dict[str, list[Tensor]] = {split: [] for split in splits}
+        self._outputs: dict[str, list[Tensor]] = {split: [] for split in splits}
+        """Logits of cycles, and with attention their scores."""
         self._fields: dict[str, list[Tensor]] = {split: [] for split in splits}
         self._shown: Tensor | None = None
         self._split: Split = splits[0]
@@ -86,7 +89,9 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
 
     def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
         """Add a batch of cycles."""
-        self._logits[self._split].append(module(batch["signal"]).double().cpu())
+        signal = batch["signal"]
+        parts = signal.split(BAG_CYCLES) if self._pooling.cycles == "attention" else [signal]
+        self._outputs[self._split].append(torch.cat([module(part) for part in parts]).double().cpu())
         self._fields[self._split].append(torch.stack([batch[name] for name in FIELDS], dim=1).cpu())
         if self._shown is None:
             self._shown, self._durations = (batch[name][:NUM_SHOWN].cpu() for name in ("signal", "duration_s"))
@@ -138,7 +143,7 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
     def _rows(self) -> list[Row]:
         """Return a row for each of this rank's cycles, from whose logits all scores follow.
 
-        It has also the answer for its patient or recording, None where that is not scored.
+        It has also the answer for its patient or recording, None where that is not scored, and its attention score.
         """
         rows: list[Row] = []
         names, unit = self._task.classes, self._task.unit
@@ -146,16 +151,18 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
             subjects = by_unit(self._found[split], self._task)
             decided = decide(subjects.probabilities, self._task, self._rule).tolist()
             answer_of = dict(zip(getattr(subjects, unit).tolist(), decided, strict=True))
-            for logits, fields in zip(self._logits[split], self._fields[split], strict=True):
-                found = softmax(logits.numpy())
+            for outputs, fields in zip(self._outputs[split], self._fields[split], strict=True):
+                logits, scores = separate(outputs.numpy(), len(names))
+                found = softmax(logits)
                 parts = zip(
                     fields.tolist(),
                     decide(found, self._task, self._rule).tolist(),
                     found.tolist(),
                     logits.tolist(),
+                    [None] * len(logits) if scores is None else scores.tolist(),
                     strict=True,
                 )
-                for (label, patient, recording, is_good), answer, shares, values in parts:
+                for (label, patient, recording, is_good), answer, shares, values, score in parts:
                     known: dict[str, Value] = {"split": split}
                     known |= {
                         "recording": self._name("recording", recording),
@@ -166,12 +173,15 @@ class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
                     known[f"{unit}_answer"] = None if whole is None else names[whole]
                     known |= {"outcome": self._outcomes[patient]} if self._outcomes else {}
                     known |= {f"p({name})": value for name, value in zip(names, shares, strict=True)}
-                    rows.append(known | {f"logit({name})": value for name, value in zip(names, values, strict=True)})
+                    known |= {f"logit({name})": value for name, value in zip(names, values, strict=True)}
+                    rows.append(known if score is None else known | {SCORE: score})
         return rows
 
     def _gather(self, split: Split) -> Answers:
-        empty = torch.zeros(0, len(self._task.classes), dtype=torch.float64)
-        logits = self._collectives.gather(torch.cat([empty, *self._logits[split]])).numpy()
+        num_classes = len(self._task.classes)
+        empty = torch.zeros(0, num_classes + (self._pooling.cycles == "attention"), dtype=torch.float64)
+        outputs = self._collectives.gather(torch.cat([empty, *self._outputs[split]])).numpy()
         none = torch.zeros(0, len(FIELDS), dtype=torch.int64)
         fields = self._collectives.gather(torch.cat([none, *self._fields[split]])).numpy()
-        return Answers(logits, *fields.T, pooling=self._pooling, positive=self._task.positive)
+        logits, scores = separate(outputs, num_classes)
+        return Answers(logits, *fields.T, scores=scores, pooling=self._pooling, positive=self._task.positive)

@@ -20,7 +20,7 @@ from data_pipelines.readers.sound_file import SOUND_SUFFIXES
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input, Prediction, Row
 from trainables.contract.predictor import PredictionOptions, Predictor, SavedModel
-from trainables.workloads.heart_sound.finetune.aggregation import pool, softmax
+from trainables.workloads.heart_sound.finetune.aggregation import pool, separate, softmax, weigh_by_attention
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide, read_rule
 from trainables.workloads.heart_sound.finetune.inference.answers import CycleAnswer, PatientAnswer, RecordingAnswer
@@ -122,11 +122,12 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
     def _judge(self, recording: Recording, name: str, patient: str) -> tuple[Analysis, RecordingAnswer]:
         data = preprocessing_of(self.model)
         found = analyse(recording, data, least_alike=self.options.min_quality)
-        answer, pooled, by_cycle = None, {}, [{} for _ in found.parts]
+        answer, pooled, by_cycle, weights = None, {}, [{} for _ in found.parts], [None] * len(found.parts)
         if found.fault is None:
-            logits = self._classify(found, data)
+            logits, scores = separate(self._classify(found, data), len(self._classes))
             how, one = _config_of(self.model).pooling.cycles, np.zeros(len(logits), np.int64)
-            probabilities = softmax(pool(logits, one, how, self._heart_task.positive)[1])
+            probabilities = softmax(pool(logits, one, how, self._heart_task.positive, scores)[1])
+            weights = weights if scores is None else weigh_by_attention(scores, one).tolist()
             answer = self._classes[int(decide(probabilities, self._heart_task, rule_of(self.model))[0])]
             pooled, by_cycle = self._named(probabilities)[0], self._named(softmax(logits))
         times = [(start / found.rate, end / found.rate) for start, end in found.parts]
@@ -136,7 +137,9 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
             answer=answer,
             probabilities=pooled,
             reason=found.fault,
-            cycles=tuple(CycleAnswer(*time, each) for time, each in zip(times, by_cycle, strict=True)),
+            cycles=tuple(
+                CycleAnswer(*time, each, weight) for time, each, weight in zip(times, by_cycle, weights, strict=True)
+            ),
             duration_s=found.duration_s,
             heart_rate_bpm=found.heart_rate_bpm,
             signal_quality=found.quality,
@@ -145,11 +148,11 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
         )
 
     def _classify(self, found: Analysis, data: HeartData) -> np.ndarray:
-        """Return the logits of each cycle, float64 [cycles, classes]."""
+        """Return the logits of each cycle, and with attention its score, float64 [cycles, outputs]."""
         pipeline = HeartPipeline(data, _config_of(self.model).task)
         signal = pipeline.collate(pipeline.decode(found.stored))["signal"]
-        logits = [self.task.module(part.to(self.device)).double().cpu() for part in signal.split(BATCH)]
-        return torch.cat(logits).numpy()
+        outputs = [self.task.module(part.to(self.device)).double().cpu() for part in signal.split(BATCH)]
+        return torch.cat(outputs).numpy()
 
     def _named(self, probabilities: np.ndarray) -> list[dict[str, float]]:
         return [dict(zip(self._classes, row, strict=True)) for row in probabilities.tolist()]

@@ -24,7 +24,7 @@ from trainables.workloads.heart_sound.finetune.config import FinetuneConfig, Poo
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, read_rule
 from trainables.workloads.heart_sound.finetune.evaluator import FinetuneEvaluator
 from trainables.workloads.heart_sound.finetune.export import describe_network
-from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork
+from trainables.workloads.heart_sound.finetune.network import FinetuneNetwork, pool_bags
 from trainables.workloads.heart_sound.finetune.pretrained import differing_data, load_encoder, pretraining_subjects
 from trainables.workloads.heart_sound.finetune.scoring.decision_learning import learn_rule
 from trainables.workloads.heart_sound.networks.encoder import BLOCK_TYPES
@@ -45,14 +45,18 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         self._num_samples = int(data_spec["num_samples"])
         num_classes = len(data_spec["class_names"])
         self.module = FinetuneNetwork(
-            config.encoder, config.head, num_classes=num_classes, is_frozen=config.mode == "linear"
+            config.encoder,
+            config.head,
+            num_classes=num_classes,
+            is_frozen=config.mode == "linear",
+            has_attention=config.has_attention,
         )
         if config.pretrained is not None and config.pretrained.exists():
             self.module.encoder.load_state_dict(load_encoder(config.pretrained, config.encoder))
         self._counts = torch.zeros(num_classes, dtype=torch.float64)
-        """Training cycles of each class, weighted by patient where the loss is."""
+        """Training samples of each class, weighted by patient where the loss is."""
         self._patient_weights: Tensor | None = None
-        """Weight of each patient's cycles, where the loss counts patients."""
+        """Weight of each patient's samples, where the loss counts patients."""
         self._weights: Tensor | None = None
         """Class weights, on the training's device once a step has needed them."""
         self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.float64)
@@ -73,14 +77,15 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         self._collectives = collectives
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Return the encoder, with a lower rate, and the classifier."""
+        """Return the encoder, with a lower rate, and the classifier, with its attention."""
+        attention = [] if self.module.attention is None else self.module.attention.parameters()
         return [
             ParameterGroup("encoder", list(self.module.encoder.parameters()), self.config.encoder_rate_factor),
-            ParameterGroup("classifier", list(self.module.classifier.parameters())),
+            ParameterGroup("classifier", [*self.module.classifier.parameters(), *attention]),
         ]
 
     def on_train_start(self, start: StartContext) -> None:
-        """Count the training cycles of each class, for their weights."""
+        """Count the training samples of each class, for their weights."""
         if self.config.pretrained is not None:
             self._warn_of_seen(self.config.pretrained)
             differing = differing_data(self.config.pretrained, self.config.data)
@@ -98,14 +103,14 @@ class FinetuneTask(Task[Mapping[str, Any]]):
                 "the cost of the murmur answers is left out: it is counted by the patients' outcomes, which these data "
                 "do not tell for all; if they were prepared by an earlier version, run `prepare --again`"
             )
-        self._count_cycles(start)
+        self._count_samples(start)
         if (self._counts == 0).any():
             names = [
                 name for name, count in zip(self.data_spec["class_names"], self._counts, strict=True) if count == 0
             ]
             logger.warning("no training cycles of %s; these classes cannot be predicted", ", ".join(names))
 
-    def _count_cycles(self, start: StartContext) -> None:
+    def _count_samples(self, start: StartContext) -> None:
         counts_patients = self.config.loss.counts == "patients"
         if counts_patients and "patients" not in self.data_spec:
             raise ValueError("`loss.counts` is patients, and these data do not number them; run `prepare --again`")
@@ -114,13 +119,14 @@ class FinetuneTask(Task[Mapping[str, Any]]):
         for batch in start.batches("train"):
             label = batch["label"].cpu()
             place = batch["patient"].cpu() * num_classes + label if counts_patients else label
-            counts += torch.bincount(place, minlength=len(counts))
-        cycles = start.collectives.sum(counts).reshape(num_patients, num_classes)
+            share = batch["bag_share"].cpu() if self.config.has_attention else None  # adds up to 1 for each bag
+            counts += torch.bincount(place, share, minlength=len(counts))
+        samples = start.collectives.sum(counts).round().reshape(num_patients, num_classes)
         self._weights, self._patient_weights = None, None
         if counts_patients:
-            self._patient_weights = weigh_patients(cycles)
-            cycles = cycles * self._patient_weights[:, None]
-        self._counts = cycles.sum(dim=0)
+            self._patient_weights = weigh_patients(samples)
+            samples = samples * self._patient_weights[:, None]
+        self._counts = samples.sum(dim=0)
 
     def _warn_of_seen(self, pretrained: Path) -> None:
         tested = set(self.data_spec["subjects"]["test"])
@@ -133,8 +139,8 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             )
 
     def loss(self, module: nn.Module, batch: Mapping[str, Any], *, draws: TorchDraws) -> LossOutput:
-        """Compute the loss of single cycles."""
-        logits, label = module(batch["signal"]), batch["label"]
+        """Compute the loss of single cycles, or with attention of bags."""
+        logits, label = self._classify(module, batch), batch["label"]
         predicted = logits.detach().argmax(dim=1)
         self._answers.append(label * logits.shape[1] + predicted)
         settings, rows = self.config.loss, None
@@ -146,6 +152,14 @@ class FinetuneTask(Task[Mapping[str, Any]]):
             logits = adjust_logits(logits, self._counts, settings.logit_adjustment)
         loss = classification_loss(logits, label, settings, self._class_weights(logits.device), rows)
         return LossOutput(loss, {"accuracy": accuracy})
+
+    def _classify(self, module: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        """Return the logits of each sample."""
+        signal = batch["signal"]
+        if not self.config.has_attention:
+            return module(signal)
+        outputs = module(signal.flatten(0, 1))
+        return pool_bags(outputs.unflatten(0, signal.shape[:2]), batch["is_first"])
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         settings = self.config.loss

@@ -56,17 +56,24 @@ class MeanPool(nn.Module):
         return x.mean(dim=1)
 
 
-class AttentionPool(nn.Module):
-    """Mean over time, weighted by gated attention (Ilse et al. 2018, equation 9)."""
+class GatedAttention(nn.Module):
+    """Attention score of each embedding: w^T (tanh(V h) * sigm(U h)) (Ilse et al. 2018, equation 9, before softmax)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.content, self.gate = nn.Linear(width, width // 2), nn.Linear(width, width // 2)
-        self.score = nn.Linear(width // 2, 1)
+        hidden = max(width // 2, 1)
+        self.content, self.gate = nn.Linear(width, hidden), nn.Linear(width, hidden)
+        self.score = nn.Linear(hidden, 1)
+
+    def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows 1"]:
+        return self.score(self.content(x).tanh() * self.gate(x).sigmoid())
+
+
+class AttentionPool(GatedAttention):
+    """Mean over time, weighted by gated attention."""
 
     def forward(self, x: Float[Tensor, "batch time width"]) -> Embedding:
-        weights = self.score(self.content(x).tanh() * self.gate(x).sigmoid()).softmax(dim=1)
-        return (weights * x).sum(dim=1)
+        return (super().forward(x).softmax(dim=1) * x).sum(dim=1)
 
 
 class ResidualStage(nn.Module):

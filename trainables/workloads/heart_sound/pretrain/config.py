@@ -45,6 +45,8 @@ class PretrainConfig(WorkloadConfig):
             )
         if self.data.fold is not None and not self.data.withheld_tasks:
             raise ValueError("`fold` chooses the test subjects of `withheld_tasks`, and none are named")
+        if self.data.cycles_per_bag > 1:
+            raise ValueError("`data.cycles_per_bag` is for fine-tuning only, with `pooling.cycles` attention")
         if self.data.num_samples % self.contrast.num_parts:
             raise ValueError(
                 f"`contrast.num_parts` ({self.contrast.num_parts}) must divide `data.num_samples` "

@@ -20,7 +20,7 @@ from ray_jobs import cli
 from tests.data_pipelines.heart_sounds.heart_files import write_circor, write_wav
 from tests.trainables.workloads.heart_sound.finetune.conftest import RULE
 from trainables.contract.input_files import describe_input
-from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.aggregation import Answers, separate
 
 STATES = "0.1 0.2 1\n0.2 0.4 2\n0.4 0.5 3\n0.5 0.8 4\n0.8 0.9 1\n0.9 1.1 2\n1.1 1.2 3\n1.2 1.5 4\n1.5 1.6 1\n"
 LABELS = ["Present", "Absent", "Unknown", "Absent"]
@@ -49,6 +49,12 @@ def pooled_model(save_untrained):
     return save_untrained(pooling={"cycles": "probabilities", "recordings": "noisy_or"})
 
 
+@pytest.fixture(scope="module")
+def attention_model(save_untrained):
+    """Folder of a model with attention whose scores differ between cycles."""
+    return save_untrained(pooling={"cycles": "attention"}, cycles_per_bag=3)
+
+
 def beats(seconds: float = 6.0, *, rate: int = RATE) -> np.ndarray:
     made = generate_heart_sound(np.random.default_rng(1), duration_s=seconds, beats_per_min=80, murmur=0.05)
     times = np.arange(round(seconds * rate)) / rate
@@ -61,24 +67,24 @@ def evaluate(predictor, circor: Path, place: Path) -> tuple[Answers, list[str], 
     pipeline = HeartPipeline(data, "circor_murmur")
     folder = Folder(str(place / pipeline.key))
     manifest = prepare(pipeline, folder, rows_per_shard=3)
-    logits, fields = [], []
+    outputs, fields = [], []
     for split in ("train", "val", "test"):
         opened = open_split(folder, manifest, split)
         for piece in opened.whole():
             batch = pipeline.collate(opened.load(piece.shard, pipeline))
-            logits.append(predictor.task.module(batch["signal"]).double())
+            outputs.append(predictor.task.module(batch["signal"]).double())
             fields.append(torch.stack([batch[name] for name in ("label", "patient", "recording", "is_good")], dim=1))
     config = predictor.model.workload
-    answers = Answers(torch.cat(logits).numpy(), *torch.cat(fields).numpy().T, pooling=config.pooling)
+    logits, scores = separate(torch.cat(outputs).numpy(), 3)
+    answers = Answers(logits, *torch.cat(fields).numpy().T, scores=scores, pooling=config.pooling)
     recordings = list_recordings(data, "circor_murmur")
     patients = list(dict.fromkeys(each.scored_as.removeprefix("circor:") for each in recordings))
     return answers, [each.name for each in recordings], patients
 
 
-@pytest.mark.parametrize("kind", ["cycles", "windows", "pooled"])
-def test_answers_are_those_of_the_evaluation(kind, load, murmur_model, window_model, pooled_model, circor, tmp_path):
-    model = {"cycles": murmur_model, "windows": window_model, "pooled": pooled_model}[kind]
-    predictor = load(model, min_quality=-1)
+@pytest.mark.parametrize("kind", ["murmur", "window", "pooled", "attention"])
+def test_answers_are_those_of_the_evaluation(kind, load, circor, tmp_path, request):
+    predictor = load(request.getfixturevalue(f"{kind}_model"), min_quality=-1)
     cycles, names, patients = evaluate(predictor, circor, tmp_path)
     recordings, whole = cycles.by_recording(), cycles.by_patient()
     found = predictor.predict([circor / f"{name}.wav" for name in names])
@@ -96,6 +102,15 @@ def test_answers_are_those_of_the_evaluation(kind, load, murmur_model, window_mo
         row = whole.probabilities[whole.patient == number][0]
         assert pooled.num_recordings == 2
         assert list(pooled.probabilities.values()) == pytest.approx(row, abs=1e-5)
+
+
+def test_cycles_say_how_much_they_count(load, attention_model, murmur_predictor, circor):
+    [answer] = load(attention_model).predict([circor / "107_AV.wav"])
+    weights = [each.weight for each in answer.cycles]
+    assert sum(weights) == pytest.approx(1) and max(weights) > 1.5 * min(weights) > 0
+    logs = sum(each.weight * np.log([*each.probabilities.values()]) for each in answer.cycles)
+    assert [*answer.probabilities.values()] == pytest.approx(np.exp(logs) / np.exp(logs).sum(), rel=1e-6)
+    assert {each.weight for each in murmur_predictor.predict([circor / "107_AV.wav"])[0].cycles} == {None}
 
 
 def test_annotated_states_cut_the_cycles(murmur_predictor, circor):

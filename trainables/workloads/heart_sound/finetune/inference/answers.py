@@ -12,6 +12,8 @@ class CycleAnswer:
     end_s: float
     probabilities: Mapping[str, float]
     """By class; empty in a recording without a verdict."""
+    weight: float | None = None
+    """Of its logits in those of the recording, where the model pools by attention; they add up to 1."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.prediction import Row
 from trainables.contract.workload_config import BASELINE
 from trainables.metrics.classification import score_constants
-from trainables.workloads.heart_sound.finetune.aggregation import Answers
+from trainables.workloads.heart_sound.finetune.aggregation import SCORE, Answers
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.scoring.details import (
     by_unit,
@@ -47,6 +47,7 @@ def score_rows(config: FinetuneConfig, rows: Sequence[Row]) -> EvaluationResult:
         np.array([numbers["patient"][str(row["patient"])] for row in chosen]),
         np.array([numbers["recording"][str(row["recording"])] for row in chosen]),
         np.array([int(str(row["is_good"]) == "True") for row in chosen]),
+        np.array([float(str(row[SCORE])) for row in chosen]) if config.has_attention else None,
         pooling=config.pooling,
         positive=task.positive,
     )

@@ -28,7 +28,8 @@ def score_split(
     """Return scores by name, those of the task's unit without a prefix; and the best of any constant answer for each.
 
     If every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same. The score
-    that the rule was learnt for is also given of argmax, as `argmax_<score>`.
+    that the rule was learnt for is also given of argmax, as `argmax_<score>`. The loss is that of what is trained:
+    cycles, or with attention recordings.
 
     Args:
         cycles: Logits and labels of all cycles.
@@ -38,7 +39,8 @@ def score_split(
     """
     recordings, patients = cycles.by_recording(), cycles.by_patient()
     unit = patients if task.unit == "patient" else recordings
-    scores = {"loss": _cross_entropy(cycles), **_score(unit, task, rule)}
+    samples = recordings if cycles.pooling.cycles == "attention" else cycles
+    scores = {"loss": _cross_entropy(samples), **_score(unit, task, rule)}
     levels = {"cycle": cycles, "recording": recordings, "patient": patients}
     for name, level in levels.items():
         if name == task.unit or not len(level.label):
@@ -54,7 +56,7 @@ def score_split(
         value = score_answers(rule.score, unit, likeliest, task, outcomes)
         scores |= {} if value is None else {f"argmax_{rule.score}": value}
     constants = score_constants(unit.label, len(task.classes), positive=task.positive)
-    return scores, constants | {"loss": _prior_entropy(cycles)} | best_constant(unit, task, outcomes)
+    return scores, constants | {"loss": _prior_entropy(samples)} | best_constant(unit, task, outcomes)
 
 
 def score_challenge(
