@@ -18,6 +18,7 @@ from ray_jobs.run_folder.run_lock import find_holder
 from ray_jobs.run_folder.run_recorder import METRICS
 from ray_jobs.runs.model_references import RUNS
 from ray_jobs.search.leaderboard import BEST, LEADERBOARD
+from ray_jobs.search.ranking import varying_keys
 from ray_jobs.search.samplers import count_points
 from ray_jobs.search.sweep_plan import SETTINGS
 from ray_jobs.search.trials import Mutation, Trial, find_mutations, latest, read_history
@@ -64,8 +65,7 @@ class SearchRecord:
     @property
     def keys(self) -> list[str]:
         """Settings in which trials differ."""
-        keys = dict.fromkeys(key for place in self.places for key in place.trial.values)
-        return [key for key in keys if len({repr(place.trial.values.get(key)) for place in self.places}) > 1]
+        return varying_keys([place.trial for place in self.places])
 
 
 def gather_search(folder: Folder) -> SearchRecord:

@@ -1,6 +1,6 @@
 """Settings in which an experiment differs from the defaults."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,8 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Return values by dotted key; lists are values."""
     if not isinstance(settings, Mapping) or (prefix and not settings):
         return {prefix: settings}
-    return dict(_pairs(settings, prefix))
-
-
-def _pairs(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        yield from flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
+    parts = [flatten(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in settings.items()]
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
