@@ -43,11 +43,6 @@ def tabulate_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -
     return parts
 
 
-def format_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -> str:
-    """Return the tables as plain text."""
-    return "\n".join(map(str, tabulate_leaderboard(setup, trials, limit=limit)))
-
-
 def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[SelectionMetric]) -> list[str]:
     trial = entry.trials[0]
     has_seeds = len(entry.trials) > 1
@@ -107,7 +102,6 @@ class LeaderboardFiles:
             self.save()
 
     def save(self) -> None:
-        """Write the files."""
         start = self._clock()
         for trial in self._trials:
             if trial.is_over and trial.number not in self._models:

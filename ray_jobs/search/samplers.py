@@ -58,7 +58,6 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """Number of points."""
         return len(self._points)
 
     def choose(self, number: int) -> Point | None:

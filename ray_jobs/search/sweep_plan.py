@@ -39,7 +39,6 @@ class SweepPlan:
 
     @property
     def search(self) -> Search:
-        """Settings of the search."""
         assert self.experiment.search is not None
         return self.experiment.search
 
@@ -133,7 +132,8 @@ class SweepPlan:
                 for value in dimension.extremes:
                     self._override(base, {key: value, **self._belonging(key, value)})
             for number in range(NUM_CHECKED if sampler else 0):
-                values = sampler.choose(number) if sampler and self._is_wanted(number) else None
+                is_wanted = self.search.num_points is None or number < self.search.num_points
+                values = sampler.choose(number) if sampler and is_wanted else None
                 if values is None:
                     break
                 self._override(base, values)
@@ -143,12 +143,8 @@ class SweepPlan:
         space = self.search.space
         return {other: dimension.derive(other, value) for other, dimension in space.items() if dimension.of == key}
 
-    def _is_wanted(self, number: int) -> bool:
-        return self.search.num_points is None or number < self.search.num_points
-
     @cached_property
     def num_points(self) -> int:
-        """Number of points that the settings ask for."""
         return count_points(self.search)
 
 
