@@ -51,19 +51,15 @@ def build_page(gradio: Any, model: AppModel, given: Mapping[str, str]) -> Any:
                 button = gradio.Button("Predict", variant="primary")
                 fields = OptionFields(gradio, options, given)
             with gradio.Column(scale=2):
-                outputs = _build_outputs(gradio)
+                outputs = [
+                    gradio.Textbox(label="Not done", interactive=False, visible=False),
+                    gradio.Label(label="Probabilities", num_top_classes=TOP_CLASSES, show_heading=False, visible=False),
+                    gradio.Dataframe(label="Table", interactive=False, visible=False),
+                    gradio.HTML(visible=False),
+                ]
         events = [button.click, *(field.upload for field in drop)]
         gradio.on(events, predict, inputs=[*drop, *fields.components], outputs=outputs, api_name="predict")
     return page
-
-
-def _build_outputs(gradio: Any) -> list[Any]:
-    return [
-        gradio.Textbox(label="Not done", interactive=False, visible=False),
-        gradio.Label(label="Probabilities", num_top_classes=TOP_CLASSES, show_heading=False, visible=False),
-        gradio.Dataframe(label="Table", interactive=False, visible=False),
-        gradio.HTML(visible=False),
-    ]
 
 
 def _introduce(model: AppModel) -> str:
