@@ -79,14 +79,12 @@ class VideoData(Config):
 
     @property
     def num_channels(self) -> int:
-        """Channels of the stored frames."""
         if self.channels is not None:
             return self.channels
         return 1 if self.source in ("bouncing_digits", "moving_mnist") else 3
 
     @property
     def camera_name(self) -> str:
-        """The camera that is read."""
         return self.camera or {"bench2drive": "rgb_front", "nuscenes": "CAM_FRONT"}.get(self.source, "")
 
     @property
