@@ -12,7 +12,7 @@ from pyarrow import fs as pafs
 
 from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, replace_folder, sync_directory
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
-from data_pipelines.storage.uri import extend_uri, join_uri, parent_uri, split_uri
+from data_pipelines.storage.uri import join_uri, parent_uri, split_uri
 
 
 class Folder:
@@ -44,13 +44,8 @@ class Folder:
         child.uri, child.fs, child.path, child.is_local = join_uri(self.uri, name), self.fs, self.full(name), False
         return child
 
-    def beside(self, ending: str) -> "Folder":
-        """Return the folder of the same place whose name is longer by an ending."""
-        return Folder(extend_uri(self.uri, ending))
-
     @property
     def name(self) -> str:
-        """Name of the folder."""
         return PurePosixPath(self.path).name
 
     @property
@@ -70,7 +65,6 @@ class Folder:
         return str(PurePosixPath(self.path) / name)
 
     def exists(self, name: str = "") -> bool:
-        """Return whether a file or folder exists."""
         return self.fs.get_file_info(self.full(name)).type != pafs.FileType.NotFound
 
     def is_folder(self, name: str = "") -> bool:
@@ -133,7 +127,6 @@ class Folder:
             return None
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file."""
         try:
             return json.loads(self.read(name))
         except ValueError as error:
