@@ -165,12 +165,10 @@ class Profile(Config):
 
     @property
     def first(self) -> int:
-        """The first step."""
         return int(self.steps.partition("..")[0])
 
     @property
     def last(self) -> int:
-        """The last step."""
         return int(self.steps.partition("..")[2])
 
 

@@ -14,7 +14,6 @@ class BatchBuffer:
     """
 
     def __init__(self, num_rows: int) -> None:
-        """Begin an empty buffer."""
         self._num_rows, self._num_filled, self._num_seen = num_rows, 0, 0
         self._schema = pa.schema([])
         self._bytes: dict[str, np.ndarray] = {}

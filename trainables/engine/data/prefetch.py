@@ -12,17 +12,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def _count_one(item: Any) -> int:
-    return 1
-
-
 def prefetch_map(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
     threads: int,
     depth: int,
-    weigh: Callable[[Item], int] = _count_one,
+    weigh: Callable[[Item], int] = lambda item: 1,
 ) -> Generator[Result, None, None]:
     """Map in order with several threads. Close the generator, or drop it, if you stop early.
 
