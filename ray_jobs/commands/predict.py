@@ -22,7 +22,6 @@ EXAMPLE = "quintet predict ~/quintet/runs/NAME --input photographs --out enlarge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that do not depend on the workload."""
     add_model(parser)
     parser.add_argument("--input", metavar="PATH_OR_URI", help="a file, or a folder whose files are all predicted")
     parser.add_argument("--out", metavar="PATH_OR_URI", help="the folder of the results")
@@ -41,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
     add_options_of_model(parser, words, add_arguments)
 
 
