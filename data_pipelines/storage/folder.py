@@ -1,6 +1,7 @@
 """Folders on any storage that pyarrow reaches: files and folders are stored completely or not at all."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,13 @@ from typing import Any
 from pyarrow import NativeFile
 from pyarrow import fs as pafs
 
-from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, replace_folder, sync_directory
+from data_pipelines.storage.atomic_file import (
+    TEMPORARY,
+    put_in_place,
+    replace_file,
+    sync_directory,
+    temporary_folder,
+)
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
 from data_pipelines.storage.uri import join_uri, parent_uri, split_uri
 
@@ -183,9 +190,14 @@ class Folder:
     def new_folder(self, name: str) -> Iterator[Path]:
         """Yield a local folder to fill; after the block it is stored under `name`, replacing an earlier one."""
         if self.is_local:
-            with replace_folder(Path(self.full(name))) as filling:
+            target = Path(self.full(name))
+            filling = temporary_folder(target)
+            try:
                 yield filling
                 write_checksums(filling)
+                put_in_place(filling, target)
+            finally:
+                shutil.rmtree(filling, ignore_errors=True)
             return
         with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
             filling = Path(temporary)

@@ -50,12 +50,7 @@ class ImageListing:
 
 
 def list_by_folders(root: Path, list_in: Callable[[Path], list[ImageEntry]]) -> ImageListing:
-    """List the images of every split folder of `root`, or of `root` itself, split by the folder rule.
-
-    Args:
-        root: The raw data.
-        list_in: Lists the images of a folder.
-    """
+    """List the images of every split folder of `root`, or of `root` itself, split by the folder rule."""
     given = find_split_folders(root)
     if not given:
         return ImageListing(split_by_folder_rule(list_in(root)), FOLDER_RULE)

@@ -15,15 +15,9 @@ TOP_CLASSES = 10
 
 
 def build_page(gradio: Any, model: AppModel, given: Mapping[str, str]) -> Any:
-    """Build the page of a model.
+    """Build the page of a model, which begins with the given options, words of the command line.
 
-    Args:
-        gradio: The module.
-        model: The loaded model.
-        given: Options as words of the command line, which the page begins with.
-
-    Raises:
-        ValueError: An option is wrong.
+    Raises ValueError for a wrong option.
     """
     predictor, saved = model.predictor_class, model.model
     given = {name: to_word(value) for name, value in predictor.page_options.items()} | dict(given)

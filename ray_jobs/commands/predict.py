@@ -47,13 +47,7 @@ def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Pa
     """Check the words of a prediction that is to run as a job; returns the model as it is given.
 
     The job runs on other machines: paths are given in full, and a model that is not found from here may be there.
-
-    Args:
-        words: The verb and its words.
-        parse: Parses them, with the options of the model's workload.
-
-    Raises:
-        ValueError: The command would be refused.
+    `parse` reads the words with the options of the model's workload. Raises ValueError for what would be refused.
     """
     from ray_jobs.runs.model_references import SCHEME, is_run_name, open_reference
 

@@ -9,13 +9,7 @@ from trainables.run import Run, validate_strictly
 
 
 def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Raise ValueError when settings differ from those that were kept.
-
-    Args:
-        words: First line of the error; a line for each dotted key follows.
-        there: The settings that were kept.
-        here: The settings given now.
-    """
+    """Raise ValueError when settings differ from those that were kept: `words`, then a line for each dotted key."""
     before, now = _flatten(there), _flatten(here)
     changed = [
         f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"

@@ -103,13 +103,7 @@ class SweepPlan:
             raise ValueError(f"the point {json.dumps(changes)} is no valid experiment: {error}") from error
 
     def expand(self, number: int, point: int, values: Point) -> Iterator[Trial]:
-        """Yield the trials of one point, with every experiment and seed.
-
-        Args:
-            number: Number of the first trial; the others follow.
-            point: Number of the point.
-            values: Values of the point.
-        """
+        """Yield the trials of one point, with every experiment and seed; `number` is that of the first."""
         seeds = self.search.seeds or (self.experiment.seed,)
         for offset, ((base, label), seed) in enumerate(itertools.product(enumerate(self.labels), seeds)):
             apart = [str(values[key]) for key in self.search.ranks_apart]

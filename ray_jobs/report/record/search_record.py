@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -112,17 +112,14 @@ def _ranks(folder: Folder) -> dict[int, int]:
 
 def _curve(run: Folder, objectives: Sequence[str]) -> list[Point]:
     """Return the last value of each epoch."""
-    points: dict[float, float] = defaultdict(float)
-    for metric in objectives:
-        for row in read_lines(run, METRICS, having=f'"{metric}"'):
-            points[row["epoch"]] = row[metric]
-    return list(points.items())
+    found = (
+        (row["epoch"], row[metric]) for metric in objectives for row in read_lines(run, METRICS, having=f'"{metric}"')
+    )
+    return list(dict(found).items())
 
 
 def _state(folder: Folder, trials: Sequence[Trial], num_trials: int) -> State:
-    counts: dict[str, int] = defaultdict(int)
-    for trial in trials:
-        counts[trial.state] += 1
+    counts = Counter(trial.state for trial in trials)
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
     text = f"{len(trials)} of {max(num_trials, len(trials))} trials begun{f': {words}' if words else ''}"
     if find_holder(folder):

@@ -66,12 +66,7 @@ class ResidentRows:
     """A split kept decoded in memory, as Arrow tables that may lie in Ray's shared object store."""
 
     def __init__(self, tables: Sequence[pa.Table], shards: Shards | None = None):
-        """Keep the tables.
-
-        Args:
-            tables: The rows.
-            shards: The shards that they come from; by default each table is one.
-        """
+        """Keep the tables, which come from these shards; by default each table is one."""
         self._tables = [table.combine_chunks() for table in tables if table.num_rows]
         self._gatherer = RowGatherer(self._tables) if self._tables else None
         sizes = tuple(table.num_rows for table in self._tables)

@@ -68,5 +68,4 @@ class History:
         return b"".join(self._members)
 
     def rows(self) -> Iterator[Row]:
-        for line in read_lines(self.content):
-            yield json.loads(line)
+        return map(json.loads, read_lines(self.content))

@@ -267,16 +267,9 @@ class Optimization:
     def load(
         self, model: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None, state: Mapping[str, Any], origin: str
     ) -> None:
-        """Restore weights and `state_dict`.
+        """Restore the state dicts of the module and of the EMA weights, if any, and `state_dict` of this object.
 
-        Args:
-            model: State dict of the module.
-            ema: State dict of the EMA weights, if any.
-            state: `state_dict` of this object.
-            origin: Name of the checkpoint, for errors.
-
-        Raises:
-            ValueError: Names `origin` when the architecture differs.
+        Raises ValueError naming `origin` when the architecture differs.
         """
         refuse_other_architecture(self.task.module.state_dict(), model, origin)
         load_weights(self.task.module, model)
