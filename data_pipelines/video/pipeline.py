@@ -38,9 +38,6 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     def __init__(self, data: VideoData) -> None:
         self.data: VideoData = data
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return VideoPipeline, (self.data,)  # without the listing of the raw data
-
     @property
     def key_prefix(self) -> str:
         """`video-<source>-<size>`."""

@@ -24,7 +24,10 @@ class SourcePipeline(DataPipeline[Batch]):
     embedded: ClassVar[Mapping[str, str]] = {}
     """Sources that need no path, each with its description."""
     data: Any
-    """Settings with `source`, `path`, `prepared` and `on_bad_file`."""
+    """Settings with `source`, `path`, `prepared` and `on_bad_file`, of which alone a subclass is built."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.data,)  # without the listing of the raw data
 
     @property
     @abstractmethod
