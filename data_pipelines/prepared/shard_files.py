@@ -1,4 +1,4 @@
-"""Parquet shards: each is written completely or not at all, and damage is detected at every read."""
+"""Parquet shards: each is written completely or not at all, and damage is detected when it is read."""
 
 import hashlib
 from collections.abc import Sequence

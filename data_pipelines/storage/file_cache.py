@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,14 +68,14 @@ class FileCache:
         """Folder of the cache on this machine."""
         return Path(self.path or Path(tempfile.gettempdir()) / f"quintet-cache-{os.getuid()}")
 
-    def read(self, stored: StoredFile, parse: Callable[[pa.NativeFile], ParsedT]) -> ParsedT:
+    def read(self, stored: StoredFile, parse: Callable[[pa.NativeFile, Path | None], ParsedT]) -> ParsedT:
         """Parse a file from the cache, or from its storage, which fills the cache.
 
         A file of the cache that cannot be parsed is removed and fetched anew, once.
 
         Args:
             stored: The file.
-            parse: Called with the open file.
+            parse: Called with the open file, and where it lies in the cache if it is read from there.
 
         Raises:
             DamagedFileError: The file is not as it was written.
@@ -87,13 +88,13 @@ class FileCache:
         if file is not None:
             try:
                 with file:
-                    return parse(file)
+                    return parse(file, cached)
             except Exception as error:  # damage makes pyarrow fail in many ways, also with errors that are not its own
                 _log.warning("%s, a copy of %s, is damaged (%s), and is fetched anew", cached, stored, error)
                 cached.unlink(missing_ok=True)
         content = stored.fetch()
         self._keep(cached, content)
-        return parse(pa.BufferReader(content))
+        return parse(pa.BufferReader(content), None)
 
     def _refuse_foreign(self) -> None:
         folder = self.folder
@@ -136,7 +137,7 @@ class FileCache:
                 if path.name.startswith(TEMPORARY):
                     path.unlink()
                 elif path.name != _LOCK:
-                    found.append((status.st_mtime_ns, status.st_size, path))
+                    found.append((status.st_atime_ns, status.st_size, path))
         total = sum(size for _, size, _ in found) + num_bytes
         for _, size, path in sorted(found):
             if total <= self.max_bytes:
@@ -146,13 +147,13 @@ class FileCache:
 
 
 def _open(cached: Path, num_bytes: int) -> pa.NativeFile | None:
-    """Open a file of the cache and mark it as used; None when there is none, or one of another size."""
+    """Open a file of the cache and mark it as used, by its time of access; None without one, or of another size."""
     try:
         file = pa.OSFile(str(cached))
     except OSError:
         return None
     with suppress(OSError):  # it was removed since, which the open file does not feel
-        os.utime(cached)
+        os.utime(cached, ns=(time.time_ns(), cached.stat().st_mtime_ns))
     if file.size() == num_bytes:
         return file
     file.close()

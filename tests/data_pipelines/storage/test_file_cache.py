@@ -54,7 +54,7 @@ def cache(tmp_path: Path) -> FileCache:
     return FileCache(3 * SIZE, str(tmp_path / "cache"))
 
 
-def content_of(file: pa.NativeFile) -> bytes:
+def content_of(file: pa.NativeFile, path: Path | None) -> bytes:
     return file.read()
 
 
@@ -90,7 +90,7 @@ def test_a_damaged_copy_is_fetched_anew(store, reads, cache, damaged, caplog):
     cache.read(stored, content_of)
     (cache.folder / stored.sha256).write_bytes(damaged)
 
-    def parse(file: pa.NativeFile) -> bytes:
+    def parse(file: pa.NativeFile, path: Path | None) -> bytes:
         content = file.read()
         if b"y" in content:
             raise pa.ArrowInvalid("crc")
@@ -102,7 +102,7 @@ def test_a_damaged_copy_is_fetched_anew(store, reads, cache, damaged, caplog):
 
 
 def test_content_that_cannot_be_parsed_is_fetched_once_more(store, reads, cache):
-    def parse(file: pa.NativeFile) -> bytes:
+    def parse(file: pa.NativeFile, path: Path | None) -> bytes:
         raise pa.ArrowInvalid("crc")
 
     stored = store("x")
@@ -130,7 +130,7 @@ def test_a_reader_keeps_a_file_that_is_evicted(store, cache):
     for age, stored in enumerate(files[:3]):
         os.utime(cache.folder / stored.sha256, ns=(age, age))
 
-    def evict(file: pa.NativeFile) -> bytes:
+    def evict(file: pa.NativeFile, path: Path | None) -> bytes:
         os.utime(cache.folder / files[0].sha256, ns=(0, 0))
         cache.read(files[3], content_of)
         assert files[0].sha256 not in held(cache)
@@ -202,7 +202,7 @@ cache = FileCache(3000, path)
 for number in range(200):
     name, digest = sys.argv[3 + number % 6].split(":")
     stored = StoredFile(Folder(folder), name, 1000, digest)
-    assert cache.read(stored, lambda file: file.read()) == name.encode() * 1000
+    assert cache.read(stored, lambda file, path: file.read()) == name.encode() * 1000
 """
 
 

@@ -106,8 +106,8 @@ class Evaluation(Config):
     num_samples: int = Field(default=10_000, ge=2)
     """The published protocol uses 50,000; fewer samples bias the Frechet distance upwards."""
     metric: Literal["fid", "is", "both", "all"] = "fid"
-    """all: also KID, precision and recall, and the distances between two halves of the real images, all of features of
-    at most 10,000 images; they are kept with the model."""
+    """all: also the distance to the test images, KID, precision and recall, and all of these between two halves of the
+    training images. KID, precision and recall are of at most 10,000 images, whose features are kept with the model."""
     sampling: Sampling = Sampling(guidance=1.0)
     nfe_curve: tuple[PositiveInt, ...] = ()
     """Numbers of evaluations, such as 1, 2, 5, 10: the same samples are drawn and scored with each of them too."""

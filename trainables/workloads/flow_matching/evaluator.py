@@ -1,5 +1,6 @@
 """Evaluator of generated samples: generates them over all ranks and compares them with the training images."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import ImagePanel, zoom_of
 from trainables.contract.train_context import Collectives
+from trainables.metrics.generative.frechet import Gaussian, RunningMoments, compute_frechet_distance
 from trainables.workloads.flow_matching.config import Evaluation, Sampling
 from trainables.workloads.flow_matching.flow.guidance import Samples, generate
 from trainables.workloads.flow_matching.flow.noise import draw_noise
@@ -17,9 +19,11 @@ from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.eval_labels import choose_labels, choose_shown
 from trainables.workloads.flow_matching.reference.nfe_curve import draw_curve
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
-from trainables.workloads.flow_matching.reference.score_names import name_halves, name_scores
+from trainables.workloads.flow_matching.reference.score_names import name_halves, name_scores, name_train_test
 from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, deal_chunks
 from trainables.workloads.flow_matching.reference.split_likelihood import SplitLikelihood
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -38,7 +42,8 @@ class _Tally:
 class SampleEvaluator(Evaluator[Mapping[str, Any]]):
     """Evaluator of `num_samples` samples, each with noise and label of its number and the seed.
 
-    Its reference is resolved before (`resolve_reference`), so it needs rows for likelihoods only.
+    Its reference is resolved before (`resolve_reference`), so it needs rows of the test split alone: for likelihoods,
+    and for the distance to them.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         *,
         class_names: Sequence[str],
         uses_labels: bool,
+        has_test_images: bool,
         seed: int,
         collectives: Collectives,
         device: torch.device,
@@ -62,6 +68,10 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         self._device = device
         self._labels = choose_labels(settings.num_samples, real.class_ratios(), seed)
         self._shown = choose_shown(self._labels)
+        self._test: RunningMoments | None = None
+        if settings.metric == "all" and has_test_images:
+            self.split = "test"
+            self._test = RunningMoments(extractor.feature_dim, device)
         self._likelihood: SplitLikelihood | None = None
         if settings.num_likelihoods:
             self.split = "test"
@@ -76,9 +86,12 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
             )
 
     def update(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
-        """Take the images of a batch for their likelihoods."""
+        """Take the test images of a batch."""
+        images = to_uint8(batch["image"])
+        if self._test is not None:
+            self._test.add(self._extractor.forward(images)[0])
         if self._likelihood is not None:
-            self._likelihood.add(to_uint8(batch["image"]), batch["label"])
+            self._likelihood.add(images, batch["label"])
 
     def compute(self, module: nn.Module) -> EvaluationResult:
         """Generate and score, with the trivial generator's scores as baselines; a collective.
@@ -87,13 +100,14 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         Raises FloatingPointError on all ranks when a sample holds a value that is not finite.
         """
         settings, name = self._settings, self._extractor.name
-        metrics, tally = self._score(module, settings.sampling)
+        test = self._summarise_test()
+        metrics, tally = self._score(module, settings.sampling, test)
         panels = [self._draw_shown(tally)]
         curve: dict[int, dict[str, float]] = {}
         for nfe in sorted(set(settings.nfe_curve)):
             is_known = nfe == settings.sampling.nfe
             sampling = settings.sampling.model_copy(update={"nfe": nfe})
-            curve[nfe] = dict(metrics) if is_known else self._score(module, sampling)[0]
+            curve[nfe] = dict(metrics) if is_known else self._score(module, sampling, test)[0]
         metrics |= {
             f"{key}/nfe_{nfe}": value
             for nfe, scores in curve.items()
@@ -106,18 +120,30 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
             metrics |= {f"baseline/{key}": value for key, value in scores.items()}
         if settings.metric == "all":
             metrics |= name_halves(self._real.features[name].halves, name)
+        if test is not None:
+            metrics |= name_train_test(compute_frechet_distance(self._real.gaussians[name], test), name)
         if self._likelihood is not None:
             metrics |= self._likelihood.compute(module)
         return EvaluationResult(metrics, [*panels, *draw_curve(curve, settings.sampling.solver)])
 
-    def _score(self, module: nn.Module, sampling: Sampling) -> tuple[dict[str, float], _Tally]:
+    def _summarise_test(self) -> Gaussian | None:
+        """Return the moments of the test images' features, None below two images; a collective."""
+        if self._test is None:
+            return None
+        moments = self._test.over_ranks(self._collectives.sum)
+        if moments.count >= 2:
+            return moments.gaussian()
+        logger.warning("the distance to the test images is left out: there are %d of them", int(moments.count))
+        return None
+
+    def _score(self, module: nn.Module, sampling: Sampling, test: Gaussian | None) -> tuple[dict[str, float], _Tally]:
         """Return the scores and costs of all samples; a collective."""
         settings, name = self._settings, self._extractor.name
         kept = self._real.num_kept(name, settings)
         scorer = Scorer(self._extractor, self._collectives, self._device, num_kept=kept)
         tally = self._generate_all(module, scorer, sampling)
         metrics = self._mean_cost(tally, sampling)
-        scores = scorer.compute(self._real.gaussians[name], self._real.rows_for(name, settings))
+        scores = scorer.compute(self._real.gaussians[name], self._real.rows_for(name, settings), test)
         return metrics | name_scores(scores, name, settings.metric), tally
 
     def _generate_all(self, module: nn.Module, scorer: Scorer, sampling: Sampling) -> _Tally:

@@ -123,6 +123,7 @@ class FlowMatchingTask(Task[Mapping[str, Any]]):
             self._extractor(device),
             class_names=self.class_names,
             uses_labels=self.config.label_drop_ratio < 1,
+            has_test_images=self.config.reflow is None,
             seed=self.seed,
             collectives=collectives,
             device=device,

@@ -1,19 +1,35 @@
 """Tiny images, a tiny network, and collectives for the tests of this workload."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.ranks import Ranks, run_ranks, solo
+from tests.tasks import seeded
+from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.train_context import StartContext
 from trainables.workloads.flow_matching.config import Evaluation, FlowMatchingConfig, Network, Pictures, Sampling
 from trainables.workloads.flow_matching.reference import features
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-__all__ = ["CPU", "DATA_SPEC", "Ranks", "begin", "run_ranks", "solo", "start_of", "tiny_config", "tiny_rows"]
+__all__ = [
+    "CPU",
+    "DATA_SPEC",
+    "Ranks",
+    "begin",
+    "begun_task",
+    "evaluate",
+    "run_ranks",
+    "settings",
+    "solo",
+    "start_of",
+    "tiny_config",
+    "tiny_rows",
+]
 
 CPU = torch.device("cpu")
 DATA_SPEC = {"channels": 1, "height": 4, "width": 4, "class_names": ["dark", "light", "mixed"]}
@@ -60,6 +76,31 @@ def begin(task: FlowMatchingTask, start: StartContext) -> FlowMatchingTask:
     task.on_train_start(start)
     task.prepare_evaluation(start)
     return task
+
+
+BUILDING = threading.Lock()
+"""The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
+
+
+def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
+    """A task that is ready to be evaluated, whose network does something."""
+    with BUILDING:
+        task = seeded(FlowMatchingTask)(config or tiny_config(), DATA_SPEC, seed=3)
+    begin(task, start_of(collectives))
+    nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
+    task.module.eval()
+    return task
+
+
+def evaluate(collectives: Ranks, config: FlowMatchingConfig | None = None) -> EvaluationResult:
+    """The evaluation of a `begun_task`."""
+    task = begun_task(collectives, config)
+    return task.evaluator(collectives, CPU).compute(task.module)
+
+
+def settings(**changes: Any) -> Evaluation:
+    """Those of the tiny evaluation, some of them changed."""
+    return tiny_config().evaluation.model_copy(update=changes)
 
 
 @pytest.fixture(autouse=True)

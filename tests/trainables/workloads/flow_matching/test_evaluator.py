@@ -1,5 +1,3 @@
-import io
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,38 +10,27 @@ from data_pipelines.storage.folder import Folder
 from tests.tasks import seeded
 from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.panels import ImagePanel, TablePanel
-from trainables.contract.seeding import seeded_generator
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
-from trainables.metrics.generative.kernel_distance import compute_kernel_distance
-from trainables.metrics.generative.precision_recall import compute_precision_recall
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
-from trainables.workloads.flow_matching.config import FlowMatchingConfig, Sampling
+from trainables.workloads.flow_matching.config import Sampling
 from trainables.workloads.flow_matching.reference.score_names import name_scores
 from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
-from .conftest import CPU, DATA_SPEC, Ranks, begin, run_ranks, solo, start_of, tiny_config, tiny_rows
-
-BUILDING = threading.Lock()
-"""The ranks are threads that share torch's global random state, which a module's initialisation borrows."""
-
-
-def begun_task(collectives: Ranks, config: FlowMatchingConfig | None = None) -> FlowMatchingTask:
-    with BUILDING:
-        task = seeded(FlowMatchingTask)(config or tiny_config(), DATA_SPEC, seed=3)
-    begin(task, start_of(collectives))
-    nn.init.normal_(task.module.get_parameter("conv_out.weight"), std=0.3, generator=torch.Generator().manual_seed(5))
-    task.module.eval()
-    return task
-
-
-def evaluate(collectives: Ranks, config: FlowMatchingConfig | None = None) -> EvaluationResult:
-    task = begun_task(collectives, config)
-    return task.evaluator(collectives, CPU).compute(task.module)
-
-
-def settings(**changes: Any) -> EvaluationSettings:
-    return tiny_config().evaluation.model_copy(update=changes)
+from .conftest import (
+    CPU,
+    DATA_SPEC,
+    Ranks,
+    begin,
+    begun_task,
+    evaluate,
+    run_ranks,
+    settings,
+    solo,
+    start_of,
+    tiny_config,
+    tiny_rows,
+)
 
 
 def test_two_ranks_give_the_same_result_as_one():
@@ -103,31 +90,6 @@ def test_scores_do_not_depend_on_the_batch_size(metric: str):
     assert small == pytest.approx(large, rel=1e-5) and len(small) > 7
 
 
-def test_all_scores_are_those_of_the_samples_features():
-    """KID, precision, recall, and the same between two halves of the real images."""
-    config = tiny_config(evaluation=settings(metric="all"))
-    task = begun_task(solo(), config)
-    seen: list[Tensor] = []
-    evaluator = task.evaluator(solo(), CPU)
-    network = task.real.network
-    assert network is not None
-    evaluator._extractor = Extractor("local", 64, 3, lambda images: (seen.append(images), network(images))[1])
-    with torch.no_grad():
-        metrics = evaluator.compute(task.module).metrics
-        generated = network(torch.cat(seen))[0]
-    rows = task.real.features["local"].rows
-    assert len(rows) == 48 and len(generated) == 22
-    expected = compute_precision_recall(rows[:22], generated)
-    assert (metrics["eval/precision_local"], metrics["eval/recall_local"]) == (expected.precision, expected.recall)
-    draws = seeded_generator(0, "subsets of the kernel distance")
-    kernel = compute_kernel_distance(rows[:22], generated, generator=draws)
-    assert metrics["eval/kid_local"] == pytest.approx(kernel.mean, rel=1e-5)
-    assert metrics["eval/fid_local_halves"] == task.real.features["local"].halves.fid
-    names = {"kid_local", "precision_local", "recall_local", "fid_local"}
-    assert {f"eval/{name}_halves" for name in names} <= set(metrics)
-    assert {f"baseline/eval/{name}" for name in names} <= set(metrics)
-
-
 def test_likelihoods_are_of_test_images_of_any_network():
     config = tiny_config(evaluation=settings(num_likelihoods=2))
     task = begun_task(solo(), config)
@@ -139,25 +101,6 @@ def test_likelihoods_are_of_test_images_of_any_network():
         metrics = evaluator.compute(task.module).metrics
     assert 0 < metrics["eval/bits_per_dim"] < 20 and metrics["eval/bits_per_dim_se"] > 0
     assert begun_task(solo()).evaluator(solo(), CPU).splits == ()
-
-
-def test_two_ranks_give_all_scores_as_one_does():
-    config = tiny_config(evaluation=settings(metric="all"))
-    (expected,) = run_ranks(1, lambda collectives: evaluate(collectives, config))
-    for evaluation in run_ranks(2, lambda collectives: evaluate(collectives, config)):
-        assert evaluation.metrics == pytest.approx(dict(expected.metrics), rel=1e-6)
-
-
-def test_a_saved_task_knows_the_real_features():
-    config = tiny_config(evaluation=settings(metric="all"))
-    task = begun_task(solo(), config)
-    file = io.BytesIO()
-    torch.save(task.state_dict(), file)
-    file.seek(0)
-    later = seeded(FlowMatchingTask)(config, DATA_SPEC, seed=3)
-    later.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(later.real.features["local"].rows, task.real.features["local"].rows)
-    assert later.real.features["local"].halves == task.real.features["local"].halves
 
 
 def test_a_curve_holds_the_scores_of_each_number_of_evaluations():

@@ -17,7 +17,7 @@ from data_pipelines.storage.folder import Folder
 from data_pipelines.video.frame_folders import FrameClip
 from data_pipelines.video.pipeline import VideoPipeline
 from data_pipelines.video.video_files import VideoClip
-from tests.data_pipelines.storage.conftest import serve_mock
+from tests.data_pipelines.conftest import serve_mock
 from tests.saved_models import save_task
 from tests.video_fixtures import save_sound, save_video
 from trainables.contract.seeding import seeded_generator

@@ -28,6 +28,8 @@ def name_scores(scores: Scores, extractor: str, metric: Metric) -> dict[str, flo
     if metric == "all":
         named |= {f"eval/{name}{infix}": getattr(scores, name) for name in _MORE}
         named[f"eval/kid{infix}_std"] = scores.kid_std or 0.0
+        if scores.fid_test is not None:
+            named[f"{_distance(extractor)}_test"] = scores.fid_test
     return named
 
 
@@ -36,6 +38,11 @@ def name_halves(halves: Halves, extractor: str) -> dict[str, float]:
     infix = "_local" if extractor != "inception" else ""
     named = {f"eval/{name}{infix}_halves": getattr(halves, name) for name in _MORE}
     return {f"{_distance(extractor)}_halves": halves.fid, **named}
+
+
+def name_train_test(distance: float, extractor: str) -> dict[str, float]:
+    """Return the distance between the training and the test images, as of a generator that repeats the former."""
+    return {f"{_distance(extractor)}_train_test": distance}
 
 
 def _distance(extractor: str) -> str:

@@ -52,6 +52,8 @@ class Scores:
     kid_std: float | None = None
     precision: float | None = None
     recall: float | None = None
+    fid_test: float | None = None
+    """The distance to the test images; None where there are none, or they are not read."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class Scorer:
         self._logits.append(logits.float())
         self._positions.append(torch.arange(chunk.start, chunk.stop, device=self._device))
 
-    def compute(self, real: Gaussian, real_rows: Float[Tensor, "rows dim"] | None = None) -> Scores:
+    def compute(
+        self, real: Gaussian, real_rows: Float[Tensor, "rows dim"] | None = None, test: Gaussian | None = None
+    ) -> Scores:
         """Compute scores over all ranks' images, equal for every number of ranks up to the order of float64 sums.
 
         The logits are put into the order of the samples, as the splits of the inception score depend on it.
@@ -102,16 +106,18 @@ class Scorer:
         Args:
             real: Moments of the real features.
             real_rows: Real features, for the scores that need more than their moments.
+            test: Moments of the features of the test images.
         """
-        moments = self._moments.over_ranks(self._collectives.sum)
+        generated = self._moments.over_ranks(self._collectives.sum).gaussian()
         logits = self._collectives.gather(torch.cat(self._logits))
         positions = self._collectives.gather(torch.cat(self._positions))
         inception = compute_inception_score(logits[positions.argsort()], min(NUM_SPLITS, len(logits)))
         compared = {} if real_rows is None else asdict(compare_rows(real_rows, self._kept_rows()))
         return Scores(
-            fid=compute_frechet_distance(moments.gaussian(), real),
+            fid=compute_frechet_distance(generated, real),
             inception_score_mean=inception.mean,
             inception_score_std=inception.std,
+            fid_test=None if test is None else compute_frechet_distance(generated, test),
             **compared,
         )
 

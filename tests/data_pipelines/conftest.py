@@ -1,4 +1,4 @@
-"""A stand-in of an object store for the tests of storage."""
+"""A stand-in of an object store."""
 
 from collections.abc import Callable
 from pathlib import Path
