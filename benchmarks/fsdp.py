@@ -118,7 +118,7 @@ def count_held(optimization: Optimization) -> dict[str, int]:
     """Bytes of this worker's weights, moments and EMA."""
     assert optimization.ema is not None
     moments = [value for state in optimization.optimizer.state.values() for value in state.values()]
-    averaged: nn.Module = optimization.ema.weights
+    averaged: nn.Module = optimization.ema.module
     return {
         "weights": count_bytes(optimization.task.module.parameters()),
         "moments": count_bytes(moments),

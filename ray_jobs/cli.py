@@ -10,48 +10,20 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 from data_pipelines.contract.did_you_mean import suggest
 from ray_jobs.arguments import VerbParser, load_target
-from ray_jobs.commands import (
-    app,
-    check,
-    clean,
-    evaluate,
-    export,
-    predict,
-    prepare,
-    repeat,
-    report,
-    show,
-    submit,
-    sweep,
-    sync,
-    train,
-)
-from ray_jobs.commands import list as list_
+from ray_jobs.commands import predict
 from ray_jobs.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
 from ray_jobs.terminal import prepare_streams, print_text
 
-VERBS: dict[str, ModuleType] = {
-    "list": list_,
-    "show": show,
-    "prepare": prepare,
-    "train": train,
-    "repeat": repeat,
-    "sweep": sweep,
-    "evaluate": evaluate,
-    "predict": predict,
-    "app": app,
-    "export": export,
-    "report": report,
-    "sync": sync,
-    "submit": submit,
-    "check": check,
-    "clean": clean,
-}
+NAMES = (
+    *("list", "show", "prepare", "train", "repeat", "sweep", "evaluate", "predict"),
+    *("app", "export", "report", "sync", "submit", "check", "clean"),
+)
+VERBS = {name: import_module(f"ray_jobs.commands.{name}") for name in NAMES}
 """The modules of the verbs, in the order of the help; `ray_jobs/commands/__init__.py` says what each has."""
 NOT_FOR_JOBS = {"submit", "report", "list", "export", "app", "clean"}
 

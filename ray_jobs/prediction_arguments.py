@@ -17,15 +17,10 @@ PREFIX = "option:"
 def add_options_of_model(
     parser: argparse.ArgumentParser, words: Sequence[str], add_arguments: Callable[[argparse.ArgumentParser], None]
 ) -> None:
-    """Add the options of the model's workload, if a model is among the words; it is then the option `opened`.
+    """Add the options of the model's workload, if a model is among the words behind the verb; it is then `opened`.
 
-    Args:
-        parser: Gets the options.
-        words: The command line, without its verb.
-        add_arguments: Adds the verb's own arguments to a parser.
-
-    Raises:
-        ValueError: What is named is no model, or its workload predicts nothing.
+    `add_arguments` adds the verb's own arguments to a parser. Raises ValueError when what is named is no model, or its
+    workload predicts nothing.
     """
     if not any(not word.startswith("-") for word in words):
         return
@@ -55,13 +50,7 @@ def find_model(
 ) -> argparse.Namespace:
     """Read MODEL and the verb's own arguments, whatever the options of the workload are.
 
-    Args:
-        verb: The verb.
-        words: The command line behind it.
-        add_arguments: Adds the verb's own arguments to a parser.
-
-    Raises:
-        ValueError: MODEL is missing.
+    The arguments are as for `add_options_of_model`. Raises ValueError when MODEL is missing.
     """
     finder = VerbParser(prog=f"quintet {verb}", add_help=False, allow_abbrev=False)
     add_arguments(finder)

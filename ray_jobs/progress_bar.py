@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -16,21 +16,17 @@ LINE_S = 10.0
 """How often a line tells how many rows are prepared where no bar can be drawn."""
 
 
-@contextmanager
-def progress_bar() -> Iterator["ProgressBar"]:
-    """Yield a bar that appears with the first progress, and is gone after the block."""
-    bar = ProgressBar()
-    try:
-        yield bar
-    finally:
-        bar.close()
+def progress_bar() -> "closing[ProgressBar]":
+    """Return a bar for a `with` block, which appears with the first progress, and is gone after the block."""
+    return closing(ProgressBar())
 
 
 class ProgressBar:
     """One bar at a time: over the rows of the data, then over the steps of a training."""
 
     def __init__(self) -> None:
-        self._drawn: _DrawnBar | None = None
+        self._drawn: Progress | None = None
+        self._stack = ExitStack()
         self._printed = time.monotonic()
         self._first: tuple[float, int] | None = None
         """When the first rows were shown, and how many."""
@@ -70,43 +66,35 @@ class ProgressBar:
 
     def _draw(self, title: str, done: int, total: int, words: str) -> None:
         if self._drawn is None:
-            self._drawn = _DrawnBar(title, done, total, words)
+            self._drawn = self._stack.enter_context(_drawn_bar(title))
+            self._drawn.add_task(words, completed=done, total=total)
         else:
-            self._drawn.update(done, total, words)
+            self._drawn.update(self._drawn.task_ids[0], completed=done, total=total, description=words)
 
     def close(self) -> None:
         """Remove the bar, if there is one."""
-        if self._drawn is not None:
-            self._drawn.close()
+        self._stack.close()
         self._drawn = self._first = None
 
 
-class _DrawnBar:
-    """A bar on a terminal. The cursor stays visible, so that a killed process leaves none that is hidden."""
-
-    def __init__(self, title: str, done: int, total: int, words: str):
-        console = build_console()
-        console.show_cursor = lambda show=True: False
-        self._progress = Progress(
-            TextColumn(title),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=console,
-            transient=True,
-            refresh_per_second=4,
-            redirect_stderr=sys.stderr.isatty(),
-        )
-        self._task = self._progress.add_task(words, completed=done, total=total)
-        self._stack = ExitStack()
-        self._stack.enter_context(_loggers_above(self._progress))
-
-    def update(self, done: int, total: int, words: str) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=words)
-
-    def close(self) -> None:
-        self._stack.close()
+@contextmanager
+def _drawn_bar(title: str) -> Iterator[Progress]:
+    """Yield a bar on a terminal. The cursor stays visible, so that a killed process leaves none that is hidden."""
+    console = build_console()
+    console.show_cursor = lambda show=True: False
+    bar = Progress(
+        TextColumn(title),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    with _loggers_above(bar):
+        yield bar
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from data_pipelines.video.config import VideoData
 from data_pipelines.video.pipeline import VideoPipeline
 from trainables.contract.task import Task
 from trainables.contract.workload_config import WorkloadConfig
-from trainables.engine.files.model_versions import save_model
+from trainables.engine.files.model_versions import name_model, write_model
+from trainables.run_paths import MODELS, step_name
 from trainables.workloads import build_task, config_class
 
 DIGITS = {"channels": 1, "height": 8, "width": 8, "class_names": [str(digit) for digit in range(10)]}
@@ -96,9 +97,10 @@ def save_task(
 ) -> str:
     """Save a task's weights as the best model of a run; returns the run's folder."""
     workload = config.model_dump(mode="json")
-    save_model(
-        Folder(str(folder)),
-        step=step,
+    run, version = Folder(str(folder)), step_name(step)
+    write_model(
+        run,
+        f"{MODELS}/{version}",
         weights=task.module.state_dict(),
         task_state=task.state_dict(),
         metadata={
@@ -110,7 +112,6 @@ def save_task(
             "global_step": step,
             "config": {"seed": seed, "workload": workload},
         },
-        aliases=["latest", "best"],
-        is_kept=False,
     )
+    name_model(run, version, ["latest", "best"], is_kept=False)
     return str(folder)

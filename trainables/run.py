@@ -92,9 +92,11 @@ class Scaling(Config):
     `cpus_per_worker`. The last bit of a CPU result depends on it, so a resumed run keeps the number it began with."""
 
     @model_validator(mode="after")
-    def _says_what_it_waits_for(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.wait_for_nodes_s and self.use_gpu is None:
             raise ValueError("wait_for_nodes_s needs use_gpu=true or false: what is still to come cannot be seen")
+        if self.min_workers and self.min_workers > self.num_workers:
+            raise ValueError(f"min_workers={self.min_workers} is more than num_workers={self.num_workers}")
         return self
 
     def worker_resources(self, uses_gpu: bool) -> dict[str, float]:
@@ -107,12 +109,6 @@ class Scaling(Config):
         if self.accelerator_type:
             found[f"accelerator_type:{self.accelerator_type}"] = 0.001  # as Ray itself asks for it
         return found
-
-    @model_validator(mode="after")
-    def _has_a_range(self) -> Self:
-        if self.min_workers and self.min_workers > self.num_workers:
-            raise ValueError(f"min_workers={self.min_workers} is more than num_workers={self.num_workers}")
-        return self
 
 
 def set_dotted(settings: dict[str, Any], dotted: str, value: Any) -> None:

@@ -65,9 +65,7 @@ def named_model(run: Folder, alias: Literal["best", "latest"] = "best") -> Folde
 def refuse_checkpoint(folder: Path, use: str) -> None:
     """Raise ValueError when a local folder is a checkpoint, which holds no weights that were chosen, and perhaps parts.
 
-    Args:
-        folder: The folder.
-        use: What its weights are for, in words.
+    `use` says in words what its weights are for.
     """
     if (folder / CHECKPOINT_STATE).is_file():
         raise ValueError(f"{use}: {folder} is a checkpoint; give its run, or one of the run's models")

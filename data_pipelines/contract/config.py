@@ -40,10 +40,6 @@ def refuse_credentials(uri: str) -> None:
         raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
 
 
-def _write_path(given: object) -> object:
-    return str(given) if isinstance(given, Path) else given
-
-
 def _complete_uri(uri: str) -> str:
     if "://" not in uri:
         return str(_make_absolute(Path(uri)))
@@ -58,10 +54,6 @@ def _place_raw(given: object) -> object:
     return str(mirror_of(given.rstrip("/")))
 
 
-def _write_raw(path: Path) -> str:
-    return uri_of(path) or str(path)
-
-
 def _make_tuple(given: object) -> object:
     if isinstance(given, str | Path):
         return (given,)
@@ -70,7 +62,9 @@ def _make_tuple(given: object) -> object:
 
 FilePath = Annotated[Path, AfterValidator(_make_absolute)]
 """Path made absolute against the working directory."""
-FolderUri = Annotated[str, BeforeValidator(_write_path), AfterValidator(_complete_uri)]
+FolderUri = Annotated[
+    str, BeforeValidator(lambda given: str(given) if isinstance(given, Path) else given), AfterValidator(_complete_uri)
+]
 """Folder on any storage: a path made absolute like `FilePath`, or a URI such as `s3://bucket/folder` as it is."""
 InputPath = Annotated[Path, AfterValidator(_make_absolute), INPUT]
 """Path like `FilePath` to data that the user must provide."""
@@ -80,7 +74,7 @@ RawPath = Annotated[
     Path,
     BeforeValidator(_place_raw),
     AfterValidator(_make_absolute),
-    PlainSerializer(_write_raw, return_type=str, when_used="json"),
+    PlainSerializer(lambda path: uri_of(path) or str(path), return_type=str, when_used="json"),
     INPUT,
 ]
 """Path like `InputPath`, or a URI such as `s3://bucket/folder`, which is copied to this machine's disk to be read."""

@@ -39,12 +39,7 @@ class NumpyDraws:
     """Draws of NumPy for the rows of a micro-batch, on the host."""
 
     def __init__(self, places: Sequence[int] | np.ndarray, seed_of: SeedOf) -> None:
-        """Begin to draw.
-
-        Args:
-            places: Place of each row in the global batch, from 0.
-            seed_of: Seed of a block; the blocks of one step need seeds of their own.
-        """
+        """Begin to draw for rows at these places of the global batch; the blocks of each step need own seeds."""
         self._places, self._seed_of = places, seed_of
 
     @cached_property
@@ -76,13 +71,7 @@ class TorchDraws:
     def __init__(
         self, places: Sequence[int] | np.ndarray, seed_of: SeedOf, device: "torch.device | str" = "cpu"
     ) -> None:
-        """Begin to draw.
-
-        Args:
-            places: Place of each row in the global batch, from 0.
-            seed_of: Seed of a block; the blocks of one step need seeds of their own.
-            device: Device of the numbers.
-        """
+        """Begin to draw as `NumpyDraws` does, on a device."""
         import torch
 
         self._torch, self.device = torch, torch.device(device)

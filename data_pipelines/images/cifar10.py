@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +16,10 @@ from data_pipelines.readers.safe_pickle import load_plain_pickle
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """Class names in the order of the labels."""
-_NUM_CLASSES = len(CIFAR10_CLASSES)
 _PIXELS = 3 * 32 * 32
 
 
-def find_cifar10(path: Path) -> "Cifar10Source":
+def find_cifar10(path: Path) -> "CifarSource":
     """Return the reader of the form at `path` or in its usual subfolder.
 
     Raises ValueError naming the files that are expected.
@@ -35,12 +34,14 @@ def find_cifar10(path: Path) -> "Cifar10Source":
     )
 
 
-class Cifar10Source(ABC):
+class CifarSource(ABC):
     """Source of 32x32 colour images, in batches of any length, in the order of the files."""
 
     folder_name: ClassVar[str]
-    suffix: ClassVar[str]
+    train_files: ClassVar[tuple[str, ...]]
+    test_file: ClassVar[str]
     names_file: ClassVar[str]
+    num_classes: ClassVar[int] = len(CIFAR10_CLASSES)
 
     def __init__(self, folder: Path) -> None:
         missing = [name for name in self.all_files() if not (folder / name).is_file()]
@@ -51,34 +52,33 @@ class Cifar10Source(ABC):
     @classmethod
     def all_files(cls) -> list[str]:
         """Return the names of every file of this form."""
-        batches = [f"data_batch_{number}{cls.suffix}" for number in range(1, 6)]
-        return [*batches, f"test_batch{cls.suffix}", cls.names_file]
+        return [*cls.train_files, cls.test_file, cls.names_file]
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The ten names, in the order of the labels."""
+        """The names, in the order of the labels."""
         path = self.folder / self.names_file
         names = self._read_class_names(path)
-        if len(names) != _NUM_CLASSES:
-            raise ValueError(f"{path}: names {len(names)} classes, expected {_NUM_CLASSES}")
+        if len(names) != self.num_classes:
+            raise ValueError(f"{path}: names {len(names)} classes, expected {self.num_classes}")
         return names
 
     def num_rows(self) -> dict[Split, int]:
-        return {split: sum(self._rows_of[name] for name in self._files(split)) for split in ("train", "test")}
+        return {split: sum(self._rows_of[file] for file in files) for split, files in self.split_files().items()}
 
     def read(self, split: Split, start_row: int) -> Iterator[LabelledImages]:
-        for name in self._files(split):
-            if start_row < self._rows_of[name]:
-                batch = self._read_batch(self.folder / name)
+        for file in self.split_files()[split]:
+            if start_row < self._rows_of[file]:
+                batch = self._read_batch(file)
                 yield LabelledImages(batch.images[start_row:], batch.labels[start_row:])
-            start_row = max(0, start_row - self._rows_of[name])
+            start_row = max(0, start_row - self._rows_of[file])
 
     def files(self) -> list[Path]:
         return [self.folder / name for name in self.all_files()]
 
-    def split_files(self) -> Mapping[Split, Sequence[Path]]:
+    def split_files(self) -> dict[Split, list[Path]]:
         """Return the batches, of which a copy is noticed too."""
-        return {split: [self.folder / name for name in self._files(split)] for split in ("train", "test")}
+        return {"train": [self.folder / name for name in self.train_files], "test": [self.folder / self.test_file]}
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
@@ -86,17 +86,14 @@ class Cifar10Source(ABC):
             digest.update(file.read_bytes())
         return digest.hexdigest()
 
-    @classmethod
-    def _files(cls, split: Split) -> list[str]:
-        return cls.all_files()[:5] if split == "train" else cls.all_files()[5:6]
-
     @cached_property
-    def _rows_of(self) -> dict[str, int]:
-        refuse_same_files([self.folder / name for name in self.all_files()[:6]])
-        counts = {name: self._count(self.folder / name) for name in self.all_files()[:6]}
-        for name, count in counts.items():
+    def _rows_of(self) -> dict[Path, int]:
+        batches = self.files()[:-1]
+        refuse_same_files(batches)
+        counts = {file: self._count(file) for file in batches}
+        for file, count in counts.items():
             if not count:
-                raise ValueError(f"{self.folder / name}: holds no images; copy it again")
+                raise ValueError(f"{file}: holds no images; copy it again")
         return counts
 
     @abstractmethod
@@ -109,29 +106,36 @@ class Cifar10Source(ABC):
     def _read_class_names(self, path: Path) -> tuple[str, ...]: ...
 
 
-class PickledCifar10(Cifar10Source):
+class PickledCifar10(CifarSource):
     """`cifar-10-batches-py`: pickled dicts of Python 2, or the same written by Python 3."""
 
     folder_name = "cifar-10-batches-py"
-    suffix = ""
+    train_files = tuple(f"data_batch_{number}" for number in range(1, 6))
+    test_file = "test_batch"
     names_file = "batches.meta"
+    labels_key: ClassVar[str] = "labels"
+    names_key: ClassVar[str] = "label_names"
 
     def _count(self, path: Path) -> int:
         return len(self._read_batch(path).labels)
 
     def _read_batch(self, path: Path) -> LabelledImages:
-        content = load_dict(path, "data", "labels")
-        return read_pickled_images(path, content["data"], content["labels"], num_classes=_NUM_CLASSES)
+        content = _load_dict(path, "data", self.labels_key)
+        return _read_images(path, content["data"], content[self.labels_key], num_classes=self.num_classes)
 
     def _read_class_names(self, path: Path) -> tuple[str, ...]:
-        return read_names(path, "label_names")
+        names = _load_dict(path, self.names_key)[self.names_key]
+        if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
+            raise ValueError(f"{path}: `{self.names_key}` is not a list of names")
+        return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
 
 
-class BinaryCifar10(Cifar10Source):
+class BinaryCifar10(CifarSource):
     """`cifar-10-batches-bin`: records of one label byte and 3072 pixel bytes."""
 
     folder_name = "cifar-10-batches-bin"
-    suffix = ".bin"
+    train_files = tuple(f"{name}.bin" for name in PickledCifar10.train_files)
+    test_file = "test_batch.bin"
     names_file = "batches.meta.txt"
 
     def _count(self, path: Path) -> int:
@@ -142,14 +146,13 @@ class BinaryCifar10(Cifar10Source):
 
     def _read_batch(self, path: Path) -> LabelledImages:
         records = np.fromfile(path, np.uint8).reshape(self._count(path), 1 + _PIXELS)
-        return _checked(path, records[:, 1:], records[:, 0], num_classes=_NUM_CLASSES)
+        return _checked(path, records[:, 1:], records[:, 0], num_classes=self.num_classes)
 
     def _read_class_names(self, path: Path) -> tuple[str, ...]:
         return tuple(path.read_text(encoding="utf-8", errors="replace").split())
 
 
-def read_pickled_images(path: Path, pixels: Any, labels: Any, *, num_classes: int) -> LabelledImages:
-    """Return the rows of one pickled batch, checked; ValueError names the file and the fault."""
+def _read_images(path: Path, pixels: Any, labels: Any, *, num_classes: int) -> LabelledImages:
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
         found = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise ValueError(f"{path}: `data` is {found}, expected uint8 (rows, {_PIXELS})")
@@ -162,14 +165,6 @@ def read_pickled_images(path: Path, pixels: Any, labels: Any, *, num_classes: in
     return _checked(path, pixels, np.asarray(labels), num_classes=num_classes)
 
 
-def read_names(path: Path, key: str) -> tuple[str, ...]:
-    """Read the list of names under `key` of a pickled dict."""
-    names = load_dict(path, key)[key]
-    if not isinstance(names, list) or not all(isinstance(name, bytes | str) for name in names):
-        raise ValueError(f"{path}: `{key}` is not a list of names")
-    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
-
-
 def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray, *, num_classes: int) -> LabelledImages:
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
@@ -179,7 +174,7 @@ def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray, *, num_classes:
     return LabelledImages(images, labels.astype(np.int64))
 
 
-def load_dict(path: Path, *needed: str) -> dict[str, Any]:
+def _load_dict(path: Path, *needed: str) -> dict[str, Any]:
     """Read a pickled dict of plain data that has the needed keys."""
     content = load_plain_pickle(path)
     if not isinstance(content, dict):

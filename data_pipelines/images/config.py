@@ -43,13 +43,9 @@ class ImageData(Config):
         return f"the last {100 * self.validation_ratio:g} % of the training rows in stored order, rounded down"
 
     @model_validator(mode="after")
-    def _digits_need_no_path(self) -> Self:
+    def _fits_the_source(self) -> Self:
         if self.source == "digits" and self.path is not None:
             raise ValueError("`path` is not read by source: digits; name the `source` of what lies there")
-        return self
-
-    @model_validator(mode="after")
-    def _files_need_a_size(self) -> Self:
         if self.holds_files and self.size is None:
             raise ValueError(
                 f"`size` is needed with source: {self.source}; give the side in pixels, for example size: 32"

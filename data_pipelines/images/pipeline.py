@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -47,9 +47,6 @@ class ImagePipeline(SourcePipeline[ImageBatch], ChoosingPipeline[ImageBatch]):
     def __init__(self, data: ImageData) -> None:
         self.data: ImageData = data
         self.shape = raw_shape(data)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ImagePipeline, (self.data,)  # without the listing of the raw data
 
     @property
     def key_prefix(self) -> str:

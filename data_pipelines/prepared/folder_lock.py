@@ -32,7 +32,7 @@ def only_one(folder: Folder) -> Iterator[Callable[[], None]]:
         except OSError as error:
             words = "%s cannot be locked there (%s); let no second command prepare it at the same time"
             _log.warning(words, folder, error.strerror)
-        yield _never_lost
+        yield lambda: None
 
 
 @contextmanager
@@ -46,7 +46,3 @@ def _leased(folder: Folder) -> Iterator[Callable[[], None]]:
     folder.make()
     with leased(folder, _LOCK, lost.append):
         yield refuse_if_lost
-
-
-def _never_lost() -> None:
-    pass

@@ -51,14 +51,8 @@ def prepare_rows(
 ) -> Manifest:
     """Make a folder hold the rows of a pipeline, doing only the missing work; returns its manifest.
 
-    Args:
-        pipeline: Reads the rows, or chooses them.
-        folder: The prepared folder.
-        making: How.
-        references: The stores that rows are chosen from; a choice from others is made anew.
-
-    Raises:
-        ValueError: The folder holds anything else, or the raw data cannot be read.
+    A choice from other stores than those that are referred to is made anew. Raises ValueError when the folder holds
+    anything else, or the raw data cannot be read.
     """
     manifest = _prepare(pipeline, folder, making, references)
     if making.names_damaged:

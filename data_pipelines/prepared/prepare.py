@@ -20,8 +20,6 @@ from data_pipelines.prepared.shard_files import delete_shards
 from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.storage.folder import Folder
 
-__all__ = ["find_stores", "is_prepared", "load_manifest", "prepare"]
-
 _log = logging.getLogger(__name__)
 
 
@@ -127,7 +125,7 @@ def _find_places(stores: Sequence[DataPipeline[Any]], folder: Folder, manifest: 
 
 
 def _prepare_again(pipeline: DataPipeline[Any], folder: Folder, making: Making) -> Manifest:
-    fresh = folder.beside(".again")
+    fresh = folder.sibling(f"{folder.name}.again")
     if not fresh.exists():
         refuse_foreign(folder, pipeline.key)
     if isinstance(pipeline, ChoosingPipeline):

@@ -40,7 +40,6 @@ class Piece(NamedTuple):
 
     @property
     def num_rows(self) -> int:
-        """Number of rows."""
         return self.stop - self.start
 
 

@@ -12,16 +12,7 @@ from data_pipelines.storage.folder import Folder
 
 
 def remake_shards(pipeline: DataPipeline[Any], folder: Folder, manifest: Manifest) -> Manifest:
-    """Write the shards that are missing or cut off again, from their raw rows.
-
-    Args:
-        pipeline: Reads the raw rows.
-        folder: The prepared folder.
-        manifest: The folder's manifest.
-
-    Returns:
-        The manifest with the new shards.
-    """
+    """Write the shards that are missing or cut off again, from their raw rows; returns the new manifest."""
     sizes = folder.sizes()
     splits: dict[str, list[Shard]] = {}
     for split, shards in manifest.splits.items():

@@ -89,18 +89,10 @@ def load_shard(
     cache: FileCache | None = None,
     groups: Sequence[int] | None = None,
 ) -> pa.Table:
-    """Read, check and decode one shard, or some row groups of it.
+    """Read, check and decode one shard, or some row groups of it; see `read_columns`.
 
-    Args:
-        folder: The prepared folder.
-        shard: The shard, as the manifest lists it.
-        pipeline: Checks and decodes the rows.
-        data_spec: The manifest's data spec; by default the pipeline's.
-        cache: Cache of files that do not lie on a local disk; by default they are read from their storage.
-        groups: Numbers of the row groups to read; by default all.
-
-    Raises:
-        ValueError: Names the file, the fault, and the remedy.
+    The data spec is the manifest's, by default the pipeline's. Raises ValueError naming the file, the fault, and the
+    remedy.
     """
     table = read_columns(folder, shard, pipeline.schema, cache=cache, groups=groups)
     return decode_checked(table, folder, shard, pipeline, pipeline.data_spec() if data_spec is None else data_spec)

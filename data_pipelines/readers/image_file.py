@@ -44,7 +44,13 @@ def load_image(path: Path, shape: ImageShape) -> np.ndarray:
 def fit_image(image: Image.Image, shape: ImageShape) -> np.ndarray:
     """Return 8-bit grey or RGB as uint8 [channels, height, width], resized to cover and centre-cropped."""
     plain = image.convert("L" if shape.channels == 1 else "RGB")
-    pixels = np.asarray(_cover(plain, shape))
+    if plain.size != (shape.width, shape.height):
+        width = min(plain.width, plain.height * shape.width / shape.height)
+        height = min(plain.height, plain.width * shape.height / shape.width)
+        left, top = (plain.width - width) / 2, (plain.height - height) / 2
+        box = (left, top, left + width, top + height)
+        plain = plain.resize((shape.width, shape.height), Image.Resampling.BICUBIC, box=box)
+    pixels = np.asarray(plain)
     return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
@@ -162,12 +168,3 @@ def to_plain(image: Image.Image, path: Path) -> Image.Image:
     if image.mode in _PLAIN_MODES:
         return image
     raise BadFileError(path, f"has the colour mode {image.mode}; convert it to RGB or grey with 8 or 16 bits")
-
-
-def _cover(image: Image.Image, shape: ImageShape) -> Image.Image:
-    if image.size == (shape.width, shape.height):
-        return image
-    side = min(image.size)  # the target is square, so the largest centred square is what remains of the image
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((shape.width, shape.height), Image.Resampling.BICUBIC, box=box)

@@ -68,11 +68,7 @@ def _measure_ebml(stream: BinaryIO) -> int:
     start = stream.tell()
     if stream.read(4) not in (EBML, SEGMENT):
         return 0
-    length = _vint_bytes(stream)
+    length = 9 - int.from_bytes(stream.read(1), "big").bit_length()
     stream.seek(-1, io.SEEK_CUR)
     size = int.from_bytes(stream.read(length), "big") & ((1 << 7 * length) - 1)
     return 0 if size == (1 << 7 * length) - 1 else stream.tell() - start + size
-
-
-def _vint_bytes(stream: BinaryIO) -> int:
-    return 9 - int.from_bytes(stream.read(1), "big").bit_length()

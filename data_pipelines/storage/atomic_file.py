@@ -32,17 +32,6 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
         raise
 
 
-@contextmanager
-def replace_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder to fill and to flush; when the block ends well, it takes the place of `target`."""
-    filling = temporary_folder(target)
-    try:
-        yield filling
-        put_in_place(filling, target)
-    finally:
-        shutil.rmtree(filling, ignore_errors=True)
-
-
 def temporary_folder(target: Path) -> Path:
     """Make a new folder beside `target`, and its parents."""
     target.parent.mkdir(parents=True, exist_ok=True)

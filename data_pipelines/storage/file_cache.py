@@ -7,8 +7,8 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -115,7 +115,8 @@ class FileCache:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._refuse_foreign()
-            with self._locked():
+            with (self.folder / _LOCK).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
                 self._make_room(len(content))
                 temporary.write_bytes(content)
                 temporary.replace(cached)
@@ -126,12 +127,6 @@ class FileCache:
                 _warned.add(self.folder)
                 words = "the cache %s cannot be written (%s), so data are read from their storage each time"
                 _log.warning(words, self.folder, error)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _make_room(self, num_bytes: int) -> None:
         """Remove what killed writers left, and the files that were not used for longest, until so many bytes fit."""

@@ -1,6 +1,7 @@
 """Folders on any storage that pyarrow reaches: files and folders are stored completely or not at all."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,15 @@ from typing import Any
 from pyarrow import NativeFile
 from pyarrow import fs as pafs
 
-from data_pipelines.storage.atomic_file import TEMPORARY, replace_file, replace_folder, sync_directory
+from data_pipelines.storage.atomic_file import (
+    TEMPORARY,
+    put_in_place,
+    replace_file,
+    sync_directory,
+    temporary_folder,
+)
 from data_pipelines.storage.checksums import MANIFEST, write_checksums
-from data_pipelines.storage.uri import extend_uri, join_uri, parent_uri, split_uri
+from data_pipelines.storage.uri import join_uri, parent_uri, split_uri
 
 
 class Folder:
@@ -44,13 +51,8 @@ class Folder:
         child.uri, child.fs, child.path, child.is_local = join_uri(self.uri, name), self.fs, self.full(name), False
         return child
 
-    def beside(self, ending: str) -> "Folder":
-        """Return the folder of the same place whose name is longer by an ending."""
-        return Folder(extend_uri(self.uri, ending))
-
     @property
     def name(self) -> str:
-        """Name of the folder."""
         return PurePosixPath(self.path).name
 
     @property
@@ -70,7 +72,6 @@ class Folder:
         return str(PurePosixPath(self.path) / name)
 
     def exists(self, name: str = "") -> bool:
-        """Return whether a file or folder exists."""
         return self.fs.get_file_info(self.full(name)).type != pafs.FileType.NotFound
 
     def is_folder(self, name: str = "") -> bool:
@@ -133,7 +134,6 @@ class Folder:
             return None
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file."""
         try:
             return json.loads(self.read(name))
         except ValueError as error:
@@ -190,9 +190,14 @@ class Folder:
     def new_folder(self, name: str) -> Iterator[Path]:
         """Yield a local folder to fill; after the block it is stored under `name`, replacing an earlier one."""
         if self.is_local:
-            with replace_folder(Path(self.full(name))) as filling:
+            target = Path(self.full(name))
+            filling = temporary_folder(target)
+            try:
                 yield filling
                 write_checksums(filling)
+                put_in_place(filling, target)
+            finally:
+                shutil.rmtree(filling, ignore_errors=True)
             return
         with tempfile.TemporaryDirectory(prefix="quintet-") as temporary:
             filling = Path(temporary)

@@ -53,14 +53,10 @@ def uri_of(path: Path) -> str | None:
 
 
 def fetch(path: Path, say: Callable[[str], object] = lambda line: None) -> None:
-    """Make the copy of a URI equal to it: only files of another size or time are read, and files that are gone removed.
+    """Make the copy at a path, see `mirror_of`, equal to its URI: what differs in size or time is read, others removed.
 
-    Args:
-        path: Its place, by `mirror_of`.
-        say: Called with a line before something is read.
-
-    Raises:
-        ValueError: There is nothing at the URI, it cannot be read, or its copy's folder belongs to another user.
+    `say` gets a line before something is read. Raises ValueError when there is nothing at the URI, it cannot be read,
+    or its copy's folder belongs to another user.
     """
     uri = uri_of(path)
     assert uri is not None, f"{path} is no copy"

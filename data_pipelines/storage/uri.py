@@ -46,14 +46,6 @@ def join_uri(uri: str, name: str) -> str:
     return f"{place.rstrip('/')}/{quote(name)}{mark}{options}"
 
 
-def extend_uri(uri: str, ending: str) -> str:
-    """Append an ending to the last name of a path or URI, before the options."""
-    if "://" not in uri:
-        return f"{uri.rstrip('/')}{ending}"
-    place, mark, options = uri.partition("?")
-    return f"{place.rstrip('/')}{quote(ending)}{mark}{options}"
-
-
 def parent_uri(uri: str) -> str:
     """Return the path or URI of the folder that holds an entry, with the same options.
 

@@ -35,13 +35,9 @@ class SuperResolutionData(Config):
     """Turn and mirror each training patch into one of its eight dihedral states."""
 
     @model_validator(mode="after")
-    def _photographs_need_no_path(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.source == "photographs" and self.path is not None:
             raise ValueError("`path` is not read by source: photographs; name the `source` of what lies there")
-        return self
-
-    @model_validator(mode="after")
-    def _scales_differ(self) -> Self:
         if len(set(self.scales)) != len(self.scales):
             raise ValueError(f"`scales` are {list(self.scales)}; name each scale once")
         return self

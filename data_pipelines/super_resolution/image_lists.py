@@ -1,12 +1,20 @@
 """Lists of image files: the files of each row of super-resolution data, and the search of folders."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_pipelines.contract.pipeline import Split
+from data_pipelines.contract.pipeline import SPLITS, Split
+from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.file_listing import list_files, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
+from data_pipelines.super_resolution.splits import (
+    FOLDER_RULE,
+    GIVEN_RULE,
+    VAL_FROM_TRAIN_RULE,
+    split_by_folder_rule,
+    take_val,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,21 @@ class ImageListing:
 
     entries: Mapping[Split, list[ImageEntry]]
     rule: str
+
+
+def list_by_folders(root: Path, list_in: Callable[[Path], list[ImageEntry]]) -> ImageListing:
+    """List the images of every split folder of `root`, or of `root` itself, split by the folder rule."""
+    given = find_split_folders(root)
+    if not given:
+        return ImageListing(split_by_folder_rule(list_in(root)), FOLDER_RULE)
+    if "train" not in given:
+        raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
+    entries: dict[Split, list[ImageEntry]] = {
+        split: list_in(given[split]) if split in given else [] for split in SPLITS
+    }
+    inside = [path for folder in given.values() for path in list_files(folder, IMAGE_SUFFIXES).files]
+    warn_of_strays(root, inside, IMAGE_SUFFIXES)
+    return ImageListing(entries, GIVEN_RULE) if "val" in given else ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -5,19 +5,16 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_pipelines.contract.pipeline import SPLITS, Split
-from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few
 from data_pipelines.readers.file_listing import find_folder, list_files
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import natural_key
-from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry, ImageListing, find_images
-from data_pipelines.super_resolution.splits import (
-    FOLDER_RULE,
-    GIVEN_RULE,
-    VAL_FROM_TRAIN_RULE,
-    split_by_folder_rule,
-    take_val,
+from data_pipelines.super_resolution.image_lists import (
+    FilePair,
+    ImageEntry,
+    ImageListing,
+    find_images,
+    list_by_folders,
 )
 
 _log = logging.getLogger(__name__)
@@ -30,19 +27,7 @@ DIV2K_RULE = "train: DIV2K_train_HR; test: DIV2K_valid_HR; val: the first 10 of 
 
 def list_pairs(root: Path, scales: Sequence[int]) -> ImageListing:
     """List the pairs of every split folder of `root`, or of `root` itself, split by the folder rule."""
-    given = find_split_folders(root)
-    if not given:
-        return ImageListing(split_by_folder_rule(pairs_in(root, scales)), FOLDER_RULE)
-    if "train" not in given:
-        raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
-    entries: dict[Split, list[ImageEntry]] = {
-        split: pairs_in(given[split], scales) if split in given else [] for split in SPLITS
-    }
-    inside = [path for folder in given.values() for path in list_files(folder, IMAGE_SUFFIXES).files]
-    warn_of_strays(root, inside, IMAGE_SUFFIXES)
-    if "val" in given:
-        return ImageListing(entries, GIVEN_RULE)
-    return ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
+    return list_by_folders(root, lambda folder: pairs_in(folder, scales))
 
 
 def pairs_in(folder: Path, scales: Sequence[int]) -> list[ImageEntry]:

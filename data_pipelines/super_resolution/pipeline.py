@@ -36,9 +36,6 @@ class SuperResolutionPipeline(SourcePipeline[PackedImages]):
     def __init__(self, data: SuperResolutionData) -> None:
         self.data: SuperResolutionData = data
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return SuperResolutionPipeline, (self.data,)  # without the listing of the raw data
-
     @property
     def key_prefix(self) -> str:
         """`sr-<source>-<scales>`."""

@@ -6,22 +6,13 @@ from pathlib import Path
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.prepared.sources.source_pipeline import require_path
-from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
+from data_pipelines.prepared.sources.split_folders import find_split_folders
 from data_pipelines.readers.file_listing import identity_of, refuse_shared
-from data_pipelines.readers.image_file import IMAGE_SUFFIXES
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
-from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images
+from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images, list_by_folders
 from data_pipelines.super_resolution.pair_layouts import is_flat_pair_folder, list_div2k, list_pairs
-from data_pipelines.super_resolution.splits import (
-    CLASS_RULE,
-    FOLDER_RULE,
-    GIVEN_RULE,
-    VAL_FROM_TRAIN_RULE,
-    split_by_class_rule,
-    split_by_folder_rule,
-    take_val,
-)
+from data_pipelines.super_resolution.splits import CLASS_RULE, split_by_class_rule
 
 _PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
     "train": (
@@ -81,24 +72,13 @@ def _list_classes(root: Path, scales: Sequence[int]) -> ImageListing:
 
 
 def _list_folder(root: Path, scales: Sequence[int]) -> ImageListing:
-    given = find_split_folders(root)
-    for folder in (root, *given.values()):
+    for folder in (root, *find_split_folders(root).values()):
         if is_flat_pair_folder(folder):
             raise ValueError(
                 f"{folder} holds images at high and at low resolution side by side, which are no images of one kind; "
                 "give `workload.data.source: pairs`"
             )
-    if not given:
-        return ImageListing(split_by_folder_rule(_entries(find_images(root), root)), FOLDER_RULE)
-    if "train" not in given:
-        raise ValueError(f"{root} holds {', '.join(given)} and no train; add the folder {root / 'train'}")
-    entries: dict[Split, list[ImageEntry]] = {
-        split: _entries(find_images(given[split]), root) if split in given else [] for split in SPLITS
-    }
-    warn_of_strays(
-        root, [path for found in entries.values() for entry in found for path in entry.files], IMAGE_SUFFIXES
-    )
-    return ImageListing(entries, GIVEN_RULE) if "val" in given else ImageListing(take_val(entries), VAL_FROM_TRAIN_RULE)
+    return list_by_folders(root, lambda folder: _entries(find_images(folder), root))
 
 
 def _entries(paths: Sequence[Path], root: Path) -> list[ImageEntry]:

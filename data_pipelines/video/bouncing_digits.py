@@ -15,7 +15,8 @@ from PIL import Image
 from data_pipelines.contract.pipeline import Split
 from data_pipelines.images.sources import DigitsSource
 from data_pipelines.readers.bad_file import refuse_unopenable
-from data_pipelines.video.clips import Clip, ClipListing, FrameShape, FrameSpan
+from data_pipelines.readers.image_shape import ImageShape
+from data_pipelines.video.clips import Clip, ClipListing, FrameSpan
 from data_pipelines.video.config import BouncingDigits
 
 _IDX3_MAGIC = 2051
@@ -33,12 +34,11 @@ class DigitsClip(FrameSpan):
 
     @property
     def files(self) -> Sequence[Path]:
-        """The file of digits, if any."""
         return () if self.images is None else (self.images,)
 
-    def read(self, shape: FrameShape) -> np.ndarray:
+    def read(self, shape: ImageShape) -> np.ndarray:
         """Generate the frames; they depend on settings, split and index alone."""
-        digits = _digits_of(self.images, self.split)
+        digits = _embedded_digits(self.split) if self.images is None else _own_digits(self.images, self.split)
         random = np.random.default_rng([self.settings.seed, self.split == "test", self.index])
         chosen = digits[random.integers(len(digits), size=self.settings.num_digits)]
         frames = draw_clip(chosen, self.settings, shape=shape, random=random)
@@ -64,7 +64,7 @@ def generated_clips(settings: BouncingDigits, split: Split, count: int, images: 
 
 
 def draw_clip(
-    digits: np.ndarray, settings: BouncingDigits, *, shape: FrameShape, random: np.random.Generator
+    digits: np.ndarray, settings: BouncingDigits, *, shape: ImageShape, random: np.random.Generator
 ) -> np.ndarray:
     """Draw uint8 [frames, channels, height, width] of moving digits, overlaid by their maximum.
 
@@ -110,10 +110,6 @@ def read_idx_images(path: Path) -> np.ndarray:
     if magic != _IDX3_MAGIC or len(content) != 16 + count * height * width or not count:
         raise ValueError(f"{path}: is no idx3-ubyte file of images, or is cut off; give MNIST's *-images-idx3-ubyte")
     return np.frombuffer(content, np.uint8, offset=16).reshape(count, height, width)
-
-
-def _digits_of(images: Path | None, split: Split) -> np.ndarray:
-    return _embedded_digits(split) if images is None else _own_digits(images, split)
 
 
 @lru_cache(maxsize=2)

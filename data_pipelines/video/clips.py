@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -13,16 +13,9 @@ from data_pipelines.contract.pipeline import Split
 from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.bad_file import few, printable
 from data_pipelines.readers.file_listing import FileListing, list_files, refuse_shared, warn_left_out
+from data_pipelines.readers.image_shape import ImageShape
 
 _log = logging.getLogger(__name__)
-
-
-class FrameShape(NamedTuple):
-    """Shape of one stored frame."""
-
-    channels: int
-    height: int
-    width: int
 
 
 class Clip(Protocol):
@@ -48,7 +41,7 @@ class Clip(Protocol):
         """Files of the frames, for the hash of the raw data."""
         ...
 
-    def read(self, shape: FrameShape) -> np.ndarray:
+    def read(self, shape: ImageShape) -> np.ndarray:
         """Read uint8 [frames, channels, height, width]; ValueError names the file that cannot be read."""
         ...
 
@@ -80,12 +73,10 @@ class FrameSpan:
 
     @property
     def origin(self) -> str:
-        """The name."""
         return self.name
 
     @property
     def num_frames(self) -> int:
-        """Length of the span."""
         return self.stop - self.start
 
     def cut(self, start: int, stop: int) -> Self:

@@ -79,14 +79,12 @@ class VideoData(Config):
 
     @property
     def num_channels(self) -> int:
-        """Channels of the stored frames."""
         if self.channels is not None:
             return self.channels
         return 1 if self.source in ("bouncing_digits", "moving_mnist") else 3
 
     @property
     def camera_name(self) -> str:
-        """The camera that is read."""
         return self.camera or {"bench2drive": "rgb_front", "nuscenes": "CAM_FRONT"}.get(self.source, "")
 
     @property
@@ -118,17 +116,13 @@ class VideoData(Config):
         return value
 
     @model_validator(mode="after")
-    def _groups_and_rates_are_of_files(self) -> Self:
+    def _settings_are_of_the_source(self) -> Self:
         if self.group is not None and self.source in ("bouncing_digits", "moving_mnist"):
             raise ValueError(f"`group` is for clips with names of their own, not for source: {self.source}")
         if self.on_gap != "refuse" and self.source != "frames":
             raise ValueError(f"`on_gap` is only for source: frames, not for {self.source}")
         if self.frames_per_s is not None and self.source != "videos":
             raise ValueError(f"`frames_per_s` is only for source: videos, not for {self.source}; use `sample_interval`")
-        return self
-
-    @model_validator(mode="after")
-    def _camera_is_for_driving_sets(self) -> Self:
         if self.camera is not None and self.source not in ("bench2drive", "nuscenes"):
             raise ValueError(f"`camera` is only for source: bench2drive and nuscenes, not for {self.source}")
         return self

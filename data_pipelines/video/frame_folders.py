@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from data_pipelines.readers.bad_file import BadFileError, few, printable
 from data_pipelines.readers.file_listing import AGAIN, identity_of, list_files
-from data_pipelines.readers.image_file import IMAGE_SUFFIXES, decode_image, to_plain
+from data_pipelines.readers.image_file import IMAGE_SUFFIXES, decode_image, fit_image, to_plain
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.readers.natural_order import natural_key
-from data_pipelines.video.clips import ClipListing, FrameShape, list_splits
+from data_pipelines.video.clips import ClipListing, list_splits
 
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 _DIVIDE = "divide the clip into two folders there"
@@ -31,15 +31,13 @@ class FrameClip:
 
     @property
     def origin(self) -> str:
-        """The folder, with the first and the last frame."""
         return f"{printable(self.files[0].parent)}, {self.files[0].name} to {self.files[-1].name},"
 
     @property
     def num_frames(self) -> int:
-        """Number of frames, one for each file."""
         return len(self.files)
 
-    def read(self, shape: FrameShape) -> np.ndarray:
+    def read(self, shape: ImageShape) -> np.ndarray:
         """Read every frame, resized to cover the shape; ValueError names a frame of another size than the first."""
         first = None
         frames = []
@@ -54,25 +52,11 @@ class FrameClip:
                     f"is {image.width}x{image.height}, but {self.files[0].name} of the same clip is "
                     f"{first[0]}x{first[1]}; all frames of a clip must have one size",
                 )
-            frames.append(fit_frame(to_plain(image, path), shape))
+            frames.append(fit_image(to_plain(image, path), shape))
         return np.stack(frames)
 
     def cut(self, start: int, stop: int) -> "FrameClip":
-        """Return a part, named after its frames."""
         return replace(self, name=f"{self.name}[{start}:{stop}]", files=self.files[start:stop])
-
-
-def fit_frame(image: Image.Image, shape: FrameShape) -> np.ndarray:
-    """Convert to uint8 [channels, height, width]: resized (bicubic) to cover the shape, and centre-cropped."""
-    plain = image.convert("L" if shape.channels == 1 else "RGB")
-    if plain.size != (shape.width, shape.height):
-        scale = min(plain.width / shape.width, plain.height / shape.height)
-        width, height = shape.width * scale, shape.height * scale
-        left, top = (plain.width - width) / 2, (plain.height - height) / 2
-        box = (left, top, left + width, top + height)
-        plain = plain.resize((shape.width, shape.height), Image.Resampling.BICUBIC, box=box)
-    pixels = np.asarray(plain)
-    return pixels[None] if shape.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def list_frame_folders(root: Path, *, divides: bool = False) -> ClipListing:
@@ -196,17 +180,14 @@ def _clips_of(files: Sequence[Path], root: Path, *, divides: bool) -> list[Frame
             names = few(f"{prefix}*" for prefix in prefixes)
             _log.warning("%s: holds frames of %d names (%s); each is a clip", printable(folder), len(prefixes), names)
         name = folder.relative_to(root).as_posix()
+        split = name.partition("/")[0]
         for prefix, paths in prefixes.items():
             whole_name = name if len(prefixes) == 1 else f"{name}/{prefix}*"
             parts = divide_frames(paths) if divides else [order_frames(paths)]
             for part in parts:
                 part_name = whole_name if len(parts) == 1 else f"{whole_name}@{_split_name(part[0])[1]}"
-                identity = (_split_of(folder, root), *map(identity_of, part))
+                identity = (split, *map(identity_of, part))
                 clips.setdefault(identity, FrameClip(part_name, tuple(part)))
             if len(parts) > 1:
                 _log.warning("%s: is divided at %d gaps into clips", printable(whole_name), len(parts) - 1)
     return list(clips.values())
-
-
-def _split_of(folder: Path, root: Path) -> str:
-    return next(iter(folder.relative_to(root).parts), "")

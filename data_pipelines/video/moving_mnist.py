@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
+from data_pipelines.readers.image_file import fit_image
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.video.bouncing_digits import generated_clips
-from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, split_last_fifth
+from data_pipelines.video.clips import ClipListing, FrameSpan, split_last_fifth
 from data_pipelines.video.config import BouncingDigits
-from data_pipelines.video.frame_folders import fit_frame
 
 TEST_FILE = "mnist_test_seq.npy"
 _PUBLISHED_FRAMES, _SMALLEST = 20, 8
@@ -32,18 +33,16 @@ class ArrayClip(FrameSpan):
 
     @property
     def origin(self) -> str:
-        """The file, the sequence and its frames."""
         return f"{self.file}, sequence {self.index}, frames {self.start} to {self.stop - 1},"
 
     @property
     def files(self) -> Sequence[Path]:
-        """The one file."""
         return (self.file,)
 
-    def read(self, shape: FrameShape) -> np.ndarray:
+    def read(self, shape: ImageShape) -> np.ndarray:
         """Read this sequence alone."""
         frames = open_sequences(self.file)[self.start : self.stop, self.index]
-        return np.stack([fit_frame(Image.fromarray(np.asarray(frame)), shape) for frame in frames])
+        return np.stack([fit_image(Image.fromarray(np.asarray(frame)), shape) for frame in frames])
 
 
 def list_moving_mnist(path: Path, settings: BouncingDigits, *, size: tuple[int, int]) -> ClipListing:

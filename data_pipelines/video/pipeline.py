@@ -14,6 +14,7 @@ from data_pipelines.contract.pipeline import DataSpec, Split
 from data_pipelines.contract.row_draws import NumpyDraws, TorchDraws
 from data_pipelines.prepared.byte_columns import offsets_of, tensor_of, values_of
 from data_pipelines.prepared.sources.source_pipeline import SourcePipeline
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.storage.checksums import hash_file
 from data_pipelines.video.batch import PackedClips, WindowBatch, change_windows, cut_random_windows
 from data_pipelines.video.config import VideoData
@@ -21,7 +22,7 @@ from data_pipelines.video.config import VideoData
 if TYPE_CHECKING:
     from jaxtyping import Shaped
 
-    from data_pipelines.video.clips import ClipListing, FrameShape
+    from data_pipelines.video.clips import ClipListing
 
 
 class VideoPipeline(SourcePipeline[PackedClips]):
@@ -37,9 +38,6 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     def __init__(self, data: VideoData) -> None:
         self.data: VideoData = data
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return VideoPipeline, (self.data,)  # without the listing of the raw data
-
     @property
     def key_prefix(self) -> str:
         """`video-<source>-<size>`."""
@@ -49,7 +47,7 @@ class VideoPipeline(SourcePipeline[PackedClips]):
     def key_settings(self) -> list[Any]:
         """The length of a clip, the digits of generated clips, the camera, and what else decides on the frames."""
         data = self.data
-        generated = data.digits.model_dump() if self._is_generated else {}
+        generated = data.digits.model_dump() if data.source in ("bouncing_digits", "moving_mnist") else {}
         settings: list[Any] = [data.max_clip_frames, generated, data.camera_name]
         on_gap = None if data.on_gap == "refuse" else data.on_gap
         further = {"frames_per_s": data.frames_per_s, "group": data.group, "on_gap": on_gap}
@@ -177,14 +175,9 @@ class VideoPipeline(SourcePipeline[PackedClips]):
         return list_clips(self.data)
 
     @property
-    def _shape(self) -> "FrameShape":
-        from data_pipelines.video.clips import FrameShape
+    def _shape(self) -> "ImageShape":
 
-        return FrameShape(self.data.num_channels, self.data.height, self.data.width)
-
-    @property
-    def _is_generated(self) -> bool:
-        return self.data.source in ("bouncing_digits", "moving_mnist")
+        return ImageShape(self.data.num_channels, self.data.height, self.data.width)
 
     def _table(self, names: list[str], frames: list[np.ndarray]) -> pa.Table:
         columns = {

@@ -65,7 +65,6 @@ class VideoDecoder:
         self.num_read += 1
 
     def close(self) -> None:
-        """Close the file."""
         self.container.close()
 
     def _next_frame(self) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.readers.bad_file import NAMED, BadFileError, few, printable, refuse_all
-from data_pipelines.video.clips import ClipListing, FrameShape, FrameSpan, list_splits, split_last_fifth
-from data_pipelines.video.frame_folders import fit_frame
+from data_pipelines.readers.image_file import fit_image
+from data_pipelines.readers.image_shape import ImageShape
+from data_pipelines.video.clips import ClipListing, FrameSpan, list_splits, split_last_fifth
 from data_pipelines.video.video_decoder import VideoDecoder
 from data_pipelines.video.video_facts import VideoFacts, choose_frames, is_same_rate, read_facts
 
@@ -31,12 +32,10 @@ class VideoClip(FrameSpan):
 
     @property
     def files(self) -> Sequence[Path]:
-        """The one file."""
         return (self.file,)
 
     @property
     def origin(self) -> str:
-        """The file and its frames."""
         places = self._places
         return f"{printable(self.file)}, frames {places[0]} to {places[-1]},"
 
@@ -44,7 +43,7 @@ class VideoClip(FrameSpan):
     def _places(self) -> Sequence[int]:
         return range(self.start, self.stop) if self.places is None else self.places[self.start : self.stop]
 
-    def read(self, shape: FrameShape) -> np.ndarray:
+    def read(self, shape: ImageShape) -> np.ndarray:
         """Decode from where the last read ended, or else from the beginning: seeking is exact in few formats."""
         places = self._places
         decoder = _take_decoder(self.file, places[0])
@@ -53,7 +52,7 @@ class VideoClip(FrameSpan):
             for place in places:
                 while decoder.num_read < place:
                     decoder.skip()
-                frames.append(fit_frame(next(decoder), shape))
+                frames.append(fit_image(next(decoder), shape))
         except StopIteration:
             decoder.close()
             raise BadFileError(

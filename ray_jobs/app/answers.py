@@ -43,14 +43,9 @@ class AppModel:
     """A model that is loaded once and predicts dropped files; each call deletes the results of the last one."""
 
     def __init__(self, model: SavedModel, folder: Path) -> None:
-        """Load the weights.
+        """Load the weights; each call gets a folder of its own in `folder`.
 
-        Args:
-            model: The model.
-            folder: Gets the results of each call, in a folder of their own.
-
-        Raises:
-            ValueError: The weights are damaged, or the workload predicts nothing.
+        Raises ValueError for damaged weights, and for a workload that predicts nothing.
         """
         self.model, self.folder = model, folder
         self.predictor_class: type[Predictor[Any]] = predictor_class(model.workload.name)
@@ -58,14 +53,9 @@ class AppModel:
         self._task = load_task(model, load_state(model), self._device)
 
     def answer(self, files: Sequence[Path], options: PredictionOptions) -> Answer:
-        """Predict the files, or draw samples if the workload takes none; one call at a time.
+        """Predict the dropped files, or draw samples if the workload takes none; one call at a time.
 
-        Args:
-            files: Dropped files; those that an input is read with may be among them.
-            options: Settings of the prediction.
-
-        Raises:
-            ValueError: There is nothing to predict, or an option does not suit the model.
+        Raises ValueError when there is nothing to predict, or an option does not suit the model.
         """
         if self.folder.exists():
             shutil.rmtree(self.folder)

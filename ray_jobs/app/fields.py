@@ -19,13 +19,7 @@ class OptionFields:
     """
 
     def __init__(self, gradio: Any, options: PredictionOptions, given: Mapping[str, str]) -> None:
-        """Build the components on the page that is being built.
-
-        Args:
-            gradio: The module.
-            options: Values that the page begins with.
-            given: Words from which these were read; the rest are defaults.
-        """
+        """Build the components on the page that is being built; it begins with options read from `given` words."""
         self._given = given
         self._fields = type(options).model_fields
         self._begun = options.model_dump(mode="json")

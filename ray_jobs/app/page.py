@@ -15,15 +15,9 @@ TOP_CLASSES = 10
 
 
 def build_page(gradio: Any, model: AppModel, given: Mapping[str, str]) -> Any:
-    """Build the page of a model.
+    """Build the page of a model, which begins with the given options, words of the command line.
 
-    Args:
-        gradio: The module.
-        model: The loaded model.
-        given: Options as words of the command line, which the page begins with.
-
-    Raises:
-        ValueError: An option is wrong.
+    Raises ValueError for a wrong option.
     """
     predictor, saved = model.predictor_class, model.model
     given = {name: to_word(value) for name, value in predictor.page_options.items()} | dict(given)
@@ -51,19 +45,15 @@ def build_page(gradio: Any, model: AppModel, given: Mapping[str, str]) -> Any:
                 button = gradio.Button("Predict", variant="primary")
                 fields = OptionFields(gradio, options, given)
             with gradio.Column(scale=2):
-                outputs = _build_outputs(gradio)
+                outputs = [
+                    gradio.Textbox(label="Not done", interactive=False, visible=False),
+                    gradio.Label(label="Probabilities", num_top_classes=TOP_CLASSES, show_heading=False, visible=False),
+                    gradio.Dataframe(label="Table", interactive=False, visible=False),
+                    gradio.HTML(visible=False),
+                ]
         events = [button.click, *(field.upload for field in drop)]
         gradio.on(events, predict, inputs=[*drop, *fields.components], outputs=outputs, api_name="predict")
     return page
-
-
-def _build_outputs(gradio: Any) -> list[Any]:
-    return [
-        gradio.Textbox(label="Not done", interactive=False, visible=False),
-        gradio.Label(label="Probabilities", num_top_classes=TOP_CLASSES, show_heading=False, visible=False),
-        gradio.Dataframe(label="Table", interactive=False, visible=False),
-        gradio.HTML(visible=False),
-    ]
 
 
 def _introduce(model: AppModel) -> str:

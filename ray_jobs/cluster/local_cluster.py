@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -78,7 +77,7 @@ class LocalCluster:
         try:
             self._wait_until_up()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
@@ -111,9 +110,7 @@ class LocalCluster:
         client = JobClient(self.address, self.token)
         return client.follow(send(client, command, working_dir, list_package(working_dir)))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -85,7 +85,6 @@ def list_machines() -> list[Machine]:
 
 
 def _list_fitting(scaling: Scaling) -> list[Machine]:
-    """List the machines with the labels that the workers ask for."""
     return [machine for machine in list_machines() if has_labels(machine, scaling.labels)]
 
 

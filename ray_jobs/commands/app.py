@@ -22,14 +22,12 @@ EXAMPLE = "quintet app ~/quintet/runs/NAME --port 8080 --no-browser"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that do not depend on the workload."""
     add_model(parser)
     parser.add_argument("--port", metavar="N", type=int, help="the port, by default a free one")
     parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
 
 
 def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
     add_options_of_model(parser, words, add_arguments)
 
 

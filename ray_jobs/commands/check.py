@@ -26,7 +26,6 @@ EXAMPLE = "quintet check demo/flow_matching --set tracking.wandb=true"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_experiment(parser, is_optional=True)
 
 

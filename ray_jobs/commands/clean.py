@@ -22,7 +22,6 @@ UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     parser.add_argument("storage", metavar="STORAGE", nargs="?", help="a storage path; by default that of experiments")
     parser.add_argument(
         "--older-than", metavar="AGE", default="30d", help="least age, such as 12h, 30d (the default) or 8w"

@@ -26,7 +26,6 @@ EXAMPLE = "quintet evaluate demo/flow_matching --num-samples 500"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that do not depend on the workload."""
     add_experiment(parser)
     add_checkpoint(
         parser,

@@ -15,7 +15,6 @@ EXAMPLE = "quintet export ~/quintet/runs/NAME --format safetensors,onnx --out ex
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_model(parser)
     parser.add_argument("--out", metavar="PATH_OR_URI", help="a new folder for the files")
     parser.add_argument(

@@ -22,7 +22,6 @@ EXAMPLE = "quintet predict ~/quintet/runs/NAME --input photographs --out enlarge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that do not depend on the workload."""
     add_model(parser)
     parser.add_argument("--input", metavar="PATH_OR_URI", help="a file, or a folder whose files are all predicted")
     parser.add_argument("--out", metavar="PATH_OR_URI", help="the folder of the results")
@@ -41,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workload_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of the model's workload, if a model is among the words. Raises ValueError for no model."""
     add_options_of_model(parser, words, add_arguments)
 
 
@@ -49,13 +47,7 @@ def check_job(words: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Pa
     """Check the words of a prediction that is to run as a job; returns the model as it is given.
 
     The job runs on other machines: paths are given in full, and a model that is not found from here may be there.
-
-    Args:
-        words: The verb and its words.
-        parse: Parses them, with the options of the model's workload.
-
-    Raises:
-        ValueError: The command would be refused.
+    `parse` reads the words with the options of the model's workload. Raises ValueError for what would be refused.
     """
     from ray_jobs.runs.model_references import SCHEME, is_run_name, open_reference
 

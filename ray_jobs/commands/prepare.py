@@ -16,7 +16,6 @@ EXAMPLE = "quintet prepare flow_matching_cifar10 --set workload.data.path=/data/
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_experiment(parser)
     parser.add_argument(
         "--processes",

@@ -26,7 +26,6 @@ EXAMPLE = "quintet repeat demo/pruning --seeds 0,1,2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_experiment(parser)
     parser.add_argument("--seeds", metavar="N,N,...", type=read_seeds, help="the seeds")
     parser.add_argument(

@@ -14,7 +14,6 @@ EXAMPLE = "quintet report ~/quintet/runs/flow_matching_digits --export paper"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     parser.add_argument(
         "references", metavar="FOLDER_OR_NAME", nargs="*", help="the folder or the name of a run or a search"
     )

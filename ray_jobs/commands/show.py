@@ -25,7 +25,6 @@ STATES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_experiment(parser)
 
 

@@ -15,7 +15,6 @@ EXAMPLE = "quintet sweep search/flow_matching_demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_experiment(parser)
     parser.add_argument("--extend", metavar="N", type=int, default=0, help="try N points more")
     parser.add_argument(

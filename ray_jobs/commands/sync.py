@@ -27,7 +27,6 @@ EXAMPLE = "quintet sync ~/quintet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     parser.add_argument(
         "experiment",
         metavar="FOLDER_OR_EXPERIMENT",

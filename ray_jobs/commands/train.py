@@ -20,7 +20,6 @@ EXAMPLE = "quintet train demo/flow_matching --set training.epochs=5 --set storag
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
     add_experiment(parser)
     parser.add_argument("--new", action="store_true", help="set an earlier run of these settings aside")
 

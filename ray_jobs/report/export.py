@@ -22,14 +22,9 @@ LATEX = {
 
 
 def export_page(page: Page, folder: Folder) -> int:
-    """Write every table of a page as CSV and LaTeX (booktabs), every chart as SVG and PDF.
+    """Write every table of a page as CSV and LaTeX (booktabs) into `tables`, every chart as SVG and PDF into `figures`.
 
-    Args:
-        page: The page.
-        folder: Gets `tables` and `figures`.
-
-    Returns:
-        How many files were written.
+    Returns how many files were written.
     """
     num_files = 0
     for name, table in _named([(table.name, table) for table in page.tables()]):

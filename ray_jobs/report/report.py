@@ -77,19 +77,9 @@ def write_reports(references: Sequence[str], out: str | None, export: str | None
 
 
 def write_report(reference: str, out: str | None, storage: str, export: str | None = None) -> str:
-    """Write the report of a run or of a search.
+    """Write the report of a run or of a search; returns its path. The arguments are those of `write_reports`.
 
-    Args:
-        reference: Folder or name of the run or search.
-        out: File to write to; None for `report.html` in the folder itself.
-        storage: Storage path in which names are searched.
-        export: Local folder for the tables and figures of the page; None without.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ValueError: The reference is neither a run nor a search.
+    Raises ValueError for a reference that is neither a run nor a search.
     """
     folder, place = find_folder(reference, storage), _local_place(out)
     find = links_from(folder, place)

@@ -37,7 +37,9 @@ def describe_inputs(workload: WorkloadConfig, prepared: Folder, manifest: Manife
         "path": str(prepared / MANIFEST_NAME),
         "metadata": metadata,
     }
-    return [data, *(_describe_path(key, path) for key, path in _named_paths(workload))]
+    # raw data are recorded with the prepared rows made of them
+    named = [(key, path) for key, path in input_paths(workload) if not key.startswith("data.") and path.exists()]
+    return [data, *(_describe_path(key, path) for key, path in named)]
 
 
 def refuse_other_inputs(folder: Folder, inputs: Sequence[Input]) -> None:
@@ -57,11 +59,6 @@ def refuse_other_inputs(folder: Folder, inputs: Sequence[Input]) -> None:
                     f"{folder} holds a run on other content of {what}: {other['path']} there, {each['path']} here; "
                     "choose another tracking.run_name, or train it anew with --new"
                 )
-
-
-def _named_paths(workload: WorkloadConfig) -> list[tuple[str, Path]]:
-    # raw data are recorded with the prepared rows made of them
-    return [(key, path) for key, path in input_paths(workload) if not key.startswith("data.") and path.exists()]
 
 
 def _describe_path(key: str, path: Path) -> Input:

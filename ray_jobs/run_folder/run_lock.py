@@ -35,9 +35,10 @@ def locked(folder: Folder, on_lost: Callable[[str], object] = end_process) -> It
         try:
             stack.enter_context(leased(folder, LOCK, on_lost))
         except HeldError as error:
+            lock = folder.full(LOCK) if folder.is_local else join_uri(folder.uri, LOCK)
             raise ValueError(
                 f"{error}; wait for it, or give this run another tracking.run_name (if that process is gone, delete "
-                f"{_locate(folder)})"
+                f"{lock})"
             ) from None
         yield
 
@@ -49,7 +50,3 @@ def find_holder(folder: Folder) -> dict[str, Any] | None:
     """
     holder = find_leaseholder(folder, LOCK)
     return asdict(holder) if holder else None
-
-
-def _locate(folder: Folder) -> str:
-    return folder.full(LOCK) if folder.is_local else join_uri(folder.uri, LOCK)

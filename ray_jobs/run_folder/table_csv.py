@@ -31,7 +31,10 @@ class TableFiles:
             return
         self._known.add(description)
         name = f"{PICTURES}/{panel['key']}/{TABLE}"
-        rows = [[panel["step"], panel["epoch"], *(_flat(cell) for cell in row)] for row in panel["rows"]]
+        rows = [
+            [panel["step"], panel["epoch"], *(cell["image"] if isinstance(cell, dict) else cell for cell in row)]
+            for row in panel["rows"]
+        ]
         if name not in self._files:
             self._files[name] = AppendFile(self._folder, name)
             if not record_exists(self._folder, name):
@@ -48,7 +51,6 @@ class TableFiles:
             self.append(description)
 
     def close(self) -> None:
-        """Make one file of each table's parts."""
         for file in self._files.values():
             file.close()
 
@@ -59,10 +61,6 @@ def find_tables(folder: Folder) -> list[str]:
     whole = [name for name in names if name.endswith(f"/{TABLE}")]
     parts = [name.split(f"/{TABLE}{PARTS}/")[0] + f"/{TABLE}" for name in names if f"/{TABLE}{PARTS}/" in name]
     return sorted({*whole, *parts})
-
-
-def _flat(cell: Any) -> Any:
-    return cell["image"] if isinstance(cell, dict) else cell
 
 
 def _to_csv(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -29,14 +29,9 @@ SCHEME = "wandb:"
 
 
 def open_reference(reference: str, storage: str | None) -> "SavedModel":
-    """Return the model of a reference, without its weights.
+    """Return the model of a reference, as for `locate_model`, without its weights; by default in the default storage.
 
-    Args:
-        reference: A path, URI, run's name or artifact, as for `locate_model`.
-        storage: Where a run's name is looked up; None for the default of experiments.
-
-    Raises:
-        ValueError: There is no such model; an experiment is told from one.
+    Raises ValueError when there is no such model; an experiment is told from one.
     """
     from ray_jobs.settings.experiment import Storage
     from trainables.inference.model_files import open_model

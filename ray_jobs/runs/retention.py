@@ -15,7 +15,7 @@ from ray_jobs.run_folder.inputs import INPUTS
 from ray_jobs.run_folder.record_file import record_exists
 from ray_jobs.run_folder.run_lock import LOCK, find_holder, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, FINAL
-from ray_jobs.runs.model_references import REPEATED, REPEATS, RUNS, SEARCHES, TRIALS
+from ray_jobs.runs.model_references import REPEATED, RUNS, SEARCHES, TRIALS
 from trainables.run_paths import CHECKPOINTS
 
 Kind = Literal["runs", "searches", "repeats", "checkpoints", "data"]
@@ -64,9 +64,9 @@ def find_items(storage: Folder, *, older_than_s: float, kinds: Collection[Kind] 
     Raises:
         ValueError: A record in the storage path is damaged, so that what it refers to is not known.
     """
-    found = [*_find_runs(storage), *_find_searches(storage), *_find_repeats(storage), *_find_data(storage)]
-    judged = [_judge(item, storage, older_than_s, kinds) for item in found]
-    judged = _keep_referred(judged)
+    searches, repeats = _find_by_file(storage, "searches", TRIALS), _find_by_file(storage, "repeats", REPEATED)
+    found = [*_find_runs(storage), *searches, *repeats, *_find_data(storage)]
+    judged = _keep_referred([_judge(item, storage, older_than_s, kinds) for item in found])
     return [*judged, *_find_checkpoints(storage, judged, older_than_s, kinds)]
 
 
@@ -96,16 +96,10 @@ def _find_runs(storage: Folder) -> Iterator[Item]:
         yield replace(item, refers_to_all_data=not run.exists(INPUTS))
 
 
-def _find_searches(storage: Folder) -> Iterator[Item]:
-    for name in (storage / SEARCHES).names():
-        if record_exists(storage / SEARCHES / name, TRIALS):
-            yield _measure(storage, "searches", f"{SEARCHES}/{name}", {name}, set())
-
-
-def _find_repeats(storage: Folder) -> Iterator[Item]:
-    for name in (storage / REPEATS).names():
-        if (storage / REPEATS / name).exists(REPEATED):
-            yield _measure(storage, "repeats", f"{REPEATS}/{name}", {name}, set())
+def _find_by_file(storage: Folder, kind: Literal["searches", "repeats"], file: str) -> Iterator[Item]:
+    for name in (storage / kind).names():
+        if record_exists(storage / kind / name, file):
+            yield _measure(storage, kind, f"{kind}/{name}", {name}, set())
 
 
 def _find_data(storage: Folder) -> Iterator[Item]:

@@ -32,11 +32,8 @@ def logging_errors(record: RunRecorder) -> Iterator[None]:
     """Write an error that ends the block into the run's log, with its trace."""
     try:
         yield
-    except RunError as error:
-        record.log(str(error), level="ERROR", prints=False)
-        record.log(error.trace, level="ERROR", prints=False)
-        raise
     except Exception as error:
-        record.log(f"{type(error).__name__}: {error}", level="ERROR", prints=False)
-        record.log(traceback.format_exc(), level="ERROR", prints=False)
+        is_told = isinstance(error, RunError)
+        record.log(str(error) if is_told else f"{type(error).__name__}: {error}", level="ERROR", prints=False)
+        record.log(error.trace if is_told else traceback.format_exc(), level="ERROR", prints=False)
         raise

@@ -9,14 +9,8 @@ from trainables.run import Run, validate_strictly
 
 
 def refuse_differences(words: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Raise ValueError when settings differ from those that were kept.
-
-    Args:
-        words: First line of the error; a line for each dotted key follows.
-        there: The settings that were kept.
-        here: The settings given now.
-    """
-    before, now = _flatten(there), _flatten(here)
+    """Raise ValueError when settings differ from those that were kept: `words`, then a line for each dotted key."""
+    before, now = ({key: value for key, value in flatten(each).items() if value != {}} for each in (there, here))
     changed = [
         f"  {key}: {before.get(key)!r} there, {now.get(key)!r} here"
         for key in sorted({*before, *now})
@@ -38,10 +32,9 @@ def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
         return plain
 
 
-def _flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(settings, dict):
+def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Return values by dotted key; lists are values."""
+    if not isinstance(settings, Mapping) or (prefix and not settings):
         return {prefix: settings}
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{prefix}.{key}" if prefix else key)
-    return flat
+    parts = [flatten(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in settings.items()]
+    return {key: value for part in parts for key, value in part.items()}

@@ -26,10 +26,7 @@ class _Recorder(tune.Callback):
         self.record = record
         self.error: RunError | None = None
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Apply one report, and remove it from the result."""
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         if "report" in result:
             self.record.apply(result.pop("report"))
         if "message" in result:

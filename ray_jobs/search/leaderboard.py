@@ -5,7 +5,7 @@ import io
 import math
 import statistics
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -43,11 +43,6 @@ def tabulate_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -
     return parts
 
 
-def format_leaderboard(setup: SweepPlan, trials: Trials, *, limit: int = 20) -> str:
-    """Return the tables as plain text."""
-    return "\n".join(map(str, tabulate_leaderboard(setup, trials, limit=limit)))
-
-
 def _row(place: int, entry: Entry, keys: Sequence[str], goals: Sequence[SelectionMetric]) -> list[str]:
     trial = entry.trials[0]
     has_seeds = len(entry.trials) > 1
@@ -70,9 +65,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 def summarise_states(trials: Trials, total: int, concurrency: int) -> str:
     """Return for example `12 of 16 trials over: 9 finished, 3 stopped; about 3m 20s to go`."""
-    counts: dict[str, int] = defaultdict(int)
-    for trial in trials:
-        counts[trial.state] += 1
+    counts = Counter(trial.state for trial in trials)
     over = [trial for trial in trials if trial.is_over]
     words = ", ".join(
         f"{counts[state]} {state}" for state in ("finished", "stopped", "failed", "running") if counts[state]
@@ -85,13 +78,7 @@ def summarise_states(trials: Trials, total: int, concurrency: int) -> str:
 
 
 class LeaderboardFiles:
-    """Writer of the leaderboard's files, which takes at most a share of the search's time, however many trials it has.
-
-    Args:
-        setup: The plan of the search.
-        trials: Its trials.
-        clock: Returns seconds.
-    """
+    """Writer of the leaderboard's files, which takes at most a share of the search's time, however many trials."""
 
     SHARE = 0.05
 
@@ -107,7 +94,6 @@ class LeaderboardFiles:
             self.save()
 
     def save(self) -> None:
-        """Write the files."""
         start = self._clock()
         for trial in self._trials:
             if trial.is_over and trial.number not in self._models:
@@ -120,10 +106,7 @@ class LeaderboardFiles:
 def save_leaderboard(setup: SweepPlan, trials: Trials, models: Mapping[int, str] = MappingProxyType({})) -> None:
     """Write `leaderboard.csv`, a row for every trial, and `best.yaml`, the first of each label.
 
-    Args:
-        setup: The plan of the search.
-        trials: Its trials.
-        models: Best models of trials, as far as they are known; the others are looked for.
+    Best models of trials that are not among `models` are looked for.
     """
     entries = rank(setup, trials)
     keys = list(setup.search.space)
@@ -132,7 +115,7 @@ def save_leaderboard(setup: SweepPlan, trials: Trials, models: Mapping[int, str]
     writer = csv.writer(text, lineterminator="\n")
     places = ["rank", "trial", "run", "experiment", "seed", "state", "epoch", "step", "seconds", "failures"]
     writer.writerow([*places, *keys, *metrics, "model", "words"])
-    places_of: dict[str, int] = defaultdict(int)
+    places_of = Counter[str]()
     for entry in entries:
         places_of[entry.label] += 1
         for trial in entry.trials:

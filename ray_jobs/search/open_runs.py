@@ -79,7 +79,6 @@ class OpenRuns:
             request_stop(run.experiment.folder, who)
 
     def close_all(self) -> None:
-        """Close all runs."""
         for number in list(self._open):
             self.close(number)
 

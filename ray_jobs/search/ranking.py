@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import le
 
@@ -78,7 +78,8 @@ def best_trial(entry: Entry, goal: SelectionMetric) -> Trial:
     return (min if goal.mode == "min" else max)(measured(entry.trials), key=lambda trial: trial.objectives[0])
 
 
-def varying_keys(trials: Trials) -> list[str]:
+def varying_keys(trials: Iterable[Trial]) -> list[str]:
     """Return the settings in which trials differ."""
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
-    return [key for key in keys if len({repr(trial.values.get(key)) for trial in trials}) > 1]
+    values = [trial.values for trial in trials]
+    keys = dict.fromkeys(key for each in values for key in each)
+    return [key for key in keys if len({repr(each.get(key)) for each in values}) > 1]

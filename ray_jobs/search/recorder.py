@@ -50,9 +50,7 @@ class SearchRecorder(tune.Callback):
         if changed:
             self._runs[number].record.log(words)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Apply a result to the run's record, and to the record of the search."""
         number = self._runs.numbers[trial.trial_id]
         record = self._runs[number].record
@@ -98,7 +96,6 @@ class SearchRecorder(tune.Callback):
         self._put(changed, f"failed ({words}) and goes on from its checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Mark a trial as failed for good."""
         current = self._trials[self._runs.numbers[trial.trial_id]]
         words = current.words or LOST
         self._end(current.change(state="failed", words=words, failures=current.failures + 1), f"failed: {words}")

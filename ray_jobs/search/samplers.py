@@ -5,8 +5,9 @@ through `tell`, in their order, so that the choice continues as before.
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +20,15 @@ Point = dict[str, Any]
 SALT = 0x5EA7C4
 
 
-class Sampler(Protocol):
+class Sampler(ABC):
     """Sampler of points, one after the other."""
 
+    @abstractmethod
     def choose(self, number: int) -> Point | None:
         """Return point number `number`, counted from 0; None when there are no more."""
-        ...
 
-    def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """Report what a point has reached, by objective; None when it failed."""
-        ...
+    def tell(self, point: Point, values: Sequence[float] | None) -> None:  # noqa: B027
+        """Take what a point has reached, by objective, None when it failed; by default nothing is learnt from it."""
 
 
 def build_sampler(search: Search, goals: Sequence[SelectionMetric], seed: int) -> Sampler:
@@ -48,7 +48,7 @@ def derive(space: Mapping[str, Dimension], point: Point) -> Point:
     }
 
 
-class Grid:
+class Grid(Sampler):
     """Grid of every combination of choices; the last key changes first."""
 
     def __init__(self, search: Search):
@@ -58,16 +58,12 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """Number of points."""
         return len(self._points)
 
     def choose(self, number: int) -> Point | None:
         if number >= len(self._points):
             return None
         return derive(self._space, dict(zip(self._free, self._points[number], strict=True)))
-
-    def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """Do nothing: grid search ignores results."""
 
 
 def count_points(search: Search) -> int:
@@ -76,7 +72,7 @@ def count_points(search: Search) -> int:
     return min(size or 0, search.num_points or size or 0)
 
 
-class RandomSampler:
+class RandomSampler(Sampler):
     """Sampler of independent draws; point number n is the same in every start."""
 
     def __init__(self, search: Search, seed: int):
@@ -87,11 +83,8 @@ class RandomSampler:
         drawn = {key: dimension.draw(random) for key, dimension in self._space.items() if not dimension.of}
         return derive(self._space, drawn)
 
-    def tell(self, point: Point, values: Sequence[float] | None) -> None:
-        """Do nothing: random search ignores results."""
 
-
-class OptunaSampler:
+class OptunaSampler(Sampler):
     """Sampler by one of Optuna's that learn from results, through its ask-and-tell interface."""
 
     def __init__(self, search: Search, goals: Sequence[SelectionMetric], seed: int):

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -90,7 +89,6 @@ class _PopulationBased(PopulationBasedTraining):
     """
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Add a trial to the population."""
         super().on_trial_add(cast(Any, SimpleNamespace(search_alg=None)), trial)
 
 
@@ -131,7 +129,6 @@ class MedianRule(FIFOScheduler):
         self._values[number] = [(result[self._time_attr], result[OBJECTIVE]) for result in results]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide whether a trial goes on."""
         if self._time_attr not in result or OBJECTIVE not in result:
             return self.CONTINUE
         number, now = self._number_of(trial), result[self._time_attr]
@@ -164,7 +161,7 @@ class _Asha(AsyncHyperBandScheduler):
     def recall(self, number: int, results: Iterable[dict[str, float]], *, is_over: bool) -> None:
         """Add the results of a trial from before a restart; those of an open one count when Tune adds it again."""
         if is_over:
-            self._replay(_Earlier(f"earlier_{number}"), results)
+            self._replay(SimpleNamespace(trial_id=f"earlier_{number}"), results)
         else:
             self._earlier[number] = list(results)
 
@@ -175,19 +172,12 @@ class _Asha(AsyncHyperBandScheduler):
             super().on_trial_result(tune_controller, trial, result)
 
     def _replay(self, trial: Any, results: Iterable[dict[str, float]]) -> None:
-        controller: Any = None  # which ASHA does not use
+        controller: Any = None  # which ASHA does not use, as little as more of a trial than its id
         super().on_trial_add(controller, trial)
         result: dict[str, float] = {}
         for result in results:
             super().on_trial_result(controller, trial, result)
         super().on_trial_complete(controller, trial, result)
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    """Stub of a trial that is over, with what ASHA reads of one."""
-
-    trial_id: str
 
 
 def replay_results(scheduler: TrialScheduler, setup: SweepPlan, trials: Iterable[Trial]) -> None:

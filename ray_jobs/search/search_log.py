@@ -27,5 +27,4 @@ class SearchLog:
         self._file.append("".join(f"{stamp} {line}\n" for line in text.splitlines()).encode())
 
     def close(self) -> None:
-        """Make one file of the parts that storage without appending holds."""
         self._file.close()

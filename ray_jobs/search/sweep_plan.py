@@ -39,7 +39,6 @@ class SweepPlan:
 
     @property
     def search(self) -> Search:
-        """Settings of the search."""
         assert self.experiment.search is not None
         return self.experiment.search
 
@@ -104,13 +103,7 @@ class SweepPlan:
             raise ValueError(f"the point {json.dumps(changes)} is no valid experiment: {error}") from error
 
     def expand(self, number: int, point: int, values: Point) -> Iterator[Trial]:
-        """Yield the trials of one point, with every experiment and seed.
-
-        Args:
-            number: Number of the first trial; the others follow.
-            point: Number of the point.
-            values: Values of the point.
-        """
+        """Yield the trials of one point, with every experiment and seed; `number` is that of the first."""
         seeds = self.search.seeds or (self.experiment.seed,)
         for offset, ((base, label), seed) in enumerate(itertools.product(enumerate(self.labels), seeds)):
             apart = [str(values[key]) for key in self.search.ranks_apart]
@@ -133,7 +126,8 @@ class SweepPlan:
                 for value in dimension.extremes:
                     self._override(base, {key: value, **self._belonging(key, value)})
             for number in range(NUM_CHECKED if sampler else 0):
-                values = sampler.choose(number) if sampler and self._is_wanted(number) else None
+                is_wanted = self.search.num_points is None or number < self.search.num_points
+                values = sampler.choose(number) if sampler and is_wanted else None
                 if values is None:
                     break
                 self._override(base, values)
@@ -143,12 +137,8 @@ class SweepPlan:
         space = self.search.space
         return {other: dimension.derive(other, value) for other, dimension in space.items() if dimension.of == key}
 
-    def _is_wanted(self, number: int) -> bool:
-        return self.search.num_points is None or number < self.search.num_points
-
     @cached_property
     def num_points(self) -> int:
-        """Number of points that the settings ask for."""
         return count_points(self.search)
 
 

@@ -78,7 +78,6 @@ class Trials:
             self._file.append((json.dumps(asdict(trial)) + "\n").encode())
 
     def close(self) -> None:
-        """Make one file of the parts that storage without appending holds."""
         self._file.close()
 
     def __getitem__(self, number: int) -> Trial:
@@ -91,13 +90,13 @@ class Trials:
         return len(self._trials)
 
     def of_point(self, point: int) -> list[Trial]:
-        """Return the trials of a point."""
         return [self._trials[number] for number in sorted(self._of_point[point])]
 
 
 def read_history(folder: Folder) -> list[Trial]:
     """Read all trials on disk, once for each change, in the order of the changes; writes nothing."""
-    return [_read(json.loads(line)) for line in RecordFile(folder, TRIALS).lines()]
+    found = (json.loads(line) for line in RecordFile(folder, TRIALS).lines())
+    return [Trial(**{**content, "objectives": tuple(content["objectives"])}) for content in found]
 
 
 def latest(history: Iterable[Trial]) -> dict[int, Trial]:
@@ -142,7 +141,3 @@ def word(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={word(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _read(content: dict[str, Any]) -> Trial:
-    return Trial(**{**content, "objectives": tuple(content["objectives"])})

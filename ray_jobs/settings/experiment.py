@@ -81,7 +81,6 @@ class Experiment(Run):
 
     @property
     def folder(self) -> Folder:
-        """The run's folder."""
         return Folder(self.storage.path) / f"runs/{self.run_id}"
 
     def override(self, changes: Mapping[str, Any]) -> Self:

@@ -85,7 +85,6 @@ class Dimension(Config):
         return self.choice if self.choice is not None else self.bounds
 
     def draw(self, random: np.random.Generator) -> Any:
-        """Draw a value at random."""
         if self.choice is not None:
             return self.choice[int(random.integers(len(self.choice)))]
         if self.integer is not None:

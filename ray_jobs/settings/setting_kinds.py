@@ -24,8 +24,10 @@ def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
 
 def takes_texts(root: type[BaseModel], key: str, settings: Any) -> bool:
     """Return whether a dotted setting holds a list of text or paths; the arguments are those of `takes_text`."""
-    members = [member for annotation in _annotations_at(root, key, settings) for member in _list_members(annotation)]
-    return bool(members) and {kind for member in members for kind in _kinds(member)} <= {str, Path}
+    members = [member for annotation in _annotations_at(root, key, settings) for member in _members(annotation)]
+    items = [item for member in members if get_origin(member) in (tuple, list) for item in get_args(member)]
+    kinds = {kind for item in items if item is not Ellipsis for kind in _kinds(item)}
+    return bool(kinds) and kinds <= {str, Path}
 
 
 def allows_null(root: type[BaseModel], key: str, settings: Any) -> bool:
@@ -61,26 +63,19 @@ def _annotations_at(root: type[BaseModel], key: str, settings: Any) -> list[Any]
     return annotations
 
 
-def _list_members(annotation: Any) -> Iterator[Any]:
-    """Yield what a list holds, also one that may be null or is annotated."""
-    if get_origin(annotation) in (tuple, list):
-        yield from (member for member in get_args(annotation) if member is not Ellipsis)
-    elif hasattr(annotation, "__metadata__") or get_origin(annotation) in (Union, UnionType):
-        for member in get_args(annotation):
-            yield from _list_members(member)
+def _kinds(annotation: Any) -> set[Any]:
+    """Return the members of a union; the class of a list, a mapping, or a choice is no text."""
+    return {get_origin(member) or member for member in _members(annotation)}
 
 
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """Yield the members of a union; the class of a list, a mapping, or a choice is no text."""
+def _members(annotation: Any) -> Iterator[Any]:
     if hasattr(annotation, "__metadata__"):
-        yield from _kinds(get_args(annotation)[0])
-    elif get_origin(annotation) is None:
-        yield annotation
+        yield from _members(get_args(annotation)[0])
     elif get_origin(annotation) in (Union, UnionType):
         for member in get_args(annotation):
-            yield from _kinds(member)
+            yield from _members(member)
     else:
-        yield get_origin(annotation)
+        yield annotation
 
 
 def _name(model: type[BaseModel]) -> Any:

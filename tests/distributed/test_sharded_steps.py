@@ -107,7 +107,7 @@ def take_steps(settings: dict[str, Any], rank: int | None = None) -> dict[str, A
         losses.append(float(found["train/loss"]))
         norms.append(float(found["train/grad_norm"].nan_to_num(posinf=-1.0, nan=-1.0)))
     model = gather(optimization.task.module.state_dict(), is_kept=True)
-    ema = gather(optimization.ema.weights.state_dict(), is_kept=True) if optimization.ema else None
+    ema = gather(optimization.ema.module.state_dict(), is_kept=True) if optimization.ema else None
     state = {**optimization.state_dict(), "optimizer": gather(optimization.optimizer.state_dict(), is_kept=True)}
     evaluated = optimization.complete_evaluated()(torch.ones(2, 3)).detach()
     return {
@@ -121,7 +121,7 @@ def count_held(optimization: Optimization) -> dict[str, tuple[int, int]]:
     moments = [value for values in optimization.optimizer.state.values() for value in values.values() if value.ndim]
     tensors = {"weights": list(optimization.task.module.parameters()), "moments": moments}
     if optimization.ema:
-        tensors["ema"] = list(optimization.ema.weights.parameters())
+        tensors["ema"] = list(optimization.ema.module.parameters())
     return {
         name: (sum(part_of(tensor).numel() for tensor in each), sum(tensor.numel() for tensor in each))
         for name, each in tensors.items()

@@ -32,7 +32,6 @@ from data_pipelines.readers.sound_file import read_sound
 from data_pipelines.readers.wfdb_header import read_heart_sound
 from data_pipelines.storage.folder import Folder
 from data_pipelines.video.bouncing_digits import read_idx_images
-from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.moving_mnist import open_sequences
 from data_pipelines.video.video_files import list_video_files
 from ray_jobs.report.record.run_record import gather_run
@@ -105,7 +104,7 @@ def _read_video(path: Path) -> object:
     clips = [clip for found in list_video_files(path).clips.values() for clip in found]
     for clip in clips:
         if clip.num_frames:
-            clip.read(FrameShape(3, 16, 16))
+            clip.read(ImageShape(3, 16, 16))
     return sum(clip.num_frames for clip in clips) > 0
 
 

@@ -83,11 +83,9 @@ class MeanMetrics(Evaluator[Batch]):
 
     @property
     def splits(self) -> Sequence[Split]:
-        """The splits given to the constructor."""
         return self._splits
 
     def begin_split(self, split: Split) -> None:
-        """Add the following batches to this split."""
         self._running = split
 
     def update(self, module: nn.Module, batch: Batch) -> None:

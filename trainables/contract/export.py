@@ -67,11 +67,6 @@ class Graph:
     """Name of its files, without the ending."""
 
 
-def no_further_files(folder: Path) -> Mapping[str, Any]:
-    """Write nothing."""
-    return {}
-
-
 @dataclass(frozen=True)
 class ExportSpec:
     """Everything that an export says of a network; plain data are JSON values, without paths of this machine."""
@@ -103,5 +98,5 @@ class ExportSpec:
     that the weights belong to, from `card["architecture"]`, with this package."""
     use_code: str | None = None
     """Lines of Python that use `network`, a function from NumPy arrays to one, and `card`; None: one call."""
-    write_further: Callable[[Path], Mapping[str, Any]] = no_further_files
+    write_further: Callable[[Path], Mapping[str, Any]] = lambda folder: {}
     """Writes further files into a folder; returns what was measured meanwhile."""

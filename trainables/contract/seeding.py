@@ -15,13 +15,6 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def build_generator(device: torch.device, *parts: int | str) -> torch.Generator:
-    """Build a torch generator on `device`, seeded by `derive_seed`."""
-    generator = torch.Generator(device=device)
-    generator.manual_seed(derive_seed(*parts))
-    return generator
-
-
 def build_numpy_generator(*parts: int | str) -> np.random.Generator:
     """Build a NumPy generator, seeded by `derive_seed`."""
     return np.random.Generator(np.random.PCG64(derive_seed(*parts)))

@@ -70,7 +70,6 @@ class Progress:
 
     @property
     def steps_per_stage(self) -> int:
-        """Optimiser steps of one stage."""
         return self.epochs_per_stage * self.steps_per_epoch
 
 

@@ -44,13 +44,7 @@ class Cadence(Config):
         return f"{self.count} {self.unit}"
 
     def is_due(self, *, step: int, epoch: int, ends_epoch: bool) -> bool:
-        """Return True after optimiser step `step` of epoch `epoch` (both counted from 1) if the action is due.
-
-        Args:
-            step: Optimiser steps done in the run.
-            epoch: The running epoch.
-            ends_epoch: Whether the step is the last of the epoch.
-        """
+        """Return whether the action is due after optimiser step `step` of epoch `epoch`, both counted from 1."""
         if self.unit == "steps":
             return step % self.count == 0
         return self.unit == "epochs" and ends_epoch and epoch % self.count == 0
@@ -165,12 +159,10 @@ class Profile(Config):
 
     @property
     def first(self) -> int:
-        """The first step."""
         return int(self.steps.partition("..")[0])
 
     @property
     def last(self) -> int:
-        """The last step."""
         return int(self.steps.partition("..")[2])
 
 

@@ -18,12 +18,7 @@ class Bin:
 
 
 def calibration_bins(probability: np.ndarray, is_event: np.ndarray) -> list[Bin]:
-    """Return the bins that are not empty, ascending; 1 belongs to the last one.
-
-    Args:
-        probability: [rows], of an event.
-        is_event: Whether it happened.
-    """
+    """Return the bins that are not empty, ascending, of events [rows]; a probability of 1 belongs to the last one."""
     places = np.minimum((probability * NUM_BINS).astype(int), NUM_BINS - 1)
     return [
         Bin(float(probability[chosen].mean()), float(is_event[chosen].mean()), int(chosen.sum()))

@@ -60,7 +60,10 @@ def _load(plan: Plan, split: ShardedSplit, pipeline: DataPipeline, pieces: Itera
     def load(pieces: Sequence[Piece]) -> pa.Table:
         return split.load_pieces(pieces, pipeline)
 
-    return prefetch_map(load, _runs(pieces), threads=threads, depth=window_rows, weigh=_count_rows)
+    def weigh(pieces: Sequence[Piece]) -> int:
+        return sum(piece.num_rows for piece in pieces)
+
+    return prefetch_map(load, _runs(pieces), threads=threads, depth=window_rows, weigh=weigh)
 
 
 def _runs(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -73,10 +76,6 @@ def _runs(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         run.append(piece)
     if run:
         yield run
-
-
-def _count_rows(pieces: Sequence[Piece]) -> int:
-    return sum(piece.num_rows for piece in pieces)
 
 
 def build_ray_sources(plan: Plan, pipeline: DataPipeline) -> dict[Split, RowSource]:

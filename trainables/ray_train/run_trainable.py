@@ -71,12 +71,9 @@ class RunTrainable(tune.Trainable):
     """Trial of one run; `tune.with_parameters` passes its `plan` and its `datasets` to `setup`."""
 
     def setup(self, config: dict[str, Any], *, plan: Plan, datasets: RunDatasets) -> None:  # pyright: ignore
-        """Store the plan. Nothing starts before the first step, because a checkpoint may be put in place after this.
+        """Store the plan, and the datasets, which the driver owns.
 
-        Args:
-            config: Not used by a single run.
-            plan: The run's plan.
-            datasets: The run's datasets, which the driver owns.
+        Nothing starts before the first step, because a checkpoint may be put in place after this.
         """
         self._plan, self._datasets = plan, datasets
         self._thread: threading.Thread | None = None

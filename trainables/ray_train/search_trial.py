@@ -41,12 +41,7 @@ class SearchTrial(RunTrainable):
     """
 
     def setup(self, config: dict[str, Any], *, shared: dict[str, RunDatasets]) -> None:  # pyright: ignore
-        """Store the plan.
-
-        Args:
-            config: See the keys above.
-            shared: Decoded datasets by the key of the rows, which the driver owns.
-        """
+        """Store the plan of the config, see the keys above; `shared` has decoded datasets, which the driver owns."""
         self._shared = shared
         self._store(config)
 

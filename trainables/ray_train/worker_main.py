@@ -18,7 +18,7 @@ from trainables.engine.data.feed import Feed
 from trainables.engine.data.rows import RowSource
 from trainables.engine.files.checkpoints import deleted_by_nobody
 from trainables.engine.files.messages import WorkerReport
-from trainables.engine.loop.worker_context import CancelledError, WorkerContext, never_cancelled, no_failure, no_notice
+from trainables.engine.loop.worker_context import CancelledError, WorkerContext
 from trainables.engine.process.collectives import ProcessGroup
 from trainables.engine.process.malloc_settings import set_malloc_thresholds, take_arrow_buffers_from_malloc
 from trainables.plan import Plan
@@ -59,7 +59,7 @@ def run_locally(
     plan: Plan,
     action: WorkerFn,
     report: Callable[[WorkerReport], None] = print,
-    is_cancelled: Callable[[], bool] = never_cancelled,
+    is_cancelled: Callable[[], bool] = lambda: False,
     build_sources: BuildSources = build_local_sources,
 ) -> Any:
     """Run `action` in this process, without a worker group, and return its result.
@@ -128,7 +128,7 @@ def ray_train_loop(config: dict[str, Any]) -> Any:
         report,
         preemption_notice=preemption_notice,
         is_deleted_elsewhere=checkpoints.has if checkpoints else deleted_by_nobody,
-        is_evaluation_failed=checkpoints.is_failed if checkpoints else no_failure,
+        is_evaluation_failed=checkpoints.is_failed if checkpoints else lambda name: False,
     )
     try:
         return _work(plan, pipeline, build_ray_sources, config["action"], process)
@@ -156,10 +156,10 @@ class Runtime:
     device: torch.device
     wrap: Callable[[nn.Module], nn.Module]
     report: Callable[[WorkerReport], None]
-    is_cancelled: Callable[[], bool] = never_cancelled
-    preemption_notice: Callable[[], str | None] = no_notice
+    is_cancelled: Callable[[], bool] = lambda: False
+    preemption_notice: Callable[[], str | None] = lambda: None
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
-    is_evaluation_failed: Callable[[str], bool] = no_failure
+    is_evaluation_failed: Callable[[str], bool] = lambda name: False
 
 
 def describe_drain(deadline_ms: int | None, num_machines: int) -> str:

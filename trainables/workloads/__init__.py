@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, distributions
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, SerializeAsAny, ValidationInfo, WithJsonSchema
@@ -142,10 +142,7 @@ def build_pipeline(config: WorkloadConfig) -> "DataPipeline":
 
 
 def build_task(config: WorkloadConfig, data_spec: "DataSpec", seed: int) -> "Task":
-    """Build the task with its module. Weights drawn meanwhile follow from `seed` alone.
-
-    The global random state is left as it was.
-    """
+    """Build the task with its module; see `Workload.build_task`."""
     return find_workload(config.name).build_task(config, data_spec, seed)
 
 
@@ -170,12 +167,7 @@ def predictor_class(name: str) -> "type[Predictor[Any]]":
 
 
 def _part(reference: Any) -> Any:
-    return _import(reference) if isinstance(reference, str) else reference
-
-
-def _import(reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)
+    return resolve_name(reference) if isinstance(reference, str) else reference
 
 
 @cache
@@ -192,7 +184,7 @@ def _announced() -> dict[str, EntryPoint]:
 @cache
 def _outside(reference: str, origin: str) -> Workload:
     try:
-        workload = _import(reference)
+        workload = resolve_name(reference)
     except Exception as error:  # what is not ours raises anything while it is imported
         kind = "" if isinstance(error, ImportError | AttributeError | ValueError) else f"{type(error).__name__}: "
         raise ValueError(

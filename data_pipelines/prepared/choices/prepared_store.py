@@ -33,7 +33,6 @@ class PreparedStore:
         return open_store(self.folder, self.manifest)
 
     def find(self, split: Split, raw_row: int) -> int:
-        """Return the number of a raw row among the rows of all splits. Raises BadFileError for one left out."""
         places = self._places.get(split)
         if places is None or raw_row >= len(places):
             raise ValueError(f"{self.folder} lacks row {raw_row} of {split}; run prepare with --again")
@@ -42,13 +41,11 @@ class PreparedStore:
         return int(places[raw_row])
 
     def column(self, name: str) -> list[Any]:
-        """Return the values of a small column for all rows; read once."""
         if name not in self._columns:
             self._columns[name] = self.read(np.arange(self.files.num_rows), [name])[name].to_pylist()
         return self._columns[name]
 
     def read(self, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
-        """Read some columns of the rows with these numbers, in this order."""
         return self.files.read(rows, pa.schema([self.pipeline.schema.field(name) for name in columns]))
 
     @cached_property

@@ -15,9 +15,7 @@ DAMAGED = "damaged"
 def count_files(pipeline: DataPipeline[Any], damaged: Collection[str]) -> FileCounts | None:
     """Count the raw files; None for rows that come from no files.
 
-    Args:
-        pipeline: Names the folders, and the files that are used.
-        damaged: Printable paths of files that are left out because they are damaged.
+    `damaged` has the printable paths of files that are left out because they are damaged.
     """
     roots, used_files = pipeline.raw_roots(), pipeline.used_files()
     if not roots:

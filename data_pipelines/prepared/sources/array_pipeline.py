@@ -80,7 +80,6 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
         return {**forms, **self._further}
 
     def source_hash(self) -> str:
-        """Return the SHA-256 of all arrays."""
         return self._digest
 
     @cached_property
@@ -89,11 +88,9 @@ class ArrayPipeline(DataPipeline["dict[str, Tensor]"]):
         return _hash(self._splits, self._further)
 
     def num_raw_rows(self) -> dict[Split, int]:
-        """Return the rows of each split."""
         return dict(self._num_rows)
 
     def read_raw(self, split: Split, start_row: int) -> Iterator[pa.Table]:
-        """Yield the rows of a split."""
         assert self._splits is not None, "a pickled ArrayPipeline holds no arrays"
         for first in range(start_row, self._num_rows.get(split, 0), ROWS_PER_TABLE):
             arrays = {name: values[first : first + ROWS_PER_TABLE] for name, values in self._splits[split].items()}

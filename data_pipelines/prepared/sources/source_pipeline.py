@@ -8,36 +8,12 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Batch, DataPipeline, DataSpec, Manifest
 from data_pipelines.prepared.manifest import load_manifest, read_manifest
 from data_pipelines.storage.folder import Folder
-
-
-class SourceData(Protocol):
-    """Settings that all such data have."""
-
-    @property
-    def source(self) -> str:
-        """Kind of the raw data."""
-        ...
-
-    @property
-    def path(self) -> Path | None:
-        """Path of the raw data."""
-        ...
-
-    @property
-    def prepared(self) -> str | None:
-        """Folder of the prepared rows, when the user names one."""
-        ...
-
-    @property
-    def on_bad_file(self) -> OnBadFile:
-        """Treatment of damaged raw files."""
-        ...
 
 
 class SourcePipeline(DataPipeline[Batch]):
@@ -48,6 +24,10 @@ class SourcePipeline(DataPipeline[Batch]):
     embedded: ClassVar[Mapping[str, str]] = {}
     """Sources that need no path, each with its description."""
     data: Any
+    """Settings with `source`, `path`, `prepared` and `on_bad_file`, of which alone a subclass is built."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.data,)  # without the listing of the raw data
 
     @property
     @abstractmethod
@@ -125,14 +105,14 @@ class SourcePipeline(DataPipeline[Batch]):
         return manifest.pipeline if is_same else f"{self.key_prefix}-(any)"
 
 
-def require_path(data: SourceData) -> Path:
+def require_path(data: Any) -> Path:
     """Return the raw data's path. Raises ValueError when there is none."""
     if data.path is None:
         raise ValueError(_lacks_path(data))
     return data.path
 
 
-def _lacks_path(data: SourceData) -> str:
+def _lacks_path(data: Any) -> str:
     return (
         f"source: {data.source} needs `workload.data.path`, the raw data, or `workload.data.prepared`, a folder "
         "prepared before"

@@ -66,13 +66,8 @@ def group(curves: Curves, goal: str | None, best_step: int | None) -> list[Chart
         return 0 if goal in names else 1 if "loss" in read_name(names[0]).chart else 3 if is_each_step else 2
 
     ordered = sorted(groups.values(), key=place)
-    return [_build(names, curves, _marks(names, curves, goal, best_step), num_steps) for names in ordered]
-
-
-def _marks(
-    names: Sequence[str], curves: Curves, goal: str | None, best_step: int | None
-) -> Sequence[tuple[Point, str]]:
-    return [(point, "best") for name in names if name == goal for point in curves[name] if point[0] == best_step]
+    marks = [(point, "best") for point in curves.get(goal or "", ()) if point[0] == best_step]
+    return [_build(names, curves, marks if goal in names else (), num_steps) for names in ordered]
 
 
 def _build(names: Sequence[str], curves: Curves, marks: Sequence[tuple[Point, str]], num_steps: int) -> Chart:

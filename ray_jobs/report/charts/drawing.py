@@ -55,13 +55,7 @@ def opens_log(chart: Chart) -> bool:
 
 
 def draw(chart: Chart, form: Literal["svg", "pdf"], *, is_log: bool = False) -> bytes:
-    """Draw a chart, which must hold a finite value, as the content of a file.
-
-    Args:
-        chart: What is drawn.
-        form: Of the file.
-        is_log: Whether the values' scale is logarithmic.
-    """
+    """Draw a chart, which must hold a finite value, as the content of a file; `is_log`: with a logarithmic scale."""
     import matplotlib as mpl
 
     nothing = {"svg": ("Creator", "Date", "Format", "Type"), "pdf": ("Creator", "Producer", "CreationDate")}[form]

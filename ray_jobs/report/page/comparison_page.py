@@ -13,7 +13,8 @@ from ray_jobs.report.page.content import Card, Cell, Charts, FactGroup, FindRepo
 from ray_jobs.report.page.headline import headline, median, trained_seconds
 from ray_jobs.report.page.lineage import setting_words
 from ray_jobs.report.record.run_record import RunRecord
-from ray_jobs.report.record.settings import PLUMBING, flatten
+from ray_jobs.report.record.settings import PLUMBING
+from ray_jobs.runs.setting_differences import flatten
 
 MAX_CHARTS = 24
 COST = "macs"

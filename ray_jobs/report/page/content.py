@@ -190,11 +190,9 @@ class Page:
     foot: str = ""
 
     def tables(self) -> Iterator[Table]:
-        """Yield all tables."""
         return (part for part in _walk(self.sections) if isinstance(part, Table))
 
     def charts(self) -> Iterator[Chart]:
-        """Yield all charts."""
         return (chart for part in _walk(self.sections) if isinstance(part, Charts) for chart in part.charts)
 
 

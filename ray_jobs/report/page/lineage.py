@@ -1,6 +1,6 @@
 """Lineage of a run as parts of its page: settings, data, files, commit, versions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ray_jobs.console import format_counts
@@ -36,12 +36,8 @@ def setting_words(value: Any) -> str:
     return dump_yaml(value).removesuffix("...\n").strip()
 
 
-def lineage_cards(inputs: Sequence[Mapping[str, Any]], find_report: FindReport) -> list[Part]:
-    """Build the cards of data and files, with links to the reports of the runs that made them."""
-    return [_input(each, find_report) for each in inputs]
-
-
-def _input(each: Mapping[str, Any], find_report: FindReport) -> Card:
+def input_card(each: Mapping[str, Any], find_report: FindReport) -> Card:
+    """Build the card of data or of a file, with a link to the report of the run that made it."""
     metadata = each["metadata"]
     run = metadata.get("run_id")
     facts = [

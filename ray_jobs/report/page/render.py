@@ -47,5 +47,4 @@ def _breakable(name: str) -> list[str]:
 
 
 def _svg(chart: Chart, *, is_log: bool = False) -> str:
-    """Return the drawn chart as a data URI."""
     return f"data:image/svg+xml;base64,{base64.b64encode(draw(chart, 'svg', is_log=is_log)).decode()}"

@@ -21,9 +21,9 @@ from ray_jobs.report.page.content import (
     present,
 )
 from ray_jobs.report.page.headline import headline
-from ray_jobs.report.page.lineage import environment_cards, lineage_cards, settings_cards
+from ray_jobs.report.page.lineage import environment_cards, input_card, settings_cards
 from ray_jobs.report.page.results import results
-from ray_jobs.report.page.tables import table_cards
+from ray_jobs.report.page.tables import table_card
 from ray_jobs.report.record.gallery import Budget, Gallery, gather_galleries, read_cell
 from ray_jobs.report.record.run_record import RunRecord
 from ray_jobs.report.record.table import gather_tables
@@ -42,16 +42,17 @@ def build_run_page(run: RunRecord, find_report: FindReport) -> Page:
     titles = (f"best model, step {run.best_step:,}" if run.best_step else "", f"last, step {run.last_step:,}")
     curves = present(Charts([*drawn, *profiles(run.curves)]), _name_constant(constant)) if drawn else []
     speed = _speed_charts(run.speed)
+    tables = [table_card(each, lambda name: read_cell(run.folder, name, budget)) for each in gather_tables(run.folder)]
     sections = [
         Section("Results", results(run.best, run.last, run.goal, titles, list(run.curves))),
         Section("Curves", curves),
         Section("Pictures", [Galleries(galleries)] if galleries else []),
-        Section("Tables", table_cards(gather_tables(run.folder), lambda name: read_cell(run.folder, name, budget))),
+        Section("Tables", tables),
         Section("Evaluations", _evaluations(run, budget)),
         Section("Speed and machine", [Charts(speed)] if speed else []),
         Section("Settings", settings_cards(run.settings)),
         Section("Warnings", _warnings(run.warnings)),
-        Section("Lineage", lineage_cards(run.inputs, find_report)),
+        Section("Lineage", [input_card(each, find_report) for each in run.inputs]),
         Section("Environment", environment_cards(run)),
     ]
     return Page(
@@ -109,39 +110,21 @@ def _evaluations(run: RunRecord, budget: Budget) -> list[Part]:
 
 def _evaluation_table(run: RunRecord) -> Table:
     """Build a row for each evaluation; where that would be too wide, a row for each metric."""
-    found = run.evaluations
-    names = list(dict.fromkeys(name for each in found.values() for name in each.get("metrics", {})))
+    names = list(dict.fromkeys(name for each in run.evaluations.values() for name in each.get("metrics", {})))
     names = [name for name in names if not name.startswith(BASELINE)]
-    models = {index: str(each.get("checkpoint", "")).rpartition("/")[2] for index, each in found.items()}
-    given = {
-        index: ", ".join(f"{key}={value}" for key, value in each.get("settings", {}).items())
-        for index, each in found.items()
-    }
-    if len(names) > MAX_COLUMNS:
-        return _evaluation_columns(run, names, models, given)
     rows = []
-    for index, each in found.items():
-        metrics = each.get("metrics", {})
-        rows.append([index, models[index], given[index], *(metrics.get(name) for name in names)])
+    for index, each in run.evaluations.items():
+        metrics, model = each.get("metrics", {}), str(each.get("checkpoint", "")).rpartition("/")[2]
+        given = ", ".join(f"{key}={value}" for key, value in each.get("settings", {}).items())
+        rows.append([index, model, given, *(metrics.get(name) for name in names)])
         if any(name.startswith(BASELINE) for name in metrics):
             rows.append(["", "baseline", "", *(metrics.get(BASELINE + name) for name in names)])
-    columns = ["", "model", "settings", *names]
-    return Table("evaluations", columns, rows, frozenset(range(3, len(columns))))
-
-
-def _evaluation_columns(
-    run: RunRecord, names: Sequence[str], models: Mapping[str, str], given: Mapping[str, str]
-) -> Table:
-    columns, metrics = ["metric"], []
-    for index, each in run.evaluations.items():
-        found = each.get("metrics", {})
-        columns.append(" ".join(filter(None, (index, models[index], given[index]))))
-        metrics.append({name: found.get(name) for name in names})
-        if any(name.startswith(BASELINE) for name in found):
-            columns.append("baseline")
-            metrics.append({name: found.get(BASELINE + name) for name in names})
-    rows = [[name, *(each[name] for each in metrics)] for name in names]
-    return Table("evaluations", columns, rows, frozenset(range(1, len(columns))), is_tall=True)
+    if len(names) <= MAX_COLUMNS:
+        columns = ["", "model", "settings", *names]
+        return Table("evaluations", columns, rows, frozenset(range(3, len(columns))))
+    columns = ["metric", *(" ".join(filter(None, row[:3])) for row in rows)]
+    turned = [[name, *(row[place] for row in rows)] for place, name in enumerate(names, start=3)]
+    return Table("evaluations", columns, turned, frozenset(range(1, len(columns))), is_tall=True)
 
 
 def _warnings(lines: Sequence[str]) -> list[Part]:

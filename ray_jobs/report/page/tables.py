@@ -10,12 +10,8 @@ ReadPicture = Callable[[str], str | None]
 """Returns the data URI of a picture that a cell names, or None."""
 
 
-def table_cards(tables: Sequence[StoredTable], read: ReadPicture) -> list[Part]:
-    """Build a card for each table."""
-    return [_card(table, read) for table in tables]
-
-
-def _card(stored: StoredTable, read: ReadPicture) -> Card:
+def table_card(stored: StoredTable, read: ReadPicture) -> Card:
+    """Build the card of a table."""
     parts: list[Part] = [_table(stored, stored.rows, read, stored.key)]
     if stored.earlier:
         words = f"{len(stored.earlier)} rows of earlier steps"
@@ -28,13 +24,13 @@ def _table(stored: StoredTable, rows: Sequence[Row], read: ReadPicture, name: st
     columns = list(zip(*rows, strict=True)) or [() for _ in stored.columns]
     numbers = {place: [_to_number(cell) for cell in column] for place, column in enumerate(columns)}
     numeric = [place for place, column in numbers.items() if any(value is not None for value in column)]
-    shares = {place for place in numeric if "%" in stored.columns[place] and _are_shares(numbers[place])}
+    shares = {
+        place
+        for place in numeric
+        if "%" in stored.columns[place] and all(value is None or 0 <= value <= 100 for value in numbers[place])
+    }
     cells = [[_cell(cell, place in shares, read) for place, cell in enumerate(row)] for row in rows]
     return Table(name, stored.columns, cells, frozenset(numeric), is_tall=True)
-
-
-def _are_shares(values: Sequence[float | None]) -> bool:
-    return all(value is None or 0 <= value <= 100 for value in values)
 
 
 def _cell(cell: str, is_share: bool, read: ReadPicture) -> Cell:

@@ -1,6 +1,7 @@
 """Record of a run, read from its folder as plain data."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -111,12 +112,10 @@ def without_repeats(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _curves(rows: Iterable[Mapping[str, float]], best_step: int | None) -> dict[str, ThinnedPoints]:
-    curves: dict[str, Curve] = {}
+    curves: dict[str, Curve] = defaultdict(lambda: Curve(best_step))
     for row in rows:
         for name, value in row.items():
             if is_measured(name):
-                if name not in curves:
-                    curves[name] = Curve(best_step)
                 curves[name].add(row["step"], value)
     return {name: curve.points for name, curve in curves.items()}
 

@@ -22,14 +22,7 @@ class State:
 
 
 def find_state(folder: Folder, final: Mapping[str, Any] | None, events: Sequence[Mapping[str, Any]], log: str) -> State:
-    """Find the state of a run. Raises nothing for a record that breaks off anywhere.
-
-    Args:
-        folder: The run's folder.
-        final: Its final metrics; None before the end.
-        events: Its events.
-        log: Its log.
-    """
+    """Find the state of a run from its record, which may break off anywhere; `final` is None before the end."""
     last = events[-1] if events else {}
     if final is not None:
         early = last.get("num_epochs", 0) > final["epoch"]
@@ -48,12 +41,9 @@ def find_state(folder: Folder, final: Mapping[str, Any] | None, events: Sequence
 
 def find_failure(log: str) -> str:
     """Return the cause of a failure: the first error in the log since the last start, which its trace follows."""
-    entries = re.split(r"(?m)^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ )", log)
+    _, *entries = re.split(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ([A-Z]+) ", log)
     cause = ""
-    for entry in entries:
-        _, _, rest = entry.partition(" ")
-        _, _, rest = rest.partition(" ")
-        level, _, message = rest.partition(" ")
+    for level, message in zip(entries[::2], entries[1::2], strict=True):
         if level == "ERROR":
             cause = cause or message.strip()
         elif level == "INFO" and message.startswith(("run ", "resumed from ", "epoch ")):

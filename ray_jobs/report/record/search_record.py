@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,6 +18,7 @@ from ray_jobs.run_folder.run_lock import find_holder
 from ray_jobs.run_folder.run_recorder import METRICS
 from ray_jobs.runs.model_references import RUNS
 from ray_jobs.search.leaderboard import BEST, LEADERBOARD
+from ray_jobs.search.ranking import varying_keys
 from ray_jobs.search.samplers import count_points
 from ray_jobs.search.sweep_plan import SETTINGS
 from ray_jobs.search.trials import Mutation, Trial, find_mutations, latest, read_history
@@ -64,8 +65,7 @@ class SearchRecord:
     @property
     def keys(self) -> list[str]:
         """Settings in which trials differ."""
-        keys = dict.fromkeys(key for place in self.places for key in place.trial.values)
-        return [key for key in keys if len({repr(place.trial.values.get(key)) for place in self.places}) > 1]
+        return varying_keys([place.trial for place in self.places])
 
 
 def gather_search(folder: Folder) -> SearchRecord:
@@ -112,17 +112,14 @@ def _ranks(folder: Folder) -> dict[int, int]:
 
 def _curve(run: Folder, objectives: Sequence[str]) -> list[Point]:
     """Return the last value of each epoch."""
-    points: dict[float, float] = defaultdict(float)
-    for metric in objectives:
-        for row in read_lines(run, METRICS, having=f'"{metric}"'):
-            points[row["epoch"]] = row[metric]
-    return list(points.items())
+    found = (
+        (row["epoch"], row[metric]) for metric in objectives for row in read_lines(run, METRICS, having=f'"{metric}"')
+    )
+    return list(dict(found).items())
 
 
 def _state(folder: Folder, trials: Sequence[Trial], num_trials: int) -> State:
-    counts: dict[str, int] = defaultdict(int)
-    for trial in trials:
-        counts[trial.state] += 1
+    counts = Counter(trial.state for trial in trials)
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
     text = f"{len(trials)} of {max(num_trials, len(trials))} trials begun{f': {words}' if words else ''}"
     if find_holder(folder):

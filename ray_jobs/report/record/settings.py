@@ -1,11 +1,12 @@
 """Settings in which an experiment differs from the defaults."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from ray_jobs.runs.setting_differences import flatten
 from ray_jobs.settings.experiment import Experiment
 from trainables.contract.training_config import Training
 from trainables.workloads import config_class
@@ -43,18 +44,6 @@ def find_changes(settings: Mapping[str, Any]) -> list[Change]:
         if (key not in defaults or defaults[key] != value) and not (value is None and key not in defaults)
         if not key.startswith(PLUMBING)
     ]
-
-
-def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Return values by dotted key; lists are values."""
-    if not isinstance(settings, Mapping) or (prefix and not settings):
-        return {prefix: settings}
-    return dict(_pairs(settings, prefix))
-
-
-def _pairs(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        yield from flatten(value, f"{prefix}.{key}" if prefix else str(key)).items()
 
 
 def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

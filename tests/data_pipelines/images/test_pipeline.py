@@ -14,7 +14,8 @@ from PIL import Image
 from data_pipelines.contract.row_draws import torch_draws
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImageBatch, ImagePipeline
-from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.manifest import load_manifest
+from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.storage.folder import Folder
 

@@ -8,7 +8,8 @@ import pytest
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
 from data_pipelines.images.sources import DigitsSource, LabelledImages, WithValidation, count_validation
-from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.manifest import load_manifest
+from data_pipelines.prepared.prepare import prepare
 from data_pipelines.storage.folder import Folder
 
 

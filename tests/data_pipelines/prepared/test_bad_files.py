@@ -13,8 +13,8 @@ from data_pipelines.contract.config import OnBadFile
 from data_pipelines.contract.pipeline import Manifest
 from data_pipelines.images.config import ImageData
 from data_pipelines.images.pipeline import ImagePipeline
-from data_pipelines.prepared.manifest import save_manifest
-from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.manifest import load_manifest, save_manifest
+from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.raw.file_counts import describe_files
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.storage.folder import Folder

@@ -166,7 +166,7 @@ def test_again_writes_all_anew_and_leaves_nothing_beside(folder, server):
     server.requests.clear()
     assert prepare(PIPELINE, folder, rows_per_shard=900, again=True).num_rows("train") == manifest.num_rows("train")
     assert len([name for name in folder.names() if name.endswith(".parquet")]) == 3
-    assert folder.beside(".again").names() == []
+    assert folder.sibling(f"{folder.name}.again").names() == []
     moved = [request for request in server.requests if request.startswith("PUT") and "/prepared/" in request]
     assert moved[-1].endswith("/prepared/?")  # the folder's mark, after the manifest in the other one was deleted
     assert moved[-2].endswith("/prepared/manifest.json?")

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from data_pipelines.readers.bad_file import BadFileError
-from data_pipelines.readers.image_file import load_image
+from data_pipelines.readers.image_file import fit_image, load_image
 from data_pipelines.readers.image_shape import ImageShape
 
 GREY, COLOUR = ImageShape(1, 8, 8), ImageShape(3, 8, 8)
@@ -56,6 +56,20 @@ def test_the_centre_of_a_long_image_is_kept(tmp_path: Path, is_wide: bool) -> No
     padded = np.concatenate([np.zeros((8, 6), np.uint8), centre, np.zeros((8, 6), np.uint8)], axis=1)
     path = _save(tmp_path, Image.fromarray(padded if is_wide else padded.T.copy()))
     np.testing.assert_array_equal(load_image(path, GREY)[0], centre if is_wide else centre.T)
+
+
+def test_an_oblong_shape_keeps_proportions() -> None:
+    pixels = np.zeros((20, 60), np.uint8)
+    pixels[:, 20:40] = 255  # a square in the middle
+    row = fit_image(Image.fromarray(pixels), ImageShape(1, 8, 12))[0, 4]
+    assert (row[3:9] > 230).all() and (row[[0, 11]] < 25).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(43, 57), (57, 43), (1, 3), (97, 98)])
+def test_no_size_is_cut_out_beyond_its_edge(width: int, height: int) -> None:
+    for shape in (ImageShape(1, 47, 33), ImageShape(1, 33, 47), ImageShape(1, 360, 640)):
+        pixels = np.full((height, width), 90, np.uint8)
+        assert (fit_image(Image.fromarray(pixels), shape) == np.full(shape, 90)).all()
 
 
 def test_shrinking_averages_instead_of_skipping(tmp_path: Path) -> None:

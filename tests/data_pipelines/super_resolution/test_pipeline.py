@@ -11,7 +11,8 @@ import pytest
 
 from data_pipelines.contract.pipeline import SPLITS
 from data_pipelines.contract.row_draws import numpy_draws
-from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.manifest import load_manifest
+from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.storage.folder import Folder
 from data_pipelines.super_resolution.batch import unpack, unpack_names

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.images.sources import DigitsSource
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.video.bouncing_digits import (
     draw_clip,
     generated_clips,
@@ -14,11 +15,10 @@ from data_pipelines.video.bouncing_digits import (
     read_idx_images,
     reflect,
 )
-from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.config import BouncingDigits
 from data_pipelines.video.moving_mnist import TEST_FILE, list_moving_mnist
 
-SHAPE = FrameShape(1, 32, 40)
+SHAPE = ImageShape(1, 32, 40)
 SETTINGS = BouncingDigits(num_train_clips=3, num_test_clips=2, num_frames=12, digit_size=8)
 
 
@@ -79,7 +79,7 @@ def test_reflection_is_a_walk_that_turns_at_both_ends():
 def test_digits_overlap_by_their_maximum():
     settings = BouncingDigits(num_frames=2, digit_size=31, num_digits=2)
     digits = np.stack([np.full((8, 8), 90, np.uint8), np.full((8, 8), 200, np.uint8)])
-    frames = draw_clip(digits, settings, shape=FrameShape(3, 32, 32), random=np.random.default_rng(0))
+    frames = draw_clip(digits, settings, shape=ImageShape(3, 32, 32), random=np.random.default_rng(0))
     assert frames.max() == 200 and set(np.unique(frames)) <= {0, 90, 200}
     assert np.array_equal(frames[:, 0], frames[:, 2])
 
@@ -115,7 +115,7 @@ def test_moving_mnist_is_time_first(tmp_path):
     for path in (tmp_path, tmp_path / TEST_FILE):
         clips = list_moving_mnist(path, SETTINGS, size=(64, 64)).clips
         assert (len(clips["train"]), len(clips["test"])) == (8, 2)
-        assert np.array_equal(clips["test"][1].read(FrameShape(1, 64, 64))[:, 0], sequences[:, 9])
+        assert np.array_equal(clips["test"][1].read(ImageShape(1, 64, 64))[:, 0], sequences[:, 9])
 
 
 def test_moving_mnist_draws_training_clips_from_training_digits(tmp_path):
@@ -123,7 +123,7 @@ def test_moving_mnist_draws_training_clips_from_training_digits(tmp_path):
     write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.full((6, 28, 28), 77, np.uint8))
     listing = list_moving_mnist(tmp_path, SETTINGS, size=(64, 64))
     assert (len(listing.clips["train"]), len(listing.clips["test"])) == (3, 4)
-    assert set(np.unique(listing.clips["train"][0].read(FrameShape(1, 64, 64)))) == {0, 77}
+    assert set(np.unique(listing.clips["train"][0].read(ImageShape(1, 64, 64)))) == {0, 77}
     assert "generated" in listing.rule
     with pytest.raises(ValueError, match=r"frames of 64x64, but `height` and `width` are 32 and 64; .* set both"):
         list_moving_mnist(tmp_path, SETTINGS, size=(32, 64))

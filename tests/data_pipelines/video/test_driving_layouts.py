@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from data_pipelines.video.clips import FrameShape
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.video.config import VideoData
 from data_pipelines.video.driving_layouts import list_bench2drive, list_nuscenes
 from data_pipelines.video.sources import list_clips
@@ -45,7 +45,7 @@ def test_nuscenes_key_frames_and_sweeps_form_one_ordered_clip(tmp_path):
     save_nuscenes(tmp_path, "n015-2018", [start + 10**9 + 83_000 * place for place in range(4)])
     listing = list_nuscenes(tmp_path, "CAM_FRONT")
     (clip,) = listing.clips["train"]
-    levels = clip.read(FrameShape(1, 16, 16))[:, 0, 8, 8]
+    levels = clip.read(ImageShape(1, 16, 16))[:, 0, 8, 8]
     assert clip.name == f"n008-2018@{start}" and abs(levels.astype(int) - range(12)).max() <= 1
     assert [other.num_frames for other in listing.clips["test"]] == [4]
 

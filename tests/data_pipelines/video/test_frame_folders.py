@@ -6,15 +6,17 @@ from PIL import Image
 
 from data_pipelines.prepared.prepare import prepare
 from data_pipelines.readers.bad_file import BadFileError
+from data_pipelines.readers.image_file import fit_image
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.storage.folder import Folder
-from data_pipelines.video.clips import FrameShape, cut_long_clips, split_last_fifth
+from data_pipelines.video.clips import cut_long_clips, split_last_fifth
 from data_pipelines.video.config import VideoData
-from data_pipelines.video.frame_folders import FrameClip, fit_frame, list_frame_folders, order_frames
+from data_pipelines.video.frame_folders import FrameClip, list_frame_folders, order_frames
 from data_pipelines.video.moving_mnist import open_sequences
 from data_pipelines.video.pipeline import VideoPipeline
 from tests.video_fixtures import save_frames
 
-SHAPE = FrameShape(3, 8, 8)
+SHAPE = ImageShape(3, 8, 8)
 
 
 def test_frames_are_ordered_by_number_and_not_by_name(tmp_path):
@@ -158,8 +160,8 @@ def test_a_damaged_frame_is_named(tmp_path):
 def test_frames_are_resized_to_cover_and_cut_in_the_middle():
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
-    assert (fit_frame(Image.fromarray(wide), SHAPE) == 200).all()
-    assert fit_frame(Image.fromarray(wide), FrameShape(1, 4, 12)).shape == (1, 4, 12)
+    assert (fit_image(Image.fromarray(wide), SHAPE) == 200).all()
+    assert fit_image(Image.fromarray(wide), ImageShape(1, 4, 12)).shape == (1, 4, 12)
 
 
 def test_a_single_clip_is_split_in_time(tmp_path):

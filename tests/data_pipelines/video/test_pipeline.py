@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from data_pipelines.contract.row_draws import numpy_draws, torch_draws
-from data_pipelines.prepared.prepare import load_manifest, prepare
+from data_pipelines.prepared.manifest import load_manifest
+from data_pipelines.prepared.prepare import prepare
 from data_pipelines.prepared.ray_dataset import open_split
 from data_pipelines.storage.folder import Folder
 from data_pipelines.video.batch import change_windows

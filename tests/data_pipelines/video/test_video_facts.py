@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.video import video_files
-from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.video_decoder import VideoDecoder
 from data_pipelines.video.video_facts import read_facts
 from data_pipelines.video.video_files import VideoClip, list_video_files
 from tests.video_fixtures import save_sound
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
-SHAPE = FrameShape(3, 32, 48)
+SHAPE = ImageShape(3, 32, 48)
 
 
 def save(path: Path, count: int = 8, *, rate: int = 25, times: list[int] | None = None, **settings: Any) -> Path:

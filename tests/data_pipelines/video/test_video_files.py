@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.video.clips import FrameShape
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.video.video_facts import read_facts
 from data_pipelines.video.video_files import VideoClip, list_video_files
 from tests.video_fixtures import save_video
 
-SHAPE = FrameShape(3, 32, 48)
+SHAPE = ImageShape(3, 32, 48)
 
 
 def test_every_file_is_a_clip_in_natural_order(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.search.leaderboard import (
     LeaderboardFiles,
-    format_leaderboard,
     save_leaderboard,
     summarise_states,
+    tabulate_leaderboard,
 )
 from ray_jobs.search.ranking import best_trial, rank
 from ray_jobs.search.searcher import ResumableSearcher
@@ -21,6 +21,10 @@ from tests.ray_jobs.search.conftest import RATE
 pytestmark = pytest.mark.filterwarnings("default")
 
 TWO = [{"metric": "test/mse", "mode": "min"}, {"metric": "speed", "mode": "max"}]
+
+
+def format_leaderboard(setup, trials):
+    return "\n".join(map(str, tabulate_leaderboard(setup, trials)))
 
 
 def fill(setup, reached):

@@ -1,7 +1,6 @@
 """Row gathering from Arrow tables, with one copy of their byte strings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ class RowGatherer:
     def __init__(self, tables: Sequence[pa.Table]):
         self._schema = tables[0].schema
         self._strings = {
-            field.name: [_Strings.of(table[field.name].chunk(0)) for table in tables]
+            field.name: [strings_of(table[field.name].chunk(0)) for table in tables]
             for field in self._schema
             if all(_is_plain(table[field.name]) for table in tables)
         }
@@ -42,49 +41,38 @@ class RowGatherer:
         return pa.table(columns, schema=self._schema)
 
     def _gather_bytes(self, field: pa.Field, picks: Sequence[Pick]) -> pa.Array:
-        parts = [(self._strings[field.name][number], rows) for number, rows in picks]
+        parts = [(*self._strings[field.name][number], rows) for number, rows in picks]
         if pa.types.is_fixed_size_binary(field.type):
             return _gather_fixed(parts, field.type)
         return _gather_strings(parts, field.type)
 
 
-def _gather_fixed(parts: Sequence[tuple["_Strings", np.ndarray]], kind: pa.DataType) -> pa.Array:
-    values = np.empty((sum(len(rows) for _, rows in parts), kind.byte_width), np.uint8)
+Strings = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Bytes of a column, the bounds of its byte strings in them, and numbers of rows."""
+
+
+def _gather_fixed(parts: Sequence[Strings], kind: pa.DataType) -> pa.Array:
+    values = np.empty((sum(len(rows) for *_, rows in parts), kind.byte_width), np.uint8)
     first = 0
-    for strings, rows in parts:
-        all_rows = strings.values[strings.starts[0] : strings.ends[-1]].reshape(-1, kind.byte_width)
+    for content, bounds, rows in parts:
+        all_rows = content[bounds[0] : bounds[-1]].reshape(-1, kind.byte_width)
         np.take(all_rows, rows, axis=0, out=values[first : first + len(rows)], mode="clip")  # else it copies twice
         first += len(rows)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
-def _gather_strings(parts: Sequence[tuple["_Strings", np.ndarray]], kind: pa.DataType) -> pa.Array:
-    lengths = np.concatenate([strings.ends[rows] - strings.starts[rows] for strings, rows in parts])
+def _gather_strings(parts: Sequence[Strings], kind: pa.DataType) -> pa.Array:
+    lengths = np.concatenate([bounds[rows + 1] - bounds[rows] for _, bounds, rows in parts])
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     values = np.empty(offsets[-1], np.uint8)
     places = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    for strings, rows in parts:
-        for start, end in zip(strings.starts[rows].tolist(), strings.ends[rows].tolist(), strict=True):
+    for content, bounds, rows in parts:
+        for start, end in zip(bounds[rows].tolist(), bounds[rows + 1].tolist(), strict=True):
             first, last = next(places)
-            values[first:last] = strings.values[start:end]
+            values[first:last] = content[start:end]
     return pa.Array.from_buffers(kind, len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(values)])
 
 
 def _is_plain(column: pa.ChunkedArray) -> bool:
     is_string = pa.types.is_fixed_size_binary(column.type) or pa.types.is_large_binary(column.type)
     return is_string and column.num_chunks == 1 and column.null_count == 0
-
-
-@dataclass(frozen=True)
-class _Strings:
-    """Byte strings of one column of one table."""
-
-    values: np.ndarray
-    """All bytes."""
-    starts: np.ndarray
-    ends: np.ndarray
-
-    @classmethod
-    def of(cls, chunk: pa.Array) -> "_Strings":
-        values, bounds = strings_of(chunk)
-        return cls(values, bounds[:-1], bounds[1:])

@@ -14,7 +14,6 @@ class BatchBuffer:
     """
 
     def __init__(self, num_rows: int) -> None:
-        """Begin an empty buffer."""
         self._num_rows, self._num_filled, self._num_seen = num_rows, 0, 0
         self._schema = pa.schema([])
         self._bytes: dict[str, np.ndarray] = {}
@@ -26,13 +25,7 @@ class BatchBuffer:
         """Number of the row at each place, among all rows of the tables."""
 
     def put(self, table: pa.Table, rows: np.ndarray, places: np.ndarray) -> None:
-        """Copy rows of a table.
-
-        Args:
-            table: The table.
-            rows: Numbers of the rows, each at most once.
-            places: Their places in the buffer.
-        """
+        """Copy the rows of a table with these numbers, each at most once, to their places in the buffer."""
         table = table.combine_chunks()
         if not self._num_filled:
             self._begin(table)

@@ -30,13 +30,7 @@ class DatasetStatisticsCache:
         self._prepared, self._source_hash, self._collectives = prepared, source_hash, collectives
 
     def cached(self, name: str, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the cached result of `compute`, or call `compute` and cache its result. A collective.
-
-        Args:
-            name: Prefix of the file's name.
-            settings: JSON values; with `name` and the hash of the data they make the key.
-            compute: Computes the statistic: plain data and CPU tensors, equal on every rank. Called on all ranks.
-        """
+        """Return the cached result of `compute`, or call it and cache its result; see `CachedStatistic`."""
         file = f"{LEARNT}/{name}-{self._digest(settings)}.pt"
         is_root = self._collectives.rank == 0
         known = self._collectives.broadcast(self._load(file) if is_root else None)

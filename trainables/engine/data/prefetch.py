@@ -5,15 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def _count_one(item: Any) -> int:
-    return 1
 
 
 def prefetch_map(
@@ -22,7 +18,7 @@ def prefetch_map(
     *,
     threads: int,
     depth: int,
-    weigh: Callable[[Item], int] = _count_one,
+    weigh: Callable[[Item], int] = lambda item: 1,
 ) -> Generator[Result, None, None]:
     """Map in order with several threads. Close the generator, or drop it, if you stop early.
 
@@ -52,45 +48,38 @@ def prefetch_map(
                 future.cancel()
 
 
-class read_ahead(AbstractContextManager[Iterator[Any]]):  # noqa: N801
-    """Context manager that runs an iterator in a thread, at most `depth` items ahead.
+@contextmanager
+def read_ahead(items: Iterator[Any], depth: int) -> Iterator[Iterator[Any]]:
+    """Run an iterator in a thread inside the block, at most `depth` items ahead; yields an iterator over its items."""
+    waiting, is_closed = queue.Queue(maxsize=depth), threading.Event()
+    thread = threading.Thread(target=_fill, args=(items, waiting, is_closed), daemon=True)
+    thread.start()
+    try:
+        yield _drain(waiting)
+    finally:
+        is_closed.set()
+        while thread.is_alive():
+            with suppress(queue.Empty):
+                waiting.get(timeout=0.05)
 
-    Use: `with read_ahead(items, depth=2) as ready`.
-    """
 
-    def __init__(self, items: Iterator[Any], depth: int):
-        self._items, self._queue = items, queue.Queue(maxsize=depth)
-        self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._fill, daemon=True)
-
-    def __enter__(self) -> Iterator[Any]:
-        self._thread.start()
-        return self._drain()
-
-    def __exit__(self, *_: object) -> None:
-        self._is_closed.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.05)
-            except queue.Empty:
-                continue
-
-    def _fill(self) -> None:
-        try:
-            for item in self._items:
-                self._queue.put(("item", item))
-                if self._is_closed.is_set():
-                    return
-            self._queue.put(("end", None))
-        except BaseException as error:
-            self._queue.put(("error", error))
-
-    def _drain(self) -> Iterator[Any]:
-        while True:
-            kind, value = self._queue.get()
-            if kind == "item":
-                yield value
-            elif kind == "end":
+def _fill(items: Iterator[Any], waiting: queue.Queue, is_closed: threading.Event) -> None:
+    try:
+        for item in items:
+            waiting.put(("item", item))
+            if is_closed.is_set():
                 return
-            else:
-                raise value
+        waiting.put(("end", None))
+    except BaseException as error:
+        waiting.put(("error", error))
+
+
+def _drain(waiting: queue.Queue) -> Iterator[Any]:
+    while True:
+        kind, value = waiting.get()
+        if kind == "item":
+            yield value
+        elif kind == "end":
+            return
+        else:
+            raise value

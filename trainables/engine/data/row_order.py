@@ -28,7 +28,6 @@ class Shards:
 
     @cached_property
     def num_rows(self) -> int:
-        """Rows of all shards."""
         return sum(self.sizes)
 
     @cached_property

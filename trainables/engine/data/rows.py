@@ -66,12 +66,7 @@ class ResidentRows:
     """A split kept decoded in memory, as Arrow tables that may lie in Ray's shared object store."""
 
     def __init__(self, tables: Sequence[pa.Table], shards: Shards | None = None):
-        """Keep the tables.
-
-        Args:
-            tables: The rows.
-            shards: The shards that they come from; by default each table is one.
-        """
+        """Keep the tables, which come from these shards; by default each table is one."""
         self._tables = [table.combine_chunks() for table in tables if table.num_rows]
         self._gatherer = RowGatherer(self._tables) if self._tables else None
         sizes = tuple(table.num_rows for table in self._tables)
@@ -79,7 +74,6 @@ class ResidentRows:
 
     @property
     def num_rows(self) -> int:
-        """Rows of all tables."""
         return self.shards.num_rows
 
     def take(self, indices: np.ndarray, *, copies: bool = True) -> pa.Table:
@@ -107,7 +101,6 @@ class ResidentRows:
     def shuffled(
         self, shares: Iterable[Share], start_step: int, *, copies: bool = True
     ) -> Generator[PlacedRows, None, None]:
-        """Yield the micro-batches of a rank."""
         for share in shares:
             for step in range(start_step, share.order.num_batches):
                 for first, last in share.parts:
@@ -115,7 +108,6 @@ class ResidentRows:
             start_step = 0
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
-        """Yield rows [start, stop) in stored order."""
         for first in range(start, stop, batch_size):
             yield self.take(np.arange(first, min(first + batch_size, stop)))
 
@@ -170,13 +162,11 @@ class StreamedRows:
 
     @property
     def num_rows(self) -> int:
-        """Rows of all shards."""
         return self.shards.num_rows
 
     def shuffled(
         self, shares: Iterable[Share], start_step: int, *, copies: bool = True
     ) -> Generator[PlacedRows, None, None]:
-        """Yield the micro-batches of a rank."""
         starts = chain([start_step], repeat(0))
         passes, ahead = tee(_Pass.of(share, start) for share, start in zip(shares, starts, strict=False))
         tables = self._tables_of(each.pieces for each in ahead)
@@ -214,7 +204,6 @@ class StreamedRows:
                 yield rows.take_placed(numbers[:, step - window.first_batch], first, copies=is_last)
 
     def ordered(self, start: int, stop: int, batch_size: int) -> Iterator[pa.Table]:
-        """Yield rows [start, stop) in stored order."""
         pieces = self.shards.between(start, stop)
         tables = regroup(self._read([pieces]), [piece.num_rows for piece in pieces])
         for batch in rebatch(tables, batch_size):

@@ -80,7 +80,6 @@ class CheckpointWriter:
         return run_in_thread(write_checkpoint, self._folder, step, checkpoint, metadata)
 
     def _num_bytes(self) -> int:
-        """Return the bytes of the checkpoint that was copied last."""
         return self._copy.num_bytes
 
     def _is_written(self, running: Future[Any]) -> bool:

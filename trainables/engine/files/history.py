@@ -59,7 +59,6 @@ class History:
         self._members = [content] if content else []
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Add rows at the end."""
         if rows:
             self._members.append(gzip.compress(to_lines(rows), compresslevel=1, mtime=0))
 
@@ -69,6 +68,4 @@ class History:
         return b"".join(self._members)
 
     def rows(self) -> Iterator[Row]:
-        """Yield all rows, decompressed."""
-        for line in read_lines(self.content):
-            yield json.loads(line)
+        return map(json.loads, read_lines(self.content))

@@ -11,39 +11,7 @@ from torch import Tensor
 
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.tensor_files import save_tensors
-from trainables.run_paths import ALIASES, METADATA, MODELS, Aliases, load_aliases, step_name
-
-
-def save_model(
-    folder: Folder,
-    *,
-    step: int,
-    weights: Mapping[str, Tensor],
-    task_state: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-    aliases: Sequence[str],
-    is_kept: bool,
-    keeps_best: bool = False,
-) -> str:
-    """Write a model version, move the aliases to it, and delete versions without an alias. Rank 0 only.
-
-    Args:
-        folder: The run's folder.
-        step: Optimiser steps done; it names the version.
-        weights: State dict of the module to use for inference.
-        task_state: `Task.state_dict`.
-        metadata: Plain data, written beside the weights.
-        aliases: Any of `latest` and `best`.
-        is_kept: Whether the version is never deleted.
-        keeps_best: Whether the version that is `best` now is never deleted either, when another becomes `best`.
-
-    Returns:
-        The version's name in the folder.
-    """
-    version = step_name(step)
-    write_model(folder, f"{MODELS}/{version}", weights=weights, task_state=task_state, metadata=metadata)
-    name_model(folder, version, aliases, is_kept=is_kept, keeps_best=keeps_best)
-    return f"{MODELS}/{version}"
+from trainables.run_paths import ALIASES, METADATA, MODELS, Aliases, load_aliases
 
 
 def write_model(
@@ -54,7 +22,15 @@ def write_model(
     task_state: Mapping[str, Any],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Write the files of a model version into a new folder of a name, without an alias; see `save_model`."""
+    """Write the files of a model version into a new folder, without an alias. Rank 0 only.
+
+    Args:
+        folder: The run's folder.
+        name: Name of the new folder in it.
+        weights: State dict of the module to use for inference.
+        task_state: `Task.state_dict`.
+        metadata: Plain data, written beside the weights.
+    """
     with folder.new_folder(name) as files:
         save_tensors(weights, files / "model.safetensors")
         torch.save(dict(task_state), files / "task.pt")
@@ -64,7 +40,15 @@ def write_model(
 def name_model(
     folder: Folder, version: str, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool = False
 ) -> None:
-    """Move aliases to a model version, and delete versions without an alias; see `save_model`."""
+    """Move aliases to a model version, and delete versions without an alias. Rank 0 only.
+
+    Args:
+        folder: The run's folder.
+        version: The version's name among the models.
+        aliases: Any of `latest` and `best`.
+        is_kept: Whether the version is never deleted.
+        keeps_best: Whether the version that is `best` now is never deleted either, when another becomes `best`.
+    """
     known = load_aliases(folder)
     best = version if "best" in aliases else known["best"]
     kept = {*known["kept"], *([version] if is_kept else []), *([best] if keeps_best and best else [])}

@@ -91,5 +91,4 @@ class StepMeter:
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore `state_dict`."""
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])

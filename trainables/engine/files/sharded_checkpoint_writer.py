@@ -28,15 +28,7 @@ class ShardedCheckpointWriter(CheckpointWriter):
         *,
         is_beside: bool,
     ):
-        """Write into the run's folder, which all ranks reach.
-
-        Args:
-            folder: The run's folder.
-            keep: Number of checkpoints to keep.
-            is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
-            collectives: Those of this rank.
-            is_beside: Whether the training goes on while a large checkpoint is written.
-        """
+        """Write into the run's folder, which all ranks reach; see `CheckpointWriter`."""
         super().__init__(folder, keep, is_deleted_elsewhere, is_beside=is_beside)
         self._collectives, self._is_first = collectives, collectives.rank == 0
 
@@ -45,7 +37,6 @@ class ShardedCheckpointWriter(CheckpointWriter):
         return super().save(step, self._own(checkpoint), metadata)
 
     def reserve(self, checkpoint: Checkpoint) -> None:
-        """Take the memory of this rank's copies beside the training."""
         super().reserve(self._own(checkpoint))
 
     def _own(self, checkpoint: Checkpoint) -> Checkpoint:

@@ -34,13 +34,6 @@ def find_due_actions(
     """Return the actions that the cadences ask for at `position`, after its last step.
 
     The end of a stage and of the run is evaluated and drawn whenever anything is.
-
-    Args:
-        training: Settings with the cadences.
-        position: Position of the run.
-        ends_epoch: Whether the step was the last of its epoch.
-        ends_stage: Whether it was the last of its stage.
-        is_last: Whether it was the last of the run.
     """
     is_end = is_last or ends_stage
     inside = training.checkpoint_every_steps

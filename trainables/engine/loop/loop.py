@@ -81,7 +81,6 @@ class Loop:
 
     @property
     def position(self) -> Position:
-        """Position of the run."""
         return self.state.position
 
     @property
@@ -96,7 +95,6 @@ class Loop:
         return self.position.is_finished or bool(self.interruption.stopped_by)
 
     def start(self) -> None:
-        """Resume the run, or begin it."""
         self.state = resume_or_begin(self.run, self.worker, self.length, self.reporter)
         for checkpoint in self.beside.find_lost(self.position):
             self.reporter.evaluated.add(checkpoint)

@@ -11,13 +11,7 @@ class Interruption:
     """State of interruptions, the same on all ranks. All kinds save a checkpoint; only a request ends the training."""
 
     def __init__(self, worker: WorkerContext, reporter: WorkerReporter, save_every_s: float | None = None):
-        """Begin to count the time.
-
-        Args:
-            worker: The surroundings of this rank.
-            reporter: Gets the notices.
-            save_every_s: Seconds between two checkpoints; None: they are not due by time.
-        """
+        """Begin to count the time; checkpoints are due every `save_every_s` seconds, if it is given."""
         self._worker, self._reporter, self._save_every_s = worker, reporter, save_every_s
         self._saved_at = time.monotonic()
         self.stopped_by: str | None = None

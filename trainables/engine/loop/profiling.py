@@ -53,7 +53,7 @@ class StepProfiler:
 
 
 def _tabulate(found: profile) -> TablePanel:
-    events = sorted(found.key_averages(), key=lambda event: -_own_time(event))[:NUM_SHOWN]
+    events = sorted(found.key_averages(), key=_own_time, reverse=True)[:NUM_SHOWN]
     rows = [[event.key, event.count, *_milliseconds(event)] for event in events]
     return TablePanel("profile/operations", COLUMNS, rows)
 

@@ -23,11 +23,7 @@ def measure_length(run: Run, steps_per_epoch: int) -> Length:
 def resume_or_begin(run: Run, worker: WorkerContext, length: Length, reporter: WorkerReporter) -> TrainState:
     """Build the training state from the newest undamaged checkpoint, or begin. All ranks call it.
 
-    Args:
-        run: Settings.
-        worker: This rank's surroundings.
-        length: The training's length.
-        reporter: Gets the checkpoint's name and messages, such as damaged checkpoints.
+    The reporter gets the checkpoint's name and messages, such as damaged checkpoints.
     """
     collectives = worker.collectives
     name, messages = collectives.broadcast(_find_newest(worker.folder) if collectives.rank == 0 else None)

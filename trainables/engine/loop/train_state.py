@@ -77,19 +77,10 @@ class TrainState:
         )
 
     def restore(self, checkpoint: Checkpoint, collectives: ProcessGroup, seed: int, origin: str) -> list[str]:
-        """Restore a checkpoint; the task's own state was loaded before.
+        """Restore a checkpoint; the task's own state was loaded before. Returns messages for the log.
 
-        Args:
-            checkpoint: The content of the checkpoint.
-            collectives: Those of this rank.
-            seed: The run's seed; used only when the number of workers has changed.
-            origin: Name of the checkpoint, for errors.
-
-        Returns:
-            Messages for the log.
-
-        Raises:
-            ValueError: The architecture differs.
+        The run's seed is used only when the number of workers has changed. Raises ValueError naming `origin` when the
+        architecture differs.
         """
         state = checkpoint.state
         self.optimization.load(checkpoint.model, checkpoint.ema, state["learner"], origin)

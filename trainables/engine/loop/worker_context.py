@@ -23,20 +23,6 @@ class CancelledError(RuntimeError):
     """Error that ends a training whose result is no longer wanted."""
 
 
-def never_cancelled() -> bool:
-    """Return False: the default for a training that cannot be cancelled."""
-    return False
-
-
-def no_notice() -> str | None:
-    """Return None: the default for a training without preemption notices."""
-
-
-def no_failure(name: str) -> bool:
-    """Return False: the default where no evaluation is made beside the training."""
-    return False
-
-
 @dataclass(frozen=True)
 class WorkerContext:
     """Surroundings of one rank."""
@@ -59,15 +45,15 @@ class WorkerContext:
     is_sharded: bool = False
     """Whether each rank trains a part of the module instead; see `step.sharding`."""
     watch: Watch | None = None
-    is_cancelled: Callable[[], bool] = never_cancelled
+    is_cancelled: Callable[[], bool] = lambda: False
     """Checked before every step, on a single worker; when true, CancelledError ends the training at once."""
     is_deleted_elsewhere: Callable[[str], bool] = deleted_by_nobody
     """Whether others delete the checkpoint of a name when it is old."""
-    is_evaluation_failed: Callable[[str], bool] = no_failure
+    is_evaluation_failed: Callable[[str], bool] = lambda name: False
     """Whether the process that evaluates the checkpoint of a name beside the training has ended with an error."""
     awaits_checkpoints: bool = False
     """Whether every checkpoint is complete before the report of its step."""
-    preemption_notice: Callable[[], str | None] = no_notice
+    preemption_notice: Callable[[], str | None] = lambda: None
     """Announcement to the run, for example of a machine that will be taken away; called by all ranks at once, and equal
     on all of them. While it holds, every report saves a checkpoint."""
 

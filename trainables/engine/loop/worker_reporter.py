@@ -9,14 +9,14 @@ from trainables.contract.panels import Panel
 from trainables.engine.files.checkpoint_writer import CheckpointWriter
 from trainables.engine.files.history import Row
 from trainables.engine.files.messages import RunPosition, WorkerReport
-from trainables.engine.files.model_versions import name_model, save_model
+from trainables.engine.files.model_versions import name_model, write_model
 from trainables.engine.files.panel_files import save_panels
 from trainables.engine.files.sharded_checkpoint_writer import ShardedCheckpointWriter
 from trainables.engine.loop.train_state import TrainState
 from trainables.engine.loop.worker_context import WorkerContext
 from trainables.engine.step.sharding import gather
 from trainables.run import Run
-from trainables.run_paths import CHECKPOINTS, MODELS
+from trainables.run_paths import CHECKPOINTS, MODELS, step_name
 
 
 class WorkerReporter:
@@ -110,32 +110,21 @@ class WorkerReporter:
             self._panels += save_panels(folder, panels, step=position.step, epoch=position.epoch)
 
     def save_model(self, state: TrainState, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool) -> None:
-        """Write a model version and attach it to the next report. A collective if the training is sharded.
+        """Write a model version, name it, and attach it to the next report; see `model_versions.name_model`.
 
-        Args:
-            state: The training state with the weights to save.
-            aliases: Any of `latest` and `best`.
-            is_kept: Whether the version is never deleted.
-            keeps_best: Whether the version that is `best` now is never deleted either.
+        A collective if the training is sharded.
         """
         weights = gather(state.optimization.evaluated.state_dict(), is_kept=self._is_writer)
         if not self._is_writer:
             return
-        self._optional["aliases"] = list(aliases)
-        self._optional["model"] = save_model(
-            self._worker.folder,
-            step=state.position.step,
-            weights=weights,
-            task_state=state.task.state_dict(),
-            metadata=self._describe(state),
-            aliases=aliases,
-            is_kept=is_kept,
-            keeps_best=keeps_best,
-        )
+        folder, version = self._worker.folder, step_name(state.position.step)
+        task_state, metadata = state.task.state_dict(), self._describe(state)
+        write_model(folder, f"{MODELS}/{version}", weights=weights, task_state=task_state, metadata=metadata)
+        self.name_model(version, aliases, is_kept=is_kept, keeps_best=keeps_best)
 
-    def name_model(self, version: str, aliases: Sequence[str], *, is_kept: bool) -> None:
+    def name_model(self, version: str, aliases: Sequence[str], *, is_kept: bool, keeps_best: bool = False) -> None:
         """Give aliases to a model version that is there, and attach it to the next report. Rank 0 only."""
-        name_model(self._worker.folder, version, aliases, is_kept=is_kept)
+        name_model(self._worker.folder, version, aliases, is_kept=is_kept, keeps_best=keeps_best)
         self._optional |= {"aliases": list(aliases), "model": f"{MODELS}/{version}"}
 
     def _describe(self, state: TrainState) -> dict[str, Any]:

@@ -13,7 +13,7 @@ ANSWER_S = 10.0
 
 
 class ProcessGroup:
-    """Collectives over torch.distributed's default group; every method is called by all ranks or by none."""
+    """The `Collectives` of workloads, over torch.distributed's default group."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -41,26 +41,22 @@ class ProcessGroup:
         return False
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the elementwise sum over ranks, a new tensor on every rank."""
         total = tensor.detach().clone().to(self.device)
         if self.world_size > 1:
             dist.all_reduce(total)
         return total.to(tensor.device)
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """Concatenate over ranks along the first dimension, which may differ between ranks."""
         if self.world_size == 1:
             return tensor.detach()
         return _gather(tensor.detach().to(self.device), self.counts(len(tensor))).to(tensor.device)
 
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
-        """Gather like `gather`; gradients flow back, summed over the ranks that used them."""
         if self.world_size == 1:
             return tensor
         return _Gather.apply(tensor, self.rank, self.counts(len(tensor)))  # pyright: ignore
 
     def counts(self, count: int) -> list[int]:
-        """Return every rank's number, in rank order, on every rank."""
         if self.world_size == 1:
             return [count]
         own = torch.tensor([count], device=self.device)
@@ -69,7 +65,6 @@ class ProcessGroup:
         return [int(part) for part in parts]
 
     def broadcast(self, value: Any) -> Any:
-        """Return rank 0's value (plain data and CPU tensors) on every rank."""
         if self.world_size == 1:
             return value
         box = [value]
@@ -77,7 +72,6 @@ class ProcessGroup:
         return box[0]
 
     def gather_values(self, value: Any) -> list[Any]:
-        """Return every rank's value, in rank order, on every rank."""
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size

@@ -28,12 +28,9 @@ class ActivationCheckpointing:
 
 
 def _checkpointed(block: nn.Module, forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
-    contexts = partial(_contexts, block)
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts, **named)
-
-
-def _contexts(block: nn.Module) -> tuple[Any, Any]:
-    return nullcontext(), _kept_buffers(block)
+    return checkpoint(
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _kept_buffers(block)), **named
+    )
 
 
 @contextmanager

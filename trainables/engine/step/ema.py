@@ -25,11 +25,6 @@ class EmaModel(AveragedModel):
                 mine.copy_(other)
         self.num_updates += 1
 
-    @property
-    def weights(self) -> nn.Module:
-        """The averaged module itself."""
-        return self.module
-
 
 def compute_decay(settings: Ema, num_updates: int) -> float:
     """Compute the decay of the update after `num_updates` earlier ones."""

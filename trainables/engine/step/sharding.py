@@ -80,21 +80,14 @@ def outline(module: nn.Module) -> nn.Module:
 
 
 def copy_shards(shape: nn.Module, sharded: nn.Module) -> nn.Module:
-    """Build a module of this rank's parts, to average them; it cannot be called.
-
-    Args:
-        shape: `outline` of the module, made before it was sharded.
-        sharded: The sharded module.
-    """
+    """Build a module of this rank's parts, to average them; it cannot be called. `shape`: as for `assemble`."""
     return _fill(shape, sharded, [parameter.detach().clone() for parameter in sharded.parameters()])
 
 
 def assemble(shape: nn.Module, sharded: nn.Module) -> nn.Module:
-    """Build the complete module of a sharded one, on every rank: a plain module with memory of its own. A collective.
+    """Build the complete module of a sharded one, or of its average: a plain module with memory of its own.
 
-    Args:
-        shape: `outline` of the module, made before it was sharded.
-        sharded: The sharded module, or its average.
+    A collective; every rank gets one. `shape` is the `outline` of the module, made before it was sharded.
     """
     return _fill(shape, sharded, [complete(parameter.detach()) for parameter in sharded.parameters()])
 

@@ -152,7 +152,7 @@ class Optimization:
     @property
     def evaluated(self) -> nn.Module:
         """The module to save: the EMA weights if there are any; this rank's part of them if the training is sharded."""
-        return self.ema.weights if self.ema else self.task.module
+        return self.ema.module if self.ema else self.task.module
 
     def complete_evaluated(self) -> nn.Module:
         """Return the complete module to evaluate and draw with, on every rank. A collective if training is sharded."""
@@ -251,7 +251,7 @@ class Optimization:
 
     def weights(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Return the state dicts of the module and of its EMA, if any, with this rank's shards of sharded tensors."""
-        averaged = own_shards(self.ema.weights.state_dict()) if self.ema else None
+        averaged = own_shards(self.ema.module.state_dict()) if self.ema else None
         return own_shards(self.task.module.state_dict()), averaged
 
     def state_dict(self) -> dict[str, Any]:
@@ -267,21 +267,14 @@ class Optimization:
     def load(
         self, model: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None, state: Mapping[str, Any], origin: str
     ) -> None:
-        """Restore weights and `state_dict`.
+        """Restore the state dicts of the module and of the EMA weights, if any, and `state_dict` of this object.
 
-        Args:
-            model: State dict of the module.
-            ema: State dict of the EMA weights, if any.
-            state: `state_dict` of this object.
-            origin: Name of the checkpoint, for errors.
-
-        Raises:
-            ValueError: Names `origin` when the architecture differs.
+        Raises ValueError naming `origin` when the architecture differs.
         """
         refuse_other_architecture(self.task.module.state_dict(), model, origin)
         load_weights(self.task.module, model)
         if self.ema and ema is not None:
-            load_weights(self.ema.weights, ema)
+            load_weights(self.ema.module, ema)
             self.ema.num_updates = state["num_averaged"]
         load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -22,7 +22,6 @@ class Gaussian:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> Self:
-        """Build from `state_dict`."""
         return cls(mean=state["mean"], covariance=state["covariance"])
 
 
@@ -38,7 +37,6 @@ class RunningMoments:
         self.outer = torch.zeros(dim, dim, dtype=torch.float64, device=device)
 
     def add(self, rows: Float[Tensor, "batch dim"]) -> None:
-        """Add each row once."""
         rows = rows.double()
         self.count += len(rows)
         self.sum += rows.sum(dim=0)

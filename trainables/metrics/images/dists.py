@@ -19,9 +19,8 @@ _C1 = _C2 = 1e-6
 class Dists(nn.Module):
     """Distance of two images: 0 for equal ones, the smaller the better.
 
-    Args:
-        weights: `weights.pt` of the official repository: `alpha` of the textures and `beta` of the structures.
-        backbone: torchvision's weights of VGG-16.
+    `weights` is `weights.pt` of the official repository: `alpha` of the textures and `beta` of the structures;
+    `backbone` has torchvision's weights of VGG-16.
     """
 
     def __init__(self, weights: Path, backbone: Path) -> None:

@@ -1,10 +1,10 @@
 """Spectral angle mapper (Kruse et al. 1993): the angle between colours, independent of their brightness."""
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height width"]
+from trainables.metrics.images.psnr import Image
 
 
 def compute_sam(image: Image, reference: Image) -> Float[Tensor, ""]:

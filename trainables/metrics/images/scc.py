@@ -1,13 +1,12 @@
 """Spatial correlation coefficient (Zhou, Civco and Silander 1998): the agreement of edges."""
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.metrics.images.psnr import Image
 from trainables.metrics.images.windows import local_moments
-
-Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height width"]
 
 
 def compute_scc(image: Image, reference: Image) -> Float[Tensor, ""]:

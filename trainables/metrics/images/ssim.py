@@ -1,14 +1,14 @@
 """Structural similarity of 8-bit images (Wang et al. 2004)."""
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.metrics.images.psnr import Image
+
 WINDOW, SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-
-Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height width"]
 
 
 def compute_ssim(image: Image, reference: Image) -> Float[Tensor, ""]:

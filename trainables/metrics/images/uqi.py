@@ -1,12 +1,11 @@
 """Universal quality index (Wang and Bovik 2002)."""
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
+from trainables.metrics.images.psnr import Image
 from trainables.metrics.images.windows import local_moments
-
-Image = UInt8[Tensor, "channels height width"] | Float[Tensor, "channels height width"]
 
 
 def compute_uqi(image: Image, reference: Image) -> Float[Tensor, ""]:

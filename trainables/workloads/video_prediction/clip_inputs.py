@@ -10,9 +10,9 @@ import numpy as np
 
 from data_pipelines.readers.bad_file import BadFileError, few, printable
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.readers.natural_order import is_hidden
 from data_pipelines.storage.folder import Folder
-from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.frame_folders import FrameClip, group_by_prefix, order_frames
 from data_pipelines.video.video_facts import choose_frames, read_facts
 from data_pipelines.video.video_files import VIDEO_SUFFIXES, VideoClip
@@ -52,7 +52,7 @@ def find_clips(source: Folder | None) -> list[Input]:
     return [_describe(root, name) for name in clips]
 
 
-def read_clip(item: Input, shape: FrameShape, choose: Choice, frames_per_s: float | None = None) -> ClipFrames:
+def read_clip(item: Input, shape: ImageShape, choose: Choice, frames_per_s: float | None = None) -> ClipFrames:
     """Read some frames of a clip, resized and cropped as those of the training.
 
     Args:
@@ -94,7 +94,7 @@ def _describe(root: Folder, name: str) -> Input:
     return describe_input(root, name)
 
 
-def _read_video(file: Path, name: str, shape: FrameShape, choose: Choice, frames_per_s: float | None) -> ClipFrames:
+def _read_video(file: Path, name: str, shape: ImageShape, choose: Choice, frames_per_s: float | None) -> ClipFrames:
     facts = read_facts(file)
     kept = None if frames_per_s is None else choose_frames(facts, frames_per_s, file)
     all_places = range(facts.num_frames) if kept is None else kept.tolist()
@@ -103,7 +103,7 @@ def _read_video(file: Path, name: str, shape: FrameShape, choose: Choice, frames
     return ClipFrames(np.concatenate(frames), tuple(places), frames_per_s or facts.rate_hz)
 
 
-def _read_folder(root: Folder, name: str, shape: FrameShape, choose: Choice) -> ClipFrames:
+def _read_folder(root: Folder, name: str, shape: ImageShape, choose: Choice) -> ClipFrames:
     entries = [entry for entry in root.names(name) if _is_frame(entry) and not is_hidden(entry)]
     prefixes = group_by_prefix(map(Path, entries))
     if len(prefixes) > 1:

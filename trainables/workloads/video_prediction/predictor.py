@@ -11,9 +11,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from data_pipelines.readers.any_image import to_picture
+from data_pipelines.readers.image_file import fit_image
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.storage.folder import Folder
-from data_pipelines.video.clips import FrameShape
-from data_pipelines.video.frame_folders import fit_frame
 from trainables.contract.prediction import Input, Prediction, Row
 from trainables.contract.predictor import Predictor, SavedModel
 from trainables.contract.seeding import seeded_generator
@@ -58,7 +58,7 @@ class VideoPredictionPredictor(Predictor[VideoOptions]):
         sampling = check_options(self._config, options)
         self._method = build_predictor(self._config, self.task.space, sampling)
         spec = model.data_spec
-        self._shape = FrameShape(spec["channels"], spec["height"], spec["width"])
+        self._shape = ImageShape(spec["channels"], spec["height"], spec["width"])
 
     @classmethod
     def find_inputs(cls, model: SavedModel, source: Folder | None, options: Any) -> list[Input]:
@@ -124,7 +124,7 @@ class VideoPredictionPredictor(Predictor[VideoOptions]):
                 "a tensor [time, channels, height, width]"
             )
         places = tuple(choose_of(Path(name), len(clip), self._choose_past))
-        frames = np.stack([fit_frame(to_picture(clip[place]), self._shape) for place in places])
+        frames = np.stack([fit_image(to_picture(clip[place]), self._shape) for place in places])
         return ClipFrames(frames, places, None)
 
     def _choose_past(self, num_frames: int) -> Sequence[int]:

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from data_pipelines.storage.checksums import verify
 from data_pipelines.storage.folder import Folder
-from trainables.engine.files.model_versions import save_model
-from trainables.run_paths import load_aliases
+from trainables.engine.files.model_versions import name_model, write_model
+from trainables.run_paths import load_aliases, step_name
 
 
 @pytest.fixture
@@ -16,15 +16,16 @@ def folder(tmp_path) -> Folder:
 
 
 def save(folder: Folder, step: int, *aliases: str, **keeps: bool) -> str:
-    return save_model(
+    version = step_name(step)
+    write_model(
         folder,
-        step=step,
+        f"models/{version}",
         weights={"w": torch.full((2,), float(step))},
         task_state={"mean": torch.tensor(step), "words": ["a"]},
         metadata={"global_step": step, "metrics": {"x": 0.1}},
-        aliases=aliases,
-        **{"is_kept": False, **keeps},
     )
+    name_model(folder, version, aliases, **{"is_kept": False, **keeps})
+    return f"models/{version}"
 
 
 def versions(folder: Folder) -> list[int]:

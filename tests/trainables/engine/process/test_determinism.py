@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.contract.seeding import build_generator, derive_seed
+from trainables.contract.seeding import build_numpy_generator, derive_seed
 from trainables.engine.process.determinism import capture_random_states, restore_random_states, seed_globals
 
 CPU = torch.device("cpu")
@@ -88,8 +88,7 @@ def test_a_seed_is_the_same_in_every_process_and_version():
 
 
 def test_two_generators_of_the_same_parts_draw_the_same():
-    first, second, other = (build_generator(CPU, 0, "step", rank, 1) for rank in (0, 0, 1))
-    draws = [torch.rand(5, generator=generator).tolist() for generator in (first, second, other)]
+    draws = [build_numpy_generator(0, "step", rank, 1).random(5).tolist() for rank in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
 
 

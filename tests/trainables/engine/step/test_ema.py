@@ -34,7 +34,7 @@ def test_the_average_is_that_of_a_loop_over_the_parameters(has_warmup):
         decay = min(0.9, (1 + update) / (10 + update)) if has_warmup else 0.9
         for mean, parameter in zip(expected, module.parameters(), strict=True):
             mean.copy_(decay * mean + (1 - decay) * parameter.detach())
-        for mean, parameter in zip(expected, ema.weights.parameters(), strict=True):
+        for mean, parameter in zip(expected, ema.module.parameters(), strict=True):
             torch.testing.assert_close(parameter.detach(), mean, rtol=1e-5, atol=1e-6)
 
 
@@ -43,10 +43,10 @@ def test_the_average_equals_a_lerp_per_parameter_bit_for_bit():
     ema = EmaModel(module, Ema(decay=0.99))
     change(module, 0)
     ema.update_parameters(module)
-    before = [parameter.detach().clone() for parameter in ema.weights.parameters()]
+    before = [parameter.detach().clone() for parameter in ema.module.parameters()]
     change(module, 1)
     ema.update_parameters(module)
-    for old, parameter, mean in zip(before, module.parameters(), ema.weights.parameters(), strict=True):
+    for old, parameter, mean in zip(before, module.parameters(), ema.module.parameters(), strict=True):
         assert torch.equal(mean, torch.lerp(old, parameter.detach(), 1.0 - 0.99))
 
 
@@ -58,7 +58,7 @@ def test_two_averages_of_the_same_course_are_equal_to_the_bit():
         for seed in range(5):
             change(module, seed)
             ema.update_parameters(module)
-        results.append(ema.weights.state_dict())
+        results.append(ema.module.state_dict())
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
@@ -68,7 +68,7 @@ def test_a_decay_of_zero_copies_the_weights():
     for seed in range(3):
         change(module, seed)
         ema.update_parameters(module)
-        for mean, parameter in zip(ema.weights.parameters(), module.parameters(), strict=True):
+        for mean, parameter in zip(ema.module.parameters(), module.parameters(), strict=True):
             assert torch.equal(mean, parameter)
 
 
@@ -78,7 +78,7 @@ def test_buffers_are_copied_as_they_are():
     for seed in range(3):
         change(module, seed)
         ema.update_parameters(module)
-        for mean, buffer in zip(ema.weights.buffers(), module.buffers(), strict=True):
+        for mean, buffer in zip(ema.module.buffers(), module.buffers(), strict=True):
             assert torch.equal(mean, buffer) and mean.dtype == buffer.dtype and mean is not buffer
 
 
@@ -86,7 +86,7 @@ def test_before_the_first_update_the_average_is_the_module():
     module = build()
     ema = EmaModel(module, Ema(decay=0.999))
     for name, value in module.state_dict().items():
-        assert torch.equal(ema.weights.state_dict()[name], value)
+        assert torch.equal(ema.module.state_dict()[name], value)
 
 
 def test_the_average_is_a_frozen_copy_in_eval_mode():
@@ -95,8 +95,8 @@ def test_the_average_is_a_frozen_copy_in_eval_mode():
     change(module, 0)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     ema.update_parameters(module)
-    assert not ema.weights.training and module.training
-    assert not any(parameter.requires_grad for parameter in ema.weights.parameters())
+    assert not ema.module.training and module.training
+    assert not any(parameter.requires_grad for parameter in ema.module.parameters())
     assert all(parameter.requires_grad for parameter in module.parameters())
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 

@@ -264,7 +264,7 @@ def test_a_loaded_optimization_resumes_bit_for_bit(name, precision):
         step(whole, make_batch(number))
     resumed = build(SquareTask(), **settings)
     assert whole.ema is not None
-    state = copy.deepcopy((bits(whole.task.module), bits(whole.ema.weights), whole.state_dict()))
+    state = copy.deepcopy((bits(whole.task.module), bits(whole.ema.module), whole.state_dict()))
     resumed.load(*state, origin="test")
     for number in range(3, 6):
         one, two = (step(optimization, make_batch(number)) for optimization in (whole, resumed))

@@ -12,8 +12,8 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from data_pipelines.readers.bad_file import BadFileError
+from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.storage.folder import Folder
-from data_pipelines.video.clips import FrameShape
 from data_pipelines.video.frame_folders import FrameClip
 from data_pipelines.video.pipeline import VideoPipeline
 from data_pipelines.video.video_files import VideoClip
@@ -35,7 +35,7 @@ from trainables.workloads.video_prediction.predictor import VideoPredictionPredi
 from .conftest import CPU, DATA, tiny_config, tiny_task
 
 __all__ = ["serve_mock"]
-SHAPE = FrameShape(1, 12, 16)
+SHAPE = ImageShape(1, 12, 16)
 SIMVP = {"network": {"name": "simvp", "channels": 8, "num_blocks": 1, "hidden_channels": 8}}
 
 
@@ -345,7 +345,7 @@ def test_predictions_that_are_not_finite_are_an_error(regression, tmp_path, monk
 def test_a_video_is_brought_to_the_rate_of_the_training(tmp_path):
     save_video(tmp_path / "walk.mkv", 9)  # at 10 frames/s, of level 10 * place
     (item,) = find_clips(Folder(str(tmp_path / "walk.mkv")))
-    clip = read_clip(item, FrameShape(1, 8, 8), lambda count: range(count - 2, count), 5)
+    clip = read_clip(item, ImageShape(1, 8, 8), lambda count: range(count - 2, count), 5)
     assert (clip.places, clip.rate_hz) == ((6, 8), 5) and clip.frames[:, 0, 4, 4].tolist() == [60, 80]
     with pytest.raises(ValueError, match=r"walk\.mkv: has 10 frames/s, fewer than `frames_per_s` 25"):
-        read_clip(item, FrameShape(1, 8, 8), range, 25)
+        read_clip(item, ImageShape(1, 8, 8), range, 25)
