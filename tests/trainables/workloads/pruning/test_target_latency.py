@@ -99,7 +99,7 @@ def test_the_lowest_rate_that_is_quick_enough_is_found(monkeypatch, arch, settin
 
 
 @pytest.mark.slow
-def test_a_noisy_machine_leads_near_the_rate_and_never_above_the_target(monkeypatch):
+def test_noise_leads_near_the_rate_and_never_above_the_target(monkeypatch):
     exact = config_of(target_latency=0.5)
     monkeypatch.setattr(MEASURE, made_up())
     expected = share_of(exact, plan_of(exact))
@@ -128,7 +128,7 @@ def test_a_later_pruning_may_only_take_its_own_share(monkeypatch):
 
 
 @pytest.mark.parametrize(("arch", "wider"), [("res20s", "prunes_residual: true"), ("vit_tiny", "target: both")])
-def test_a_target_that_no_network_reaches_is_refused_at_the_start(monkeypatch, arch, wider):
+def test_a_target_that_no_network_reaches_is_refused_early(monkeypatch, arch, wider):
     monkeypatch.setattr(MEASURE, lambda networks, images, **settings: {"dense": 10.0, "network": 6.0})
     words = (
         rf"`workload.target_latency` is 0.5, but {arch} with one unit .* takes 6.00 ms of the dense network's 10.00 ms "
