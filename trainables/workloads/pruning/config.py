@@ -14,6 +14,8 @@ Arch = Literal["vit_tiny", "vit_small", "vit_base", "res20s", "res32s", "res44s"
 Criterion = Literal["remain", "magnitude", "l1", "l2", "saliency", "taylor", "hessian", "group_l2", "bn_scale"]
 ScheduleName = Literal["x", "x^2", "x^3", "exp", "exp_custom", "exp_custom_exponents"]
 Target = Literal["head", "mlp", "both"]
+TARGETS = ("target_macs", "target_latency")
+"""Settings in place of a rate."""
 
 
 class PruningData(ImageData):
@@ -49,8 +51,8 @@ class PruningConfig(WorkloadConfig):
     """Settings of rounds of training, pruning and rewinding.
 
     Round 0 is dense, round s ends with a network pruned s times. `refill`: after a round the units with the lowest
-    scores are removed and the rest is rewound. `rsst`: they are only marked; during the next round their weights are
-    regularised to zero, and at its end they are removed.
+    scores are removed and the rest is rewound, or trained further. `rsst`: they are only marked; during the next round
+    their weights are regularised to zero, and at its end they are removed.
     """
 
     name: Literal["pruning"] = "pruning"
@@ -71,10 +73,15 @@ class PruningConfig(WorkloadConfig):
     """Rounds of `training.epochs` epochs each, including the dense one."""
     rate: float | None = Field(default=0.2, gt=0, lt=1)
     """Share of the remaining weights (ResNet) or units (ViT) removed in each round: (1 - rate)^s is left. Null with
-    `target_macs`, which finds one for each round."""
+    `target_macs` or `target_latency`, which find one for each round."""
     target_macs: float | None = Field(default=None, gt=0, lt=1)
     """In place of `rate`: largest share of the dense network's multiply-accumulates after the last pruning; after
     pruning s of n it is target_macs^(s / n)."""
+    target_latency: float | None = Field(default=None, gt=0, lt=1)
+    """In place of `rate`: largest share of the dense network's latency after the last pruning, measured on the
+    training's device; after pruning s of n it is target_latency^(s / n)."""
+    latency_batch_size: int = Field(default=64, ge=1)
+    """target_latency only: images of the batch that is timed."""
     mlp_prune_ratio: float | None = Field(default=None, gt=0, lt=1)
     """The rate of MLP neurons, when it differs."""
     fillback_rate: float = Field(default=0.0, ge=0, lt=1)
@@ -89,8 +96,9 @@ class PruningConfig(WorkloadConfig):
     """Vision transformers only: which units are pruned; `head` by default."""
     prunes_residual: bool = False
     """ResNets only: also prune the channels of each stage's residual stream."""
-    prune_type: Literal["lt", "pt", "rewind_lt"] = "lt"
-    """Weights that a round starts from: those of the start, the pretrained ones, or those after `rewind_epoch`."""
+    prune_type: Literal["lt", "pt", "rewind_lt", "finetune"] = "lt"
+    """Weights that a round starts from: those of the start, the pretrained ones, those after `rewind_epoch`, or
+    (finetune) those that the round before ended with."""
     rewind_epoch: int | None = Field(default=None, ge=1)
     """rewind_lt only: an epoch of round 0."""
     regularisation: Regularisation = Regularisation()
@@ -115,7 +123,8 @@ class PruningConfig(WorkloadConfig):
     def _fill_in(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        filled = {"rate": None, **values} if values.get("target_macs") is not None else values
+        has_target = any(values.get(name) is not None for name in TARGETS)
+        filled = {"rate": None, **values} if has_target else values
         if filled.get("pretrained") is None and filled.get("normalisation") is None:
             return {**filled, "normalisation": "dataset"}
         return filled
@@ -129,20 +138,21 @@ class PruningConfig(WorkloadConfig):
 
     @model_validator(mode="after")
     def _has_one_goal(self) -> Self:
-        if (self.rate is None) == (self.target_macs is None):
-            raise ValueError(
-                f"`rate` is {self.rate} and `target_macs` is {self.target_macs}; give one and set the other to null"
-            )
-        if self.target_macs is None:
+        goals = {name: getattr(self, name) for name in ("rate", *TARGETS)}
+        if sum(value is not None for value in goals.values()) != 1:
+            told = ", ".join(f"`{name}` is {value}" for name, value in goals.items())
+            raise ValueError(f"{told}; give exactly one of them and set the others to null")
+        if self.rate is not None:
             return self
+        name = next(name for name in TARGETS if goals[name] is not None)
         if self.pruning_times < 2:
-            raise ValueError("`target_macs` is given, but `pruning_times: 1` is the dense round alone; set 2 or more")
+            raise ValueError(f"`{name}` is given, but `pruning_times: 1` is the dense round alone; set 2 or more")
         if self.mlp_prune_ratio is not None:
-            raise ValueError("`mlp_prune_ratio` is a rate, which `target_macs` finds; give one of them")
+            raise ValueError(f"`mlp_prune_ratio` is a rate, which `{name}` finds; give one of them")
         if self.fillback_rate:
-            raise ValueError("`fillback_rate` keeps units that `target_macs` would remove; give one of them")
+            raise ValueError(f"`fillback_rate` keeps units that `{name}` would remove; give one of them")
         if self.criteria == "remain":
-            raise ValueError("`criteria: remain` counts what a given `rate` leaves; take another with `target_macs`")
+            raise ValueError(f"`criteria: remain` counts what a given `rate` leaves; take another with `{name}`")
         return self
 
     @model_validator(mode="after")
@@ -189,8 +199,9 @@ class PruningConfig(WorkloadConfig):
         return {"head": ("head",), "mlp": ("neuron",), "both": ("head", "neuron")}[self.target or "head"]
 
     def allowed_share(self, num_prunings: int) -> float | None:
-        """Return the largest share of multiply-accumulates after so many prunings; None without `target_macs`."""
-        return None if self.target_macs is None else self.target_macs ** (num_prunings / (self.pruning_times - 1))
+        """Return the largest share of the target's measure after so many prunings; None with a rate."""
+        target = self.target_latency if self.target_macs is None else self.target_macs
+        return None if target is None else target ** (num_prunings / (self.pruning_times - 1))
 
     @property
     def selectable(self) -> Mapping[str, Mode]:
@@ -247,5 +258,6 @@ class PruningConfig(WorkloadConfig):
                 parts.append(f"exp{settings.exponents}")
         else:
             parts.append(f"fill_{self.fillback_rate}")
-        parts += [f"crit_{self.criteria}", f"rate_{self.rate}" if self.rate else f"macs_{self.target_macs}"]
+        goals = {"rate": self.rate, "macs": self.target_macs, "latency": self.target_latency}
+        parts += [f"crit_{self.criteria}", *(f"{name}_{value}" for name, value in goals.items() if value is not None)]
         return (*parts, "pretrained") if self.pretrained else tuple(parts)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.contract.export import BATCH, ExportSpec, Graph, GraphInput, GraphOutput
-from trainables.workloads.pruning.latency import measure_latency
+from trainables.workloads.pruning.latency import black_images, measure_latency
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, find_groups, measure_size
 from trainables.workloads.pruning.selection.physical_removal import build_with
@@ -112,8 +112,5 @@ def _describe(blueprint: Blueprint) -> dict[str, int]:
 def _compare(network: nn.Module, blueprint: Blueprint) -> dict[str, Mapping[str, float]]:
     """Measure `latency_ms_batch_<n>` of both networks."""
     networks = {"dense": build_network(blueprint.dense()).eval(), "pruned": network}
-    return {f"latency_ms_batch_{size}": measure_latency(networks, _example(blueprint, size)) for size in BATCH_SIZES}
-
-
-def _example(blueprint: Blueprint, batch_size: int) -> Tensor:
-    return torch.zeros(batch_size, blueprint.channels, blueprint.height, blueprint.width, dtype=torch.uint8)
+    images = {size: black_images(blueprint, size) for size in BATCH_SIZES}
+    return {f"latency_ms_batch_{size}": measure_latency(networks, batch) for size, batch in images.items()}

@@ -19,6 +19,8 @@ ROUND_COLUMNS = (
     *("Lambda", "Doomed / kept"),
     *("MACs %", "Target MACs %", "Given weights' test %"),  # last, so that tables begun without them go on
 )
+LATENCY_COLUMNS = ("Latency ms", "Dense latency ms", "Latency %", "Target latency %")
+"""Of `eval/rounds`, with a target in latency alone."""
 LAYER_COLUMNS = ("Round", "Layer", "Sparsity %", "Gone", "Total")
 MAX_POINTS = 500
 
@@ -49,7 +51,7 @@ def draw_rounds(
         panels.append(_draw_lambda(config.regularisation, progress, rounds[-1].number))
     if ends_round:
         panels += [
-            _round_table(rounds, pretrained_accuracy),
+            _round_table(rounds, pretrained_accuracy, has_latency=config.target_latency is not None),
             _layer_table(rounds[-1].number, blueprint),
             _draw_sizes(rounds),
         ]
@@ -74,7 +76,7 @@ def _draw_sizes(rounds: Sequence[Round]) -> ImagePanel:
     return ImagePanel("eval/accuracy_versus_size", chart[None], [f"rounds 0 to {rounds[-1].number}"], columns=1)
 
 
-def _round_table(rounds: Sequence[Round], given: float | None) -> TablePanel:
+def _round_table(rounds: Sequence[Round], given: float | None, *, has_latency: bool) -> TablePanel:
     record, dense = rounds[-1], rounds[0].best_test_accuracy
     row: list[float | int | str | torch.Tensor] = [
         *(record.number, _or_blank(record.target_weight), record.remain_weight, record.structured_sparsity),
@@ -85,7 +87,11 @@ def _round_table(rounds: Sequence[Round], given: float | None) -> TablePanel:
         _or_blank(record.doomed_norm_ratio),
         *(record.macs_share, _or_blank(record.target_macs), _or_blank(given)),
     ]
-    return TablePanel("eval/rounds", ROUND_COLUMNS, [row])
+    if not has_latency:
+        return TablePanel("eval/rounds", ROUND_COLUMNS, [row])
+    names = ("latency_ms", "dense_latency_ms", "latency_share")
+    row += [*(record.latency.get(name, "") for name in names), _or_blank(record.target_latency)]
+    return TablePanel("eval/rounds", (*ROUND_COLUMNS, *LATENCY_COLUMNS), [row])
 
 
 def _layer_table(number: int, blueprint: Blueprint) -> TablePanel:

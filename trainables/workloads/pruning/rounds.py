@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trainables.workloads.pruning.config import PruningConfig
+from trainables.workloads.pruning.latency import Latency
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
 
@@ -16,7 +17,7 @@ class Round:
     number: int
     """From 0, the dense round."""
     target_weight: float | None
-    """(1 - rate)^number; None with a target in multiply-accumulates."""
+    """(1 - rate)^number; None with a target in multiply-accumulates or latency."""
     remain_weight: float
     """Share of the dense network's prunable weights that are not zero, at the start of the round."""
     remain_weight_after: float | None = None
@@ -28,6 +29,12 @@ class Round:
     macs_share: float = 100.0
     """Of the dense network's multiply-accumulates."""
     target_macs: float | None = None
+    """The share that was asked for."""
+    latency_ms: float | None = None
+    """Measured when the units of this round were chosen; with a target in latency alone."""
+    dense_latency_ms: float | None = None
+    """The dense network's, measured in turns with it."""
+    target_latency: float | None = None
     """The share that was asked for."""
     val_accuracy: float = 0.0
     test_accuracy: float = 0.0
@@ -56,20 +63,41 @@ class Round:
         if self.val_accuracy > self.best_val_accuracy:
             self.best_val_accuracy, self.best_test_accuracy = self.val_accuracy, self.test_accuracy
 
+    @property
+    def latency(self) -> dict[str, float]:
+        """Latencies as metrics; empty where none was measured."""
+        if self.latency_ms is None or self.dense_latency_ms is None:
+            return {}
+        share = 100 * self.latency_ms / self.dense_latency_ms
+        return {"latency_ms": self.latency_ms, "dense_latency_ms": self.dense_latency_ms, "latency_share": share}
+
     def to_plain(self) -> dict[str, Any]:
         """Return the record as a checkpoint holds it."""
         return asdict(self)
 
 
-def begin_round(number: int, config: PruningConfig, blueprint: Blueprint, *, num_zeroed: int) -> Round:
-    """Return the record of a round that starts with this network, of which `num_zeroed` weights are held at zero."""
+def begin_round(
+    number: int, config: PruningConfig, blueprint: Blueprint, *, num_zeroed: int, latency: Latency | None
+) -> Round:
+    """Return the record of a round.
+
+    Args:
+        number: Of the round, from 1.
+        config: The workload's settings.
+        blueprint: Blueprint of the network that it starts with.
+        num_zeroed: Weights of it that are held at zero.
+        latency: Of the network that it ends with, if it was measured.
+    """
     dense, now = measure_size(blueprint.dense()), measure_size(blueprint)
-    share = config.allowed_share(number)
+    share = None if config.rate is not None else 100 * (config.allowed_share(number) or 1)
     return Round(
         number,
         target_weight=None if config.rate is None else 100 * (1 - config.rate) ** number,
         remain_weight=100 * (now.prunable - num_zeroed) / dense.prunable,
-        target_macs=None if share is None else 100 * share,
+        target_macs=None if config.target_macs is None else share,
+        latency_ms=None if latency is None else latency.network_ms,
+        dense_latency_ms=None if latency is None else latency.dense_ms,
+        target_latency=None if config.target_latency is None else share,
     )
 
 
@@ -89,6 +117,7 @@ def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, i
         "parameters": record.parameters,
         "macs": record.macs,
         "macs_share": record.macs_share,
+        **record.latency,
     }
     if record.doomed_norm_ratio is not None:
         record.test_accuracy_after_pruning = accuracy["test_accuracy"]

@@ -30,11 +30,13 @@ from trainables.workloads.pruning.pull_schedules import compute_lambda, compute_
 from trainables.workloads.pruning.rewind import copy_state, rewind
 from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
 from trainables.workloads.pruning.selection.magnitude_masks import Mask
-from trainables.workloads.pruning.selection.physical_removal import remove_units, shrink
+from trainables.workloads.pruning.selection.physical_removal import build_with, remove_units, shrink
 from trainables.workloads.pruning.selection.pruning_marks import PruningMarks, mark_units
 from trainables.workloads.pruning.selection.unit_selection import (
     PruningPlan,
+    describe_plan,
     plan_pruning,
+    refuse_slow,
     refuse_unreachable,
     target_groups,
 )
@@ -100,7 +102,10 @@ class PruningTask(Task[Mapping[str, Any]]):
         """Load pretrained weights, compute the normalisation and the largest class, and store the rewind point.
 
         Pretrained weights are evaluated before they are trained.
+
+        Raises ValueError when no network that pruning may leave is as quick as `target_latency` asks for.
         """
+        refuse_slow(self.blueprint, self.config, start)
         matching: list[str] = []
         if self.config.pretrained is not None:
             matching = load_pretrained(self.module, self.config.pretrained)
@@ -109,7 +114,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.majority = found.majority
         chosen = choose_normalisation(self.config, matching, (found.mean, found.std))
         self.module.get_submodule("normalize").set(*chosen)  # pyright: ignore
-        self.snapshot = copy_state(self.module)
+        self.snapshot = {} if self.config.prune_type == "finetune" else copy_state(self.module)
         if classifies(matching):
             self.pretrained_accuracy = self._judge_pretrained(start)
 
@@ -127,22 +132,25 @@ class PruningTask(Task[Mapping[str, Any]]):
         return True
 
     def on_stage_start(self, stage: int, start: StartContext) -> Mapping[str, float]:
-        """Rank the trained network's units, remove or mark the lowest, and rewind the rest."""
+        """Rank the trained network's units, remove or mark the lowest, and rewind the rest or leave it as trained."""
         plan = plan_pruning(self.module, self.blueprint, self.config, start=start, num_prunings=stage)
         record = self.rounds[-1]
         record.remain_weight_after = 100 * _count(plan.masks) / measure_size(self.blueprint.dense()).prunable
         found = {"remain_weight_after": record.remain_weight_after}
-        if self.config.target_macs is not None:
-            found["pruning_rate"] = self._tell_rate(plan, stage)
+        if self.config.rate is None:
+            logger.warning("pruning %d: %s", stage, describe_plan(plan, self.blueprint, self.config, stage))
+            found["pruning_rate"] = plan.rate
+        trained = self.module
         if self.config.struct == "refill":
-            pruned, self.blueprint = remove_units(self.module, self.blueprint, plan.kept)
-            found["test_accuracy_after_pruning"] = self._measure(pruned, start)
-        self.snapshot = start.collectives.broadcast(self.snapshot)  # running statistics differ between ranks
-        self.module = rewind(self.snapshot, self.blueprint).to(start.device)
+            trained, self.blueprint = remove_units(trained, self.blueprint, plan.kept)
+            found["test_accuracy_after_pruning"] = self._measure(trained, start)
+        self.module = self._restart(trained, start)
         if self.config.struct == "rsst":
             self._doom(plan)
-        found["test_accuracy_rewound"] = self._measure(self.module, start)
-        following = begin_round(stage, self.config, self.blueprint, num_zeroed=self.doomed.num_zeroed())
+        if self.config.prune_type != "finetune":
+            found["test_accuracy_rewound"] = self._measure(self.module, start)
+        num_zeroed = self.doomed.num_zeroed()
+        following = begin_round(stage, self.config, self.blueprint, num_zeroed=num_zeroed, latency=plan.latency)
         following.test_accuracy_after_pruning = found.get("test_accuracy_after_pruning")
         self.rounds.append(following)
         self._updates, self._ends_round = 0, False
@@ -174,16 +182,12 @@ class PruningTask(Task[Mapping[str, Any]]):
     def _measure(network: nn.Module, start: StartContext) -> float:
         return measure_accuracy(network, start.batches("test"), start.collectives)
 
-    def _tell_rate(self, plan: PruningPlan, stage: int) -> float:
-        share = measure_size(shrink(self.blueprint, plan.kept)).macs / measure_size(self.blueprint.dense()).macs
-        logger.warning(
-            "pruning %d: a rate of %.4f leaves %.2f %% of the dense network's multiply-accumulates, of %.2f %% allowed",
-            stage,
-            plan.rate,
-            100 * share,
-            100 * (self.config.allowed_share(stage) or 1),
-        )
-        return plan.rate
+    def _restart(self, trained: nn.Module, start: StartContext) -> nn.Module:
+        """Build the network that a round starts with; what rank 0 has, as running statistics differ between ranks."""
+        if self.config.prune_type == "finetune":
+            return build_with(self.blueprint, start.collectives.broadcast(copy_state(trained))).to(start.device)
+        self.snapshot = start.collectives.broadcast(self.snapshot)
+        return rewind(self.snapshot, self.blueprint).to(start.device)
 
     def _doom(self, plan: PruningPlan) -> None:
         shapes = {name: tensor.shape for name, tensor in self.module.state_dict().items()}

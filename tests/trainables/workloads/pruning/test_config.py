@@ -69,6 +69,12 @@ def test_a_target_stands_in_the_name_in_place_of_the_rate():
     assert PruningConfig.model_validate(config.model_dump()) == config
 
 
+def test_a_target_in_latency_stands_in_the_name_too():
+    config = build(arch="res56s", pretrained=None, struct="refill", target_latency=0.5)
+    assert config.rate is None and config.run_name_parts[-1] == "latency_0.5"
+    assert PruningConfig.model_validate(config.model_dump()) == config
+
+
 def test_without_given_weights_pixels_are_normalised_as_before():
     assert build(pretrained=None).normalisation == "dataset" and build().normalisation is None
     assert build(pretrained=None, normalisation="imagenet").normalisation == "imagenet"
@@ -77,6 +83,8 @@ def test_without_given_weights_pixels_are_normalised_as_before():
 def test_equal_factors_lead_to_the_target():
     config = build(target_macs=0.25, pruning_times=3)
     assert [config.allowed_share(number) for number in range(3)] == pytest.approx([1, 0.5, 0.25])
+    by_latency = build(target_latency=0.25, pruning_times=3)
+    assert [by_latency.allowed_share(number) for number in range(3)] == pytest.approx([1, 0.5, 0.25])
     assert build().allowed_share(1) is None
 
 
@@ -101,8 +109,22 @@ def test_other_workloads_have_their_own_data_spec():
         ({"arch": "res110s"}, "workload.arch", "'res20s', 'res32s', 'res44s', 'res56s' or 'res18'"),
         ({"arch": "vit_tiny", "criteria": "bn_scale"}, "workload", "`criteria: bn_scale` needs batch norms"),
         ({"target_macs": 1.0}, "workload.target_macs", "less than 1"),
-        ({"rate": None}, "workload", "`rate` is None and `target_macs` is None; give one"),
-        ({"rate": 0.2, "target_macs": 0.5}, "workload", "`rate` is 0.2 and `target_macs` is 0.5; give one"),
+        ({"rate": None}, "workload", "`target_macs` is None, `target_latency` is None; give exactly one"),
+        (
+            {"rate": 0.2, "target_macs": 0.5},
+            "workload",
+            "`rate` is 0.2, `target_macs` is 0.5, `target_latency` is None",
+        ),
+        ({"rate": 0.2, "target_latency": 0.5}, "workload", "`target_latency` is 0.5; give exactly one of them"),
+        (
+            {"target_macs": 0.4, "target_latency": 0.5},
+            "workload",
+            "`rate` is None, `target_macs` is 0.4, `target_latency` is 0.5; give exactly one of them",
+        ),
+        ({"target_latency": 1.0}, "workload.target_latency", "less than 1"),
+        ({"target_latency": 0.5, "latency_batch_size": 0}, "workload.latency_batch_size", "greater than or equal to 1"),
+        ({"target_latency": 0.5, "pruning_times": 1}, "workload", "`target_latency` is given, but `pruning_times: 1`"),
+        ({"target_latency": 0.5, "criteria": "remain"}, "workload", "take another with `target_latency`"),
         ({"target_macs": 0.5, "pruning_times": 1}, "workload", "is the dense round alone; set 2 or more"),
         ({"target_macs": 0.5, "criteria": "remain"}, "workload", "counts what a given `rate` leaves"),
         (
@@ -126,6 +148,7 @@ def test_other_workloads_have_their_own_data_spec():
         ({"prune_type": "rewind_lt"}, "workload", "rewind_lt needs it"),
         ({"rewind_epoch": 2}, "workload", "`rewind_epoch` is 2 with prune_type: lt"),
         ({"prune_type": "pt"}, "workload", "rewinds to pretrained weights; give `pretrained`"),
+        ({"prune_type": "finetune", "rewind_epoch": 1}, "workload", "`rewind_epoch` is 1 with prune_type: finetune"),
         ({"data": {"validation_ratio": 0}}, "workload.data.validation_ratio", "greater than 0"),
         ({"pruning_times": 0}, "workload.pruning_times", "greater than or equal to 1"),
     ],

@@ -12,7 +12,6 @@ from trainables.contract.export import ExportSpec
 from trainables.engine.files.tensor_files import save_tensors
 from trainables.inference.export.graph_files import trace, write_onnx, write_pt2
 from trainables.workloads.pruning.export import WEIGHTS, describe_network, load_exported
-from trainables.workloads.pruning.latency import measure_latency
 from trainables.workloads.pruning.networks.build import measure_size
 from trainables.workloads.pruning.selection.physical_removal import remove_units
 
@@ -49,27 +48,6 @@ def test_an_exported_network_gives_the_same_logits_to_the_bit(tmp_path, arch):
     plan = json.loads((tmp_path / "out/plan.json").read_text())
     assert plan["class_names"] == NAMES and plan["latency_ms_batch_64"].keys() == {"dense", "pruned"}
     assert all(value > 0 for value in plan["latency_ms_batch_1"].values())
-
-
-def test_latencies_are_medians_in_milliseconds_of_turns(monkeypatch):
-    clock = iter(range(10_000))
-    monkeypatch.setattr("time.perf_counter", lambda: next(clock) / 1000)
-    order: list[str] = []
-
-    class Network(torch.nn.Module):
-        def __init__(self, name: str, ticks: int):
-            super().__init__()
-            self.name, self.ticks = name, ticks
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            order.append(self.name)
-            for _ in range(self.ticks):
-                next(clock)
-            return x
-
-    found = measure_latency({"slow": Network("slow", 9), "fast": Network("fast", 4)}, torch.zeros(1))
-    assert found == pytest.approx({"slow": 10.0, "fast": 5.0})
-    assert order[:4] == ["slow", "fast", "slow", "fast"]
 
 
 @pytest.mark.parametrize("arch", ["res18", "vit_tiny"])  # res20s is among the models of every workload

@@ -34,6 +34,7 @@ def outcome(experiment: Experiment, step: int) -> tuple[dict, list[dict]]:
     [
         (11, {"struct": "refill", "prune_type": "rewind_lt", "rewind_epoch": 1}),
         (19, {"struct": "rsst"}),
+        (11, {"struct": "refill", "prune_type": "finetune", "criteria": "taylor"}),
     ],
 )
 def test_two_workers_resume_in_a_later_round_bit_for_bit(tmp_path, cut, workload):

@@ -1,13 +1,14 @@
 """Unit selection of a trained network: combines the settings with scores and counts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from torch import nn
 
 from trainables.contract.train_context import StartContext
 from trainables.workloads.pruning.config import PruningConfig
+from trainables.workloads.pruning.latency import Latency, LatencyMeter
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size, prunable_tensors
 from trainables.workloads.pruning.networks.units import UnitGroup
@@ -29,6 +30,8 @@ class PruningPlan:
     """Weights that magnitude pruning keeps, by tensor."""
     kept: dict[str, list[int]]
     """For each target group the indices of the units that stay."""
+    latency: Latency | None = None
+    """Of the network that stays; with a target in latency alone."""
 
 
 def prune_weights(network: nn.Module, blueprint: Blueprint, rate: float) -> dict[str, Mask]:
@@ -45,7 +48,9 @@ def target_groups(blueprint: Blueprint, config: PruningConfig) -> list[UnitGroup
 def plan_pruning(
     network: nn.Module, blueprint: Blueprint, config: PruningConfig, *, start: StartContext, num_prunings: int
 ) -> PruningPlan:
-    """Plan a pruning by `config.rate`, or by the least rate that reaches `config.target_macs`; a collective.
+    """Plan a pruning by `config.rate`, or by the least rate that reaches the target of `config`; a collective.
+
+    Raises ValueError when every network that was timed is slower than the target in latency.
 
     Args:
         network: The trained network.
@@ -73,41 +78,89 @@ def plan_pruning(
     if share is None:
         assert config.rate is not None
         return plan_at(config.rate)
-    return find_plan(plan_at, blueprint, share * measure_size(blueprint.dense()).macs)
+    if config.target_latency is None:
+        allowed = share * measure_size(blueprint.dense()).macs
+        return find_plan(plan_at, lambda plan: measure_size(shrink(blueprint, plan.kept)).macs, allowed)
+    meter = LatencyMeter(config.latency_batch_size, start)
+    plan = find_plan(plan_at, lambda plan: meter.measure(shrink(blueprint, plan.kept)).share, share)
+    latency = meter.measure(shrink(blueprint, plan.kept))
+    _refuse_slower(latency, share, config, start)
+    return replace(plan, latency=latency)
 
 
-def find_plan(plan_at: Callable[[float], PruningPlan], blueprint: Blueprint, allowed: float) -> PruningPlan:
-    """Find by bisection the plan of the lowest rate that leaves at most `allowed` multiply-accumulates.
+def find_plan(
+    plan_at: Callable[[float], PruningPlan], cost_of: Callable[[PruningPlan], float], allowed: float
+) -> PruningPlan:
+    """Find by bisection the plan of the lowest rate that costs at most `allowed`; that of rate 1 if none does.
 
     Args:
         plan_at: Makes the plan of a rate; a higher one keeps no unit that a lower one removes.
-        blueprint: Blueprint of the network that is pruned.
-        allowed: Multiply-accumulates of one image; `refuse_unreachable` has seen that they are possible.
+        cost_of: Returns what the network of a plan costs. A measured cost, which may rise by chance where units go,
+            leads to a plan that was measured to cost so little, near the lowest rate.
+        allowed: The largest cost.
     """
     low, high = 0.0, 1.0
     best = plan_at(high)
     for _ in range(NUM_HALVINGS):
         plan = plan_at((low + high) / 2)
-        if measure_size(shrink(blueprint, plan.kept)).macs <= allowed:
+        if cost_of(plan) <= allowed:
             best, high = plan, plan.rate
         else:
             low = plan.rate
     return best
 
 
+def describe_plan(plan: PruningPlan, blueprint: Blueprint, config: PruningConfig, num_prunings: int) -> str:
+    """Return in words what the plan of a target leaves of the network with this blueprint."""
+    rate = f"a rate of {plan.rate:.4f}"
+    allowed = f"of {100 * (config.allowed_share(num_prunings) or 1):.2f} % allowed"
+    if plan.latency is not None:
+        return (
+            f"{rate} leaves {100 * plan.latency.share:.2f} % of the dense network's latency, "
+            f"{allowed}: {plan.latency.network_ms:.2f} ms of {plan.latency.dense_ms:.2f} ms for "
+            f"{config.latency_batch_size} images"
+        )
+    share = measure_size(shrink(blueprint, plan.kept)).macs / measure_size(blueprint.dense()).macs
+    return f"{rate} leaves {100 * share:.2f} % of the dense network's multiply-accumulates, {allowed}"
+
+
 def refuse_unreachable(blueprint: Blueprint, config: PruningConfig) -> None:
     """Raise ValueError when even one unit in every group that may be pruned costs more than `config.target_macs`."""
     if config.target_macs is None:
         return
-    least = shrink(blueprint, {group.name: [0] for group in target_groups(blueprint, config)})
-    share = measure_size(least).macs / measure_size(blueprint.dense()).macs
+    share = measure_size(_shrink_most(blueprint, config)).macs / measure_size(blueprint.dense()).macs
     if share > config.target_macs:
-        wider = "target: both" if config.is_vit else "prunes_residual: true"
         raise ValueError(
             f"`workload.target_macs` is {config.target_macs}, but {config.arch} with one unit left in every group that "
             f"may be pruned still takes {share:.3f} of the dense network's multiply-accumulates; give more, or let "
-            f"other units go too (`workload.{wider}`)"
+            f"other units go too (`workload.{_name_wider(config)}`)"
         )
+
+
+def refuse_slow(blueprint: Blueprint, config: PruningConfig, start: StartContext) -> None:
+    """Raise ValueError when even one unit in every group takes longer than `config.target_latency`; a collective."""
+    if config.target_latency is not None:
+        found = LatencyMeter(config.latency_batch_size, start).measure(_shrink_most(blueprint, config))
+        _refuse_slower(found, config.target_latency, config, start)
+
+
+def _refuse_slower(found: Latency, allowed: float, config: PruningConfig, start: StartContext) -> None:
+    if found.share > allowed:
+        raise ValueError(
+            f"`workload.target_latency` is {config.target_latency}, but {config.arch} with one unit left in every "
+            f"group that may be pruned takes {found.network_ms:.2f} ms of the dense network's {found.dense_ms:.2f} ms "
+            f"for {config.latency_batch_size} images on {start.device}, a share of {found.share:.3f} where "
+            f"{allowed:.3f} is allowed; give more, let other units go too (`workload.{_name_wider(config)}`), or time "
+            "larger batches (`workload.latency_batch_size`)"
+        )
+
+
+def _shrink_most(blueprint: Blueprint, config: PruningConfig) -> Blueprint:
+    return shrink(blueprint, {group.name: [0] for group in target_groups(blueprint, config)})
+
+
+def _name_wider(config: PruningConfig) -> str:
+    return "target: both" if config.is_vit else "prunes_residual: true"
 
 
 def _count(group: UnitGroup, config: PruningConfig, rate: float, masks: Mapping[str, Mask], num_prunings: int) -> int:

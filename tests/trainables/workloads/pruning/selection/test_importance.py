@@ -7,10 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.trainables.workloads.pruning.tiny_networks import Alone, images, lively, tiny
+from tests.trainables.workloads.pruning.tiny_networks import CPU, Alone, images, lively, tiny
+from trainables.contract.train_context import StartContext
+from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.networks.build import find_groups, prunable_tensors
 from trainables.workloads.pruning.selection.importance import compute_importance
 from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
+from trainables.workloads.pruning.selection.physical_removal import remove_units
+from trainables.workloads.pruning.selection.unit_selection import plan_pruning
 
 ARCHS = ("res20s", "vit_tiny")
 BN_OF_STAGE_1 = ("layer1.0.bn2", "layer1.1.bn2", "layer1.2.bn2")
@@ -113,19 +117,14 @@ def test_saliency_is_the_first_order_change_of_each_samples_loss(arch):
     torch.testing.assert_close(scores[group.name], expected, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHS)
-@pytest.mark.parametrize("criterion", ["taylor", "hessian"])
-def test_gradient_scores_equal_loops_over_samples_and_weights(arch, criterion):
-    """All that goes with a unit counts together: the residual stream's convolutions, norms and readers too."""
-    network, _, groups, scores = scores_of(arch, criterion, batches_of(4, 3))
-    chosen = [groups[0], groups[-1]]
-    expected = {group.name: torch.zeros(group.num_units, dtype=torch.float64) for group in chosen}
+def gradient_scores(network: nn.Module, groups: Any, criterion: str, batches: Any) -> dict[str, torch.Tensor]:
+    """Loops over single samples and over all weights of each unit."""
+    scores = {group.name: torch.zeros(group.num_units, dtype=torch.float64) for group in groups}
     parameters = dict(network.named_parameters())
-    for batch in batches_of(4, 1):
+    for batch in batches:
         loss = functional.cross_entropy(network.eval()(batch["image"]), batch["label"])
         gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
-        for group in chosen:
+        for group in groups:
             for unit in range(group.num_units):
                 products = []
                 for member in group.members:
@@ -134,10 +133,44 @@ def test_gradient_scores_equal_loops_over_samples_and_weights(arch, criterion):
                         products.append(product.select(member.dim, entry).double().flatten())
                 values = torch.cat(products)
                 change = values.sum().square() if criterion == "taylor" else values.square().sum()
-                expected[group.name][unit] += change / 4
-    for group in chosen:
-        torch.testing.assert_close(scores[group.name], expected[group.name], rtol=1e-3, atol=1e-10)
+                scores[group.name][unit] += change / len(batches)
+    return scores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("criterion", ["taylor", "hessian"])
+def test_gradient_scores_equal_loops_over_samples_and_weights(arch, criterion):
+    """All that goes with a unit counts together: the residual stream's convolutions, norms and readers too."""
+    network, _, groups, scores = scores_of(arch, criterion, batches_of(4, 3))
+    chosen = [groups[0], groups[-1]]
+    for name, expected in gradient_scores(network, chosen, criterion, batches_of(4, 1)).items():
+        torch.testing.assert_close(scores[name], expected, rtol=1e-3, atol=1e-10)
     assert groups[-1].kind == ("residual" if arch == "res20s" else "neuron")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "settings"), [("res20s", {"prunes_residual": True}), ("vit_tiny", {"target": "both"})]
+)
+@pytest.mark.parametrize("criterion", ["taylor", "hessian"])
+def test_each_pruning_takes_the_gradients_of_what_is_left(arch, settings, criterion):
+    """Two prunings with a training between, against loops over the samples and weights of each network."""
+    config = PruningConfig.model_validate({"arch": arch, "criteria": criterion, "rate": 0.4, **settings})
+    blueprint, batches = tiny(arch), batches_of(4, 3)
+    network, start = lively(blueprint), StartContext(lambda split: batches, Alone(), CPU, seed=0)
+    for number in (1, 2):
+        plan = plan_pruning(network, blueprint, config, start=start, num_prunings=number)
+        groups = find_groups(blueprint)
+        chosen = [groups[0], groups[1], groups[-1]]
+        for name, expected in gradient_scores(network, chosen, criterion, batches_of(4, 1)).items():
+            best = expected.argsort(descending=True)[: len(plan.kept[name])]
+            assert plan.kept[name] == sorted(best.tolist())
+        assert any(len(plan.kept[group.name]) < group.num_units for group in chosen)
+        network, blueprint = remove_units(network, blueprint, plan.kept)
+        with torch.no_grad():
+            for tensor in network.parameters():
+                tensor += 0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(number))
 
 
 @pytest.mark.slow
