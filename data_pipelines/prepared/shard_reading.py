@@ -21,7 +21,7 @@ from data_pipelines.storage.uri import join_uri
 _CLOCK_TICK_NS = 2 * 10**9
 """That of the coarsest file systems."""
 _Columns = tuple[str, ...] | None
-_verified: dict[tuple[Path, _Columns], tuple[tuple[int, ...], int]] = {}
+_verified: dict[tuple[Path | None, _Columns], tuple[tuple[int, ...], int]] = {}
 """Of the files on a disk that this process has read: their state, and the verified row groups as bits."""
 
 
@@ -98,9 +98,9 @@ class _UnreadableError(Exception):
 
 def _parse(file: pa.NativeFile, path: Path | None, groups: Sequence[int] | None, columns: _Columns) -> pa.Table:
     """Read an open file, which lies at a path of this machine's disk unless that is None."""
-    state = None if path is None else _state_of(path)
-    wanted = sum(1 << group for group in groups) if groups is not None else -1
-    known, verified = _verified.get((path, columns), (None, 0)) if path is not None else (None, 0)
+    state = path and _state_of(path)
+    wanted = sum(1 << group for group in set(groups)) if groups is not None else -1
+    known, verified = _verified.get((path, columns), (None, 0))
     is_known = state is not None and state == known and wanted & ~verified == 0
     try:
         # parts of files of other storage are fetched together, by few requests
@@ -111,7 +111,7 @@ def _parse(file: pa.NativeFile, path: Path | None, groups: Sequence[int] | None,
     except Exception as error:
         # A damaged footer makes pyarrow fail in many ways, also with errors that are not its own.
         raise _UnreadableError(_on_one_line(error)) from error
-    if path is not None and state is not None:
+    if state is not None:
         _verified[path, columns] = state, wanted | (verified if state == known else 0)
     return table
 

@@ -90,8 +90,9 @@ class PruningConfig(WorkloadConfig):
     """Score by which units are removed."""
     criterion_batches: int = Field(default=8, ge=1)
     """Training batches of each worker over which l1, l2, saliency, taylor and hessian are measured."""
-    sorting_mode: Literal["layer-wise", "global"] = "layer-wise"
-    """Whether scores are compared within a layer, or over all layers with units of the same kind."""
+    sorting_mode: Literal["layer-wise", "global", "uniform"] = "layer-wise"
+    """Whether scores are compared within a layer, or over all layers with units of the same kind; uniform, of ResNets
+    alone: within a layer, of whose units (1 - rate)^s stay in every one."""
     target: Target | None = None
     """Vision transformers only: which units are pruned; `head` by default."""
     prunes_residual: bool = False
@@ -159,6 +160,8 @@ class PruningConfig(WorkloadConfig):
     def _units_exist(self) -> Self:
         if self.is_vit and self.criteria == "bn_scale":
             raise ValueError(f"`criteria: bn_scale` needs batch norms, and {self.arch} has none; take another")
+        if self.is_vit and self.sorting_mode == "uniform":
+            raise ValueError(f"`sorting_mode: uniform` is for ResNets; layer-wise is the same in {self.arch}")
         if self.is_vit and self.prunes_residual:
             raise ValueError(f"`prunes_residual` is for ResNets; {self.arch} keeps its residual stream")
         if not self.is_vit and self.target is not None:

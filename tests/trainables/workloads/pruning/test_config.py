@@ -144,6 +144,7 @@ def test_other_workloads_have_their_own_data_spec():
         ({"mlp_prune_ratio": 0.3}, "workload", "`mlp_prune_ratio` is given, but res20s has no MLP"),
         ({"arch": "vit_tiny", "mlp_prune_ratio": 0.3}, "workload", "`target` leaves the MLP alone"),
         ({"arch": "vit_tiny", "prunes_residual": True}, "workload", "vit_tiny keeps its residual stream"),
+        ({"arch": "vit_tiny", "sorting_mode": "uniform"}, "workload", "layer-wise is the same in vit_tiny"),
         ({"fillback_rate": 0.1}, "workload", "`fillback_rate` is for struct: refill"),
         ({"prune_type": "rewind_lt"}, "workload", "rewind_lt needs it"),
         ({"rewind_epoch": 2}, "workload", "`rewind_epoch` is 2 with prune_type: lt"),

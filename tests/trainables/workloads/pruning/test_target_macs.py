@@ -38,6 +38,7 @@ def share_of(config: PruningConfig, plan: PruningPlan) -> float:
     [
         ("res20s", {"target_macs": 0.5}),
         ("res20s", {"target_macs": 0.2, "prunes_residual": True, "sorting_mode": "global"}),
+        ("res20s", {"target_macs": 0.5, "prunes_residual": True, "sorting_mode": "uniform"}),
         ("vit_tiny", {"target_macs": 0.6, "target": "both"}),
     ],
 )

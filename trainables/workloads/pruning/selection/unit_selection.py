@@ -164,7 +164,7 @@ def _name_wider(config: PruningConfig) -> str:
 
 
 def _count(group: UnitGroup, config: PruningConfig, rate: float, masks: Mapping[str, Mask], num_prunings: int) -> int:
-    if not config.is_vit:
+    if not config.is_vit and config.sorting_mode != "uniform":
         return count_by_mask(group, masks, config.fillback_rate)
     own_rate = (group.kind == "neuron" and config.mlp_prune_ratio) or rate
     return count_by_rate(group, own_rate, num_prunings, config.fillback_rate)
