@@ -40,3 +40,10 @@ def state_at(experiment: Experiment, step: int) -> tuple[dict[str, Any], dict[st
     """The task's state and the weights after a step."""
     checkpoint = load_checkpoint(experiment.folder, f"checkpoints/step_{step:09d}")
     return checkpoint.state["task"], checkpoint.model
+
+
+def forget_after(experiment: Experiment, step: int) -> None:
+    """Delete the checkpoints of later steps, so that the training goes on after this one."""
+    for name in experiment.folder.names("checkpoints"):
+        if int(name.removeprefix("step_")) > step:
+            experiment.folder.delete(f"checkpoints/{name}")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment
-from tests.trainables.workloads.pruning.digit_rounds import make, rows_of, state_at
+from tests.trainables.workloads.pruning.digit_rounds import forget_after, make, rows_of, state_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pruning rounds")]
 
@@ -81,9 +81,7 @@ def test_a_resume_goes_on_from_the_trained_weights_to_the_bit(trained, struct):
     whole, folder = rows_of(experiment), experiment.folder
     weights = folder.read("checkpoints/step_000000012/model.safetensors")
     for step in (8, 6):
-        for name in folder.names("checkpoints"):
-            if int(name.removeprefix("step_")) > step:
-                folder.delete(f"checkpoints/{name}")
+        forget_after(experiment, step)
         folder.delete("final_metrics.json")
         train(experiment)
         assert rows_of(experiment) == whole, step

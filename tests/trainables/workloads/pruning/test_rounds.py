@@ -18,7 +18,7 @@ from ray_jobs.cli import main
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.runs.training import train
 from ray_jobs.settings.experiment import Experiment
-from tests.trainables.workloads.pruning.digit_rounds import make, rows_of, state_at
+from tests.trainables.workloads.pruning.digit_rounds import forget_after, make, rows_of, state_at
 from trainables.workloads.pruning.export import load_exported
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import find_groups, measure_size
@@ -152,9 +152,7 @@ def test_a_resume_in_any_round_and_step_is_bit_exact(build, struct, training, wo
     files = [f"{last}/{name}.safetensors" for name in (("model", "ema") if "ema" in training else ("model",))]
     weights = [folder.read(file) for file in files]
     for step in (11, 8, 6, 4, 3):
-        for name in folder.names("checkpoints"):
-            if int(name.removeprefix("step_")) > step:
-                folder.delete(f"checkpoints/{name}")
+        forget_after(experiment, step)
         folder.delete("final_metrics.json")
         train(experiment)
         assert rows_of(experiment) == whole, step

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ray_jobs.runs.training import train
-from tests.trainables.workloads.pruning.digit_rounds import make, rows_of, state_at
+from tests.trainables.workloads.pruning.digit_rounds import forget_after, make, rows_of, state_at
 from tests.trainables.workloads.pruning.latencies import MEASURE, Following, Leading, latency_of, made_up
 from tests.trainables.workloads.pruning.tiny_networks import CPU, Alone, images, lively, tiny
 from trainables.contract.train_context import StartContext
@@ -173,9 +173,7 @@ def test_a_resume_keeps_what_was_measured_and_chosen(tmp_path, monkeypatch, stru
     assert f"ms of {found[2]['dense_latency_ms']:.2f} ms for 7 images" in log
     weights = folder.read("checkpoints/step_000000012/model.safetensors")
     monkeypatch.delattr(MEASURE)  # whoever measures anew finds nothing to measure with
-    for name in folder.names("checkpoints"):
-        if int(name.removeprefix("step_")) > 8:  # the first step after the second pruning was chosen
-            folder.delete(f"checkpoints/{name}")
+    forget_after(experiment, 8)  # the first step after the second pruning was chosen
     folder.delete("final_metrics.json")
     train(experiment)
     assert rows_of(experiment) == whole

@@ -10,7 +10,7 @@ import torch
 from ray_jobs.runs.planning import build_plan
 from ray_jobs.settings.experiment import Experiment
 from tests.distributed.launch import start_processes
-from tests.trainables.workloads.pruning.digit_rounds import make
+from tests.trainables.workloads.pruning.digit_rounds import forget_after, make
 from trainables.engine.files.checkpoints import load_checkpoint
 
 
@@ -42,9 +42,7 @@ def test_two_workers_resume_in_a_later_round_bit_for_bit(tmp_path, cut, workload
     assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
     weights, rows = outcome(experiment, 24)
     assert [row["step"] for row in rows] == list(range(1, 25)) and rows[-1]["prune_times"] == 2
-    for name in experiment.folder.names("checkpoints"):
-        if int(name.removeprefix("step_")) > cut:  # the rounds have 8 steps each
-            experiment.folder.delete(f"checkpoints/{name}")
+    forget_after(experiment, cut)  # the rounds have 8 steps each
     assert start_processes(build_plan(experiment), tmp_path) == [0, 0]
     again, again_rows = outcome(experiment, 24)
     assert again_rows == rows
