@@ -12,6 +12,10 @@ from data_pipelines.storage.atomic_file import sync_directory
 MANIFEST = "manifest.json"
 
 
+class DamagedFolderError(ValueError):
+    """A folder whose files are not as they were written."""
+
+
 class Fingerprint(TypedDict):
     """Size in bytes and SHA-256, in hexadecimal, of a file."""
 

@@ -36,6 +36,10 @@ ELASTIC_TIMEOUT_S = 30
 """The same for a run that may start with fewer workers."""
 MAX_STARTS = 3
 """Attempts to start the workers, besides those during `scaling.wait_for_nodes_s`, before the run gives up."""
+START_FAILURES = (
+    "WorkerGroupStartupTimeoutError", "WorkerGroupStartupFailedError", "InsufficientClusterResourcesError"
+)  # fmt: skip
+"""Names of Ray Train's errors of a controller that got no workers; Ray has no public classes for them."""
 RESIZE_S = 10.0
 """Seconds between two looks of a run with fewer workers than it asked for at what the cluster has."""
 SNAPSHOT = "checkpoint_manager_snapshot.json"
@@ -205,14 +209,17 @@ def _is_fatal(error: BaseException) -> bool:
 
 def as_run_error(error: BaseException) -> RunError:
     """Return the error to show to the user for a failed Ray Train run."""
-    for inner in _chain(error):
+    chain = _chain(error)
+    for inner in chain:
         if isinstance(inner, RunError):
             return inner
-    if any(isinstance(inner, ray.train.ControllerError) for inner in _chain(error)):
+    if any(type(inner).__name__ in START_FAILURES for inner in chain):
         return RunError(
             f"the workers did not start: {error}; the cluster may lack machines, and if it grows, raise "
             "scaling.wait_for_nodes_s. The same command goes on from the last checkpoint"
         )
+    if any(isinstance(inner, ray.train.ControllerError) for inner in chain):
+        return RunError(f"Ray Train failed: {error}; the same command goes on from the last checkpoint")
     return RunError(f"{type(error).__name__}: {error}")
 
 

@@ -7,6 +7,7 @@ it is the best. Rank 0 looks for it between steps; best model and early stopping
 import math
 from typing import Any
 
+from data_pipelines.storage.checksums import DamagedFolderError
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.model_versions import write_model
 from trainables.engine.files.panel_files import save_panels
@@ -96,6 +97,9 @@ class EvaluationBeside:
                 words = f"the evaluation of step {evaluated['step']} failed: {result['error']}"
                 raise (ValueError if result["is_bad_input"] else RuntimeError)(words)
             position.evaluations.pop(0)
+            if "damage" in result:
+                self._reporter.log([f"step {evaluated['step']} stays without an evaluation: {result['damage']}"])
+                continue
             self._take(position, evaluated, result)
             if self._selection.stops(position):
                 position.evaluations.clear()
@@ -155,10 +159,14 @@ class EvaluationBeside:
 def evaluate_beside(run: Run, worker: WorkerContext, *, checkpoint: str) -> dict[str, float]:
     """Evaluate a checkpoint of the run in the worker's folder, in a process of its own; returns its metrics.
 
-    The result lies in the run's folder afterwards; see `read_result`.
+    The result lies in the run's folder afterwards; see `read_result`. A damaged checkpoint has no metrics: the training,
+    which needs it no longer, goes on without.
     """
     folder, place = worker.folder, _place(step_of(checkpoint))
-    result = _evaluate(run, worker, checkpoint, f"{place}/model")
+    try:
+        result = _evaluate(run, worker, checkpoint, f"{place}/model")
+    except DamagedFolderError as error:
+        result = {"damage": str(error), "metrics": {}}
     folder.write_json(f"{place}/{RESULT}", result)
     return result["metrics"]
 
@@ -204,9 +212,9 @@ def _place(step: int) -> str:
 
 
 def read_result(folder: Folder, step: int) -> dict[str, Any] | None:
-    """Return what the evaluation of a step found: `metrics`, `goal`, `messages` and `panels`, or its `error`.
+    """Return what the evaluation of a step found: `metrics`, `goal`, `messages` and `panels`.
 
-    None when it has not come.
+    Or its `error`, or the `damage` of its checkpoint. None when it has not come.
     """
     name = f"{_place(step)}/{RESULT}"
     return folder.read_json(name) if folder.exists(name) else None

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from data_pipelines.storage.checksums import verify
+from data_pipelines.storage.checksums import DamagedFolderError, verify
 from data_pipelines.storage.folder import Folder
 from trainables.contract.evaluation import EvaluationResult
 from trainables.contract.prediction import Row, write_csv
@@ -101,11 +101,14 @@ def number_samples(by_rank: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def load_saved(source: Folder) -> dict[str, Any]:
-    """Read weights, task state, epoch and step of a model version or a checkpoint (its EMA weights, if any)."""
+    """Read weights, task state, epoch and step of a model version or a checkpoint (its EMA weights, if any).
+
+    Raises DamagedFolderError when its files are not as they were written.
+    """
     with source.local("") as files:
         damage = verify(files)
         if damage is not None:
-            raise ValueError(f"{source} is no undamaged model or checkpoint: {damage}")
+            raise DamagedFolderError(f"{source} is no undamaged model or checkpoint: {damage}")
         return _load_model(files) if (files / "task.pt").exists() else load_evaluated(files)
 
 

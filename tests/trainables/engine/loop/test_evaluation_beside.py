@@ -109,6 +109,24 @@ def test_a_failed_evaluation_ends_the_run_with_its_cause(beside):
     assert again.asked == [8, 16]
 
 
+def test_a_damaged_checkpoint_leaves_its_step_unevaluated(beside):
+    run = beside()
+    evaluate = run.evaluate
+
+    def damage(checkpoint: str) -> None:
+        if checkpoint.endswith("008"):
+            folder = run.plan.folder / checkpoint
+            name = next(name for name in folder.names() if name.endswith(".safetensors"))
+            folder.write(name, folder.read(name)[:-1])
+        evaluate(checkpoint)
+
+    run.evaluate = damage
+    run.train()
+    assert sum("step 8 stays without an evaluation" in line for line in run.messages) == 1
+    evaluated = [row["step"] for row in rows_of(run.plan.folder) if "test/mse" in row]
+    assert 8 not in evaluated and evaluated[0] == 16 and rows_of(run.plan.folder)[8 - 1]["step"] == 8
+
+
 def test_an_error_before_the_evaluation_is_its_result(beside):
     run = beside()
     elsewhere = replace(run.plan, prepared=Folder("/nowhere"))
