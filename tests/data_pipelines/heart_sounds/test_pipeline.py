@@ -9,7 +9,6 @@ from data_pipelines.contract.pipeline import Split
 from data_pipelines.contract.row_draws import torch_draws
 from data_pipelines.heart_sounds.config import HeartData, Synthetic
 from data_pipelines.heart_sounds.pipeline import HeartPipeline
-from data_pipelines.heart_sounds.signal.cycles import is_clean, resample_cycles
 from data_pipelines.heart_sounds.sources import list_recordings, repetitions, split_by_subject
 from data_pipelines.heart_sounds.tasks import TaskName
 from data_pipelines.prepared.manifest import load_manifest
@@ -291,14 +290,6 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
         settings(**changes)
 
 
-def test_cycles_are_resampled_to_any_length_with_their_ends():
-    waveform, starts, ends = np.random.default_rng(0).normal(size=90), [0, 30, 30, 71], [30, 80, 32, 90]
-    for found, start, end in zip(resample_cycles(waveform, starts, ends, 99), starts, ends, strict=True):
-        cycle = waveform[start:end]
-        assert found == pytest.approx(np.interp(np.linspace(0, len(cycle) - 1, 99), np.arange(len(cycle)), cycle))
-        assert found[[0, -1]] == pytest.approx(cycle[[0, -1]])
-
-
 def test_a_recording_without_a_cycle_gives_no_rows():
     pipeline = HeartPipeline(settings(), None)
     (row,) = pipeline.make_fake_rows(1, seed=0).to_pylist()
@@ -306,10 +297,3 @@ def test_a_recording_without_a_cycle_gives_no_rows():
     for rows, expected in (([empty], 0), ([row, empty, row], 2)):
         table = pipeline.decode(pa.Table.from_pylist(rows, schema=pipeline.schema))
         assert table.num_rows == expected == len(pipeline.collate(table)["signal"])
-
-
-def test_clicks_and_silence_are_no_clean_cycles_and_murmurs_are():
-    beat = np.sin(np.arange(2000) / 5)
-    assert is_clean(beat) and is_clean(np.sin(np.arange(2000)))
-    assert not is_clean(np.zeros(100)) and not is_clean(np.eye(1, 2000)[0])
-    assert not is_clean(np.where(np.arange(2000) < 700, 0, beat))

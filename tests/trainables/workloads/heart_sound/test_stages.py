@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, f1_score
 
-from data_pipelines.heart_sounds.config import Augmentation, StrongAugmentation
 from data_pipelines.heart_sounds.tasks import TASKS
 from data_pipelines.storage.folder import Folder
 from ray_jobs.commands.evaluate import evaluate
@@ -26,8 +24,6 @@ from trainables.inference.model_files import open_model
 from trainables.run_paths import step_of
 from trainables.workloads import score_jointly
 from trainables.workloads.heart_sound.finetune.class_loss import weigh_classes
-from trainables.workloads.heart_sound.finetune.config import ClassLoss, FinetuneConfig
-from trainables.workloads.heart_sound.pretrain.config import PretrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -186,47 +182,6 @@ def test_the_other_encoders_train_too(stage, sequence):
     workload = {"encoder": {"channels": [4, 4, 6, 8], "num_layers": 1, "num_heads": 2, "sequence": sequence}}
     result = train(stage("pretrain", "p", workload, epochs=None, max_steps=2))
     assert result.final["metrics"]["train/loss"] > 0
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"data": {"filters_cycles": True}}, "`data.filters_cycles` is for pretraining only"),
-        ({"data": {"withheld_tasks": ["pascal"]}}, "`data.withheld_tasks` is for pretraining only"),
-        ({"task": "pascal", "data": {"held_out_database": "a"}}, "is for the task physionet2016, and this is pascal"),
-    ],
-)
-def test_settings_of_the_other_stage_are_refused(settings, message):
-    with pytest.raises(ValidationError, match=message):
-        FinetuneConfig.model_validate(settings)
-
-
-def test_given_settings_keep_the_other_pretraining_defaults():
-    data = PretrainConfig.model_validate({"data": {"sample_rate": 2000}}).data
-    assert (data.sample_rate, data.val_ratio, data.filters_cycles) == (2000, 0.1, True)
-    assert data.augmentation == StrongAugmentation()
-
-
-@pytest.mark.parametrize(
-    ("config", "augmentation"), [(PretrainConfig, StrongAugmentation), (FinetuneConfig, Augmentation)]
-)
-def test_one_given_setting_keeps_a_stages_other_augmentation(config: Any, augmentation: Any):
-    found = config.model_validate({"data": {"augmentation": {"shift_ratio": 0.2}}}).data.augmentation
-    assert found == augmentation(shift_ratio=0.2)
-    assert StrongAugmentation().time_mask_probability > 0 == Augmentation().time_mask_probability
-
-
-def test_pretraining_refuses_labels_and_indivisible_parts():
-    with pytest.raises(ValidationError, match="need labels"):
-        PretrainConfig.model_validate({"data": {"shot_ratio": 0.5}})
-    with pytest.raises(ValidationError, match="`fold` chooses the test subjects of `withheld_tasks`, and none"):
-        PretrainConfig.model_validate({"data": {"fold": 1, "num_folds": 3}})
-    with pytest.raises(ValidationError, match=r"`contrast.num_parts` \(3\) must divide"):
-        PretrainConfig.model_validate({"contrast": {"num_parts": 3}})
-    with pytest.raises(ValidationError, match="set `label_smoothing` to 0"):
-        ClassLoss(focal_gamma=2)
-    with pytest.raises(ValidationError, match=r"`focal_gamma` is 0\.5; give 0 or at least 1"):
-        ClassLoss(focal_gamma=0.5, label_smoothing=0)
 
 
 def check_table(found: dict[str, Any]) -> None:

@@ -1,93 +1,40 @@
 """Futures of new clips: which frames they follow from, which draws are the same, which files are written."""
 
-import io
-import sys
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image
 from torch import Tensor
 
 from data_pipelines.readers.bad_file import BadFileError
 from data_pipelines.readers.image_shape import ImageShape
 from data_pipelines.storage.folder import Folder
 from data_pipelines.video.frame_folders import FrameClip
-from data_pipelines.video.pipeline import VideoPipeline
 from data_pipelines.video.video_files import VideoClip
 from tests.data_pipelines.conftest import serve_mock
-from tests.saved_models import save_task
+from tests.trainables.workloads.video_prediction.saved_predictors import (
+    load,
+    predict,
+    read_png,
+    read_rows,
+    regression,
+    save_clip,
+    saved,
+    strided,
+)
 from tests.video_fixtures import save_sound, save_video
 from trainables.contract.seeding import seeded_generator
-from trainables.inference.loading import load_model, read_options
 from trainables.inference.model_files import open_model
-from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
-from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
 from trainables.workloads.video_prediction.clip_inputs import find_clips, read_clip
 from trainables.workloads.video_prediction.diffusion.predictors import rollout
 from trainables.workloads.video_prediction.plots import to_8_bit
-from trainables.workloads.video_prediction.prediction_files import draw_animation, encode_future
 from trainables.workloads.video_prediction.prediction_options import choose_past
 from trainables.workloads.video_prediction.predictor import VideoPredictionPredictor
 
-from .conftest import CPU, DATA, tiny_config, tiny_task
+from .conftest import DATA, tiny_config
 
-__all__ = ["serve_mock"]
+__all__ = ["regression", "saved", "serve_mock", "strided"]
 SHAPE = ImageShape(1, 12, 16)
-SIMVP = {"network": {"name": "simvp", "channels": 8, "num_blocks": 1, "hidden_channels": 8}}
-
-
-def save_tiny(folder: Path, **changes: Any) -> str:
-    config = tiny_config(**changes)
-    return save_task(folder, tiny_task(config), config, VideoPipeline(config.data).data_spec())
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Three frames from two of 12x16, by diffusion."""
-    return save_tiny(tmp_path_factory.mktemp("dit"))
-
-
-@pytest.fixture(scope="module")
-def regression(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return save_tiny(tmp_path_factory.mktemp("simvp"), **SIMVP)
-
-
-@pytest.fixture(scope="module")
-def strided(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return save_tiny(tmp_path_factory.mktemp("strided"), **SIMVP, data={**DATA, "sample_interval": 2})
-
-
-def load(saved: str, **options: Any) -> VideoPredictionPredictor:
-    predictor = load_model(saved, device="cpu", **options)
-    assert isinstance(predictor, VideoPredictionPredictor)
-    return predictor
-
-
-def predict(saved: str, source: Path | str, out: Path, **options: Any) -> dict[str, Any]:
-    model = open_model(Folder(saved))
-    plan = PredictionPlan(model, read_options(model, options), Folder(str(out)))
-    return predict_folder(plan, Folder(str(source)), work_here(plan, CPU))
-
-
-def save_clip(folder: Path, count: int, *, first: int = 0, size: tuple[int, int] = (12, 16)) -> np.ndarray:
-    """Frames of noise, which follow from their numbers; returns [time, height, width]."""
-    folder.mkdir(parents=True, exist_ok=True)
-    frames = [np.random.default_rng(number).integers(0, 256, size, dtype=np.uint8) for number in range(first, count)]
-    for number, frame in enumerate(frames, start=first):
-        Image.fromarray(frame).save(folder / f"frame{number:03d}.png")
-    return np.stack(frames)
-
-
-def read_png(file: Path) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(file.read_bytes())))
-
-
-def read_rows(out: Path) -> list[dict[str, str]]:
-    header, *lines = (out / "predictions.csv").read_text().splitlines()
-    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
 
 
 def test_what_has_not_happened_yet_is_predicted(saved, tmp_path):
@@ -283,55 +230,6 @@ def test_the_sampler_can_be_chosen(saved, tmp_path):
         load(saved, steps=21)
     with pytest.raises(ValueError, match="--eta is of ddim only, and the method is ddpm"):
         load(saved, method="ddpm", eta=0.5)
-
-
-def test_the_border_changes_where_the_prediction_begins():
-    past, future = np.zeros((2, 12, 16, 1), np.uint8), np.full((3, 12, 16, 1), 200, np.uint8)
-    frames = draw_animation(past, future)
-    assert [tuple(frame[0, 0]) for frame in frames] == [PAST] * 2 + [FUTURE] * 3
-    assert [int(frame[100, 100, 1]) for frame in frames] == [0, 0, 200, 200, 200]
-    assert frames[0].shape == (12 * 12 + 28, 16 * 12 + 10, 3)
-    captions = [frame[-18:].tobytes() for frame in frames]
-    assert len(set(captions)) == 5
-
-
-def test_animations_are_true_to_time(regression, tmp_path):
-    av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
-    save_clip(tmp_path / "in/frames", 3)
-    save_video(tmp_path / "in/walk.mkv", 8)
-    predict(regression, tmp_path / "in", tmp_path / "out", formats=["gif", "mp4"])
-    rates = {}
-    for name in ("walk.mkv", "frames"):
-        folder = tmp_path / f"out/{name}/draw_0"
-        assert sorted(file.name for file in folder.iterdir()) == ["prediction.gif", "prediction.mp4"]
-        with Image.open(folder / "prediction.gif") as gif:
-            assert sum(1 for _ in ImageSequence.Iterator(gif)) == 5
-            duration_ms = gif.info["duration"]
-        with av.open(str(folder / "prediction.mp4")) as container:
-            rates[name] = (duration_ms, float(container.streams.video[0].average_rate))
-            assert len(list(container.decode(video=0))) == 5
-    assert rates == {"walk.mkv": (100, 10.0), "frames": (250, 4.0)}
-    predict(regression, tmp_path / "in/walk.mkv", tmp_path / "slow", formats=["gif"], fps=2)
-    with Image.open(tmp_path / "slow/walk.mkv/draw_0/prediction.gif") as gif:
-        assert gif.info["duration"] == 500
-
-
-def test_a_clip_at_every_second_frame_plays_at_half_its_rate(strided, tmp_path):
-    save_video(tmp_path / "walk.mkv", 8)
-    (clip,) = load(strided).predict([tmp_path / "walk.mkv"])
-    assert clip.rate_hz == pytest.approx(5) and clip.past_places == (5, 7)
-
-
-def test_mp4_without_pyav_says_how_to_get_it(regression, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ValueError, match=r"PyAV, which is not installed: pip install quintet\[video\]"):
-        load(regression, formats=["mp4"])
-
-
-def test_numbers_of_many_frames_sort_by_time():
-    frames = np.zeros((12, 8, 8, 3), np.uint8)
-    names = list(encode_future("a", frames, frames, formats=["png"], frames_per_s=4))
-    assert names[0] == "a/frame_t+01.png" and names[-1] == "a/frame_t+12.png" and sorted(names) == names
 
 
 def test_predictions_that_are_not_finite_are_an_error(regression, tmp_path, monkeypatch):
