@@ -3,10 +3,11 @@
 python -m benchmarks.pruning_peers --data cifar-10-batches-py --weights res20s=resnet20-12fca82f.th [--epochs 3]
 
 Each network is pruned once, to at most a share of its multiply-accumulates: inside the blocks alone, or its residual
-streams too. Torch-Pruning finds its ratio by bisection as we do our rate; it compares units layer by layer, or those of
-all layers together, as `--sorting` does with ours, and the better counts for either. Both choices are built by the same
-code and judged by the same test rows right after removal. Then our best criterion and theirs are trained alike for some
-epochs on the training rows with the same seeds. Torch-Pruning has an environment of its own, made on the first call.
+streams too. Torch-Pruning finds its ratio by bisection as we do our rate; it takes the same share of all layers, or
+compares the units of all layers together, as `--sorting` does with ours. All choices are built by the same code and
+judged by the same test rows right after removal. Then our best criterion and theirs, in each sorting, are trained alike
+for some epochs on the training rows with the same seeds: what is best right after removal need not be so later.
+Torch-Pruning has an environment of its own, made on the first call.
 """
 
 import argparse
@@ -31,7 +32,9 @@ from trainables.workloads.pruning.selection.physical_removal import remove_units
 
 PINS, PACKAGES = ("torch-pruning==1.6.1",), ("torch_pruning",)
 CRITERIA = ("magnitude", "l1", "l2", "saliency", "taylor", "hessian", "group_l2", "bn_scale")
-SORTING = ("layer-wise", "global")
+SORTING = ("layer-wise", "uniform", "global")
+PEER_SORTING = {"uniform": False, "global": True}
+"""Of the peer: whether it compares the units of all layers together."""
 Rows = tuple[Tensor, Tensor]
 
 
@@ -90,36 +93,36 @@ class Comparison:
         for share in shares:
             for residual in (False, True):
                 place = {"share": share, "prunes_residual": residual}
-                ours = [self._judge_best(name, place) for name in criteria]
-                theirs = [self._judge(PEER, kept, place) for kept in self._ask_peer(place)]
-                best, peer = (max(side, key=lambda entry: entry["accuracy"]) for side in (ours, theirs))
-                entries += [*ours, peer]
-                to_train += [best, peer]
+                ours = [
+                    self._judge(name, mode, self._choose(name, sorting_mode=mode, **place), place)
+                    for name in criteria
+                    for mode in self._sorting
+                ]
+                best = max(ours, key=lambda entry: entry["accuracy"])["name"]
+                theirs = [self._judge(PEER, mode, kept, place) for mode, kept in self._ask_peer(place).items()]
+                entries += [*ours, *theirs]
+                to_train += [*(entry for entry in ours if entry["name"] == best), *theirs]
                 yield found()
         for entry in to_train if epochs else ():
             entry["trained"] = [self._train(entry["kept"], epochs, seed) for seed in range(num_seeds)]
             yield found()
 
-    def _ask_peer(self, place: dict[str, Any]) -> list[dict[str, list[int]]]:
-        """Return the peer's choices: layer by layer, and over all layers together."""
+    def _ask_peer(self, place: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
+        """Return the peer's choices by its ways of sorting."""
         common = {"arch": self._arch, "weights": str(self._weights.resolve()), **place}
-        questions = [{**common, "is_global": is_global} for is_global in (False, True)]
-        return run_module("benchmarks.pruning_peers.peer", {"questions": questions}, python=self._python)["answers"]
+        questions = [{**common, "is_global": is_global} for is_global in PEER_SORTING.values()]
+        answers = run_module("benchmarks.pruning_peers.peer", {"questions": questions}, python=self._python)["answers"]
+        return dict(zip(PEER_SORTING, answers, strict=True))
 
     def _choose(self, criterion: str, **settings: Any) -> dict[str, list[int]]:
         return choose(self._network, self._blueprint, *self._train_rows, criteria=criterion, **settings)
 
-    def _judge_best(self, criterion: str, place: dict[str, Any]) -> dict[str, Any]:
-        """Judge our choice by each way of sorting, and return the better."""
-        chosen = [self._choose(criterion, sorting_mode=mode, **place) for mode in self._sorting]
-        return max((self._judge(criterion, kept, place) for kept in chosen), key=lambda entry: entry["accuracy"])
-
-    def _judge(self, name: str, kept: dict[str, list[int]], place: dict[str, Any]) -> dict[str, Any]:
+    def _judge(self, name: str, mode: str, kept: dict[str, list[int]], place: dict[str, Any]) -> dict[str, Any]:
         pruned, _ = remove_units(self._network, self._blueprint, kept)
         accuracy = measure_accuracy(pruned, *self._test_rows)
         macs_share = share_of(self._blueprint, kept)
-        print(f"{self._arch} {name}: {100 * macs_share:.1f} % of the MACs, {accuracy:.1f} %", flush=True)
-        return {**place, "name": name, "macs_share": macs_share, "accuracy": accuracy, "kept": kept}
+        print(f"{self._arch} {name}, {mode}: {100 * macs_share:.1f} % of the MACs, {accuracy:.1f} %", flush=True)
+        return {**place, "name": name, "sorting": mode, "macs_share": macs_share, "accuracy": accuracy, "kept": kept}
 
     def _train(self, kept: dict[str, list[int]], epochs: int, seed: int) -> float:
         pruned, _ = remove_units(self._network, self._blueprint, kept)
