@@ -77,11 +77,8 @@ class EvaluationBeside:
         """Take what has been evaluated since the last call, in order of steps; returns whether nothing is missing.
 
         Metrics join the waiting rows of the position, and may be the best so far. What early stopping ends the run with
-        is the last: later steps stay without.
-
-        Args:
-            position: The run's position.
-            is_awaited: Whether the training waits for what is missing, so that a process that left no result counts.
+        is the last: later steps stay without. `is_awaited` is whether the training waits for what is missing, so that a
+        process that left no result counts.
 
         Raises:
             RuntimeError, ValueError: An evaluation failed; ValueError when files or settings of the user are the cause.
