@@ -18,12 +18,11 @@ from tests.trainables.workloads.video_prediction.conftest import (
     tiny_task,
 )
 from trainables.contract.panels import ImagePanel, VideoPanel
-from trainables.metrics.images.lpips import Lpips
+from trainables.metrics.images.perceptual import Lpips
 from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import RegressionPredictor, rollout
-from trainables.workloads.video_prediction.evaluator import WindowEvaluator, best_draw
-from trainables.workloads.video_prediction.scores import score_frames, score_names
+from trainables.workloads.video_prediction.evaluator import WindowEvaluator, best_draw, score_frames, score_names
 from trainables.workloads.video_prediction.spaces.frame_spaces import PixelSpace
 from trainables.workloads.video_prediction.windows import choose_starts, cut_even_windows, noise_of
 

@@ -28,9 +28,8 @@ from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
 from trainables.workloads.video_prediction.clip_inputs import find_clips, read_clip
 from trainables.workloads.video_prediction.diffusion.predictors import rollout
 from trainables.workloads.video_prediction.plots import to_8_bit
-from trainables.workloads.video_prediction.prediction_files import draw_animation, encode_future
 from trainables.workloads.video_prediction.prediction_options import choose_past
-from trainables.workloads.video_prediction.predictor import VideoPredictionPredictor
+from trainables.workloads.video_prediction.predictor import VideoPredictionPredictor, draw_animation, encode_future
 
 from .conftest import CPU, DATA, tiny_config, tiny_task
 
