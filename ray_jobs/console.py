@@ -33,10 +33,8 @@ class Console:
     def __init__(self, workload: WorkloadConfig, batch_size: int, find_row: FindRow = lambda metric: None):
         """Describe the reports of a training.
 
-        Args:
-            workload: Has lines of its own, or a metric that decides which model is best.
-            batch_size: Samples of a step.
-            find_row: Looks among the rows of earlier starts, once the record holds those that a resumed run keeps.
+        The workload has lines of its own, or a metric that decides which model is best. `find_row` looks among the rows
+        of earlier starts, once the record holds those that a resumed run keeps.
         """
         self._workload, self._batch_size, self._find_row = workload, batch_size, find_row
         self._steps, self._evaluation_s = 0, 0.0
@@ -128,12 +126,8 @@ def format_progress(
     """Return a line of progress, such as this one.
 
     `epoch 3/40  step 120/1600  train/loss 0.12  eval/fid 12.3 (epoch 2, baseline 80)  410 samples/s  eta 1m 20s`
-
-    Args:
-        report: The position and the speed.
-        shown: Metrics and their values.
-        notes: What follows a metric's value in brackets; its baseline follows that.
-        evaluation_s: Seconds that evaluations take for each step of the training.
+    `notes` follow a metric's value in brackets, and its baseline follows them; `evaluation_s` are the seconds that
+    evaluations take for each step of the training.
     """
     row, num_steps, speed = newest_row(report), report["num_steps"], report["speed"]
     assert row is not None, "a line of progress is that of a row"

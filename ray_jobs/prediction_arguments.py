@@ -1,9 +1,8 @@
 """Options of a model's workload on the command line of the verbs that apply a trained model."""
 
 import argparse
-import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from ray_jobs.arguments import VerbParser
 
@@ -69,20 +68,16 @@ def read_words(model: "SavedModel", words: Mapping[str, str]) -> "PredictionOpti
     Raises ValueError naming the option, and what is allowed.
     """
     from ray_jobs.settings.experiment_file import read_value
+    from ray_jobs.settings.setting_kinds import kinds_in
     from trainables.inference.loading import read_options
 
     options_class = _options_class(model)
     values: dict[str, Any] = {}
     for name, text in words.items():
-        kinds = {get_origin(kind) or kind for kind in members(options_class.model_fields[name].annotation)}
+        kinds = kinds_in(options_class.model_fields[name].annotation)
         is_bare_list = bool(kinds & {tuple, list}) and not text.startswith("[")
         values[name] = read_value(name, f"[{text}]" if is_bare_list else text, {}, options_class)
     return read_options(model, values)
-
-
-def members(annotation: Any) -> tuple[Any, ...]:
-    """Return the types that a union joins, or the one type that it is."""
-    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
 
 
 def _options_class(model: "SavedModel") -> "type[PredictionOptions]":

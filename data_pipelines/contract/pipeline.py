@@ -251,11 +251,7 @@ class DataPipeline(ABC, Generic[Batch]):
     def check(self, table: pa.Table, *, data_spec: DataSpec, file: Path | str, first_row: int) -> None:
         """Raise ValueError naming `file` and the row when a stored value is out of range.
 
-        Args:
-            table: Stored rows.
-            data_spec: The data spec of the manifest.
-            file: The shard, for the message.
-            first_row: Number of the table's first row in the shard, for the message.
+        `first_row` is the number of the table's first row in the shard `file`, for the message.
         """
 
     def count(self, table: pa.Table) -> Counts:

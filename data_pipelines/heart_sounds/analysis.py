@@ -44,10 +44,7 @@ class Analysis:
 def analyse(recording: Recording, data: HeartData, *, least_alike: float) -> Analysis:
     """Read a recording, find its cycles, and judge its quality.
 
-    Args:
-        recording: The recording.
-        data: The model's preprocessing.
-        least_alike: Likeness below which detected cycles count as noise.
+    Below a likeness of `least_alike` detected cycles count as noise.
 
     Raises:
         BadFileError: The recording cannot be read.

@@ -14,11 +14,7 @@ Band = tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]
 def augment_cycles(signal: Signal, settings: Augmentation, *, band: Band, draws: TorchDraws) -> Signal:
     """Return an augmented copy, with independent draws for each row.
 
-    Args:
-        signal: The cycles.
-        settings: Probabilities and strengths.
-        band: Each row's pass band, as shares of its Nyquist frequency.
-        draws: Source of all draws, on the signal's device.
+    `band` is each row's pass band, as shares of its Nyquist frequency; `draws` are on the signal's device.
     """
     draw = _Draw(draws)
     signal = _warp(signal, settings, draw)

@@ -56,10 +56,7 @@ def draw_cycles(lengths: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 def take_cycles(bags: pa.Table, chosen: Sequence[np.ndarray], data: HeartData) -> pa.Table:
     """Return a row for each chosen cycle, as `decode_rows` does.
 
-    Args:
-        bags: Rows of `decode_bags`.
-        chosen: Numbers of the cycles of each bag.
-        data: Says how many values a signal has.
+    `chosen` has the numbers of the cycles of each bag of `decode_bags`.
     """
     signals, durations = [np.empty((0, 2 * data.num_samples), np.uint8)], [np.empty(0, np.float32)]
     rows = zip(values_of(bags["signal"]), bags["duration_s"].to_pylist(), chosen, strict=True)

@@ -65,24 +65,6 @@ class Recording:
         return self.patient or self.subject
 
 
-class Groups:
-    """Groups of names that mean the same child (union-find)."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def join(self, first: str, second: str) -> None:
-        """Join the groups of both names."""
-        roots = sorted((self.find(first), self.find(second)))
-        self._parents[roots[1]] = roots[0]
-
-    def find(self, name: str) -> str:
-        """Return the smallest name of the group."""
-        while (parent := self._parents.get(name, name)) != name:
-            name = parent
-        return name
-
-
 class FileIndex:
     """Files below a folder by their name, in any case of letters; of equal names, the least nested one."""
 

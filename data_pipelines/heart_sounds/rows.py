@@ -60,10 +60,6 @@ _SAID = ("scale", "label", "subject", "patient", "recording", "is_good")
 def read_recording(recording: Recording, data: HeartData) -> dict[str, Any]:
     """Return the row of `RECORDED`: the waveform and its cycles.
 
-    Args:
-        recording: The recording, which is read here.
-        data: Sample rate and pass band.
-
     Raises:
         BadFileError: Names the recording that cannot be read.
     """
@@ -95,11 +91,8 @@ def choose_parts(
 ) -> dict[str, Any]:
     """Return the columns `starts`, `ends`, `num_found` and `has_beat` of the parts of a recording that are samples.
 
-    Args:
-        row: The row of `RECORDED`, without the waveform.
-        data: Says which parts are chosen.
-        name: Name of the recording, for a warning.
-        read_waveform: Returns the stored waveform; called when windows are filtered, which are not known beforehand.
+    `row` is one of `RECORDED`, without the waveform; that is read when windows are filtered, which are not known
+    beforehand.
     """
     if data.unit == "window":
         parts = _pairs(cut_windows(row["num_values"], data.sample_rate, data.window_s, data.hop_s))
@@ -124,10 +117,7 @@ def choose_parts(
 def store_recording(recording: Recording, number: int, data: HeartData) -> dict[str, Any]:
     """Return the row of `STORED` of a recording, without label, subject and patient.
 
-    Args:
-        recording: The recording, which is read here.
-        number: Its number, written also as subject and patient until the caller sets these.
-        data: Settings.
+    `number` is written also as subject and patient until the caller sets these.
 
     Raises:
         BadFileError: Names the recording that cannot be read.

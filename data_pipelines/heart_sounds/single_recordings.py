@@ -23,12 +23,8 @@ COMPANION_SUFFIXES = (".tsv", ".txt", ".hea", ".dat")
 def find_companions(file: str, names: Collection[str], patient: Patient | None) -> tuple[str, ...]:
     """Return the names of the files that a recording is read with, as the data sets' own readers do.
 
-    A recording of CirCor has its states in a `.tsv`, and one of PhysioNet 2016 a header, and perhaps a `.dat`.
-
-    Args:
-        file: Name of the sound file.
-        names: Names of all files in its folder.
-        patient: Content of the patient's text file, if there is one that lists the recording.
+    A recording of CirCor has its states in a `.tsv`, and one of PhysioNet 2016 a header, and perhaps a `.dat`. `names`
+    are all files in its folder, and `patient` is the content of the patient's text file, if one lists the recording.
     """
     stem = Path(file).stem
     if _PHYSIONET_NAME.fullmatch(stem):
@@ -57,10 +53,8 @@ def file_recording(path: Path, companions: Collection[str]) -> Recording:
 def array_recording(name: str, samples: Any, rate: Any) -> Recording:
     """Return an array as a recording.
 
-    Args:
-        name: Its name, for errors.
-        samples: Numbers of any size, [count] or [count, channels], of which the mean is used.
-        rate: Sample rate in Hz, a whole number.
+    `samples` are numbers of any size, [count] or [count, channels], of which the mean is used; `rate` is a whole number
+    of Hz.
 
     Raises:
         ValueError: Another shape or type, a number that is not finite, no samples, or an unusable rate.

@@ -22,12 +22,8 @@ def split_subjects(strata: Mapping[str, str], ratios: Mapping[Split, float], see
     """Return the subjects of each split, sorted.
 
     The last split is drawn first and the first is the remainder, so the test subjects do not depend on how the others
-    are divided. Sizes are right to one subject, and to two within each stratum.
-
-    Args:
-        strata: Stratum of each subject.
-        ratios: Share of each split; they sum to 1.
-        seed: Seed of the draw.
+    are divided. Sizes are right to one subject, and to two within each stratum. `ratios` are the shares of the splits;
+    they sum to 1.
     """
     found: dict[Split, list[str]] = {split: [] for split in ratios}
     rest, share = dict(strata), 1.0
@@ -57,14 +53,8 @@ def split_fold(
 ) -> dict[Split, list[str]]:
     """Return the subjects of a fold of each database as the test split, and the others by their shares.
 
-    Every subject is in one fold; sizes differ by one subject, also within each stratum.
-
-    Args:
-        recordings: Those of all subjects.
-        shares: Shares of the other splits among the subjects that are not tested; they sum to 1.
-        fold: Number of the fold, from 1 on.
-        num_folds: Number of folds.
-        seed: Seed of the draw.
+    Every subject is in one fold; sizes differ by one subject, also within each stratum. `fold` counts from 1. `shares`
+    are those of the other splits among the subjects that are not tested; they sum to 1.
     """
     tested: set[str] = set()
     for database in sorted({recording.database for recording in recordings}):

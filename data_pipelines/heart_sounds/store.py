@@ -28,12 +28,7 @@ class RecordingStore(DataPipeline[dict[str, Any]]):
     group_bytes = 16 * 1024
 
     def __init__(self, data: HeartData, name: str) -> None:
-        """Describe a store.
-
-        Args:
-            data: Its path, sample rate and pass band count.
-            name: The database, see `stores_of`.
-        """
+        """Describe the store of a database of `stores_of`; of the data its path, sample rate and pass band count."""
         self.data: HeartData = data
         self.name = name
 

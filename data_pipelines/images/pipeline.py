@@ -11,19 +11,24 @@ import pyarrow as pa
 from data_pipelines.contract.choosing import ROW, STORE, ChoosingPipeline, StoreRows
 from data_pipelines.contract.pipeline import DataSpec, Manifest, Split
 from data_pipelines.contract.row_draws import TorchDraws
-from data_pipelines.images.cifar10 import CIFAR10_CLASSES
-from data_pipelines.images.cifar100 import CIFAR100_CLASSES
+from data_pipelines.images.cifar10 import CIFAR10_CLASSES, find_cifar10
+from data_pipelines.images.cifar100 import CIFAR100_CLASSES, find_cifar100
 from data_pipelines.images.config import ImageData
-from data_pipelines.images.raw_images import open_source
-from data_pipelines.images.sources import ImageSource, LabelledImages, count_validation, raw_shape
+from data_pipelines.images.sources import (
+    DigitsSource,
+    ImageSource,
+    LabelledImages,
+    WithValidation,
+    count_validation,
+    raw_shape,
+)
 from data_pipelines.prepared.byte_columns import tensor_of
-from data_pipelines.prepared.sources.source_pipeline import SourcePipeline
+from data_pipelines.prepared.sources.source_pipeline import SourcePipeline, require_path
 from data_pipelines.readers.bad_file import BadFileError
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
     from torch import Tensor
-
 
 _ROWS_PER_TABLE = 4096
 
@@ -181,3 +186,22 @@ class ImagePipeline(SourcePipeline[ImageBatch], ChoosingPipeline[ImageBatch]):
         pixels = pa.py_buffer(np.ascontiguousarray(part.images))
         images = pa.FixedSizeBinaryArray.from_buffers(field, len(part.images), [None, pixels])
         return pa.table([images, pa.array(part.labels)], schema=self.schema)
+
+
+def open_source(data: ImageData) -> ImageSource:
+    """Return the reader for the settings; ValueError when nothing readable lies at `path`."""
+    source = _open_raw(data)
+    return WithValidation(source, data.validation_ratio) if data.validation_ratio else source
+
+
+def _open_raw(data: ImageData) -> ImageSource:
+    if data.source == "digits":
+        return DigitsSource()
+    path = require_path(data)
+    if data.source == "cifar10":
+        return find_cifar10(path)
+    if data.source == "cifar100":
+        return find_cifar100(path)
+    from data_pipelines.images.class_folders import FolderSource, UnlabelledSource  # bring Pillow
+
+    return (UnlabelledSource if data.source == "unlabelled" else FolderSource)(path, raw_shape(data))

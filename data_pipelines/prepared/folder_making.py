@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
-from data_pipelines.contract.pipeline import DataPipeline, Manifest, StoreReference
+import pyarrow as pa
+
+from data_pipelines.contract.pipeline import DataPipeline, Manifest, Shard, Split, StoreReference
 from data_pipelines.prepared.folder_lock import only_one
+from data_pipelines.prepared.making.raw_rows import read_pieces
 from data_pipelines.prepared.making.shard_writer import MakeElsewhere, OnProgress, ShardWriter, read_unfinished
 from data_pipelines.prepared.manifest import (
     MANIFEST_NAME,
@@ -16,9 +19,8 @@ from data_pipelines.prepared.manifest import (
     save_manifest,
 )
 from data_pipelines.prepared.raw.raw_changes import warn_of_changes
-from data_pipelines.prepared.repair import remake_shards
-from data_pipelines.prepared.shard_checks import is_whole
-from data_pipelines.prepared.shard_files import delete_shards
+from data_pipelines.prepared.shard_checks import has_size, is_whole
+from data_pipelines.prepared.shard_files import delete_shards, write_shard
 from data_pipelines.readers.bad_file import NAMED, few
 from data_pipelines.storage.folder import Folder
 
@@ -155,3 +157,28 @@ def _both(on_progress: OnProgress | None, refuse_if_lost: Callable[[], None]) ->
             on_progress(done, total)
 
     return progress
+
+
+def remake_shards(pipeline: DataPipeline[Any], folder: Folder, manifest: Manifest) -> Manifest:
+    """Write the shards that are missing or cut off again, from their raw rows; returns the new manifest."""
+    sizes = folder.sizes()
+    splits: dict[str, list[Shard]] = {}
+    for split, shards in manifest.splits.items():
+        splits[split], first_row = [], 0
+        for shard in shards:
+            good = has_size(sizes, shard)
+            splits[split].append(shard if good else _remake(pipeline, folder, cast(Split, split), shard, first_row))
+            first_row += shard.num_raw_rows
+    return manifest.model_copy(update={"splits": splits})
+
+
+def _remake(pipeline: DataPipeline[Any], folder: Folder, split: Split, shard: Shard, first_row: int) -> Shard:
+    rows = next(read_pieces(pipeline, split, first_row, [shard.num_raw_rows]))
+    if (rows.num_rows, len(rows.faults)) != (shard.num_rows, shard.num_left_out):
+        raise ValueError(
+            f"{folder / shard.name}: {rows.num_rows} rows can be read now, and {shard.num_rows} were stored; run "
+            "prepare with --again"
+        )
+    table = pa.concat_tables(rows.tables)
+    made = write_shard(table, folder, shard.name, pipeline.measure(table), group_bytes=pipeline.group_bytes)
+    return made.model_copy(update={"num_left_out": shard.num_left_out})

@@ -71,11 +71,8 @@ class FileCache:
     def read(self, stored: StoredFile, parse: Callable[[pa.NativeFile, Path | None], ParsedT]) -> ParsedT:
         """Parse a file from the cache, or from its storage, which fills the cache.
 
-        A file of the cache that cannot be parsed is removed and fetched anew, once.
-
-        Args:
-            stored: The file.
-            parse: Called with the open file, and where it lies in the cache if it is read from there.
+        A file of the cache that cannot be parsed is removed and fetched anew, once. `parse` is called with the open
+        file, and where it lies in the cache if it is read from there.
 
         Raises:
             DamagedFileError: The file is not as it was written.

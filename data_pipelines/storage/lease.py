@@ -36,12 +36,9 @@ def leased(folder: Folder, name: str, on_lost: Callable[[str], object]) -> Itera
     heartbeats do: they are counted in the lease, and watched for `LEASE_S` by the clock of the one that waits, so that
     clocks are never compared. A holder that was suspended for longer than that finds within `BEAT_S` after it woke up
     that the lease is another's now, as it does when the lease was deleted. What happens then is up to `on_lost`: until
-    it has stopped the work there may be two holders. A child made by fork does not hold the lease.
-
-    Args:
-        folder: It must exist.
-        name: File in the folder that holds the lease.
-        on_lost: Called once, in another thread, with the words of what has become of the lease.
+    it has stopped the work there may be two holders. A child made by fork does not hold the lease. The folder must
+    exist; its file `name` holds the lease. `on_lost` is called once, in another thread, with the words of what has
+    become of the lease.
 
     Raises:
         HeldError: Another process holds it.

@@ -75,15 +75,9 @@ def cut_patches(
 ) -> PatchBatch:
     """Crop one patch of each image at a random position, aligned at both resolutions.
 
-    Where an image is smaller than the patch, it is continued by its mirror image.
-
-    Args:
-        pairs: The images.
-        scale: Factor between the resolutions.
-        side: Side of the low-resolution patch in pixels.
-        is_augmented: Mirror each patch along either axis, and transpose it, with probability 1/2 each; all eight
-            dihedral states are then equally likely.
-        draws: Source of all draws.
+    Where an image is smaller than the patch, it is continued by its mirror image. `side` is that of the low-resolution
+    patch in pixels. `is_augmented` mirrors each patch along either axis, and transposes it, with probability 1/2 each;
+    all eight dihedral states are then equally likely.
     """
     import torch
 

@@ -1,20 +1,21 @@
-"""Lists of image files: the files of each row of super-resolution data, and the search of folders."""
+"""Lists of image files: the files of each row of super-resolution data, the search of folders, and the split rules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.prepared.sources.split_folders import find_split_folders, warn_of_strays
 from data_pipelines.readers.file_listing import list_files, warn_left_out
 from data_pipelines.readers.image_file import IMAGE_SUFFIXES
-from data_pipelines.super_resolution.splits import (
-    FOLDER_RULE,
-    GIVEN_RULE,
-    VAL_FROM_TRAIN_RULE,
-    split_by_folder_rule,
-    take_val,
-)
+
+Item = TypeVar("Item")
+CLASS_RULE = "each class in natural order, counted from 0: odd ones test; 0, 20, 40, ... val; others train"
+"""Of 21 classes with 100 images each it makes 945 for training, 105 for validation and 1,050 for testing."""
+FOLDER_RULE = "in natural order, counted from 0: 9, 19, ... test; 4, 14, ... val; others train"
+GIVEN_RULE = "as the folders say"
+VAL_FROM_TRAIN_RULE = "as the folders say; of train, in natural order counted from 0: 4, 14, ... val"
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,26 @@ def find_images(folder: Path) -> list[Path]:
         raise ValueError(f"{folder} holds no image; allowed: {', '.join(IMAGE_SUFFIXES)}")
     warn_left_out(folder, [listing])
     return listing.files
+
+
+def split_by_class_rule(items: Sequence[Item]) -> dict[Split, list[Item]]:
+    """Apply `CLASS_RULE` to the images of one class."""
+    return _split(items, lambda index: "test" if index % 2 else "val" if index % 20 == 0 else "train")
+
+
+def split_by_folder_rule(items: Sequence[Item]) -> dict[Split, list[Item]]:
+    """Apply `FOLDER_RULE` to all images."""
+    return _split(items, lambda index: "test" if index % 10 == 9 else "val" if index % 10 == 4 else "train")
+
+
+def take_val(given: Mapping[Split, Sequence[Item]]) -> dict[Split, list[Item]]:
+    """Apply `VAL_FROM_TRAIN_RULE` to splits without val."""
+    train = _split(given["train"], lambda index: "val" if index % 10 == 4 else "train")
+    return {**train, "test": list(given["test"])}
+
+
+def _split(items: Sequence[Item], rule: Callable[[int], Split]) -> dict[Split, list[Item]]:
+    splits: dict[Split, list[Item]] = {"train": [], "val": [], "test": []}
+    for index, item in enumerate(items):
+        splits[rule(index)].append(item)
+    return splits

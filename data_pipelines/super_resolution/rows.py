@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.readers.bad_file import BadFileError, printable
+from data_pipelines.readers.image_file import decode_image, is_16_bit_grey, to_plain
 from data_pipelines.super_resolution.bicubic import downscale
 from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry
-from data_pipelines.super_resolution.rgb_image import load_rgb
 
 SSIM_WINDOW = 11
 """Side of the window of the structural similarity."""
@@ -100,3 +100,15 @@ def _warn_of_small(path: Path, hr: np.ndarray, scale: int, smallest_lr: int) -> 
 
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def load_rgb(path: Path) -> np.ndarray:
+    """Read the first frame as uint8 [height, width, 3].
+
+    Grey images get three equal channels, and 16 bits are reduced to 8, with a warning that names the file; palettes
+    are resolved and transparency is laid on white. Raises BadFileError naming the file for anything else.
+    """
+    image = decode_image(path)
+    if image.mode in ("1", "L", "LA") or is_16_bit_grey(image):
+        _log.warning("%s: is grey; its grey level is used for all three colours", printable(path))
+    return np.asarray(to_plain(image, path).convert("RGB"))

@@ -10,9 +10,15 @@ from data_pipelines.prepared.sources.split_folders import find_split_folders
 from data_pipelines.readers.file_listing import identity_of, refuse_shared
 from data_pipelines.readers.natural_order import visible_entries
 from data_pipelines.super_resolution.config import SuperResolutionData
-from data_pipelines.super_resolution.image_lists import ImageEntry, ImageListing, find_images, list_by_folders
+from data_pipelines.super_resolution.image_lists import (
+    CLASS_RULE,
+    ImageEntry,
+    ImageListing,
+    find_images,
+    list_by_folders,
+    split_by_class_rule,
+)
 from data_pipelines.super_resolution.pair_layouts import is_flat_pair_folder, list_div2k, list_pairs
-from data_pipelines.super_resolution.splits import CLASS_RULE, split_by_class_rule
 
 _PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
     "train": (

@@ -28,12 +28,7 @@ def cut_random_windows(
 ) -> WindowBatch:
     """Cut one window of each clip; every position where a complete window fits is equally likely.
 
-    Args:
-        clips: At least one clip, each as long as a window or longer.
-        num_past: Frames before the prediction.
-        num_future: Frames to predict.
-        stride: Distance between two frames of a window.
-        draws: Source of all draws.
+    Each clip is as long as a window or longer; `stride` is the distance between two frames of a window.
     """
     import torch
 
@@ -51,11 +46,7 @@ def cut_random_windows(
 def change_windows(windows: WindowBatch, *, flips: bool, brightness: float, draws: TorchDraws) -> WindowBatch:
     """Mirror and brighten windows; one draw for all frames of a window, so that nothing flickers.
 
-    Args:
-        windows: The windows.
-        flips: Whether to mirror with probability 1/2.
-        brightness: Grey levels are multiplied by a factor from 1 - this to 1 + this.
-        draws: Source of all draws, on the windows' device.
+    `flips` mirrors with probability 1/2; `brightness` multiplies grey levels by a factor from 1 - this to 1 + this.
     """
     import torch
 

@@ -69,12 +69,7 @@ def draw_clip(
     """Draw uint8 [frames, channels, height, width] of moving digits, overlaid by their maximum.
 
     Each digit starts at a uniformly random position in a uniformly random direction, and is reflected at the edges.
-
-    Args:
-        digits: uint8 [count, side, side].
-        settings: Number of frames, size of the digits and their speed.
-        shape: Shape of a frame.
-        random: Source of all draws.
+    `digits` are uint8 [count, side, side].
     """
     side = settings.digit_size
     room = np.array([shape.height - side, shape.width - side])

@@ -90,11 +90,8 @@ def list_splits(
 ) -> ClipListing:
     """List clips by the folders train, val and test if they exist, else by `split_last_fifth`.
 
-    Args:
-        root: Folder of the data.
-        clips_of: Called once, with all files in natural order; makes clips of them, named from `root`.
-        suffixes: Endings of the files.
-        what: The kind of files, for the error.
+    `clips_of` is called once, with all files in natural order, and makes clips of them, named from `root`; `what` is
+    the kind of files, for the error.
 
     Raises:
         ValueError: There are no clips, or one file is for training and, by another name, for testing too.

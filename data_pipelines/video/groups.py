@@ -15,10 +15,8 @@ _log = logging.getLogger(__name__)
 def split_by_group(listing: ClipListing, group: str | int) -> ClipListing:
     """Take the last fifth of the groups in natural order, at least one, for testing; folders of the user stay.
 
-    Args:
-        listing: All clips.
-        group: The place of a folder in the name of a clip, from 1, or a regular expression that finds the group in it:
-            what its first parentheses hold, else all that it matches.
+    `group` is the place of a folder in the name of a clip, from 1, or a regular expression that finds the group in it:
+    what its first parentheses hold, else all that it matches.
 
     Raises:
         ValueError: A clip is of no group, there is only one, or the user's folders divide one.

@@ -31,12 +31,7 @@ def serve_page(
 ) -> Iterator[str]:
     """Serve the page for the length of the block; yields its address.
 
-    Args:
-        gradio: The module.
-        page: The page.
-        results: Folder whose files the page shows and links to.
-        port: The port; by default a free one.
-        opens_browser: Whether a browser is told to open the page.
+    The page shows and links to files in the folder `results`. The port is by default a free one.
 
     Raises:
         ValueError: The port cannot be used.

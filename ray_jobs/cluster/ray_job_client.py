@@ -120,11 +120,7 @@ class JobClient:
     def submit(self, command: str, package: Path, variables: Mapping[str, str], job: str) -> None:
         """Start a job.
 
-        Args:
-            command: A shell command, which runs in the unpacked package.
-            package: A zip file.
-            variables: Environment variables of the job.
-            job: Id of the job.
+        `command` is a shell command, which runs in the unpacked zip file `package` with these environment variables.
 
         Raises:
             JobError: The cluster cannot take the job.

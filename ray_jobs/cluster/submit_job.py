@@ -31,12 +31,8 @@ def submit(
 ) -> dict[str, Any]:
     """Run a command as a job in a package of the current folder, and show its log to its end.
 
-    Args:
-        command: The verb and its words.
-        check: Checks them as the job will.
-        address: The cluster's dashboard; None for the one on this machine.
-        names: Variables of this process that the job gets.
-        is_detached: Whether to return without waiting for the job's end.
+    `check` checks the verb and its words as the job will. Without an address the cluster is the one on this machine;
+    `names` are variables of this process that the job gets. A detached job is not waited for.
 
     Returns:
         Results besides the job's own output: of a detached job its id and address.

@@ -34,8 +34,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from data_pipelines.storage.folder import Folder
     from ray_jobs.console import format_value
     from ray_jobs.runs.model_references import open_reference
-    from trainables.inference.export.export_model import export_model
-    from trainables.inference.export.formats import read_formats
+    from trainables.inference.export.export_model import export_model, read_formats
 
     if options.out is None:
         raise ValueError("export needs --out PATH_OR_URI, a new folder for the files")

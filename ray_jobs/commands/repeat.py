@@ -96,10 +96,7 @@ def repeat(
 ) -> tuple[dict[str, Spread], dict[str, Any]]:
     """Train each variant as a run of its own, `<run id>-<variant>`, one after the other; finished ones stand.
 
-    Args:
-        experiment: Its run id begins the names of the runs.
-        variants: Changes of settings by variant.
-        train: Trains one experiment.
+    `variants` are changes of settings by variant, and the experiment's run id begins the names of the runs.
 
     Returns:
         The spread of the best models' metrics, and the same as plain data.

@@ -54,14 +54,8 @@ def resolve_identity(
 ) -> Identity:
     """Return the identity in the run's folder; at the run's first start it is made and written.
 
-    Args:
-        folder: The run's folder.
-        parts: Parts of an automatic name, which the time of the start ends.
-        given: The name that the user has given, if any.
-        group: The group in W&B.
-        job_type: The verb that trains the run.
-        tags: Tags in W&B.
-        now: The time of the first start; by default that of the call.
+    A name that the user has not given is made of `parts` and the time of the start, by default that of the call.
+    `group` and `tags` are those in W&B, and `job_type` is the verb that trains the run.
     """
     if folder.exists(IDENTITY):
         return load_identity(folder)

@@ -39,7 +39,7 @@ class TableFiles:
             self._files[name] = AppendFile(self._folder, name)
             if not record_exists(self._folder, name):
                 rows.insert(0, ["step", "epoch", *panel["columns"]])
-        self._files[name].append(_to_csv(rows))
+        self._files[name].append(to_csv(rows))
 
     def remake(self, descriptions: Sequence[str]) -> None:
         """Rebuild all tables from these panels: those up to the step that the run resumes from."""
@@ -63,7 +63,8 @@ def find_tables(folder: Folder) -> list[str]:
     return sorted({*whole, *parts})
 
 
-def _to_csv(rows: Iterable[Sequence[Any]]) -> bytes:
+def to_csv(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return the lines of these rows."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

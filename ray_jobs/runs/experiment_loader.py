@@ -12,10 +12,8 @@ from ray_jobs.settings.experiment_file import read_settings
 def load_experiment(file: Path, overrides: Sequence[str] = (), *, place_of: Experiment | None = None) -> Experiment:
     """Read and check an experiment file with `section.field=value` overrides; imports neither torch nor ray.
 
-    Args:
-        file: A YAML file; one that `extends` another holds only what differs from it.
-        overrides: Settings of the command line.
-        place_of: Take scaling, storage and tracking from this experiment, except the run's name.
+    A file that `extends` another holds only what differs from it. Scaling, storage and tracking are taken from
+    `place_of`, except the run's name.
 
     Returns:
         The experiment, with paths for models that are named by run or artifact.

@@ -20,11 +20,8 @@ def next_evaluation(run: Folder) -> Folder:
 def find_evaluation(run: Folder, *, checkpoint: str, source_hash: str, shaping: Mapping[str, Any]) -> Folder | None:
     """Return the latest evaluation of a model with the same settings on the same data; None without one.
 
-    Args:
-        run: The run's folder.
-        checkpoint: The model.
-        source_hash: That of the data; evaluations of earlier versions keep none, and are not found.
-        shaping: Settings of the evaluation, without places (`Run.shaping`).
+    `shaping` are the settings of the evaluation, without places (`Run.shaping`). Evaluations of earlier versions keep
+    no `source_hash`, and are not found.
     """
     for number in sorted(_numbers(run), reverse=True):
         place = run / f"{EVALUATIONS}/{number:03d}"

@@ -56,12 +56,9 @@ def prepare_data(
 ) -> tuple[Folder, Manifest]:
     """Prepare the Parquet rows unless they are there, or `again`; returns their folder and manifest.
 
-    Args:
-        experiment: Names the data.
-        on_progress: Called with the rows that are prepared, and how many there are.
-        again: Whether to write rows anew that are there.
-        num_processes: Processes of this machine that prepare; by default, when it pays, all machines of the cluster
-            whose address is given, or as many processes as CPUs.
+    `on_progress` is called with the rows that are prepared, and how many there are; `again` writes rows anew that are
+    there. By default all machines of the cluster whose address is given prepare, when it pays, or as many processes as
+    CPUs.
 
     Raises ValueError naming the dotted key of a missing input.
     """

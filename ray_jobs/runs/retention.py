@@ -56,11 +56,6 @@ def find_items(storage: Folder, *, older_than_s: float, kinds: Collection[Kind] 
     from anything that stays: a kept run refers to its prepared data and to the runs whose models it was made from, a
     kept search to its trials, and prepared data to the store that their rows are chosen from.
 
-    Args:
-        storage: The storage path.
-        older_than_s: Least age of what may be removed.
-        kinds: What may be removed.
-
     Raises:
         ValueError: A record in the storage path is damaged, so that what it refers to is not known.
     """

@@ -1,8 +1,9 @@
 """Launch of an Experiment, as a Tune run of one trial or as a local training, with results on disk."""
 
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,8 +17,8 @@ from ray_jobs.run_folder.identity import Identity, JobType, resolve_identity
 from ray_jobs.run_folder.inputs import INPUTS, describe_inputs, refuse_other_inputs
 from ray_jobs.run_folder.run_lock import LOCK, locked
 from ray_jobs.run_folder.run_recorder import CONFIG, ENVIRONMENT, FINAL, RunRecorder, find_last_row
+from ray_jobs.runs.model_references import RUNS
 from ray_jobs.runs.planning import OnProgress, build_plan, prepare_data, refuse_bad_inputs
-from ray_jobs.runs.run_guards import logging_errors, without_trace_of_refusal
 from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import stopping_on_signals
 from ray_jobs.settings.experiment import Experiment
@@ -27,7 +28,7 @@ from ray_jobs.tracking.mirror_handle import mirror_run
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
-from trainables.ray_train.worker_main import run_locally
+from trainables.ray_train.worker_main import RunError, run_locally
 from trainables.run_paths import CHECKPOINTS
 
 OnReport = Callable[[WorkerReport], object]
@@ -59,11 +60,8 @@ def train(
 ) -> Result:
     """Train to the end: begin, or resume an interrupted run of the same settings.
 
-    Args:
-        experiment: A run that is already finished is not trained again.
-        on_progress: Called with the rows that are prepared, and how many there are.
-        on_report: Called with each report of the training, before its lines are printed.
-        is_new: Whether to set an earlier run aside, finished or not.
+    A run that is already finished is not trained again; `is_new` sets an earlier run aside, finished or not.
+    `on_progress` is that of `prepare_data`, and `on_report` is called with each report, before its lines are printed.
 
     Returns:
         The finished run.
@@ -188,3 +186,29 @@ def set_aside(folder: Folder) -> None:
         target = f"earlier/{len(folder.names('earlier')) + 1:03d}"
         for name in names:
             folder.move(name, f"{target}/{name}")
+
+
+@contextmanager
+def without_trace_of_refusal(experiment: Experiment) -> Iterator[None]:
+    """Make the run's folder; a new one is removed again when the run is refused before it has begun."""
+    folder = experiment.folder
+    is_there = bool(folder.names())
+    folder.make()
+    try:
+        yield
+    except ValueError:
+        if not is_there and not folder.exists(INPUTS) and not folder.exists(LOCK):  # which another process may hold
+            (Folder(experiment.storage.path) / RUNS).delete(experiment.run_id)
+        raise
+
+
+@contextmanager
+def logging_errors(record: RunRecorder) -> Iterator[None]:
+    """Write an error that ends the block into the run's log, with its trace."""
+    try:
+        yield
+    except Exception as error:
+        is_told = isinstance(error, RunError)
+        record.log(str(error) if is_told else f"{type(error).__name__}: {error}", level="ERROR", prints=False)
+        record.log(error.trace if is_told else traceback.format_exc(), level="ERROR", prints=False)
+        raise

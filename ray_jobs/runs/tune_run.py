@@ -10,9 +10,8 @@ from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.run_folder.run_recorder import RunRecorder
 from ray_jobs.tracking.run_gauges import RunGauges
 from trainables.plan import Plan
-from trainables.ray_train.node_affinity import this_node
 from trainables.ray_train.run_datasets import build_datasets
-from trainables.ray_train.run_trainable import RunTrainable
+from trainables.ray_train.run_trainable import RunTrainable, this_node
 from trainables.ray_train.worker_main import RunError
 
 TRIAL_RESOURCES = {"CPU": 0.0, "memory": 1024.0}

@@ -1,16 +1,16 @@
 """Leaderboard of a search: in the terminal, as CSV, and its best settings as an experiment file."""
 
-import csv
-import io
 import math
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from data_pipelines.readers.natural_order import text_key
 from ray_jobs.console import format_duration
+from ray_jobs.run_folder.table_csv import to_csv
 from ray_jobs.runs.model_references import best_model
 from ray_jobs.search.ranking import Entry, best_trial, rank, varying_keys
 from ray_jobs.search.sweep_plan import SweepPlan
@@ -111,10 +111,8 @@ def save_leaderboard(setup: SweepPlan, trials: Trials, models: Mapping[int, str]
     entries = rank(setup, trials)
     keys = list(setup.search.space)
     metrics = sorted({name for trial in trials for name in trial.metrics}, key=text_key)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     places = ["rank", "trial", "run", "experiment", "seed", "state", "epoch", "step", "seconds", "failures"]
-    writer.writerow([*places, *keys, *metrics, "model", "words"])
+    rows: list[list[Any]] = [[*places, *keys, *metrics, "model", "words"]]
     places_of = Counter[str]()
     for entry in entries:
         places_of[entry.label] += 1
@@ -123,8 +121,8 @@ def save_leaderboard(setup: SweepPlan, trials: Trials, models: Mapping[int, str]
             base += [trial.epoch, trial.step, trial.seconds, trial.failures]
             found = [trial.metrics.get(name, "") for name in metrics]
             model = models[trial.number] if trial.number in models else _model(setup, trial)
-            writer.writerow([*base, *(trial.values.get(key) for key in keys), *found, model, trial.words])
-    setup.folder.write(LEADERBOARD, text.getvalue().encode())
+            rows.append([*base, *(trial.values.get(key) for key in keys), *found, model, trial.words])
+    setup.folder.write(LEADERBOARD, to_csv(rows))
     for label in dict.fromkeys(entry.label for entry in entries):
         first = next(entry for entry in entries if entry.label == label)
         if first.means:

@@ -18,11 +18,8 @@ LOST = f"its process was lost; see {LOG}"
 class SearchRecorder(tune.Callback):
     """Recorder of a search and its trials.
 
-    Args:
-        setup: The plan of the search.
-        trials: The trials on disk, which the recorder changes.
-        runs: The open runs of the trials.
-        tell: Called at each change, with the trial and a message, which is empty when there is nothing to print.
+    The recorder changes `trials`, those on disk. `tell` is called at each change, with the trial and a message, which
+    is empty when there is nothing to print.
     """
 
     def __init__(self, setup: SweepPlan, trials: Trials, runs: OpenRuns, tell: Callable[[Trial, str], None]):

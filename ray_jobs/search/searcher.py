@@ -1,16 +1,44 @@
 """Tune searcher that gives out the trials left open by an interruption, then new points."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+import pickle
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.samplers import Sampler
-from ray_jobs.search.shared_rows import SharedRows
 from ray_jobs.search.sweep_plan import SweepPlan
 from ray_jobs.search.trials import Trial, Trials, measured
+from trainables.plan import Plan
+from trainables.ray_train.run_datasets import RunDatasets, build_datasets
 from trainables.ray_train.search_trial import METRIC, MODE, OBJECTIVE, PLAN, ROWS, RUNS, WAITS
+
+
+class SharedRows:
+    """Decoded datasets of the experiments that keep their rows resident, which all trials read."""
+
+    def __init__(self, plans: Iterable[Plan]) -> None:
+        """Decode the rows of each plan. Raises RunError when a shard cannot be read."""
+        self.datasets: dict[str, RunDatasets] = {}
+        for plan in plans:
+            key = _key_of(plan)
+            if plan.feed == "resident" and key not in self.datasets:
+                self.datasets[key] = build_datasets(plan)
+
+    def find(self, plan: Plan) -> str | None:
+        """Return the key of the datasets that hold a trial's rows; None when the trial decodes its rows itself."""
+        key = _key_of(plan)
+        return key if plan.feed == "resident" and key in self.datasets else None
+
+
+def _key_of(plan: Plan) -> str:
+    """Return a digest of the folder and of the pipeline's settings; compare it within one process only."""
+    workload = plan.run.workload
+    settings = type(workload).model_validate(workload.model_dump())  # however it was made
+    pipeline = plan.workload.build_pipeline(settings)
+    return hashlib.sha256(pickle.dumps((plan.prepared.uri, pipeline))).hexdigest()
 
 
 class TrialNames:
@@ -35,15 +63,9 @@ class TrialNames:
 class ResumableSearcher(Searcher):
     """Searcher whose state is the record of the search alone; what Tune saves is never needed.
 
-    Args:
-        setup: The plan of the search.
-        trials: The trials on disk, to which new ones are added.
-        runs: The open runs of the trials.
-        rows: The decoded rows that trials share.
-        sampler: Chooses the points, and gets the mean results of each point whose trials are over.
-        num_points: Number of points in all.
-        limit: Returns how many trials may be given out at the same time now; None for any number.
-        say: Prints and logs a message.
+    New trials are added to `trials`, those on disk. `sampler` chooses the points, and gets the mean results of each
+    point whose trials are over; `limit` returns how many trials may be given out at the same time now, None for any
+    number.
     """
 
     def __init__(

@@ -30,8 +30,7 @@ from ray_jobs.search.recorder import SearchRecorder
 from ray_jobs.search.samplers import build_sampler
 from ray_jobs.search.schedulers import build_scheduler, replay_results
 from ray_jobs.search.search_log import SearchLog
-from ray_jobs.search.searcher import ResumableSearcher
-from ray_jobs.search.shared_rows import SharedRows
+from ray_jobs.search.searcher import ResumableSearcher, SharedRows
 from ray_jobs.search.sweep_plan import CHANGEABLE, SETTINGS, SweepPlan
 from ray_jobs.search.trial_limit import TrialLimit
 from ray_jobs.search.trials import Trial, Trials
@@ -62,11 +61,8 @@ def sweep(
 ) -> dict[str, Any]:
     """Run the search to its end, from its beginning or from where it was interrupted.
 
-    Args:
-        setup: The plan of the search.
-        on_progress: Called with the rows that are prepared, and how many there are.
-        is_new: Set an earlier search aside with its runs, finished or not.
-        extension: Number of points to add to those that were tried.
+    `on_progress` is that of `prepare_data`, `is_new` sets an earlier search aside with its runs, finished or not, and
+    `extension` is the number of points to add to those that were tried.
 
     Returns:
         Name and folder of the search, its trials by state, the best settings of each label, and the names of the plots.

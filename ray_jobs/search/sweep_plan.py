@@ -145,10 +145,8 @@ class SweepPlan:
 def build_sweep_plan(experiment: Experiment, label: str, overrides: Sequence[str] = ()) -> SweepPlan:
     """Build the plan of the search that an experiment's `search` section describes.
 
-    Args:
-        experiment: The experiment with the section.
-        label: Name of the experiment in the ranking.
-        overrides: Overrides of the command line, which hold for the further experiments as well.
+    `label` names the experiment in the ranking; `overrides` of the command line hold for the further experiments as
+    well.
 
     Raises:
         ValueError: The experiment cannot be searched.

@@ -10,13 +10,9 @@ LOOK_S = 5.0
 class TrialLimit:
     """Limit that follows the cluster.
 
-    Args:
-        count_rooms: Returns the number of trials that the cluster has room for, were it empty.
-        most: The largest limit; None for any.
-        asks_for_more: Whether one trial more is given out than there is room for: it waits, and an autoscaler starts
-            machines for what waits.
-        tell: Called with a line when the room changes.
-        clock: Returns seconds.
+    `count_rooms` returns the number of trials that the cluster has room for, were it empty, and `most` is the largest
+    limit, None for any. `asks_for_more` gives out one trial more than there is room for: it waits, and an autoscaler
+    starts machines for what waits. `tell` is called with a line when the room changes.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment_file import read_settings
 from ray_jobs.settings.search import Search
-from ray_jobs.settings.setting_kinds import config_classes, models_in
+from ray_jobs.settings.setting_kinds import fields_at
 from ray_jobs.settings.tracking import Tracking
 from trainables.run import Run, Scaling, validate_strictly
 
@@ -116,10 +116,11 @@ def _refusal(error: ValidationError, settings: dict[str, Any], origin: str) -> V
 def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
-        dotted = ".".join(_without_kinds(location, settings)) or "the experiment"
+        *place, last = _without_kinds(location, settings) if location else ("the experiment",)
+        dotted = ".".join([*place, last])
         if problem["type"] == "extra_forbidden":
-            allowed = _fields_at(location[:-1], settings)
-            yield f"{dotted}: there is no such setting; {suggest(location[-1], allowed)}"
+            allowed = fields_at(Experiment, place, settings)
+            yield f"{dotted}: there is no such setting; {suggest(last, allowed)}"
             continue
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["input"]
@@ -128,24 +129,6 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
         )
         advice = "; put it in quotes" if problem["type"] == "string_type" and shown and given is not None else ""
         yield f"{dotted}: {message}{shown}{advice}"
-
-
-def _fields_at(location: Sequence[str], settings: dict[str, Any]) -> list[str]:
-    models: list[Any] = [Experiment]
-    for part in location:
-        if part.isdigit():  # an index of a list, whose items `models_in` has found already
-            continue
-        if part == "workload":
-            name = settings.get("workload", {}).get("name")
-            models = config_classes(name)
-        elif len(models) > 1:  # one of several kinds, distinguished by its name
-            models = [model for model in models if model.model_fields["name"].default == part]
-        else:
-            field = models[0].model_fields.get(part)
-            models = list(models_in(field.annotation)) if field else []
-        if not models:
-            return []
-    return list(models[0].model_fields)
 
 
 def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:

@@ -47,13 +47,7 @@ def read_value(key: str, value: str, settings: dict[str, Any], root: type[BaseMo
     """Read the value that a command line gives a dotted setting.
 
     Text and paths are taken letter by letter, without YAML's quotes around the whole; the word `null` is none where
-    that is allowed. Any other value is YAML.
-
-    Args:
-        key: The dotted setting.
-        value: Its value, as it is written.
-        settings: What is set so far.
-        root: The class of the settings.
+    that is allowed. Any other value is YAML. `settings` are what is set so far.
 
     Raises:
         ValueError: The value cannot be read, or a part of it would be left out.

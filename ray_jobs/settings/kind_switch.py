@@ -16,12 +16,8 @@ def leave_out_other_kind(
 ) -> None:
     """Leave out, in place and with a warning, the keys of a section that its new kind does not know and another does.
 
-    Args:
-        settings: What is set so far, with the name of the kind before, if any.
-        section: Dotted key of the section, such as `workload.network`.
-        name: Name of its new kind.
-        root: The class of all settings.
-        keep: Dotted settings that stay, as they were meant for the new kind.
+    `settings` are what is set so far, with the name of the kind before, if any, and `section` is a dotted key, such as
+    `workload.network`. The dotted settings `keep` stay, as they were meant for the new kind.
     """
     inner: Any = settings
     for part in section.split("."):

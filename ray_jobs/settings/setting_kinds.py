@@ -1,6 +1,6 @@
 """Kinds of settings, found through the annotations of the classes that hold them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -13,10 +13,7 @@ from trainables.workloads import config_class
 def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
     """Return whether a dotted setting holds text or a path, and nothing else except null.
 
-    Args:
-        root: The class of all settings.
-        key: The dotted setting.
-        settings: What is set so far; its names choose among several kinds of a section.
+    Names in `settings`, what is set so far, choose among several kinds of a section.
     """
     kinds = _kinds_at(root, key, settings) - {NoneType}
     return bool(kinds) and kinds <= {str, Path}
@@ -24,9 +21,9 @@ def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
 
 def takes_texts(root: type[BaseModel], key: str, settings: Any) -> bool:
     """Return whether a dotted setting holds a list of text or paths; the arguments are those of `takes_text`."""
-    members = [member for annotation in _annotations_at(root, key, settings) for member in _members(annotation)]
-    items = [item for member in members if get_origin(member) in (tuple, list) for item in get_args(member)]
-    kinds = {kind for item in items if item is not Ellipsis for kind in _kinds(item)}
+    found = [member for annotation in _annotations_at(root, key, settings) for member in members(annotation)]
+    items = [item for member in found if get_origin(member) in (tuple, list) for item in get_args(member)]
+    kinds = {kind for item in items if item is not Ellipsis for kind in kinds_in(item)}
     return bool(kinds) and kinds <= {str, Path}
 
 
@@ -46,34 +43,50 @@ def kinds_of_section(root: type[BaseModel], section: str, settings: Any) -> dict
 
 
 def _kinds_at(root: type[BaseModel], key: str, settings: Any) -> set[Any]:
-    return {kind for annotation in _annotations_at(root, key, settings) for kind in _kinds(annotation)}
+    return {kind for annotation in _annotations_at(root, key, settings) for kind in kinds_in(annotation)}
+
+
+def fields_at(root: type[BaseModel], parts: Sequence[str], settings: Any) -> list[str]:
+    """Return the names of the settings of a section, or of an item of a list, whose place is given by its parts."""
+    models = _follow(root, parts, settings)[1]
+    return list(models[0].model_fields) if models else []
 
 
 def _annotations_at(root: type[BaseModel], key: str, settings: Any) -> list[Any]:
+    return _follow(root, key.split("."), settings)[0]
+
+
+def _follow(root: type[BaseModel], parts: Sequence[str], settings: Any) -> tuple[list[Any], list[Any]]:
+    """Return the annotations of a setting, and the classes that it may be of."""
     models, annotations = [root], []
-    for part in key.split("."):
-        annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-        settings = settings.get(part) if isinstance(settings, dict) else None
+    for part in parts:
+        is_item = isinstance(settings, list) and part.isdigit()  # `models_in` has found the classes of items already
+        if is_item:
+            settings = settings[int(part)] if int(part) < len(settings) else None
+        else:
+            annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+            settings = settings.get(part) if isinstance(settings, dict) else None
         name = settings.get("name") if isinstance(settings, dict) else None
         if models == [root] and part == "workload":
             models = config_classes(name)
         else:
-            models = [model for annotation in annotations for model in models_in(annotation)]
+            models = models if is_item else [model for each in annotations for model in models_in(each)]
             models = [model for model in models if name is not None and _name(model) == name] or models
-    return annotations
+    return annotations, models
 
 
-def _kinds(annotation: Any) -> set[Any]:
+def kinds_in(annotation: Any) -> set[Any]:
     """Return the members of a union; the class of a list, a mapping, or a choice is no text."""
-    return {get_origin(member) or member for member in _members(annotation)}
+    return {get_origin(member) or member for member in members(annotation)}
 
 
-def _members(annotation: Any) -> Iterator[Any]:
+def members(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a union joins, or the one type that it is, without what annotates them."""
     if hasattr(annotation, "__metadata__"):
-        yield from _members(get_args(annotation)[0])
+        yield from members(get_args(annotation)[0])
     elif get_origin(annotation) in (Union, UnionType):
         for member in get_args(annotation):
-            yield from _members(member)
+            yield from members(member)
     else:
         yield annotation
 

@@ -30,9 +30,7 @@ class WandbLoggerCallback(LoggerCallback):
     What it does not: it sends none of the `result` that Tune gives it, which only wakes a process that reads the run's
     record on disk, so the record must have been written by a callback before it. It takes no `project`, `excludes`,
     `api_key_file` and other arguments, as those are settings of the experiment, and it works with no other trainable.
-
-    Args:
-        start_mirror: Starts the mirror of a trial, at the trial's first start and at the first start after an end.
+    `start_mirror` starts the mirror of a trial, at the trial's first start and at the first start after an end.
     """
 
     def __init__(self, start_mirror: Callable[["Trial"], MirrorHandle]):
@@ -104,10 +102,7 @@ def search_callbacks(
 ) -> Iterator[list[WandbLoggerCallback]]:
     """Yield the callback of a search, in a list; an empty list when tracking is off.
 
-    Args:
-        tracking: Settings of the search.
-        run_of: Returns the run of a trial's id in Tune.
-        say: Prints and logs a message.
+    `run_of` returns the run of a trial's id in Tune.
     """
 
     def start(trial: "Trial", tracker: Tracker) -> MirrorHandle:

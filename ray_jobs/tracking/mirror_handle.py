@@ -24,14 +24,9 @@ class MirrorHandle:
 
     Messages of the mirror are logged when the driver calls `notify` or `finish`, on the caller's thread. Nothing that
     happens to the process is raised: a run that is lost goes on in another process, or is given up with one warning.
-
-    Args:
-        tracker: Gives the process.
-        folder: The run's folder.
-        tracking: Its timeouts bound `finish`.
-        log: Logs a message; takes `level="WARNING"`.
-        mode: By default that of the settings, or else of WANDB_MODE.
-        is_sync: Whether to send what is there, and refuse a run that another process mirrors.
+    `tracker` gives the process, the timeouts of `tracking` bound `finish`, and `log` takes `level="WARNING"`. The mode
+    is by default that of the settings, or else of WANDB_MODE. `is_sync` sends what is there, and refuses a run that
+    another process mirrors.
     """
 
     def __init__(

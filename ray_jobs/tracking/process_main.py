@@ -97,13 +97,9 @@ class _RefusedError(Exception):
 class MirrorThread(threading.Thread):
     """Thread that mirrors one run, in which W&B may hang while the other runs go on.
 
-    Its last message holds `ended`, an exit code, or `lost`, the error by which W&B did not take the run online.
-
-    Args:
-        request: What the driver asks for: `folder`, `is_sync`, and `lost`, the error of the run's session before.
-        mode: `online` or `offline`.
-        core: W&B in this process.
-        say: Sends the driver a message.
+    Its last message holds `ended`, an exit code, or `lost`, the error by which W&B did not take the run online. The
+    driver's request has `folder`, `is_sync`, and `lost`, the error of the run's session before; `mode` is `online` or
+    `offline`, and `core` is W&B in this process.
     """
 
     def __init__(self, request: dict[str, Any], mode: Mode, core: WandbCore, say: Callable[[dict[str, Any]], None]):

@@ -28,8 +28,7 @@ WORDS = {
 class RunGauges(tune.Callback):
     """Callback that sets the gauges by the reports in Tune's results, which it leaves as they are.
 
-    Args:
-        name_of: Returns the name of a trial's run, by Tune's id of the trial.
+    `name_of` returns the name of a trial's run, by Tune's id of the trial.
     """
 
     def __init__(self, name_of: Callable[[str], str]):

@@ -32,16 +32,9 @@ class Mirror:
     """Mirroring of a run in one session of W&B; `is_ending` once all of it has been logged.
 
     Online the server says how far it is. Offline W&B writes at a pace of its own, and nobody can say what a session
-    holds that did not end; so such a session is removed, and its rows are written anew from the record.
-
-    Args:
-        mirror_config: What the mirror needs besides the record.
-        folder: The run's folder.
-        place: The folder of W&B's files.
-        mode: `online` or `offline`.
-        core: W&B in this process.
-        say: Sends a message to the driver.
-        lost: Error of the previous session, logged after this one has begun.
+    holds that did not end; so such a session is removed, and its rows are written anew from the record. `place` is the
+    folder of W&B's files, `mode` is `online` or `offline`, and `core` is W&B in this process. `lost`, the error of the
+    previous session, is logged after this one has begun.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +105,14 @@ def named_models(folder: Folder) -> dict[str, list[str]]:
 def log_model(run: Any, name: str, files: Path, aliases: list[str]) -> None:
     """Send one model version as an artifact.
 
-    Args:
-        run: The W&B run.
-        name: The artifact's name.
-        files: The folder that `keep_files` made, named like the version.
-        aliases: Aliases besides `step-N` and `epoch-N`.
+    `files` is the folder that `keep_files` made, named like the version; `aliases` are those besides `step-N` and
+    `epoch-N`.
     """
     import wandb
 
     metadata = Folder(str(files)).read_json(METADATA)
-    artifact = wandb.Artifact(name, type="model", metadata=_shorten(metadata))
+    kept = {key: value for key, value in metadata.items() if key not in ("workload", "data_spec", "facts")}
+    artifact = wandb.Artifact(name, type="model", metadata=kept)  # the workload is in the config too
     for file in sorted(files.iterdir()):
         artifact.add_file(str(file), name=file.name, policy="immutable", skip_cache=True)
     run.log_artifact(artifact, aliases=[*aliases, f"step-{step_of(files.name)}", f"epoch-{metadata['epoch']}"])
@@ -123,15 +121,8 @@ def log_model(run: Any, name: str, files: Path, aliases: list[str]) -> None:
 def keep_files(folder: Folder, version: str, staging: Path) -> Path:
     """Copy a version's files to where they stay until they are sent, also when the run drops the version.
 
-    The copies are hard links where the file system has them, so that nothing is stored twice.
-
-    Args:
-        folder: The run's folder.
-        version: The version's name.
-        staging: The folder in which the copy is made, under the version's name.
-
-    Returns:
-        The folder of the copy.
+    The copies are hard links where the file system has them, so that nothing is stored twice. The copy is made in the
+    folder `staging`, under the version's name, and returned.
 
     Raises:
         FileNotFoundError: The version is not, or no longer, there.
@@ -147,11 +138,6 @@ def keep_files(folder: Folder, version: str, staging: Path) -> Path:
             except OSError:  # another file system
                 shutil.copy2(file, target / file.name)
     return target
-
-
-def _shorten(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return epoch, global step, metrics and full config; the workload is in the config too."""
-    return {name: value for name, value in metadata.items() if name not in ("workload", "data_spec", "facts")}
 
 
 def use_input(run: Any, item: Input) -> None:

@@ -25,14 +25,8 @@ class SessionLostError(RuntimeError):
 class Session:
     """Session of a W&B run, the only caller of `wandb.init`, `log` and `finish`; belongs to one thread.
 
-    W&B may hang in any call. No thread can end another, so a second one asks `find_delay` and takes over.
-
-    Args:
-        core: W&B in this process.
-        tracking: Settings.
-        identity: Names the run.
-        place: Folder of W&B's files.
-        say: Logs a warning.
+    W&B may hang in any call. No thread can end another, so a second one asks `find_delay` and takes over. `core` is W&B
+    in this process, and `place` the folder of its files.
     """
 
     def __init__(
@@ -48,10 +42,7 @@ class Session:
     def open(self, mode: str, config: Mapping[str, Any], stop: Callable[[], None]) -> None:
         """Begin or resume the W&B run. Raises SessionLostError with a message for people.
 
-        Args:
-            mode: `online` or `offline`.
-            config: The run's config in W&B.
-            stop: Called when a user presses W&B's Stop button.
+        `mode` is `online` or `offline`; `stop` is called when a user presses W&B's Stop button.
         """
         wandb = self._core.start()
         with self._with_deadline(self._tracking.init_timeout_s + GRACE_S, "start"):
@@ -130,11 +121,7 @@ class Session:
     def log(self, values: Mapping[str, Any], axes: Mapping[str, str], *, step: int, at: float) -> None:
         """Log one row at its own step. A value that W&B refuses is left out and reported once.
 
-        Args:
-            values: The row.
-            axes: The x-axis of each metric.
-            step: The row's step.
-            at: The row's time, in seconds since the epoch.
+        `axes` has the x-axis of each metric, and `at` is the row's time, in seconds since the epoch.
 
         Raises:
             SessionLostError: W&B is gone.

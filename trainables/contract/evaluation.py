@@ -1,7 +1,8 @@
 """Evaluators, which compute metrics over the rows of a split, and their result."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -57,14 +58,8 @@ class MeanMetrics(Evaluator[Batch]):
     """Means of per-sample values over all rows of each split and all ranks, in float64.
 
     A value `name` becomes the metric `<split>/<name>`, and `baseline/name` becomes `baseline/<split>/<name>`. A split
-    without rows gives no metrics.
-
-    Args:
-        measure: Takes the module and a batch and returns, by name, one value for each sample: tensors of shape [batch],
-            the same names for every batch.
-        splits: The splits that are evaluated.
-        collectives: The argument of `Task.evaluator`.
-        device: Device of the batches.
+    without rows gives no metrics. `measure` takes the module and a batch and returns, by name, one value for each
+    sample: tensors of shape [batch], the same names for every batch.
     """
 
     def __init__(
@@ -114,3 +109,14 @@ class MeanMetrics(Evaluator[Batch]):
 def _full_name(split: Split, name: str) -> str:
     is_baseline = name.startswith(BASELINE)
     return f"{BASELINE if is_baseline else ''}{split}/{name.removeprefix(BASELINE)}"
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put the module in eval mode, and back into its mode after the block."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)

@@ -95,11 +95,7 @@ def _unwrap(file: Path, content: Any) -> dict[str, Tensor]:
 def refuse_other_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Path, what: str) -> None:
     """Raise ValueError unless `found` has the names and shapes of `expected`.
 
-    Args:
-        expected: The network's state dict.
-        found: Weights of the file.
-        file: The file, for the message.
-        what: Kind of weights, for the message, which lists the first differences.
+    `what` is the kind of weights, for the message, which lists the first differences.
     """
     problems = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
     problems += [f"{name} is unknown" for name in sorted(found.keys() - expected.keys())]

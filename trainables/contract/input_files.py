@@ -26,12 +26,8 @@ def find_file_names(
 ) -> tuple[Folder, list[str]]:
     """Find the file that `source` is, or all files below it with one of the endings.
 
-    Hidden files are passed over; what else is left out is counted in a warning.
-
-    Args:
-        source: A file or folder.
-        suffixes: Endings in small letters.
-        companions: Endings of files that are used beside these, so that they do not count as left out.
+    Hidden files are passed over; what else is left out is counted in a warning. `suffixes` are in small letters;
+    `companions` are endings of files that are used beside these, so that they do not count as left out.
 
     Returns:
         A folder, and the names of the files below it, in natural order.

@@ -60,6 +60,6 @@ class VideoPanel:
 Panel = ImagePanel | TablePanel | VideoPanel
 
 
-def zoom_of(pictures: Tensor, visible_side: int = 64) -> int:
-    """Return the integer factor that brings the longer side of small pictures near `visible_side`; 1 for large ones."""
-    return max(1, visible_side // max(pictures.shape[-2:]))
+def zoom_of(pictures: Tensor) -> int:
+    """Return the integer factor that brings the longer side of small pictures near 64 pixels; 1 for large ones."""
+    return max(1, 64 // max(pictures.shape[-2:]))

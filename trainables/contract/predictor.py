@@ -65,10 +65,7 @@ class Predictor(ABC, Generic[Options]):
     def find_inputs(cls, model: SavedModel, source: Folder | None, options: Any) -> list[Input]:
         """Return the inputs below a folder, or the one that `source` is, in a fixed order.
 
-        Args:
-            model: The model, whose weights are not needed.
-            source: What the user names; None when nothing was named.
-            options: Settings of the prediction.
+        The model's weights are not needed; `source` is None when the user named nothing.
 
         Raises:
             ValueError: There is none; the message says what is expected.
@@ -92,10 +89,7 @@ class Predictor(ABC, Generic[Options]):
     ) -> Mapping[str, Sequence[Row] | bytes]:
         """Return further results over all inputs: tables, written as CSV, and files, by name.
 
-        Args:
-            model: The model.
-            rows: Those of all inputs, in the inputs' order.
-            options: Settings of the prediction.
-            results: The folder of the results, where the files of all inputs lie.
+        `rows` are those of all inputs, in the inputs' order, and `results` is the folder where the files of all inputs
+        lie.
         """
         return {}

@@ -79,10 +79,8 @@ class CachedStatistic(Protocol):
     def __call__(self, name: str, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the cached or computed result of `compute`. A collective, as `compute` may be.
 
-        Args:
-            name: Name of the statistic.
-            settings: JSON values; everything the result follows from beside the rows of the prepared data.
-            compute: Computes the statistic: plain data and CPU tensors, the same on every rank.
+        `settings` are JSON values, everything the result follows from beside the rows of the prepared data. `compute`
+        returns plain data and CPU tensors, the same on every rank.
         """
         ...
 

@@ -95,8 +95,7 @@ class WorkloadConfig(Config, ABC):
     def folds(self, by: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the changes of settings, by dotted key, that make each fold of a cross-validation, by its name.
 
-        Args:
-            by: A number of folds, or the name of what is left out once each, such as `database`.
+        `by` is a number of folds, or the name of what is left out once each, such as `database`.
 
         Raises:
             ValueError: This workload has no folds, or none of this kind.

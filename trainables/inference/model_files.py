@@ -33,8 +33,7 @@ class ModelState:
 def open_model(source: Folder) -> SavedModel:
     """Read what a model's folder says of it, without its weights.
 
-    Args:
-        source: A model version or checkpoint, or a run's folder, whose best model is meant.
+    `source` is a model version or checkpoint, or a run's folder, whose best model is meant.
 
     Raises:
         ValueError: There is no model; the message says what lies there.
@@ -54,7 +53,7 @@ def open_model(source: Folder) -> SavedModel:
         step=metadata["global_step"],
         metrics=metadata["metrics"],
         learnt=metadata.get("learnt", {}),
-        digest=_digest(folder),
+        digest=hashlib.sha256(folder.read_if_any(MANIFEST) or b"").hexdigest(),
     )
 
 
@@ -86,7 +85,3 @@ def _read_metadata(folder: Folder) -> Mapping[str, Any]:
             f"{folder} is {what}; give a run's folder or a model version such as RUN/{MODELS}/step_000000100"
         )
     return folder.read_json(METADATA)
-
-
-def _digest(folder: Folder) -> str:
-    return hashlib.sha256(folder.read_if_any(MANIFEST) or b"").hexdigest()

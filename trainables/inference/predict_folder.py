@@ -51,12 +51,9 @@ def predict_folder(
 ) -> dict[str, Any]:
     """Predict all inputs that have no result yet, and write the tables.
 
-    Args:
-        plan: Model, options and folder of the results.
-        source: The inputs: a file or folder; None for a workload that draws samples.
-        work: Does it, here or on a cluster.
-        on_bad_file: Whether damaged files are an error, after all others were predicted.
-        show: Gets the numbers of finished inputs and of all.
+    `source` is None for a workload that draws samples, `work` does it, here or on a cluster, and `show` gets the
+    numbers of finished inputs and of all. `on_bad_file` is whether damaged files are an error, after all others were
+    predicted.
 
     Returns:
         `inputs`, `done_before`, `predicted`, `faults` (by name), `folder` and `tables`.
@@ -68,7 +65,8 @@ def predict_folder(
     _refuse_inside(plan.out, source)
     predictor = predictor_class(plan.model.workload.name)
     inputs = predictor.find_inputs(plan.model, source, plan.options)
-    record = PredictionRecord(plan.out, _header(plan, source), _describe(plan))
+    made_by = {"quintet": version("quintet"), "source": plan.model.source, "step": plan.model.step}
+    record = PredictionRecord(plan.out, _header(plan, source), made_by)
     waiting = {item.name: item for item in record.remaining(inputs)}
     total, before = len(inputs), len(inputs) - len(waiting)
     faults: dict[str, str] = {}
@@ -132,10 +130,6 @@ def _header(plan: PredictionPlan, source: Folder | None) -> dict[str, Any]:
         "options": plan.options.model_dump(mode="json"),
         "input": None if source is None else str(source),
     }
-
-
-def _describe(plan: PredictionPlan) -> dict[str, Any]:
-    return {"quintet": version("quintet"), "source": plan.model.source, "step": plan.model.step}
 
 
 def _refuse_inside(out: Folder, source: Folder | None) -> None:

@@ -32,10 +32,8 @@ class PredictionRecord:
     def __init__(self, out: Folder, header: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         """Read what is there.
 
-        Args:
-            out: The folder of the results.
-            header: Plain data that determine the results: model, options, inputs.
-            notes: Further plain data to write down.
+        `header` is plain data that determine the results (model, options, inputs), `notes` further plain data to write
+        down.
 
         Raises:
             ValueError: The results there are of another model, or of other options.

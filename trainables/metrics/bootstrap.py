@@ -21,11 +21,8 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Return the 95 % interval of each score, by name; a score that is undefined in many draws has none.
 
-    Args:
-        units: Unit of each row, such as its patient; all rows of a drawn unit are taken, as often as it is drawn.
-        score: Computes scores from the numbers of rows, which may repeat.
-        seed: Seed of the draws.
-        num_draws: Number of draws.
+    All rows of a drawn unit, such as a patient, are taken, as often as it is drawn. `score` computes scores from the
+    numbers of rows, which may repeat.
     """
     draws = np.random.default_rng(seed)
     members = [np.flatnonzero(units == unit) for unit in np.unique(units)]

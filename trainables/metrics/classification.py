@@ -25,13 +25,9 @@ def score(
 ) -> Scores:
     """Compute accuracy, F1, precision, recall, sensitivity, specificity, AUROC and AUPRC from rows of probabilities.
 
-    Two classes: those of the positive class. More: means over the classes; see `score_confusion`.
-
-    Args:
-        labels: Integer class of each row.
-        probabilities: [rows, classes].
-        positive: The clinical positive.
-        predicted: The answered class of each row; by default the likeliest.
+    Two classes: those of the positive class. More: means over the classes; see `score_confusion`. `labels` are the
+    integer class of each row, `probabilities` [rows, classes], `positive` is the clinical positive, and `predicted` the
+    answered class of each row, by default the likeliest.
     """
     if not len(labels):
         return {}

@@ -61,11 +61,8 @@ def modified_accuracy(
 ) -> ModifiedAccuracy | None:
     """Compute the score; None unless there are both normal and abnormal recordings.
 
-    Args:
-        is_abnormal: Whether each recording is abnormal.
-        answers: 1 abnormal, -1 normal, 0 unsure, which is right for poor recordings and wrong for good ones.
-        is_good: Whether each recording is of good quality.
-        weights: By default the shares in these recordings; a stratum without recordings is left out.
+    Answers are 1 abnormal, -1 normal, and 0 unsure, which is right for poor recordings and wrong for good ones.
+    `weights` are by default the shares in these recordings; a stratum without recordings is left out.
     """
     if not is_abnormal.any() or is_abnormal.all():
         return None

@@ -38,18 +38,10 @@ class Curve:
 def draw_chart(
     title: str, x_label: str, y_label: str, lines: Sequence[Curve], *, width: int = WIDTH, marks: Sequence[float] = ()
 ) -> UInt8[Tensor, "3 height width"]:
-    """Draw a chart of at least one point, with axes that hold all points.
+    """Draw a chart of at least one point as an RGB picture, 400 pixels high, with axes that hold all points.
 
-    Args:
-        title: Above the chart.
-        x_label: Below the x-axis.
-        y_label: Beside the y-axis.
-        lines: The lines; a legend in their colours lies where it hides least.
-        width: Of the picture, in pixels.
-        marks: Places on the x-axis of thin lines behind the curves.
-
-    Returns:
-        An RGB picture, 400 pixels high.
+    A legend in the colours of the lines lies where it hides least. `width` is that of the picture, in pixels, and
+    `marks` are places on the x-axis of thin lines behind the curves.
     """
     from matplotlib.figure import Figure
 

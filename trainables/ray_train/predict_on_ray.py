@@ -35,13 +35,9 @@ class _Worker:
 def work_on_ray(plan: PredictionPlan, *, num_workers: int, cpus: float, gpus: float) -> Work:
     """Return work that is done by actors all over the cluster, as many as there are inputs for.
 
-    The weights are read by this process when there is an input; each machine gets them once.
-
-    Args:
-        plan: Model, options and folder of the results; every machine must reach that folder, and the inputs.
-        num_workers: The most actors at a time.
-        cpus: CPUs of one actor.
-        gpus: GPUs of one actor.
+    The weights are read by this process when there is an input; each machine gets them once. Every machine must reach
+    the folder of the results, and the inputs. `num_workers` is the most actors at a time, and `cpus` and `gpus` are
+    those of one.
     """
 
     def work(inputs: Sequence[Input]) -> Iterator[Result]:

@@ -22,7 +22,6 @@ from ray.util.queue import Empty, Queue
 
 from trainables.engine.loop.loop import run_training
 from trainables.plan import Plan
-from trainables.ray_train.node_affinity import this_node
 from trainables.ray_train.run_datasets import RowShares, RunDatasets
 from trainables.ray_train.validation import validation_config
 from trainables.ray_train.worker_main import RunError, WorkerFn, ray_train_loop
@@ -46,6 +45,8 @@ SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's list of the checkpoints that were reported, in the run's folder, for `ray.train.Result.from_path`. It is
 not resumed from: one that a kill has cut off would end the run."""
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+NODE_ID = "ray.io/node-id"
+"""Label that Ray gives to every machine."""
 
 
 class _Relay(ray.train.UserCallback):
@@ -60,7 +61,9 @@ class _Relay(ray.train.UserCallback):
             self._put("started", None)
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        fatal = [error for error in worker_exceptions.values() if _is_fatal(error)]
+        fatal = [
+            error for error in worker_exceptions.values() if any(isinstance(inner, RunError) for inner in _chain(error))
+        ]
         if fatal:
             self._put("failed", as_run_error(fatal[0]))
         else:
@@ -157,11 +160,8 @@ def build_trainer(
 ) -> TorchTrainer:
     """Build a trainer whose workers run `action`, and whose folder is that of the run.
 
-    Args:
-        plan: The run's plan.
-        datasets: Its datasets, see `build_datasets`.
-        action: What each worker runs.
-        messages: Gets what `step` of RunTrainable reads.
+    `datasets` are those of `build_datasets`, each worker runs `action`, and `messages` gets what `step` of RunTrainable
+    reads.
     """
     scaling, training = plan.scaling, plan.run.training
     timeout_s, num_starts = _patience(scaling)
@@ -203,10 +203,6 @@ def _patience(scaling: Scaling) -> tuple[int, int]:
     return START_TIMEOUT_S, MAX_STARTS - 1 + math.ceil(scaling.wait_for_nodes_s / START_TIMEOUT_S)
 
 
-def _is_fatal(error: BaseException) -> bool:
-    return any(isinstance(inner, RunError) for inner in _chain(error))
-
-
 def as_run_error(error: BaseException) -> RunError:
     """Return the error to show to the user for a failed Ray Train run."""
     chain = _chain(error)
@@ -235,3 +231,8 @@ def _chain(error: BaseException) -> list[BaseException]:
         waiting += [other for other in wrapped if other is not None]
         waiting += list(getattr(inner, "worker_failures", {}).values())
     return found
+
+
+def this_node() -> dict[str, str]:
+    """Return the label selector of this process's machine."""
+    return {NODE_ID: ray.get_runtime_context().get_node_id()}

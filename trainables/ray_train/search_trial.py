@@ -1,6 +1,7 @@
 """A trial of a search: a run ranked by one metric, whose settings may change while it trains."""
 
 import queue
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,18 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.storage.checksums import MANIFEST, verify
 from data_pipelines.storage.folder import Folder
 from trainables.contract.training_config import Training
+from trainables.engine.files.checkpoints import find_checkpoint
 from trainables.engine.files.messages import WorkerReport
 from trainables.engine.loop.loop import run_training
 from trainables.engine.loop.worker_context import CancelledError
 from trainables.plan import Plan
-from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, install_checkpoint
 from trainables.ray_train.row_sources import build_local_sources, build_shared_sources
 from trainables.ray_train.run_datasets import RunDatasets, build_datasets
 from trainables.ray_train.run_trainable import RunTrainable, as_run_error
 from trainables.ray_train.worker_main import RunError, run_locally
 from trainables.run import set_dotted, validate_strictly
+from trainables.run_paths import CHECKPOINTS
 
 OBJECTIVE = "objective"
 """Key in a result: the metric that ranks trials, with its sign turned so that more is better; absent until it is
@@ -32,6 +35,8 @@ pause is exact."""
 JOIN_S = 120.0
 """How long a cancelled training may take to end; cancellation is checked before every step, not during an
 evaluation."""
+ATTEMPTS = 20
+"""The source run continues meanwhile, and may delete the checkpoint that is being copied."""
 
 
 class SearchTrial(RunTrainable):
@@ -161,3 +166,42 @@ def change_training(training: Training, config: Mapping[str, Any]) -> Training:
 def trains_inside(plan: Plan) -> bool:
     """Return whether a trial trains in its own process, without a worker group."""
     return plan.scaling.num_workers == 1
+
+
+def copy_newest_checkpoint(run: Folder, target: Path) -> bool:
+    """Copy the newest undamaged checkpoint of a run into a local folder, under its own name.
+
+    Returns whether there is one. Raises RuntimeError when every attempt failed because the run deleted its checkpoint.
+    """
+    for _ in range(ATTEMPTS):
+        name, _ = find_checkpoint(run)
+        if name is None:
+            return False
+        copy = target / Path(name).name
+        try:
+            with run.local(name) as files:
+                shutil.copytree(files, copy)
+            return True
+        except (FileNotFoundError, shutil.Error):
+            shutil.rmtree(copy, ignore_errors=True)
+    raise RuntimeError(f"{run}: no checkpoint stayed long enough to be copied; raise training.keep_checkpoints")
+
+
+def install_checkpoint(run: Folder, source: Path) -> bool:
+    """Make the checkpoint in a local folder the only one of a run, which then resumes it; returns whether there is one.
+
+    Raises RuntimeError when the checkpoint is damaged.
+    """
+    copies = sorted(source.iterdir()) if source.is_dir() else []
+    for copy in copies:
+        damage = verify(copy)
+        if damage:
+            raise RuntimeError(f"the checkpoint copied to {run} is damaged: {damage}")
+        with run.new_folder(f"{CHECKPOINTS}/{copy.name}") as files:
+            for file in copy.iterdir():
+                if file.name != MANIFEST:  # written again by `new_folder`
+                    shutil.copy2(file, files / file.name)
+        for other in run.names(CHECKPOINTS):
+            if other != copy.name:
+                run.delete(f"{CHECKPOINTS}/{other}")
+    return bool(copies)

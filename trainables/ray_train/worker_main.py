@@ -64,12 +64,8 @@ def run_locally(
 ) -> Any:
     """Run `action` in this process, without a worker group, and return its result.
 
-    Args:
-        plan: The run's plan.
-        action: What to run.
-        report: Called with every report.
-        is_cancelled: Checked before every step.
-        build_sources: Gives the rows; by default this process reads them.
+    `report` is called with every report, `is_cancelled` is checked before every step, and `build_sources` gives the
+    rows; by default this process reads them.
 
     Raises:
         RunError: The action failed; the message is for the user.

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from data_pipelines.heart_sounds.datasets.circor_patients import Patient, clean_id, read_patients
-from data_pipelines.heart_sounds.recordings import FileIndex, Groups, Recording, no_states
+from data_pipelines.heart_sounds.recordings import FileIndex, Recording, no_states
 from data_pipelines.heart_sounds.signal.segmentation import States
 from data_pipelines.heart_sounds.tasks import TASKS
 from data_pipelines.readers.bad_file import few, printable
@@ -36,14 +37,14 @@ def read_circor(root: Path, task: str | None) -> list[Recording]:
     if not patients:
         words = "holds no CirCor patients; expected <patient>.txt files or training_data.csv in it"
         raise ValueError(f"{printable(root)} {words}")
-    groups = Groups()
-    for patient in patients:
-        other = clean_id(patient.fields.get("Additional ID", ""))
-        groups.join(patient.name, other or patient.name)
+    others = {patient.name: clean_id(patient.fields.get("Additional ID", "")) or patient.name for patient in patients}
+    children = DisjointSet([*others, *others.values()])
+    for name, other in others.items():
+        children.merge(name, other)
     return [
         recording
         for patient in patients
-        for recording in _recordings_of(patient, groups.find(patient.name), files, task)
+        for recording in _recordings_of(patient, min(children.subset(patient.name)), files, task)
     ]
 
 

@@ -1,7 +1,7 @@
 """Table of what is known of sound files, which it names by their path or by their name alone."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from pathlib import Path, PurePosixPath
 
 from data_pipelines.readers.bad_file import few, printable
@@ -10,14 +10,18 @@ from data_pipelines.readers.csv_table import read_columns
 _log = logging.getLogger(__name__)
 
 
+def warn_of_some(path: Path, some: Set[str], total: int, words: str) -> None:
+    """Log some of all entries of a table or folder, if there are such."""
+    if some:
+        _log.warning("%s: %d of %d %s: %s", printable(path), len(some), total, words, few(sorted(some)))
+
+
 def match_files(path: Path, names: Collection[str], *columns: str) -> dict[str, dict[str, str]]:
     r"""Read the row of each file from a table with the column `file` and others.
 
-    Args:
-        path: The table. A file is named by its path below the folder, or by its name alone if that is unique; rows of
-            other files are counted in a warning.
-        names: Paths of the files below their folder, with `/`.
-        columns: The other columns, none of whose cells may be empty; `subject` must be a name without `/` and `\\`.
+    A file is named by its path below the folder, or by its name alone if that is unique; rows of other files than
+    `names`, which are paths with `/`, are counted in a warning. No cell of `columns` may be empty; a `subject` must be
+    a name without `/` and `\\`.
 
     Returns:
         The columns by file, for those that have a row.

@@ -32,10 +32,8 @@ def join_key(name: str) -> str:
 def read_pascal(root: Path, task: str | None, sets: tuple[str, ...]) -> list[Recording]:
     """List the recordings of the named sets, by name.
 
-    Args:
-        root: Folder of `set_a` and `set_b`.
-        task: Only recordings with its label; None: also unlabelled ones, extra sounds and artifacts.
-        sets: `a`, `b` or both.
+    `root` holds `set_a` and `set_b`. Of a task only recordings with its label are listed; without one also unlabelled
+    ones, extra sounds and artifacts.
 
     Raises:
         ValueError: A set is missing, or has a row of an unknown class or without a file.

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from data_pipelines.heart_sounds.datasets.file_table import warn_of_some
 from data_pipelines.heart_sounds.datasets.physionet2016_tables import (
     LABELS,
     Label,
@@ -22,7 +23,7 @@ from data_pipelines.heart_sounds.datasets.physionet2016_tables import (
     refuse_contradiction,
 )
 from data_pipelines.heart_sounds.recordings import Recording
-from data_pipelines.readers.bad_file import BadFileError, few, printable
+from data_pipelines.readers.bad_file import BadFileError, printable
 from data_pipelines.readers.file_listing import find_file, list_files
 from data_pipelines.readers.natural_order import is_hidden
 from data_pipelines.readers.sound_file import Sound, read_sound
@@ -100,10 +101,7 @@ def _read_database(database: str, wavs: Sequence[Path], originals: Mapping[str, 
     tables = tuple(find_file(folder, name) for name in ("REFERENCE.csv", "REFERENCE-SQI.csv"))
     labels = read_labels(tables[0])
     quality = read_quality(tables[1], labels, records)
-    absent = sorted(set(labels) - set(records))
-    if absent:
-        words = "%s: %d of %d records have no wav file there: %s"
-        _log.warning(words, printable(folder), len(absent), len(labels), few(absent))
+    warn_of_some(folder, labels.keys() - records.keys(), len(labels), "records have no wav file there")
     for key, wav in records.items():
         header = wav.with_suffix(".hea")
         label = _label_of(wav, header, labels.get(key))

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.heart_sounds.datasets.file_table import warn_of_some
+from data_pipelines.readers.bad_file import printable
 from data_pipelines.readers.csv_table import read_rows
 
 _log = logging.getLogger(__name__)
@@ -47,10 +48,8 @@ def read_labels(path: Path | None) -> dict[str, Label]:
 def read_quality(path: Path | None, labels: Mapping[str, Label], records: Collection[str]) -> dict[str, bool]:
     """Read whether records are good from `REFERENCE-SQI.csv`; log rows and records without a partner.
 
-    Args:
-        path: The table; None gives no qualities.
-        labels: Labels of `REFERENCE.csv`.
-        records: Keys of the records that there are.
+    Without a table there are no qualities. `labels` are those of `REFERENCE.csv`, and `records` the keys of the records
+    that there are.
 
     Raises:
         ValueError: A row of another form, a second quality, or a label that contradicts `labels`.
@@ -70,11 +69,8 @@ def read_quality(path: Path | None, labels: Mapping[str, Label], records: Collec
         if quality.setdefault(key, is_good) != is_good:
             words = f"line {number} gives {record} a second quality, {row[2].strip()}"
             raise ValueError(f"{printable(path)}: {words}; keep one")
-    _warn_of_rows(path, quality, records)
-    without = sorted(set(records) - set(quality))
-    if without:
-        words = "%s: %d of %d records have no row there and count as good: %s"
-        _log.warning(words, printable(path), len(without), len(records), few(without))
+    warn_of_some(path, quality.keys() - records, len(quality), "rows are of no record that is there")
+    warn_of_some(path, set(records) - quality.keys(), len(records), "records have no row there and count as good")
     return quality
 
 
@@ -88,9 +84,7 @@ def refuse_contradiction(record: str, first: Label | None, second: Label | None)
 def read_originals(path: Path, records: Collection[str]) -> dict[str, str]:
     """Read the original record name (of database e: the raw record's subject) from the appendix, by key.
 
-    Args:
-        path: The appendix.
-        records: Keys of the records that there are; those without a row, and rows without one of them, are logged.
+    Records without a row, and rows without one of `records`, the keys of those that there are, are logged.
 
     Raises:
         ValueError: A column is missing, or a record has two originals.
@@ -121,21 +115,12 @@ def read_originals(path: Path, records: Collection[str]) -> dict[str, str]:
 def _warn_of_subjects(path: Path, found: Collection[str], records: Collection[str], *, has_raw: bool) -> None:
     """Log what the appendix and the records lack of each other; rows of a database that is not there do not count."""
     absent = set(DATABASES) - {key[:1] for key in records}
-    _warn_of_rows(path, [key for key in found if key[:1] not in absent], records)
-    without = sorted(set(records) - set(found))
-    if without:
-        words = "%s: %d of %d records have no row there; each counts as a subject of its own: %s"
-        _log.warning(words, printable(path), len(without), len(records), few(without))
+    rows, own = {key for key in found if key[:1] not in absent}, "each counts as a subject of its own"
+    warn_of_some(path, rows - set(records), len(rows), "rows are of no record that is there")
+    warn_of_some(path, set(records) - set(found), len(records), f"records have no row there; {own}")
     if not has_raw and any(key.startswith("e") for key in records):
         words = "%s: has no column `Raw record`; each original record of database e counts as a subject of its own"
         _log.warning(words, printable(path))
-
-
-def _warn_of_rows(path: Path, rows: Collection[str], records: Collection[str]) -> None:
-    surplus = sorted(set(rows) - set(records))
-    if surplus:
-        words = "%s: %d of %d rows are of no record that is there: %s"
-        _log.warning(words, printable(path), len(surplus), len(rows), few(surplus))
 
 
 def _raw_subject(original: str, raw: str) -> str:

@@ -1,29 +1,23 @@
 """Any folder of sound files, and a table of their subjects and labels."""
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from data_pipelines.heart_sounds.datasets.file_table import match_files
+from data_pipelines.heart_sounds.datasets.file_table import match_files, warn_of_some
 from data_pipelines.heart_sounds.recordings import Recording
-from data_pipelines.readers.bad_file import few, printable
+from data_pipelines.readers.bad_file import printable
 from data_pipelines.readers.file_listing import list_files, warn_left_out
 from data_pipelines.readers.sound_file import SOUND_SUFFIXES, read_sound
-
-_log = logging.getLogger(__name__)
 
 
 def read_sound_files(root: Path, labels: Path | None, classes: Sequence[str]) -> list[Recording]:
     """List all sound files at any depth, by path.
 
-    Args:
-        root: The folder.
-        labels: Table with the columns file, subject and label; files without a row have no label and are, as all are
-            without a table, subjects of their own.
-        classes: Labels that it may hold.
+    Files without a row in the table `labels`, which has the columns file, subject and label, have no label and are, as
+    all are without a table, subjects of their own. It may hold the labels `classes`.
 
     Raises:
         ValueError: There is no sound file; or the table names another class, a file twice with different words, or none
@@ -71,8 +65,6 @@ def _read_table(path: Path, names: Collection[str], classes: Sequence[str]) -> d
             raise ValueError(f"{printable(path)}: {words}; add it there, or correct the row")
     if not rows:
         raise ValueError(f"{printable(path)}: names none of the {len(names)} sound files, such as {min(names)}")
-    without = sorted(set(names) - set(rows))
-    if without:
-        words = "%s: %d of %d files have no row there, and are not used by the task: %s"
-        _log.warning(words, printable(path), len(without), len(names), few(without))
+    words = "files have no row there, and are not used by the task"
+    warn_of_some(path, set(names) - rows.keys(), len(names), words)
     return rows

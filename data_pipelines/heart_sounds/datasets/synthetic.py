@@ -35,12 +35,7 @@ def generate_heart_sound(
 ) -> HeartSound:
     """Generate a recording.
 
-    Args:
-        generator: Source of all draws.
-        duration_s: Length in seconds.
-        beats_per_min: Mean heart rate.
-        murmur: Loudness of the murmur relative to the heart sounds; 0 is none.
-        snr_db: Signal-to-noise ratio.
+    `murmur` is its loudness relative to the heart sounds, 0 for none.
     """
     beats = _beat_times(generator, duration_s, beats_per_min)
     systole = 0.3 * np.sqrt(np.diff(beats))

@@ -21,13 +21,8 @@ def compute_likeness(samples: np.ndarray, rate: int, starts: Sequence[int], ends
     """Compute how alike the cycles are, from about 0 (noise) to nearly 1 (all equal).
 
     It is the mean of the matrix of correlations between the loudness curves of the cycles, with zeros on its diagonal:
-    chance makes a few cycles alike, so that few must be more alike than many. Of a single cycle it is 0.
-
-    Args:
-        samples: The preprocessed recording.
-        rate: Its sample rate in Hz.
-        starts: First sample of each cycle.
-        ends: End of each cycle.
+    chance makes a few cycles alike, so that few must be more alike than many. Of a single cycle it is 0. `samples` are
+    preprocessed, `rate` is in Hz, and `starts` and `ends` are places in the samples.
     """
     loudness = compute_envelope(samples, rate, shortest_s=0).loudness
     if not len(loudness) or not len(starts):

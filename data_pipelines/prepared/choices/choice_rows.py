@@ -31,14 +31,7 @@ def load_choice(
 ) -> pa.Table:
     """Read, check and decode rows of a shard that says which rows of the stores it holds.
 
-    Args:
-        folder: The prepared folder.
-        shard: The shard, as the manifest lists it.
-        pipeline: Checks and decodes the rows.
-        stores: The stores, in the order of the manifest.
-        rows: First decoded row, and the one behind the last.
-        data_spec: The manifest's data spec.
-        cache: Cache of files that do not lie on a local disk.
+    The stores are in the order of the manifest; `rows` are the first decoded row, and the one behind the last.
 
     Raises:
         ValueError: Names the file, the fault, and the remedy.

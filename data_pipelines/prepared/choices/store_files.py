@@ -70,14 +70,14 @@ def put_back(table: pa.Table, order: np.ndarray) -> pa.Table:
     return table.take(pa.array(np.argsort(order)))
 
 
-def open_store(folder: Folder, store: Manifest, cache: FileCache | None = None) -> StoreFiles:
+def open_store(folder: Folder, store: Manifest) -> StoreFiles:
     """Open a store. Raises ValueError when a file is missing or cut off."""
     shards = tuple(shard for listed in store.splits.values() for shard in listed)
     refuse_missing(folder, shards)
-    return StoreFiles(folder, shards, cache)
+    return StoreFiles(folder, shards)
 
 
-def open_stores(folder: Folder, manifest: Manifest, cache: FileCache | None = None) -> tuple[StoreFiles, ...]:
+def open_stores(folder: Folder, manifest: Manifest) -> tuple[StoreFiles, ...]:
     """Open the stores that the rows of a prepared folder are chosen from, none when it holds them itself.
 
     Raises ValueError when one is not there, or is not as it was.
@@ -85,4 +85,4 @@ def open_stores(folder: Folder, manifest: Manifest, cache: FileCache | None = No
     refuse_lost_stores(folder, manifest)
     places: Sequence[Folder] = [folder.sibling(reference.folder) for reference in manifest.stores]
     stores = [(place, read_manifest(place)) for place in places]
-    return tuple(open_store(place, store, cache) for place, store in stores if store is not None)
+    return tuple(open_store(place, store) for place, store in stores if store is not None)

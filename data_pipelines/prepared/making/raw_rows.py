@@ -38,13 +38,8 @@ def read_pieces(
 ) -> Iterator[RawRows]:
     """Yield the raw rows of a split from `start_row` on, in pieces of the given numbers of raw rows.
 
-    Args:
-        pipeline: Reads the raw rows.
-        split: The split.
-        start_row: First raw row.
-        sizes: Raw rows of each piece.
-        ends_split: Whether the split has no further rows.
-        on_rows: Called with the number of raw rows whenever some have been read.
+    `sizes` are the raw rows of each piece from `start_row` on, and `ends_split` is whether the split has no further
+    rows. `on_rows` is called with the number of raw rows whenever some have been read.
 
     Raises:
         ValueError: The pipeline gives fewer rows, or goes on after the last.
@@ -72,12 +67,8 @@ def read_pieces(
             missing, done = missing - count, done + count
             on_rows(count)
         yield piece
-    if ends_split and (rest is not None or _has_rows(items)):
+    if ends_split and (rest is not None or next(items, None) is not None):
         raise ValueError(f"{pipeline.source}: split {split} gave more rows than the expected {done}")
-
-
-def _has_rows(items: Iterator[pa.Table | BadFileError]) -> bool:
-    return next(items, None) is not None
 
 
 def _read_past_faults(pipeline: DataPipeline[Any], split: Split, start_row: int) -> Iterator[pa.Table | BadFileError]:

@@ -36,12 +36,8 @@ def make_on_cluster(
 ) -> Iterator[MadeShard]:
     """Make the shards of the tasks; yields them as they are made, in any order. Ray must be connected.
 
-    Args:
-        frozen: The pipeline, by `freeze`.
-        folder: The prepared folder.
-        tasks: The tasks, in the order of the plan.
-        data_spec: The data spec, for the check.
-        on_rows: Called, in this process, whenever shards have been made, with their raw rows.
+    `frozen` is the pipeline, by `freeze`, and the tasks are in the order of the plan. `on_rows` is called, in this
+    process, whenever shards have been made, with their raw rows.
 
     Raises:
         ValueError: The raw rows cannot be read, or a machine does not see them or the folder.

@@ -21,12 +21,7 @@ def make_shards(
 ) -> Iterator[MadeShard]:
     """Make the shards of tasks that follow one another, in one pass over their raw rows.
 
-    Args:
-        pipeline: Reads, checks and decodes the rows.
-        folder: The prepared folder.
-        tasks: Tasks of one split, see `group_tasks`.
-        data_spec: The data spec, for the check.
-        on_rows: Called whenever raw rows have been read.
+    `tasks` are of one split, see `group_tasks`; `on_rows` is called whenever raw rows have been read.
 
     Raises:
         ValueError: The rows are not as the plan says, or a value is out of range.

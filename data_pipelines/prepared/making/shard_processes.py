@@ -59,13 +59,8 @@ def make_in_processes(
 ) -> Iterator[MadeShard]:
     """Make the shards of the tasks; yields them as they are made, in any order.
 
-    Args:
-        frozen: The pipeline, by `freeze`.
-        folder: The prepared folder.
-        tasks: The tasks, in the order of the plan.
-        data_spec: The data spec, for the check.
-        on_rows: Called, in this process, whenever raw rows have been read.
-        num_processes: Most processes.
+    `frozen` is the pipeline, by `freeze`, and the tasks are in the order of the plan. `on_rows` is called, in this
+    process, whenever raw rows have been read.
 
     Raises:
         ValueError: The raw rows cannot be read.

@@ -50,10 +50,7 @@ def is_measured(name: str) -> bool:
 def group(curves: Curves, goal: str | None, best_step: int | None) -> list[Chart]:
     """Group metrics into charts: the goal's first, then losses, then evaluations, then what every step measures.
 
-    Args:
-        curves: Points of every metric.
-        goal: The metric that decides which model is best; None when it is not known.
-        best_step: Step of the best model, which is marked on the goal's curve; None without one.
+    `goal`, if known, decides which model is best, and `best_step`, the step of that model, is marked on its curve.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for name in curves:

@@ -101,7 +101,8 @@ def _set_scales(axes: "Axes", chart: Chart, *, is_log: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     axes.set_xlabel(chart.x_label, color=SOFT)
-    for axis, is_log_axis, is_whole in ((axes.xaxis, chart.is_log_x, _is_whole(chart)), (axes.yaxis, is_log, False)):
+    is_whole_x = all(x == round(x) for line in chart.lines for x, _ in line.points)
+    for axis, is_log_axis, is_whole in ((axes.xaxis, chart.is_log_x, is_whole_x), (axes.yaxis, is_log, False)):
         if is_log_axis:
             getattr(axes, f"set_{axis.axis_name}scale")("log")
             low, high = axis.get_view_interval()
@@ -118,10 +119,6 @@ def _set_scales(axes: "Axes", chart: Chart, *, is_log: bool) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
-
-
-def _is_whole(chart: Chart) -> bool:
-    return all(x == round(x) for line in chart.lines for x, _ in line.points)
 
 
 def _mark(axes: "Axes", point: Point, words: str) -> None:
@@ -146,7 +143,7 @@ def _labels(chart: Chart) -> dict[str, Line]:
 def _place_labels(axes: "Axes", labels: dict[str, Line]) -> None:
     to_share = (axes.transData + axes.transAxes.inverted()).transform
     ends = sorted((float(to_share(_last(line.points))[1]), label) for label, line in labels.items())
-    for place, (_, label) in zip(spread([place for place, _ in ends], 0.0, 1.0), ends, strict=True):
+    for place, (_, label) in zip(spread([place for place, _ in ends]), ends, strict=True):
         colour = COLOURS[labels[label].colour]
         axes.annotate(
             label if len(label) <= MAX_LETTERS else f"{label[: MAX_LETTERS - 1]}…",
@@ -163,12 +160,12 @@ def _last(points: Sequence[Point]) -> Point:
     return next(point for point in reversed(points) if math.isfinite(point[1]))
 
 
-def spread(places: Sequence[float], low: float, high: float) -> Iterator[float]:
-    """Yield sorted places, moved apart so that labels do not touch, as far as `low` and `high` leave room."""
+def spread(places: Sequence[float]) -> Iterator[float]:
+    """Yield sorted places, moved apart so that labels do not touch, as far as 0 and 1 leave room."""
     moved: list[float] = []
     for place in places:
-        moved.append(max(place, moved[-1] + LABEL_GAP) if moved else max(place, low))
+        moved.append(max(place, moved[-1] + LABEL_GAP) if moved else max(place, 0.0))
     for index in range(len(moved) - 1, -1, -1):
-        limit = high if index == len(moved) - 1 else moved[index + 1] - LABEL_GAP
+        limit = 1.0 if index == len(moved) - 1 else moved[index + 1] - LABEL_GAP
         moved[index] = min(moved[index], limit)
     yield from moved

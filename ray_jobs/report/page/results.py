@@ -18,12 +18,8 @@ def results(
 ) -> list[Part]:
     """Build the tables of results; empty without metrics.
 
-    Args:
-        best: Metrics of the best model; empty without one.
-        last: The last values.
-        goal: The metric that decides which model is best; its row is emphasised.
-        titles: Titles of the best and of the last model.
-        order: All metrics, in the order of the record.
+    `best` is empty without such a model, and the row of the goal is emphasised. `titles` are those of the best and of
+    the last model, and `order` has all metrics, in the order of the record.
     """
     names = [name for name in (*order, *sorted(last.keys() | best.keys())) if not name.startswith(BASELINE)]
     names = list(filter(is_measured, dict.fromkeys(names)))

@@ -8,9 +8,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from data_pipelines.storage.folder import Folder
-from ray_jobs.report.charts.chart import Point, ThinnedPoints
+from ray_jobs.report.charts.chart import Curve, Point, ThinnedPoints
 from ray_jobs.report.charts.chart_groups import is_measured
-from ray_jobs.report.charts.downsample import Curve
 from ray_jobs.report.record.run_status import State, find_state, warnings_in
 from ray_jobs.report.record.tolerant_io import read_json, read_lines, read_text, storage_of
 from ray_jobs.run_folder.identity import Identity, load_identity

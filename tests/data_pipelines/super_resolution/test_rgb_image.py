@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.super_resolution.rgb_image import load_rgb
+from data_pipelines.super_resolution.rows import load_rgb
 from tests.image_fixtures import noise, save_16_bit_rgb, save_noise
 
 

@@ -7,9 +7,14 @@ import pytest
 
 from data_pipelines.contract.pipeline import SPLITS, Split
 from data_pipelines.super_resolution.config import SuperResolutionData
-from data_pipelines.super_resolution.image_lists import FilePair, ImageEntry
+from data_pipelines.super_resolution.image_lists import (
+    FilePair,
+    ImageEntry,
+    split_by_class_rule,
+    split_by_folder_rule,
+    take_val,
+)
 from data_pipelines.super_resolution.sources import list_images
-from data_pipelines.super_resolution.splits import split_by_class_rule, split_by_folder_rule, take_val
 
 
 def touch(root: Path, *names: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from data_pipelines.contract.config import FilePath
-from ray_jobs.app.fields import OptionFields
+from ray_jobs.app.page import OptionFields
 from trainables.contract.predictor import PredictionOptions
 
 

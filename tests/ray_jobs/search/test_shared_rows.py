@@ -3,8 +3,8 @@
 import pytest
 
 from ray_jobs.runs.planning import plan_rows
-from ray_jobs.search import shared_rows
-from ray_jobs.search.shared_rows import SharedRows
+from ray_jobs.search import searcher
+from ray_jobs.search.searcher import SharedRows
 
 RATE = {"optimizer": {"name": "adamw", "learning_rate": 0.5}}
 
@@ -13,7 +13,7 @@ RATE = {"optimizer": {"name": "adamw", "learning_rate": 0.5}}
 def decoded(monkeypatch):
     """Plans whose rows were decoded."""
     plans = []
-    monkeypatch.setattr(shared_rows, "build_datasets", lambda plan: plans.append(plan) or {"train": len(plans)})
+    monkeypatch.setattr(searcher, "build_datasets", lambda plan: plans.append(plan) or {"train": len(plans)})
     return plans
 
 

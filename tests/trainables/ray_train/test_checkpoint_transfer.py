@@ -4,7 +4,7 @@ import torch
 
 from data_pipelines.storage.folder import Folder
 from trainables.engine.files.checkpoints import Checkpoint, find_checkpoint, load_checkpoint, write_checkpoint
-from trainables.ray_train.checkpoint_transfer import copy_newest_checkpoint, install_checkpoint
+from trainables.ray_train.search_trial import copy_newest_checkpoint, install_checkpoint
 
 
 def save(folder, step):

@@ -122,11 +122,8 @@ class Feed:
     def draws(self, purpose: str, epoch: int, step_in_epoch: int, places: np.ndarray) -> TorchDraws:
         """Return random draws for rows of a step, on the device; the same for a row on any worker.
 
-        Args:
-            purpose: Name of the stream of numbers.
-            epoch: The epoch, from 1.
-            step_in_epoch: The step, from 0.
-            places: Places of the rows in the global batch.
+        `purpose` names a stream of numbers, epochs count from 1, steps from 0, and `places` are those in the global
+        batch.
         """
         return TorchDraws(places, partial(derive_seed, self._seed, purpose, epoch, step_in_epoch), self._device)
 

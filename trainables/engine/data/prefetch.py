@@ -22,12 +22,8 @@ def prefetch_map(
 ) -> Generator[Result, None, None]:
     """Map in order with several threads. Close the generator, or drop it, if you stop early.
 
-    Args:
-        function: Called in the threads.
-        items: Arguments, read as far as needed.
-        threads: Number of threads.
-        depth: Most results ahead of the one last yielded, by their weights; one for each thread in any case.
-        weigh: Weight of an item's result.
+    `function` is called in the threads, and `items` are read as far as needed. By their weights, at most `depth`
+    results are ahead of the one last yielded; one for each thread in any case.
     """
     waiting: deque[tuple[Future[Result], int]] = deque()
     ahead = 0

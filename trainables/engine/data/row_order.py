@@ -79,12 +79,7 @@ class PassOrder:
     def __init__(self, shards: Shards, *, seed: int, number: int, batch_size: int, window_rows: int) -> None:
         """Draw the order of the pieces.
 
-        Args:
-            shards: The split.
-            seed: The run's seed.
-            number: Number of the pass.
-            batch_size: Rows of a global batch.
-            window_rows: Rows that are mixed, about; at least those of a batch.
+        A global batch has `batch_size` rows, and about `window_rows` are mixed, at least those of a batch.
         """
         self._shards, self._seed, self._number = shards, seed, number
         self.batch_size = batch_size

@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from data_pipelines.prepared.ray_dataset import Piece
 from data_pipelines.prepared.rechunk import rebatch, regroup
-from trainables.engine.data.arrow_gather import RowGatherer
-from trainables.engine.data.batch_buffer import BatchBuffer
+from trainables.engine.data.arrow_gather import BatchBuffer, RowGatherer
 from trainables.engine.data.row_order import Cut, PassOrder, Shards, Window
 
 GROUP_BYTES = 4 * 2**20

@@ -33,11 +33,8 @@ class CheckpointWriter:
     def __init__(self, folder: Folder, keep: int, is_deleted_elsewhere: Callable[[str], bool], *, is_beside: bool):
         """Write into the run's folder.
 
-        Args:
-            folder: The run's folder.
-            keep: Number of checkpoints to keep.
-            is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
-            is_beside: Whether the training goes on while a large checkpoint is written.
+        `keep` is the number of checkpoints to keep, `is_deleted_elsewhere` whether others delete the checkpoint of a
+        name when it is old, and `is_beside` whether the training goes on while a large checkpoint is written.
         """
         self._folder, self._keep, self._is_deleted_elsewhere = folder, keep, is_deleted_elsewhere
         self._is_beside = is_beside
@@ -98,14 +95,15 @@ class CheckpointWriter:
             deleting, self._deleting = self._deleting, None
             deleting.result()
 
-    def take(self) -> str | None:
-        """Return the name of the next checkpoint that is complete, each once, if any; does not wait.
+    def take(self) -> list[str]:
+        """Return the names of the checkpoints that are complete, oldest first, each once; does not wait.
 
         Raises the error of the writing.
         """
         if self._running and self._is_written(self._running):
             self._finish()
-        return self._names.pop(0) if self._names else None
+        names, self._names = self._names, []
+        return names
 
     def _finish(self) -> None:
         """Take the result of the writing; the caller's thread decides what is old, before it reports."""

@@ -51,16 +51,10 @@ def deleted_by_nobody(name: str) -> bool:
 def write_checkpoint(
     folder: Folder, step: int, checkpoint: Checkpoint, metadata: Mapping[str, Any] | None = None
 ) -> str:
-    """Write a checkpoint; called by rank 0. It counts only when this returns.
+    """Write a checkpoint, which counts only when this returns its name in the folder; called by rank 0.
 
-    Args:
-        folder: The run's folder.
-        step: Optimiser steps done; it names the checkpoint.
-        checkpoint: The content, which must not change meanwhile.
-        metadata: Plain data, written beside it as in a model version, so that it can be used without its run.
-
-    Returns:
-        The checkpoint's name in the folder.
+    The optimiser steps that are done name it, and its content must not change meanwhile. `metadata` is plain data,
+    written beside it as in a model version, so that it can be used without its run.
     """
     name = checkpoint_name(step)
     with new_files(folder, name) as writer:
@@ -101,11 +95,8 @@ def list_old_checkpoints(
 ) -> list[str]:
     """Return the names of all checkpoints but the newest, without those that others delete.
 
-    Args:
-        folder: The run's folder.
-        newest: Name of the newest. Later ones are damaged, else the run had gone on from there, and do not count.
-        keep: Number of checkpoints to keep.
-        is_deleted_elsewhere: Whether others delete the checkpoint of a name when it is old.
+    Those later than `newest` are damaged, else the run had gone on from there, and do not count. The other arguments
+    are those of `CheckpointWriter`.
     """
     until = [name for name in folder.names(CHECKPOINTS) if f"{CHECKPOINTS}/{name}" <= newest]
     return [f"{CHECKPOINTS}/{name}" for name in until[:-keep] if not is_deleted_elsewhere(name)]

@@ -24,12 +24,7 @@ def write_model(
 ) -> None:
     """Write the files of a model version into a new folder, without an alias. Rank 0 only.
 
-    Args:
-        folder: The run's folder.
-        name: Name of the new folder in it.
-        weights: State dict of the module to use for inference.
-        task_state: `Task.state_dict`.
-        metadata: Plain data, written beside the weights.
+    `weights` are the state dict of the module to use for inference, and `task_state` is `Task.state_dict`.
     """
     with folder.new_folder(name) as files:
         save_tensors(weights, files / "model.safetensors")
@@ -42,12 +37,8 @@ def name_model(
 ) -> None:
     """Move aliases to a model version, and delete versions without an alias. Rank 0 only.
 
-    Args:
-        folder: The run's folder.
-        version: The version's name among the models.
-        aliases: Any of `latest` and `best`.
-        is_kept: Whether the version is never deleted.
-        keeps_best: Whether the version that is `best` now is never deleted either, when another becomes `best`.
+    `aliases` are any of `latest` and `best`. `is_kept` is whether the version is never deleted, and `keeps_best`
+    whether the one that is `best` now is never deleted either, when another becomes `best`.
     """
     known = load_aliases(folder)
     best = version if "best" in aliases else known["best"]

@@ -25,10 +25,8 @@ class StepMeter:
     def __init__(self, collectives: ProcessGroup, *, stops_on_nonfinite: bool, may_overflow: Collection[str] = ()):
         """Start without steps.
 
-        Args:
-            collectives: Reduces over the ranks.
-            stops_on_nonfinite: Whether `flush` raises on a value that is not finite.
-            may_overflow: Metrics exempt from that, such as the gradient norm of a step that a gradient scaler skips.
+        With `stops_on_nonfinite`, `flush` raises on a value that is not finite, except of metrics that `may_overflow`,
+        such as the gradient norm of a step that a gradient scaler skips.
         """
         self._collectives = collectives
         self._stops, self._may_overflow = stops_on_nonfinite, may_overflow

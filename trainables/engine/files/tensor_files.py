@@ -90,10 +90,8 @@ def save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
 def split_tensors(group: str, tensors: Mapping[str, Tensor | Shard], rank: int = 0) -> dict[str, Part]:
     """Return the files of the tensors that a rank writes, by name.
 
-    Args:
-        group: What they are, such as `model`; the first file of rank 0 is `model.safetensors`.
-        tensors: Their names are unique over the ranks, but for shards of one tensor.
-        rank: The writing rank.
+    `group` is what they are, such as `model`; the first file of rank 0 is `model.safetensors`. The names are unique
+    over the ranks, but for shards of one tensor.
     """
     parts = [Part()]
     for name, value in tensors.items():
@@ -127,11 +125,8 @@ def _pieces(name: str, value: Tensor | Shard) -> Iterator[tuple[str, Tensor, tup
 def load_tensors(folder: Path, group: str, prefix: str = "", files: Collection[str] | None = None) -> dict[str, Tensor]:
     """Read the tensors of a group whose names begin with `prefix` from its files in a folder, those of all ranks.
 
-    Args:
-        folder: The folder.
-        group: As it was given to `split_tensors`.
-        prefix: Begins the names that are wanted.
-        files: Names of the folder's files; others, such as those of a writer that was cut off, are left alone.
+    `group` is as it was given to `split_tensors`, and `prefix` begins the names that are wanted. Other files than
+    `files`, such as those of a writer that was cut off, are left alone.
     """
     tensors: dict[str, Tensor] = {}
     others = [file for file in sorted(folder.glob(f"{group}.rank_*.safetensors")) if not files or file.name in files]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from trainables.contract.evaluation import EvaluationResult
+from trainables.contract.evaluation import EvaluationResult, evaluating
 from trainables.contract.pulse import Pulse
 from trainables.contract.task import Task
 from trainables.contract.training_config import Precision
@@ -28,13 +28,8 @@ def isolated_random() -> Iterator[None]:
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Put the module in eval mode without gradients; restore mode and torch's global random state after the block."""
-    was_training = module.training
-    module.eval()
-    try:
-        with isolated_random(), torch.no_grad():
-            yield
-    finally:
-        module.train(was_training)
+    with evaluating(module), isolated_random(), torch.no_grad():
+        yield
 
 
 def run_evaluation(
@@ -49,14 +44,7 @@ def run_evaluation(
 ) -> EvaluationResult:
     """Evaluate: feed the evaluator its splits and compute. A collective.
 
-    Args:
-        task: Makes the evaluator.
-        module: The module to evaluate, with its weights.
-        feed: Source of the batches.
-        collectives: Those of this rank.
-        device: That of the module.
-        precision: Of the module's forward passes.
-        has_pulse: Whether to print from time to time how far it is; a training has its own lines.
+    `has_pulse` prints from time to time how far it is; a training has its own lines.
     """
     share_buffers(module, collectives)
     evaluator = task.evaluator(collectives, device)

@@ -78,11 +78,8 @@ class EvaluationBeside:
         """Take what has been evaluated since the last call, in order of steps; returns whether nothing is missing.
 
         Metrics join the waiting rows of the position, and may be the best so far. What early stopping ends the run with
-        is the last: later steps stay without.
-
-        Args:
-            position: The run's position.
-            is_awaited: Whether the training waits for what is missing, so that a process that left no result counts.
+        is the last: later steps stay without. `is_awaited` is whether the training waits for what is missing, so that a
+        process that left no result counts.
 
         Raises:
             RuntimeError, ValueError: An evaluation failed; ValueError when files or settings of the user are the cause.
@@ -159,8 +156,8 @@ class EvaluationBeside:
 def evaluate_beside(run: Run, worker: WorkerContext, *, checkpoint: str) -> dict[str, float]:
     """Evaluate a checkpoint of the run in the worker's folder, in a process of its own; returns its metrics.
 
-    The result lies in the run's folder afterwards; see `read_result`. A damaged checkpoint has no metrics: the training,
-    which needs it no longer, goes on without.
+    The result lies in the run's folder afterwards; see `read_result`. A damaged checkpoint has no metrics, and the
+    training, which needs it no longer, goes on without.
     """
     folder, place = worker.folder, _place(step_of(checkpoint))
     try:

@@ -54,14 +54,10 @@ class StepProfiler:
 
 def _tabulate(found: profile) -> TablePanel:
     events = sorted(found.key_averages(), key=_own_time, reverse=True)[:NUM_SHOWN]
-    rows = [[event.key, event.count, *_milliseconds(event)] for event in events]
+    times = ("self_cpu_time_total", "cpu_time_total", "self_device_time_total", "device_time_total")
+    rows = [[event.key, event.count, *(round(getattr(event, name) / 1000, 3) for name in times)] for event in events]
     return TablePanel("profile/operations", COLUMNS, rows)
 
 
 def _own_time(event: FunctionEventAvg) -> float:
     return event.self_device_time_total or event.self_cpu_time_total
-
-
-def _milliseconds(event: FunctionEventAvg) -> list[float]:
-    found = (event.self_cpu_time_total, event.cpu_time_total, event.self_device_time_total, event.device_time_total)
-    return [round(microseconds / 1000, 3) for microseconds in found]

@@ -24,11 +24,7 @@ from trainables.run_paths import METADATA, PREDICTIONS
 def evaluate_saved_model(run: Run, worker: WorkerContext, *, source: Folder, target: Folder) -> dict[str, Any]:
     """Evaluate the model or checkpoint in `source` on all ranks; pictures go to `target`.
 
-    Args:
-        run: Settings.
-        worker: This rank's surroundings.
-        source: A model version or a checkpoint.
-        target: Gets the picture files, written by rank 0.
+    `source` is a model version or a checkpoint; `target` gets the picture files, written by rank 0.
 
     Returns:
         Metrics, messages, epoch, step, the names of the picture files, and the path of the table of predictions, if the

@@ -194,8 +194,8 @@ class WorkerReporter:
 
     def _attach_checkpoint(self) -> None:
         """Attach the newest checkpoint; one that is to be evaluated goes first, and newer ones follow it."""
-        while self._checkpoints and (complete := self._checkpoints.take()):
-            self._complete.append(complete)
+        if self._checkpoints:
+            self._complete += self._checkpoints.take()
         if self._complete:
             due = [name for name in self._complete if name in self.evaluated]
             name = due[0] if due else self._complete[-1]

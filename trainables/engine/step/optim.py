@@ -20,12 +20,8 @@ def build_optimizer(
     """Build the optimiser over the trainable parameters; Adam and AdamW are fused.
 
     SGD is not fused: when a gradient scaler skips the first step, torch's fused SGD continues from a momentum that was
-    never set.
-
-    Args:
-        module: Its trainable parameters are optimised.
-        settings: Name and hyperparameters.
-        groups: Groups with their own rate factors; by default one group.
+    never set. The module's trainable parameters are optimised; `groups` have their own rate factors, and by default
+    there is one.
 
     Raises:
         ValueError: `groups` do not hold every trainable parameter of the module once.
@@ -135,14 +131,9 @@ class RateSchedule:
 def compute_factor(step: int, settings: Schedule, num_steps: int, steps_per_epoch: int) -> float:
     """Compute the factor on the learning rate of one step.
 
-    Linear warm-up (step + 1) / warm-up steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear:
-    1 - (1 - final) p, with p the share of the steps after the warm-up that are done.
-
-    Args:
-        step: Steps done before it.
-        settings: The schedule.
-        num_steps: Steps of the complete schedule.
-        steps_per_epoch: For milestones and warm-ups in epochs.
+    Linear warm-up (step + 1) / warm-up steps; afterwards cosine: final + (1 - final) (1 + cos(pi p)) / 2, linear: 1 -
+    (1 - final) p, with p the share of the steps after the warm-up that are done. `step` is the number of steps done
+    before it, `num_steps` that of the complete schedule; `steps_per_epoch` is for milestones and warm-ups in epochs.
     """
     num_warmup = settings.warmup_steps or settings.warmup_epochs * steps_per_epoch
     if step < num_warmup:

@@ -37,18 +37,9 @@ def shard(module: nn.Module, blocks: Sequence[nn.Module], device: torch.device, 
     Autocast still decides the precision of each operation, as without sharding, and module inputs such as times stay
     float32. The policy of torch casts all of a module instead, which would round those inputs and the norms; it serves
     for what is gathered: weights of linear layers and convolutions in the precision in which autocast multiplies them,
-    which halves traffic and memory and changes no result. All others,
-    and frozen ones, stay float32, and gradients are averaged in it.
-    A collective.
-
-    Args:
-        module: The complete module, on `device`.
-        blocks: Parts of it, gathered one at a time; none: the module is one part.
-        device: Device of this rank.
-        precision: Precision of the forward passes.
-
-    Returns:
-        The same module.
+    which halves traffic and memory and changes no result. All others, and frozen ones, stay float32, and gradients are
+    averaged in it. A collective. The module is complete, on `device`. `blocks` are parts of it, gathered one at a time;
+    without any it is one part.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard

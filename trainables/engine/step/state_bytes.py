@@ -8,12 +8,9 @@ from trainables.contract.training_config import Training
 def count_state_bytes(module: nn.Module, training: Training, num_parts: int = 1) -> dict[str, int]:
     """Count the bytes of `weights`, `gradients`, `moments` and `ema` that one rank holds between steps.
 
-    Activations, and the complete weights of a sharded module's blocks while they are at work, come on top.
-
-    Args:
-        module: The complete module; it may lie on the device `meta`.
-        training: Optimiser and EMA.
-        num_parts: Ranks over which each parameter is cut along its first dimension; the first, largest part counts.
+    Activations, and the complete weights of a sharded module's blocks while they are at work, come on top. The module
+    is complete, and may lie on the device `meta`. `num_parts` are the ranks over which each parameter is cut along its
+    first dimension; the first, largest part counts.
     """
     parameters = list(module.parameters())
     held = {id(each): _largest_part(each, num_parts) * each.element_size() for each in parameters}

@@ -60,13 +60,8 @@ class StepPart:
 class Optimization:
     """Everything that a step changes.
 
-    Args:
-        task: Its module is trained.
-        training: Settings.
-        length: Length of the training, for the schedule.
-        device: That of the module.
-        wrap: Makes the module distributed, each rank with a copy.
-        is_sharded: Whether each rank has a part of it instead; see `sharding`.
+    `wrap` makes the module distributed, each rank with a copy; with `is_sharded` each rank has a part of it instead,
+    see `sharding`.
     """
 
     def __init__(
@@ -90,7 +85,11 @@ class Optimization:
             _put_channels_last(module)
         self._recompute = self._choose_recomputed(module)
         self._outline = outline(module) if self._is_sharded else None
-        wrapped = self._distribute(module)
+        if self._is_sharded:
+            blocks = find_blocks(module, self.task.block_types)
+            wrapped = shard(module, blocks, self.device, self.training.precision)
+        else:
+            wrapped = self._wrap(module)
         self.wrapped: Any = wrapped
         self.ema = None
         if self.training.ema:
@@ -109,11 +108,6 @@ class Optimization:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.training.precision == "fp16")
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._has_checked_gradients = False
-
-    def _distribute(self, module: nn.Module) -> nn.Module:
-        if not self._is_sharded:
-            return self._wrap(module)
-        return shard(module, find_blocks(module, self.task.block_types), self.device, self.training.precision)
 
     def _choose_recomputed(self, module: nn.Module) -> ActivationCheckpointing:
         if not self.training.activation_checkpointing:
@@ -173,9 +167,7 @@ class Optimization:
     ) -> dict[str, Tensor]:
         """Take one optimiser step over the micro-batches; returns device scalars by metric name, without synchronising.
 
-        Args:
-            parts: The micro-batches.
-            on_gradients: Called with the module when its gradients are ready; must change nothing.
+        `on_gradients` is called with the module when its gradients are ready, and must change nothing.
         """
         buffers = self._keep_buffers()
         outputs = [self._backward(part, is_last=part is parts[-1]) for part in parts]

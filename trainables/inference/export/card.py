@@ -21,12 +21,8 @@ def build_card(
 ) -> dict[str, Any]:
     """Build the card.
 
-    Args:
-        model: The model that is exported.
-        spec: Its description.
-        license_name: The licence of the weights; None when it is not stated.
-        differences: Largest difference of each graph file's outputs to those of the network.
-        measured: What else was measured during the export.
+    `license_name` is None when it is not stated. `differences` has the largest difference of each graph file's outputs
+    to those of the network, and `measured` what else was measured during the export.
     """
     return {
         "format": FORMAT,

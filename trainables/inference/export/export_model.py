@@ -1,5 +1,6 @@
 """Export of a saved model: weights and graphs that need no training code, with a card and a model card."""
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +8,21 @@ from typing import Any
 
 import torch
 
+from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from trainables.contract.export import ExportSpec
 from trainables.contract.predictor import SavedModel
 from trainables.engine.files.tensor_files import save_tensors
 from trainables.inference.export.card import CARD, build_card
-from trainables.inference.export.formats import refuse_graphless
 from trainables.inference.export.graph_files import trace, write_onnx, write_pt2
 from trainables.inference.export.readme import README, build_readme
 from trainables.inference.model_files import load_state, load_task
 
 WEIGHTS = "model.safetensors"
 _WRITERS = {"pt2": write_pt2, "onnx": write_onnx}
+FORMATS = ("safetensors", "pt2", "onnx")
+"""Weights by name; a program of torch.export; a graph for ONNX runtimes."""
+_ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def export_model(
@@ -26,11 +30,7 @@ def export_model(
 ) -> dict[str, Any]:
     """Write a model to a new folder, completely or not at all.
 
-    Args:
-        model: The model.
-        out: The folder, on any storage.
-        formats: Any of `FORMATS`.
-        license_name: The licence of the weights, for the cards.
+    `out` lies on any storage, `formats` are any of `FORMATS`, and `license_name` is that of the weights, for the cards.
 
     Returns:
         `files`, `difference_to_the_network` by file, and what the workload measures.
@@ -62,3 +62,28 @@ def _write_network(spec: ExportSpec, formats: Sequence[str], files: Path) -> dic
         for form in graph_formats:
             differences[f"{graph.name}.{form}"] = _WRITERS[form](program, graph, files)
     return differences
+
+
+def read_formats(words: Sequence[str]) -> list[str]:
+    """Return the formats in words, each of which may hold several with commas between; by default safetensors.
+
+    Raises ValueError for a word that is no format, and for packages that are missing.
+    """
+    names = [name.strip() for word in words for name in word.split(",")] or ["safetensors"]
+    for name in names:
+        if name not in FORMATS:
+            raise ValueError(f"--format {name!r} is no format; {suggest(name, FORMATS)}")
+    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if "onnx" in names and missing:
+        raise ValueError(f"--format onnx needs the package {' and '.join(missing)}: pip install quintet[onnx]")
+    return [name for name in FORMATS if name in names]
+
+
+def refuse_graphless(spec: ExportSpec, formats: Sequence[str], workload: str) -> None:
+    """Raise ValueError for a graph of a network whose inputs are not known."""
+    wanted = [name for name in formats if name != "safetensors"]
+    if wanted and not spec.graphs:
+        raise ValueError(
+            f"--format {','.join(wanted)}: {workload} does not say what its network takes, so that only safetensors "
+            "can be written; its task may implement `example_inputs` or `export_spec`"
+        )

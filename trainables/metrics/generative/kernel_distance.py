@@ -30,13 +30,8 @@ def compute_kernel_distance(
     """Compute the unbiased squared discrepancy with the kernel (x y / dim + 1)^3, as a mean over random subsets.
 
     Binkowski et al. 2018, section 4 and eq. 4. It has no bias from the number of rows, as the Frechet distance has.
-
-    Args:
-        first: Features of one set, at least four rows.
-        second: Features of the other.
-        generator: Chooses the subsets, on the CPU.
-        num_subsets: Number of subsets of each set.
-        subset_size: Rows of a subset, without repetition; at most half of a set, so that subsets differ.
+    Each set has at least four rows. The generator, on the CPU, chooses `num_subsets` subsets of each with `subset_size`
+    rows, without repetition; at most half of a set, so that subsets differ.
 
     Raises:
         ValueError: A set has fewer than four rows.

@@ -6,24 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from trainables.contract.evaluation import EvaluationResult, Evaluator
 from trainables.contract.panels import ImagePanel, zoom_of
+from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import Collectives
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments, compute_frechet_distance
 from trainables.workloads.flow_matching.config import Evaluation, Sampling
-from trainables.workloads.flow_matching.flow.guidance import Samples, generate
-from trainables.workloads.flow_matching.flow.noise import draw_noise
+from trainables.workloads.flow_matching.flow.guidance import Samples, draw_noise, generate
+from trainables.workloads.flow_matching.picture_likelihood import SplitLikelihood
 from trainables.workloads.flow_matching.pixels import to_uint8
-from trainables.workloads.flow_matching.reference.eval_labels import choose_labels, choose_shown
-from trainables.workloads.flow_matching.reference.nfe_curve import draw_curve
+from trainables.workloads.flow_matching.plots import draw_curve
 from trainables.workloads.flow_matching.reference.reference_statistics import RealData
-from trainables.workloads.flow_matching.reference.score_names import name_halves, name_scores, name_train_test
-from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, deal_chunks
-from trainables.workloads.flow_matching.reference.split_likelihood import SplitLikelihood
+from trainables.workloads.flow_matching.reference.scoring import (
+    Extractor,
+    Scorer,
+    deal_chunks,
+    distance_name,
+    name_halves,
+    name_scores,
+)
 
 logger = logging.getLogger(__name__)
+MAX_ROWS, MAX_COLUMNS = 10, 8
+"""Most classes that are shown, and most samples of each."""
 
 
 @dataclass
@@ -121,7 +129,8 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         if settings.metric == "all":
             metrics |= name_halves(self._real.features[name].halves, name)
         if test is not None:
-            metrics |= name_train_test(compute_frechet_distance(self._real.gaussians[name], test), name)
+            # as of a generator that repeats the training images
+            metrics[f"{distance_name(name)}_train_test"] = compute_frechet_distance(self._real.gaussians[name], test)
         if self._likelihood is not None:
             metrics |= self._likelihood.compute(module)
         return EvaluationResult(metrics, [*panels, *draw_curve(curve, settings.sampling.solver)])
@@ -161,10 +170,9 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
             tally.positions.append(within)
         return tally
 
-    def _generate(self, module: nn.Module, chunk: Chunk, sampling: Sampling) -> Samples:
+    def _generate(self, module: nn.Module, chunk: range, sampling: Sampling) -> Samples:
         label = self._labels[chunk.start : chunk.stop].to(self._device)
-        numbers = range(chunk.start, chunk.stop)
-        noise = draw_noise("evaluation noise", numbers, seed=self._seed, shape=self._real.shape)
+        noise = draw_noise("evaluation noise", chunk, seed=self._seed, shape=self._real.shape)
         null_label = len(self._class_names)
         return generate(module, noise.to(self._device), label, null_label=null_label, sampling=sampling)
 
@@ -190,3 +198,25 @@ class SampleEvaluator(Evaluator[Mapping[str, Any]]):
         rows = list(dict.fromkeys(captions))
         columns = len(captions) // len(rows)
         return ImagePanel("eval/sample_images", images, captions, columns=columns, zoom=zoom_of(images), row_names=rows)
+
+
+def choose_labels(num_samples: int, class_ratios: Sequence[float], seed: int) -> Int64[Tensor, " samples"]:
+    """Return labels with the class frequencies of the training split, in a random order fixed by `seed`.
+
+    The Frechet distance and the inception score compare mixtures over all classes, so another mixture than the real
+    one would count against a perfect generator. Counts are exact up to rounding (largest remainder).
+    """
+    wanted = torch.tensor(class_ratios, dtype=torch.float64) * num_samples
+    counts = wanted.floor().long()
+    num_missing = num_samples - int(counts.sum())
+    counts[(counts - wanted).argsort(stable=True)[:num_missing]] += 1
+    labels = torch.arange(len(counts)).repeat_interleave(counts)
+    return labels[torch.randperm(num_samples, generator=seeded_generator(seed, "evaluation labels"))]
+
+
+def choose_shown(labels: Int64[Tensor, " samples"]) -> Int64[Tensor, " shown"]:
+    """Return the numbers of the first samples of each class, as many of each, class by class."""
+    classes = labels.unique(sorted=True)[:MAX_ROWS]
+    places = [(labels == each).nonzero().flatten() for each in classes]
+    columns = min(MAX_COLUMNS, min(len(each) for each in places))
+    return torch.cat([each[:columns] for each in places])

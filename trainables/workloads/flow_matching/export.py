@@ -61,13 +61,7 @@ _UNEVEN = """for t, end in zip(sampler["edges"], sampler["edges"][1:]):
 
 
 def describe_network(network: VelocityNetwork, config: FlowMatchingConfig, data_spec: Mapping[str, Any]) -> ExportSpec:
-    """Describe a velocity network for its export, with the sampler of its evaluation.
-
-    Args:
-        network: The network.
-        config: Settings of the workload.
-        data_spec: That of the training's data.
-    """
+    """Describe a velocity network for its export, with the sampler of its evaluation."""
     names = list(data_spec["class_names"])
     shape = (data_spec["channels"], data_spec["height"], data_spec["width"])
     inputs = [

@@ -1,17 +1,20 @@
 """Pictures of the same noise and the same labels at every epoch, to show progress."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
-from trainables.contract.panels import ImagePanel, TablePanel, zoom_of
+from trainables.contract.panels import ImagePanel, Panel, TablePanel, zoom_of
 from trainables.contract.seeding import seeded_generator
 from trainables.contract.train_context import Progress
+from trainables.pictures.line_charts import Curve, draw_chart
 from trainables.workloads.flow_matching.config import Pictures, Sampling
 from trainables.workloads.flow_matching.flow.guidance import generate
 from trainables.workloads.flow_matching.pixels import to_uint8
+
+_COSTS = ("eval/nfe_ode", "eval/nfe_net")
 
 
 class SamplePlots:
@@ -85,3 +88,21 @@ def strip(
     zoom = zoom_of(images)
     row = torch.cat(list(images), dim=2)
     return row.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
+
+
+def draw_curve(scores: Mapping[int, Mapping[str, float]], solver: str) -> list[Panel]:
+    """Draw `eval/nfe_table` and `eval/nfe_chart`, whose line is the first of the scores; nothing for no numbers.
+
+    `scores` has, by the number of evaluations of the right-hand side, the scores and costs by name.
+    """
+    if not scores:
+        return []
+    names = [name for name in next(iter(scores.values())) if name not in _COSTS]
+    columns = ["Solver", "NFE", "Network calls", *(name.removeprefix("eval/") for name in names)]
+    rows = [
+        [solver, nfe, found["eval/nfe_net"], *(found[name] for name in names)] for nfe, found in sorted(scores.items())
+    ]
+    name = names[0]
+    line = Curve(solver, [(nfe, found[name]) for nfe, found in sorted(scores.items())], has_markers=True)
+    chart = draw_chart(f"{name} over the number of function evaluations", "NFE", name, [line])
+    return [TablePanel("eval/nfe_table", columns, rows), ImagePanel("eval/nfe_chart", chart[None], columns=1)]

@@ -23,8 +23,7 @@ from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.picture_likelihood import Likelihood, compute_likelihood
 from trainables.workloads.flow_matching.prediction_options import FlowOptions, choose_conditions, refuse_unused
 from trainables.workloads.flow_matching.sample_batches import find_batches, group_of
-from trainables.workloads.flow_matching.sample_grid import draw_sample_grid, draw_strip
-from trainables.workloads.flow_matching.sampler import Sample, Sampler, Strip
+from trainables.workloads.flow_matching.sampler import Sample, Sampler, Strip, draw_sample_grid, draw_strip
 
 _log = logging.getLogger(__name__)
 
@@ -88,11 +87,8 @@ class FlowMatchingPredictor(Predictor[FlowOptions]):
     ) -> list[Sample]:
         """Draw samples; what is not given is as in the options of the model.
 
-        Args:
-            classes: Names or numbers of classes.
-            num_per_class: Samples of each.
-            num_samples: Samples in all, of a model without labels or with guidance 0.
-            seed: Seed of the noise.
+        `classes` are names or numbers; of each `num_per_class` samples are drawn. `num_samples` is their number in all,
+        of a model without labels or with guidance 0.
 
         Raises:
             ValueError: An unknown class, or numbers that do not fit the model.
@@ -110,16 +106,10 @@ class FlowMatchingPredictor(Predictor[FlowOptions]):
         classes: Sequence[str | int] | None = None,
         steps_between: int | None = None,
     ) -> list[Strip]:
-        """Draw the pictures on the way from one sample of a class to another of it.
+        """Draw the pictures on the way from one sample of a class to another of it; returns a strip for each class.
 
-        Args:
-            first: Number of a sample.
-            last: Number of another.
-            classes: Names or numbers of classes; None: those of the options.
-            steps_between: Pictures between the two; None: as in the options.
-
-        Returns:
-            A strip for each class.
+        `first` and `last` are numbers of samples, and `classes` names or numbers. By default `classes` and
+        `steps_between`, the pictures between the two, are those of the options.
         """
         given = {"interpolate": (first, last), "classes": classes, "steps_between": steps_between}
         options = self._change_options(given)
@@ -129,9 +119,8 @@ class FlowMatchingPredictor(Predictor[FlowOptions]):
     def log_likelihood(self, pictures: Sequence[Any]) -> list[list[Likelihood]]:
         """Compute log-likelihoods of 8-bit pictures, in bits per dimension.
 
-        Args:
-            pictures: Paths, PIL images, arrays [height, width, channels] or tensors [channels, height, width]. The
-                dequantisation of a picture follows from the name of its file, or from its place.
+        Pictures are paths, PIL images, arrays [height, width, channels] or tensors [channels, height, width]. The
+        dequantisation of a picture follows from the name of its file, or from its place.
 
         Returns:
             For each picture the likelihoods under the option `classes`, or one without a class.

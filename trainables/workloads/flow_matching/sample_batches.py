@@ -18,11 +18,6 @@ WITHOUT_CLASS = "samples"
 def find_batches(config: FlowMatchingConfig, class_names: Sequence[str], options: FlowOptions) -> list[Input]:
     """List the batches of all samples, or the strips between two samples, one input each.
 
-    Args:
-        config: Settings of the model.
-        class_names: Classes of the model.
-        options: Settings of the samples.
-
     Raises:
         ValueError: Options that do not fit the model.
     """

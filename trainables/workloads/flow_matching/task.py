@@ -18,9 +18,8 @@ from trainables.contract.train_context import Collectives, Progress, StartContex
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
 from trainables.workloads.flow_matching.evaluator import SampleEvaluator
 from trainables.workloads.flow_matching.export import describe_network
-from trainables.workloads.flow_matching.flow.coupling import pair_optimally
 from trainables.workloads.flow_matching.flow.network import ResBlock, SelfAttention, VelocityNetwork
-from trainables.workloads.flow_matching.flow.path import drop_labels, sample_path
+from trainables.workloads.flow_matching.flow.path import drop_labels, pair_optimally, sample_path
 from trainables.workloads.flow_matching.pixels import to_minus_one_one
 from trainables.workloads.flow_matching.plots import SamplePlots
 from trainables.workloads.flow_matching.reference.reference_scores import resolve_reference

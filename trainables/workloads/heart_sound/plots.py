@@ -21,11 +21,7 @@ def draw_cycles(
 ) -> ImagePanel:
     """Draw one picture for each row.
 
-    Args:
-        key: Key of the panel.
-        signal: The cycles.
-        duration_s: Duration of each, for the frequency axis.
-        captions: One for each.
+    `duration_s`, that of each cycle, is for the frequency axis.
     """
     rows = zip(signal.float().numpy(), duration_s.tolist(), strict=True)
     return ImagePanel(key, torch.stack([_draw(*row) for row in rows]), captions, columns=2)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from data_pipelines.contract.pipeline import Split
-from trainables.contract.evaluation import EvaluationResult, Evaluator
+from trainables.contract.evaluation import EvaluationResult, Evaluator, evaluating
 from trainables.contract.prediction import Row
 from trainables.contract.train_context import Collectives
 
@@ -17,13 +17,8 @@ SPLITS: tuple[Split, ...] = ("val", "test")
 class AccuracyEvaluator(Evaluator[Mapping[str, Any]]):
     """Evaluator of classification accuracy.
 
-    Args:
-        prune: Returns the network to measure, given the one that is trained.
-        describe: Returns further metrics, given the accuracies.
-        majority: The most frequent class of the training set, for the baseline.
-        class_names: Names of the classes.
-        collectives: Those of this rank.
-        device: Device of the batches.
+    `prune` returns the network to measure, given the one that is trained, and `describe` further metrics, given the
+    accuracies. `majority` is the most frequent class of the training set, for the baseline.
     """
 
     def __init__(
@@ -90,11 +85,9 @@ def count_right(logits: Tensor, label: Tensor, majority: int) -> Tensor:
 @torch.no_grad()
 def measure_accuracy(network: nn.Module, batches: Iterable[Mapping[str, Any]], collectives: Collectives) -> float:
     """Return the accuracy in percent over all ranks' batches; a collective. The network's mode stays as it was."""
-    was_training = network.training
-    network.eval()
     counts = torch.zeros(3, dtype=torch.int64, device=next(network.parameters()).device)
-    for batch in batches:
-        counts += count_right(network(batch["image"]), batch["label"], majority=0)
-    network.train(was_training)
+    with evaluating(network):
+        for batch in batches:
+            counts += count_right(network(batch["image"]), batch["label"], majority=0)
     right, _, total = collectives.sum(counts).tolist()
     return 100 * right / total

@@ -31,14 +31,7 @@ module = weights_of = build_network(Blueprint.from_plain(card["architecture"]))
 
 
 def describe_network(network: nn.Module, blueprint: Blueprint, data_spec: Mapping[str, Any], source: str) -> ExportSpec:
-    """Describe a network without marked units for its export.
-
-    Args:
-        network: The network.
-        blueprint: Its blueprint.
-        data_spec: That of the training's data.
-        source: Name of the data.
-    """
+    """Describe a network without marked units for its export."""
     small, names = build_with(blueprint, network.state_dict()).eval(), list(data_spec["class_names"])
     shape = (blueprint.channels, blueprint.height, blueprint.width)
     given = GraphInput("images", (BATCH, *shape), "pictures, made as `preprocessing` says", torch.uint8, (0, 255))

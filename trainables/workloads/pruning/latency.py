@@ -33,9 +33,7 @@ class Latency:
 class LatencyMeter:
     """Meter of networks beside the dense one, on the training's device; every rank gets what rank 0 has measured.
 
-    Args:
-        batch_size: Images that are timed together.
-        start: Device and collectives.
+    Images are timed in batches of `batch_size`.
     """
 
     def __init__(self, batch_size: int, start: StartContext) -> None:

@@ -17,10 +17,8 @@ def choose_normalisation(
 ) -> ChannelStatistics:
     """Return mean and deviation for the network; says in the log which, where given weights read the pixels.
 
-    Args:
-        config: The workload's settings.
-        matching: Names of the tensors taken from `config.pretrained`.
-        measured: Mean and deviation of the training set.
+    `matching` are the names of the tensors taken from `config.pretrained`, and `measured` is the training set's mean
+    and deviation.
     """
     of_data = PUBLISHED.get(config.data.source, measured)
     if config.normalisation is not None:

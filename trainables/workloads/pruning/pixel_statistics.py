@@ -30,14 +30,7 @@ def measure_pixels(
 ) -> PixelStatistics:
     """Measure the statistics of all ranks' batches; a collective.
 
-    Sums are of whole numbers, so the result does not depend on batches and ranks.
-
-    Args:
-        batches: This rank's batches.
-        channels: Channels of an image.
-        num_classes: Number of classes.
-        collectives: Those of this rank.
-        device: Device of the batches.
+    Sums are of whole numbers, so the result does not depend on batches and ranks. The batches are those of this rank.
     """
     sums = torch.zeros(2, channels, dtype=torch.int64, device=device)
     counts = torch.zeros(num_classes + 1, dtype=torch.int64, device=device)

@@ -36,15 +36,9 @@ def draw_rounds(
 ) -> list[Panel]:
     """Draw `eval/lambda_curve` in an rsst round; at a round's end both tables and `eval/accuracy_versus_size`.
 
-    Each table gets the rows of the round that ends, because the rows of earlier steps stay.
-
-    Args:
-        rounds: Records of all rounds so far.
-        config: The workload's settings.
-        progress: Position of the training.
-        blueprint: Blueprint of the network without marked units.
-        ends_round: Whether the round ends here.
-        pretrained_accuracy: Test accuracy of the given weights before any training, in percent.
+    Each table gets the rows of the round that ends, because the rows of earlier steps stay. `blueprint` is that of the
+    network without marked units, and `pretrained_accuracy` the test accuracy of the given weights before any training,
+    in percent.
     """
     panels: list[Panel] = []
     if config.struct == "rsst" and rounds[-1].number:

@@ -54,13 +54,9 @@ class PruningPredictor(Predictor[PruningOptions]):
 
     @torch.inference_mode()
     def predict(self, pictures: Sequence[Any]) -> list[ClassAnswer]:
-        """Classify pictures.
+        """Classify pictures; returns an answer for each.
 
-        Args:
-            pictures: Paths, PIL images, arrays [height, width, channels] or tensors [channels, height, width].
-
-        Returns:
-            An answer for each picture.
+        Pictures are paths, PIL images, arrays [height, width, channels] or tensors [channels, height, width].
 
         Raises:
             ValueError: Something is no picture.

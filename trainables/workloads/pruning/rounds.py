@@ -81,12 +81,8 @@ def begin_round(
 ) -> Round:
     """Return the record of a round.
 
-    Args:
-        number: Of the round, from 1.
-        config: The workload's settings.
-        blueprint: Blueprint of the network that it starts with.
-        num_zeroed: Weights of it that are held at zero.
-        latency: Of the network that it ends with, if it was measured.
+    Rounds are numbered from 1. `blueprint` is that of the network that it starts with, of which `num_zeroed` weights
+    are held at zero; `latency` is that of the network that it ends with, if it was measured.
     """
     dense, now = measure_size(blueprint.dense()), measure_size(blueprint)
     share = None if config.rate is not None else 100 * (config.allowed_share(number) or 1)
@@ -104,10 +100,7 @@ def begin_round(
 def describe_rounds(rounds: Sequence[Round], accuracy: Mapping[str, float], *, is_training: bool) -> dict[str, float]:
     """Return the running round's metrics beside its accuracies.
 
-    Args:
-        rounds: All rounds so far; the last one is running.
-        accuracy: `val_accuracy` and `test_accuracy`.
-        is_training: Whether to record the accuracies in the round.
+    The last round is running; with `is_training` it records the accuracies, `val_accuracy` and `test_accuracy`.
     """
     record = rounds[-1]
     metrics: dict[str, float] = {

@@ -18,6 +18,7 @@ from trainables.contract.train_context import Collectives, Progress, StartContex
 from trainables.workloads.pruning.config import PruningConfig
 from trainables.workloads.pruning.evaluator import SPLITS, AccuracyEvaluator, measure_accuracy
 from trainables.workloads.pruning.export import describe_network
+from trainables.workloads.pruning.latency import black_images
 from trainables.workloads.pruning.networks.blueprint import Blueprint
 from trainables.workloads.pruning.networks.build import build_network, measure_size
 from trainables.workloads.pruning.networks.resnet import BasicBlock
@@ -27,10 +28,8 @@ from trainables.workloads.pruning.pixel_statistics import PixelStatistics, measu
 from trainables.workloads.pruning.plots import draw_rounds
 from trainables.workloads.pruning.pretrained import classifies, load_pretrained
 from trainables.workloads.pruning.pull_schedules import compute_lambda, compute_progress
-from trainables.workloads.pruning.rewind import copy_state, rewind
 from trainables.workloads.pruning.rounds import Round, begin_round, describe_rounds
-from trainables.workloads.pruning.selection.magnitude_masks import Mask
-from trainables.workloads.pruning.selection.physical_removal import build_with, remove_units, shrink
+from trainables.workloads.pruning.selection.physical_removal import build_with, copy_state, remove_units, rewind, shrink
 from trainables.workloads.pruning.selection.pruning_marks import PruningMarks, mark_units
 from trainables.workloads.pruning.selection.unit_selection import (
     PruningPlan,
@@ -73,7 +72,7 @@ class PruningTask(Task[Mapping[str, Any]]):
         """Compute the cross-entropy, and in an rsst round the penalty on the marked weights."""
         logits = module(batch["image"])
         loss = functional.cross_entropy(logits.float(), batch["label"])
-        strength = self._strength()
+        strength = self._strength_at(self._updates) if self.doomed else 0.0
         metrics = {
             "top1_acc": 100 * (logits.argmax(dim=1) == batch["label"]).float().mean(),
             "cross_entropy": loss,
@@ -88,9 +87,6 @@ class PruningTask(Task[Mapping[str, Any]]):
         self._has_trained = True
         self._updates_per_round = progress.steps_per_stage
         self._updates = progress.step % progress.steps_per_stage
-
-    def _strength(self) -> float:
-        return self._strength_at(self._updates) if self.doomed else 0.0
 
     def _strength_at(self, update: int) -> float:
         settings = self.config.regularisation
@@ -135,7 +131,9 @@ class PruningTask(Task[Mapping[str, Any]]):
         """Rank the trained network's units, remove or mark the lowest, and rewind the rest or leave it as trained."""
         plan = plan_pruning(self.module, self.blueprint, self.config, start=start, num_prunings=stage)
         record = self.rounds[-1]
-        record.remain_weight_after = 100 * _count(plan.masks) / measure_size(self.blueprint.dense()).prunable
+        record.remain_weight_after = (
+            100 * sum(int(mask.sum()) for mask in plan.masks.values()) / measure_size(self.blueprint.dense()).prunable
+        )
         found = {"remain_weight_after": record.remain_weight_after}
         if self.config.rate is None:
             logger.warning("pruning %d: %s", stage, describe_plan(plan, self.blueprint, self.config, stage))
@@ -233,8 +231,7 @@ class PruningTask(Task[Mapping[str, Any]]):
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Return a black image."""
-        shape = self.blueprint
-        return (torch.zeros(1, shape.channels, shape.height, shape.width, dtype=torch.uint8),)
+        return (black_images(self.blueprint, 1),)
 
     def export_spec(self) -> ExportSpec:
         """Describe the network without its marked units."""
@@ -268,7 +265,3 @@ class PruningTask(Task[Mapping[str, Any]]):
         self.pretrained_accuracy = dict(state.get("pretrained_accuracy", {}))  # saved before it was measured: none
         self.rounds = [Round(**record) for record in state["rounds"]]
         self._updates, self._updates_per_round = state["updates"], state["updates_per_round"]
-
-
-def _count(masks: Mapping[str, Mask]) -> int:
-    return sum(int(mask.sum()) for mask in masks.values())

@@ -10,7 +10,7 @@ from data_pipelines.super_resolution.batch import ImagePair
 from trainables.contract.panels import ImagePanel, Panel, TablePanel
 from trainables.contract.train_context import Collectives
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
-from trainables.workloads.super_resolution.plots import crop_middle, with_caption
+from trainables.workloads.super_resolution.plots import crop_middle, picture_row
 
 Row = tuple[int, str, list[float], UInt8[Tensor, "4 3 height width"], list[str]]
 """An image's number, name, scores (ours, then bicubic), pictures and their captions."""
@@ -36,28 +36,15 @@ class BenchmarkPictures:
     ) -> None:
         """Keep the middle of an image, `pictures.side` wide or as wide as it is.
 
-        Args:
-            benchmark: Its name.
-            number: Position of the image in it.
-            name: Name of the image.
-            pair: The image.
-            enlarged: The network's enlargement and the bicubic one.
-            scores: Those of both.
+        `number` is the position of the image in the benchmark, `enlarged` are the network's enlargement and the bicubic
+        one, and `scores` those of both.
         """
         ours, bicubic = (crop_middle(ImagePair(pair.lr, image), self._side(pair), self._scale).hr for image in enlarged)
         middle = crop_middle(pair, self._side(pair), self._scale)
-        nearest = middle.lr.repeat_interleave(self._scale, dim=1).repeat_interleave(self._scale, dim=2)
-        captions = [
-            f"LR x{self._scale}",
-            f"bicubic {self._describe(scores[1])}",
-            f"ours {self._describe(scores[0])}",
-            f"HR {name}",
-        ]
-        tiles = [
-            with_caption(image.cpu(), caption)
-            for image, caption in zip((nearest, bicubic, ours, middle.hr), captions, strict=True)
-        ]
-        self._rows[benchmark].append((number, name, scores.flatten().tolist(), torch.stack(tiles), captions))
+        of_ours, of_bicubic = map(self._describe, scores)
+        captions = [f"LR x{self._scale}", f"bicubic {of_bicubic}", f"ours {of_ours}", f"HR {name}"]
+        tiles = picture_row(captions, middle, ours=ours, bicubic=bicubic)
+        self._rows[benchmark].append((number, name, scores.flatten().tolist(), tiles, captions))
 
     def panels(self, collectives: Collectives) -> list[Panel]:
         """Draw the table `<benchmark>/images` and, of the first images, `<benchmark>/comparison`; a collective."""

@@ -21,9 +21,8 @@ from trainables.workloads.super_resolution.benchmark_pictures import BenchmarkPi
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
 from trainables.workloads.super_resolution.plots import SamplePlots
-from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
 from trainables.workloads.super_resolution.protocols.benchmark import list_benchmark, read_benchmark
-from trainables.workloads.super_resolution.protocols.protocol import Comparison, measure
+from trainables.workloads.super_resolution.protocols.protocol import Comparison, enlarge_bicubic, measure
 
 
 @dataclass

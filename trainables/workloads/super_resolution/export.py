@@ -36,13 +36,7 @@ class OneScale(nn.Module):
 
 
 def describe_network(network: nn.Module, config: SuperResolutionConfig, data_spec: Mapping[str, Any]) -> ExportSpec:
-    """Describe a network for its export.
-
-    Args:
-        network: The network, for all scales.
-        config: Settings of the workload.
-        data_spec: That of the training's data.
-    """
+    """Describe a network for its export."""
     scales = list(config.data.scales)
     names = [f"model_x{scale}" for scale in scales] if len(scales) > 1 else ["model"]
     factors = " or ".join(map(str, scales))

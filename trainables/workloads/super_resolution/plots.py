@@ -1,6 +1,6 @@
 """Pictures of the same crops at every cadence: LR, bicubic, ours, HR, each with its PSNR."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,7 @@ from trainables.contract.panels import ImagePanel
 from trainables.contract.train_context import Collectives, StartContext
 from trainables.workloads.super_resolution.config import SuperResolutionConfig
 from trainables.workloads.super_resolution.inference.upscaler import Upscaler
-from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
-from trainables.workloads.super_resolution.protocols.protocol import measure
+from trainables.workloads.super_resolution.protocols.protocol import enlarge_bicubic, measure
 
 VISIBLE_SIDE = 192
 """Pictures are enlarged by the largest integer factor that keeps them within this many pixels."""
@@ -66,10 +65,12 @@ class SamplePlots:
         pictures: list[Tensor] = []
         captions: list[str] = []
         for lr, hr in zip(self.lr, self.hr, strict=True):
-            for caption, image in self._row(module, lr, hr, device):
-                captions.append(caption)
-                pictures.append(with_caption(image, caption))
-        return [ImagePanel(f"{self._split}/comparison", torch.stack(pictures), captions, columns=4)]
+            ours = Upscaler(self._config.inference, device)(module, lr.to(device), self.scale).cpu()
+            bicubic = enlarge_bicubic(lr, self.scale)
+            named = (f"bicubic {self._psnr(bicubic, hr)}", f"ours {self._psnr(ours, hr)}", "HR")
+            captions += [f"LR x{self.scale}", *named]
+            pictures.append(picture_row(captions[-4:], ImagePair(lr, hr), ours=ours, bicubic=bicubic))
+        return [ImagePanel(f"{self._split}/comparison", torch.cat(pictures), captions, columns=4)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the crops."""
@@ -79,20 +80,19 @@ class SamplePlots:
         """Restore `state_dict`."""
         self.lr, self.hr = state["lr"], state["hr"]
 
-    def _row(self, module: nn.Module, lr: Tensor, hr: Tensor, device: torch.device) -> list[tuple[str, Tensor]]:
-        ours = Upscaler(self._config.inference, device)(module, lr.to(device), self.scale).cpu()
-        bicubic = enlarge_bicubic(lr, self.scale)
-        nearest = lr.repeat_interleave(self.scale, dim=1).repeat_interleave(self.scale, dim=2)
-        return [
-            (f"LR x{self.scale}", nearest),
-            (f"bicubic {self._psnr(bicubic, hr):.2f} dB", bicubic),
-            (f"ours {self._psnr(ours, hr):.2f} dB", ours),
-            ("HR", hr),
-        ]
-
-    def _psnr(self, image: Tensor, truth: Tensor) -> float:
+    def _psnr(self, image: Tensor, truth: Tensor) -> str:
         protocol = self._config.evaluation.protocol
-        return float(measure(image, truth, scale=self.scale, protocol=protocol, metrics=["psnr"]))
+        return f"{float(measure(image, truth, scale=self.scale, protocol=protocol, metrics=['psnr'])):.2f} dB"
+
+
+def picture_row(
+    captions: Sequence[str], pair: ImagePair, *, ours: Tensor, bicubic: Tensor
+) -> UInt8[Tensor, "4 3 height width"]:
+    """Draw LR pixel by pixel, bicubic, ours and HR, each above its caption."""
+    factor = pair.hr.shape[-1] // pair.lr.shape[-1]
+    nearest = pair.lr.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+    pictures = (nearest, bicubic, ours, pair.hr)
+    return torch.stack([with_caption(*each) for each in zip(pictures, captions, strict=True)])
 
 
 def crop_middle(pair: ImagePair, side: int, scale: int) -> ImagePair:
@@ -106,7 +106,7 @@ def crop_middle(pair: ImagePair, side: int, scale: int) -> ImagePair:
 def with_caption(image: UInt8[Tensor, "3 height width"], caption: str) -> UInt8[Tensor, "3 taller wider"]:
     """Enlarge a picture until it is visible, above a white bar with the caption."""
     zoom = max(1, VISIBLE_SIDE // image.shape[-1])
-    pixels = image.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2).permute(1, 2, 0).numpy()
+    pixels = image.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2).permute(1, 2, 0).cpu().numpy()
     canvas = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + BAR), "white")
     canvas.paste(Image.fromarray(pixels), (0, 0))
     ImageDraw.Draw(canvas).text((2, pixels.shape[0]), caption, fill="black", font=ImageFont.load_default())

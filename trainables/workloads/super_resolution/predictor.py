@@ -16,9 +16,8 @@ from data_pipelines.readers.picture import Picture, read_picture, write_picture
 from trainables.contract.prediction import Input, Prediction
 from trainables.contract.predictor import PredictionOptions, Predictor
 from trainables.workloads.super_resolution.config import Inference
-from trainables.workloads.super_resolution.inference.back_projection import resize
-from trainables.workloads.super_resolution.inference.upscaler import Upscaler
-from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
+from trainables.workloads.super_resolution.inference.upscaler import Upscaler, resize
+from trainables.workloads.super_resolution.protocols.protocol import enlarge_bicubic
 from trainables.workloads.super_resolution.unit_range import to_levels, to_zero_one
 
 BAR, LABEL = 8, 16
@@ -94,13 +93,9 @@ class SuperResolutionPredictor(Predictor[SuperResolutionOptions]):
 
     @torch.inference_mode()
     def predict(self, pictures: Sequence[Any]) -> list[Image.Image]:
-        """Enlarge pictures.
+        """Enlarge pictures; returns an image for each, grey for grey ones.
 
-        Args:
-            pictures: Paths, PIL images, arrays [height, width, channels] or tensors [channels, height, width]; 8 bits.
-
-        Returns:
-            An image for each, grey for grey ones.
+        Pictures are paths, PIL images, arrays [height, width, channels] or tensors [channels, height, width]; 8 bits.
 
         Raises:
             ValueError: Something is no picture.

@@ -16,11 +16,8 @@ _CAPTION = 18
 def draw_frame(picture: np.ndarray, caption: str, colour: Colour, *, side: int) -> np.ndarray:
     """Draw a frame in its border, uint8 [height, width, 3].
 
-    Args:
-        picture: uint8 [height, width, 1 or 3].
-        caption: Stands below it.
-        colour: Of the border.
-        side: Smaller pictures are enlarged to about this side, by a whole factor.
+    `picture` is uint8 [height, width, 1 or 3]; smaller ones are enlarged to about `side`, by a whole factor. The
+    caption stands below it, and `colour` is that of the border.
     """
     zoom = max(1, round(side / max(picture.shape[:2])))
     pixels = enlarge(np.repeat(picture, 3 // picture.shape[2], axis=2), zoom)

@@ -55,11 +55,8 @@ def find_clips(source: Folder | None) -> list[Input]:
 def read_clip(item: Input, shape: ImageShape, choose: Choice, frames_per_s: float | None = None) -> ClipFrames:
     """Read some frames of a clip, resized and cropped as those of the training.
 
-    Args:
-        item: A video file, or a folder of frames.
-        shape: Shape of a frame.
-        choose: Chooses the frames to read.
-        frames_per_s: Rate that a video is brought to first, as that of the training; None: its own.
+    `item` is a video file, or a folder of frames. A video is first brought to `frames_per_s`, as that of the training;
+    None is its own rate.
 
     Raises:
         BadFileError: The clip is too short, or cannot be read; the fault names the frame.

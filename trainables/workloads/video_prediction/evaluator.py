@@ -3,24 +3,27 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from data_pipelines.video.batch import PackedClips
 from trainables.contract.evaluation import EvaluationResult, Evaluator
-from trainables.contract.prediction import Row, Value
+from trainables.contract.prediction import Row
 from trainables.contract.train_context import Collectives
 from trainables.contract.workload_config import BASELINE
 from trainables.metrics.generative.fvd import ClipDistances, ClipFeatures
+from trainables.metrics.images.psnr import PEAK, compute_psnr
+from trainables.metrics.images.ssim import WINDOW, compute_ssim
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import Predictor, rollout
 from trainables.workloads.video_prediction.plots import Shown, draw_predictions, to_8_bit
-from trainables.workloads.video_prediction.scores import score_frames, score_names
 from trainables.workloads.video_prediction.spaces.frame_spaces import Space
 from trainables.workloads.video_prediction.windows import cut_even_windows, noise_of
 
 _OURS, _COPY, _BEST = range(3)
 _LARGER_IS_BETTER = ("psnr", "ssim")
+Frames = Float[Tensor, "time channels height width"]
+"""Grey levels in 0..1."""
 
 
 class WindowEvaluator(Evaluator[PackedClips]):
@@ -86,9 +89,13 @@ class WindowEvaluator(Evaluator[PackedClips]):
             )
         means = self._collectives.sum(self._sums) / count
         nfe = self._collectives.gather(torch.tensor([self._nfe], device=self._device))
-        metrics = self._name("eval", means[_OURS]) | self._name("baseline/eval", means[_COPY])
-        if self._config.evaluation.num_draws > 1:
-            metrics |= self._name("eval/best", means[_BEST])
+        places = {"eval/": _OURS, "baseline/eval/": _COPY}
+        places |= {"eval/best/": _BEST} if self._config.evaluation.num_draws > 1 else {}
+        numel = self._config.data.num_channels * self._config.data.height * self._config.data.width
+        metrics: dict[str, float] = {}
+        for prefix, place in places.items():
+            metrics |= self._curves(prefix, means[place])
+            metrics |= {f"{prefix}{name}_sum": metrics[f"{prefix}{name}"] * numel for name in ("mse", "mae")}
         if self._fvd:
             fvd = self._fvd.compute(self._collectives.sum)
             metrics |= {"eval/fvd": fvd["ours"], "baseline/eval/fvd": fvd["copies"], "eval/fvd_clips": fvd["clips"]}
@@ -118,21 +125,12 @@ class WindowEvaluator(Evaluator[PackedClips]):
             for ours, trivial in self._scores
         ]
 
-    def _curves(self, prefix: str, scores: Float64[Tensor, "scores time"]) -> dict[str, Value]:
-        found: dict[str, Value] = {}
+    def _curves(self, prefix: str, scores: Float64[Tensor, "scores time"]) -> dict[str, float]:
+        found: dict[str, float] = {}
         for name, curve in zip(self._names, scores.tolist(), strict=True):
             found[f"{prefix}{name}"] = sum(curve) / len(curve)
             found |= {f"{prefix}{name}/t+{place}": value for place, value in enumerate(curve, start=1)}
         return found
-
-    def _name(self, prefix: str, means: Float64[Tensor, "scores time"]) -> dict[str, float]:
-        named: dict[str, float] = {}
-        for name, curve in zip(self._names, means.tolist(), strict=True):
-            named[f"{prefix}/{name}"] = sum(curve) / len(curve)
-            named |= {f"{prefix}/{name}/t+{place}": value for place, value in enumerate(curve, start=1)}
-        numel = self._config.data.num_channels * self._config.data.height * self._config.data.width
-        named |= {f"{prefix}/{name}_sum": named[f"{prefix}/{name}"] * numel for name in ("mse", "mae")}
-        return named
 
     def _gather_shown(self) -> list[Shown]:
         """Return the first windows in the order of the split, the same on every rank; a collective."""
@@ -155,4 +153,32 @@ def best_draw(scores: Float64[Tensor, "draws scores time"], names: tuple[str, ..
         means = scores[:, place].mean(dim=-1)
         chosen = means.argmax() if name in _LARGER_IS_BETTER else means.argmin()
         rows.append(scores[chosen, place])
+    return torch.stack(rows)
+
+
+def score_names(height: int, width: int) -> tuple[str, ...]:
+    """Return the names of the scores; without `ssim` for frames smaller than its window."""
+    return ("mse", "mae", "psnr", "ssim") if min(height, width) >= WINDOW else ("mse", "mae", "psnr")
+
+
+def score_frames(
+    prediction: Frames, truth: Frames, perceptual: Mapping[str, nn.Module] | None = None
+) -> Float64[Tensor, "scores time"]:
+    """Compute the scores of each frame, in the order of `score_names`, those of the perceptual metrics behind them.
+
+    They are the mean squared and absolute error over all channels and pixels, PSNR in dB, and SSIM. The mean PSNR is
+    the mean of these values, never the PSNR of a mean error. Perceptual metrics get grey
+    levels 0 to 255, of grey frames as three equal colours.
+
+    Raises ValueError for frames that are too small for the network of a perceptual metric.
+    """
+    error = prediction.double() - truth.double()
+    rows = [error.square().flatten(1).mean(1), error.abs().flatten(1).mean(1)]
+    pairs = list(zip(prediction.double() * PEAK, truth.double() * PEAK, strict=True))
+    rows.append(torch.stack([compute_psnr(*pair) for pair in pairs]))
+    if "ssim" in score_names(*prediction.shape[-2:]):
+        rows.append(torch.stack([compute_ssim(*pair) for pair in pairs]))
+    for network in (perceptual or {}).values():
+        shown = [[frame.round().expand(3, -1, -1) for frame in pair] for pair in pairs]
+        rows.append(torch.stack([network(*pair).double() for pair in shown]))
     return torch.stack(rows)

@@ -61,14 +61,7 @@ print(x_t.shape)
 def describe_network(
     network: nn.Module, config: VideoPredictionConfig, space: Space, data_spec: Mapping[str, Any]
 ) -> ExportSpec:
-    """Describe a network for its export, with the sampler of its evaluation.
-
-    Args:
-        network: The network.
-        config: Settings of the workload.
-        space: Form of the frames in the network.
-        data_spec: That of the training's data.
-    """
+    """Describe a network for its export, with the sampler of its evaluation."""
     data, frame = config.data, (space.channels, space.height, space.width)
     kind = "pixels divided by 127.5, minus 1" if config.latents is None else "scaled latents"
     words, bounds = f"past frames, the oldest first: {kind}", (-1, 1) if space.is_bounded else None

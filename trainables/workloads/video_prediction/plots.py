@@ -55,11 +55,6 @@ def draw_predictions(samples: Sequence[Shown], config: VideoPredictionConfig, fr
 
     The first has one picture for each window, as `draw_columns` draws it; the second is an animation of truth beside
     prediction, in which the border of what is predicted is orange.
-
-    Args:
-        samples: The windows.
-        config: Settings of the workload.
-        frames_per_s: Rate of the animation.
     """
     if not samples:
         return []

@@ -39,10 +39,7 @@ class VideoOptions(PredictionOptions):
 def choose_past(num_frames: int, data: VideoData, start: int | None) -> range:
     """Return the places of the past frames in a clip.
 
-    Args:
-        num_frames: Frames of the clip.
-        data: Number of past frames, and their distance.
-        start: The place behind the last of them; None: the clip's end.
+    `start` is the place behind the last of them; None: the clip's end.
 
     Raises:
         ValueError: There are too few frames.

@@ -1,6 +1,6 @@
 """Future frames of new clips, by a trained network; what has not happened yet can be predicted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,18 @@ from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input, Prediction, Row
 from trainables.contract.predictor import Predictor, SavedModel
 from trainables.contract.seeding import seeded_generator
+from trainables.pictures.animation import encode_gif, encode_mp4
+from trainables.pictures.picture_grid import encode_png
+from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST, draw_frame, time_name
 from trainables.workloads.video_prediction.clip_inputs import SUFFIXES, ClipFrames, choose_of, find_clips, read_clip
 from trainables.workloads.video_prediction.config import VideoPredictionConfig
 from trainables.workloads.video_prediction.diffusion.predictors import rollout
 from trainables.workloads.video_prediction.plots import to_8_bit
-from trainables.workloads.video_prediction.prediction_files import encode_future
 from trainables.workloads.video_prediction.prediction_options import VideoOptions, check_options, choose_past
 from trainables.workloads.video_prediction.task import VideoPredictionTask, build_predictor
+
+_SIDE = 192
+"""Smaller pictures are enlarged to about this side."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,11 @@ class VideoPredictionPredictor(Predictor[VideoOptions]):
 
     @torch.inference_mode()
     def predict(self, clips: Sequence[Any]) -> list[PredictedClip]:
-        """Predict the future of clips.
+        """Predict the future of clips; returns a prediction for each clip, of a folder of clips several.
 
-        Args:
-            clips: Paths or URIs of video files and folders of frames; arrays [time, height, width, channels]; or
-                tensors [time, channels, height, width]. Whole numbers are grey levels from 0 to 255, floating ones lie
-                from 0 to 1. A clip without a path is called by its place, `clip_0`.
-
-        Returns:
-            A prediction for each clip; a folder of clips gives several.
+        Clips are paths or URIs of video files and folders of frames, arrays [time, height, width, channels], or tensors
+        [time, channels, height, width]. Whole numbers are grey levels from 0 to 255, floating ones lie from 0 to 1. A
+        clip without a path is called by its place, `clip_0`.
 
         Raises:
             ValueError: Something is no clip, or has too few frames.
@@ -160,3 +161,35 @@ def _to_pixels(frames: Float[Tensor, "time channels height width"], name: str) -
 
 def _channels_last(frames: UInt8[Tensor, "time channels height width"]) -> np.ndarray:
     return frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def encode_future(
+    folder: str, past: np.ndarray, future: np.ndarray, *, formats: Collection[str], frames_per_s: float
+) -> dict[str, bytes]:
+    """Return the content of the files of one draw, by name.
+
+    `past` and `future` are uint8 [frames, height, width, channels], and `formats` any of `png`, `gif` and `mp4`.
+    """
+    files: dict[str, bytes] = {}
+    if "png" in formats:
+        width = len(str(len(future)))
+        files = {f"{folder}/frame_t+{step:0{width}d}.png": encode_png(frame) for step, frame in enumerate(future, 1)}
+    frames = draw_animation(past, future) if {"gif", "mp4"} & set(formats) else []
+    if "gif" in formats:
+        files[f"{folder}/prediction.gif"] = encode_gif(frames, frames_per_s)
+    if "mp4" in formats:
+        files[f"{folder}/prediction.mp4"] = encode_mp4(frames, frames_per_s)
+    return files
+
+
+def draw_animation(past: np.ndarray, future: np.ndarray) -> list[np.ndarray]:
+    """Draw past, then future: grey around past frames, orange around predicted ones, and the time below each.
+
+    `past` and `future` are uint8 [frames, height, width, 1 or 3], the frames drawn uint8 [height, width, 3] each.
+    """
+    last = len(past) - 1
+    drawn = [draw_frame(picture, time_name(place - last), PAST, side=_SIDE) for place, picture in enumerate(past)]
+    return [
+        *drawn,
+        *(draw_frame(each, f"{time_name(step)} predicted", FUTURE, side=_SIDE) for step, each in enumerate(future, 1)),
+    ]

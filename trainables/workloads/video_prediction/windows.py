@@ -29,12 +29,7 @@ def choose_starts(num_places: int, count: int) -> list[int]:
 def cut_even_windows(batch: PackedClips, *, num_past: int, num_future: int, stride: int, per_clip: int) -> Window:
     """Cut windows in the order of clips and of time; a clip that is too short for one has none.
 
-    Args:
-        batch: The clips.
-        num_past: Past frames of a window.
-        num_future: Future frames of a window.
-        stride: Distance between two frames of a window.
-        per_clip: Most windows of a clip.
+    Of each clip there are at most `per_clip`; `stride` is the distance between two frames of a window.
     """
     span = (num_past + num_future - 1) * stride + 1
     places = [

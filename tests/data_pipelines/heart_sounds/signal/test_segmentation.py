@@ -6,13 +6,14 @@ import pytest
 from data_pipelines.heart_sounds.datasets.synthetic import generate_heart_sound
 from data_pipelines.heart_sounds.signal.envelope import HOP_S, Envelope
 from data_pipelines.heart_sounds.signal.preprocessing import preprocess
-from data_pipelines.heart_sounds.signal.s1_detection import choose_first_sounds, systole_steps
 from data_pipelines.heart_sounds.signal.segmentation import (
     States,
+    choose_first_sounds,
     cut_windows,
     estimate_period,
     find_cycles,
     find_first_sounds,
+    systole_steps,
 )
 
 RATE = 2000

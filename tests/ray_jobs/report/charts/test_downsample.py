@@ -6,8 +6,7 @@ from itertools import groupby
 
 import pytest
 
-from ray_jobs.report.charts.chart import Point, count_points
-from ray_jobs.report.charts.downsample import MOST_POINTS, Curve, thin
+from ray_jobs.report.charts.chart import MOST_POINTS, Curve, Point, count_points, thin
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 5000])

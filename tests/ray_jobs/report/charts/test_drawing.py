@@ -46,6 +46,6 @@ def test_scales_are_logarithmic_where_a_linear_one_hides():
 
 @pytest.mark.parametrize("places", [[0.5, 0.5, 0.5], [0.0, 0.01, 0.99, 1.0], [1.0, 1.0]])
 def test_labels_keep_their_distance_inside_the_axes(places):
-    moved = list(spread(places, 0.0, 1.0))
+    moved = list(spread(places))
     assert all(later - earlier >= LABEL_GAP - 1e-9 for earlier, later in itertools.pairwise(moved))
     assert min(moved) >= -1e-9 and max(moved) <= 1 + 1e-9

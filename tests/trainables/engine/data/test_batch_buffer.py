@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainables.engine.data.batch_buffer import BatchBuffer
+from trainables.engine.data.arrow_gather import BatchBuffer
 
 KINDS = {
     "fixed": pa.binary(3),

@@ -85,10 +85,10 @@ def test_a_name_is_given_only_once_its_folder_is_sealed(folder, gate):
     writer = make_writer(folder)
     writer.save(1, make_state(), {})
     assert gate.has_begun.wait(20)
-    assert writer.take() is None and folder.names("checkpoints") == []
+    assert writer.take() == [] and folder.names("checkpoints") == []
     gate.is_open.set()
     writer.wait()
-    assert writer.take() == NAMES[1] and writer.take() is None
+    assert writer.take() == [NAMES[1]] and writer.take() == []
     with folder.local(NAMES[1]) as files:
         assert verify(files) is None
 
@@ -118,7 +118,7 @@ def test_small_and_awaited_states_are_complete_at_once(folder, monkeypatch, is_s
     writer = make_writer(folder, keep=1, is_beside=is_small)
     for step in (1, 2):
         writer.save(step, make_state(), {})
-        assert writer.take() == NAMES[step]
+        assert writer.take() == [NAMES[step]]
         assert folder.names("checkpoints") == [NAMES[step].partition("/")[2]]
 
 
@@ -133,7 +133,7 @@ def test_the_error_of_the_writing_is_raised_where_it_is_asked_for(folder, gate, 
         writer.save(1, make_state(), {})
         with pytest.raises(OSError, match="No space left"):
             ask(writer)
-        assert writer.take() is None
+        assert writer.take() == []
 
 
 def test_a_context_waits_for_the_end_of_the_writing(folder, gate, caplog):

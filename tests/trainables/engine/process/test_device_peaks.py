@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.engine.process.device_peaks import find_peak
+from trainables.engine.loop.throughput import find_peak
 
 GPU = torch.device("cuda", 0)
 

@@ -15,8 +15,7 @@ from data_pipelines.storage.folder import Folder
 from tests.trainables.inference.export.conftest import METRICS, MODELS, save_tiny
 from trainables.contract.export import BATCH, Axis, ExportSpec, Graph, GraphInput, GraphOutput
 from trainables.inference.export import graph_files
-from trainables.inference.export.export_model import export_model
-from trainables.inference.export.formats import read_formats
+from trainables.inference.export.export_model import export_model, read_formats
 from trainables.inference.model_files import load_state, load_task
 
 TOY = {"name": "toy", "num_rows": 8}

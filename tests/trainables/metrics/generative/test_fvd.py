@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from tests.ranks import run_ranks, solo
 from trainables.metrics.generative.fvd import ClipDistances
-from trainables.metrics.generative.i3d import SIDE, I3dFeatures, to_input
-from trainables.metrics.generative.i3d_network import I3d, pad_same, pool_same
+from trainables.metrics.generative.i3d import SIDE, I3d, I3dFeatures, pad_same, pool_same, to_input
 
 CPU = torch.device("cpu")
 

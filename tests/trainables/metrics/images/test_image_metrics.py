@@ -9,10 +9,8 @@ import torch
 from tests.image_fixtures import noise
 from trainables.metrics.images.luma import compute_grey, compute_luma, is_grey
 from trainables.metrics.images.psnr import MAX_PSNR_DB, compute_channel_psnr, compute_psnr
-from trainables.metrics.images.sam import compute_sam
-from trainables.metrics.images.scc import compute_scc
+from trainables.metrics.images.remote_sensing import compute_sam, compute_scc, compute_uqi
 from trainables.metrics.images.ssim import compute_ssim
-from trainables.metrics.images.uqi import compute_uqi
 
 
 def pair(channels: int = 3, height: int = 14, width: int = 17, spread: int = 40) -> tuple[torch.Tensor, torch.Tensor]:

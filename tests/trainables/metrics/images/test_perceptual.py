@@ -10,9 +10,7 @@ from torch.nn import functional
 
 from tests.image_fixtures import noise
 from tests.trainables.metrics.images.backbone_files import save_backbone, save_dists, save_linear
-from trainables.metrics.images.backbones import load_stages
-from trainables.metrics.images.dists import Dists
-from trainables.metrics.images.lpips import Lpips, find_backbone
+from trainables.metrics.images.perceptual import Dists, Lpips, find_backbone, load_stages
 
 ALEXNET = [(0, 4, 2), None, (3, 1, 2), None, (6, 1, 1), (8, 1, 1), (10, 1, 1)]
 """Convolutions as number, stride and padding; None is a pooling of 3x3 with stride 2."""

@@ -9,9 +9,7 @@ from tests.ranks import solo
 from tests.tasks import seeded
 from tests.trainables.metrics.images.backbone_files import save_backbone, save_dists, save_linear
 from tests.trainables.workloads.super_resolution.conftest import CPU, Nearest, tiny_batch, tiny_config
-from trainables.metrics.images.dists import Dists
-from trainables.metrics.images.lpips import Lpips
-from trainables.metrics.images.perceptual import load_perceptual
+from trainables.metrics.images.perceptual import Dists, Lpips, load_perceptual
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 

@@ -11,7 +11,7 @@ from trainables.contract.seeding import seeded_generator
 from trainables.metrics.generative.frechet import Gaussian, compute_frechet_distance
 from trainables.metrics.generative.kernel_distance import compute_kernel_distance
 from trainables.metrics.generative.precision_recall import compute_precision_recall
-from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer
+from trainables.workloads.flow_matching.reference.scoring import Extractor, Scorer
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import (
@@ -82,7 +82,7 @@ def test_samples_equal_to_the_test_images_have_no_distance():
     images = torch.randn(12, 64, generator=torch.Generator().manual_seed(0))
     forward = lambda rows: (rows, rows[:, :3])  # noqa: E731
     scorer = Scorer(Extractor("local", 64, 3, forward), solo(), CPU)
-    scorer.add(images, Chunk(0, 0, 12))
+    scorer.add(images, range(12))
     scores = scorer.compute(_moments(images + 1), test=_moments(images))
     assert scores.fid_test == pytest.approx(0, abs=1e-6) and scores.fid == pytest.approx(64, rel=1e-6)
 

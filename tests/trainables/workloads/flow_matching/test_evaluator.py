@@ -13,8 +13,7 @@ from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.engine.data.dataset_statistics import DatasetStatisticsCache
 from trainables.workloads.flow_matching.config import Evaluation as EvaluationSettings
 from trainables.workloads.flow_matching.config import Sampling
-from trainables.workloads.flow_matching.reference.score_names import name_scores
-from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores
+from trainables.workloads.flow_matching.reference.scoring import Extractor, Scores, name_scores
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
 from .conftest import (

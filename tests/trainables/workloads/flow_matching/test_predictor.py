@@ -20,8 +20,7 @@ from trainables.contract.seeding import seeded_generator
 from trainables.inference.loading import load_model, read_options
 from trainables.inference.model_files import open_model
 from trainables.inference.predict_folder import PredictionPlan, predict_folder, work_here
-from trainables.workloads.flow_matching.flow.guidance import generate
-from trainables.workloads.flow_matching.flow.noise import draw_noise
+from trainables.workloads.flow_matching.flow.guidance import draw_noise, generate
 from trainables.workloads.flow_matching.picture_likelihood import compute_likelihood
 from trainables.workloads.flow_matching.pixels import dequantise, to_uint8
 from trainables.workloads.flow_matching.prediction_options import FlowOptions

@@ -17,8 +17,7 @@ from tests.trainables.workloads.super_resolution.conftest import CPU, Nearest, s
 from trainables.contract.panels import ImagePanel, TablePanel
 from trainables.workloads.super_resolution.evaluator import Best, ImageEvaluator, Standing
 from trainables.workloads.super_resolution.plots import SamplePlots
-from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
-from trainables.workloads.super_resolution.protocols.protocol import measure
+from trainables.workloads.super_resolution.protocols.protocol import enlarge_bicubic, measure
 from trainables.workloads.super_resolution.task import SuperResolutionTask
 
 

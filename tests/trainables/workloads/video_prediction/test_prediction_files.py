@@ -9,7 +9,7 @@ from PIL import Image, ImageSequence
 from tests.trainables.workloads.video_prediction.saved_predictors import load, predict, regression, save_clip, strided
 from tests.video_fixtures import save_video
 from trainables.workloads.video_prediction.bordered_frames import FUTURE, PAST
-from trainables.workloads.video_prediction.prediction_files import draw_animation, encode_future
+from trainables.workloads.video_prediction.predictor import draw_animation, encode_future
 
 __all__ = ["regression", "strided"]
 

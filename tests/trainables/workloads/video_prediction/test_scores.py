@@ -6,8 +6,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from tests.trainables.metrics.images.backbone_files import save_backbone, save_linear
-from trainables.metrics.images.lpips import Lpips
-from trainables.workloads.video_prediction.scores import score_frames, score_names
+from trainables.metrics.images.perceptual import Lpips
+from trainables.workloads.video_prediction.evaluator import score_frames, score_names
 
 
 def test_scores_are_those_of_a_loop_over_frames():

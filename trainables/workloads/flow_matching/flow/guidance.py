@@ -1,11 +1,13 @@
 """Sampling under classifier-free guidance (Ho & Salimans 2022): solves the network's flow for given labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from trainables.contract.seeding import seeded_generator
 from trainables.workloads.flow_matching.config import Sampling
 from trainables.workloads.flow_matching.flow.solvers import solve
 
@@ -62,13 +64,16 @@ def generate(
 ) -> Samples:
     """Generate one image of each label from its noise; `module` is in eval mode, on the device of `x_0`.
 
-    Args:
-        module: Predicts the velocity from (x, t, label).
-        x_0: The noise.
-        label: Class of each image.
-        null_label: Label of the null class.
-        sampling: Solver and guidance.
+    `module` predicts the velocity from (x, t, label), and `x_0` is the noise.
     """
     velocity = GuidedVelocity(module, label, null_label, sampling.guidance)
     solution = solve(velocity, x_0, sampling)
     return Samples(images=solution.x_1, nfe_ode=solution.nfe, nfe_net=velocity.num_evaluations)
+
+
+def draw_noise(purpose: str, indices: Sequence[int], *, seed: int, shape: tuple[int, ...]) -> Float[Tensor, "rows ..."]:
+    """Draw standard normal noise for samples, on the CPU.
+
+    Samples for another `purpose` have other noise; `indices` are the numbers of the samples.
+    """
+    return torch.stack([torch.randn(*shape, generator=seeded_generator(seed, purpose, index)) for index in indices])

@@ -42,11 +42,8 @@ def compute_log_density(
 ) -> LogDensity:
     """Compute the log-density of one image.
 
-    Args:
-        velocity: v(t, x) of a batch [batch, channels, height, width]; its samples do not depend on each other.
-        x_1: The image.
-        sampling: The solver.
-        probes: Hutchinson's random signs; None: the exact divergence.
+    `velocity` is v(t, x) of a batch [batch, channels, height, width], whose samples do not depend on each other.
+    Without `probes`, Hutchinson's random signs, the divergence is exact.
     """
     size = x_1.numel()
     num_sums = 1 if probes is None else len(probes)

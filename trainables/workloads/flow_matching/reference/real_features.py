@@ -12,21 +12,10 @@ from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import RunningMoments, compute_frechet_distance
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.reservoir import RowSampler, hash_content
-from trainables.workloads.flow_matching.reference.scoring import Comparison, Extractor, compare_rows
+from trainables.workloads.flow_matching.reference.scoring import Extractor, Halves, compare_rows
 
 MAX_ROWS = 10_000
 """Real images, and generated ones, of which the features are kept."""
-
-
-@dataclass(frozen=True)
-class Halves:
-    """Scores of one random half of the training images of each class against the other, as of a perfect generator."""
-
-    fid: float
-    kid: float
-    kid_std: float
-    precision: float
-    recall: float
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,8 @@ def measure_real_features(extractor: Extractor, start: StartContext) -> RealFeat
         sampler.add(hashes, features)
     first, second = (sums.over_ranks(start.collectives.sum).gaussian() for sums in moments)
     hashes, rows = sampler.gather(start.collectives)
-    compared: Comparison = compare_rows(*(rows[half_of(hashes) == half] for half in range(2)))
-    halves = Halves(fid=compute_frechet_distance(first, second), **asdict(compared))
-    return RealFeatures(rows.cpu(), halves)
+    compared = compare_rows(*(rows[half_of(hashes) == half] for half in range(2)))
+    return RealFeatures(rows.cpu(), Halves(compute_frechet_distance(first, second), **compared))
 
 
 def _divide(start: StartContext) -> Callable[[Tensor], Tensor]:

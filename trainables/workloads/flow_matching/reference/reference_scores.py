@@ -8,7 +8,7 @@ import torch
 from trainables.contract.train_context import StartContext
 from trainables.metrics.generative.frechet import Gaussian, RunningMoments
 from trainables.workloads.flow_matching.config import Evaluation
-from trainables.workloads.flow_matching.flow.noise import draw_noise
+from trainables.workloads.flow_matching.flow.guidance import draw_noise
 from trainables.workloads.flow_matching.pixels import to_uint8
 from trainables.workloads.flow_matching.reference.pixel_statistics import PixelMoments
 from trainables.workloads.flow_matching.reference.real_features import MAX_ROWS, RealFeatures, measure_real_features
@@ -21,12 +21,6 @@ def resolve_reference(real: RealData, extractor: Extractor, settings: Evaluation
     """Fill in what `real` lacks for one extractor: feature moments, features and the baseline. A collective.
 
     Each is computed once for a data set.
-
-    Args:
-        real: Statistics of the real images.
-        extractor: The feature network.
-        settings: Number of samples of the baseline, and its scores.
-        start: Batches, collectives and cache.
     """
     name, num_samples = extractor.name, settings.num_samples
     device = start.device.type
@@ -74,6 +68,6 @@ def _score_trivial(
     scorer = Scorer(extractor, start.collectives, start.device, num_kept=real.num_kept(extractor.name, settings))
     shape = tuple(pixels.mean.shape)
     for chunk in deal_chunks(settings.num_samples, settings.batch_size, start.collectives):
-        noise = draw_noise("trivial generator", range(chunk.start, chunk.stop), seed=start.seed, shape=shape)
+        noise = draw_noise("trivial generator", chunk, seed=start.seed, shape=shape)
         scorer.add(pixels.sample(noise), chunk)
     return scorer.compute(real.gaussians[extractor.name], real.rows_for(extractor.name, settings))

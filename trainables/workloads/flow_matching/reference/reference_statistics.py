@@ -110,7 +110,8 @@ class RealData:
             "baselines": {name: asdict(scores) for name, scores in self._baselines.items()},
         }
         if self.network is not None:
-            state |= {"network": _on_cpu(self.network.state_dict()), "accuracy": self.accuracy}
+            weights = {name: tensor.cpu().clone() for name, tensor in self.network.state_dict().items()}
+            state |= {"network": weights, "accuracy": self.accuracy}
         if self.features:
             state["features"] = {name: features.state_dict() for name, features in self.features.items()}
         return state
@@ -141,7 +142,3 @@ class RealData:
         self.network.load_state_dict(learnt["network"])
         self.network.eval().requires_grad_(False)
         self.accuracy = learnt["accuracy"]
-
-
-def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.cpu().clone() for name, tensor in state.items()}

@@ -21,8 +21,7 @@ def weigh_classes(counts: Tensor, largest: float) -> Float[Tensor, " classes"]:
 def weigh_patients(cycles: Float[Tensor, "patients classes"]) -> Float[Tensor, " patients"]:
     """Compute the weight n / (P n_p) of each patient's cycles, 1 on average over them; 0 for a patient without any.
 
-    Args:
-        cycles: Number of training cycles of each patient and class.
+    `cycles` has the number of training cycles of each patient and class.
     """
     counts = cycles.sum(dim=1)
     weights = counts.sum() / (counts > 0).sum().clamp(min=1) / counts.clamp(min=1)
@@ -51,14 +50,8 @@ def classification_loss(
 
     It is not divided by the weights of the batch, which would weigh a row by the others beside it, and differently for
     each number of workers; the weights are 1 on average. Focal: -w (1 - p)^gamma log p of the true class (Lin et al.
-    2017, equation 5).
-
-    Args:
-        logits: The network's output, in any precision.
-        label: True classes.
-        settings: Cross-entropy or focal loss.
-        weights: Class weights, by `weigh_classes`; None: all equal.
-        row_weights: Weights of the rows, by `weigh_patients`; None: all equal.
+    2017, equation 5). Logits may be in any precision. `weights` of classes are by `weigh_classes`, `row_weights` by
+    `weigh_patients`; without them all are equal.
     """
     logits = logits.float()
     if settings.focal_gamma == 0:

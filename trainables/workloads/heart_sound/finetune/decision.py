@@ -44,9 +44,6 @@ def read_rule(learnt: Mapping[str, Any], task: HeartTask) -> DecisionRule:
 def decide(probabilities: np.ndarray, task: HeartTask, rule: DecisionRule) -> np.ndarray:
     """Return the answer of each row of probabilities, int64; among equals the clinical positive, then the first class.
 
-    Args:
-        probabilities: [rows, classes], of cycles, recordings or patients.
-        task: Its classes.
-        rule: The model's.
+    `probabilities` are [rows, classes], of cycles, recordings or patients.
     """
     return predict(probabilities * np.array(rule.multipliers), positive=task.positive)

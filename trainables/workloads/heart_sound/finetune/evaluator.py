@@ -39,17 +39,10 @@ FIELDS = ("label", "patient", "recording", "is_good")
 class FinetuneEvaluator(Evaluator[Mapping[str, Any]]):
     """Evaluator of all given splits.
 
-    Args:
-        task: The task.
-        splits: The evaluated splits.
-        training: Confusion matrix of the training answers since the last evaluation.
-        data_spec: That of the data.
-        pooling: That of cycles and recordings.
-        goal: Name of the metric that decides which model is best; it is NaN where it is undefined.
-        has_details: Whether intervals, subgroups, calibration and a table of all subjects are wanted too.
-        find_rule: Returns the decision rule, given the answers for all validation subjects in the task's unit, if there
-            are any, and the clinical outcomes by patient.
-        collectives: The argument of `Task.evaluator`.
+    `training` is the confusion matrix of the training answers since the last evaluation. The metric `goal`, which
+    decides which model is best, is NaN where it is undefined. `has_details` is whether intervals, subgroups,
+    calibration and a table of all subjects are wanted too. `find_rule` returns the decision rule, given the answers for
+    all validation subjects in the task's unit, if there are any, and the clinical outcomes by patient.
     """
 
     def __init__(

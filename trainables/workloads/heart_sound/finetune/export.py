@@ -43,15 +43,7 @@ print(dict(zip(card["classes"], np.exp(recording) / np.exp(recording).sum())))
 def describe_network(
     network: FinetuneNetwork, config: FinetuneConfig, data_spec: Mapping[str, Any], num_samples: int, rule: DecisionRule
 ) -> ExportSpec:
-    """Describe a classifier for its export.
-
-    Args:
-        network: Encoder and classifier.
-        config: Settings of the workload.
-        data_spec: That of the training's data.
-        num_samples: Values of a signal.
-        rule: The decision rule.
-    """
+    """Describe a classifier for its export."""
     task, names = config.heart_task, list(data_spec["class_names"])
     output = GraphOutput("logits", ("batch", len(names)), "one logit for each class, in the order of `classes`")
     if config.has_attention:

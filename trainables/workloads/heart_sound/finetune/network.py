@@ -60,9 +60,8 @@ def pool_bags(
 ) -> Float[Tensor, "bags classes"]:
     """Return the logits of bags: the mean of their cycles' with the weights softmax(scores) (Ilse et al. 2018).
 
-    Args:
-        outputs: Logits and scores by a network with attention, in any precision.
-        is_counted: False for cycles that are left out; each bag has another.
+    The outputs are logits and scores by a network with attention, in any precision. `is_counted` is false for cycles
+    that are left out; each bag has another.
     """
     logits, scores = outputs.float().split([outputs.shape[2] - 1, 1], dim=2)
     weights = scores.masked_fill(~is_counted[..., None], -torch.inf).softmax(dim=1)

@@ -23,14 +23,16 @@ from trainables.contract.predictor import PredictionOptions, Predictor, SavedMod
 from trainables.workloads.heart_sound.finetune.aggregation import pool, separate, softmax, weigh_by_attention
 from trainables.workloads.heart_sound.finetune.config import FinetuneConfig
 from trainables.workloads.heart_sound.finetune.decision import DecisionRule, argmax_rule, decide, read_rule
-from trainables.workloads.heart_sound.finetune.inference.answers import CycleAnswer, PatientAnswer, RecordingAnswer
-from trainables.workloads.heart_sound.finetune.inference.challenge_files import challenge_files, refuse_other_task
-from trainables.workloads.heart_sound.finetune.inference.patients import (
+from trainables.workloads.heart_sound.finetune.inference.answers import (
+    CycleAnswer,
+    PatientAnswer,
+    RecordingAnswer,
     patient_row,
     pool_recordings,
     probability_columns,
     summarise_patients,
 )
+from trainables.workloads.heart_sound.finetune.inference.challenge_files import challenge_files, refuse_other_task
 from trainables.workloads.heart_sound.finetune.inference.recording_inputs import describe_recordings, find_recordings
 from trainables.workloads.heart_sound.finetune.inference.recording_picture import draw_recording
 
@@ -79,14 +81,10 @@ class HeartSoundPredictor(Predictor[HeartSoundOptions]):
 
     @torch.inference_mode()
     def predict(self, recordings: Sequence[Any]) -> list[RecordingAnswer]:
-        """Judge recordings.
+        """Judge recordings; returns an answer for each, in their order.
 
-        Args:
-            recordings: Paths, beside which annotated states are used as in a folder; or pairs of samples, [count] or
-                [count, channels], and their sample rate in Hz.
-
-        Returns:
-            An answer for each, in their order.
+        Recordings are paths, beside which annotated states are used as in a folder, or pairs of samples, [count] or
+        [count, channels], and their sample rate in Hz.
 
         Raises:
             ValueError: Something is no recording.

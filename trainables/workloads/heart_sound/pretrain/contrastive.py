@@ -24,16 +24,9 @@ def nt_xent(
     """Compute the mean over this rank's 2 B views of -log(exp(s_p / t) / sum exp(s / t)), s the cosine similarity.
 
     The sum is over all other views of all ranks; with `subject` only over the positive one and those of other subjects.
-    Identical embeddings give ln(2B - 1), B counted over all ranks.
-
-    Args:
-        first: First view of each cycle.
-        second: Second view of each cycle.
-        temperature: t.
-        gather: Concatenates views over ranks; gradients flow back.
-        num_before: Returns how many views the ranks before this one have, given its own number.
-        subject: Subject of each cycle.
-        gather_subjects: Concatenates subjects over ranks.
+    Identical embeddings give ln(2B - 1), B counted over all ranks. `gather` concatenates views over ranks, and
+    gradients flow back; `gather_subjects` concatenates subjects. `num_before` returns how many views the ranks before
+    this one have, given its own number.
     """
     own = torch.cat([functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)])
     everything = gather(own)
@@ -65,15 +58,7 @@ def sub_structure_loss(
 ) -> Float[Tensor, ""]:
     """Compute, if aligned, the mean over k of NT-Xent among the k-th parts alone; else NT-Xent among all parts pooled.
 
-    Args:
-        first: Parts of the first views.
-        second: Parts of the second views.
-        is_aligned: Whether k-th parts are compared only with k-th parts.
-        temperature: As in `nt_xent`.
-        gather: As in `nt_xent`.
-        num_before: As in `nt_xent`.
-        subject: As in `nt_xent`.
-        gather_subjects: As in `nt_xent`.
+    The arguments are those of `nt_xent`.
     """
     num_parts = first.shape[1]
     if not is_aligned:

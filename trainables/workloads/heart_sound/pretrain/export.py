@@ -19,14 +19,7 @@ module = weights_of = Encoder(EncoderConfig(**card["architecture"]["encoder"]))
 def describe_encoder(
     encoder: Encoder, config: PretrainConfig, data_spec: Mapping[str, Any], num_samples: int
 ) -> ExportSpec:
-    """Describe an encoder for its export.
-
-    Args:
-        encoder: The encoder.
-        config: Settings of the workload.
-        data_spec: That of the training's data.
-        num_samples: Values of a signal.
-    """
+    """Describe an encoder for its export."""
     output = GraphOutput("embedding", ("batch", encoder.width), "the embedding of each signal")
     return ExportSpec(
         "An encoder of heart sounds, pretrained by contrastive learning without labels.",

@@ -47,11 +47,7 @@ class PretrainTask(Task[Mapping[str, Any]]):
     def compare(self, first: Tensor, second: Tensor, subject: Tensor, *, is_gathered: bool = True) -> LossOutput:
         """Compute the losses of two views; rows are those of the network.
 
-        Args:
-            first: Rows of the first views.
-            second: Rows of the second views.
-            subject: Subject of each row.
-            is_gathered: Whether to take negatives from all ranks.
+        With `is_gathered` negatives are taken from all ranks.
         """
         contrast = self.config.contrast
         options: dict[str, Any] = {"temperature": contrast.temperature}

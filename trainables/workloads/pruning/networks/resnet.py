@@ -68,10 +68,8 @@ class BasicBlock(nn.Module):
     def __init__(self, channels: tuple[int, int, int], stride: int, shortcut: nn.Module) -> None:
         """Build a block.
 
-        Args:
-            channels: Of the input, between the convolutions, of the output.
-            stride: Of the first convolution.
-            shortcut: Maps the input to the output's shape.
+        `channels` are those of the input, between the convolutions, and of the output; `shortcut` maps the input to the
+        output's shape, and `stride` is that of the first convolution.
         """
         super().__init__()
         self.conv1 = nn.Conv2d(channels[0], channels[1], 3, stride=stride, padding=1, bias=False)
@@ -97,10 +95,8 @@ class PaddedShortcut(nn.Module):
     def __init__(self, before: Sequence[int], after: Sequence[int], padding: int) -> None:
         """Build a shortcut.
 
-        Args:
-            before: The dense network's numbers of the channels of the stream before.
-            after: Those of the stream after.
-            padding: Zero channels on each side in the dense network.
+        `before` and `after` are the dense network's numbers of the channels of the stream before and after; `padding`
+        are zero channels on each side in the dense network.
         """
         super().__init__()
         place = {channel + padding: index for index, channel in enumerate(before)}

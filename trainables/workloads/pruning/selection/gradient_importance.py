@@ -30,14 +30,8 @@ def score_gradients(
 
     taylor: (sum g w)^2, the squared first-order change of the loss (Molchanov et al. 2019, eq. 8, with a unit's weights
     together). hessian: sum g^2 w^2, its second-order change with the squared gradient as the diagonal of the Hessian
-    (LeCun et al. 1990; Fisher's approximation). Both are means over the samples of all ranks; a collective.
-
-    Args:
-        network: The network, in eval mode.
-        groups: Groups to score; a group's parameters count together (Fang et al. 2023).
-        criterion: taylor or hessian.
-        batches: This rank's training batches.
-        collectives: Those of this rank.
+    (LeCun et al. 1990; Fisher's approximation). Both are means over the samples of all ranks; a collective. The network
+    is in eval mode, and the criterion taylor or hessian; a group's parameters count together (Fang et al. 2023).
     """
     names = dict.fromkeys(member.tensor for group in groups for member in group.parameters)
     weights = {name: network.get_parameter(name).detach() for name in names}
@@ -73,7 +67,7 @@ def _each_samples_gradients(
 
 def _score_taylor(group: UnitGroup, gradients: Gradients, weights: Gradients) -> Tensor:
     """Return the sum over samples of the squared sums of all g w."""
-    parts = [_by_unit(gradients[member.tensor] * weights[member.tensor], member) for member in group.parameters]
+    parts = [sum_each_by_unit(gradients[member.tensor] * weights[member.tensor], member) for member in group.parameters]
     return torch.stack(parts).sum(dim=0).square().sum(dim=0)
 
 
@@ -82,11 +76,11 @@ def _score_hessian(group: UnitGroup, gradients: Gradients, weights: Gradients) -
     parts = []
     for member in group.parameters:
         products = (gradients[member.tensor] * weights[member.tensor]).square()
-        parts.append(_by_unit(products.sum(dim=0, keepdim=True), member))
+        parts.append(sum_each_by_unit(products.sum(dim=0, keepdim=True), member))
     return torch.stack(parts).sum(dim=0)[0]
 
 
-def _by_unit(values: Tensor, member: Member) -> Float[Tensor, "samples units"]:
+def sum_each_by_unit(values: Tensor, member: Member) -> Float[Tensor, "samples units"]:
     """Sum over all entries of each unit, sample by sample, in float64."""
     by_entry = values.double().movedim(member.dim + 1, 1).reshape(len(values), values.shape[member.dim + 1], -1).sum(2)
     return by_entry[:, member.index.to(values.device)].sum(dim=2)

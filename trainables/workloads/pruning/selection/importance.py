@@ -9,10 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.contract.evaluation import evaluating
 from trainables.contract.train_context import Collectives
 from trainables.workloads.pruning.config import Criterion
 from trainables.workloads.pruning.networks.units import Member, UnitGroup
-from trainables.workloads.pruning.selection.gradient_importance import score_gradients
+from trainables.workloads.pruning.selection.gradient_importance import score_gradients, sum_each_by_unit
 from trainables.workloads.pruning.selection.magnitude_masks import Mask
 
 Scores = dict[str, Float[Tensor, " units"]]
@@ -37,21 +38,14 @@ def compute_importance(
     output F, or the mean |F| and root mean square of qkv or fc1. saliency: |sum F dL/dF| of each sample (Molchanov et
     al. 2017, eq. 8), averaged. The others take in all that goes with the unit (Fang et al. 2023). taylor, hessian: see
     `score_gradients`. group_l2: sum w^2 of the weights that compute or read it and of its norms' factors. bn_scale: sum
-    |gamma| of its batch norms (Liu et al. 2017). Both are over their group's mean, which makes groups comparable.
-    Only l1, l2, saliency, taylor and hessian read `batches`, and contain collectives.
-
-    Args:
-        network: The trained network.
-        groups: Groups to score.
-        criterion: One of the above.
-        masks: Weights that magnitude pruning keeps, by tensor.
-        batches: This rank's training batches.
-        collectives: Those of this rank.
+    |gamma| of its batch norms (Liu et al. 2017). Both are over their group's mean, which makes groups comparable. Only
+    l1, l2, saliency, taylor and hessian read `batches`, and contain collectives. `masks` are the weights that magnitude
+    pruning keeps, by tensor.
     """
     if criterion in OF_ACTIVATIONS:
         return _score_activations(network, groups, criterion, batches, collectives)
     if criterion in OF_GRADIENTS:
-        with _evaluating(network):
+        with evaluating(network):
             return score_gradients(network, groups, criterion, batches, collectives)
     weights = network.state_dict()
     return {group.name: _score_weights(group, criterion, weights, masks).cpu() for group in groups}
@@ -80,8 +74,7 @@ def _total(parts: Sequence[Tensor]) -> Tensor:
 
 def sum_by_unit(values: Tensor, member: Member) -> Float[Tensor, " units"]:
     """Sum over all entries of each unit, in float64."""
-    by_entry = values.double().movedim(member.dim, 0).reshape(values.shape[member.dim], -1).sum(dim=1)
-    return by_entry[member.index.to(values.device)].sum(dim=1)
+    return sum_each_by_unit(values[None], member)[0]
 
 
 def _score_activations(
@@ -120,17 +113,6 @@ def _finish(members: Sequence[tuple[str, Member]], total: Tensor, count: Tensor,
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put the network in eval mode, and back."""
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)
-
-
-@contextmanager
 def _watching(network: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Put the network in eval mode and yield the last output of each module by name."""
     outputs: dict[str, Tensor] = {}
@@ -143,7 +125,7 @@ def _watching(network: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, 
 
     handles = [network.get_submodule(name).register_forward_hook(keep(name)) for name in dict.fromkeys(modules)]
     try:
-        with _evaluating(network):
+        with evaluating(network):
             yield outputs
     finally:
         for handle in handles:

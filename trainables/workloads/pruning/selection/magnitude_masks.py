@@ -14,12 +14,8 @@ def prune_globally(
 ) -> dict[str, Mask]:
     """Return masks, True for weights that stay; those with the smallest magnitude are pruned.
 
-    The number pruned is rounded; among equal magnitudes the last ones stay.
-
-    Args:
-        weights: Weights by name.
-        rate: Share of the weights alive that is pruned.
-        alive: Weights that were not pruned before; all by default.
+    The number pruned is rounded; among equal magnitudes the last ones stay. `rate` is the share of the weights alive
+    that is pruned; by default all are alive.
     """
     living = {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()} if alive is None else alive
     pooled = torch.cat([weights[name].detach().abs()[living[name]].float().flatten() for name in weights])

@@ -95,11 +95,8 @@ def mark_units(
 ) -> PruningMarks:
     """Mark all units outside `kept`: every prunable weight that computes them or reads them.
 
-    Args:
-        groups: Groups that may lose units.
-        kept: For each group the indices of the units that stay.
-        shapes: Shapes of the network's tensors.
-        masks: Weights that magnitude pruning keeps, by tensor.
+    `kept` has, for each group that may lose units, the indices of those that stay; `shapes` are those of the network's
+    tensors, and `masks` the weights that magnitude pruning keeps, by tensor.
     """
     marked: dict[str, Mask] = {}
     for group in groups:

@@ -1,10 +1,11 @@
 """Unit selection of a trained network: combines the settings with scores and counts."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.contract.train_context import StartContext
 from trainables.workloads.pruning.config import PruningConfig
@@ -15,7 +16,6 @@ from trainables.workloads.pruning.networks.units import UnitGroup
 from trainables.workloads.pruning.selection.importance import compute_importance
 from trainables.workloads.pruning.selection.magnitude_masks import Mask, prune_globally
 from trainables.workloads.pruning.selection.physical_removal import shrink
-from trainables.workloads.pruning.selection.unit_counts import choose_units, count_by_mask, count_by_rate
 
 NUM_HALVINGS = 14
 """Of the interval in which a rate is searched: it is found to within 0.0001."""
@@ -50,14 +50,8 @@ def plan_pruning(
 ) -> PruningPlan:
     """Plan a pruning by `config.rate`, or by the least rate that reaches the target of `config`; a collective.
 
-    Raises ValueError when every network that was timed is slower than the target in latency.
-
-    Args:
-        network: The trained network.
-        blueprint: Its blueprint.
-        config: The workload's settings.
-        start: Batches and collectives.
-        num_prunings: Number of prunings, this one included.
+    Raises ValueError when every network that was timed is slower than the target in latency. `num_prunings` counts this
+    one too.
     """
     groups = target_groups(blueprint, config)
     scores = compute_importance(
@@ -93,11 +87,8 @@ def find_plan(
 ) -> PruningPlan:
     """Find by bisection the plan of the lowest rate that costs at most `allowed`; that of rate 1 if none does.
 
-    Args:
-        plan_at: Makes the plan of a rate; a higher one keeps no unit that a lower one removes.
-        cost_of: Returns what the network of a plan costs. A measured cost, which may rise by chance where units go,
-            leads to a plan that was measured to cost so little, near the lowest rate.
-        allowed: The largest cost.
+    A plan of a higher rate keeps no unit that one of a lower rate removes. A measured cost, which may rise by chance
+    where units go, leads to a plan that was measured to cost so little, near the lowest rate.
     """
     low, high = 0.0, 1.0
     best = plan_at(high)
@@ -168,3 +159,63 @@ def _count(group: UnitGroup, config: PruningConfig, rate: float, masks: Mapping[
         return count_by_mask(group, masks, config.fillback_rate)
     own_rate = (group.kind == "neuron" and config.mlp_prune_ratio) or rate
     return count_by_rate(group, own_rate, num_prunings, config.fillback_rate)
+
+
+def equivalent_units(group: UnitGroup, masks: Mapping[str, Mask]) -> float:
+    """Compute n = sum(m) / fan_in over the weights that compute the units: the mask's budget in complete units."""
+    own = [member for member in group.own if member.is_prunable]
+    alive = sum(int(masks[member.tensor].sum()) for member in own)
+    total = sum(masks[member.tensor].numel() for member in own)
+    return alive / total * group.num_units
+
+
+def count_by_mask(group: UnitGroup, masks: Mapping[str, Mask], fillback_rate: float) -> int:
+    """Compute ceil(n + (C - n) f): the mask's budget in complete units, and a share f of the rest (Refill+)."""
+    n = equivalent_units(group, masks)
+    return math.ceil(round(n + (group.num_units - n) * fillback_rate, 9))
+
+
+def count_by_rate(group: UnitGroup, rate: float, num_prunings: int, fillback_rate: float) -> int:
+    """Compute round(n + (H - n) f) with n = H (1 - rate)^k of the dense group's H units after k prunings.
+
+    The count exceeds the group's units where earlier prunings of all layers together took more than its share.
+    """
+    n = group.num_dense * (1 - rate) ** num_prunings
+    return math.floor(n + (group.num_units - n) * fillback_rate + 0.5)
+
+
+def choose_units(
+    groups: Sequence[UnitGroup], counts: Mapping[str, int], scores: Mapping[str, Tensor], *, is_global: bool
+) -> dict[str, list[int]]:
+    """Return for each group the indices of the units that stay, ascending.
+
+    Every group keeps its best unit. `counts` are the units to keep of each group. Units with the highest scores stay,
+    ties by index; `is_global` pools the counts of all groups of one kind.
+    """
+    if not is_global:
+        return {group.name: _best(scores[group.name], max(1, counts[group.name])) for group in groups}
+    kept: dict[str, list[int]] = {}
+    for kind in dict.fromkeys(group.kind for group in groups):
+        kept |= _choose_pooled([group for group in groups if group.kind == kind], counts, scores)
+    return kept
+
+
+def _choose_pooled(
+    groups: Sequence[UnitGroup], counts: Mapping[str, int], scores: Mapping[str, Tensor]
+) -> dict[str, list[int]]:
+    kept = {group.name: _best(scores[group.name], 1) for group in groups}
+    others = [
+        (-float(score), order, place)
+        for order, group in enumerate(groups)
+        for place, score in enumerate(scores[group.name])
+        if place not in kept[group.name]
+    ]
+    num_free = max(0, sum(counts[group.name] for group in groups) - len(groups))
+    for _, order, place in sorted(others)[:num_free]:
+        kept[groups[order].name].append(place)
+    return {name: sorted(places) for name, places in kept.items()}
+
+
+def _best(scores: Tensor, count: int) -> list[int]:
+    order = sorted(range(len(scores)), key=lambda place: (-float(scores[place]), place))
+    return sorted(order[:count])

@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from data_pipelines.super_resolution.bicubic import resize_bicubic
 from trainables.metrics.images.luma import compute_grey, compute_luma, is_grey
 from trainables.metrics.images.psnr import compute_channel_psnr, compute_psnr
-from trainables.metrics.images.sam import compute_sam
-from trainables.metrics.images.scc import compute_scc
+from trainables.metrics.images.remote_sensing import compute_sam, compute_scc, compute_uqi
 from trainables.metrics.images.ssim import compute_ssim
-from trainables.metrics.images.uqi import compute_uqi
 
 Image = UInt8[Tensor, "3 height width"]
 
@@ -54,13 +53,8 @@ def measure(
 ) -> Float[Tensor, " metrics"]:
     """Compute the metrics in the given order, float64; all but psnr and ssim are of RGB in every protocol.
 
-    Args:
-        image: The enlarged image.
-        truth: The ground truth.
-        scale: Its factor; a border of one low-resolution pixel is cut off, and more in some protocols.
-        protocol: A name in `PROTOCOLS`.
-        metrics: Names of the metrics.
-        perceptual: Those of them that are computed by networks.
+    A border of one low-resolution pixel is cut off, and more in some protocols of `PROTOCOLS`; `scale` is the factor of
+    the enlarged image. `perceptual` has those of the metrics that are computed by networks.
 
     Raises:
         ValueError: Too little is left of the image after the border is cut off.
@@ -89,3 +83,12 @@ def _measure_one(name: str, image: Image, truth: Image, rules: Protocol) -> Tens
     if name == "ssim":
         return compute_ssim(image, truth)
     return compute_psnr(image, truth) if rules.joins_channels else compute_channel_psnr(image, truth)
+
+
+def enlarge_bicubic(
+    image: UInt8[Tensor, "3 height width"], scale: int
+) -> UInt8[Tensor, "3 scaled_height scaled_width"]:
+    """Enlarge by MATLAB's bicubic; the result is on the image's device."""
+    height, width = (side * scale for side in image.shape[-2:])
+    enlarged = resize_bicubic(image.permute(1, 2, 0).cpu().numpy(), height, width)
+    return torch.from_numpy(enlarged.transpose(2, 0, 1).copy()).to(image.device)

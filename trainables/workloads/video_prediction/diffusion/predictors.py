@@ -1,25 +1,16 @@
 """Predictors of future frames, by diffusion or by regression: training loss and prediction."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipelines.contract.row_draws import TorchDraws
 from trainables.workloads.video_prediction.config import Diffusion, Sampling
 from trainables.workloads.video_prediction.diffusion.process import Process
-from trainables.workloads.video_prediction.diffusion.sampling import draw_samples
-
-
-class Prediction(NamedTuple):
-    """Predicted frames, in the space of the network, and their cost."""
-
-    frames: Float[Tensor, "batch future channels height width"]
-    nfe: int
-    """Network calls for each sample."""
+from trainables.workloads.video_prediction.diffusion.sampling import Prediction, draw_samples
 
 
 class Predictor(Protocol):
@@ -49,7 +40,7 @@ class DiffusionPredictor:
 
     def predict(self, module: nn.Module, past: Tensor, generators: Sequence[torch.Generator]) -> Prediction:
         """Predict by the settings' sampler."""
-        drawn = draw_samples(
+        return draw_samples(
             lambda x_t, t: module(x_t, t, past),
             self.process,
             self._sampling,
@@ -58,7 +49,6 @@ class DiffusionPredictor:
             device=past.device,
             is_bounded=self._is_bounded,
         )
-        return Prediction(drawn.x_0, drawn.nfe)
 
 
 class RegressionPredictor:
@@ -78,12 +68,7 @@ def rollout(
 ) -> Prediction:
     """Predict blocks, each with the last frames before it as its past, until there are `num_frames`.
 
-    Args:
-        predictor: Predicts one block.
-        module: The network.
-        past: Encoded past frames.
-        num_frames: Future frames to predict.
-        generators: One for each sample.
+    `past` is encoded, and each sample has a generator.
     """
     known, num_past, nfe = past, past.shape[1], 0
     while known.shape[1] < num_past + num_frames:

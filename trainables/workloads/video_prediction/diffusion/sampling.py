@@ -14,10 +14,10 @@ Denoiser = Callable[[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]], Float
 """Function from x_t and t to the network's output."""
 
 
-class Drawn(NamedTuple):
-    """Samples, and their cost."""
+class Prediction(NamedTuple):
+    """Frames, in the space of the network, and their cost."""
 
-    x_0: Float[Tensor, "batch ..."]
+    frames: Float[Tensor, "batch ..."]
     nfe: int
     """Network calls for each sample."""
 
@@ -36,19 +36,11 @@ def draw_samples(
     generators: Sequence[torch.Generator],
     device: torch.device,
     is_bounded: bool,
-) -> Drawn:
+) -> Prediction:
     """Draw one sample of `shape` for each generator, which gives all of its noise.
 
-    A sample does not depend on the others.
-
-    Args:
-        denoiser: The network.
-        process: Noise schedule and target.
-        sampling: Settings of the sampler.
-        shape: Shape of one sample.
-        generators: One for each sample, on the CPU.
-        device: Device of the samples.
-        is_bounded: Whether the clean frames lie within -1..1.
+    A sample does not depend on the others. `shape` is that of one sample, and each has a generator, on the CPU.
+    `is_bounded` is whether the clean frames lie within -1..1.
     """
     x_t = _noise(generators, shape, device)
     times = choose_timesteps(sampling.num_steps, process.num_timesteps)
@@ -60,7 +52,7 @@ def draw_samples(
             estimate = Estimate(x_0, process.estimate_noise(x_0, x_t, step))
         mean, deviation = transition(process, sampling, estimate, x_t, t=t, s=s)
         x_t = mean if deviation == 0 else mean + deviation * _noise(generators, shape, device)
-    return Drawn(x_t, len(times))
+    return Prediction(x_t, len(times))
 
 
 def transition(
@@ -69,14 +61,7 @@ def transition(
     """Return mean and standard deviation of x_s given x_t and an estimate.
 
     DDPM: Ho et al. 2020, eq. 6 and 7, with beta the variance added from s to t. DDIM: Song et al. 2021, eq. 12 and 16.
-
-    Args:
-        process: Noise schedule.
-        sampling: Settings of the sampler.
-        estimate: Estimate of x_0 and eps at t.
-        x_t: The noisy frames.
-        t: Timestep of x_t.
-        s: The earlier timestep; None is the clean end, where ab is 1.
+    `estimate` is that of x_0 and eps at t, and `s` the earlier timestep; None is the clean end, where ab is 1.
     """
     before = float(process.alpha_bars[t])
     after = 1.0 if s is None else float(process.alpha_bars[s])

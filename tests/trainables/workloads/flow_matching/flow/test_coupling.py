@@ -2,7 +2,7 @@ from itertools import permutations
 
 import torch
 
-from trainables.workloads.flow_matching.flow.coupling import pair_optimally
+from trainables.workloads.flow_matching.flow.path import pair_optimally
 
 
 def cost(x_0: torch.Tensor, x_1: torch.Tensor) -> float:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from trainables.workloads.flow_matching.config import Sampling
-from trainables.workloads.flow_matching.flow.interpolation import interpolate_spherically
 from trainables.workloads.flow_matching.flow.likelihood import (
     compute_log_density,
     draw_probes,
     exact_divergence,
     quadratic_forms,
 )
+from trainables.workloads.flow_matching.sampler import interpolate_spherically
 
 SHAPE = (1, 3, 3)
 DOPRI5 = Sampling(solver="dopri5", nfe=None, tolerance=1e-6)

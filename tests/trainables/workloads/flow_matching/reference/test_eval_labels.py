@@ -1,6 +1,6 @@
 import torch
 
-from trainables.workloads.flow_matching.reference.eval_labels import choose_labels, choose_shown
+from trainables.workloads.flow_matching.evaluator import choose_labels, choose_shown
 
 
 def test_labels_have_the_class_frequencies_of_the_data():

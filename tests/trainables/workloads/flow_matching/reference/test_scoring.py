@@ -5,7 +5,7 @@ import torch
 from tests.trainables.workloads.flow_matching.conftest import CPU, Ranks, run_ranks, solo
 from trainables.metrics.generative.frechet import Gaussian, compute_frechet_distance
 from trainables.metrics.generative.inception_score import compute_inception_score
-from trainables.workloads.flow_matching.reference.scoring import Chunk, Extractor, Scorer, Scores, deal_chunks
+from trainables.workloads.flow_matching.reference.scoring import Extractor, Scorer, Scores, deal_chunks
 
 
 def forward(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,4 +46,4 @@ def test_scores_do_not_depend_on_the_number_of_ranks(world_size: int):
 
 def test_ranks_share_the_chunks_and_the_last_is_shorter():
     shares = run_ranks(2, lambda collectives: list(deal_chunks(12, 5, collectives)))
-    assert shares == [[Chunk(0, 0, 5), Chunk(2, 10, 12)], [Chunk(1, 5, 10)]]
+    assert shares == [[range(5), range(10, 12)], [range(5, 10)]]

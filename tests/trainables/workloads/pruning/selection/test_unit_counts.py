@@ -9,7 +9,7 @@ from tests.trainables.workloads.pruning.tiny_networks import tiny
 from trainables.workloads.pruning.networks.build import build_network, find_groups, prunable_tensors
 from trainables.workloads.pruning.networks.units import Member, UnitGroup, one_each
 from trainables.workloads.pruning.selection.magnitude_masks import prune_globally
-from trainables.workloads.pruning.selection.unit_counts import (
+from trainables.workloads.pruning.selection.unit_selection import (
     choose_units,
     count_by_mask,
     count_by_rate,

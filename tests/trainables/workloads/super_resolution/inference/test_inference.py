@@ -6,14 +6,18 @@ import torch
 
 from tests.trainables.workloads.super_resolution.conftest import CPU, Nearest
 from trainables.workloads.super_resolution.config import Inference
-from trainables.workloads.super_resolution.inference.back_projection import back_project, resize
-from trainables.workloads.super_resolution.inference.self_ensemble import ensemble
-from trainables.workloads.super_resolution.inference.tiling import cut_axis, upscale_tiled
-from trainables.workloads.super_resolution.inference.upscaler import Upscaler
+from trainables.workloads.super_resolution.inference.upscaler import (
+    Upscaler,
+    back_project,
+    cut_axis,
+    ensemble,
+    resize,
+    upscale_tiled,
+)
 from trainables.workloads.super_resolution.network_config import Edsr
 from trainables.workloads.super_resolution.networks.factory import build_network
-from trainables.workloads.super_resolution.protocols.baseline import enlarge_bicubic
-from trainables.workloads.super_resolution.unit_range import to_grey_levels, to_zero_one
+from trainables.workloads.super_resolution.protocols.protocol import enlarge_bicubic
+from trainables.workloads.super_resolution.unit_range import to_levels, to_zero_one
 
 
 def image(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -82,7 +86,7 @@ def test_the_ensemble_of_a_symmetric_network_changes_nothing():
 
 def test_resizing_equals_the_bicubic_of_the_data_up_to_rounding():
     lr = (100 + image(9, 12) * 55).to(torch.uint8)  # far from black and white, where rounding also clips
-    float_result = to_grey_levels(resize(to_zero_one(lr), 36, 48))[0]
+    float_result = to_levels(resize(to_zero_one(lr), 36, 48), torch.uint8)[0]
     difference = (float_result.int() - enlarge_bicubic(lr[0], 4).int()).abs()
     assert difference.max() <= 2 and difference.float().mean() < 0.4
 
@@ -101,9 +105,9 @@ def test_back_projection_brings_the_result_nearer_to_its_input():
 
 def test_results_are_clamped_and_rounded_not_cut_off():
     values = torch.tensor([-0.2, 0.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 1.3])
-    assert to_grey_levels(values).tolist() == [0, 0, 0, 1, 255, 255]
+    assert to_levels(values, torch.uint8).tolist() == [0, 0, 0, 1, 255, 255]
     levels = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_grey_levels(to_zero_one(levels)), levels)
+    assert torch.equal(to_levels(to_zero_one(levels), torch.uint8), levels)
 
 
 @pytest.mark.parametrize("settings", [{}, {"tile_size": 8, "overlap": 2}, {"has_self_ensemble": True}])

@@ -7,10 +7,8 @@ import torch
 from tests.image_fixtures import noise
 from trainables.metrics.images.luma import compute_luma
 from trainables.metrics.images.psnr import compute_channel_psnr, compute_psnr
-from trainables.metrics.images.sam import compute_sam
-from trainables.metrics.images.scc import compute_scc
+from trainables.metrics.images.remote_sensing import compute_sam, compute_scc, compute_uqi
 from trainables.metrics.images.ssim import compute_ssim
-from trainables.metrics.images.uqi import compute_uqi
 from trainables.workloads.super_resolution.protocols.protocol import measure
 
 

@@ -121,7 +121,7 @@ def test_sampling_with_the_true_output_ends_at_the_clean_frames(prediction, num_
         device=CPU,
         is_bounded=False,
     )
-    torch.testing.assert_close(drawn.x_0, x_0, atol=2e-3, rtol=0)
+    torch.testing.assert_close(drawn.frames, x_0, atol=2e-3, rtol=0)
     assert drawn.nfe == len(calls) == num_steps and calls == choose_timesteps(num_steps, 1000)
 
 
@@ -183,7 +183,7 @@ def test_samples_of_a_gaussian_have_its_variance(method):
         device=CPU,
         is_bounded=False,
     )
-    assert drawn.x_0.std().item() == pytest.approx(deviation, rel=0.05)
+    assert drawn.frames.std().item() == pytest.approx(deviation, rel=0.05)
 
 
 def test_frames_are_clipped_to_their_bounds_by_default():
@@ -198,7 +198,7 @@ def test_frames_are_clipped_to_their_bounds_by_default():
             device=CPU,
             is_bounded=True,
         )
-        assert torch.allclose(drawn.x_0, torch.full((1, 2), expected), atol=1e-5)
+        assert torch.allclose(drawn.frames, torch.full((1, 2), expected), atol=1e-5)
 
 
 def test_a_sample_does_not_depend_on_the_others_in_its_batch():
@@ -213,6 +213,6 @@ def test_a_sample_does_not_depend_on_the_others_in_its_batch():
             generators=[seeded_generator(9, "alone", index) for index in indices],
             device=CPU,
             is_bounded=True,
-        ).x_0
+        ).frames
 
     assert torch.equal(draw([0, 1, 2])[1:], draw([1, 2]))

@@ -8,8 +8,7 @@ from torch import nn
 
 from trainables.contract.seeding import seeded_initialisation
 from trainables.workloads.video_prediction.network_config import ConvolutionalBaseline, DiT, PastEncoder
-from trainables.workloads.video_prediction.networks.dit import VideoDiT, encode_positions
-from trainables.workloads.video_prediction.networks.past_encoder import PastFrames
+from trainables.workloads.video_prediction.networks.dit import PastFrames, VideoDiT, encode_positions
 from trainables.workloads.video_prediction.networks.simvp import SimVP
 
 

@@ -33,11 +33,6 @@ def refuse_other_task(task: TaskName) -> None:
 def challenge_files(task: TaskName, rows: Sequence[Row], patients: Sequence[PatientAnswer]) -> dict[str, bytes]:
     """Return the content of the files by name.
 
-    Args:
-        task: The model's task.
-        rows: The table of recordings.
-        patients: Answers for the patients.
-
     Raises:
         ValueError: Two files of PhysioNet 2016 are the same record.
     """

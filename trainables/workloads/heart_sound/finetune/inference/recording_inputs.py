@@ -23,10 +23,8 @@ _log = logging.getLogger(__name__)
 def find_recordings(source: Folder | None, patients: Path | None) -> list[Input]:
     """Return the sound files below a folder, or the one that `source` is, with their patients as `group`.
 
-    Args:
-        source: A file or folder, on any storage.
-        patients: A table of files and subjects; without it a recording of CirCor is of the patient in its name, and
-            any other one is a patient of its own.
+    `source` lies on any storage. Without `patients`, a table of files and subjects, a recording of CirCor is of the
+    patient in its name, and any other one is a patient of its own.
 
     Raises:
         ValueError: There is none; or the patients are not clear.
@@ -136,10 +134,8 @@ def _take_table(inputs: Sequence[Input], path: Path) -> list[Input]:
 def read_subjects(path: Path, names: Collection[str]) -> dict[str, str]:
     """Read the subject of every recording from a table with the columns `file` and `subject`.
 
-    Args:
-        path: The table. A file is named by its path below the inputs' folder, or by its name alone if that is unique;
-            rows of other files are counted in a warning.
-        names: The recordings.
+    A file is named by its path below the inputs' folder, or by its name alone if that is unique; rows of other files
+    are counted in a warning.
 
     Raises:
         ValueError: A recording has no row, or two subjects; a row is ambiguous, or has no usable subject.

@@ -21,13 +21,8 @@ def learn_rule(unit: Answers, task: HeartTask, score: str, outcomes: Sequence[st
 
     Tried are the multipliers at which some subject's answer between the first class and another one changes. Of several
     best rules it is the one nearest to the middle of all of them, so that new subjects near a boundary may move either
-    way.
-
-    Args:
-        unit: Answers of the validation subjects, in the task's unit.
-        task: The task.
-        score: Name of the score, one of the task's `decision_scores`.
-        outcomes: Clinical outcomes by patient, for the cost of murmurs.
+    way. The answers `unit` are for the validation subjects, in the task's unit, and `score` is one of the task's
+    `decision_scores`. `outcomes` are clinical outcomes by patient, for the cost of murmurs.
     """
     tried = _rules_to_try(unit.probabilities)
     rules = (DecisionRule(tuple(np.exp(each))) for each in tried)

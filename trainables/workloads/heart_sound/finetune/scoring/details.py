@@ -56,12 +56,7 @@ def score_subgroups(
 ) -> dict[str, dict[str, tuple[int, Scores]]]:
     """Return the number of subjects and the main scores by group and value; a group with one value alone is left out.
 
-    Args:
-        cycles: Answers for all cycles of a split.
-        task: The task.
-        rule: The decision rule.
-        groups: The value of each recording by its number, such as its place or its patient's sex; None: unknown.
-        outcomes: Clinical outcomes by patient.
+    `groups` has the value of each recording by its number, such as its place or its patient's sex; None: unknown.
     """
     quality = np.where(cycles.is_good == 1, "good", "poor")
     by_cycle = {name: np.array([values[each] or "" for each in cycles.recording]) for name, values in groups.items()}
@@ -98,12 +93,7 @@ def tabulate_subjects(
 ) -> TablePanel:
     """Return the table of the subjects: truth, answer and probabilities.
 
-    Args:
-        split: The split.
-        unit: Answers for its subjects.
-        task: The task.
-        rule: The decision rule.
-        names: What the numbers of subjects stand for.
+    `names` is what the numbers of subjects stand for.
     """
     numbers = unit.patient if task.unit == "patient" else unit.recording
     answers = decide(unit.probabilities, task, rule)
@@ -118,7 +108,9 @@ def tabulate_subjects(
             numbers.tolist(), unit.label.tolist(), answers.tolist(), unit.probabilities.tolist(), strict=True
         )
     ]
-    return TablePanel(f"{split}/{task.unit}s", [task.unit, "truth", "answer", *_columns(task)], rows)
+    return TablePanel(
+        f"{split}/{task.unit}s", [task.unit, "truth", "answer", *(f"p({name})" for name in task.classes)], rows
+    )
 
 
 def draw_calibration(split: str, unit: Answers, task: HeartTask) -> list[Panel]:
@@ -134,7 +126,3 @@ def draw_calibration(split: str, unit: Answers, task: HeartTask) -> list[Panel]:
     diagonal = Curve("", [(0.0, 0.0), (1.0, 1.0)], colour="#969696")
     chart = draw_chart(f"{split}: calibration", "probability", "share of the subjects", [*curves, diagonal])
     return [ImagePanel(f"{split}/calibration", chart[None])]
-
-
-def _columns(task: HeartTask) -> list[str]:
-    return [f"p({name})" for name in task.classes]

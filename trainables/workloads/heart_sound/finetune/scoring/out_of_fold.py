@@ -25,9 +25,7 @@ SPLIT = "test"
 def score_rows(config: FinetuneConfig, rows: Sequence[Row]) -> EvaluationResult:
     """Score the test rows of `predictions.csv` of several models, each subject by the answer of its own model's rule.
 
-    Args:
-        config: Settings of the workload.
-        rows: Rows of all tables; values may be text, as in CSV files.
+    Values of the rows may be text, as in CSV files.
 
     Raises:
         ValueError: There are no test rows, or a subject is in the tables of two models.

@@ -29,13 +29,8 @@ def score_split(
 
     If every recording is a patient of its own, as without PhysioNet's appendix, both levels are the same. The score
     that the rule was learnt for is also given of argmax, as `argmax_<score>`. The loss is that of what is trained:
-    cycles, or with attention recordings.
-
-    Args:
-        cycles: Logits and labels of all cycles.
-        task: The task.
-        rule: The decision rule, for all levels.
-        outcomes: Of CirCor's murmurs: each patient's clinical outcome, by number; without them there is no cost.
+    cycles, or with attention recordings. The rule holds for all levels. Of CirCor's murmurs `outcomes` are each
+    patient's clinical outcome, by number; without them there is no cost.
     """
     recordings, patients = cycles.by_recording(), cycles.by_patient()
     unit = patients if task.unit == "patient" else recordings

@@ -5,13 +5,13 @@ import pytest
 
 from data_pipelines.heart_sounds.tasks import TASKS
 from trainables.workloads.heart_sound.finetune.decision import argmax_rule, decide
-from trainables.workloads.heart_sound.finetune.inference.answers import PatientAnswer
-from trainables.workloads.heart_sound.finetune.inference.challenge_files import challenge_files, refuse_other_task
-from trainables.workloads.heart_sound.finetune.inference.patients import (
+from trainables.workloads.heart_sound.finetune.inference.answers import (
+    PatientAnswer,
     patient_row,
     pool_recordings,
     summarise_patients,
 )
+from trainables.workloads.heart_sound.finetune.inference.challenge_files import challenge_files, refuse_other_task
 
 MURMUR = TASKS["circor_murmur"]
 LIKELIEST = argmax_rule(MURMUR)

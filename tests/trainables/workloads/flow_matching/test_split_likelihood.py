@@ -4,10 +4,9 @@ from torch import Tensor, nn
 
 from tests.trainables.workloads.flow_matching.conftest import CPU, DATA_SPEC, Ranks, run_ranks, solo, tiny_rows
 from trainables.workloads.flow_matching.config import FlowMatchingConfig
-from trainables.workloads.flow_matching.picture_likelihood import compute_likelihood
+from trainables.workloads.flow_matching.picture_likelihood import SplitLikelihood, compute_likelihood
 from trainables.workloads.flow_matching.prediction_options import FlowOptions
 from trainables.workloads.flow_matching.reference.reservoir import hash_content
-from trainables.workloads.flow_matching.reference.split_likelihood import SplitLikelihood
 
 NAMES = DATA_SPEC["class_names"]
 
