@@ -89,6 +89,7 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "a FLAC sound"),
     (b"OggS", "an Ogg sound"),
     (b"ID3", "an MP3 sound"),
+    *((bytes((0xFF, second)), "an MP3 sound") for second in (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3)),
     (b"RIFX", "a big-endian RIFF file"),
     (b"\x93NUMPY", "a .npy array"),
     (b"\x80", "a pickle"),

@@ -1,9 +1,9 @@
 """The one rule by which all sources list the files of a folder.
 
-Files are taken by their ending, in any case of letters. Hidden files and folders (`.x`, `._x`) and `__MACOSX` are
-passed over. Links are followed, to files and folders, wherever they lead; each real file is taken once, by its own name
-rather than by a link's. A link to nowhere is taken, so that reading it says what it is. What is not taken is counted by
-reason.
+Files are taken by their ending, in any case of letters. Hidden files and folders (`.x`, `._x`) and those of systems
+(`__MACOSX`, `Thumbs.db`, `@eaDir`) are passed over. Links are followed, to files and folders, wherever they lead; each
+real file is taken once, by its own name rather than by a link's. A link to nowhere is taken, so that reading it says
+what it is. What is not taken is counted by reason.
 """
 
 import logging

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import png
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
@@ -70,12 +71,36 @@ def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
         content = _without_notes(content)
         if warns_of_depth and is_16_bit_png(content):
             _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
-    return _upright(_decode(content, path), path)
+    image = _decode(content, path)
+    return _upright(_with_clear_colour(image, content) if content.startswith(_PNG) else image, path)
 
 
 def is_16_bit_png(content: bytes) -> bool:
     """Return whether a file begins as a PNG of 16 bits with colours or transparency, which Pillow reduces to 8."""
     return content.startswith(_PNG) and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # depth and type
+
+
+def decode_png16(content: bytes) -> np.ndarray:
+    """Decode a PNG of 16 bits as uint16 [height, width, 1 to 4], with the opacity last where it has one."""
+    width, height, lines, info = png.Reader(bytes=content).asDirect()
+    return np.vstack([np.asarray(line, np.uint16) for line in lines]).reshape(height, width, info["planes"])
+
+
+def _with_clear_colour(image: Image.Image, content: bytes) -> Image.Image:
+    """Return a PNG whose one transparent colour (its chunk tRNS) Pillow compares with the pixels as it holds them.
+
+    Pillow scales grey of 2 or 4 bits to 8, and 16-bit colours too, but leaves the transparent one as the file has it.
+    """
+    if "transparency" not in image.info:
+        return image
+    depth, kind = content[24:26]
+    if (depth, kind) in ((2, 0), (4, 0)):
+        image.info["transparency"] *= 255 // (2**depth - 1)
+    elif (depth, kind) == (16, 2):
+        clear = Image.fromarray((decode_png16(content) >> 8).astype(np.uint8))
+        clear.info = {name: value for name, value in image.info.items() if name != "transparency"}
+        return clear
+    return image
 
 
 def _decode(content: bytes, path: Path) -> Image.Image:

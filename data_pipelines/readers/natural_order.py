@@ -3,6 +3,13 @@
 import re
 from pathlib import Path
 
+_OF_SYSTEMS = (
+    "__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
+    "@eadir", "#recycle", "@recycle", "@tmp", "lost+found",
+)  # fmt: skip
+"""Names in small letters by which macOS, Windows, network storage (small pictures of each picture) and Linux keep
+files and folders of their own among the user's."""
+
 
 def visible_entries(folder: Path) -> list[Path]:
     """Return the entries of a folder in natural order, without hidden ones."""
@@ -11,7 +18,7 @@ def visible_entries(folder: Path) -> list[Path]:
 
 def is_hidden(name: str) -> bool:
     """Return whether files and folders of this name are passed over."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def natural_key(path: Path) -> tuple[str, str]:

@@ -112,6 +112,7 @@ class _Layout:
         self.extra = tuple(int(kind) for kind in page.extrasamples)
         self.is_alpha = bool(self.extra) and self.extra[0] in (_PREMULTIPLIED, _ALPHA) and len(self.extra) == 1
         self._refuse_numbers(int(page.sampleformat))
+        self.palette = self._byte_palette(page.colormap) if self.photometric == _PALETTE else None
         self._refuse_colours()
         limit = Image.MAX_IMAGE_PIXELS
         if limit and page.imagewidth * page.imagelength > limit:
@@ -121,13 +122,18 @@ class _Layout:
     def needs_own_decoder(self) -> bool:
         """Whether Pillow would take the pixels for others, or for none."""
         if self.photometric == _RGB:
-            return self.bits == 16 or (bool(self.extra) and not self.is_alpha)
+            return self.bits == 16 or (bool(self.extra) and (self.is_planar or not self.is_alpha))
+        if self.photometric == _PALETTE:
+            return self.palette is not None
         return self.photometric in _GREY and (self.samples == 2 or (self.photometric == 0 and self.bits == 16))
 
     def arrange(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return colours [height, width, channels] of the decoded page with white as the largest level, and alpha."""
         if not pixels.size:
             raise BadFileError(self.path, "has no pixels; replace or remove the file")
+        if self.palette is not None:
+            _log.warning("%s: the levels of its palette are of 8 bits instead of 16, and used so", printable(self.path))
+            return self.palette[pixels], None
         if self.bits not in (8, 16):
             raise BadFileError(self.path, f"has {self.bits} bits per colour; save it with 8 or 16")
         if self.samples == 1:
@@ -147,6 +153,18 @@ class _Layout:
                 "%s: has %d bands; the first three are used as red, green and blue", printable(self.path), self.samples
             )
         return colours, None
+
+    def _byte_palette(self, palette: np.ndarray | None) -> np.ndarray | None:
+        """Return the colours of a palette whose levels go to 255, uint8 [count, 3]; None for one that goes to 65535.
+
+        TIFF 6.0 (section 5) has levels of 16 bits, and by them such a picture would be black.
+        """
+        if palette is None or not 0 < palette.max() < 256:
+            return None
+        if self.bits != 8:
+            fault = f"has a palette of 8-bit levels, and {self.bits} bits per pixel; save it anew, or as RGB"
+            raise BadFileError(self.path, fault)
+        return palette.T.astype(np.uint8)
 
     def _refuse_numbers(self, sample_format: int) -> None:
         kind = {_SIGNED: "signed whole numbers", _FLOAT: "floating-point numbers"}.get(sample_format)

@@ -11,14 +11,14 @@ from trainables.workloads import config_class
 
 
 def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
-    """Return whether a dotted setting holds text or a path, and nothing else except null.
+    """Return whether a dotted setting holds text or a path, and nothing else except null and whole numbers.
 
     Args:
         root: The class of all settings.
         key: The dotted setting.
         settings: What is set so far; its names choose among several kinds of a section.
     """
-    kinds = _kinds_at(root, key, settings) - {NoneType}
+    kinds = _kinds_at(root, key, settings) - {NoneType, int}
     return bool(kinds) and kinds <= {str, Path}
 
 
@@ -33,6 +33,11 @@ def takes_texts(root: type[BaseModel], key: str, settings: Any) -> bool:
 def allows_null(root: type[BaseModel], key: str, settings: Any) -> bool:
     """Return whether a dotted setting may be null; the arguments are those of `takes_text`."""
     return NoneType in _kinds_at(root, key, settings)
+
+
+def allows_number(root: type[BaseModel], key: str, settings: Any) -> bool:
+    """Return whether a dotted setting may be a whole number; the arguments are those of `takes_text`."""
+    return int in _kinds_at(root, key, settings)
 
 
 def kinds_of_section(root: type[BaseModel], section: str, settings: Any) -> dict[Any, type[BaseModel]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import png
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -99,6 +100,25 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
     else:
         image = Image.new(mode, (8, 8))
     assert load_image(_save(tmp_path, image, **options), COLOUR).min() == 255
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_transparent_colour_is_that_of_the_file(tmp_path: Path, bits: int, channels: int) -> None:
+    if channels == 3 and bits < 8:
+        pytest.skip("PNG has colours of 8 and 16 bits alone")
+    largest = 2**bits - 1
+    levels = np.linspace(0, largest, 64).astype(np.int64).reshape(8, 8)
+    levels[0, :2] = largest // 3, min(largest // 3 + 1, largest)  # of 16 bits both are 85 of 255
+    clear = int(levels[0, 0])
+    with (tmp_path / "image.png").open("wb") as file:
+        colour = clear if channels == 1 else (clear,) * 3
+        options: dict[str, Any] = {"greyscale": channels == 1, "bitdepth": bits, "transparent": colour}
+        writer = png.Writer(8, 8, **options)
+        writer.write(file, np.repeat(levels, channels, axis=1).tolist())
+    expected = np.where(levels == clear, 255, np.floor(levels * 255 / largest + (0.5 if channels == 1 else 0)))
+    loaded = load_image(tmp_path / "image.png", COLOUR)
+    np.testing.assert_allclose(loaded, np.broadcast_to(expected, (3, 8, 8)), atol=1 if bits == 16 else 0)
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
