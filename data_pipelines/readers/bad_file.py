@@ -64,10 +64,8 @@ def refuse_unopenable(file: Path) -> None:
 
 def content_of(file: Path) -> bytes:
     """Return a file's bytes for a digest; of what cannot be read the fault, which reading it names later."""
-    if not file.is_file():  # a pipe or a device would never end
-        return b"no file"
     try:
-        return file.read_bytes()
+        return file.read_bytes() if file.is_file() else b"no file"  # a pipe or a device would never end
     except OSError as error:
         return f"unreadable: {error.strerror}".encode()
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from ray_jobs.cluster.loopback import VARIABLES, stay_on_loopback
+from ray_jobs.cluster.loopback import VARIABLES, stay_on_loopback, without_proxies
 
 [VARIABLE] = VARIABLES
 
@@ -31,3 +31,12 @@ def test_the_command_line_imports_ray_after_it():
     )
     environment = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "RAY_ADDRESS")}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_proxies_are_hidden_in_the_block_and_put_back(monkeypatch):
+    given = {"all_proxy": "socks5://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "a.org"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with without_proxies():
+        assert [name for name in given if name in os.environ] == ["NO_PROXY"]
+    assert {name: os.environ[name] for name in given} == given
