@@ -23,10 +23,13 @@ def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
 
 
 def takes_texts(root: type[BaseModel], key: str, settings: Any) -> bool:
-    """Return whether a dotted setting holds a list of text or paths; the arguments are those of `takes_text`."""
+    """Return whether a dotted setting holds a list of text, paths and whole numbers, and not of numbers alone.
+
+    The arguments are those of `takes_text`.
+    """
     members = [member for annotation in _annotations_at(root, key, settings) for member in _members(annotation)]
     items = [item for member in members if get_origin(member) in (tuple, list) for item in get_args(member)]
-    kinds = {kind for item in items if item is not Ellipsis for kind in _kinds(item)}
+    kinds = {kind for item in items if item is not Ellipsis for kind in _kinds(item)} - {int}
     return bool(kinds) and kinds <= {str, Path}
 
 
