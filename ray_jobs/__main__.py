@@ -13,8 +13,9 @@ def main() -> int:
         del os.environ["HOME"]  # empty, it would make / the home folder
     try:
         from ray_jobs.cluster.connection import has_address
-        from ray_jobs.cluster.loopback import stay_on_loopback
+        from ray_jobs.cluster.loopback import bypass_proxy, stay_on_loopback
 
+        bypass_proxy()
         if not has_address():
             stay_on_loopback()
         from ray_jobs.cli import main as run
