@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
 from data_pipelines.readers.image_shape import ImageShape
-from data_pipelines.readers.tiff_layout import check_tiff, hint_at_dark, is_tiff
+from data_pipelines.readers.tiff_layout import DARK, check_tiff, hint_at_dark, is_tiff
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -69,15 +69,23 @@ def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
             return _upright(bands, path)
     elif content.startswith(_PNG):
         content = _without_notes(content)
-        if warns_of_depth and is_16_bit_png(content):
-            _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
     image = _decode(content, path)
+    if warns_of_depth and is_16_bit_png(content):
+        _warn_of_depth(image, content, path)
     return _upright(_with_clear_colour(image, content) if content.startswith(_PNG) else image, path)
 
 
 def is_16_bit_png(content: bytes) -> bool:
     """Return whether a file begins as a PNG of 16 bits with colours or transparency, which Pillow reduces to 8."""
     return content.startswith(_PNG) and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # depth and type
+
+
+def _warn_of_depth(image: Image.Image, content: bytes, path: Path) -> None:
+    hint = ""
+    if np.asarray(image.convert("RGB")).max() < DARK >> 8:
+        levels = decode_png16(content)  # which takes long
+        hint = hint_at_dark(levels[..., : 1 if levels.shape[2] == 2 else 3])
+    _log.warning("%s: has 16 bits per colour; the upper 8 are used%s", printable(path), hint)
 
 
 def decode_png16(content: bytes) -> np.ndarray:

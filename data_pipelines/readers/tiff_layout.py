@@ -21,7 +21,8 @@ _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _GREY, _RGB, _PALETTE, _YCBCR = (0, 1), 2, 3, 6
 _PREMULTIPLIED, _ALPHA = 1, 2
-_DARK = 4096
+DARK = 4096
+"""Least level of 16 bits above which a picture is not taken for one of 12 bits."""
 _DEFLATE = 8
 _UNPACKED_BY_TIFFFILE = (1, _DEFLATE, 32946)
 """None, and Deflate by its two numbers."""
@@ -39,7 +40,7 @@ def is_tiff(content: bytes) -> bool:
 def hint_at_dark(levels: np.ndarray) -> str:
     """Return advice, which begins with a semicolon, where 16-bit levels use a small part of the range; else nothing."""
     brightest = int(levels.max())
-    is_dark = 0 < brightest < _DARK
+    is_dark = 0 < brightest < DARK
     return f"; its brightest level is {brightest} of 65535, so it becomes very dark: scale it first" if is_dark else ""
 
 
@@ -88,6 +89,8 @@ def read_tiff(path: Path) -> TiffColours | None:
     try:
         with tifffile.TiffFile(path) as file:
             num_pages, page = len(file.pages), file.pages[0].aspage()
+            if page.is_reduced:
+                raise BadFileError(path, "begins with a small copy of its picture; save the whole one alone")
             layout = _Layout(path, page)
             arranged = layout.arrange(_decode(path, page)) if layout.needs_own_decoder else None
             turn = page.tags.valueof(_ORIENTATION)

@@ -121,6 +121,23 @@ def test_one_transparent_colour_is_that_of_the_file(tmp_path: Path, bits: int, c
     np.testing.assert_allclose(loaded, np.broadcast_to(expected, (3, 8, 8)), atol=1 if bits == 16 else 0)
 
 
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize(("brightest", "is_dark"), [(4095, True), (4096, False), (0, False)])
+def test_twelve_bits_in_a_png_of_sixteen_get_a_hint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, channels: int, brightest: int, is_dark: bool
+) -> None:
+    levels = np.linspace(0, brightest, 64 * channels).astype(np.int64).reshape(8, 8, channels)
+    if channels in (2, 4):
+        levels[..., :-1] = brightest
+        levels[..., -1] = 65535
+    options: dict[str, Any] = {"greyscale": channels == 2, "alpha": channels != 3, "bitdepth": 16}
+    with (tmp_path / "image.png").open("wb") as file:
+        png.Writer(8, 8, **options).write(file, levels.reshape(8, -1).tolist())
+    load_image(tmp_path / "image.png", COLOUR)
+    assert "image.png: has 16 bits per colour; the upper 8 are used" in caplog.text
+    assert (f"its brightest level is {brightest} of 65535, so it becomes very dark" in caplog.text) == is_dark
+
+
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     wide = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     loaded = load_image(_save(tmp_path, Image.fromarray(wide)), GREY)

@@ -71,6 +71,14 @@ def test_further_pages_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "a.tif: holds 2 pages; the first is used" in caplog.text
 
 
+def test_a_small_copy_before_the_picture_is_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(COLOURS[::2, ::2], photometric="rgb", subfiletype=1)
+        file.write(COLOURS, photometric="rgb")
+    with pytest.raises(BadFileError, match=r"a\.tif: begins with a small copy of its picture; save the whole one"):
+        decode_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("pixels", "layout", "words"),
     [
