@@ -31,8 +31,8 @@ _VIDEO_CONTAINERS = ("a MP4", "an AVI", "a GIF", "a Matroska")
 class VideoDecoder:
     """An open file; iterating gives its frames as images of one size.
 
-    Warns by name of what is passed over: transparency, a high dynamic range, damage, and a turn by no quarter. Raises
-    BadFileError for a file that is no video, has no picture, or is damaged.
+    Warns by name of what is passed over: transparency, a high dynamic range, interlacing, damage, and a turn by no
+    quarter. Raises BadFileError for a file that is no video, has no picture, or is damaged.
     """
 
     def __init__(self, file: Path) -> None:
@@ -76,6 +76,8 @@ class VideoDecoder:
     def _show(self, frame: Any) -> Image.Image:
         if frame.color_trc in _HIGH_RANGE:
             self._warn(f"has colours of high dynamic range ({_HIGH_RANGE[frame.color_trc]}); they are used as they lie")
+        if frame.interlaced_frame:
+            self._warn("is interlaced: every other line is of a later moment; deinterlace it (`ffmpeg -vf bwdif`)")
         image = self._opaque(frame) if any(part.is_alpha for part in frame.format.components) else frame.to_image()
         return self._turn(_with_square_pixels(image, self.stream.sample_aspect_ratio), frame)
 
