@@ -25,6 +25,8 @@ _PLAIN_MODES = ("1", "L", "RGB")
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _PNG = b"\x89PNG"
+HIGH_RANGE = {16: "PQ", 18: "HLG"}
+"""Transfer functions of high dynamic range by their codes in ITU-T H.273."""
 TURN = "turn"
 """In the info of a decoded image: the orientation of EXIF that its file states; the image is upright."""
 _NO_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
@@ -70,6 +72,8 @@ def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
     elif content.startswith(_PNG):
         content = _without_notes(content)
     image = _decode(content, path)
+    if content.startswith(_PNG):
+        _warn_of_range(content, path)
     if warns_of_depth and is_16_bit_png(content):
         _warn_of_depth(image, content, path)
     return _upright(_with_clear_colour(image, content) if content.startswith(_PNG) else image, path)
@@ -78,6 +82,14 @@ def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
 def is_16_bit_png(content: bytes) -> bool:
     """Return whether a file begins as a PNG of 16 bits with colours or transparency, which Pillow reduces to 8."""
     return content.startswith(_PNG) and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # depth and type
+
+
+def _warn_of_range(content: bytes, path: Path) -> None:
+    """Log a transfer function of high dynamic range (PNG, third edition, chunk cICP; codes of ITU-T H.273)."""
+    place = content.find(b"cICP", 0, content.find(b"IDAT")) + 4
+    kind = HIGH_RANGE.get(content[place + 1]) if place >= 4 else None
+    if kind:
+        _log.warning("%s: has colours of high dynamic range (%s); they are used as they lie", printable(path), kind)
 
 
 def _warn_of_depth(image: Image.Image, content: bytes, path: Path) -> None:

@@ -1,6 +1,8 @@
 """Single image files: each kind becomes the pixels that the rule says, each damage is named."""
 
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,18 @@ def test_twelve_bits_in_a_png_of_sixteen_get_a_hint(
     load_image(tmp_path / "image.png", COLOUR)
     assert "image.png: has 16 bits per colour; the upper 8 are used" in caplog.text
     assert (f"its brightest level is {brightest} of 65535, so it becomes very dark" in caplog.text) == is_dark
+
+
+@pytest.mark.parametrize(("code", "kind"), [(16, "PQ"), (18, "HLG"), (13, None)])
+def test_a_high_dynamic_range_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, code: int, kind: str | None
+) -> None:
+    path = _save(tmp_path, Image.fromarray(_noise(8, 8, 3)))
+    chunk = b"cICP" + bytes([9, code, 0, 1])
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[33:])
+    np.testing.assert_array_equal(load_image(path, COLOUR), _noise(8, 8, 3).transpose(2, 0, 1))
+    assert bool(kind) == bool(caplog.text) and f"high dynamic range ({kind})" * bool(kind) in caplog.text
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
