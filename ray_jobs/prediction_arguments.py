@@ -1,6 +1,7 @@
 """Options of a model's workload on the command line of the verbs that apply a trained model."""
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def read_words(model: "SavedModel", words: Mapping[str, str]) -> "PredictionOpti
     Raises ValueError naming the option, and what is allowed.
     """
     from ray_jobs.settings.experiment_file import read_value
-    from ray_jobs.settings.setting_kinds import kinds_in
+    from ray_jobs.settings.setting_kinds import kinds_in, takes_texts
     from trainables.inference.loading import read_options
 
     options_class = _options_class(model)
@@ -76,6 +77,11 @@ def read_words(model: "SavedModel", words: Mapping[str, str]) -> "PredictionOpti
     for name, text in words.items():
         kinds = kinds_in(options_class.model_fields[name].annotation)
         is_bare_list = bool(kinds & {tuple, list}) and not text.startswith("[")
+        if is_bare_list and takes_texts(options_class, name, {}) and not re.search("['\"]", text):
+            words_given = [word.strip() for word in text.split(",")]
+            # letter by letter: 01 may be a name
+            values[name] = [int(word) if re.fullmatch("0|[1-9][0-9]*", word) else word for word in words_given]
+            continue
         values[name] = read_value(name, f"[{text}]" if is_bare_list else text, {}, options_class)
     return read_options(model, values)
 

@@ -16,6 +16,9 @@ OnBadFile = Literal["refuse", "skip"]
 """Treatment of damaged raw files: `refuse` names all of them and prepares nothing, `skip` leaves out their rows, which
 are counted and named in the manifest."""
 
+_SECRET_OPTION = re.compile(r"[?&][^=&]*(?:key|secret|token|signature|sig|password|passwd|pwd)=[^&]", re.IGNORECASE)
+"""An option of a URI that holds a secret, such as `client_secret=` or the signature of a link that somebody shared."""
+
 
 def expand_home(path: Path | str, advice: str = "give this path in full") -> Path:
     """Replace a leading `~` by the home folder. Raises ValueError with the advice when none is known."""
@@ -35,8 +38,14 @@ def _make_absolute(path: Path) -> Path:
 
 
 def refuse_credentials(uri: str) -> None:
-    """Raise a validation error for a user or a password in a URI, which is not repeated in the message."""
-    if re.search(r"://[^/]*@", uri):
+    """Raise a validation error for a key, a password or a token in a URI, which is not repeated in the message.
+
+    A name before `@` alone is none where it is a container, a user or `anonymous`; that of S3 is a key.
+    """
+    has_name = re.search(r"://[^/]*@", uri) and not re.match(
+        r"(?:abfss?|gs|gcs|hdfs|viewfs)://[^:/@]*@[^/@]*(?:/|$)", uri
+    )
+    if has_name or _SECRET_OPTION.search(uri):
         raise PydanticCustomError("secret", "credentials do not belong in a path; give them in the environment")
 
 

@@ -164,13 +164,13 @@ class FolderSource:
         return entries
 
     def _images(self, folder: Path) -> list[Path]:
+        listing = list_files(folder, IMAGE_SUFFIXES, deep=False)
         with os.scandir(folder) as entries:
             for entry in entries:
                 is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not is_folder(entry)
                 if not is_image and not is_hidden(entry.name):
                     allowed = ", ".join(IMAGE_SUFFIXES)
                     raise ValueError(f"{printable(entry.path)} is not an image file; allowed: {allowed}")
-        listing = list_files(folder, IMAGE_SUFFIXES, deep=False)
         if not listing.files:
             raise ValueError(f"{printable(folder)} is a class without images; add some or remove the folder")
         warn_left_out(folder, [listing])

@@ -64,10 +64,8 @@ def refuse_unopenable(file: Path) -> None:
 
 def content_of(file: Path) -> bytes:
     """Return a file's bytes for a digest; of what cannot be read the fault, which reading it names later."""
-    if not file.is_file():  # a pipe or a device would never end
-        return b"no file"
     try:
-        return file.read_bytes()
+        return file.read_bytes() if file.is_file() else b"no file"  # a pipe or a device would never end
     except OSError as error:
         return f"unreadable: {error.strerror}".encode()
 
@@ -89,6 +87,7 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "a FLAC sound"),
     (b"OggS", "an Ogg sound"),
     (b"ID3", "an MP3 sound"),
+    *((bytes((0xFF, second)), "an MP3 sound") for second in (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3)),
     (b"RIFX", "a big-endian RIFF file"),
     (b"\x93NUMPY", "a .npy array"),
     (b"\x80", "a pickle"),

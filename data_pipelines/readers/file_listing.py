@@ -1,9 +1,9 @@
 """The one rule by which all sources list the files of a folder.
 
-Files are taken by their ending, in any case of letters. Hidden files and folders (`.x`, `._x`) and `__MACOSX` are
-passed over. Links are followed, to files and folders, wherever they lead; each real file is taken once, by its own name
-rather than by a link's. A link to nowhere is taken, so that reading it says what it is. What is not taken is counted by
-reason.
+Files are taken by their ending, in any case of letters. Hidden files and folders (`.x`, `._x`) and those of systems
+(`__MACOSX`, `Thumbs.db`, `@eaDir`) are passed over. Links are followed, to files and folders, wherever they lead; each
+real file is taken once, by its own name rather than by a link's. A link to nowhere is taken, so that reading it says
+what it is. What is not taken is counted by reason.
 """
 
 import logging
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipelines.readers.bad_file import printable
-from data_pipelines.readers.natural_order import is_hidden, natural_key
+from data_pipelines.readers.natural_order import is_hidden, naming_folder, natural_key
 
 HIDDEN = "hidden"
 AGAIN = "the same file as another one"
@@ -40,7 +40,7 @@ def list_files(folder: Path, suffixes: Collection[str] | None, *, deep: bool = T
         deep: Whether folders inside are listed too.
 
     Raises:
-        ValueError: `folder` is no folder, or may not be read.
+        ValueError: `folder` is no folder, or it or one inside cannot be listed.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist")
@@ -154,7 +154,9 @@ def _walk(root: Path, left_out: dict[str, list[Path]], *, deep: bool) -> list[_F
         if real in visited:
             continue
         visited.add(real)
-        for entry in os.scandir(folder.path):
+        with naming_folder(folder.path):
+            entries = list(os.scandir(folder.path))
+        for entry in entries:
             is_linked = folder.is_linked or entry.is_symlink()
             found = _Found((*folder.order, natural_key(Path(entry.name))), folder.path / entry.name, is_linked)
             if is_hidden(entry.name):

@@ -10,11 +10,12 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import png
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, printable, refuse_unopenable
 from data_pipelines.readers.image_shape import ImageShape
-from data_pipelines.readers.tiff_layout import check_tiff, hint_at_dark, is_tiff
+from data_pipelines.readers.tiff_layout import DARK, check_tiff, hint_at_dark, is_tiff
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -24,6 +25,8 @@ _PLAIN_MODES = ("1", "L", "RGB")
 _ALPHA_MODES = ("LA", "PA", "RGBA")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _PNG = b"\x89PNG"
+HIGH_RANGE = {16: "PQ", 18: "HLG"}
+"""Transfer functions of high dynamic range by their codes in ITU-T H.273."""
 TURN = "turn"
 """In the info of a decoded image: the orientation of EXIF that its file states; the image is upright."""
 _NO_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
@@ -68,14 +71,56 @@ def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
             return _upright(bands, path)
     elif content.startswith(_PNG):
         content = _without_notes(content)
-        if warns_of_depth and is_16_bit_png(content):
-            _log.warning("%s: has 16 bits per colour; the upper 8 are used", printable(path))
-    return _upright(_decode(content, path), path)
+    image = _decode(content, path)
+    if content.startswith(_PNG):
+        _warn_of_range(content, path)
+    if warns_of_depth and is_16_bit_png(content):
+        _warn_of_depth(image, content, path)
+    return _upright(_with_clear_colour(image, content) if content.startswith(_PNG) else image, path)
 
 
 def is_16_bit_png(content: bytes) -> bool:
     """Return whether a file begins as a PNG of 16 bits with colours or transparency, which Pillow reduces to 8."""
     return content.startswith(_PNG) and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # depth and type
+
+
+def _warn_of_range(content: bytes, path: Path) -> None:
+    """Log a transfer function of high dynamic range (PNG, third edition, chunk cICP; codes of ITU-T H.273)."""
+    place = content.find(b"cICP", 0, content.find(b"IDAT")) + 4
+    kind = HIGH_RANGE.get(content[place + 1]) if place >= 4 else None
+    if kind:
+        _log.warning("%s: has colours of high dynamic range (%s); they are used as they lie", printable(path), kind)
+
+
+def _warn_of_depth(image: Image.Image, content: bytes, path: Path) -> None:
+    hint = ""
+    if np.asarray(image.convert("RGB")).max() < DARK >> 8:
+        levels = decode_png16(content)  # which takes long
+        hint = hint_at_dark(levels[..., : 1 if levels.shape[2] == 2 else 3])
+    _log.warning("%s: has 16 bits per colour; the upper 8 are used%s", printable(path), hint)
+
+
+def decode_png16(content: bytes) -> np.ndarray:
+    """Decode a PNG of 16 bits as uint16 [height, width, 1 to 4], with the opacity last where it has one."""
+    width, height, lines, info = png.Reader(bytes=content).asDirect()
+    return np.vstack([np.asarray(line, np.uint16) for line in lines]).reshape(height, width, info["planes"])
+
+
+def _with_clear_colour(image: Image.Image, content: bytes) -> Image.Image:
+    """Return a PNG whose one transparent colour (its chunk tRNS) Pillow compares with the pixels as it holds them.
+
+    Pillow scales grey of 2 or 4 bits to 8, and 16-bit colours too, but leaves the transparent one as the file has it.
+    """
+    if "transparency" not in image.info:
+        return image
+    depth, kind = content[24:26]
+    if (depth, kind) in ((2, 0), (4, 0)):
+        image.info["transparency"] *= 255 // (2**depth - 1)
+    elif (depth, kind) == (16, 2):
+        clear = Image.fromarray((decode_png16(content) >> 8).astype(np.uint8))
+        clear.info = {name: value for name, value in image.info.items() if name != "transparency"}
+        return clear
+    return image
 
 
 def _decode(content: bytes, path: Path) -> Image.Image:

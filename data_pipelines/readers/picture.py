@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from data_pipelines.readers.bad_file import BadFileError
-from data_pipelines.readers.image_file import TURN, decode_image, is_16_bit_grey, is_16_bit_png
+from data_pipelines.readers.image_file import TURN, decode_image, decode_png16, is_16_bit_grey, is_16_bit_png
 from data_pipelines.readers.tiff_layout import is_tiff, read_tiff
 
 Form = Literal["PNG", "TIFF"]
@@ -102,9 +102,8 @@ def _head(path: Path) -> bytes:
 
 
 def _decode_png16(path: Path) -> Picture:
-    width, height, lines, info = png.Reader(bytes=path.read_bytes()).asDirect()
-    pixels = np.vstack([np.asarray(line, np.uint16) for line in lines]).reshape(height, width, info["planes"])
-    if info["alpha"]:
+    pixels = decode_png16(path.read_bytes())
+    if pixels.shape[2] in (2, 4):
         return Picture(np.ascontiguousarray(pixels[..., :-1]), np.ascontiguousarray(pixels[..., -1]))
     return Picture(pixels)
 

@@ -24,6 +24,9 @@ MAX_SAMPLES = 2**26
 _BLOCK = 2**18
 """Frames that are read at a time, so that a header's false count reserves no memory."""
 _REST_BYTES = 4096
+_KINDS = "wav, FLAC, Ogg, AIFF or MP3"
+_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "AIFF", "MP3")
+"""The same by libsndfile's names; a file of its other formats, cut off, is read without a word."""
 _OGG_HEAD = 27
 """Bytes of a page of Ogg before the lengths of its segments; the last counts these."""
 _NO_LENGTH = 0x7FFFF000
@@ -93,6 +96,9 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
     """Return float64 samples, [frames, channels], and the rate."""
     try:
         with path.open("rb") as raw, soundfile.SoundFile(raw.fileno(), closefd=False) as file:
+            if file.format not in _FORMATS:
+                fault = f"is of the format {file.format}, expected {_KINDS}; convert it (`ffmpeg -i a.x b.wav`)"
+                raise BadFileError(path, fault)
             blocks: list[np.ndarray] = [np.empty((0, file.channels))]
             num_frames = 0
             while len(block := file.read(_BLOCK, dtype="float64", always_2d=True)):
@@ -106,9 +112,9 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
                 raise BadFileError(path, f"{fault}; copy it again")
             return np.concatenate(blocks), file.samplerate
     except soundfile.LibsndfileError as error:
-        what, kinds = describe_content(path), "wav, FLAC, Ogg, AIFF or MP3"
+        what = describe_content(path)
         if "sound" not in what and not what.startswith("a big-endian RIFF"):
-            raise BadFileError(path, f"is {what}; expected a sound file ({kinds})") from error
+            raise BadFileError(path, f"is {what}; expected a sound file ({_KINDS})") from error
         fault = f"cannot be read as sound ({what}, damaged or of a rare coding)"
         raise BadFileError(path, f"{fault}; copy it again, or convert it to PCM (`ffmpeg -i a.wav b.wav`)") from error
 

@@ -21,7 +21,8 @@ _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _GREY, _RGB, _PALETTE, _YCBCR = (0, 1), 2, 3, 6
 _PREMULTIPLIED, _ALPHA = 1, 2
-_DARK = 4096
+DARK = 4096
+"""Least level of 16 bits above which a picture is not taken for one of 12 bits."""
 _DEFLATE = 8
 _UNPACKED_BY_TIFFFILE = (1, _DEFLATE, 32946)
 """None, and Deflate by its two numbers."""
@@ -39,7 +40,7 @@ def is_tiff(content: bytes) -> bool:
 def hint_at_dark(levels: np.ndarray) -> str:
     """Return advice, which begins with a semicolon, where 16-bit levels use a small part of the range; else nothing."""
     brightest = int(levels.max())
-    is_dark = 0 < brightest < _DARK
+    is_dark = 0 < brightest < DARK
     return f"; its brightest level is {brightest} of 65535, so it becomes very dark: scale it first" if is_dark else ""
 
 
@@ -88,6 +89,8 @@ def read_tiff(path: Path) -> TiffColours | None:
     try:
         with tifffile.TiffFile(path) as file:
             num_pages, page = len(file.pages), file.pages[0].aspage()
+            if page.is_reduced:
+                raise BadFileError(path, "begins with a small copy of its picture; save the whole one alone")
             layout = _Layout(path, page)
             arranged = layout.arrange(_decode(path, page)) if layout.needs_own_decoder else None
             turn = page.tags.valueof(_ORIENTATION)
@@ -112,6 +115,7 @@ class _Layout:
         self.extra = tuple(int(kind) for kind in page.extrasamples)
         self.is_alpha = bool(self.extra) and self.extra[0] in (_PREMULTIPLIED, _ALPHA) and len(self.extra) == 1
         self._refuse_numbers(int(page.sampleformat))
+        self.palette = self._byte_palette(page.colormap) if self.photometric == _PALETTE else None
         self._refuse_colours()
         limit = Image.MAX_IMAGE_PIXELS
         if limit and page.imagewidth * page.imagelength > limit:
@@ -121,13 +125,18 @@ class _Layout:
     def needs_own_decoder(self) -> bool:
         """Whether Pillow would take the pixels for others, or for none."""
         if self.photometric == _RGB:
-            return self.bits == 16 or (bool(self.extra) and not self.is_alpha)
+            return self.bits == 16 or (bool(self.extra) and (self.is_planar or not self.is_alpha))
+        if self.photometric == _PALETTE:
+            return self.palette is not None
         return self.photometric in _GREY and (self.samples == 2 or (self.photometric == 0 and self.bits == 16))
 
     def arrange(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return colours [height, width, channels] of the decoded page with white as the largest level, and alpha."""
         if not pixels.size:
             raise BadFileError(self.path, "has no pixels; replace or remove the file")
+        if self.palette is not None:
+            _log.warning("%s: the levels of its palette are of 8 bits instead of 16, and used so", printable(self.path))
+            return self.palette[pixels], None
         if self.bits not in (8, 16):
             raise BadFileError(self.path, f"has {self.bits} bits per colour; save it with 8 or 16")
         if self.samples == 1:
@@ -147,6 +156,18 @@ class _Layout:
                 "%s: has %d bands; the first three are used as red, green and blue", printable(self.path), self.samples
             )
         return colours, None
+
+    def _byte_palette(self, palette: np.ndarray | None) -> np.ndarray | None:
+        """Return the colours of a palette whose levels go to 255, uint8 [count, 3]; None for one that goes to 65535.
+
+        TIFF 6.0 (section 5) has levels of 16 bits, and by them such a picture would be black.
+        """
+        if palette is None or not 0 < palette.max() < 256:
+            return None
+        if self.bits != 8:
+            fault = f"has a palette of 8-bit levels, and {self.bits} bits per pixel; save it anew, or as RGB"
+            raise BadFileError(self.path, fault)
+        return palette.T.astype(np.uint8)
 
     def _refuse_numbers(self, sample_format: int) -> None:
         kind = {_SIGNED: "signed whole numbers", _FLOAT: "floating-point numbers"}.get(sample_format)

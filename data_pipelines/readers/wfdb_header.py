@@ -18,6 +18,8 @@ class Signal:
 
     file: str
     format: str
+    offset: int
+    """Bytes of the file before its samples."""
     channel: int
     """Index among the channels of its file, from 0."""
     num_channels: int
@@ -46,18 +48,24 @@ def read_header(path: Path) -> Header:
     try:
         rate, count = int(float(rows[0][2].split("/")[0])), int(rows[0][1])
         num_samples = int(rows[0][3]) if len(rows[0]) > 3 else 0
-        files = [(row[0], row[1].split("+")[0]) for row in rows[1:]]
+        files = [(row[0], *_parse_format(row[1])) for row in rows[1:]]
         described = [" ".join(row[8:]) for row in rows[1:]]
     except (IndexError, ValueError, OverflowError) as error:
         raise BadFileError(path, f"is {describe_content(path)}, no record header; copy it again") from error
     if len(files) != count:
         raise BadFileError(path, f"names {count} signals and describes {len(files)}; copy it again")
-    names = [name for name, _ in files]
+    names = [name for name, _, _ in files]
     signals = tuple(
-        Signal(name, kind, names[:index].count(name), names.count(name), described[index])
-        for index, (name, kind) in enumerate(files)
+        Signal(name, kind, offset, names[:index].count(name), names.count(name), described[index])
+        for index, (name, kind, offset) in enumerate(files)
     )
     return Header(rate, num_samples, signals, comments)
+
+
+def _parse_format(field: str) -> tuple[str, int]:
+    """Return the format of `FORMAT[xSAMPLES][:SKEW][+OFFSET]`, with what stands behind it, and the offset."""
+    kind, _, offset = field.partition("+")
+    return kind, int(offset or 0)
 
 
 def read_heart_sound(path: Path) -> Sound:
@@ -91,7 +99,7 @@ def refuse_difference(path: Path, header: Header, file: str, sound: Sound) -> No
 
 
 def _read_format_16(file: Path, signal: Signal, rate: int, header: Path) -> Sound:
-    data = np.fromfile(file, dtype="<i2")
+    data = np.fromfile(file, dtype="<i2", offset=signal.offset)
     if signal.format != "16" or data.size == 0 or data.size % signal.num_channels:
         raise BadFileError(
             file,

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from data_pipelines.readers.bad_file import BadFileError, describe_content, few, printable
+from data_pipelines.readers.image_file import HIGH_RANGE
 from data_pipelines.readers.pyav import import_av
 
 _log = logging.getLogger(__name__)
@@ -24,15 +25,14 @@ _QUARTER_TURNS: dict[tuple[float, float, float, float], Image.Transpose | None] 
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
 """What to do for the signs of a display matrix: where its two axes go, to the right and down."""
-_HIGH_RANGE = {16: "PQ", 18: "HLG"}
 _VIDEO_CONTAINERS = ("a MP4", "an AVI", "a GIF", "a Matroska")
 
 
 class VideoDecoder:
     """An open file; iterating gives its frames as images of one size.
 
-    Warns by name of what is passed over: transparency, a high dynamic range, damage, and a turn by no quarter. Raises
-    BadFileError for a file that is no video, has no picture, or is damaged.
+    Warns by name of what is passed over: transparency, a high dynamic range, interlacing, damage, and a turn by no
+    quarter. Raises BadFileError for a file that is no video, has no picture, or is damaged.
     """
 
     def __init__(self, file: Path) -> None:
@@ -74,8 +74,10 @@ class VideoDecoder:
         return frame
 
     def _show(self, frame: Any) -> Image.Image:
-        if frame.color_trc in _HIGH_RANGE:
-            self._warn(f"has colours of high dynamic range ({_HIGH_RANGE[frame.color_trc]}); they are used as they lie")
+        if frame.color_trc in HIGH_RANGE:
+            self._warn(f"has colours of high dynamic range ({HIGH_RANGE[frame.color_trc]}); they are used as they lie")
+        if frame.interlaced_frame:
+            self._warn("is interlaced: every other line is of a later moment; deinterlace it (`ffmpeg -vf bwdif`)")
         image = self._opaque(frame) if any(part.is_alpha for part in frame.format.components) else frame.to_image()
         return self._turn(_with_square_pixels(image, self.stream.sample_aspect_ratio), frame)
 

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -41,6 +42,17 @@ def bypass_proxy(host: str | None = None) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         known = os.environ.get(name) or os.environ.get(name.swapcase(), "")
         os.environ[name] = _join(known.split(","), hosts)
+
+
+@contextmanager
+def without_proxies() -> Iterator[None]:
+    """Hide the environment's proxies inside the block from clients that refuse some of them even where none is used."""
+    names = [name for name in os.environ if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]
+    before = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def _join(known: Iterable[str], hosts: Iterable[str]) -> str:

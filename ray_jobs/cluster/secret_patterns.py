@@ -52,8 +52,14 @@ WRITTEN = {
     "a token of Databricks": (r"dapi[0-9a-f]{32}(?!\w)",),
     "a key of Kaggle": (r"KGAT_\w{30,}",),
     AZURE: (r"[?&]sig=(?P<value>[A-Za-z0-9%/+]{40,})", r"8Q~(?<=[\w~.]{3}8Q~)(?P<value>[\w~.-]{31,34})(?![\w~.-])"),
+    "a token of Vault": (r"hvs\.[\w-]{24,}",),
+    "a key of NVIDIA": (r"nvapi-[\w-]{40,}",),
+    "a key of RunPod": (r"rpa_[A-Za-z0-9]{40,}",),
+    "a hook of Discord": (r"discord(?:app)?\.com/api/webhooks/\d+/(?P<value>[\w-]{60,})",),
     "a private key": (r"BEGIN ENCRYPTED PRIVATE[ ]KEY", r"PuTTY-User-Key-File-\d", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
     "a password in a URL": (r"://[^\s/?#@:\"'`]{0,80}:(?P<value>[^\s/?#@\"'`]{1,120})@(?!sha\d)[\w\[{<$]",),
+    "a password of a variable": (r"PASSWORD=[\"']?(?P<value>[\w!@#%^&*.+~-]{8,})(?=[\"']?(?:\s|$))",),
+    "a token in a URL": (r"https?://(?P<value>[\w-]{30,})@\w",),
 }
 SECRET_NAME = (
     r"(?:api|secret|access|auth|client|account|storage|private|refresh)[_-]?(?:access[_-]?)?(?:key|token|secret)"
@@ -76,6 +82,12 @@ NAMED = {
         r"sharedaccesskey=(?P<value>[a-z0-9+/]{43}=)",
     ),
     "a key of Kaggle": (r"\"username\"\s*:\s*\"[^\"\n]{1,80}\"\s*,\s*\"key\"\s*:\s*\"(?P<value>[0-9a-f]{32})\"",),
+    "a password of a command": (
+        r"--(?:[a-z]{1,8}-)?password[=\s]\s{0,3}[\"']?(?P<value>[\w!@#%^&*.+~-]{6,})(?=[\"']?(?:\s|$))",
+        r"\bcurl\s[^\n]{0,200}?(?:-u|--user)[=\s]\s{0,3}[\"']?(?!api:)[\w.@-]{1,80}:(?P<value>[^\s\"'$]{6,})",
+        r"\bmc\s+alias\s+set\s+\S+\s+\S+\s+\S+\s+(?P<value>[^\s$<]{8,})",
+    ),
+    "a token in a URL": (r"[?&][\w.-]{0,40}(?:token|secret|signature|password|api_?key)=(?P<value>[\w.~+/%-]{20,}=*)",),
     "a token of a header": (r"authorization\W{1,6}(?:bearer|basic|token)\s+(?P<value>[\w.~+/=-]{20,})",),
 }
 TOKEN = r"(?P<value>[\w-]{40,})"
@@ -95,6 +107,7 @@ GUESSED = {
     "a key or a password": (
         r"(?:" + SECRET_NAME + r"|password|passwd|kaggle_key)[\"'\]]{0,3}\s{0,3}[:=]\s{0,3}[\"']?"
         r"(?P<value>[\w+/=-]{20,})(?=[\"'\s,;}]|$)",
+        r"(?:token|secret)[\"'\]]{0,3}\s{0,3}[:=]\s{0,3}[\"']?(?P<value>[\w+/=-]{20,})(?=[\"'\s,;)}]|$)",
     ),
 }
 HASH_WORD = re.compile(

@@ -36,11 +36,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from ray_jobs.app.answers import AppModel
     from ray_jobs.app.page import build_page
     from ray_jobs.app.server import import_gradio, serve_page
+    from ray_jobs.cluster.loopback import without_proxies
 
     if options.port is not None and not 0 < options.port < 65536:
         raise ValueError(f"--port {options.port}: a port is a number from 1 to 65535")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with TemporaryDirectory(prefix="quintet-app-") as folder:
+    with without_proxies(), TemporaryDirectory(prefix="quintet-app-") as folder:  # Gradio's client refuses SOCKS
         gradio = import_gradio(Path(folder, "uploads"))
         model = AppModel(options.opened, Path(folder, "results"))
         page = build_page(gradio, model, given_words(options))

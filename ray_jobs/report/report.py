@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from data_pipelines.contract.config import expand_home
+from data_pipelines.contract.config import expand_home, is_run_name
 from data_pipelines.contract.did_you_mean import suggest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.report.export import export_page
@@ -106,23 +106,29 @@ def _write(page: Page, folder: Folder, name: str, place: Path | None, export: st
 
 
 def find_folder(reference: str, storage: str) -> Folder:
-    """Find the folder of a run or a search. Raises ValueError naming what was searched for, and where."""
-    folder = Folder(reference)
-    if folder.exists(IDENTITY) or record_exists(folder, TRIALS):
-        return folder
-    if folder.exists():
+    """Find the folder of a run or a search, by its form: a name has no folder in it, everything else is a path.
+
+    Raises ValueError naming what was searched for, and where.
+    """
+    if not is_run_name(reference):
+        folder = Folder(reference)
+        if folder.exists(IDENTITY) or record_exists(folder, TRIALS):
+            return folder
+        if not folder.exists():
+            raise ValueError(f"{reference} does not exist; give a folder that does, or a run's or search's name alone")
         raise ValueError(
             f"{folder} is neither a run ({IDENTITY}) nor a search ({TRIALS}); name one in its {RUNS}/ or {SEARCHES}/"
         )
     search = Folder(storage) / SEARCHES
-    if "/" not in reference and record_exists(search / reference, TRIALS):
+    if record_exists(search / reference, TRIALS):
         return search / reference
     if run := find_run(storage, reference):
         return run
     known = [PurePosixPath(run.path).name for run in list_runs(storage)] + search.names()
+    advice = f"; for what has that name here write ./{reference}" if Path(reference).exists() else ""
     raise ValueError(
-        f"{reference!r} is no path, and no run or search in {storage}; "
-        f"{suggest(reference, known) if known else 'there are none there; name one elsewhere by its folder'}"
+        f"{reference!r} has the form of a name, and no run or search in {storage} is called so; "
+        f"{suggest(reference, known) if known else 'there are none there; name one elsewhere by its folder'}{advice}"
     )
 
 

@@ -3,6 +3,7 @@
 They are told apart by their form alone: a name has no folder in it.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from trainables.run_paths import MODELS, named_model
 if TYPE_CHECKING:
     from trainables.contract.predictor import SavedModel
 
+_log = logging.getLogger(__name__)
 RUNS = "runs"
 SEARCHES = "searches"
 TRIALS = "trials.jsonl"
@@ -74,7 +76,7 @@ def _model_of_run(reference: str, storage: str) -> Folder | None:
 
 def no_such_run(reference: str, storage: str) -> str:
     """Return the words for a run's name that no run has."""
-    known = [identity_name(folder) for folder in list_runs(storage)]
+    known = [identity_name(folder) or Path(folder.path).name for folder in list_runs(storage)]
     nothing = "there are no runs there; name one elsewhere by its folder"
     nearest = suggest(reference.partition(":")[0], known) if known else nothing
     advice = f"; for what has that name here write ./{reference}" if Path(reference).exists() else ""
@@ -105,9 +107,13 @@ def find_run(storage: str, name: str) -> Folder | None:
     return found[0] if found else None
 
 
-def identity_name(run: Folder) -> str:
-    """Return a run's name for people."""
-    return load_identity(run).name
+def identity_name(run: Folder) -> str | None:
+    """Return a run's name for people; None, with a warning, where its record is damaged: other runs are whole."""
+    try:
+        return load_identity(run).name
+    except (ValueError, OSError) as error:
+        _log.warning("%s; until then the run is known by the name of its folder alone", error)
+        return None
 
 
 def download(reference: str, storage: str) -> Path:

@@ -1,8 +1,10 @@
 """Planning of an Experiment: data prepared, resources checked, and all refused that can be refused before a start."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -13,6 +15,7 @@ from data_pipelines.prepared.making.shard_plan import MadeShard
 from data_pipelines.prepared.manifest import MANIFEST_NAME
 from data_pipelines.prepared.prepare import is_prepared, prepare
 from data_pipelines.prepared.ray_dataset import object_store_bytes
+from data_pipelines.readers.bad_file import printable
 from data_pipelines.storage.folder import Folder
 from data_pipelines.storage.raw_mirror import exists, fetch, uri_of
 from ray_jobs.cluster.connection import connect, has_address
@@ -81,10 +84,18 @@ def prepare_data(
             make_elsewhere=_make_on_cluster if has_address() and not copies else None,
         )
     except OSError as error:
-        raise ValueError(
-            f"the data cannot be prepared in {folder}: {error}; give storage.path a folder that can be written, or "
-            "correct what is named"
-        ) from error
+        raise ValueError(_explain(error, folder, [path for _, path in input_paths(experiment.workload)])) from error
+
+
+def _explain(error: OSError, folder: Folder, inputs: Sequence[Path]) -> str:
+    """Say that a raw file cannot be read, or that the prepared folder cannot be written."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | Path) else ""
+    if any(Path(name).is_relative_to(path) for path in inputs):
+        return f"{printable(name)}: cannot be opened ({error.strerror}); allow it to be read, or remove it"
+    return (
+        f"the data cannot be prepared in {folder}: {error}; give storage.path a folder that can be written, or "
+        "correct what is named"
+    )
 
 
 def _make_on_cluster(*arguments: Any) -> Iterator[MadeShard]:

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and Ctrl-C in a training: the first requests a checkpoint and the end, the second ends at once."""
+"""Signals in a training, such as SIGTERM and Ctrl-C: the first asks for a checkpoint and the end, the second ends."""
 
 import os
 import signal
@@ -10,8 +10,9 @@ from types import FrameType
 from data_pipelines.storage.folder import Folder
 from trainables.engine.process.stop_request import request_stop, withdraw_request
 
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""SIGHUP: the terminal was closed; a process that ignores it, as under nohup, goes on doing so."""
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""SIGHUP: the terminal was closed; a process that ignores it, as under nohup, goes on doing so. Batch systems announce
+the end of the time that was asked for by SIGUSR1, SIGUSR2 or SIGXCPU."""
 
 
 class StopSignals:

@@ -106,7 +106,7 @@ def train(
             raise RunStoppedError(
                 f"stopped by {record.last['stopped_by']} after step {record.last['step']}, with a checkpoint; the same "
                 "command goes on with it",
-                TERMINATED if signals.received in (signal.SIGTERM, signal.SIGHUP) else STOPPED,
+                STOPPED if signals.received in (None, signal.SIGINT) else TERMINATED,
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
 

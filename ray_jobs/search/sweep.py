@@ -201,7 +201,7 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
     finally:
         runs.close_all()
     if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
-        code = TERMINATED if signals.received in (signal.SIGTERM, signal.SIGHUP) else STOPPED
+        code = STOPPED if signals.received in (None, signal.SIGINT) else TERMINATED
         raise RunStoppedError("the search was stopped before its end; the same command goes on with it", code)
     setup.folder.delete("ray")
 

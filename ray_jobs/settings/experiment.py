@@ -1,6 +1,7 @@
 """Experiment: a Run, where it runs and where it is kept; read from YAML and the command line, and checked."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -46,6 +47,8 @@ class Storage(Config):
         if "://" in value:
             refuse_credentials(value)
             return value.rstrip("/")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", value):
+            raise ValueError(f"a URI has two slashes, as in {value.replace(':/', '://', 1)}; write ./ before a folder")
         try:
             path = Path(value).expanduser()
         except RuntimeError:

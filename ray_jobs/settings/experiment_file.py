@@ -11,7 +11,7 @@ from data_pipelines.contract.config import expand_home
 from data_pipelines.storage.uri import refuse_other_text
 from ray_jobs.settings.builtin_experiments import ENDINGS, find_experiment
 from ray_jobs.settings.kind_switch import complete_sections, leave_out_other_kind, leave_out_other_kinds
-from ray_jobs.settings.setting_kinds import allows_null, takes_text
+from ray_jobs.settings.setting_kinds import allows_null, allows_number, takes_text
 from ray_jobs.settings.strict_yaml import holds_comment, parse_yaml, read_yaml
 from trainables.run import set_dotted
 
@@ -46,17 +46,19 @@ def read_settings(file: Path, overrides: Sequence[str], root: type[BaseModel]) -
 def read_value(key: str, value: str, settings: dict[str, Any], root: type[BaseModel]) -> Any:
     """Read the value that a command line gives a dotted setting.
 
-    Text and paths are taken letter by letter, without YAML's quotes around the whole; the word `null` is none where
-    that is allowed. Any other value is YAML. `settings` are what is set so far.
+    Text and paths are taken letter by letter, without YAML's quotes around the whole; the word `null` is none, and
+    digits are a number, where that is allowed. Any other value is YAML. `settings` are what is set so far.
 
     Raises:
         ValueError: The value cannot be read, or a part of it would be left out.
     """
     if takes_text(root, key, settings):
-        if not value:
+        if not value.strip():
             raise ValueError("there is no value" + ("; `null` is none" if allows_null(root, key, settings) else ""))
         if value == "null" and allows_null(root, key, settings):
             return None
+        if re.fullmatch(r"[0-9]+", value) and allows_number(root, key, settings):
+            return int(value)
         return parse_yaml(value) if re.fullmatch(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"", value) else value
     if holds_comment(value):
         raise ValueError(

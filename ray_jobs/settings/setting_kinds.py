@@ -11,25 +11,33 @@ from trainables.workloads import config_class
 
 
 def takes_text(root: type[BaseModel], key: str, settings: Any) -> bool:
-    """Return whether a dotted setting holds text or a path, and nothing else except null.
+    """Return whether a dotted setting holds text or a path, and nothing else except null and whole numbers.
 
     Names in `settings`, what is set so far, choose among several kinds of a section.
     """
-    kinds = _kinds_at(root, key, settings) - {NoneType}
+    kinds = _kinds_at(root, key, settings) - {NoneType, int}
     return bool(kinds) and kinds <= {str, Path}
 
 
 def takes_texts(root: type[BaseModel], key: str, settings: Any) -> bool:
-    """Return whether a dotted setting holds a list of text or paths; the arguments are those of `takes_text`."""
+    """Return whether a dotted setting holds a list of text, paths and whole numbers, and not of numbers alone.
+
+    The arguments are those of `takes_text`.
+    """
     found = [member for annotation in _annotations_at(root, key, settings) for member in members(annotation)]
     items = [item for member in found if get_origin(member) in (tuple, list) for item in get_args(member)]
-    kinds = {kind for item in items if item is not Ellipsis for kind in kinds_in(item)}
+    kinds = {kind for item in items if item is not Ellipsis for kind in kinds_in(item)} - {int}
     return bool(kinds) and kinds <= {str, Path}
 
 
 def allows_null(root: type[BaseModel], key: str, settings: Any) -> bool:
     """Return whether a dotted setting may be null; the arguments are those of `takes_text`."""
     return NoneType in _kinds_at(root, key, settings)
+
+
+def allows_number(root: type[BaseModel], key: str, settings: Any) -> bool:
+    """Return whether a dotted setting may be a whole number; the arguments are those of `takes_text`."""
+    return int in _kinds_at(root, key, settings)
 
 
 def kinds_of_section(root: type[BaseModel], section: str, settings: Any) -> dict[Any, type[BaseModel]]:

@@ -1,10 +1,12 @@
 """W&B's surroundings: the variables that count for a run, and what `check` finds of package, key and server."""
 
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -110,7 +112,7 @@ def _look(tracking: Tracking, found: dict[str, str | bool]) -> dict[str, str | b
     if refused := drop_malformed(os.environ, wandb.setup):
         found["variables"] = "; ".join([*([str(found["variables"])] if "variables" in found else []), *refused])
     settings = wandb.setup().settings
-    found["server"], answers = _ask(settings.base_url)
+    found["server"], answers = ask_server(settings.base_url)
     found["key"], has_key = _find_key(wandb, answers)
     return {**found, "outcome": _outcome(tracking, found, has_package=True, has_key=has_key, answers=answers)}
 
@@ -122,15 +124,19 @@ def _version() -> str:
         return "of unknown version"
 
 
-def _ask(url: str) -> tuple[str, bool]:
+def ask_server(url: str) -> tuple[str, bool]:
+    """Return what is found of a server, without a password of its address, and whether it answers."""
+    shown = re.sub(r"://[^/]*@", "://", url)  # without a password
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE_S):
             pass
     except urllib.error.HTTPError as error:
-        return f"{url} answers (status {error.code})", error.code < 500
-    except (OSError, ValueError) as error:
-        return f"{url} cannot be reached: {getattr(error, 'reason', error)}", False
-    return f"{url} answers", True
+        return f"{shown} answers (status {error.code})", error.code < 500
+    except OSError as error:
+        return f"{shown} cannot be reached: {getattr(error, 'reason', error)}", False
+    except (ValueError, HTTPException):  # their words hold parts of the address
+        return f"{shown} is no address of a server; correct WANDB_BASE_URL", False
+    return f"{shown} answers", True
 
 
 def _find_key(wandb: Any, answers: bool) -> tuple[str, bool]:

@@ -47,6 +47,23 @@ def test_a_closed_standard_output_takes_nothing(monkeypatch: pytest.MonkeyPatch)
     print_text("words")
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    code = (
+        f"import os, sys\nfrom ray_jobs.__main__ import main\nsys.argv = ['quintet', 'list']\ncode = main()\n"
+        f"file = open({str(tmp_path / 'file')!r}, 'w')\n"
+        "for number in (1, 2): os.write(number, b'words of a library')\n"
+        "raise SystemExit(code if file.fileno() > 2 and sys.stdout and not sys.stdout.isatty() else 9)"
+    )
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, preexec_fn=close, stdin=subprocess.DEVNULL)
+    assert process.returncode == DONE and (tmp_path / "file").read_text() == ""
+
+
 def test_any_text_can_be_printed_in_any_encoding() -> None:
     code = "from ray_jobs.terminal import *\nprepare_streams()\nprint_text('gr\\u00fcn \\udcff')"
     process = python(code, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"})

@@ -1,5 +1,6 @@
 """Entry point of each training process: build the worker's surroundings, then run the requested action."""
 
+import errno
 import logging
 import time
 import traceback
@@ -246,6 +247,8 @@ def explain(error: Exception) -> str:
             "Ray's object store is full, and so is the disk that it spills to: start Ray with more "
             "--object-store-memory, free the disk of its --temp-dir, or set training.feed=stream, which keeps less"
         )
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{cause}: make room (`quintet clean` lists what old runs take), and give the same command again"
     if isinstance(cause, ValueError | ArithmeticError):
         return str(cause)
     return f"{type(cause).__name__}: {cause}"

@@ -1,13 +1,15 @@
 """Patients of CirCor by their text files, or by the table; what contradicts itself or the other is refused."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipelines.heart_sounds.recordings import FileIndex
-from data_pipelines.readers.bad_file import printable, refuse_unopenable
+from data_pipelines.readers.bad_file import few, printable, refuse_unopenable
 from data_pipelines.readers.csv_table import read_columns, read_text
 
+_log = logging.getLogger(__name__)
 _READ = ("Murmur", "Outcome", "Additional ID")
 """Fields that are used, so that two values of one are refused."""
 _TOLD = ("Age", "Sex", "Campaign", "Murmur locations")
@@ -100,10 +102,23 @@ def _read_table(files: FileIndex) -> list[Patient]:
         if other | {"Patient ID": name} != row | {"Patient ID": name}:
             words = f"patient {name} stands there twice; keep one of them (lines {first} and {number})"
             raise ValueError(f"{printable(path)}: {words}")
-    return [
+    patients = [
         Patient(name, row, tuple((wav.name, f"{wav.stem}.tsv") for wav in wavs.get(name, ())), path)
         for name, (_, row) in rows.items()
     ]
+    _warn_of_places(path, patients)
+    return patients
+
+
+def _warn_of_places(path: Path, patients: Sequence[Patient]) -> None:
+    """Log the places of the table from which a patient who has recordings has none."""
+    absent = []
+    for patient in patients:
+        listed = clean_id(patient.fields.get("Recording locations:", "")).upper().split("+")
+        there = {Path(wav).stem.upper().split("_")[1] for wav, _ in patient.recordings if "_" in wav}
+        absent += [f"{patient.name}_{place}" for place in dict.fromkeys(listed) if there and place not in {"", *there}]
+    if absent:
+        _log.warning("%s: %d recordings of its rows have no wav file: %s", printable(path), len(absent), few(absent))
 
 
 def _refuse_contradiction(told: Sequence[Patient], rows: Sequence[Patient]) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Set
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from data_pipelines.readers.bad_file import few, printable
 from data_pipelines.readers.csv_table import read_columns
@@ -19,9 +20,9 @@ def warn_of_some(path: Path, some: Set[str], total: int, words: str) -> None:
 def match_files(path: Path, names: Collection[str], *columns: str) -> dict[str, dict[str, str]]:
     r"""Read the row of each file from a table with the column `file` and others.
 
-    A file is named by its path below the folder, or by its name alone if that is unique; rows of other files than
-    `names`, which are paths with `/`, are counted in a warning. No cell of `columns` may be empty; a `subject` must be
-    a name without `/` and `\\`.
+    A file is named by its path below the folder, or by its name alone if that is unique; how its accents are composed
+    and the case of its ending do not matter. Rows of other files than `names`, which are paths with `/`, are counted in
+    a warning. No cell of `columns` may be empty; a `subject` must be a name without `/` and `\\`.
 
     Returns:
         The columns by file, for those that have a row.
@@ -29,14 +30,15 @@ def match_files(path: Path, names: Collection[str], *columns: str) -> dict[str, 
     Raises:
         ValueError: A row is ambiguous, has an empty cell, no usable subject, or contradicts another one of its file.
     """
-    by_name: dict[str, list[str]] = {}
+    by_key: dict[str, list[str]] = {}
     for name in names:
-        by_name.setdefault(PurePosixPath(name).name, []).append(name)
+        for key in {_key(name), _key(PurePosixPath(name).name)}:
+            by_key.setdefault(key, []).append(name)
     found: dict[str, dict[str, str]] = {}
     unknown = []
     for number, row in read_columns(path, "file", *columns):
         place, file = f"{printable(path)}: line {number}", row["file"].strip().replace("\\", "/")
-        meant = [file] if file in names else by_name.get(file, [])
+        meant = [file] if file in names else by_key.get(_key(file.removeprefix("./")), [])
         if not meant:
             unknown.append(file)
             continue
@@ -55,3 +57,9 @@ def match_files(path: Path, names: Collection[str], *columns: str) -> dict[str, 
     if unknown:
         _log.warning("%s: %d rows are of no file that is there: %s", printable(path), len(unknown), few(unknown))
     return found
+
+
+def _key(name: str) -> str:
+    """Return the spelling that all spellings of a file's name share: macOS stores an accent apart from its letter."""
+    stem, dot, ending = normalize("NFC", name).rpartition(".")
+    return f"{stem}{dot}{ending.lower()}"

@@ -47,7 +47,9 @@ def _read_set(root: Path, name: str) -> Iterator[Recording]:
     places = (find_file(folder, f"set_{name}.csv") for folder in (root, root.parent))
     tables = [path for path in places if path is not None]
     if not folders or not tables:
-        raise ValueError(f"{printable(root)} lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011")
+        lacking = f"lacks the folder set_{name} or the table set_{name}.csv of PASCAL 2011"
+        advice = "copy both there, or choose the other set (`--set workload.data.pascal_sets=[a]` or `[b]`)"
+        raise ValueError(f"{printable(root)} {lacking}; {advice}")
     files: dict[str, Path] = {}
     for path in sorted(list_files(folders[0], (".wav",), deep=False).files):
         other = files.setdefault(join_key(path.name), path)

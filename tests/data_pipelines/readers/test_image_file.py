@@ -1,10 +1,13 @@
 """Single image files: each kind becomes the pixels that the rule says, each damage is named."""
 
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import png
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -99,6 +102,54 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
     else:
         image = Image.new(mode, (8, 8))
     assert load_image(_save(tmp_path, image, **options), COLOUR).min() == 255
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_transparent_colour_is_that_of_the_file(tmp_path: Path, bits: int, channels: int) -> None:
+    if channels == 3 and bits < 8:
+        pytest.skip("PNG has colours of 8 and 16 bits alone")
+    largest = 2**bits - 1
+    levels = np.linspace(0, largest, 64).astype(np.int64).reshape(8, 8)
+    levels[0, :2] = largest // 3, min(largest // 3 + 1, largest)  # of 16 bits both are 85 of 255
+    clear = int(levels[0, 0])
+    with (tmp_path / "image.png").open("wb") as file:
+        colour = clear if channels == 1 else (clear,) * 3
+        options: dict[str, Any] = {"greyscale": channels == 1, "bitdepth": bits, "transparent": colour}
+        writer = png.Writer(8, 8, **options)
+        writer.write(file, np.repeat(levels, channels, axis=1).tolist())
+    expected = np.where(levels == clear, 255, np.floor(levels * 255 / largest + (0.5 if channels == 1 else 0)))
+    loaded = load_image(tmp_path / "image.png", COLOUR)
+    np.testing.assert_allclose(loaded, np.broadcast_to(expected, (3, 8, 8)), atol=1 if bits == 16 else 0)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize(("brightest", "is_dark"), [(4095, True), (4096, False), (0, False)])
+def test_twelve_bits_in_a_png_of_sixteen_get_a_hint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, channels: int, brightest: int, is_dark: bool
+) -> None:
+    levels = np.linspace(0, brightest, 64 * channels).astype(np.int64).reshape(8, 8, channels)
+    if channels in (2, 4):
+        levels[..., :-1] = brightest
+        levels[..., -1] = 65535
+    options: dict[str, Any] = {"greyscale": channels == 2, "alpha": channels != 3, "bitdepth": 16}
+    with (tmp_path / "image.png").open("wb") as file:
+        png.Writer(8, 8, **options).write(file, levels.reshape(8, -1).tolist())
+    load_image(tmp_path / "image.png", COLOUR)
+    assert "image.png: has 16 bits per colour; the upper 8 are used" in caplog.text
+    assert (f"its brightest level is {brightest} of 65535, so it becomes very dark" in caplog.text) == is_dark
+
+
+@pytest.mark.parametrize(("code", "kind"), [(16, "PQ"), (18, "HLG"), (13, None)])
+def test_a_high_dynamic_range_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, code: int, kind: str | None
+) -> None:
+    path = _save(tmp_path, Image.fromarray(_noise(8, 8, 3)))
+    chunk = b"cICP" + bytes([9, code, 0, 1])
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[33:])
+    np.testing.assert_array_equal(load_image(path, COLOUR), _noise(8, 8, 3).transpose(2, 0, 1))
+    assert bool(kind) == bool(caplog.text) and f"high dynamic range ({kind})" * bool(kind) in caplog.text
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:

@@ -90,3 +90,10 @@ def test_an_impossible_rate_is_refused(tmp_path, rate):
     wavfile.write(tmp_path / "a.wav", rate, np.ones(100, np.int16))
     with pytest.raises(ValueError, match=rf"a\.wav: states {rate:,} samples per second, expected 100 to 768,000"):
         read_sound(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("kind", ["AU", "W64", "CAF"])
+def test_a_format_whose_cut_end_goes_unseen_is_refused(tmp_path, kind):
+    soundfile.write(tmp_path / "a.wav", np.zeros(4000), 4000, format=kind, subtype="PCM_16")
+    with pytest.raises(ValueError, match=rf"a\.wav: is of the format {kind}, expected wav, .*; convert it"):
+        read_sound(tmp_path / "a.wav")

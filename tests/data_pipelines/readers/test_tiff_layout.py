@@ -71,6 +71,14 @@ def test_further_pages_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "a.tif: holds 2 pages; the first is used" in caplog.text
 
 
+def test_a_small_copy_before_the_picture_is_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(COLOURS[::2, ::2], photometric="rgb", subfiletype=1)
+        file.write(COLOURS, photometric="rgb")
+    with pytest.raises(BadFileError, match=r"a\.tif: begins with a small copy of its picture; save the whole one"):
+        decode_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("pixels", "layout", "words"),
     [
@@ -199,3 +207,21 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch
     monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda *_: pytest.fail("decoded"))
     with pytest.raises(BadFileError, match=r"a\.tif: has more than 255 pixels; cut it into tiles"):
         decode_image(tmp_path / "a.tif")
+
+
+def test_a_palette_of_8_bit_levels_is_not_black(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    levels = np.stack([np.arange(256), 255 - np.arange(256), np.arange(256) // 2]).astype(np.uint16)
+    for colours, words in ((levels * 257, ""), (levels, "a.tif: the levels of its palette are of 8 bits instead of")):
+        read = _read(tmp_path, WEDGE, photometric="palette", colormap=colours)
+        np.testing.assert_array_equal(read, levels.T[WEDGE])
+        assert words in caplog.text and bool(words) == bool(caplog.text)
+
+
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+def test_transparency_in_a_plane_of_its_own_is_read(tmp_path: Path, kind: str) -> None:
+    half = np.full((8, 32, 1), 128, np.uint8)
+    colours = COLOURS // 2 if kind == "assocalpha" else COLOURS
+    planes = np.moveaxis(np.concatenate([colours, half], -1), -1, 0)
+    read = _read(tmp_path, planes, photometric="rgb", planarconfig="separate", extrasamples=[kind])
+    shown = colours if kind == "assocalpha" else COLOURS * (128 / 255)
+    np.testing.assert_allclose(read, shown + 127, atol=1)

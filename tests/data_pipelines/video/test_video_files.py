@@ -51,6 +51,19 @@ def test_one_file_is_split_in_time(tmp_path):
     assert clips["test"][0].read(SHAPE)[:, 0, 0, 0].tolist() == [80, 90]
 
 
+@pytest.mark.parametrize("flags", ["+ildct+ilme", ""])
+def test_interlaced_frames_are_named_once(tmp_path, caplog, flags):
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, options={"flags": flags} if flags else {})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        grey = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 100, np.uint8), format="rgb24")
+        for packet in [packet for image in (grey, grey, None) for packet in stream.encode(image)]:
+            container.mux(packet)
+    VideoClip("a", 0, 2, tmp_path / "a.avi").read(SHAPE)
+    assert caplog.text.count("a.avi: is interlaced: every other line is of a later moment") == bool(flags)
+
+
 def test_a_file_that_is_no_video_is_named(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed: pip install quintet[video]")
     (tmp_path / "broken.mp4").write_bytes(b"this is no video" * 50)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from ray_jobs.cluster.loopback import VARIABLES, stay_on_loopback
+from ray_jobs.cluster.loopback import VARIABLES, stay_on_loopback, without_proxies
 
 [VARIABLE] = VARIABLES
 
@@ -31,3 +31,22 @@ def test_the_command_line_imports_ray_after_it():
     )
     environment = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "RAY_ADDRESS")}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_no_command_talks_to_this_machine_through_a_proxy():
+    script = (
+        "import sys, urllib.request; sys.argv = ['quintet', 'list']; from ray_jobs.__main__ import main; main(); "
+        "assert urllib.request.proxy_bypass('127.0.0.1:8080') and urllib.request.proxy_bypass('a.org')"
+        " and not urllib.request.proxy_bypass('b.org')"
+    )
+    environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "no_proxy": "a.org", "NO_PROXY": "a.org"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_proxies_are_hidden_in_the_block_and_put_back(monkeypatch):
+    given = {"all_proxy": "socks5://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "a.org"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with without_proxies():
+        assert [name for name in given if name in os.environ] == ["NO_PROXY"]
+    assert {name: os.environ[name] for name in given} == given

@@ -79,6 +79,20 @@ OTHERS = {
     "npm": ("//registry.npmjs.org/:_authToken=npm" + "_" + make(36), "a token of npm"),
     "URL": ("git clone https://user:" + "pa$s!w0rd@host.org/x", "a password in a URL"),
     "URL without a user": ("redis://:" + "s3cret@host:6379", "a password in a URL"),
+    "URL with a token": ("https://" + make(40) + "@host.org/x", "a token in a URL"),
+    "URL of a link": ("https://host.org/x?a=1&access_token=" + make(40), "a token in a URL"),
+    "URL of Google": ("https://host.org/x?X-Goog-Signature=" + SHA_256 * 2, "a token in a URL"),
+    "token by its name": ("ZENODO_TOKEN=" + make(60), "a key or a password"),
+    "secret in a call": ('S3FileSystem(secret="' + make(40) + '")', "a key or a password"),
+    "password of a variable": ("export MLFLOW_TRACKING_PASSWORD=" + "hunter2hunter2", "a password of a variable"),
+    "password of wget": ("wget --user me --password " + "hunter2hunter2 https://host.org", "a password of a command"),
+    "password of wget, =": ("wget --http-password=" + "'hunter2hunter2'", "a password of a command"),
+    "password of curl": ("curl -O -u me:" + "hunter2hunter2 https://host.org", "a password of a command"),
+    "key of MinIO": ("mc alias set a https://host.org me " + "hunter2hunter2", "a password of a command"),
+    "Vault": ("VAULT_TOKEN=hvs" + "." + make(90), "a token of Vault"),
+    "NVIDIA": ("nvapi" + "-" + make(64), "a key of NVIDIA"),
+    "RunPod": ("rpa" + "_" + make(44), "a key of RunPod"),
+    "Discord, hook": ("https://discord" + ".com/api/webhooks/1234/" + make(68), "a hook of Discord"),
     "netrc": ("machine host.org login me " + "password hunter2", "a password of a netrc file"),
     "netrc with quotes": ("machine host.org login me " + 'password "hunter2"', "a password of a netrc file"),
     "Docker": ('"auths": {"https://index.docker.io/v1/": {"auth": "' + make(40) + '"}}', "a token of Docker"),
@@ -109,6 +123,10 @@ HARMLESS = {
     "lock": json.dumps({"key": "x", "cache_key": COMMIT, "integrity": "sha512-" + make(86) + "=="}),
     "words": "the machine learning password protected api_key = settings.read_the_api_key_of_the_user()\ntask-force",
     "code": "tokenizer.eos_token = special_tokens_of_the_model_2\npassword = get_password_from_vault(name)\n",
+    "commands": 'add_argument("--password", help="of the user")\nwget --user me --password $PASSWORD https://a.org\n'
+    "curl -u me:$TOKEN https://a.org\nPASSWORD=\nexport PASSWORD=$(cat file)\n--password=PASSWORD --password <word>",
+    "tokens": f"pad_token = tokenizer.pad_token\nnum_tokens=104\nnext_token: Optional[TokenOfTheModel]\n{COMMIT}@x\n"
+    "https://a.org/x?token=<token>&page_token=2\nhttps://a.org/@" + make(40),
     "URLs": "http://127.0.0.1:8265/@x ssh://git@host.org:22/x s3://bucket/a:b@c https://host:8080 # me@host.org",
 }
 

@@ -1,6 +1,7 @@
 """The whole page: complete in itself, safe, small, and made of any record."""
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ import pytest
 from data_pipelines.storage.folder import Folder
 from ray_jobs.cli import BAD_INPUT, DONE, main
 from ray_jobs.commands.evaluate import evaluate
-from ray_jobs.report.report import write_report
+from ray_jobs.report.report import find_folder, write_report
 from ray_jobs.runs.training import train
 from ray_jobs.search.leaderboard import save_leaderboard
 from ray_jobs.search.trials import Trials
@@ -228,6 +229,20 @@ def test_what_is_no_run_is_refused(write_run, tmp_path, capsys, words, message):
     Folder(str(tmp_path / "searches/s")).write("trials.jsonl", b"")
     assert main(["report", *(word.format(tmp=tmp_path) for word in words)]) == BAD_INPUT
     assert message in capsys.readouterr().err
+
+
+def test_a_name_is_that_of_the_storage_whatever_lies_here(write_run, tmp_path, monkeypatch):
+    here = tmp_path / "elsewhere"
+    write_run("first")
+    shutil.copytree(tmp_path / "runs/first", here / "first")
+    shutil.copytree(tmp_path / "runs/first", here / "other")
+    monkeypatch.chdir(here)
+    assert find_folder("first", str(tmp_path)).path == str(tmp_path / "runs/first")
+    assert find_folder("./first", str(tmp_path)).path == str(here / "first")
+    with pytest.raises(ValueError, match=r"'other' has the form of a name, and no run .* for what .* write \./other"):
+        find_folder("other", str(tmp_path))
+    with pytest.raises(ValueError, match="/nowhere/first does not exist"):
+        find_folder("/nowhere/first", str(tmp_path))
 
 
 def test_a_report_needs_neither_torch_nor_ray(write_run):

@@ -38,7 +38,7 @@ def test_a_disk_that_fills_up_leaves_the_previous_checkpoint(toy, tmp_path, caps
 
     monkeypatch.setattr(FolderWriter, "write", fill_up)
     assert main(["train", str(file)]) == FAILED
-    assert "No space left on device" in capsys.readouterr().err
+    assert "No space left on device: make room" in capsys.readouterr().err
     assert find_checkpoint(experiment.folder) == ("checkpoints/step_000000008", [])
     assert experiment.folder.names("checkpoints")[-1] == "step_000000008"
     assert not list(tmp_path.rglob(".tmp-*"))

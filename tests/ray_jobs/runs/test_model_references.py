@@ -53,6 +53,18 @@ def test_a_name_and_a_path_are_told_apart_by_their_form(run, tmp_path, monkeypat
         locate_model("other", run.storage.path)
 
 
+def test_a_damaged_neighbour_keeps_no_run_from_being_found(run, caplog):
+    for number, content in enumerate((b"", b"[1]", b"\xff\xfe")):
+        (run.folder.parent / f"broken{number}").write("run.json", content)
+    assert locate_model("my-run", run.storage.path).path.startswith(run.folder.path)
+    for number in range(3):
+        assert f"broken{number}/run.json" in caplog.text
+    with pytest.raises(ValueError, match="did you mean 'broken1'"):
+        locate_model("broken1x", run.storage.path)
+    with pytest.raises(ValueError, match="holds no model yet"):
+        locate_model("broken1", run.storage.path)
+
+
 def test_a_run_without_models_says_so(run):
     run.folder.delete("models")
     with pytest.raises(ValueError, match="holds no model yet"):

@@ -1,5 +1,6 @@
 """From settings to a plan: what cannot work is refused before anything starts, what is settled stays settled."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,9 @@ import pytest
 from data_pipelines.prepared.manifest import read_manifest, save_manifest
 from ray_jobs.cluster.resources import machine_cpus
 from ray_jobs.runs import planning
+from ray_jobs.runs.experiment_loader import load_experiment
 from ray_jobs.runs.planning import SETTLED, build_plan, prepare_data
+from ray_jobs.settings.builtin_experiments import find_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +82,23 @@ def test_a_plan_holds_the_run_and_its_places(toy, tmp_path):
     assert plan.prepared.path == f"{tmp_path}/data/toy-64-None"
     assert plan.manifest == read_manifest(plan.prepared)
     assert plan.num_threads == 1
+
+
+def test_a_raw_file_that_cannot_be_opened_is_no_fault_of_the_storage(tmp_path, monkeypatch):
+    (tmp_path / "raw").mkdir()
+    overrides = [f"workload.data.path={tmp_path}/raw", f"storage.path={tmp_path}", "workload.data.source=folder"]
+    experiment = load_experiment(find_experiment("flow_matching_cifar10"), [*overrides, "workload.data.size=8"])
+    for file, words in (
+        ("raw/a/b.png", r"/raw/a/b\.png: cannot be opened \(Permission denied\); allow it to be read, or remove it$"),
+        ("data/x", r"^the data cannot be prepared in .*/data/x'; give storage\.path a folder that can be written"),
+    ):
+
+        def refuse(*arguments, name=f"{tmp_path}/{file}", **options):
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+
+        monkeypatch.setattr(planning, "prepare", refuse)
+        with pytest.raises(ValueError, match=words):
+            prepare_data(experiment)
 
 
 def test_data_are_prepared_once(toy, tmp_path, monkeypatch):

@@ -104,6 +104,14 @@ def test_a_closed_terminal_asks_for_a_checkpoint(tmp_path):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_a_signal_of_a_batch_system_asks_for_a_checkpoint(tmp_path, number):
+    folder = Folder(str(tmp_path))
+    with stopping_on_signals(folder) as signals:
+        os.kill(os.getpid(), number)
+        assert find_request(folder) == number.name and signals.received == number
+
+
 def test_nohup_is_respected(tmp_path):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -94,3 +94,18 @@ def test_a_path_that_is_no_utf8_is_refused(file: Path, tmp_path: Path, monkeypat
         check_experiment(file, ["workload.data.source=cifar10", "workload.data.path=raw"])
     with pytest.raises(ValueError, match=r"/caf\\xe9/out is no UTF-8"):
         Folder("out")
+
+
+@pytest.mark.parametrize("text", ["[a-z]+", "(a) #", "a: b", "1.5", "true", "(\\d+)_"])
+def test_text_beside_numbers_is_taken_letter_by_letter(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "video.yaml"
+    file.write_text("workload: {name: video_prediction}\ntraining: {epochs: 2}\n")
+    assert read_settings(file, [f"workload.data.group={text}"], Experiment)["workload"]["data"]["group"] == text
+    assert read_settings(file, ["workload.data.group=02"], Experiment)["workload"]["data"]["group"] == 2
+
+
+def test_a_path_of_blanks_and_a_uri_of_one_slash_are_refused(file: Path) -> None:
+    with pytest.raises(ValueError, match=r"^--set 'storage\.path=  ': there is no value"):
+        read_settings(file, ["storage.path=  "], Experiment)
+    with pytest.raises(ValueError, match=r"storage\.path: a URI has two slashes, as in s3://bucket/x"):
+        check_experiment(file, ["storage.path=s3:/bucket/x"])

@@ -244,3 +244,35 @@ def test_a_secret_in_the_uri_of_prepared_data_is_not_repeated(file: Path) -> Non
     with pytest.raises(ValueError, match="credentials do not belong in a path") as caught:
         load_experiment(FLOW, ["workload.data.prepared=s3://me:hunter2@bucket/x"])
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://me:hunter2@bucket/x",
+        "s3://hunter2@bucket/x",
+        "abfs://files:hunter2@account.dfs.core.windows.net/x",
+        "abfs://files@account.dfs.core.windows.net/x?tenant_id=1&client_secret=hunter2",
+        "https://account.blob.core.windows.net/files?sv=2022&sig=hunter2",
+        "https://bucket.s3.amazonaws.com/x?X-Amz-Signature=hunter2",
+        "s3://bucket/x?region=here&SECRET_KEY=hunter2",
+    ],
+)
+@pytest.mark.parametrize("key", ["storage.path", "workload.data.prepared", "workload.data.path"])
+def test_a_secret_in_any_part_of_a_uri_is_refused(key: str, uri: str) -> None:
+    with pytest.raises(ValueError, match="credentials do not belong in a path") as caught:
+        load_experiment(FLOW, [f"{key}={uri}"])
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "abfss://files@account.dfs.core.windows.net/x",
+        "gs://anonymous@bucket/x",
+        "hdfs://me@host:8020/x",
+        "s3://bucket/monkey=1?region=here&scheme=http",
+    ],
+)
+def test_a_name_in_a_uri_is_no_secret(uri: str) -> None:
+    assert load_experiment(FLOW, [f"storage.path={uri}"]).storage.path == uri

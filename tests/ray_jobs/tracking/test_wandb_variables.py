@@ -1,5 +1,6 @@
 """Variables of W&B that users have set: none changes the run's id, none keeps the record from W&B's files."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from ray_jobs.run_folder.identity import load_identity
 from ray_jobs.runs.training import train
 from ray_jobs.settings.tracking import Tracking
-from ray_jobs.tracking.wandb_environment import MODES, check_wandb, clean_variables, mode_of
+from ray_jobs.tracking.wandb_environment import MODES, ask_server, check_wandb, clean_variables, mode_of
 from tests.fake_wandb import FakeWandb
 from tests.ray_jobs.tracking.conftest import Tracked, assert_recorded_offline, run_of, warnings_of
 
@@ -59,6 +60,19 @@ def test_check_names_a_variable_that_wandb_refuses(home: Path, monkeypatch: pyte
     found = check_wandb(Tracking(wandb=True))
     wandb.teardown()
     assert found["variables"] == "WANDB_CONSOLE in the environment is left out: it is no console that W&B takes"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://me:hunter2@127.0.0.1:1", r"^http://127\.0\.0\.1:1 "),
+        ("http://me:hunter2@127.0.0.1:port", r"^http://127\.0\.0\.1:port is no address of a server"),
+        ("gopher2://me:hunter2@a", "^gopher2://a "),
+    ],
+)
+def test_the_password_of_a_server_is_not_shown(url: str, words: str) -> None:
+    shown, answers = ask_server(url)
+    assert re.search(words, shown) and "hunter2" not in shown and not answers
 
 
 def test_check_leaves_the_environment_as_it_was(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Settings of drawing samples and of log-likelihoods, and what they mean for a model."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -101,8 +102,8 @@ def choose_classes(names: Sequence[str], classes: Sequence[str | int] | None) ->
     for given in classes:
         if str(given) in names:
             chosen.append(list(names).index(str(given)))
-        elif isinstance(given, int) and 0 <= given < len(names):
-            chosen.append(given)
+        elif re.fullmatch(r"[0-9]+", str(given)) and int(given) < len(names):
+            chosen.append(int(given))
         else:
             raise ValueError(
                 f"{given!r} is no class of the model; {suggest(str(given), names)}; or a number from 0 to "

@@ -104,3 +104,12 @@ def test_what_is_heard_follows_from_the_murmur_locations(tmp_path: Path) -> None
     found = {each.name: dict(each.heard) for each in read_circor(tmp_path, "circor_murmur")}
     assert found.pop("200_AV") == {"circor_murmur": "Absent"} and len(found) == 5
     assert not any(found.values())
+
+
+def test_a_place_of_the_table_without_a_file_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _without_text(tmp_path)
+    head = "Patient ID,Recording locations:,Murmur,Outcome"
+    rows = ["100,AV+MV,Absent,Normal", "200,AV+PV+TV+MV,Present,Abnormal"]
+    (tmp_path / "training_data.csv").write_text("\n".join([head, *rows]) + "\n")
+    assert _names(tmp_path) == ALL
+    assert "training_data.csv: 2 recordings of its rows have no wav file: 200_PV, 200_TV" in caplog.text

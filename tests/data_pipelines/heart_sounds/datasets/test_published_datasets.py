@@ -159,6 +159,13 @@ def test_missing_samples_of_a_wfdb_signal_are_joined(tmp_path):
     assert read_heart_sound(tmp_path / "a.hea").samples == pytest.approx(np.arange(400) / 32768)
 
 
+@pytest.mark.parametrize("length", ["", " 400"])
+def test_bytes_before_the_samples_of_a_wfdb_signal_are_no_samples(tmp_path, length):
+    (tmp_path / "a.dat").write_bytes(b"\x7f" * 24 + np.arange(400, dtype="<i2").tobytes())
+    (tmp_path / "a.hea").write_text(f"a 1 2000{length}\na.dat 16+24 1000 16 0 0 0 0 PCG\n")
+    assert read_heart_sound(tmp_path / "a.hea").samples == pytest.approx(np.arange(400) / 32768)
+
+
 BROKEN = "a 2 200\n0 50\na.dat 16 1000 16 0 0 0 0 PCG\na.dat 16 1000 16 0 0 0 0 ECG\n"
 """Its first line is broken in two."""
 

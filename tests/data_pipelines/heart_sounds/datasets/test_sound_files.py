@@ -35,6 +35,14 @@ def test_files_get_subject_and_label_and_others_are_told(tmp_path, caplog):
     assert "1 of 4 files have no row there, and are not used by the task: c.wav" in caplog.text
 
 
+@pytest.mark.parametrize("written", ["e\u0301te\u0301.WAV", "\xe9t\xe9.wav", "./a/\xe9t\xe9.wav", "a\\\xe9t\xe9.Wav"])
+@pytest.mark.parametrize("stored", ["a/e\u0301te\u0301.wav", "a/\xe9t\xe9.WAV"])
+def test_a_file_is_named_in_any_spelling_of_accents_and_ending(tmp_path, caplog, stored, written):
+    data = make(tmp_path, f"file,subject,label\n{written},Anna,murmur\nb.wav,Bea,normal\n", (stored, "b.wav"))
+    found = list_recordings(data, "labelled")
+    assert [each.subject for each in found] == ["folder:Anna", "folder:Bea"] and not caplog.text
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
