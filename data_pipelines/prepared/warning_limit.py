@@ -31,7 +31,7 @@ def limited_warnings() -> Iterator[None]:
 
 
 class _Limit(logging.Filter):
-    """Filter of the warnings of raw data; several handlers may see one record."""
+    """Filter of the warnings of files; several handlers may see one record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _Limit(logging.Filter):
         self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("data_pipelines.") or record.levelno != logging.WARNING:
+        if not record.name.startswith(("data_pipelines.", "trainables.")) or record.levelno != logging.WARNING:
             return True
         if self._last is None or record is not self._last[0]:
             self._last = record, self._is_new(record)

@@ -68,8 +68,8 @@ def _of_license(card: Mapping[str, Any]) -> list[str]:
 
 
 def _kinds(card: Mapping[str, Any]) -> list[str]:
-    """Return the names of what was measured on a split that is not trained on, without the split, each once."""
-    names = [name.rpartition("/")[2] for name in card["metrics"] if name.startswith(("val/", "test/", "eval/"))]
+    """Return the names of the metrics that have a baseline, without their splits, each once."""
+    names = [name.rpartition("/")[2] for name in card["metrics"] if f"baseline/{name}" in card["metrics"]]
     return sorted(set(names))
 
 
