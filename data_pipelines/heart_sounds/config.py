@@ -102,6 +102,8 @@ class HeartData(Config):
     """Table of the files in `folder`, a CSV with the columns file, subject and label."""
     classes: tuple[str, ...] = ()
     """Labels in that table, in the order of the classes; the last one is the clinical positive."""
+    subgroups: tuple[str, ...] = ()
+    """Further columns of that table, such as sex or ward: `evaluate` gives the scores of each of their values, too."""
     synthetic: Synthetic = Synthetic()
     prepared: FolderUri | None = None
     """Folder or URI of the prepared Parquet shards; by default made under the storage path."""
@@ -175,6 +177,8 @@ class HeartData(Config):
             )
         if self.labels is not None and (len(self.classes) < 2 or self.folder is None):
             raise ValueError("`labels` needs `folder`, its sound files, and `classes`, at least two: [normal, murmur]")
+        if self.subgroups and self.labels is None:
+            raise ValueError("`subgroups` are columns of `labels`, which is not given")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"`classes` are {list(self.classes)}; name each once")
         if not self.synthetic.duration_s >= 2 * self.window_s and self.unit == "window":

@@ -45,7 +45,7 @@ PREPROCESSING = {"sample_rate", "band_hz", "unit", "num_samples", "window_s"}
 """Settings that a model must be used with as it was trained."""
 _SHAPING = {"path", "circor", "physionet2016", "pascal", "folder", "labels", "prepared", "augmentation", "on_bad_file"}
 """Settings that do not change the rows, or that enter the digest in another way."""
-_LATER = ("num_folds", "fold", "inaudible", "tests_all", "classes")
+_LATER = ("num_folds", "fold", "inaudible", "tests_all", "classes", "subgroups")
 """Settings that are no part of the digest where they are not given, so that data prepared before keep their key."""
 _OF_CYCLES = ("signal", "duration_s")
 """Entries of a training batch of bags that each cycle has."""

@@ -183,7 +183,7 @@ def _read_database(name: str, data: HeartData, task: TaskName | None) -> list[Re
         return read_pascal(path, task, data.pascal_sets)
     if task == "labelled" and data.labels is None:
         raise ValueError("the task labelled needs `workload.data.labels`, a CSV with the columns file, subject, label")
-    return read_sound_files(path, data.labels, data.classes)
+    return read_sound_files(path, data.labels, data.classes, data.subgroups)
 
 
 def list_synthetic(settings: Synthetic) -> list[Recording]:

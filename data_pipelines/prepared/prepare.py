@@ -2,9 +2,7 @@
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.contract.choosing import ChoosingPipeline
@@ -19,7 +17,7 @@ from data_pipelines.prepared.manifest import MANIFEST_NAME, load_manifest, read_
 from data_pipelines.prepared.raw.raw_changes import has_changed
 from data_pipelines.prepared.shard_checks import is_whole
 from data_pipelines.prepared.shard_files import delete_shards
-from data_pipelines.readers.bad_file import NAMED
+from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.storage.folder import Folder
 
 _log = logging.getLogger(__name__)
@@ -160,48 +158,3 @@ def _move(source: Folder, name: str, target: Folder) -> None:
         return
     target.fs.copy_file(source.full(name), target.full(name))
     source.delete(name)
-
-
-@contextmanager
-def limited_warnings() -> Iterator[None]:
-    """Let through the first twenty warnings of each kind inside the block, and log at its end how many more there were.
-
-    Kinds are the texts before the names of files and numbers are filled in. The same warning is let through once.
-    """
-    limit = _Limit()
-    handlers = [*logging.root.handlers, *([logging.lastResort] if logging.lastResort else [])]
-    for handler in handlers:
-        handler.addFilter(limit)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.removeFilter(limit)
-        for words, count in limit.counts.items():
-            if count > NAMED:
-                _log.warning("and %d more of: %s", count - NAMED, words.replace("%s", "...").replace("%d", "..."))
-
-
-class _Limit(logging.Filter):
-    """Filter of the warnings of raw data; several handlers may see one record."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-        self._last: tuple[logging.LogRecord, bool] | None = None
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("data_pipelines.") or record.levelno != logging.WARNING:
-            return True
-        if self._last is None or record is not self._last[0]:
-            self._last = record, self._is_new(record)
-        return self._last[1]
-
-    def _is_new(self, record: logging.LogRecord) -> bool:
-        words = record.getMessage()
-        if words in self._said:
-            return False
-        self._said.add(words)
-        self.counts[str(record.msg)] += 1
-        return self.counts[str(record.msg)] <= NAMED

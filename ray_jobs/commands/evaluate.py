@@ -154,7 +154,7 @@ def evaluate(
     changed = _change(experiment, changes)
     with progress_bar() as bar:
         plan = build_plan(changed, bar.show_rows, trains=False)
-    _check_data(source, plan)
+    num_learnt = _check_data(source, plan)
     known = {"checkpoint": str(source), "source_hash": plan.manifest.source_hash}
     kept = find_evaluation(run_folder, **known, shaping=changed.shaping) if reuses else None
     if kept is not None:
@@ -168,6 +168,7 @@ def evaluate(
         "folder": str(run_folder),
         **known,
         "settings": dict(changes),
+        "learnt_subjects": num_learnt,
         **result,
         "pictures": [f"{target}/{name}" for name in result["pictures"]],
     }
@@ -176,17 +177,17 @@ def evaluate(
     return summary
 
 
-def _check_data(source: "Folder", plan: "Plan") -> None:
-    """Raise ValueError when the model was trained on data that were made otherwise; log test subjects it has learnt."""
+def _check_data(source: "Folder", plan: "Plan") -> int:
+    """Count test subjects that the model has learnt. Raises ValueError for data made otherwise than its own."""
     from ray_jobs.runs.setting_differences import refuse_differences
     from trainables.run_paths import METADATA, model_data_spec
 
     if not source.exists(METADATA):  # a checkpoint, which has none
-        return
+        return 0
     try:
         metadata = source.read_json(METADATA)
     except ValueError:  # damaged, which loading the model says
-        return
+        return 0
     there, here = model_data_spec(metadata) or {}, plan.manifest.data_spec
     if there.get("preprocessing") and here.get("preprocessing"):
         words = f"{source} was trained on data made with other settings; give those of the training"
@@ -198,6 +199,7 @@ def _check_data(source: "Folder", plan: "Plan") -> None:
             "%d of the %d test subjects, such as %s, are of the training of %s: the scores tell nothing of new ones",
             *(len(learnt), len(tested), min(learnt), source),
         )
+    return len(learnt)
 
 
 def find_best(experiment: "Experiment") -> "Folder":

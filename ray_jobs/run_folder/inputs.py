@@ -56,8 +56,9 @@ def refuse_other_inputs(folder: Folder, inputs: Sequence[Input]) -> None:
                 assert other is not None
                 what = each["metadata"].get("setting", "workload.data")
                 raise ValueError(
-                    f"{folder} holds a run on other content of {what}: {other['path']} there, {each['path']} here; "
-                    "choose another tracking.run_name, or train it anew with --new"
+                    f"{folder} holds a run on other content of {what}: {other['path']} with the digest {there[:12]} "
+                    f"there, {each['path']} with {here[:12]} here; choose another tracking.run_name, or train it anew "
+                    "with --new"
                 )
 
 

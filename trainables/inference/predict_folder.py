@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from data_pipelines.contract.config import OnBadFile
+from data_pipelines.prepared.warning_limit import limited_warnings
 from data_pipelines.readers.bad_file import NAMED, BadFileError, few
 from data_pipelines.storage.folder import Folder
 from trainables.contract.prediction import Input, write_csv
@@ -41,6 +42,7 @@ Work = Callable[[Sequence[Input]], Iterator[Result]]
 """Predicts inputs and writes their files; yields the results in any order."""
 
 
+@limited_warnings()
 def predict_folder(
     plan: PredictionPlan,
     source: Folder | None,

@@ -13,11 +13,14 @@ from data_pipelines.readers.file_listing import list_files, warn_left_out
 from data_pipelines.readers.sound_file import SOUND_SUFFIXES, read_sound
 
 
-def read_sound_files(root: Path, labels: Path | None, classes: Sequence[str]) -> list[Recording]:
+def read_sound_files(
+    root: Path, labels: Path | None, classes: Sequence[str], subgroups: Sequence[str] = ()
+) -> list[Recording]:
     """List all sound files at any depth, by path.
 
     Files without a row in the table `labels`, which has the columns file, subject and label, have no label and are, as
-    all are without a table, subjects of their own. It may hold the labels `classes`.
+    all are without a table, subjects of their own. It may hold the labels `classes`. Its further columns `subgroups`,
+    such as sex, are the groups of a recording; an empty cell is unknown.
 
     Raises:
         ValueError: There is no sound file; or the table names another class, a file twice with different words, or none
@@ -29,7 +32,7 @@ def read_sound_files(root: Path, labels: Path | None, classes: Sequence[str]) ->
     warn_left_out(root, [listing])
     files = {printable(path.relative_to(root)): path for path in listing.files}
     stems = Counter(name.rpartition(".")[0] for name in files)
-    rows = _read_table(labels, files, classes) if labels is not None else {}
+    rows = _read_table(labels, files, classes, subgroups) if labels is not None else {}
     found = []
     for name in sorted(files):
         recording = Recording(
@@ -42,7 +45,10 @@ def read_sound_files(root: Path, labels: Path | None, classes: Sequence[str]) ->
             files=(files[name],),
         )
         row = rows.get(name)
-        found.append(recording if labels is None or row is None else _labelled(recording, row, labels))
+        if labels is not None and row is not None:
+            groups = {column: row[column] for column in subgroups if row[column]}
+            recording = replace(_labelled(recording, row, labels), groups=groups)
+        found.append(recording)
     return found
 
 
@@ -57,8 +63,10 @@ def _labelled(recording: Recording, row: Mapping[str, str], table: Path) -> Reco
     )
 
 
-def _read_table(path: Path, names: Collection[str], classes: Sequence[str]) -> dict[str, dict[str, str]]:
-    rows = match_files(path, names, "subject", "label")
+def _read_table(
+    path: Path, names: Collection[str], classes: Sequence[str], subgroups: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    rows = match_files(path, names, "subject", "label", may_be_empty=subgroups)
     for name, row in rows.items():
         if row["label"] not in classes:
             words = f"{name} has the label {row['label']!r}, and `workload.data.classes` are {', '.join(classes)}"

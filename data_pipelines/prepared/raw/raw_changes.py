@@ -8,6 +8,7 @@ from typing import Any
 
 from data_pipelines.contract.pipeline import DataPipeline, Manifest
 from data_pipelines.prepared.manifest import MANIFEST_NAME, save_manifest
+from data_pipelines.prepared.raw.file_counts import DAMAGED
 from data_pipelines.readers.bad_file import few
 from data_pipelines.storage.folder import Folder
 
@@ -74,5 +75,6 @@ def _describe_change(pipeline: DataPipeline[Any], folder: Folder, manifest: Mani
     newer = [file for file in files if file.exists() and file.stat().st_mtime_ns > prepared_at]
     words = f"{len(newer)} files are newer: {few(newer)}" if newer else "none of its files is newer"
     now = len(pipeline.used_files())
-    before = manifest.files.used if manifest.files else now
+    files_then = manifest.files
+    before = files_then.used + files_then.left_out.get(DAMAGED, 0) if files_then else now
     return words if now == before else f"{before} files were used and {now} would be now; {words}"

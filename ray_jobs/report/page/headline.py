@@ -36,10 +36,14 @@ def _scores(run: RunRecord) -> list[FactGroup]:
 
 
 def _measured(run: RunRecord, goal: str, where: str) -> list[Fact]:
-    """Return the same score on data that the choice did not see: of the newest evaluation, else of the best model."""
+    """Return the same score on data that the choice did not see: of the newest evaluation, else of the best model.
+
+    Left out are evaluations of another run's model, and those on subjects that the model has learnt from.
+    """
     counterpart = name_on_test(goal)
-    if run.evaluations:
-        index, found = max(run.evaluations.items())
+    kept = {index: found for index, found in run.evaluations.items() if _is_own(found) and not num_learnt(found)}
+    if kept:
+        index, found = max(kept.items())
         metrics: Mapping[str, float] = found.get("metrics", {})
         model = str(found.get("checkpoint", "")).rpartition("/")[2]
         for name in (counterpart, goal):
@@ -49,6 +53,18 @@ def _measured(run: RunRecord, goal: str, where: str) -> list[Fact]:
     if counterpart != goal and counterpart in known:
         return [Fact(counterpart, number(known[counterpart]), describe(counterpart, known, where))]
     return []
+
+
+def num_learnt(evaluation: Mapping[str, Any]) -> int:
+    """Return the number of an evaluation's test subjects that its model has learnt from."""
+    return evaluation.get("learnt_subjects", 0)
+
+
+def _is_own(evaluation: Mapping[str, Any]) -> bool:
+    """Return whether the model is one of the run, by the paths of that time; the run may lie elsewhere since."""
+    return str(evaluation.get("checkpoint", "")).startswith(
+        f"{evaluation['folder']}/" if "folder" in evaluation else ""
+    )
 
 
 def name_on_test(name: str) -> str:

@@ -25,7 +25,7 @@ from ray_jobs.report.page.content import (
     Words,
     present,
 )
-from ray_jobs.report.page.headline import headline
+from ray_jobs.report.page.headline import headline, num_learnt
 from ray_jobs.report.page.lineage import environment_cards, input_card, settings_cards
 from ray_jobs.report.page.results import results
 from ray_jobs.report.record.gallery import Budget, Gallery, gather_galleries, read_cell
@@ -121,7 +121,8 @@ def _evaluation_table(run: RunRecord) -> Table:
     rows = []
     for index, each in run.evaluations.items():
         metrics, model = each.get("metrics", {}), str(each.get("checkpoint", "")).rpartition("/")[2]
-        given = ", ".join(f"{key}={value}" for key, value in each.get("settings", {}).items())
+        learnt = [f"on {count} subjects of its training"] if (count := num_learnt(each)) else []
+        given = ", ".join([*(f"{key}={value}" for key, value in each.get("settings", {}).items()), *learnt])
         rows.append([index, model, given, *(metrics.get(name) for name in names)])
         if any(name.startswith(BASELINE) for name in metrics):
             rows.append(["", "baseline", "", *(metrics.get(BASELINE + name) for name in names)])

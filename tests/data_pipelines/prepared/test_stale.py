@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def _save(path: Path, level: int) -> None:
     Image.fromarray(np.full((8, 8), level, np.uint8)).save(path)
 
 
-def _prepare(raw: Path) -> str:
-    data = ImageData(source="folder", path=raw, size=8, channels=1)
+def _prepare(raw: Path, **settings: Any) -> str:
+    data = ImageData.model_validate({"source": "folder", "path": raw, "size": 8, "channels": 1, **settings})
     return prepare(ImagePipeline(data), Folder(str(raw.parent / "prepared"))).raw_stamp
 
 
@@ -48,6 +49,14 @@ def test_a_change_of_the_raw_data_is_named(raw: Path, caplog: pytest.LogCaptureF
     }
     assert words[change] in caplog.text
     assert "has changed since it was prepared" in caplog.text and "run prepare with --again" in caplog.text
+
+
+def test_a_damaged_file_is_no_change_of_their_number(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (raw / "cat" / "1.png").write_bytes((raw / "cat" / "1.png").read_bytes()[:-20])
+    _prepare(raw, on_bad_file="skip")
+    _save(raw / "dog" / "1.png", 200)
+    _prepare(raw, on_bad_file="skip")
+    assert f"prepared in {raw.parent}/prepared (1 files are newer: {raw}/dog/1.png)" in caplog.text
 
 
 def test_prepare_again_takes_the_change(raw: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -125,6 +125,15 @@ def test_the_record_says_which_model_made_what(model, pictures, tmp_path):
         run(model, pictures, tmp_path / "out", top_k=3)
 
 
+def test_warnings_of_many_files_are_counted(model, tmp_path, caplog):
+    (tmp_path / "deep").mkdir()
+    for number in range(24):
+        Image.fromarray(np.full((8, 8), 5000 + number, np.uint16)).save(tmp_path / f"deep/{number}.png")
+    run(model, tmp_path / "deep", tmp_path / "out")
+    said = [each.getMessage() for each in caplog.records if "16-bit grey levels" in each.getMessage()]
+    assert len(said) == 21 and said[-1].startswith("and 4 more of: ...: has 16-bit")
+
+
 def test_damaged_files_are_named_after_all_others_are_done(model, pictures, tmp_path, caplog):
     for name in ("a/bad.png", "b/worse.png"):
         (pictures / name).write_bytes(b"no picture")

@@ -64,7 +64,7 @@ def build_readme(card: Mapping[str, Any], spec: ExportSpec, formats: Sequence[st
 
 def _front_matter(card: Mapping[str, Any], spec: ExportSpec) -> dict[str, Any]:
     tags = list(dict.fromkeys(["quintet", card["workload"], *spec.tags]))
-    metrics = {name.rpartition("/")[2] for name in card["metrics"] if not name.startswith("baseline/")}
+    metrics = {name.rpartition("/")[2] for name in card["metrics"] if f"baseline/{name}" in card["metrics"]}
     kind = {"pipeline_tag": spec.pipeline_tag} if spec.pipeline_tag else {}
     return {**_license(card["license"]), "library_name": "quintet", **kind, "tags": tags, "metrics": sorted(metrics)}
 

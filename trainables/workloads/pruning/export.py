@@ -68,8 +68,9 @@ def write_plan(network: nn.Module, blueprint: Blueprint, folder: Path, *, class_
     return summary
 
 
-def load_exported(folder: Path) -> nn.Module:
+def load_exported(folder: Path | str) -> nn.Module:
     """Load the exported network in eval mode. Raises ValueError naming the file that is missing, damaged or unknown."""
+    folder = Path(folder)
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if plan["format"] != FORMAT:

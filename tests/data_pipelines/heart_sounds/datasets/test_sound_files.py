@@ -48,7 +48,7 @@ def test_a_file_is_named_in_any_spelling_of_accents_and_ending(tmp_path, caplog,
     [
         ("file,subject\nc.wav,Anna\n", "has no column label"),
         ("file,subject,label\nc.wav,Anna,loud\n", "c.wav has the label 'loud', and .*classes` are normal, murmur"),
-        ("file,subject,label\nc.wav,Anna,\n", "line 2 has an empty label"),
+        ("file,subject,label\nc.wav,A,\n2.wav,B,normal\na/1.wav,A,\n", "no label in line 2, 4; fill it in, or remove"),
         ("file,subject,label\nd.wav,Anna,normal\n", "names none of the 4 sound files, such as a/1.wav"),
         ("file,subject,label\nc.wav,A,normal\nc.wav,A,murmur\n", "line 3 gives c.wav the label 'murmur'"),
     ],
@@ -56,6 +56,24 @@ def test_a_file_is_named_in_any_spelling_of_accents_and_ending(tmp_path, caplog,
 def test_a_table_that_cannot_be_meant_is_refused(table, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         list_recordings(make(tmp_path, table), "labelled")
+
+
+def test_further_columns_of_the_table_are_subgroups(tmp_path):
+    table = "file,subject,label,sex,ward\na/1.wav,A,normal,F,\n2.wav,B,murmur,M,north\nc.wav,C,normal,,\n"
+    data = make(tmp_path, table)
+    pipeline = HeartPipeline(data.model_copy(update={"subgroups": ("sex", "ward")}), "labelled")
+    groups = {each.name: dict(each.groups) for each in list_recordings(pipeline.data, "labelled")}
+    assert groups == {"a/1": {"sex": "F"}, "a/2": {"sex": "M", "ward": "north"}, "c": {}}
+    assert pipeline.data_spec()["groups"] == {"sex": ["F", "M", None], "ward": [None, "north", None]}
+    assert HeartPipeline(data, "labelled").key != pipeline.key
+
+
+def test_a_subgroup_that_the_table_lacks_is_refused(tmp_path):
+    data = make(tmp_path, "file,subject,label\nc.wav,A,normal\n").model_copy(update={"subgroups": ("sex",)})
+    with pytest.raises(ValueError, match="has no column sex"):
+        list_recordings(data, "labelled")
+    with pytest.raises(ValueError, match="`subgroups` are columns of `labels`, which is not given"):
+        HeartData(subgroups=("sex",))
 
 
 def test_labels_need_their_folder_and_classes(tmp_path):

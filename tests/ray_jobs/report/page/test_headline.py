@@ -1,5 +1,7 @@
 """What was chosen on and what was measured stand apart."""
 
+import pytest
+
 from ray_jobs.report.page.headline import describe, headline, name_on_test
 from ray_jobs.report.record.run_record import gather_run
 from tests.ray_jobs.report.conftest import make_event
@@ -39,6 +41,22 @@ def test_the_newest_evaluation_is_what_was_measured(write_run):
     [(what, value, more)] = read(gather_run(folder))["Measured on"]
     assert (what, value) == ("test/auroc", "0.75")
     assert more == "evaluation 002 of step_000000010; 95 % interval 0.6 to 0.85"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"checkpoint": "/runs/one/models/step_000000010", "learnt_subjects": 3},
+        {"checkpoint": "/runs/one_more/models/step_000000010", "learnt_subjects": 0},
+    ],
+    ids=["on subjects of the training", "of another run's model"],
+)
+def test_what_tells_nothing_of_the_run_is_no_headline(other, write_run):
+    folder = write_best(write_run(), **{"val/auroc": 0.9, "test/auroc": 0.8})
+    own = {"checkpoint": "/runs/one/models/step_000000010", "learnt_subjects": 0, "metrics": {"test/auroc": 0.7}}
+    folder.write_json("evaluations/001/metrics.json", {"folder": "/runs/one", **own})
+    folder.write_json("evaluations/002/metrics.json", {"folder": "/runs/one", "metrics": {"test/auroc": 1.0}, **other})
+    assert read(gather_run(folder))["Measured on"] == [("test/auroc", "0.7", "evaluation 001 of step_000000010")]
 
 
 def test_a_score_that_was_chosen_and_measured_says_so(write_run):

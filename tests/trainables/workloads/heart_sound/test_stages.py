@@ -262,7 +262,8 @@ def test_all_subjects_of_other_data_can_be_tested_on(stage, tmp_path, caplog):
     assert len({row["patient"] for row in rows}) == 12 and {row["split"] for row in rows} == {"test"}
     assert not any(name.startswith("val/") for name in found["metrics"])
     assert "of the training of" not in caplog.text
-    evaluate(experiment(own), None, {"workload.data.tests_all": True})
+    again = evaluate(experiment(own), None, {"workload.data.tests_all": True})
+    assert (found["learnt_subjects"], again["learnt_subjects"]) == (0, 5)
     assert re.search(r"5 of the 12 test subjects, such as circor:10\d, are of the training of", caplog.text)
     with pytest.raises(ValueError, match="leave no rows to train on"):
         train(stage("finetune", "none", {"task": "circor_murmur", "data": {"circor": str(own), "tests_all": True}}))

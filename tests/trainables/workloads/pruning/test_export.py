@@ -37,7 +37,7 @@ def export(spec: ExportSpec, folder: Path) -> dict[str, Any]:
 def test_an_exported_network_gives_the_same_logits_to_the_bit(tmp_path, arch):
     network, blueprint = pruned(arch)
     summary = export(describe_network(network, blueprint, DATA_SPEC, "digits"), tmp_path / "out")
-    again = load_exported(tmp_path / "out")
+    again = load_exported(str(tmp_path / "out"))  # as users write it
     assert not again.training
     with torch.no_grad():
         assert torch.equal(again(images()), network(images()))
