@@ -211,6 +211,9 @@ class ShardWriter:
             "counts": {split: numbers for split, numbers in counts.items() if numbers},
             "left_out": {split: faults for split, faults in left_out.items() if faults},
         }
+        if changes["left_out"]:  # for those who count the rows by the data spec, such as the card of a model
+            num_left_out = {split: len(faults) for split, faults in changes["left_out"].items()}
+            changes["data_spec"] = {**self.state.manifest.data_spec, "num_left_out": num_left_out}
         return self.state.manifest.model_copy(update=changes)
 
     def _save(self) -> None:

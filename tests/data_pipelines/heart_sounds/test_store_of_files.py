@@ -157,6 +157,7 @@ def test_only_a_choice_that_needs_a_damaged_file_refuses_it(raw: Path, tmp_path:
     assert [Path(each.file).name for found in skipped.left_out.values() for each in found] == [unused.name]
     assert sum(skipped.num_rows(split) for split in ("train", "val", "test")) == 11
     assert skipped.files is not None and skipped.files.left_out["damaged"] == 1
+    assert sum(skipped.data_spec["num_left_out"].values()) == 1
     assert skipped.files.listed == skipped.files.used + sum(skipped.files.left_out.values())
     (store,) = stores(tmp_path / "data")
     write_wav(unused, seed=5)
