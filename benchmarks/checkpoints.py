@@ -69,7 +69,7 @@ def save_beside(writer: CheckpointWriter, state: Checkpoint, step: int) -> dict[
     began = time.perf_counter()
     writer.save(step, state, {})
     blocked = time.perf_counter() - began
-    during = time_steps(state, lambda: writer.take() is None)
+    during = time_steps(state, lambda: not writer.take())
     written = time.perf_counter() - began - blocked
     after = time_quiet_steps(state)
     return {"blocked_s": blocked, "write_s": written, "before_s": before, "during_s": during, "after_s": after}
