@@ -1,5 +1,6 @@
 """The `sweep` verb: trials under Tune, one driver, one record; the same command resumes after any interruption."""
 
+import shlex
 import signal
 import time
 import uuid
@@ -22,7 +23,13 @@ from ray_jobs.runs.setting_differences import refuse_differences, without_places
 from ray_jobs.runs.stop_signals import handle_signals
 from ray_jobs.runs.training import RunStoppedError, set_aside
 from ray_jobs.runs.tune_run import beside_the_driver
-from ray_jobs.search.leaderboard import LeaderboardFiles, save_leaderboard, summarise_states, tabulate_leaderboard
+from ray_jobs.search.leaderboard import (
+    BEST,
+    LeaderboardFiles,
+    save_leaderboard,
+    summarise_states,
+    tabulate_leaderboard,
+)
 from ray_jobs.search.open_runs import OpenRuns
 from ray_jobs.search.plots import save_pictures
 from ray_jobs.search.ranking import best_trial, rank
@@ -267,5 +274,7 @@ def _conclude(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: Sear
             }
     if not best:
         raise RunError(f"no trial of {setup.name} has given a value; see {setup.folder}/leaderboard.csv for the causes")
+    page = shlex.join(["quintet", "report", str(setup.folder)])
+    log.say(f"next:   {page} makes its page; {BEST} in it is the best trial as an experiment, to train or evaluate")
     states = {state: sum(trial.state == state for trial in trials) for state in ("finished", "stopped", "failed")}
     return {"search": setup.name, "folder": str(setup.folder), **states, "best": best, "pictures": pictures}

@@ -58,6 +58,10 @@ def test_asha_stops_bad_trials_and_the_best_settings_are_found(search):
     assert {trial.number for trial in stopped} >= {3, 4} and all(trial.epoch < 6 for trial in stopped)
     assert all(len(rows_of(setup.build(trial))) < 48 for trial in stopped)
     assert result["best"]["toy"]["values"][RATE] in (1e-2, 3e-2)
+    *_, last = setup.folder.read("search.log").decode().splitlines()
+    assert f"next:   quintet report {setup.folder} makes its page; best.yaml in it" in last and setup.folder.exists(
+        "best.yaml"
+    )
     best = setup.build(next(trial for trial in trials if trial.values[RATE] == result["best"]["toy"]["values"][RATE]))
     assert min(row["test/mse"] for row in rows_of(best) if "test/mse" in row) == result["best"]["toy"]["objectives"][0]
     wait_until_free()
