@@ -23,7 +23,7 @@ from trainables.inference.predict_folder import PredictionPlan, predict_folder, 
 from trainables.workloads.flow_matching.flow.guidance import draw_noise, generate
 from trainables.workloads.flow_matching.picture_likelihood import compute_likelihood
 from trainables.workloads.flow_matching.pixels import dequantise, to_uint8
-from trainables.workloads.flow_matching.prediction_options import FlowOptions, choose_classes
+from trainables.workloads.flow_matching.prediction_options import FlowOptions
 from trainables.workloads.flow_matching.predictor import FlowMatchingPredictor
 from trainables.workloads.flow_matching.task import FlowMatchingTask
 
@@ -140,18 +140,6 @@ def test_classes_go_by_name_or_number(saved):
     for wrong in ("lihgt", 3, -1):
         with pytest.raises(ValueError, match=r"is no class of the model.*dark, light, mixed.*from 0 to 2"):
             find(saved, classes=[wrong])
-
-
-@pytest.mark.parametrize(
-    ("names", "given", "chosen"),
-    [
-        (["01", "02", "03"], ["01", 2, "0"], [0, 2]),
-        (["1", "2", "3"], [1, "3"], [0, 2]),
-        (["a", "1e3", "null", "no"], ["1e3", "null", "no", 0], [1, 2, 3, 0]),
-    ],
-)
-def test_a_name_of_digits_is_a_name_before_it_is_a_number(names, given, chosen):
-    assert choose_classes(names, given) == chosen
 
 
 def test_without_labels_samples_are_of_no_class(saved, tmp_path):
