@@ -14,7 +14,7 @@ from data_pipelines.storage.file_cache import FileCache
 from data_pipelines.storage.folder import Folder
 from ray_jobs.settings.experiment_file import read_settings
 from ray_jobs.settings.search import Search
-from ray_jobs.settings.setting_kinds import fields_at
+from ray_jobs.settings.setting_kinds import fields_at, kinds_of_section
 from ray_jobs.settings.tracking import Tracking
 from trainables.run import Run, Scaling, validate_strictly
 
@@ -130,8 +130,20 @@ def _explain(error: ValidationError, settings: dict[str, Any]) -> Iterator[str]:
         shown = (
             "" if isinstance(given, dict | list) or problem["type"] in ("missing", "secret") else f" (given: {given!r})"
         )
+        if problem["type"] in ("model_type", "dict_type"):
+            advice = _advise_section(dotted, settings, has_fields=problem["type"] == "model_type")
+            yield f"{dotted}: is a section of settings{shown or ', no list'}{advice}"
+            continue
         advice = "; put it in quotes" if problem["type"] == "string_type" and shown and given is not None else ""
         yield f"{dotted}: {message}{shown}{advice}"
+
+
+def _advise_section(dotted: str, settings: dict[str, Any], *, has_fields: bool) -> str:
+    kinds = sorted(map(str, kinds_of_section(Experiment, dotted, settings)))
+    if kinds:
+        return f"; choose its kind by {dotted}.name: {', '.join(kinds)}"
+    fields = fields_at(Experiment, dotted.split("."), settings) if has_fields else []
+    return f"; it has {', '.join(fields)}: write {dotted}.{fields[0]}=..." if fields else ""
 
 
 def _without_kinds(location: Sequence[str], settings: Any) -> Iterator[str]:
