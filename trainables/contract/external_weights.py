@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -43,8 +44,10 @@ def read_saved(file: Path) -> Any:
             return load_file(file)
         with file.open("rb") as stream:  # by the path torch would choose the format by the name
             return torch.load(stream, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
+    except MemoryError as error:  # a damaged length asks for more than the file has
+        if 2 * file.stat().st_size > psutil.virtual_memory().available:
+            raise
+        raise BadFileError(file, _describe_fault(file, is_safetensors=is_safetensors)) from error
     except Exception as error:  # readers raise anything for a file of another kind
         raise BadFileError(file, _describe_fault(file, is_safetensors=is_safetensors)) from error
 

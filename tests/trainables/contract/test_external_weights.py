@@ -2,12 +2,15 @@
 
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from data_pipelines.readers.bad_file import BadFileError
 from trainables.contract.external_weights import read_weights
 
 WEIGHTS = {"a": torch.arange(3.0), "b": torch.ones(2000)}
@@ -22,6 +25,19 @@ def test_weights_are_read_from_every_usual_wrapping(tmp_path, wrapper, is_zip):
     content = {wrapper: WEIGHTS, "epoch": 3} if wrapper else WEIGHTS
     torch.save(content, file, _use_new_zipfile_serialization=is_zip)
     assert all(torch.equal(tensor, WEIGHTS[name]) for name, tensor in read_weights(file).items())
+
+
+def test_only_a_large_file_can_want_for_memory(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    (tmp_path / "weights.pth").write_bytes(b"X\0\0\0\x80")  # a text of 2 GiB, of which nothing is there
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(BadFileError, match=r"weights\.pth: is no file of weights"):
+        read_weights(tmp_path / "weights.pth")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1))
+    with pytest.raises(MemoryError):
+        read_weights(tmp_path / "weights.pth")
 
 
 def test_safetensors_are_read_under_any_name(tmp_path):
