@@ -69,14 +69,17 @@ def decode_image(path: Path, *, warns_of_depth: bool = True) -> Image.Image:
         bands = check_tiff(path)
         if bands is not None:
             return _upright(bands, path)
-    elif content.startswith(_PNG):
-        content = _without_notes(content)
-    image = _decode(content, path)
     if content.startswith(_PNG):
-        _warn_of_range(content, path)
+        return _upright(_decode_png(_without_notes(content), path, warns_of_depth=warns_of_depth), path)
+    return _upright(_decode(content, path), path)
+
+
+def _decode_png(content: bytes, path: Path, *, warns_of_depth: bool) -> Image.Image:
+    image = _decode(content, path)
+    _warn_of_range(content, path)
     if warns_of_depth and is_16_bit_png(content):
         _warn_of_depth(image, content, path)
-    return _upright(_with_clear_colour(image, content) if content.startswith(_PNG) else image, path)
+    return _with_clear_colour(image, content)
 
 
 def is_16_bit_png(content: bytes) -> bool:

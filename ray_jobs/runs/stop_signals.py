@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from data_pipelines.storage.folder import Folder
+from ray_jobs.exit_codes import STOPPED, TERMINATED
 from trainables.engine.process.stop_request import request_stop, withdraw_request
 
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
@@ -21,6 +22,11 @@ class StopSignals:
     def __init__(self, ask: Callable[[str], None]):
         self._ask = ask
         self.received: signal.Signals | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of what was stopped: by Ctrl-C or a request without a signal, or by another signal."""
+        return STOPPED if self.received in (None, signal.SIGINT) else TERMINATED
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Turn the first signal into a request that the workers find at their next report; exit on the second."""

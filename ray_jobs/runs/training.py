@@ -1,6 +1,5 @@
 """Launch of an Experiment, as a Tune run of one trial or as a local training, with results on disk."""
 
-import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 from data_pipelines.storage.folder import Folder
 from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.console import Console, format_counts
-from ray_jobs.exit_codes import STOPPED, TERMINATED
+from ray_jobs.exit_codes import STOPPED
 from ray_jobs.run_folder.environment import describe_environment
 from ray_jobs.run_folder.identity import Identity, JobType, resolve_identity
 from ray_jobs.run_folder.inputs import INPUTS, describe_inputs, refuse_other_inputs
@@ -106,7 +105,7 @@ def train(
             raise RunStoppedError(
                 f"stopped by {record.last['stopped_by']} after step {record.last['step']}, with a checkpoint; the same "
                 "command goes on with it",
-                STOPPED if signals.received in (None, signal.SIGINT) else TERMINATED,
+                signals.exit_code,
             )
         return Result(experiment.run_id, folder, folder.read_json(FINAL))
 

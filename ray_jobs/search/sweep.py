@@ -1,7 +1,6 @@
 """The `sweep` verb: trials under Tune, one driver, one record; the same command resumes after any interruption."""
 
 import shlex
-import signal
 import time
 import uuid
 from contextlib import ExitStack, closing
@@ -16,7 +15,6 @@ from ray_jobs.cluster.connection import connect, has_address
 from ray_jobs.cluster.placement_groups import GroupRemover
 from ray_jobs.cluster.ray_logs import capture_ray_logs
 from ray_jobs.cluster.resources import check_resources, count_rooms
-from ray_jobs.exit_codes import STOPPED, TERMINATED
 from ray_jobs.run_folder.run_lock import locked
 from ray_jobs.runs.planning import OnProgress, plan_rows
 from ray_jobs.runs.setting_differences import refuse_differences, without_places
@@ -208,8 +206,9 @@ def _run(setup: SweepPlan, trials: Trials, extent: SweepProgress, log: SearchLog
     finally:
         runs.close_all()
     if any(not trial.is_over for trial in trials) or len(trials) < extent.num_trials:
-        code = STOPPED if signals.received in (None, signal.SIGINT) else TERMINATED
-        raise RunStoppedError("the search was stopped before its end; the same command goes on with it", code)
+        raise RunStoppedError(
+            "the search was stopped before its end; the same command goes on with it", signals.exit_code
+        )
     setup.folder.delete("ray")
 
 

@@ -62,9 +62,8 @@ def num_learnt(evaluation: Mapping[str, Any]) -> int:
 
 def _is_own(evaluation: Mapping[str, Any]) -> bool:
     """Return whether the model is one of the run, by the paths of that time; the run may lie elsewhere since."""
-    return str(evaluation.get("checkpoint", "")).startswith(
-        f"{evaluation['folder']}/" if "folder" in evaluation else ""
-    )
+    checkpoint = str(evaluation.get("checkpoint", ""))
+    return "folder" not in evaluation or checkpoint.startswith(f"{evaluation['folder']}/")
 
 
 def name_on_test(name: str) -> str:

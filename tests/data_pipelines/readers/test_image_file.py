@@ -104,11 +104,8 @@ def test_transparency_is_laid_on_white(tmp_path: Path, mode: str) -> None:
     assert load_image(_save(tmp_path, image, **options), COLOUR).min() == 255
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("bits", "channels"), [(1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 3), (16, 3)])
 def test_one_transparent_colour_is_that_of_the_file(tmp_path: Path, bits: int, channels: int) -> None:
-    if channels == 3 and bits < 8:
-        pytest.skip("PNG has colours of 8 and 16 bits alone")
     largest = 2**bits - 1
     levels = np.linspace(0, largest, 64).astype(np.int64).reshape(8, 8)
     levels[0, :2] = largest // 3, min(largest // 3 + 1, largest)  # of 16 bits both are 85 of 255
